@@ -1,0 +1,1 @@
+"""Name the endpoint, and it is a first-class model in every framework."""

@@ -1,0 +1,193 @@
+"""What a content handler is: the translator between sagewire's values and one serving container's bytes.
+
+A handler is pure and keeps no state between calls: one object serves every request, thread and event loop.
+To write one, subclass `JsonHandler` (nearly every container speaks JSON) and fill in four methods; see
+`sagewire.testing.check_handler` for the checks every handler must pass.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+from sagewire.streaming.accumulate import fold
+from sagewire.streaming.events import JsonEventDecoder
+
+from sagewire.errors import StreamTruncated, UnsupportedFeature, WireError, excerpt
+from sagewire.streaming.base import BaseDecoder, Decoder, Pipeline
+from sagewire.types import ChatRequest, Delta, Options, PromptRequest, Reply
+
+__all__ = ["Capabilities", "ContentHandler", "EventReader", "JsonHandler", "Request", "map_options"]
+
+Request = ChatRequest | PromptRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a wire can carry. Asking for more is an `UnsupportedFeature`, never a silent loss.
+
+    Args:
+        streaming: The container can stream its answer.
+        tools: It takes tool definitions and returns tool calls in fields of their own.
+        images: It takes images in messages.
+        usage: It reports token counts.
+        logprobs: It reports log probabilities.
+        n: It can generate several answers at once.
+        response_format: It can be held to a JSON schema.
+        stop: It takes stop strings; where it does not, sagewire enforces them and closes the connection.
+        max_stops: The most stop strings it takes, `None` for no limit.
+    """
+
+    streaming: bool = True
+    tools: bool = False
+    images: bool = False
+    usage: bool = False
+    logprobs: bool = False
+    n: bool = False
+    response_format: bool = False
+    stop: bool = True
+    max_stops: int | None = None
+
+
+class ContentHandler(ABC):
+    """One container's wire format.
+
+    Attributes:
+        name: The handler's key in `HANDLERS`.
+        content_type: The media type of request bodies.
+        accept: The media type asked for.
+        speaks: `messages` when the container applies the chat template itself, `prompt` when it wants text.
+        can: What the wire can carry.
+        path: Where a plain HTTP server answers this wire (`/v1/chat/completions`).
+        echoes_prompt: The answer may begin with the prompt itself, which is then removed.
+    """
+
+    name: str = "custom"
+    content_type: str = "application/json"
+    accept: str = "application/json"
+    speaks: Literal["messages", "prompt"] = "messages"
+    can: Capabilities = Capabilities()
+    path: str = ""
+    echoes_prompt: bool = False
+
+    @abstractmethod
+    def transform_input(self, request: Request, /) -> bytes:
+        """Return the request body; raise `UnsupportedFeature` for what the wire cannot express."""
+
+    @abstractmethod
+    def transform_output(self, body: bytes, /) -> Reply:
+        """Return the reply in a whole response body; raise `WireError` if it is none."""
+
+    @abstractmethod
+    def stream_decoder(self, content_type: str, /) -> Decoder[bytes, Delta]:
+        """Return a fresh decoder for one streamed response body of this content type."""
+
+    def parameters(self, request: Request, /) -> Mapping[str, str]:
+        """Return InvokeEndpoint parameters this wire needs (`CustomAttributes`, ...). Usually none."""
+        return {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class EventReader:
+    """Reads the JSON events of one stream into deltas; a fresh one is made for each stream.
+
+    Subclasses override `read`. `finished` must become true once the wire's own end marker was seen; if it is still
+    false when the stream ends, the answer was cut off.
+    """
+
+    finished: bool = False
+
+    def read(self, event: Any) -> Iterable[Delta]:
+        """Return the deltas in one event; raise `ModelStreamError` or `WireError`."""
+        raise NotImplementedError
+
+
+class JsonHandler(ContentHandler):
+    """A handler whose container takes a JSON object and answers with JSON, whole or as SSE / JSON lines."""
+
+    @abstractmethod
+    def payload(self, request: Request, /) -> Mapping[str, Any]:
+        """Return the request as a JSON object."""
+
+    @abstractmethod
+    def read_reply(self, payload: Any, /) -> Iterable[Delta]:
+        """Return the deltas of a whole response; raise `WireError` if it is not what this wire sends."""
+
+    @abstractmethod
+    def event_reader(self) -> EventReader:
+        """Return a fresh reader for one stream's events."""
+
+    def transform_input(self, request: Request, /) -> bytes:
+        """Return `payload(request)` as JSON."""
+        try:
+            return orjson.dumps(self.payload(request))
+        except TypeError as error:
+            raise UnsupportedFeature(f"this request as JSON ({error})", f"handler '{self.name}'") from None
+
+    def transform_output(self, body: bytes, /) -> Reply:
+        """Fold `read_reply` of the parsed body."""
+        try:
+            payload = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            what = "an empty body" if not body.strip() else f"no JSON ({error}): {excerpt(body)}"
+            raise WireError(f"handler '{self.name}' expected JSON and got {what}") from None
+        return fold(self.read_reply(payload))
+
+    def stream_decoder(self, content_type: str, /) -> Decoder[bytes, Delta]:
+        """Chain the framing (told by content type and first bytes) with a fresh `event_reader`."""
+        return Pipeline(JsonEventDecoder(), _EventStage(self.name, self.event_reader()))
+
+    def unreadable(self, payload: Any) -> WireError:
+        """Return the error for JSON that is not what this wire sends."""
+        shown = excerpt(orjson.dumps(payload))
+        return WireError(f"handler '{self.name}' does not understand this answer: {shown}")
+
+
+class _EventStage(BaseDecoder[Any, Delta]):
+    """Turns events into deltas, and a missing end into `StreamTruncated`."""
+
+    def __init__(self, name: str, reader: EventReader) -> None:
+        self._name = name
+        self._reader = reader
+
+    def _decode(self, data: Any, out: list[Delta]) -> None:
+        # The loop keeps what a generator yielded before it raised.
+        for delta in self._reader.read(data):
+            out.append(delta)  # noqa: PERF402
+
+    def _finish(self, out: list[Delta]) -> None:
+        if not self._reader.finished:
+            raise StreamTruncated(f"the stream ended before the answer did (handler '{self._name}')")
+
+
+def map_options(options: Options, names: Mapping[str, str], handler: str) -> dict[str, Any]:
+    """Return the options that were given under the wire's names, then `extra` unchanged.
+
+    Args:
+        options: The request's options.
+        names: Neutral option name to wire name, for every option the wire can express.
+        handler: The handler's name, for the error message.
+
+    Raises:
+        UnsupportedFeature: An option was given that `names` does not have.
+
+    Example:
+        >>> map_options(Options(max_tokens=5), {"max_tokens": "max_new_tokens"}, "tgi")
+        {'max_new_tokens': 5}
+    """
+    mapped: dict[str, Any] = {}
+    for name, value in options.given().items():
+        if name not in names:
+            raise UnsupportedFeature(
+                f"the option '{name}'",
+                f"handler '{handler}'",
+                "Leave it out, or pass what the server itself calls it in `extra`.",
+            )
+        mapped[names[name]] = list(value) if isinstance(value, tuple) else value
+    mapped.update(options.extra)
+    return mapped

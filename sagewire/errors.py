@@ -1,0 +1,210 @@
+"""Everything sagewire raises on purpose.
+
+    SagewireError
+    |- UsageError(ValueError)            you: bad options, unknown names; the message lists the known ones
+    |- MissingExtra(ImportError)         you: an optional dependency is not installed
+    |- UnsupportedFeature                this wire or format cannot express what was asked; nothing is dropped silently
+    |- EndpointError                     the service said no
+    |  |- EndpointNotFound               no such endpoint, component or model
+    |  |- AccessDenied                   the credentials may not do this
+    |  |- CredentialsExpired             the credentials were valid once
+    |  |- Throttled                      too many calls
+    |  |- NotReady                       creating, loading, or scaled to zero
+    |  |- PayloadTooLarge                more bytes than the service takes
+    |  |- EndpointTimeout(TimeoutError)  connect, first byte, between bytes, or in total
+    |  `- ModelError                     the container failed; carries its own status and message
+    `- WireError                         the bytes are not what the handler promised
+       |- FrameError                     a checksum, a length, or an encoding is wrong
+       |- ModelStreamError               an error inside the stream, with its error code
+       `- StreamTruncated                the stream ended early
+
+Errors raised while an answer is being read carry what was read so far in `partial`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sagewire.types import Reply
+
+__all__ = [
+    "AccessDenied",
+    "CredentialsExpired",
+    "EndpointError",
+    "EndpointNotFound",
+    "EndpointTimeout",
+    "FrameError",
+    "MissingExtra",
+    "ModelError",
+    "ModelStreamError",
+    "NotReady",
+    "PayloadTooLarge",
+    "SagewireError",
+    "StreamTruncated",
+    "Throttled",
+    "UnsupportedFeature",
+    "UsageError",
+    "WireError",
+    "excerpt",
+]
+
+EXCERPT_CHARACTERS = 300
+
+
+def excerpt(data: bytes | str, limit: int = EXCERPT_CHARACTERS) -> str:
+    """Return the start of a body as printable text, cut at `limit` characters, for an error message."""
+    text = data[: 4 * limit].decode("utf-8", "replace") if isinstance(data, bytes) else data
+    text = "".join(c if c.isprintable() else " " for c in text[: limit + 1])
+    return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+class SagewireError(Exception):
+    """The root of the tree.
+
+    Attributes:
+        partial: The answer as far as it had been read, or `None`.
+    """
+
+    partial: Reply | None = None
+
+
+class UsageError(SagewireError, ValueError):
+    """The call itself is wrong; the message ends with the cure."""
+
+
+class MissingExtra(SagewireError, ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+
+class UnsupportedFeature(SagewireError):
+    """The wire or the prompt format cannot express what was asked.
+
+    Args:
+        feature: What was asked for, for example "tools".
+        where: Who cannot do it, for example "handler 'tgi'".
+        cure: What to do instead, as a sentence.
+    """
+
+    def __init__(self, feature: str, where: str, cure: str = "") -> None:
+        self.feature = feature
+        self.where = where
+        super().__init__(f"{where} cannot express {feature}." + (f" {cure}" if cure else ""))
+
+
+class EndpointError(SagewireError):
+    """The service answered, and the answer was no.
+
+    Args:
+        message: What happened, in the service's words, and the cure where there is one.
+        code: The service's error code, for example `ThrottlingException`.
+        status: The HTTP status, `None` where no response arrived.
+        request_id: The service's id of the request.
+        fault: Whose fault it is: `client`, `service` or `model`.
+        retry_safe: Whether the same call may succeed later without any change.
+        retry_after: Seconds the service asked to wait, where it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        fault: Literal["client", "service", "model"] = "service",
+        retry_safe: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status = status
+        self.request_id = request_id
+        self.fault = fault
+        self.retry_safe = retry_safe
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.message} (request id {self.request_id})" if self.request_id else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments defeat the default pickling of exceptions.
+        return _rebuild, (type(self), self.message, dict(self.__dict__))
+
+
+def _rebuild(cls: type[EndpointError], message: str, state: dict[str, object]) -> EndpointError:
+    error = cls.__new__(cls, message)
+    error.args = (message,)
+    error.__dict__.update(state)
+    return error
+
+
+class EndpointNotFound(EndpointError):
+    """There is no endpoint, inference component or model of that name in that region."""
+
+
+class AccessDenied(EndpointError):
+    """The credentials are missing, wrong, or not allowed to do this."""
+
+
+class CredentialsExpired(AccessDenied):
+    """The credentials were valid once, and no longer are."""
+
+
+class Throttled(EndpointError):
+    """Too many calls; try again after `retry_after` seconds where it is given."""
+
+
+class NotReady(EndpointError):
+    """The endpoint exists but cannot answer yet: creating, loading, or scaled to zero."""
+
+
+class PayloadTooLarge(EndpointError):
+    """The request is larger than the service or the container takes."""
+
+
+class EndpointTimeout(EndpointError, TimeoutError):
+    """No answer in time; `code` says which limit: `connect`, `first_byte`, `idle` or `total`."""
+
+
+class ModelError(EndpointError):
+    """The container failed.
+
+    Attributes:
+        original_status: The container's own HTTP status; 0 where SageMaker gave up waiting.
+        original_message: The container's own words, parsed out of its error body where possible.
+        log_stream_arn: Where the container's log is.
+    """
+
+    original_status: int | None = None
+    original_message: str = ""
+    log_stream_arn: str | None = None
+
+
+class WireError(SagewireError):
+    """The bytes are not what the handler promised; the message carries an excerpt, never the whole body."""
+
+
+class FrameError(WireError):
+    """A checksum, a length or a character encoding is wrong: the bytes were damaged on the way."""
+
+
+class ModelStreamError(WireError):
+    """The service or the container reported an error inside a running stream.
+
+    Args:
+        message: The error's own words.
+        code: Its code, for example `ModelInvocationTimeExceeded` or `StreamBroken`.
+    """
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(f"{message} ({code})" if code else message)
+        self.message = message
+        self.code = code
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.message, self.code), dict(self.__dict__)
+
+
+class StreamTruncated(WireError):
+    """The stream ended before the answer did."""

@@ -1,0 +1,138 @@
+"""What a transport is: the only place in sagewire that waits.
+
+A transport takes an `Invocation` and returns bytes. It knows hosts, credentials, time limits and retries; it knows
+nothing of JSON, models or prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from sagewire.errors import UsageError
+from sagewire.types import Invocation, ResponseInfo
+
+__all__ = [
+    "AsyncByteStream",
+    "AsyncTransport",
+    "Body",
+    "ByteStream",
+    "Retries",
+    "Timeouts",
+    "Transport",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Time limits in seconds; `None` means no limit.
+
+    Args:
+        connect: To open a connection.
+        first_byte: From the request's last byte to the answer's first. SageMaker itself gives a container 60 s.
+        idle: Between two pieces of an answer.
+        total: For the whole call, retries included.
+    """
+
+    connect: float | None = 10.0
+    first_byte: float | None = 70.0
+    idle: float | None = 70.0
+    total: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"timeout {name}={value!r} must be a positive number of seconds, or None")
+
+    @classmethod
+    def of(cls, timeout: Timeouts | float | None) -> Timeouts:
+        """Return `timeout` as it is, or the defaults with one number as the limit on every wait for the server."""
+        if timeout is None:
+            return cls()
+        if isinstance(timeout, Timeouts):
+            return timeout
+        return cls(connect=min(timeout, 10.0), first_byte=timeout, idle=timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often and how patiently to try again before the first byte; nothing is retried after it.
+
+    Args:
+        attempts: Calls in all, the first included.
+        base_delay: Seconds before the first retry; doubled each time, with full jitter.
+        max_delay: The longest wait in seconds, `Retry-After` included.
+    """
+
+    attempts: int = 3
+    base_delay: float = 0.2
+    max_delay: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise UsageError(f"attempts={self.attempts} must be at least 1: the first call counts")
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A whole response."""
+
+    data: bytes
+    info: ResponseInfo
+
+
+class ByteStream(Protocol):
+    """A response being read: what is known of it, and its pieces as they arrive."""
+
+    @property
+    def info(self) -> ResponseInfo:
+        """What the service said ahead of the body."""
+        ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
+class AsyncByteStream(Protocol):
+    """`ByteStream` for `async for`."""
+
+    @property
+    def info(self) -> ResponseInfo:
+        """What the service said ahead of the body."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+class Transport(Protocol):
+    """Carries invocations to one endpoint."""
+
+    def invoke(self, call: Invocation) -> Body:
+        """Send and return the whole answer; raise `EndpointError`."""
+        ...
+
+    def stream(self, call: Invocation) -> AbstractContextManager[ByteStream]:
+        """Send and return the answer as it arrives; leaving the block early closes the connection."""
+        ...
+
+    def close(self) -> None:
+        """Give back pooled connections. The transport may be used again."""
+        ...
+
+
+class AsyncTransport(Protocol):
+    """`Transport`, awaited."""
+
+    async def invoke(self, call: Invocation) -> Body:
+        """Send and return the whole answer; raise `EndpointError`."""
+        ...
+
+    def stream(self, call: Invocation) -> AbstractAsyncContextManager[AsyncByteStream]:
+        """Send and return the answer as it arrives; leaving the block early closes the connection."""
+        ...
+
+    async def close(self) -> None:
+        """Give back pooled connections of the running event loop. The transport may be used again."""
+        ...

@@ -1,0 +1,69 @@
+"""The values that travel through sagewire: frozen, slotted, and free of any framework's types.
+
+Requests go in as `ChatRequest` or `PromptRequest`, become an `Invocation` (bytes and headers, nothing sent yet), and
+come back as a list of `Delta` values. A `Reply` is the fold of its deltas, whether they arrived one by one or at once.
+"""
+
+from __future__ import annotations
+
+from sagewire.types.conversation import (
+    ImagePart,
+    Message,
+    Part,
+    Role,
+    TextPart,
+    Tool,
+    ToolCall,
+)
+from sagewire.types.replies import (
+    Choice,
+    Delta,
+    FinishDelta,
+    FinishReason,
+    LogprobsDelta,
+    MetadataDelta,
+    Reply,
+    ResponseInfo,
+    TextDelta,
+    ThinkingDelta,
+    Timings,
+    TokenLogprob,
+    ToolCallDelta,
+    Usage,
+    UsageDelta,
+)
+from sagewire.types.requests import (
+    ChatRequest,
+    Invocation,
+    Options,
+    PromptRequest,
+)
+
+__all__ = [
+    "ChatRequest",
+    "Choice",
+    "Delta",
+    "FinishDelta",
+    "FinishReason",
+    "ImagePart",
+    "Invocation",
+    "LogprobsDelta",
+    "Message",
+    "MetadataDelta",
+    "Options",
+    "Part",
+    "PromptRequest",
+    "Reply",
+    "ResponseInfo",
+    "Role",
+    "TextDelta",
+    "TextPart",
+    "ThinkingDelta",
+    "Timings",
+    "TokenLogprob",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "Usage",
+    "UsageDelta",
+]

@@ -1,0 +1,90 @@
+"""Messages, their parts, and the tools a model may call."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """A run of text inside a message."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """An image inside a message: a URL, or bytes with their media type.
+
+    Args:
+        url: Where the image is (`https://...` or a `data:` URL). Empty when `data` is given.
+        data: The encoded image file itself.
+        media_type: The media type of `data`, for example `image/png`.
+        detail: OpenAI's hint `low`, `high` or `auto`; only wires that know it carry it.
+    """
+
+    url: str = ""
+    data: bytes = b""
+    media_type: str = "image/png"
+    detail: str | None = None
+
+    def as_url(self) -> str:
+        """Return `url`, or the bytes as a `data:` URL."""
+        if self.url:
+            return self.url
+        return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
+
+
+Part: TypeAlias = TextPart | ImagePart
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A function the model asks for. `arguments` is the JSON text as the model wrote it, never evaluated."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may ask for; `parameters` is its JSON schema."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {}})
+    strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation.
+
+    Args:
+        role: Who speaks: `system`, `user`, `assistant` or `tool`.
+        content: Text, or a tuple of text and image parts.
+        tool_calls: What an assistant asked for in this turn.
+        tool_call_id: For `role="tool"`: the call this is the result of.
+        name: The speaker's or the tool's name, where the wire or the prompt format has a place for it.
+        thinking: The assistant's reasoning in this turn; sent back only where the wire or format wants it.
+    """
+
+    role: Role
+    content: str | tuple[Part, ...] = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    thinking: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of all text parts, joined without separator."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content if isinstance(part, TextPart))

@@ -1,0 +1,187 @@
+"""What comes back: deltas, and the reply they fold into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from sagewire.types.conversation import ToolCall
+
+FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "error", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as the server reported them; sagewire never invents any."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    @property
+    def total_tokens(self) -> int | None:
+        """The sum of both counts, or `None` where one of them is unknown."""
+        if self.prompt_tokens is None or self.completion_tokens is None:
+            return None
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One generated token with its log probability, and the alternatives where they were asked for."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More answer text."""
+
+    text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    """More reasoning text."""
+
+    text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A piece of a tool call: the first of an `index` carries `id` and `name`, each may carry argument text."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogprobsDelta:
+    """Log probabilities of tokens just generated."""
+
+    tokens: tuple[TokenLogprob, ...]
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FinishDelta:
+    """An answer ended, why, and the stop string that ended it where the server or sagewire knows."""
+
+    reason: FinishReason
+    stop: str | None = None
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDelta:
+    """Token counts; a later one replaces an earlier one."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataDelta:
+    """What the server says about the answer as a whole: its id, the model's name, and whatever else it volunteers."""
+
+    id: str | None = None
+    model: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+Delta: TypeAlias = TextDelta | ThinkingDelta | ToolCallDelta | LogprobsDelta | FinishDelta | UsageDelta | MetadataDelta
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds on a monotonic clock, from the call's start: until the first byte, and until the end."""
+
+    first_byte: float | None = None
+    total: float | None = None
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseInfo:
+    """What the service said about a response, apart from its body.
+
+    Args:
+        content_type: The container's content type.
+        event_stream: The body is framed as `application/vnd.amazon.eventstream`.
+        request_id: AWS's or the server's id of this request; quote it in support cases.
+        production_variant: The SageMaker variant that answered.
+        custom_attributes: The container's answer to CustomAttributes.
+        new_session_id: A sticky session that was just opened.
+        closed_session_id: A sticky session that was just closed.
+        timings: How long it took; filled in when the call ends.
+    """
+
+    content_type: str = ""
+    event_stream: bool = False
+    request_id: str | None = None
+    production_variant: str | None = None
+    custom_attributes: str | None = None
+    new_session_id: str | None = None
+    closed_session_id: str | None = None
+    timings: Timings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the answers in a `Reply`."""
+
+    text: str = ""
+    thinking: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: FinishReason | None = None
+    stop: str | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer. The properties speak of the first choice, which nearly always is the only one.
+
+    Args:
+        choices: At least one answer.
+        usage: Token counts where the server gave them, else `None`.
+        id: The server's id of the answer.
+        model: The model name the server reported.
+        extra: Fields the server sent that have no place of their own.
+        info: What the service said about the response.
+    """
+
+    choices: tuple[Choice, ...] = (Choice(),)
+    usage: Usage | None = None
+    id: str | None = None
+    model: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    info: ResponseInfo | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer's text."""
+        return self.choices[0].text
+
+    @property
+    def thinking(self) -> str | None:
+        """The model's reasoning, `None` where there was none."""
+        return self.choices[0].thinking
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The functions the model asked for."""
+        return self.choices[0].tool_calls
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the answer ended, `None` where the server did not say."""
+        return self.choices[0].finish_reason

@@ -1,0 +1,119 @@
+"""What is asked: options, chat and prompt requests, and the bytes they become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from sagewire.types.conversation import Message, Tool
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Generation settings in one vocabulary; each handler translates, repairs or refuses them for its wire.
+
+    `None` always means "not said": the server's default applies and nothing is sent.
+
+    Args:
+        max_tokens: The most tokens to generate.
+        temperature: Sampling temperature; 0 is greedy on every wire, also on those that refuse the number 0.
+        top_p: Nucleus sampling mass in (0, 1].
+        top_k: Sample from the k most likely tokens.
+        min_p: Drop tokens below this share of the most likely one.
+        typical_p: Typical decoding mass.
+        stop: Strings that end the answer; they are never part of it.
+        seed: Makes sampling repeatable where the server supports it.
+        frequency_penalty: OpenAI's penalty, -2 to 2.
+        presence_penalty: OpenAI's penalty, -2 to 2.
+        repetition_penalty: The multiplicative penalty of Hugging Face servers; 1.0 is none.
+        n: How many answers to generate.
+        logprobs: Ask for log probabilities of the generated tokens.
+        top_logprobs: Also for this many alternatives per token.
+        response_format: OpenAI's `response_format` mapping (`json_object`, `json_schema`).
+        reasoning_effort: `low`, `medium` or `high`, for models that reason.
+        model: A served model name; sent only where the wire has a place for it.
+        adapter: A LoRA adapter to answer with.
+        extra: Anything else, passed to the server under the name given.
+    """
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    typical_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    repetition_penalty: float | None = None
+    n: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    response_format: Mapping[str, Any] | None = None
+    reasoning_effort: str | None = None
+    model: str | None = None
+    adapter: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def given(self) -> dict[str, Any]:
+        """Return the settings that were said, without `extra`, in field order."""
+        return {name: value for name in _OPTION_NAMES if (value := getattr(self, name)) is not None and value != ()}
+
+
+_OPTION_NAMES = tuple(f.name for f in fields(Options) if f.name != "extra")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A conversation to be answered.
+
+    Args:
+        messages: The turns so far, oldest first.
+        options: Generation settings.
+        tools: Functions the model may ask for.
+        tool_choice: `auto`, `none`, `required`, or the name of one tool; `None` leaves it to the server.
+        parallel_tool_calls: Whether several calls in one answer are allowed.
+        stream: Ask the server to stream.
+        include_usage: Ask for token counts at the end of a stream.
+    """
+
+    messages: tuple[Message, ...]
+    options: Options = field(default_factory=Options)
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str | None = None
+    parallel_tool_calls: bool | None = None
+    stream: bool = False
+    include_usage: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRequest:
+    """Raw text to be continued: a completion, or a conversation already written in a prompt format."""
+
+    prompt: str
+    options: Options = field(default_factory=Options)
+    stream: bool = False
+    include_usage: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A request as bytes, ready for a transport; nothing has been sent.
+
+    Args:
+        body: The request body.
+        content_type: Its media type.
+        accept: The media type asked of the container.
+        path: The path below a plain HTTP server's base URL (`/v1/chat/completions`); SageMaker has no use for it.
+        parameters: Options of SageMaker's InvokeEndpoint under boto3's names (`TargetVariant`, `SessionId`, ...).
+        idempotent: False forbids retries after the request may have reached the container.
+    """
+
+    body: bytes = field(repr=False)
+    content_type: str = "application/json"
+    accept: str = "application/json"
+    path: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    idempotent: bool = True
