@@ -19,17 +19,16 @@ __all__ = ["BaseDecoder", "Decoder", "Pipeline"]
 In = TypeVar("In")
 Out = TypeVar("Out")
 In_contra = TypeVar("In_contra", contravariant=True)
-Out_co = TypeVar("Out_co", covariant=True)
 
 
-class Decoder(Protocol[In_contra, Out_co]):
+class Decoder(Protocol[In_contra, Out]):
     """Something that is fed pieces and returns values; see `BaseDecoder` for the usual way to write one."""
 
-    def feed(self, data: In_contra, /) -> list[Out_co]:
+    def feed(self, data: In_contra, /) -> list[Out]:
         """Take the next piece and return what is complete now."""
         ...
 
-    def close(self) -> list[Out_co]:
+    def close(self) -> list[Out]:
         """Return what was held back; raise `StreamTruncated` if something is half-read."""
         ...
 
