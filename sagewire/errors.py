@@ -23,9 +23,12 @@ Errors raised while an answer is being read carry what was read so far in `parti
 
 from __future__ import annotations
 
-from typing import Literal
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
 
-from sagewire.types import Reply
+if TYPE_CHECKING:
+    from sagewire.types import Reply
 
 __all__ = [
     "AccessDenied",
@@ -46,6 +49,7 @@ __all__ = [
     "UsageError",
     "WireError",
     "excerpt",
+    "unknown_name",
 ]
 
 EXCERPT_CHARACTERS = 300
@@ -56,6 +60,19 @@ def excerpt(data: bytes | str, limit: int = EXCERPT_CHARACTERS) -> str:
     text = data[: 4 * limit].decode("utf-8", "replace") if isinstance(data, bytes) else data
     text = "".join(c if c.isprintable() else " " for c in text[: limit + 1])
     return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def unknown_name(name: str, known: Iterable[str], kind: str) -> str:
+    """Return the sentence for a name nobody knows: the close ones first, then all of them.
+
+    Example:
+        >>> unknown_name("lim", ["lmi", "tgi"], "handler")
+        "unknown handler 'lim'; did you mean 'lmi'? Known: lmi, tgi"
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
+    return f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}"
 
 
 class SagewireError(Exception):

@@ -15,6 +15,7 @@ from sagewire.types.conversation import (
     Tool,
     ToolCall,
 )
+from sagewire.types.openai_shape import as_message, as_messages, as_tool, as_tools
 from sagewire.types.replies import (
     Choice,
     Delta,
@@ -35,8 +36,10 @@ from sagewire.types.replies import (
 from sagewire.types.requests import (
     ChatRequest,
     Invocation,
+    OptionArguments,
     Options,
     PromptRequest,
+    make_options,
 )
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "LogprobsDelta",
     "Message",
     "MetadataDelta",
+    "OptionArguments",
     "Options",
     "Part",
     "PromptRequest",
@@ -66,4 +70,9 @@ __all__ = [
     "ToolCallDelta",
     "Usage",
     "UsageDelta",
+    "as_message",
+    "as_messages",
+    "as_tool",
+    "as_tools",
+    "make_options",
 ]

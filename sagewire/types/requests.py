@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypedDict, Unpack
 
+from sagewire.errors import UsageError, unknown_name
 from sagewire.types.conversation import Message, Tool
 
 
@@ -117,3 +118,52 @@ class Invocation:
     path: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     idempotent: bool = True
+
+
+class OptionArguments(TypedDict, total=False):
+    """`Options` as keyword arguments; see there for what each means. `stop` may be one string or several."""
+
+    max_tokens: int | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    typical_p: float | None
+    stop: str | Sequence[str] | None
+    seed: int | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    repetition_penalty: float | None
+    n: int | None
+    logprobs: bool | None
+    top_logprobs: int | None
+    response_format: Mapping[str, Any] | None
+    reasoning_effort: str | None
+    model: str | None
+    adapter: str | None
+    extra: Mapping[str, Any] | None
+
+
+def make_options(base: Options | None = None, /, **given: Unpack[OptionArguments]) -> Options:
+    """Return `base` with the given settings on top; `extra` mappings are merged.
+
+    Raises:
+        UsageError: A name is unknown; the message lists the known ones.
+
+    Example:
+        >>> make_options(Options(seed=1), stop="END", temperature=0.2).stop
+        ('END',)
+    """
+    base = base or Options()
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    for name in changes:
+        if name not in _OPTION_NAMES and name != "extra":
+            raise UsageError(unknown_name(name, [*_OPTION_NAMES, "extra"], "option"))
+    stop = changes.get("stop")
+    if stop is not None:
+        changes["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
+        if not all(isinstance(text, str) and text for text in changes["stop"]):
+            raise UsageError(f"stop={stop!r} must hold non-empty strings")
+    if "extra" in changes:
+        changes["extra"] = {**base.extra, **changes["extra"]}
+    return replace(base, **changes) if changes else base
