@@ -1,0 +1,237 @@
+"""One call, from a typed request to bytes and back to values. Pure: the clients around it do the waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sagewire.content_handlers.base import ContentHandler, Request
+from sagewire.errors import SagewireError, UnsupportedFeature, UsageError
+from sagewire.prompt_formats.base import PromptFormat
+from sagewire.streaming.accumulate import Accumulator, fold, unfold
+from sagewire.streaming.base import Decoder, Pipeline
+from sagewire.streaming.eventstream import EventStreamDecoder
+from sagewire.streaming.text import EchoStage, ReaderStage, StopStage
+from sagewire.types import (
+    ChatRequest,
+    Delta,
+    Invocation,
+    Message,
+    PromptRequest,
+    Reply,
+    ResponseInfo,
+)
+
+__all__ = ["Exchange", "Reading", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A prepared call: what to send, and how to read the answer.
+
+    Args:
+        invocation: The request as bytes.
+        handler: Reads the answer's bytes.
+        prompt: The prompt text that is sent, where the wire takes text.
+        stops: Strings that must not appear in the answer, the format's own included.
+        reader_format: The format that reads the answer's text, where it wrote the prompt.
+        request: The request as the handler saw it.
+        tools_request: The chat request before it became a prompt.
+    """
+
+    invocation: Invocation
+    handler: ContentHandler
+    request: Request
+    prompt: str = ""
+    stops: tuple[str, ...] = ()
+    reader_format: PromptFormat | None = None
+    chat: ChatRequest | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Whether the container was asked to stream."""
+        return self.request.stream
+
+    def read_whole(self, body: bytes, info: ResponseInfo) -> Reply:
+        """Return the reply in a whole response body.
+
+        Raises:
+            WireError: The body is not what the handler promised.
+        """
+        reply = self.handler.transform_output(body)
+        stages = self._text_stages()
+        if not stages:
+            return replace(reply, info=info)
+        pipeline = Pipeline(*stages)
+        deltas = [delta for given in unfold(reply) for delta in pipeline.feed(given)]
+        return fold([*deltas, *pipeline.close()], info)
+
+    def reading(self, info: ResponseInfo) -> Reading:
+        """Return a fresh reading of a streamed response."""
+        stages: list[Decoder[Any, Any]] = [EventStreamDecoder()] if info.event_stream else []
+        text_stages = self._text_stages()
+        cut_short = None
+        if not self.handler.can.stop:
+            cut_short = next((stage for stage in text_stages if isinstance(stage, StopStage)), None)
+        stages += [self.handler.stream_decoder(info.content_type), *text_stages]
+        return Reading(Pipeline(*stages) if len(stages) > 1 else stages[0], info, cut_short)
+
+    def _text_stages(self) -> list[Decoder[Any, Any]]:
+        stages: list[Decoder[Any, Any]] = []
+        if self.prompt and self.handler.echoes_prompt:
+            stages.append(EchoStage(self.prompt))
+        if self.stops:
+            stages.append(StopStage(self.stops))
+        if self.reader_format is not None:
+            chosen, tools = self.reader_format, self.chat.tools if self.chat else ()
+            stages.append(ReaderStage(lambda: chosen.reader(tools, prompt=self.prompt)))
+        return stages
+
+
+class Reading:
+    """A streamed answer being read: feed it bytes, take deltas, ask for the reply so far at any time."""
+
+    def __init__(self, decoder: Decoder[bytes, Delta], info: ResponseInfo, cut_short: StopStage | None = None) -> None:
+        self._decoder = decoder
+        self._cut_short = cut_short
+        self._accumulator = Accumulator()
+        self.info = info
+
+    def feed(self, chunk: bytes) -> list[Delta]:
+        """Return the deltas this chunk completes."""
+        return self._keep(self._decoder.feed(chunk))
+
+    def close(self) -> list[Delta]:
+        """Return what was held back; raise `StreamTruncated` if the answer was not finished."""
+        return [] if self.stopped else self._keep(self._decoder.close())
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string ended the answer on a wire that would go on generating: stop reading then."""
+        return self._cut_short is not None and self._cut_short.stopped
+
+    @property
+    def reply(self) -> Reply:
+        """The answer as far as it was read."""
+        return self._accumulator.reply(self.info)
+
+    def _keep(self, deltas: list[Delta]) -> list[Delta]:
+        for delta in deltas:
+            self._accumulator.add(delta)
+        return deltas
+
+    @contextmanager
+    def attaching_partial(self) -> Iterator[None]:
+        """Give every error that passes what was read so far."""
+        try:
+            yield
+        except SagewireError as error:
+            if error.partial is None:
+                error.partial = self.reply
+            raise
+
+
+def prepare(
+    request: Request,
+    handler: ContentHandler,
+    prompt_format: PromptFormat | None = None,
+    parameters: Mapping[str, str] | None = None,
+) -> Exchange:
+    """Return the exchange for a request: choose between messages and prompt, render, transform.
+
+    Args:
+        request: What is asked.
+        handler: What the container speaks.
+        prompt_format: How the model family writes; needed for chat where the container takes text only.
+        parameters: InvokeEndpoint parameters of this call; they win over the handler's own.
+
+    Raises:
+        UsageError: The container takes text, the request is a conversation, and no format is given.
+        UnsupportedFeature: The wire or the format cannot express the request.
+    """
+    if request.stream and not handler.can.streaming:
+        request = replace(request, stream=False)
+    if isinstance(request, ChatRequest) and handler.speaks == "prompt":
+        return _prepare_rendered(request, handler, prompt_format, parameters)
+    if isinstance(request, PromptRequest) and handler.speaks == "messages":
+        request = ChatRequest(
+            (Message("user", request.prompt),),
+            request.options,
+            stream=request.stream,
+            include_usage=request.include_usage,
+        )
+    return Exchange(
+        invocation=_invocation(request, handler, parameters),
+        handler=handler,
+        request=request,
+        prompt=request.prompt if isinstance(request, PromptRequest) else "",
+        stops=request.options.stop,
+    )
+
+
+def _prepare_rendered(
+    chat: ChatRequest,
+    handler: ContentHandler,
+    prompt_format: PromptFormat | None,
+    parameters: Mapping[str, str] | None,
+) -> Exchange:
+    if prompt_format is None:
+        raise UsageError(
+            f"handler '{handler.name}' sends text, so a conversation needs a prompt format: name the model's family, "
+            "for example format='llama3_1' (`sagewire formats` lists them)"
+        )
+    offered = () if chat.tool_choice == "none" else chat.tools
+    if offered and chat.tool_choice not in (None, "auto"):
+        raise UnsupportedFeature(
+            f"tool_choice={chat.tool_choice!r}",
+            f"prompt format '{prompt_format.name}'",
+            "A model that writes plain text cannot be forced to call a tool; use 'auto'.",
+        )
+    prompt = prompt_format.render(chat.messages, offered or None)
+    stops = tuple(dict.fromkeys((*chat.options.stop, *prompt_format.stops)))
+    options = replace(chat.options, stop=_stops_for_wire(chat.options.stop, stops, handler))
+    request = PromptRequest(prompt, options, chat.stream, chat.include_usage)
+    return Exchange(
+        invocation=_invocation(request, handler, parameters),
+        handler=handler,
+        request=request,
+        prompt=prompt,
+        stops=stops,
+        reader_format=prompt_format,
+        chat=replace(chat, tools=offered),
+    )
+
+
+def _stops_for_wire(asked: tuple[str, ...], stops: tuple[str, ...], handler: ContentHandler) -> tuple[str, ...]:
+    """Return what the server is told: everything the caller asked for, then the format's own while there is room.
+
+    The rest is not lost: sagewire enforces all of `stops` itself.
+    """
+    if not handler.can.stop:
+        return ()
+    limit = handler.can.max_stops
+    return stops if limit is None else stops[: max(limit, len(asked))]
+
+
+def _invocation(request: Request, handler: ContentHandler, parameters: Mapping[str, str] | None) -> Invocation:
+    options = request.options
+    if options.stop and not handler.can.stop:
+        request = replace(request, options=replace(options, stop=()))
+    return Invocation(
+        body=handler.transform_input(request),
+        content_type=handler.content_type,
+        accept=handler.accept,
+        path=handler.path,
+        parameters=_merge_parameters(handler.parameters(request), parameters or {}),
+    )
+
+
+def _merge_parameters(needed: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    merged = {**needed, **given}
+    attributes = [given.get("CustomAttributes"), needed.get("CustomAttributes")]
+    if all(attributes) and attributes[0] != attributes[1]:
+        # `key=value` pairs separated by semicolons; the last of a key wins, so the caller's go last.
+        merged["CustomAttributes"] = f"{attributes[1]};{attributes[0]}"
+    return merged

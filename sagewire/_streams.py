@@ -1,0 +1,132 @@
+"""What `Client.stream` and `AsyncClient.stream` return: deltas as they arrive, and the reply they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from types import TracebackType
+from typing import Self
+
+from sagewire._exchange import Exchange, Reading
+from sagewire.streaming.accumulate import unfold
+from sagewire.transports.base import AsyncTransport, Transport
+from sagewire.types import Delta, Reply, TextDelta
+
+__all__ = ["AsyncReplyStream", "ReplyStream"]
+
+
+class _Kept:
+    """The reading of the running stream, or the whole reply where the container cannot stream."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._reading: Reading | None = None
+        self._whole: Reply | None = None
+
+    @property
+    def reply(self) -> Reply:
+        """The answer as far as it was read; whole once the iteration has ended."""
+        if self._whole is not None:
+            return self._whole
+        return self._reading.reply if self._reading is not None else Reply()
+
+
+class ReplyStream(_Kept):
+    """Iterate over it for deltas. The request is sent when the iteration starts.
+
+    Leaving the loop or the `with` block early closes the connection, so the container can stop generating.
+
+    Example:
+        >>> with client.stream("Why is the sky blue?") as stream:  # doctest: +SKIP
+        ...     for text in stream.text:
+        ...         print(text, end="", flush=True)
+        ...     usage = stream.reply.usage
+    """
+
+    def __init__(self, exchange: Exchange, transport: Transport) -> None:
+        super().__init__(exchange)
+        self._deltas = self._run(transport)
+
+    def __iter__(self) -> Iterator[Delta]:
+        return self._deltas
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def text(self) -> Iterator[str]:
+        """The answer's text pieces, of the first choice."""
+        return (delta.text for delta in self._deltas if isinstance(delta, TextDelta) and delta.choice == 0)
+
+    def close(self) -> None:
+        """Stop reading and close the connection if the answer is not complete."""
+        self._deltas.close()
+
+    def _run(self, transport: Transport) -> Generator[Delta, None, None]:
+        exchange = self._exchange
+        if not exchange.streams:
+            body = transport.invoke(exchange.invocation)
+            self._whole = exchange.read_whole(body.data, body.info)
+            yield from unfold(self._whole)
+            return
+        with transport.stream(exchange.invocation) as body_stream:
+            self._reading = reading = exchange.reading(body_stream.info)
+            with reading.attaching_partial():
+                for chunk in body_stream:
+                    yield from reading.feed(chunk)
+                    if reading.stopped:
+                        break
+                # What the service says at the end (timings) is known only now.
+                reading.info = body_stream.info
+                yield from reading.close()
+
+
+class AsyncReplyStream(_Kept):
+    """`ReplyStream` for `async for` and `async with`."""
+
+    def __init__(self, exchange: Exchange, transport: AsyncTransport) -> None:
+        super().__init__(exchange)
+        self._deltas = self._run(transport)
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        return self._deltas
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def text(self) -> AsyncIterator[str]:
+        """The answer's text pieces, of the first choice."""
+        return (delta.text async for delta in self._deltas if isinstance(delta, TextDelta) and delta.choice == 0)
+
+    async def close(self) -> None:
+        """Stop reading and close the connection if the answer is not complete."""
+        await self._deltas.aclose()
+
+    async def _run(self, transport: AsyncTransport) -> AsyncGenerator[Delta, None]:
+        exchange = self._exchange
+        if not exchange.streams:
+            body = await transport.invoke(exchange.invocation)
+            self._whole = exchange.read_whole(body.data, body.info)
+            for delta in unfold(self._whole):
+                yield delta
+            return
+        async with transport.stream(exchange.invocation) as body_stream:
+            self._reading = reading = exchange.reading(body_stream.info)
+            with reading.attaching_partial():
+                async for chunk in body_stream:
+                    for delta in reading.feed(chunk):
+                        yield delta
+                    if reading.stopped:
+                        break
+                # What the service says at the end (timings) is known only now.
+                reading.info = body_stream.info
+                for delta in reading.close():
+                    yield delta
