@@ -1,0 +1,57 @@
+# Two commands matter: `make demo` and `make test`. Both install what they need into .venv, fast, with uv.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+PIP := $(UV) pip install --quiet --python $(BIN)/python
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sagewire needs Python 3.11 or newer; name it: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check "uv>=0.5"
+
+.PHONY: demo
+demo: $(UV) ## Answer a question over a document through LangChain and LlamaIndex, on the emulator
+	@$(PIP) --editable ".[demo]"
+	@$(BIN)/sagewire demo
+
+.PHONY: install-test
+install-test: $(UV)
+	@$(PIP) --editable ".[test]"
+
+.PHONY: check
+check: install-test lint ## Lint and type-check
+
+.PHONY: lint
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.PHONY: wheel
+wheel: $(UV) ## Build dist/*.whl and dist/*.tar.gz
+	@rm -rf dist
+	@$(UV) build --quiet --python $(BIN)/python --out-dir dist
+
+.PHONY: test
+test: install-test lint wheel ## Install, lint, type-check, build the wheel and test the built wheel
+	@$(PIP) --reinstall-package sagewire --no-deps dist/*.whl
+	SAGEWIRE_TEST_INSTALLED=1 $(BIN)/pytest -q -n auto --dist loadgroup $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: ## Measure sagewire beside boto3 and its peers, in one run
+	$(MAKE) install-test
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+.PHONY: clean
+clean: ## Remove everything that was built or installed
+	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
