@@ -1,0 +1,44 @@
+"""From bytes to deltas: decoders that are fed and never wait, and the fold of a stream into a reply.
+
+The usual chain is `EventStreamDecoder` (SageMaker's framing), `JsonEventDecoder` (server-sent events or JSON lines), a
+content handler's own events, then `EchoStage`, `StopStage` and `ReaderStage` on the text.
+"""
+
+from __future__ import annotations
+
+from sagewire.streaming.accumulate import Accumulator, fold, unfold
+from sagewire.streaming.base import BaseDecoder, Decoder, Pipeline, decode, finish
+from sagewire.streaming.events import JsonEventDecoder
+from sagewire.streaming.eventstream import (
+    EventStreamDecoder,
+    encode_error,
+    encode_exception,
+    encode_message,
+    encode_payload_part,
+)
+from sagewire.streaming.jsonlines import JsonDocumentsDecoder
+from sagewire.streaming.sse import SseDecoder
+from sagewire.streaming.text import EchoStage, ReaderStage, StopStage, Utf8Decoder
+
+__all__ = [
+    "Accumulator",
+    "BaseDecoder",
+    "Decoder",
+    "EchoStage",
+    "EventStreamDecoder",
+    "JsonDocumentsDecoder",
+    "JsonEventDecoder",
+    "Pipeline",
+    "ReaderStage",
+    "SseDecoder",
+    "StopStage",
+    "Utf8Decoder",
+    "decode",
+    "encode_error",
+    "encode_exception",
+    "encode_message",
+    "encode_payload_part",
+    "finish",
+    "fold",
+    "unfold",
+]

@@ -4,17 +4,19 @@ A decoder never sees a socket, an iterator or a loop: it is *fed*, and returns w
 decoder serves threads, asyncio and tests that cut the bytes anywhere.
 
 The rule for errors: what was decoded before a bad frame is delivered first. `feed` returns the good values and the
-error is raised by the next call, `feed` or `close`.
+error is raised by the next call, `feed` or `close`. If `close` itself returns values and still owes an error, a second
+`close` raises it; `decode` and `finish` do that for you.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from sagewire.errors import SagewireError
 
-__all__ = ["BaseDecoder", "Decoder", "Pipeline"]
+__all__ = ["BaseDecoder", "Decoder", "Pipeline", "decode", "finish"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -37,6 +39,7 @@ class BaseDecoder(ABC, Generic[In, Out]):
     """A decoder whose subclasses append to a list and may raise at any point; the order is kept for them."""
 
     _error: SagewireError | None = None
+    _closed = False
 
     def feed(self, data: In, /) -> list[Out]:
         """Take the next piece and return what is complete now."""
@@ -52,10 +55,16 @@ class BaseDecoder(ABC, Generic[In, Out]):
         return out
 
     def close(self) -> list[Out]:
-        """Return what was held back; raise an error put off by `feed`, or what `_finish` raises."""
+        """Return what was held back; raise an error put off by `feed`, or what `_finish` raises.
+
+        Closing again raises an error that the first time put off, and otherwise does nothing.
+        """
         if self._error is not None:
             raise self._error
         out: list[Out] = []
+        if self._closed:
+            return out
+        self._closed = True
         try:
             self._finish(out)
         except SagewireError as error:
@@ -86,42 +95,63 @@ class Pipeline(BaseDecoder[Any, Any]):
         self._run([data], 0, out)
 
     def _finish(self, out: list[Any]) -> None:
-        for start, stage in enumerate(self._stages):
+        for number, stage in enumerate(self._stages):
+            held_back, error = finish(stage)
             try:
-                items = stage.close()
+                self._run(held_back, number + 1, out)
             except SagewireError:
-                self._flush(start + 1, out)
-                raise
-            self._run(items, start + 1, out)
-            # A stage that returned held-back values may still owe an error.
-            _raise_put_off(stage)
+                if error is None:
+                    raise
+            if error is not None:
+                self._flush(number + 1, out)
+                raise error
 
     def _run(self, items: list[Any], start: int, out: list[Any]) -> None:
         for number in range(start, len(self._stages)):
-            stage, produced = self._stages[number], []
-            for item in items:
-                try:
-                    produced += stage.feed(item)
-                except SagewireError:
-                    self._run(produced, number + 1, out)
-                    self._flush(number + 1, out)
-                    raise
-            if not produced:
+            if not items:
                 return
+            feed, produced = self._stages[number].feed, []
+            try:
+                for item in items:
+                    produced += feed(item)
+            except SagewireError:
+                self._flush(number + 1, out, produced)
+                raise
             items = produced
         out += items
 
-    def _flush(self, start: int, out: list[Any]) -> None:
+    def _flush(self, start: int, out: list[Any], items: list[Any] | None = None) -> None:
+        """Deliver `items` and what the stages from `start` on hold back; the first error is the one to report."""
+        held_back = items or []
         for number in range(start, len(self._stages)):
             try:
-                held_back = self._stages[number].close()
+                self._run(held_back, number, out)
             except SagewireError:
-                # The first error is the one to report: this one only follows from it.
-                continue
-            self._run(held_back, number + 1, out)
+                return
+            held_back, _ = finish(self._stages[number])
+        out += held_back
 
 
-def _raise_put_off(stage: Decoder[Any, Any]) -> None:
-    error = getattr(stage, "_error", None)
+def finish(decoder: Decoder[Any, Out]) -> tuple[list[Out], SagewireError | None]:
+    """Close a decoder and return what it held back, with the error it raises or owes, if any."""
+    try:
+        held_back = decoder.close()
+    except SagewireError as error:
+        return [], error
+    return held_back, decoder._error if isinstance(decoder, BaseDecoder) else None
+
+
+def decode(decoder: Decoder[In, Out], pieces: Iterable[In]) -> Iterator[Out]:
+    """Yield all that a decoder makes of these pieces, and close it; raise its error behind the last value.
+
+    Example:
+        >>> from sagewire.streaming.sse import SseDecoder
+        >>> list(decode(SseDecoder(), [b"data: 1", b"23"]))
+        [b'123']
+    """
+    for piece in pieces:
+        yield from decoder.feed(piece)
+    held_back, error = finish(decoder)
+    yield from held_back
     if error is not None:
         raise error

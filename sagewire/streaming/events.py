@@ -1,0 +1,102 @@
+"""JSON events, whichever of the two framings the server chose: server-sent events, or JSON documents in a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from sagewire.errors import StreamTruncated, WireError, excerpt
+from sagewire.streaming.base import BaseDecoder
+from sagewire.streaming.jsonlines import JsonDocumentsDecoder
+from sagewire.streaming.sse import SseDecoder
+
+__all__ = ["JsonEventDecoder"]
+
+_BLANK = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
+_SSE_STARTS = (b":", b"data", b"event", b"id", b"retry")
+
+
+class JsonEventDecoder(BaseDecoder[bytes, Any]):
+    r"""Bytes to parsed JSON events.
+
+    The first bytes that are not blank decide: `{` or `[` begin JSON documents (one per line or bare), a field of
+    server-sent events begins those. Content types do not decide, because containers are often wrong about them: LMI
+    says `application/jsonlines` in front of what vLLM framed, and SageMaker adds its own. Events without data, which
+    some servers send to keep the connection alive, are skipped, and so is `[DONE]`.
+
+    Attributes:
+        done: Whether `[DONE]` was seen.
+
+    Raises:
+        WireError: By `feed`, the bytes are neither framing, or an event holds no JSON.
+        StreamTruncated: By `close`, the last event is incomplete.
+
+    Example:
+        >>> JsonEventDecoder().feed(b'data: {"a": 1}\n\ndata: [DONE]\n\n')
+        [{'a': 1}]
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self._start = b""
+        self._documents: JsonDocumentsDecoder | None = None
+        self._sse: SseDecoder | None = None
+
+    def _decode(self, data: bytes, out: list[Any]) -> None:
+        if self._sse is not None:
+            self._parse(self._sse.feed(data), out)
+        elif self._documents is not None:
+            out += self._documents.feed(data)
+        else:
+            self._detect(self._start + data, out)
+
+    def _finish(self, out: list[Any]) -> None:
+        if self._documents is not None:
+            out += self._documents.close()
+        elif self._sse is not None:
+            sse = self._sse
+            try:
+                self._parse(sse.close(), out)
+            except WireError as error:
+                if isinstance(error, StreamTruncated):
+                    raise
+                raise StreamTruncated(f"the stream ended inside an event: {error}") from None
+            sse.close()
+        elif self._start:
+            raise StreamTruncated(f"the stream ended inside its first line: {excerpt(self._start)}")
+
+    def _detect(self, data: bytes, out: list[Any]) -> None:
+        start = data.removeprefix(_BOM).lstrip(_BLANK)
+        if not start or _BOM.startswith(start):
+            # Blank lines may go on for long: nothing of them needs to be kept.
+            self._start = start
+            return
+        if start[:1] in b"{[":
+            self._documents = JsonDocumentsDecoder()
+            out += self._documents.feed(start)
+        elif start.startswith(_SSE_STARTS):
+            self._sse = SseDecoder(strict=True)
+            self._parse(self._sse.feed(start), out)
+        elif any(field.startswith(start) for field in _SSE_STARTS):
+            self._start = start
+            return
+        else:
+            what = "an HTML or XML page" if start.startswith(b"<") else "this"
+            raise WireError(f"expected server-sent events or JSON, got {what}: {excerpt(start)}")
+        self._start = b""
+
+    def _parse(self, events: list[bytes], out: list[Any]) -> None:
+        for data in events:
+            if data == b"[DONE]":
+                self.done = True
+                continue
+            try:
+                out.append(orjson.loads(data))
+            except orjson.JSONDecodeError as error:
+                text = data.strip()
+                if text == b"[DONE]":
+                    self.done = True
+                elif text:
+                    raise WireError(f"an event holds no JSON ({error}): {excerpt(data)}") from None

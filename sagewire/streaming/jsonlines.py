@@ -1,0 +1,152 @@
+"""JSON documents one after another: one per line, several per line, or with no line breaks at all."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from sagewire.errors import FrameError, StreamTruncated, WireError, excerpt
+from sagewire.streaming.base import BaseDecoder
+
+__all__ = ["JsonDocumentsDecoder"]
+
+MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
+MAX_DEPTH = 1000
+
+_BOM = b"\xef\xbb\xbf"
+_STRUCTURE = re.compile(rb'["{}\[\]]')
+_STRING_END = re.compile(rb'["\\]')
+_NOT_BLANK = re.compile(rb"[^ \t\r\n]")
+_SCALAR_END = re.compile(rb'[ \t\r\n{\["]')
+
+
+class JsonDocumentsDecoder(BaseDecoder[bytes, Any]):
+    r"""Bytes to parsed JSON documents.
+
+    Objects, arrays and strings are delivered with their last byte, numbers and literals with the blank or line break
+    behind them or at `close`. Blank lines are skipped. A document may span lines, and several may share one.
+
+    Args:
+        max_bytes: The largest document that is accepted.
+
+    Raises:
+        WireError: By `feed`, the bytes are no JSON.
+        FrameError: By `feed`, a document is too large or nested too deeply.
+        StreamTruncated: By `close`, the last document is incomplete.
+
+    Example:
+        >>> JsonDocumentsDecoder().feed(b'{"a": 1}\n{"b": 2}{"c": 3}')
+        [{'a': 1}, {'b': 2}, {'c': 3}]
+    """
+
+    def __init__(self, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._pending = bytearray()  # the document being read
+        self._depth = 0
+        self._in_string = False
+        self._escaped = False
+        self._at_start = True
+
+    def _decode(self, data: bytes, out: list[Any]) -> None:
+        if self._at_start and not (data := self._skip_bom(data)):
+            return
+        start = 0
+        while start < len(data):
+            newline = data.find(b"\n", start)
+            end = newline + 1 if newline >= 0 else len(data)
+            # A line is parsed at most once as a whole; if that fails, it is scanned to its end.
+            if self._pending or not self._read_line(data[start:end], out):
+                self._scan(data, start, end, out)
+            start = end
+
+    def _finish(self, out: list[Any]) -> None:
+        pending = bytes(self._pending)
+        self._pending.clear()
+        if not pending:
+            return
+        try:
+            out.append(orjson.loads(pending))
+        except orjson.JSONDecodeError:
+            raise StreamTruncated(f"the stream ended inside a JSON document: {excerpt(pending)}") from None
+
+    def _skip_bom(self, data: bytes) -> bytes:
+        data = bytes(self._pending) + data
+        self._pending.clear()
+        if len(data) < len(_BOM) and _BOM.startswith(data):
+            self._pending += data
+            return b""
+        self._at_start = False
+        return data[len(_BOM) :] if data.startswith(_BOM) else data
+
+    def _read_line(self, line: bytes, out: list[Any]) -> bool:
+        """Read a piece that is a whole document, which is how nearly all of them arrive."""
+        if line.isspace():
+            return True
+        if not line.endswith((b"}", b"\n")) or len(line) > self._max_bytes:
+            return False
+        try:
+            out.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            return False
+        return True
+
+    def _scan(self, data: bytes, position: int, end: int, out: list[Any]) -> None:
+        while position < end:
+            if not self._pending:
+                found = _NOT_BLANK.search(data, position, end)
+                if found is None:
+                    return
+                position = found.start()
+            stop = self._document_end(data, position, end)
+            self._pending += data[position:end] if stop is None else data[position:stop]
+            if len(self._pending) > self._max_bytes:
+                raise FrameError(f"a JSON document is larger than {self._max_bytes} bytes")
+            if stop is None:
+                return
+            position = stop
+            self._deliver(out)
+
+    def _deliver(self, out: list[Any]) -> None:
+        try:
+            out.append(orjson.loads(self._pending))
+        except orjson.JSONDecodeError as error:
+            raise WireError(f"expected JSON ({error}), got: {excerpt(bytes(self._pending))}") from None
+        self._pending.clear()
+
+    def _document_end(self, data: bytes, position: int, end: int) -> int | None:
+        """Return where the document being read ends, `None` where that is not before `end`."""
+        if self._in_string or self._depth or data[position] in b'{["':
+            return self._nested_end(data, position, end)
+        if data[position] in b"}]":
+            raise WireError(f"expected JSON, got: {excerpt(data[position : position + 1000])}")
+        found = _SCALAR_END.search(data, position, end)
+        return found.start() if found else None
+
+    def _nested_end(self, data: bytes, position: int, end: int) -> int | None:
+        while position < end:
+            if self._escaped:
+                self._escaped = False
+                position += 1
+                continue
+            found = (_STRING_END if self._in_string else _STRUCTURE).search(data, position, end)
+            if found is None:
+                return None
+            position = found.end()
+            self._step(found[0])
+            if not self._depth and not self._in_string:
+                return position
+        return None
+
+    def _step(self, byte: bytes) -> None:
+        if byte == b"\\":
+            self._escaped = True
+        elif byte == b'"':
+            self._in_string = not self._in_string
+        elif byte in b"{[":
+            self._depth += 1
+            if self._depth > MAX_DEPTH:
+                raise FrameError(f"a JSON document is nested more than {MAX_DEPTH} levels deep")
+        else:
+            self._depth -= 1

@@ -1,0 +1,129 @@
+"""Server-sent events, as far as model servers use them: the data of each event."""
+
+from __future__ import annotations
+
+from sagewire.errors import FrameError, StreamTruncated, WireError, excerpt
+from sagewire.streaming.base import BaseDecoder
+
+__all__ = ["SseDecoder"]
+
+MAX_EVENT_BYTES = 32 * 1024 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+_FIELDS = (b"event", b"id", b"retry")
+
+
+class SseDecoder(BaseDecoder[bytes, bytes]):
+    r"""Bytes to the data of each event; `[DONE]` is data like any other.
+
+    Follows the WHATWG rules: lines end with `\n`, `\r` or `\r\n` and nothing else, one space after the colon is not
+    part of the value, several `data` lines are joined with `\n`, comments and `event`, `id` and `retry` fields are
+    skipped. It departs from them in one point: a last event without the closing blank line is delivered at `close`,
+    because model servers end that way.
+
+    Args:
+        strict: Refuse lines that are not server-sent events with `WireError`, where the rules say to skip them. A
+            traceback or an error page in the middle of an answer then does not go unnoticed.
+        max_bytes: The largest line, and the largest event, that is accepted.
+
+    Raises:
+        FrameError: By `feed`, a line or event is too large.
+        StreamTruncated: By `close`, the stream ended inside a field name.
+
+    Example:
+        >>> SseDecoder().feed(b"data: {}\n\ndata: [DONE]\n\n")
+        [b'{}', b'[DONE]']
+    """
+
+    def __init__(self, *, strict: bool = False, max_bytes: int = MAX_EVENT_BYTES) -> None:
+        self._strict = strict
+        self._max_bytes = max_bytes
+        self._line = bytearray()  # the line being read
+        self._data: list[bytes] = []  # the data lines of the event being read
+        self._size = 0  # their bytes
+        self._after_cr = False  # the last byte was \r: a \n that follows belongs to it
+        self._start = b""  # less than a byte order mark
+        self._at_start = True
+
+    def _decode(self, data: bytes, out: list[bytes]) -> None:
+        if self._at_start:
+            data = self._skip_bom(data)
+        if not data:
+            return
+        if b"\r" in data or self._after_cr:
+            data = self._with_newlines(data)
+        elif data.startswith(b"data:") and not self._line and self._is_one_event(data):
+            out.append(data[6:-2] if data.startswith(b" ", 5) else data[5:-2])
+            return
+        first, newline, rest = data.partition(b"\n")
+        if self._line or not newline:
+            self._line += first
+            if len(self._line) > self._max_bytes:
+                raise FrameError(f"a line of an event stream is longer than {self._max_bytes} bytes")
+            if not newline:
+                return
+            first = bytes(self._line)
+            self._line.clear()
+        self._read_line(first, out)
+        *lines, last = rest.split(b"\n")
+        for line in lines:
+            self._read_line(line, out)
+        self._line += last
+
+    def _finish(self, out: list[bytes]) -> None:
+        line = bytes(self._line)
+        self._line.clear()
+        if self._at_start:
+            line = self._start
+        if line and b":" not in line:
+            self._dispatch(out)
+            raise StreamTruncated(f"the stream ended inside a line: {excerpt(line)}")
+        if line:
+            self._read_line(line, out)
+        self._dispatch(out)
+
+    def _is_one_event(self, data: bytes) -> bool:
+        """Tell whether this is one event with one line, which is how nearly all of them arrive."""
+        end = len(data) - 2
+        return data.find(b"\n") == end and data.endswith(b"\n\n") and end < self._max_bytes and not self._data
+
+    def _skip_bom(self, data: bytes) -> bytes:
+        data = self._start + data
+        if len(data) < len(_BOM) and _BOM.startswith(data):
+            self._start = data
+            return b""
+        self._at_start = False
+        return data[len(_BOM) :] if data.startswith(_BOM) else data
+
+    def _with_newlines(self, data: bytes) -> bytes:
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+            self._after_cr = False
+            if not data:
+                return data
+        self._after_cr = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _read_line(self, line: bytes, out: list[bytes]) -> None:
+        if len(line) > self._max_bytes:
+            raise FrameError(f"a line of an event stream is longer than {self._max_bytes} bytes")
+        if not line:
+            self._dispatch(out)
+        elif line.startswith(b"data:"):
+            self._add(line[6:] if line.startswith(b" ", 5) else line[5:])
+        elif line == b"data":
+            self._add(b"")
+        elif self._strict and line.partition(b":")[0] not in (b"", *_FIELDS):
+            raise WireError(f"expected server-sent events, got: {excerpt(line)}")
+
+    def _add(self, value: bytes) -> None:
+        self._size += len(value) + 1
+        if self._size > self._max_bytes:
+            raise FrameError(f"an event is larger than {self._max_bytes} bytes")
+        self._data.append(value)
+
+    def _dispatch(self, out: list[bytes]) -> None:
+        if self._data:
+            out.append(b"\n".join(self._data) if len(self._data) > 1 else self._data[0])
+            self._data = []
+            self._size = 0

@@ -1,0 +1,255 @@
+"""What happens to answer text on its way: UTF-8, stop strings, an echoed prompt, and the model family's reader."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeAlias
+
+from sagewire.errors import FrameError, SagewireError, UsageError, excerpt
+from sagewire.streaming.base import BaseDecoder, Decoder, finish
+from sagewire.types import (
+    Delta,
+    FinishDelta,
+    MetadataDelta,
+    TextDelta,
+    ToolCallDelta,
+    UsageDelta,
+)
+
+__all__ = ["EchoStage", "ReaderStage", "StopStage", "Utf8Decoder"]
+
+DeltaStage: TypeAlias = BaseDecoder[Delta, Delta]
+
+
+class Utf8Decoder(BaseDecoder[bytes, str]):
+    """Bytes to text; a character cut over two pieces is held back until it is whole.
+
+    Raises:
+        FrameError: The bytes are not UTF-8, or end inside a character.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def _decode(self, data: bytes, out: list[str]) -> None:
+        self._take(data, False, out)
+
+    def _finish(self, out: list[str]) -> None:
+        self._take(b"", True, out)
+
+    def _take(self, data: bytes, final: bool, out: list[str]) -> None:
+        try:
+            text = self._decoder.decode(data, final)
+        except UnicodeDecodeError as error:
+            if error.start:
+                out.append(error.object[: error.start].decode())
+            shown = excerpt(error.object[error.start :])
+            raise FrameError(f"the answer is not UTF-8 ({error.reason}): {shown}") from None
+        if text:
+            out.append(text)
+
+
+class StopStage(DeltaStage):
+    """Ends each answer at the first stop string in its text, wherever the pieces are cut.
+
+    The stop string that begins first wins; of several that begin at one place, the longest. Text is held back only
+    while it could still be the beginning of a stop string. What follows a stop string is dropped: text, thinking,
+    tool calls, log probabilities and the server's own `FinishDelta` of that answer. Token counts and metadata pass.
+
+    Args:
+        stops: The stop strings, taken literally. With none, everything passes unchanged.
+        choices: How many answers were asked for; `stopped` waits for all of them.
+
+    Raises:
+        UsageError: A stop string is empty.
+    """
+
+    def __init__(self, stops: Sequence[str], *, choices: int = 1) -> None:
+        stops = (stops,) if isinstance(stops, str) else tuple(dict.fromkeys(stops))
+        if "" in stops:
+            raise UsageError("an empty stop string would end every answer before it begins; leave it out")
+        self._stops = bool(stops)
+        self._choices = choices
+        self._held: dict[int, str] = {}
+        self._over: set[int] = set()  # answers that ended, here or by the server
+        self._cut: set[int] = set()  # answers that a stop string ended here
+        self._longest = max(map(len, stops), default=0)
+        self._beginnings = frozenset(stop[:end] for stop in stops for end in range(1, len(stop)))
+        self._any_first = re.compile("[" + "".join(re.escape(stop[0]) for stop in stops) + "]" if stops else "(?!)")
+        # Alternatives are tried in order, so the longest has to come first.
+        self._any_stop = re.compile("|".join(map(re.escape, sorted(stops, key=len, reverse=True))))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether every answer is over, at least one of them by a stop string: the connection may be closed."""
+        return bool(self._cut) and len(self._over) >= self._choices and not self._held.keys() - self._over
+
+    def _decode(self, delta: Delta, out: list[Delta]) -> None:
+        if not self._stops or isinstance(delta, UsageDelta | MetadataDelta):
+            out.append(delta)
+        elif delta.choice in self._cut:
+            return
+        elif isinstance(delta, TextDelta):
+            self._take(delta, out)
+        else:
+            self._held.setdefault(delta.choice, "")
+            if isinstance(delta, FinishDelta):
+                self._release(delta.choice, out)
+                if delta.choice in self._cut:
+                    return
+                self._over.add(delta.choice)
+            out.append(delta)
+
+    def _finish(self, out: list[Delta]) -> None:
+        for choice in sorted(self._held):
+            self._release(choice, out)
+
+    def _take(self, delta: TextDelta, out: list[Delta]) -> None:
+        held = self._held.get(delta.choice, "")
+        if not held and not self._any_first.search(delta.text):
+            self._held[delta.choice] = ""
+            out.append(delta)
+            return
+        text = held + delta.text
+        certain = self._first_beginning(text)
+        match = self._any_stop.search(text, 0)
+        if match and match.start() < certain:
+            self._cut_at(delta.choice, text, match, out)
+            return
+        if certain:
+            out.append(TextDelta(text[:certain], delta.choice))
+        self._held[delta.choice] = text[certain:]
+
+    def _first_beginning(self, text: str) -> int:
+        """Return where the text ends that no stop string can still reach back into."""
+        position = max(0, len(text) - self._longest + 1)
+        while found := self._any_first.search(text, position):
+            position = found.start()
+            if text[position:] in self._beginnings:
+                return position
+            position += 1
+        return len(text)
+
+    def _release(self, choice: int, out: list[Delta]) -> None:
+        text = self._held.get(choice, "")
+        self._held[choice] = ""
+        if match := self._any_stop.search(text) if text else None:
+            self._cut_at(choice, text, match, out)
+        elif text:
+            out.append(TextDelta(text, choice))
+
+    def _cut_at(self, choice: int, text: str, match: re.Match[str], out: list[Delta]) -> None:
+        if match.start():
+            out.append(TextDelta(text[: match.start()], choice))
+        out.append(FinishDelta("stop", match[0], choice))
+        self._held[choice] = ""
+        self._over.add(choice)
+        self._cut.add(choice)
+
+
+class EchoStage(DeltaStage):
+    """Removes the prompt from the beginning of each answer, for servers that return it with the answer.
+
+    Text that does not begin with the whole prompt is delivered untouched; until that is decided it is held back.
+
+    Args:
+        prompt: The text that was sent.
+    """
+
+    def __init__(self, prompt: str) -> None:
+        self._prompt = prompt
+        self._matched: dict[int, int] = {}  # characters of the prompt seen, by undecided answer
+        self._decided: set[int] = set()
+
+    def _decode(self, delta: Delta, out: list[Delta]) -> None:
+        if isinstance(delta, TextDelta) and self._prompt and delta.choice not in self._decided:
+            self._take(delta, out)
+            return
+        if isinstance(delta, FinishDelta):
+            self._release(delta.choice, out)
+        out.append(delta)
+
+    def _finish(self, out: list[Delta]) -> None:
+        for choice in sorted(self._matched):
+            self._release(choice, out)
+
+    def _take(self, delta: TextDelta, out: list[Delta]) -> None:
+        matched = self._matched.get(delta.choice, 0)
+        expected = len(self._prompt) - matched
+        if self._prompt.startswith(delta.text[:expected], matched):
+            matched += min(len(delta.text), expected)
+            self._matched[delta.choice] = matched
+            if matched < len(self._prompt):
+                return
+            rest = delta.text[expected:]
+        else:
+            rest = self._prompt[:matched] + delta.text
+        self._decided.add(delta.choice)
+        self._matched.pop(delta.choice, None)
+        if rest:
+            out.append(TextDelta(rest, delta.choice))
+
+    def _release(self, choice: int, out: list[Delta]) -> None:
+        self._decided.add(choice)
+        if matched := self._matched.pop(choice, 0):
+            out.append(TextDelta(self._prompt[:matched], choice))
+
+
+class ReaderStage(DeltaStage):
+    """Turns each answer's text into text, thinking and tool calls with a model family's reader.
+
+    An answer's reader is closed before its `FinishDelta`, or at `close`; if tool calls came out of it, the reason
+    `stop` becomes `tool_calls`. Text after an answer's end passes unread.
+
+    Args:
+        make_reader: Returns a fresh reader; called once for each answer. The `choice` of what it returns is set here.
+    """
+
+    def __init__(self, make_reader: Callable[[], Decoder[str, Delta]]) -> None:
+        self._make_reader = make_reader
+        self._readers: dict[int, Decoder[str, Delta]] = {}
+        self._closed_choices: set[int] = set()
+        self._with_tools: set[int] = set()
+
+    def _decode(self, delta: Delta, out: list[Delta]) -> None:
+        if isinstance(delta, TextDelta) and delta.choice not in self._closed_choices:
+            reader = self._readers.get(delta.choice)
+            if reader is None:
+                reader = self._readers[delta.choice] = self._make_reader()
+            self._deliver(reader.feed(delta.text), delta.choice, out)
+            return
+        if isinstance(delta, FinishDelta):
+            self._close_reader(delta.choice, out)
+            if delta.choice in self._with_tools and delta.reason == "stop":
+                delta = replace(delta, reason="tool_calls")
+        out.append(delta)
+
+    def _finish(self, out: list[Delta]) -> None:
+        first_error: SagewireError | None = None
+        for choice in sorted(self._readers):
+            try:
+                self._close_reader(choice, out)
+            except SagewireError as error:
+                first_error = first_error or error
+        if first_error is not None:
+            raise first_error
+
+    def _close_reader(self, choice: int, out: list[Delta]) -> None:
+        self._closed_choices.add(choice)
+        reader = self._readers.pop(choice, None)
+        if reader is not None:
+            read, error = finish(reader)
+            self._deliver(read, choice, out)
+            if error is not None:
+                raise error
+
+    def _deliver(self, deltas: list[Delta], choice: int, out: list[Delta]) -> None:
+        for delta in deltas:
+            if isinstance(delta, ToolCallDelta):
+                self._with_tools.add(choice)
+            if choice and not isinstance(delta, UsageDelta | MetadataDelta):
+                delta = replace(delta, choice=choice)
+            out.append(delta)
