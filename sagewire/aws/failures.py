@@ -1,0 +1,87 @@
+"""What goes wrong while credentials and settings are looked up, as sagewire's own errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sagewire.errors import AccessDenied, CredentialsExpired, EndpointError, SagewireError, Throttled, UsageError
+
+__all__ = ["credential_errors", "translate"]
+
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "ExpiredIdentityToken", "RequestExpired"})
+_THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "IDPCommunicationError"})
+
+
+@contextmanager
+def credential_errors(doing: str = "") -> Iterator[None]:
+    """Turn botocore's exceptions into sagewire's.
+
+    Args:
+        doing: What was being done, for the message: "assuming the role ...".
+    """
+    try:
+        yield
+    except SagewireError:
+        raise
+    except Exception as error:
+        translated = translate(error, doing)
+        if translated is None:
+            raise
+        raise translated from error
+
+
+def translate(error: Exception, doing: str = "") -> SagewireError | None:
+    """Return sagewire's error for one of botocore's, `None` for an exception that is not botocore's."""
+    from botocore import exceptions
+
+    if not isinstance(error, (exceptions.BotoCoreError, exceptions.ClientError)):
+        return None
+    prefix = f"{doing}: " if doing else ""
+    if isinstance(error, exceptions.ClientError):
+        return _from_response(error, prefix)
+    if isinstance(error, exceptions.ProfileNotFound):
+        return UsageError(f"{prefix}{error}; `aws configure list-profiles` lists those there are")
+    sso = (exceptions.SSOTokenLoadError, exceptions.UnauthorizedSSOTokenError, exceptions.TokenRetrievalError)
+    if isinstance(error, sso):
+        return CredentialsExpired(
+            f"{prefix}{error} Run `aws sso login` for this profile", code=type(error).__name__, fault="client"
+        )
+    if isinstance(error, exceptions.NoRegionError):
+        return UsageError(f"{prefix}no AWS region; pass region_name= or set AWS_REGION")
+    credentials = (
+        exceptions.NoCredentialsError,
+        exceptions.PartialCredentialsError,
+        exceptions.CredentialRetrievalError,
+        exceptions.MetadataRetrievalError,
+        exceptions.NoAuthTokenError,
+        exceptions.RefreshWithMFAUnsupportedError,
+    )
+    if isinstance(error, credentials):
+        return AccessDenied(f"{prefix}{error}", code=type(error).__name__, fault="client")
+    transient = (exceptions.HTTPClientError, exceptions.ConnectionError)
+    if isinstance(error, transient):
+        return EndpointError(f"{prefix}{error}", code=type(error).__name__, retry_safe=True)
+    return UsageError(f"{prefix}{error}")
+
+
+def _from_response(error: Exception, prefix: str) -> EndpointError:
+    response = getattr(error, "response", {})
+    fields, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
+    code, status = fields.get("Code"), metadata.get("HTTPStatusCode")
+    kind: type[EndpointError] = AccessDenied
+    retry_safe = False
+    if code in _EXPIRED:
+        kind = CredentialsExpired
+    elif code in _THROTTLED:
+        kind, retry_safe = Throttled, True
+    elif isinstance(status, int) and status >= 500:
+        kind, retry_safe = EndpointError, True
+    return kind(
+        f"{prefix}{fields.get('Message') or error}",
+        code=code,
+        status=status,
+        request_id=metadata.get("RequestId"),
+        fault="service" if retry_safe else "client",
+        retry_safe=retry_safe,
+    )
