@@ -11,7 +11,7 @@ from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.errors import SagewireError, UnsupportedFeature, UsageError
 from sagewire.prompt_formats.base import PromptFormat
 from sagewire.streaming.accumulate import Accumulator, fold, unfold
-from sagewire.streaming.base import Decoder, Pipeline
+from sagewire.streaming.base import Decoder, Pipeline, decode, finish
 from sagewire.streaming.eventstream import EventStreamDecoder
 from sagewire.streaming.text import EchoStage, ReaderStage, StopStage
 from sagewire.types import (
@@ -64,9 +64,7 @@ class Exchange:
         stages = self._text_stages()
         if not stages:
             return replace(reply, info=info)
-        pipeline = Pipeline(*stages)
-        deltas = [delta for given in unfold(reply) for delta in pipeline.feed(given)]
-        return fold([*deltas, *pipeline.close()], info)
+        return fold(decode(Pipeline(*stages), unfold(reply)), info)
 
     def reading(self, info: ResponseInfo) -> Reading:
         """Return a fresh reading of a streamed response."""
@@ -83,7 +81,7 @@ class Exchange:
         if self.prompt and self.handler.echoes_prompt:
             stages.append(EchoStage(self.prompt))
         if self.stops:
-            stages.append(StopStage(self.stops))
+            stages.append(StopStage(self.stops, choices=self.request.options.n or 1))
         if self.reader_format is not None:
             chosen, tools = self.reader_format, self.chat.tools if self.chat else ()
             stages.append(ReaderStage(lambda: chosen.reader(tools, prompt=self.prompt)))
@@ -103,9 +101,14 @@ class Reading:
         """Return the deltas this chunk completes."""
         return self._keep(self._decoder.feed(chunk))
 
-    def close(self) -> list[Delta]:
-        """Return what was held back; raise `StreamTruncated` if the answer was not finished."""
-        return [] if self.stopped else self._keep(self._decoder.close())
+    def close(self) -> Iterator[Delta]:
+        """Yield what was held back; raise `StreamTruncated` behind it if the answer was not finished."""
+        if self.stopped:
+            return
+        held_back, error = finish(self._decoder)
+        yield from self._keep(held_back)
+        if error is not None:
+            raise error
 
     @property
     def stopped(self) -> bool:
