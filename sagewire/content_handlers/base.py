@@ -13,16 +13,29 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-from sagewire.streaming.accumulate import fold
-from sagewire.streaming.events import JsonEventDecoder
 
-from sagewire.errors import StreamTruncated, UnsupportedFeature, WireError, excerpt
+from sagewire.content_handlers.faults import find_fault
+from sagewire.errors import SagewireError, StreamTruncated, UnsupportedFeature, WireError, excerpt
+from sagewire.streaming.accumulate import fold
 from sagewire.streaming.base import BaseDecoder, Decoder, Pipeline
+from sagewire.streaming.events import JsonEventDecoder
 from sagewire.types import ChatRequest, Delta, Options, PromptRequest, Reply
 
-__all__ = ["Capabilities", "ContentHandler", "EventReader", "JsonHandler", "Request", "map_options"]
+__all__ = [
+    "Capabilities",
+    "ContentHandler",
+    "EventReader",
+    "JsonHandler",
+    "Request",
+    "map_options",
+    "need_chat",
+    "need_prompt",
+]
 
 Request = ChatRequest | PromptRequest
+
+# What reading JSON of an unexpected shape raises; the base class turns these into `WireError`.
+_SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,7 @@ class Capabilities:
         n: It can generate several answers at once.
         response_format: It can be held to a JSON schema.
         stop: It takes stop strings; where it does not, sagewire enforces them and closes the connection.
-        max_stops: The most stop strings it takes, `None` for no limit.
+        max_stops: The most stop strings it takes, `None` for no limit; sagewire enforces the others.
     """
 
     streaming: bool = True
@@ -97,7 +110,10 @@ class EventReader:
     """Reads the JSON events of one stream into deltas; a fresh one is made for each stream.
 
     Subclasses override `read`. `finished` must become true once the wire's own end marker was seen; if it is still
-    false when the stream ends, the answer was cut off.
+    false when the stream ends, and no `[DONE]` came, the answer was cut off.
+
+    `read` may index into the event as if it were well formed: an event that is not becomes a `ModelStreamError` when
+    it is one of the error objects containers send, else a `WireError`.
     """
 
     finished: bool = False
@@ -108,7 +124,12 @@ class EventReader:
 
 
 class JsonHandler(ContentHandler):
-    """A handler whose container takes a JSON object and answers with JSON, whole or as SSE / JSON lines."""
+    """A handler whose container takes a JSON object and answers with JSON, whole or as SSE / JSON lines.
+
+    `read_reply` and the event reader may index into what they are given as if it were well formed. Where it is not,
+    the error object of a container (HTTP status 200 notwithstanding) becomes a `ModelError`, in a stream a
+    `ModelStreamError`, and anything else a `WireError` with an excerpt.
+    """
 
     @abstractmethod
     def payload(self, request: Request, /) -> Mapping[str, Any]:
@@ -116,7 +137,7 @@ class JsonHandler(ContentHandler):
 
     @abstractmethod
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:
-        """Return the deltas of a whole response; raise `WireError` if it is not what this wire sends."""
+        """Return the deltas of a whole response."""
 
     @abstractmethod
     def event_reader(self) -> EventReader:
@@ -125,48 +146,98 @@ class JsonHandler(ContentHandler):
     def transform_input(self, request: Request, /) -> bytes:
         """Return `payload(request)` as JSON."""
         try:
-            return orjson.dumps(self.payload(request))
-        except TypeError as error:
+            # Numbers read from a numpy array are common in options; orjson does not load numpy for this.
+            return orjson.dumps(self.payload(request), option=orjson.OPT_SERIALIZE_NUMPY)
+        except orjson.JSONEncodeError as error:
             raise UnsupportedFeature(f"this request as JSON ({error})", f"handler '{self.name}'") from None
 
     def transform_output(self, body: bytes, /) -> Reply:
         """Fold `read_reply` of the parsed body."""
+        payload = parse_json(body, self.name)
+        fault = find_fault(payload)
+        if fault is not None:
+            raise fault.as_model_error()
         try:
-            payload = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            what = "an empty body" if not body.strip() else f"no JSON ({error}): {excerpt(body)}"
-            raise WireError(f"handler '{self.name}' expected JSON and got {what}") from None
-        return fold(self.read_reply(payload))
+            return fold(self.read_reply(payload))
+        except SagewireError:
+            raise
+        except _SHAPE_ERRORS as error:
+            raise not_understood(payload, self.name) from error
 
     def stream_decoder(self, content_type: str, /) -> Decoder[bytes, Delta]:
         """Chain the framing (told by content type and first bytes) with a fresh `event_reader`."""
-        return Pipeline(JsonEventDecoder(), _EventStage(self.name, self.event_reader()))
-
-    def unreadable(self, payload: Any) -> WireError:
-        """Return the error for JSON that is not what this wire sends."""
-        shown = excerpt(orjson.dumps(payload))
-        return WireError(f"handler '{self.name}' does not understand this answer: {shown}")
+        events = JsonEventDecoder()
+        return Pipeline(events, _EventStage(self.name, self.event_reader(), events))
 
 
 class _EventStage(BaseDecoder[Any, Delta]):
     """Turns events into deltas, and a missing end into `StreamTruncated`."""
 
-    def __init__(self, name: str, reader: EventReader) -> None:
+    def __init__(self, name: str, reader: EventReader, events: JsonEventDecoder) -> None:
         self._name = name
         self._reader = reader
+        self._events = events
 
     def _decode(self, data: Any, out: list[Delta]) -> None:
-        # The loop keeps what a generator yielded before it raised.
-        for delta in self._reader.read(data):
-            out.append(delta)  # noqa: PERF402
+        try:
+            # The loop keeps what a generator yielded before it raised.
+            for delta in self._reader.read(data):
+                out.append(delta)  # noqa: PERF402
+        except SagewireError:
+            raise
+        except _SHAPE_ERRORS as error:
+            fault = find_fault(data)
+            if fault is not None:
+                raise fault.as_stream_error() from None
+            raise not_understood(data, self._name) from error
 
     def _finish(self, out: list[Delta]) -> None:
-        if not self._reader.finished:
+        if not (self._reader.finished or self._events.done):
             raise StreamTruncated(f"the stream ended before the answer did (handler '{self._name}')")
+
+
+def parse_json(body: bytes, handler: str) -> Any:
+    """Return the parsed body; raise `WireError` with an excerpt where it is no JSON."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        what = "an empty body" if not body.strip() else f"no JSON ({error}): {excerpt(body)}"
+        raise WireError(f"handler '{handler}' expected JSON and got {what}") from None
+
+
+def not_understood(payload: Any, handler: str) -> WireError:
+    """Return the error for JSON that is not what this handler's wire sends."""
+    try:
+        shown = excerpt(orjson.dumps(payload))
+    except orjson.JSONEncodeError:
+        # Nested deeper than orjson writes (254), yet not deeper than it reads (1024).
+        shown = f"deeply nested JSON ({type(payload).__name__})"
+    return WireError(f"handler '{handler}' does not understand this answer: {shown}")
+
+
+def need_prompt(request: Request, handler: str) -> PromptRequest:
+    """Return the request if it is a prompt; a conversation needs a prompt format first."""
+    if isinstance(request, PromptRequest):
+        return request
+    raise UnsupportedFeature(
+        "a conversation", f"handler '{handler}'", "It wants text: name a prompt format, for example format='chatml'."
+    )
+
+
+def need_chat(request: Request, handler: str) -> ChatRequest:
+    """Return the request if it is a conversation; a bare prompt must become a user message first."""
+    if isinstance(request, ChatRequest):
+        return request
+    raise UnsupportedFeature(
+        "a bare prompt", f"handler '{handler}'", "It wants a conversation: send the prompt as one user message."
+    )
 
 
 def map_options(options: Options, names: Mapping[str, str], handler: str) -> dict[str, Any]:
     """Return the options that were given under the wire's names, then `extra` unchanged.
+
+    What asks for nothing (`n=1`, `logprobs=False`) is left out where the wire has no name for it, and so is `model`:
+    an endpoint that serves one model has no place for its name.
 
     Args:
         options: The request's options.
@@ -183,6 +254,8 @@ def map_options(options: Options, names: Mapping[str, str], handler: str) -> dic
     mapped: dict[str, Any] = {}
     for name, value in options.given().items():
         if name not in names:
+            if name == "model" or (name == "n" and value == 1) or (name == "logprobs" and not value):
+                continue
             raise UnsupportedFeature(
                 f"the option '{name}'",
                 f"handler '{handler}'",

@@ -1,0 +1,260 @@
+"""Adaptors that let handlers written for LangChain or LlamaIndex work wherever a native one does.
+
+They are told by their methods, so neither framework needs to be installed.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from sagewire.content_handlers.base import Capabilities, ContentHandler, Request, need_chat, need_prompt
+from sagewire.content_handlers.openai_messages import openai_messages, refuse_tools
+from sagewire.content_handlers.pieces import LineDecoder, WholeEventDecoder
+from sagewire.errors import SagewireError, UsageError, WireError, excerpt
+from sagewire.streaming.accumulate import fold
+from sagewire.streaming.base import BaseDecoder, Decoder
+from sagewire.types import Delta, Options, Reply, TextDelta
+
+__all__ = ["LangChainHandler", "LlamaIndexHandler", "ReadableBytes"]
+
+
+class ReadableBytes(bytes):
+    """Bytes that can also be read like the `StreamingBody` of boto3.
+
+    langchain-aws gives a handler's `transform_output` a stream for a whole answer and bytes for a streamed line;
+    users' handlers call `.read()` on the first, `.decode()` on the second, or both. This takes either.
+
+    Example:
+        >>> body = ReadableBytes(b'{"a": 1}')
+        >>> body.read(), body.decode()
+        (b'{"a": 1}', '{"a": 1}')
+    """
+
+    _position = 0
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Return the next `amt` bytes, or all that are left."""
+        start = self._position
+        end = len(self) if amt is None or amt < 0 else min(len(self), start + amt)
+        self._position = max(start, end)
+        return bytes(self[start:end])
+
+    def readline(self) -> bytes:
+        """Return the bytes up to and including the next line break."""
+        newline = self.find(b"\n", self._position)
+        return self.read((newline + 1 if newline >= 0 else len(self)) - self._position)
+
+    def iter_lines(self, chunk_size: int = 1024, keepends: bool = False) -> Iterator[bytes]:
+        """Yield the lines that are left; `chunk_size` is boto3's and has no effect."""
+        yield from self.read().splitlines(keepends)
+
+    def iter_chunks(self, chunk_size: int = 1024) -> Iterator[bytes]:
+        """Yield what is left in pieces of `chunk_size` bytes."""
+        while chunk := self.read(chunk_size):
+            yield chunk
+
+    def readable(self) -> bool:
+        """Return `True`, as streams do."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing: there is no connection behind these bytes."""
+
+
+class _AdaptedHandler(ContentHandler):
+    """What both adaptors share: settings in, text out, nothing known of usage or of why an answer ended.
+
+    A handler of the user's own receives `model_kwargs`: the settings that were given, under sagewire's names
+    (`max_tokens`, `temperature`, ...), and everything in `extra` under the names it was given. Stop strings are not
+    among them, as in langchain-aws: sagewire enforces them.
+    """
+
+    can = Capabilities(stop=False)
+
+    def __init__(self, handler: Any, accept: Any) -> None:
+        self.handler = handler
+        self.content_type = _media_type(getattr(handler, "content_type", None), self.content_type)
+        self.accept = _media_type(accept, self.accept)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({type(self.handler).__name__}())"
+
+    def transform_input(self, request: Request, /) -> bytes:
+        """Return what the user's handler makes of the prompt."""
+        body = self._serialize(self._prompt(request), _model_kwargs(request.options))
+        if isinstance(body, str):
+            return body.encode()
+        if isinstance(body, bytes | bytearray | memoryview):
+            return bytes(body)
+        raise UsageError(f"{type(self.handler).__name__} must return the request as bytes, not {type(body).__name__}")
+
+    def transform_output(self, body: bytes, /) -> Reply:
+        """Return what the user's handler reads in a whole answer."""
+        return fold([TextDelta(self._read(self._deserialize, body))])
+
+    def _read(self, read: Callable[[ReadableBytes], Any], data: bytes) -> str:
+        """Return the text a method of the user's handler finds in some bytes."""
+        try:
+            answer = read(ReadableBytes(data))
+        except SagewireError:
+            raise
+        except (LookupError, TypeError, ValueError) as error:
+            # What a handler written for one shape of answer raises when it gets another.
+            what = f"{type(error).__name__}: {error}"
+            raise WireError(f"{type(self.handler).__name__} raised {what}, given: {excerpt(data)}") from error
+        return self.text_of(answer)
+
+    def text_of(self, answer: Any) -> str:
+        """Return an answer of the user's handler as text; LangChain messages have it in `content`."""
+        content = getattr(answer, "content", answer)
+        if isinstance(content, str):
+            return content
+        raise UsageError(f"{type(self.handler).__name__} must return the answer as str, not {type(answer).__name__}")
+
+    def _prompt(self, request: Request) -> Any:
+        return need_prompt(request, self.name).prompt
+
+    @abstractmethod
+    def _serialize(self, prompt: Any, model_kwargs: dict[str, Any]) -> Any: ...
+
+    @abstractmethod
+    def _deserialize(self, body: ReadableBytes) -> Any: ...
+
+
+class LangChainHandler(_AdaptedHandler):
+    """A handler in the style of LangChain's `LLMContentHandler` or `ChatModelContentHandler`.
+
+    In a stream `transform_output` is called once per line, without its line break, as langchain-aws does; blank lines,
+    comments and `[DONE]` are kept from it.
+
+    Args:
+        handler: Has `transform_input(prompt, model_kwargs)` and `transform_output(body)`, and may have `content_type`
+            and `accepts`. With `ChatModelContentHandler` in its ancestry it is given OpenAI style messages.
+    """
+
+    name = "langchain"
+
+    def __init__(self, handler: Any) -> None:
+        super().__init__(handler, getattr(handler, "accepts", None) or getattr(handler, "accept", None))
+        if any(cls.__name__ == "ChatModelContentHandler" for cls in type(handler).__mro__):
+            self.speaks = "messages"
+        else:
+            self.speaks = "prompt"
+
+    def stream_decoder(self, content_type: str, /) -> Decoder[bytes, Delta]:
+        """Return a decoder that gives the user's handler one line at a time."""
+        return _LineStage(self)
+
+    def _prompt(self, request: Request) -> Any:
+        if self.speaks == "prompt":
+            return super()._prompt(request)
+        chat = need_chat(request, self.name)
+        refuse_tools(chat, self.name)
+        return openai_messages(chat.messages)
+
+    def _serialize(self, prompt: Any, model_kwargs: dict[str, Any]) -> Any:
+        return self.handler.transform_input(prompt, model_kwargs)
+
+    def _deserialize(self, body: ReadableBytes) -> Any:
+        return self.handler.transform_output(body)
+
+    def line_text(self, line: bytes) -> str:
+        """Return the text in one line of a stream."""
+        return self._read(self._deserialize, line)
+
+
+class LlamaIndexHandler(_AdaptedHandler):
+    """A handler in the style of LlamaIndex's `BaseIOHandler`.
+
+    In a stream `deserialize_streaming_output` is called once per event: a whole server-sent event with its ending, or
+    a whole line. LlamaIndex's own class passes whatever bytes happened to travel together.
+
+    An echoed prompt is removed where it really is there (`echoes_prompt`). LlamaIndex's `remove_prefix` cuts as many
+    characters as the prompt has, echoed or not.
+
+    Args:
+        handler: Has `serialize_input(request, model_kwargs)`, `deserialize_output(response)` and
+            `deserialize_streaming_output(response)`, and may have `content_type` and `accept`.
+    """
+
+    name = "llama_index"
+    speaks = "prompt"
+    echoes_prompt = True
+
+    def __init__(self, handler: Any) -> None:
+        super().__init__(handler, getattr(handler, "accept", None) or getattr(handler, "accepts", None))
+        if not hasattr(handler, "deserialize_streaming_output"):
+            self.can = Capabilities(streaming=False, stop=False)
+
+    def stream_decoder(self, content_type: str, /) -> Decoder[bytes, Delta]:
+        """Return a decoder that gives the user's handler one event at a time."""
+        return _EventStage(self)
+
+    def remove_prefix(self, text: str, prompt: str) -> str:
+        """Return what the user's own `remove_prefix` makes of a whole answer."""
+        remove = getattr(self.handler, "remove_prefix", None)
+        return text if remove is None else self.text_of(remove(text, prompt))
+
+    def _serialize(self, prompt: Any, model_kwargs: dict[str, Any]) -> Any:
+        return self.handler.serialize_input(prompt, model_kwargs)
+
+    def _deserialize(self, body: ReadableBytes) -> Any:
+        return self.handler.deserialize_output(body)
+
+    def event_text(self, event: bytes) -> str:
+        """Return the text in one event of a stream."""
+        return self._read(self.handler.deserialize_streaming_output, event)
+
+
+class _LineStage(BaseDecoder[bytes, Delta]):
+    def __init__(self, handler: LangChainHandler) -> None:
+        self._handler = handler
+        self._lines = LineDecoder()
+
+    def _decode(self, data: bytes, out: list[Delta]) -> None:
+        self._read(self._lines.feed(data), out)
+
+    def _finish(self, out: list[Delta]) -> None:
+        self._read(self._lines.close(), out)
+
+    def _read(self, lines: list[bytes], out: list[Delta]) -> None:
+        for line in lines:
+            bare = line.strip()
+            if not bare or bare.startswith(b":") or bare.removeprefix(b"data:").strip() == b"[DONE]":
+                continue
+            text = self._handler.line_text(line)
+            if text:
+                out.append(TextDelta(text))
+
+
+class _EventStage(BaseDecoder[bytes, Delta]):
+    def __init__(self, handler: LlamaIndexHandler) -> None:
+        self._handler = handler
+        self._events = WholeEventDecoder()
+
+    def _decode(self, data: bytes, out: list[Delta]) -> None:
+        self._read(self._events.feed(data), out)
+
+    def _finish(self, out: list[Delta]) -> None:
+        self._read(self._events.close(), out)
+
+    def _read(self, events: list[bytes], out: list[Delta]) -> None:
+        for event in events:
+            bare = event.strip()
+            if bare.startswith(b":") or bare.removeprefix(b"data:").strip() == b"[DONE]":
+                continue
+            text = self._handler.event_text(event)
+            if text:
+                out.append(TextDelta(text))
+
+
+def _model_kwargs(options: Options) -> dict[str, Any]:
+    # A fresh dict for each call: what a user's handler does to it must not reach the next call.
+    given: Mapping[str, Any] = options.given()
+    return {**{name: value for name, value in given.items() if name != "stop"}, **options.extra}
+
+
+def _media_type(given: Any, default: str) -> str:
+    return given if isinstance(given, str) and given else default

@@ -1,0 +1,126 @@
+"""Conversations and tools as OpenAI's chat API writes them, which vLLM, LMI, TGI, SGLang and others took over."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.types import ChatRequest, ImagePart, Message, TextPart, Tool, ToolCall
+
+__all__ = [
+    "openai_message",
+    "openai_messages",
+    "openai_tool_choice",
+    "openai_tools",
+    "refuse_images",
+    "refuse_tools",
+]
+
+
+def openai_messages(messages: Sequence[Message], *, thinking_field: str | None = None) -> list[dict[str, Any]]:
+    """Return the messages as JSON objects.
+
+    Args:
+        messages: The conversation.
+        thinking_field: Where an assistant's earlier reasoning goes (`reasoning_content`; `reasoning` for newer vLLM);
+            `None` leaves it out, as the chat templates of most reasoning models ask.
+    """
+    return [openai_message(message, thinking_field=thinking_field) for message in messages]
+
+
+def openai_message(message: Message, *, thinking_field: str | None = None) -> dict[str, Any]:
+    """Return one message as a JSON object.
+
+    Example:
+        >>> openai_message(Message("user", "Hi"))
+        {'role': 'user', 'content': 'Hi'}
+    """
+    content = message.content
+    fields: dict[str, Any] = {"role": message.role}
+    # TGI reads a message with any content as one without tool calls (untagged enum), so empty content must be null.
+    fields["content"] = (content if isinstance(content, str) else _parts(content)) or (
+        None if message.tool_calls else ""
+    )
+    if message.name is not None:
+        fields["name"] = message.name
+    if message.tool_calls:
+        fields["tool_calls"] = [_tool_call(call) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        fields["tool_call_id"] = message.tool_call_id
+    if thinking_field and message.thinking:
+        fields[thinking_field] = message.thinking
+    return fields
+
+
+def openai_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
+    """Return tool definitions as JSON objects; `strict` only where it was said."""
+    return [{"type": "function", "function": _function(tool)} for tool in tools]
+
+
+def openai_tool_choice(request: ChatRequest) -> Any:
+    """Return `tool_choice` as JSON, `None` where it should not be sent.
+
+    vLLM answers 400 to a `tool_choice` without tools, so `auto` and `none` are left out there.
+
+    Raises:
+        UsageError: A tool is demanded that was not offered.
+    """
+    choice = request.tool_choice
+    if choice is None or (choice in ("auto", "none") and not request.tools):
+        return None
+    if not request.tools:
+        raise UsageError(f"tool_choice={choice!r} needs tools: pass tools=[...] along with it")
+    if choice in ("auto", "none", "required"):
+        return choice
+    names = [tool.name for tool in request.tools]
+    if choice not in names:
+        close = difflib.get_close_matches(choice, names, 1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise UsageError(f"tool_choice={choice!r} is no tool of this request ({', '.join(names)}){hint}")
+    return {"type": "function", "function": {"name": choice}}
+
+
+def refuse_images(messages: Iterable[Message], handler: str) -> None:
+    """Raise `UnsupportedFeature` if a message holds an image, for wires that take text only."""
+    for message in messages:
+        if not isinstance(message.content, str) and any(isinstance(part, ImagePart) for part in message.content):
+            raise UnsupportedFeature("images", f"handler '{handler}'")
+
+
+def refuse_tools(request: ChatRequest, handler: str) -> None:
+    """Raise `UnsupportedFeature` if the request needs tools, for wires that have no place for them."""
+    has_calls = any(message.tool_calls or message.role == "tool" for message in request.messages)
+    if request.tools or has_calls or request.tool_choice not in (None, "none", "auto"):
+        raise UnsupportedFeature(
+            "tools",
+            f"handler '{handler}'",
+            "Use a prompt format that writes tools into the prompt, where there is one.",
+        )
+
+
+def _parts(parts: Iterable[TextPart | ImagePart]) -> list[dict[str, Any]]:
+    return [_part(part) for part in parts]
+
+
+def _part(part: TextPart | ImagePart) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    image: dict[str, Any] = {"url": part.as_url()}
+    if part.detail is not None:
+        image["detail"] = part.detail
+    return {"type": "image_url", "image_url": image}
+
+
+def _tool_call(call: ToolCall) -> dict[str, Any]:
+    # Chat templates parse this text; "" is what models write for a call without arguments, and no JSON.
+    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _function(tool: Tool) -> Mapping[str, Any]:
+    function: dict[str, Any] = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return function

@@ -1,0 +1,65 @@
+"""How an answer ended and what it cost, in one vocabulary for every wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sagewire.types import FinishReason, Usage
+
+__all__ = ["finish_reason", "openai_usage", "token_count"]
+
+# Words of TGI, LMI, vLLM, SGLang, llama.cpp, Cohere (capitals) and AI21.
+_FINISH: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "endoftext": "stop",
+    "COMPLETE": "stop",
+    "STOP_SEQUENCE": "stop",
+    "length": "length",
+    "MAX_TOKENS": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "TOOL_CALL": "tool_calls",
+    "content_filter": "content_filter",
+    "ERROR_TOXIC": "content_filter",
+    "error": "error",
+    "ERROR": "error",
+    "ERROR_LIMIT": "error",
+}
+
+
+def finish_reason(word: str, *, called_tools: bool = False) -> FinishReason:
+    """Return the server's word in sagewire's vocabulary.
+
+    Args:
+        word: What the server said.
+        called_tools: The answer holds tool calls. TGI, and vLLM when one tool is forced, then still say `stop`.
+
+    Example:
+        >>> finish_reason("eos_token"), finish_reason("stop", called_tools=True), finish_reason("abort")
+        ('stop', 'tool_calls', 'other')
+    """
+    reason = _FINISH.get(word, "other")
+    return "tool_calls" if called_tools and reason == "stop" else reason
+
+
+def token_count(value: Any) -> int | None:
+    """Return a token count, or `None` where the server sent none; Cohere writes counts as floats."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value)
+
+
+def openai_usage(fields: Mapping[str, Any]) -> Usage:
+    """Return OpenAI's `usage` object; SGLang puts `reasoning_tokens` beside the counts instead of in the details."""
+    prompt = fields.get("prompt_tokens_details") or {}
+    completion = fields.get("completion_tokens_details") or {}
+    reasoning = token_count(completion.get("reasoning_tokens"))
+    return Usage(
+        prompt_tokens=token_count(fields.get("prompt_tokens")),
+        completion_tokens=token_count(fields.get("completion_tokens")),
+        cached_tokens=token_count(prompt.get("cached_tokens")),
+        reasoning_tokens=token_count(fields.get("reasoning_tokens")) if reasoning is None else reasoning,
+    )
