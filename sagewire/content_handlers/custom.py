@@ -92,10 +92,10 @@ class _AdaptedHandler(ContentHandler):
 
     def transform_output(self, body: bytes, /) -> Reply:
         """Return what the user's handler reads in a whole answer."""
-        return fold([TextDelta(self._read(self._deserialize, body))])
+        return fold(self._read(self._deserialize, body))
 
-    def _read(self, read: Callable[[ReadableBytes], Any], data: bytes) -> str:
-        """Return the text a method of the user's handler finds in some bytes."""
+    def _read(self, read: Callable[[ReadableBytes], Any], data: bytes) -> list[Delta]:
+        """Return what a method of the user's handler finds in some bytes."""
         try:
             answer = read(ReadableBytes(data))
         except SagewireError:
@@ -104,7 +104,12 @@ class _AdaptedHandler(ContentHandler):
             # What a handler written for one shape of answer raises when it gets another.
             what = f"{type(error).__name__}: {error}"
             raise WireError(f"{type(self.handler).__name__} raised {what}, given: {excerpt(data)}") from error
-        return self.text_of(answer)
+        return self.deltas_of(answer)
+
+    def deltas_of(self, answer: Any) -> list[Delta]:
+        """Return an answer of the user's handler as deltas; the hook for answers that are more than text."""
+        text = self.text_of(answer)
+        return [TextDelta(text)] if text else []
 
     def text_of(self, answer: Any) -> str:
         """Return an answer of the user's handler as text; LangChain messages have it in `content`."""
@@ -160,8 +165,8 @@ class LangChainHandler(_AdaptedHandler):
     def _deserialize(self, body: ReadableBytes) -> Any:
         return self.handler.transform_output(body)
 
-    def line_text(self, line: bytes) -> str:
-        """Return the text in one line of a stream."""
+    def line_deltas(self, line: bytes) -> list[Delta]:
+        """Return the deltas in one line of a stream."""
         return self._read(self._deserialize, line)
 
 
@@ -203,8 +208,8 @@ class LlamaIndexHandler(_AdaptedHandler):
     def _deserialize(self, body: ReadableBytes) -> Any:
         return self.handler.deserialize_output(body)
 
-    def event_text(self, event: bytes) -> str:
-        """Return the text in one event of a stream."""
+    def event_deltas(self, event: bytes) -> list[Delta]:
+        """Return the deltas in one event of a stream."""
         return self._read(self.handler.deserialize_streaming_output, event)
 
 
@@ -224,9 +229,7 @@ class _LineStage(BaseDecoder[bytes, Delta]):
             bare = line.strip()
             if not bare or bare.startswith(b":") or bare.removeprefix(b"data:").strip() == b"[DONE]":
                 continue
-            text = self._handler.line_text(line)
-            if text:
-                out.append(TextDelta(text))
+            out += self._handler.line_deltas(line)
 
 
 class _EventStage(BaseDecoder[bytes, Delta]):
@@ -245,9 +248,7 @@ class _EventStage(BaseDecoder[bytes, Delta]):
             bare = event.strip()
             if bare.startswith(b":") or bare.removeprefix(b"data:").strip() == b"[DONE]":
                 continue
-            text = self._handler.event_text(event)
-            if text:
-                out.append(TextDelta(text))
+            out += self._handler.event_deltas(event)
 
 
 def _model_kwargs(options: Options) -> dict[str, Any]:
