@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from sagewire.errors import StreamTruncated, WireError, excerpt
 from sagewire.streaming.base import BaseDecoder
-from sagewire.streaming.jsonlines import JsonDocumentsDecoder
+from sagewire.streaming.jsonlines import JsonDocumentsDecoder, parse_json
 from sagewire.streaming.sse import SseDecoder
 
 __all__ = ["JsonEventDecoder"]
@@ -89,12 +87,9 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
 
     def _parse(self, events: list[bytes], out: list[Any]) -> None:
         for data in events:
-            if data == b"[DONE]":
-                self.done = True
-                continue
             try:
-                out.append(orjson.loads(data))
-            except orjson.JSONDecodeError as error:
+                out.append(parse_json(data))
+            except ValueError as error:
                 text = data.strip()
                 if text == b"[DONE]":
                     self.done = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -10,16 +11,37 @@ import orjson
 from sagewire.errors import FrameError, StreamTruncated, WireError, excerpt
 from sagewire.streaming.base import BaseDecoder
 
-__all__ = ["JsonDocumentsDecoder"]
+__all__ = ["JsonDocumentsDecoder", "parse_json"]
 
 MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
-MAX_DEPTH = 1000
+MAX_DEPTH = 1024  # what orjson reads
 
 _BOM = b"\xef\xbb\xbf"
+_BLANK = b" \t\r\n"
 _STRUCTURE = re.compile(rb'["{}\[\]]')
 _STRING_END = re.compile(rb'["\\]')
 _NOT_BLANK = re.compile(rb"[^ \t\r\n]")
 _SCALAR_END = re.compile(rb'[ \t\r\n{\["]')
+
+
+def parse_json(data: bytes | bytearray) -> Any:
+    """Return the JSON document in `data`.
+
+    `NaN`, `Infinity` and `-Infinity` are read as Python's own `json` writes them: containers written in Python send
+    them for log probabilities of tokens that could not have been chosen.
+
+    Raises:
+        ValueError: It is no JSON.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if b"NaN" not in data and b"Infinity" not in data:
+            raise
+    try:
+        return json.loads(data.decode())
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 class JsonDocumentsDecoder(BaseDecoder[bytes, Any]):
@@ -67,8 +89,8 @@ class JsonDocumentsDecoder(BaseDecoder[bytes, Any]):
         if not pending:
             return
         try:
-            out.append(orjson.loads(pending))
-        except orjson.JSONDecodeError:
+            out.append(parse_json(pending))
+        except ValueError:
             raise StreamTruncated(f"the stream ended inside a JSON document: {excerpt(pending)}") from None
 
     def _skip_bom(self, data: bytes) -> bytes:
@@ -82,14 +104,12 @@ class JsonDocumentsDecoder(BaseDecoder[bytes, Any]):
 
     def _read_line(self, line: bytes, out: list[Any]) -> bool:
         """Read a piece that is a whole document, which is how nearly all of them arrive."""
-        if line.isspace():
-            return True
         if not line.endswith((b"}", b"\n")) or len(line) > self._max_bytes:
             return False
         try:
             out.append(orjson.loads(line))
         except orjson.JSONDecodeError:
-            return False
+            return not line.strip(_BLANK)
         return True
 
     def _scan(self, data: bytes, position: int, end: int, out: list[Any]) -> None:
@@ -106,21 +126,17 @@ class JsonDocumentsDecoder(BaseDecoder[bytes, Any]):
             if stop is None:
                 return
             position = stop
-            self._deliver(out)
-
-    def _deliver(self, out: list[Any]) -> None:
-        try:
-            out.append(orjson.loads(self._pending))
-        except orjson.JSONDecodeError as error:
-            raise WireError(f"expected JSON ({error}), got: {excerpt(bytes(self._pending))}") from None
-        self._pending.clear()
+            try:
+                out.append(parse_json(self._pending))
+            except ValueError as error:
+                shown = excerpt(bytes(self._pending) + data[stop : stop + 1000])
+                raise WireError(f"expected JSON ({error}), got: {shown}") from None
+            self._pending.clear()
 
     def _document_end(self, data: bytes, position: int, end: int) -> int | None:
         """Return where the document being read ends, `None` where that is not before `end`."""
-        if self._in_string or self._depth or data[position] in b'{["':
+        if self._in_string or self._depth or (data[position] in b'{["' and not self._pending):
             return self._nested_end(data, position, end)
-        if data[position] in b"}]":
-            raise WireError(f"expected JSON, got: {excerpt(data[position : position + 1000])}")
         found = _SCALAR_END.search(data, position, end)
         return found.start() if found else None
 
