@@ -9,34 +9,99 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from sagewire.content_handlers.ai21 import JambaHandler, Jurassic2Handler
 from sagewire.content_handlers.base import Capabilities, ContentHandler, EventReader, JsonHandler, map_options
+from sagewire.content_handlers.cohere import CohereGenerateHandler, CohereHandler
 from sagewire.content_handlers.custom import LangChainHandler, LlamaIndexHandler
+from sagewire.content_handlers.hf_pipeline import HfPipelineHandler
+from sagewire.content_handlers.jumpstart import (
+    JumpStartText2TextHandler,
+    JumpStartTextGenerationHandler,
+    JumpStartTextHandler,
+)
+from sagewire.content_handlers.jumpstart_dialog import JumpStartDialogHandler, JumpStartLlama2Handler
+from sagewire.content_handlers.llamacpp import LlamaCppHandler
 from sagewire.content_handlers.lmi import LmiHandler
+from sagewire.content_handlers.lmi_chat import LmiChatHandler
+from sagewire.content_handlers.mistral import MistralHandler
+from sagewire.content_handlers.nova import NovaHandler
 from sagewire.content_handlers.openai_chat import OpenAiChatHandler
+from sagewire.content_handlers.openai_completions import OpenAiCompletionsHandler
+from sagewire.content_handlers.sglang import SglangHandler
 from sagewire.content_handlers.tgi import TgiHandler
+from sagewire.content_handlers.tgi_chat import TgiChatHandler
+from sagewire.content_handlers.triton import TritonHandler, TritonLlmApiHandler
 from sagewire.errors import UsageError
 
 __all__ = [
     "HANDLERS",
     "Capabilities",
+    "CohereGenerateHandler",
+    "CohereHandler",
     "ContentHandler",
     "EventReader",
+    "HfPipelineHandler",
+    "JambaHandler",
     "JsonHandler",
+    "JumpStartDialogHandler",
+    "JumpStartLlama2Handler",
+    "JumpStartText2TextHandler",
+    "JumpStartTextGenerationHandler",
+    "JumpStartTextHandler",
+    "Jurassic2Handler",
     "LangChainHandler",
+    "LlamaCppHandler",
     "LlamaIndexHandler",
+    "LmiChatHandler",
     "LmiHandler",
+    "MistralHandler",
+    "NovaHandler",
     "OpenAiChatHandler",
+    "OpenAiCompletionsHandler",
+    "SglangHandler",
+    "TgiChatHandler",
     "TgiHandler",
+    "TritonHandler",
+    "TritonLlmApiHandler",
     "get_handler",
     "map_options",
 ]
 
+# Name to what makes the handler; the names are the wires'.
 HANDLERS: dict[str, Callable[[], ContentHandler]] = {
+    "ai21_j2": Jurassic2Handler,
+    "ai21_jamba": JambaHandler,
+    "cohere": CohereHandler,
+    "cohere_generate": CohereGenerateHandler,
+    "hf_classification": partial(HfPipelineHandler, "text-classification"),
+    "hf_fill_mask": partial(HfPipelineHandler, "fill-mask"),
+    "hf_pipeline": HfPipelineHandler,
+    "hf_question_answering": partial(HfPipelineHandler, "question-answering"),
+    "hf_summarization": partial(HfPipelineHandler, "summarization"),
+    "hf_text2text": partial(HfPipelineHandler, "text2text-generation"),
+    "hf_token_classification": partial(HfPipelineHandler, "token-classification"),
+    "hf_translation": partial(HfPipelineHandler, "translation"),
+    "hf_zero_shot": partial(HfPipelineHandler, "zero-shot-classification"),
+    "jumpstart_dialog": JumpStartDialogHandler,
+    "jumpstart_llama2": JumpStartLlama2Handler,
+    "jumpstart_text2text": JumpStartText2TextHandler,
+    "jumpstart_textgeneration": JumpStartTextGenerationHandler,
+    "jumpstart_xtext": JumpStartTextHandler,
+    "llamacpp": LlamaCppHandler,
     "lmi": LmiHandler,
+    "lmi_chat": LmiChatHandler,
+    "mistral": MistralHandler,
+    "nova": NovaHandler,
     "openai_chat": OpenAiChatHandler,
+    "openai_completions": OpenAiCompletionsHandler,
+    "sglang": SglangHandler,
     "tgi": TgiHandler,
+    "tgi_chat": TgiChatHandler,
+    "triton": TritonHandler,
+    "triton_llm_api": TritonLlmApiHandler,
 }
 
 

@@ -8,8 +8,8 @@ To write one, subclass `JsonHandler` (nearly every container speaks JSON) and fi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
@@ -27,6 +27,7 @@ __all__ = [
     "EventReader",
     "JsonHandler",
     "Request",
+    "WholeReader",
     "map_options",
     "need_chat",
     "need_prompt",
@@ -123,13 +124,35 @@ class EventReader:
         raise NotImplementedError
 
 
+class WholeReader(EventReader):
+    """Reads the one whole answer that a container without streaming sends on the streaming route, too.
+
+    Args:
+        read_reply: The handler's `read_reply`.
+    """
+
+    def __init__(self, read_reply: Callable[[Any], Iterable[Delta]]) -> None:
+        self._read_reply = read_reply
+
+    def read(self, event: Any) -> Iterable[Delta]:
+        """Return the deltas of the whole answer."""
+        deltas = list(self._read_reply(event))
+        self.finished = True
+        return deltas
+
+
 class JsonHandler(ContentHandler):
     """A handler whose container takes a JSON object and answers with JSON, whole or as SSE / JSON lines.
 
     `read_reply` and the event reader may index into what they are given as if it were well formed. Where it is not,
     the error object of a container (HTTP status 200 notwithstanding) becomes a `ModelError`, in a stream a
     `ModelStreamError`, and anything else a `WireError` with an excerpt.
+
+    Attributes:
+        option_names: Neutral option name to wire name, for every option the wire can express.
     """
+
+    option_names: Mapping[str, str] = {}
 
     @abstractmethod
     def payload(self, request: Request, /) -> Mapping[str, Any]:
@@ -139,9 +162,18 @@ class JsonHandler(ContentHandler):
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:
         """Return the deltas of a whole response."""
 
-    @abstractmethod
     def event_reader(self) -> EventReader:
-        """Return a fresh reader for one stream's events."""
+        """Return a fresh reader for one stream's events; the default is for containers that cannot stream."""
+        return WholeReader(self.read_reply)
+
+    def named_options(self, options: Options) -> dict[str, Any]:
+        """Return the options under the wire's names, and `extra`; see `map_options`.
+
+        Stop strings that the wire cannot take are left out: sagewire enforces them.
+        """
+        if options.stop and not self.can.stop:
+            options = replace(options, stop=())
+        return map_options(options, self.option_names, self.name)
 
     def transform_input(self, request: Request, /) -> bytes:
         """Return `payload(request)` as JSON."""

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, map_options, need_prompt
+from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_prompt
 from sagewire.content_handlers.faults import Fault
 from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample
+from sagewire.content_handlers.shapes import as_text
 from sagewire.content_handlers.tgi import read_generated
 from sagewire.content_handlers.tokens import read_details
 from sagewire.types import Delta, PromptRequest, TextDelta
@@ -64,7 +65,7 @@ class LmiHandler(JsonHandler):
 
     def settings(self, request: PromptRequest) -> dict[str, Any]:
         """Return `parameters`."""
-        settings = map_options(request.options, self.option_names, self.name)
+        settings = self.named_options(request.options)
         if "stop" in settings or "stop_sequences" in settings:
             stops = settings.get("stop") or settings.get("stop_sequences") or []
             settings.setdefault("stop", stops)
@@ -105,7 +106,7 @@ class LmiEventReader(EventReader):
             # Rolling batch reports a failure as a token of its own (djl_python/rolling_batch/rolling_batch.py).
             message = token.get("error_msg") or event.get("error_msg") or token.get("text") or "generation failed"
             raise Fault(str(message), "error").as_stream_error()
-        text = token["text"]
+        text = as_text(token["text"])
         # TGI flags control tokens `special`, rolling batch `special_token`.
         if text and not token.get("special") and not token.get("special_token"):
             yield TextDelta(text)
@@ -120,7 +121,7 @@ class LmiEventReader(EventReader):
             # Dynamic batch: one line per step, no end marker of any kind.
             self.finished = True
             for number, piece in enumerate(event["outputs"]):
-                yield TextDelta(piece, number)
+                yield TextDelta(as_text(piece), number)
             return
         fault = _generation_fault(event)
         if fault is not None:

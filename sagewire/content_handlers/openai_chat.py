@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, map_options, need_chat
+from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_chat
 from sagewire.content_handlers.openai_events import ChatEventReader, read_chat_reply
-from sagewire.content_handlers.openai_messages import openai_messages, openai_tool_choice, openai_tools
+from sagewire.content_handlers.openai_messages import (
+    openai_messages,
+    openai_tool_choice,
+    openai_tools,
+    refuse_images,
+    refuse_tools,
+)
 from sagewire.types import ChatRequest, Delta
 
 __all__ = ["OpenAiChatHandler", "route_parameters"]
@@ -62,6 +69,10 @@ class OpenAiChatHandler(JsonHandler):
     def payload(self, request: Request, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
         chat = need_chat(request, self.name)
+        if not self.can.tools:
+            refuse_tools(chat, self.name)
+        if not self.can.images:
+            refuse_images(chat.messages, self.name)
         payload: dict[str, Any] = {"messages": self.messages(chat)}
         if chat.tools:
             payload["tools"] = openai_tools(chat.tools)
@@ -84,18 +95,17 @@ class OpenAiChatHandler(JsonHandler):
     def settings(self, request: ChatRequest) -> dict[str, Any]:
         """Return the options as this wire names them."""
         options = request.options
-        settings = map_options(options, {**self.option_names, "adapter": "adapter"}, self.name)
-        adapter = settings.pop("adapter", None) if options.adapter is not None else None
-        if adapter is not None:
-            settings["model"] = self.adapter_model(options.model, adapter)
+        settings = self.named_options(replace(options, adapter=None))
+        if options.adapter is not None:
+            settings.update(self.adapter_fields(options.model, options.adapter))
         if settings.get("top_logprobs") is not None and "logprobs" not in settings:
             # OpenAI and vLLM refuse alternatives without `logprobs`.
             settings["logprobs"] = True
         return settings
 
-    def adapter_model(self, model: str | None, adapter: str) -> str:
-        """Return what goes into `model` to select a LoRA adapter."""
-        return adapter
+    def adapter_fields(self, model: str | None, adapter: str) -> Mapping[str, Any]:
+        """Return the fields that select a LoRA adapter."""
+        return {"model": adapter}
 
     def parameters(self, request: Request, /) -> Mapping[str, str]:
         """Return the `route=` custom attribute where one was asked for."""

@@ -9,9 +9,10 @@ from sagewire.content_handlers.base import EventReader
 from sagewire.content_handlers.openai_logprobs import read_logprobs
 from sagewire.content_handlers.openai_tool_calls import ToolCallNormaliser
 from sagewire.content_handlers.outcome import finish_reason, openai_usage
+from sagewire.content_handlers.shapes import as_text
 from sagewire.types import Delta, FinishDelta, LogprobsDelta, MetadataDelta, TextDelta, ThinkingDelta, UsageDelta
 
-__all__ = ["ChatEventReader", "read_chat_reply", "read_metadata"]
+__all__ = ["ChatEventReader", "read_chat_reply", "read_end", "read_metadata", "read_usage"]
 
 # What a server says about an answer that is small and of use: OpenAI's fields, llama.cpp's timings.
 _EXTRA_FIELDS = ("system_fingerprint", "service_tier", "timings")
@@ -26,10 +27,8 @@ def read_chat_reply(payload: Any) -> Iterator[Delta]:
         calls = ToolCallNormaliser(index, payload.get("created"))
         yield from _read_message(choice["message"], index, calls)
         yield from calls.close()
-        yield from _read_end(choice, index, called_tools=calls.any)
-    usage = payload.get("usage")
-    if usage:
-        yield UsageDelta(openai_usage(usage))
+        yield from read_end(choice, index, called_tools=calls.any)
+    yield from read_usage(payload)
 
 
 class ChatEventReader(EventReader):
@@ -72,9 +71,7 @@ class ChatEventReader(EventReader):
             yield from metadata
         for position, choice in enumerate(choices):
             yield from self._read_choice(choice, choice.get("index", position), event.get("created"))
-        usage = event.get("usage")
-        if usage:
-            yield UsageDelta(openai_usage(usage))
+        yield from read_usage(event)
 
     def _read_choice(self, choice: Any, index: int, created: Any) -> Iterator[Delta]:
         calls = self._calls.get(index)
@@ -87,7 +84,7 @@ class ChatEventReader(EventReader):
             yield from calls.close()
             self._open.discard(index)
             self.finished = not self._open
-        yield from _read_end(choice, index, called_tools=calls.any)
+        yield from read_end(choice, index, called_tools=calls.any)
 
 
 def read_metadata(payload: Mapping[str, Any]) -> list[MetadataDelta]:
@@ -97,18 +94,25 @@ def read_metadata(payload: Mapping[str, Any]) -> list[MetadataDelta]:
     return [delta] if delta.id or delta.model or extra else []
 
 
+def read_usage(payload: Mapping[str, Any]) -> Iterator[UsageDelta]:
+    """Return the token counts, where there are any."""
+    usage = payload.get("usage")
+    if usage:
+        yield UsageDelta(openai_usage(usage))
+
+
 def _read_message(message: Mapping[str, Any], index: int, calls: ToolCallNormaliser) -> Iterator[Delta]:
     # vLLM: `reasoning_content` up to 0.11, then both names with the same text, then `reasoning` only.
     thinking = message.get("reasoning_content") or message.get("reasoning")
     if thinking:
-        yield ThinkingDelta(_text(thinking), index)
+        yield ThinkingDelta(as_text(thinking), index)
     content = message.get("content")
     if isinstance(content, list):
         yield from _read_parts(content, index)
     elif content:
-        yield TextDelta(_text(content), index)
+        yield TextDelta(as_text(content), index)
     if message.get("refusal"):
-        yield TextDelta(_text(message["refusal"]), index)
+        yield TextDelta(as_text(message["refusal"]), index)
     if message.get("tool_calls"):
         yield from calls.read(message["tool_calls"])
 
@@ -121,10 +125,11 @@ def _read_parts(parts: Iterable[Any], index: int) -> Iterator[Delta]:
             pieces = [thinking] if isinstance(thinking, str) else [piece["text"] for piece in thinking]
             yield ThinkingDelta("".join(pieces), index)
         elif part.get("text"):
-            yield TextDelta(_text(part["text"]), index)
+            yield TextDelta(as_text(part["text"]), index)
 
 
-def _read_end(choice: Mapping[str, Any], index: int, *, called_tools: bool) -> Iterator[Delta]:
+def read_end(choice: Mapping[str, Any], index: int, *, called_tools: bool = False) -> Iterator[Delta]:
+    """Return a choice's log probabilities and why it ended, where either is there."""
     if choice.get("logprobs"):
         yield LogprobsDelta(read_logprobs(choice["logprobs"]), index)
     word = choice.get("finish_reason")
@@ -134,9 +139,3 @@ def _read_end(choice: Mapping[str, Any], index: int, *, called_tools: bool) -> I
         yield FinishDelta(
             finish_reason(word, called_tools=called_tools), stop if isinstance(stop, str) else None, index
         )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    raise TypeError(f"expected text, got {type(value).__name__}")

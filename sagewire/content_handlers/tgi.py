@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, map_options, need_prompt
+from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_prompt
 from sagewire.content_handlers.grammar import json_grammar
 from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample
+from sagewire.content_handlers.shapes import as_text
 from sagewire.content_handlers.tokens import read_details, read_top_tokens
 from sagewire.types import Delta, LogprobsDelta, PromptRequest, TextDelta
 
@@ -73,7 +74,7 @@ class TgiHandler(JsonHandler):
     def settings(self, request: PromptRequest) -> dict[str, Any]:
         """Return `parameters`."""
         options = request.options
-        settings = map_options(options, self.option_names, self.name)
+        settings = self.named_options(options)
         if options.response_format is not None:
             grammar = json_grammar(options.response_format, self.name)
             if grammar is None:
@@ -134,7 +135,7 @@ class GenerateReader(EventReader):
             return deltas
         token = event["token"]
         if event.get("generated_text") is None and not event.get("top_tokens"):
-            text = token["text"]
+            text = as_text(token["text"])
             if token.get("special") or not text:
                 return ()
             self._pieces.append(text)
@@ -143,7 +144,7 @@ class GenerateReader(EventReader):
 
     def _read(self, event: Any, token: Any) -> Iterator[Delta]:
         if not token.get("special") and token["text"]:
-            self._pieces.append(token["text"])
+            self._pieces.append(as_text(token["text"]))
             yield TextDelta(token["text"])
         if event.get("top_tokens"):
             yield LogprobsDelta((read_top_tokens(token, event["top_tokens"]),))
@@ -164,8 +165,5 @@ def read_generated(payload: Any) -> Iterator[Delta]:
     if not answers:
         raise ValueError("an empty array is no answer")
     for number, answer in enumerate(answers):
-        text = answer["generated_text"]
-        if not isinstance(text, str):
-            raise TypeError(f"generated_text is {type(text).__name__}")
-        yield TextDelta(text, number)
+        yield TextDelta(as_text(answer["generated_text"]), number)
         yield from read_details(answer.get("details"), number)
