@@ -41,14 +41,24 @@ from sagewire.types.requests import (
     PromptRequest,
     make_options,
 )
+from sagewire.types.vectors import (
+    Embeddings,
+    EmbedOptions,
+    InputType,
+    RankedDocument,
+    Ranking,
+)
 
 __all__ = [
     "ChatRequest",
     "Choice",
     "Delta",
+    "EmbedOptions",
+    "Embeddings",
     "FinishDelta",
     "FinishReason",
     "ImagePart",
+    "InputType",
     "Invocation",
     "LogprobsDelta",
     "Message",
@@ -57,6 +67,8 @@ __all__ = [
     "Options",
     "Part",
     "PromptRequest",
+    "RankedDocument",
+    "Ranking",
     "Reply",
     "ResponseInfo",
     "Role",

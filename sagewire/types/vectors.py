@@ -1,0 +1,138 @@
+"""What embedding models and rerankers give back: rows of numbers, and documents in order of relevance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from sagewire.types.replies import ResponseInfo, Usage
+
+if TYPE_CHECKING:
+    import numpy
+    import numpy.typing
+
+InputType: TypeAlias = Literal["query", "document", "classification", "clustering"]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedOptions:
+    """Settings of an embedding call; `None` means not said, and nothing is sent.
+
+    Args:
+        input_type: What the texts are for. A hint: it is sent where the wire has a place for it (Cohere) and has no
+            effect elsewhere, where prefixes such as `query: ` are part of the text.
+        dimensions: Ask for shorter vectors, of models trained for that.
+        truncate: Cut texts that are too long (`True`) or refuse them (`False`).
+        normalize: Ask for vectors of length 1.
+        model: A served model name; sent only where the wire has a place for it.
+        extra: Anything else, passed to the server under the name given.
+    """
+
+    input_type: InputType | None = None
+    dimensions: int | None = None
+    truncate: bool | None = None
+    normalize: bool | None = None
+    model: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings(Sequence[Sequence[float]]):
+    """One vector per text, in the order of the texts; all of the same length, and all numbers finite.
+
+    Args:
+        rows: The vectors: lists of floats as JSON has them, or `array.array("f")` where the server sent raw float32
+            values, which become no Python objects until someone looks at them.
+        usage: Token counts where the server gave them, else `None`.
+        model: The model name the server reported.
+        info: What the service said about the response.
+
+    Example:
+        >>> embeddings = Embeddings([[0.0, 1.0], [1.0, 0.0]])
+        >>> len(embeddings), embeddings.dimensions, embeddings.vectors[0]
+        (2, 2, [0.0, 1.0])
+    """
+
+    rows: Sequence[Sequence[float]] = ()
+    usage: Usage | None = None
+    model: str | None = None
+    info: ResponseInfo | None = None
+
+    @property
+    def dimensions(self) -> int:
+        """The length of the vectors, 0 where there are none."""
+        return len(self.rows[0]) if self.rows else 0
+
+    @property
+    def vectors(self) -> list[list[float]]:
+        """The vectors as lists of floats."""
+        return [row if isinstance(row, list) else list(row) for row in self.rows]
+
+    def as_numpy(self) -> numpy.typing.NDArray[numpy.float32]:
+        """Return the vectors as one float32 array of shape (texts, dimensions).
+
+        Raises:
+            MissingExtra: numpy is not installed.
+        """
+        try:
+            import numpy
+        except ImportError:
+            from sagewire.errors import MissingExtra
+
+            raise MissingExtra("vectors as an array need numpy: pip install numpy") from None
+        if not self.rows:
+            return numpy.zeros((0, 0), dtype=numpy.float32)
+        # From array("f") this copies memory, without a Python float for each number.
+        out = numpy.empty((len(self.rows), self.dimensions), dtype=numpy.float32)
+        for number, row in enumerate(self.rows):
+            out[number] = row
+        return out
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __iter__(self) -> Iterator[Sequence[float]]:
+        return iter(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class RankedDocument:
+    """One document's place in a ranking.
+
+    Args:
+        index: Which of the documents asked about it is.
+        score: How relevant the model finds it; scales differ between models.
+    """
+
+    index: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking(Sequence[RankedDocument]):
+    """Documents by relevance, the best first.
+
+    Args:
+        results: Index and score of each document.
+        usage: Token counts where the server gave them, else `None`.
+        model: The model name the server reported.
+        info: What the service said about the response.
+    """
+
+    results: tuple[RankedDocument, ...] = ()
+    usage: Usage | None = None
+    model: str | None = None
+    info: ResponseInfo | None = None
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.results[index]
+
+    def __iter__(self) -> Iterator[RankedDocument]:
+        return iter(self.results)
