@@ -14,7 +14,19 @@ from dataclasses import replace
 from typing import Any
 
 from sagewire.errors import UsageError
-from sagewire.prompt_formats import chatml, llama
+from sagewire.prompt_formats import (
+    chatml,
+    deepseek,
+    falcon,
+    gemma,
+    hermes,
+    llama,
+    mistral,
+    phi,
+    plain_text,
+    qwen,
+    tagged,
+)
 from sagewire.prompt_formats.base import PromptFormat
 from sagewire.prompt_formats.guard import Policy
 from sagewire.prompt_formats.turns import Block, TurnFormat
@@ -22,8 +34,64 @@ from sagewire.prompt_formats.turns import Block, TurnFormat
 __all__ = ["FORMATS", "Block", "PromptFormat", "TurnFormat", "get_format"]
 
 FORMATS: dict[str, PromptFormat] = {
+    "alpaca": plain_text.ALPACA,
+    "alpaca_chujie": plain_text.ALPACA_CHUJIE,
+    "alpaca_fastchat": plain_text.ALPACA_FASTCHAT,
     "chatml": chatml.CHATML,
+    "codellama_70b": llama.CODELLAMA_70B,
+    "deepseek_coder": deepseek.DEEPSEEK_CODER,
+    "deepseek_llm": deepseek.DEEPSEEK_LLM,
+    "deepseek_v2": deepseek.DEEPSEEK_V2,
+    "exaone3_5": tagged.EXAONE3_5,
+    "falcon_11b": falcon.FALCON_11B,
+    "falcon_180b": falcon.FALCON_180B,
+    "falcon_chat_fastchat": falcon.FALCON_CHAT_FASTCHAT,
+    "falcon_vllm": falcon.FALCON_VLLM,
+    "gemma": gemma.GEMMA,
+    "gemma2": gemma.GEMMA2,
+    "gemma3": gemma.GEMMA3,
+    "hermes_2_pro": hermes.HERMES_2_PRO,
+    "hermes_3": hermes.HERMES_3,
+    "internlm2": chatml.INTERNLM2,
     "llama2": llama.LLAMA2,
+    "llama3": llama.LLAMA3,
+    "mistral_v1": mistral.MISTRAL_V1,
+    "mistral_v1_legacy": mistral.MISTRAL_V1_LEGACY,
+    "mistral_v7": mistral.MISTRAL_V7,
+    "mixtral": mistral.MIXTRAL,
+    "nous_hermes_2": chatml.NOUS_HERMES_2,
+    "olmo": tagged.OLMO,
+    "olmo2_tulu3": tagged.OLMO2_TULU3,
+    "open_assistant": tagged.OPEN_ASSISTANT,
+    "open_assistant_pythia": tagged.OPEN_ASSISTANT_PYTHIA,
+    "openchat": tagged.OPENCHAT,
+    "orca_vicuna": plain_text.ORCA_VICUNA,
+    "phi3_5": phi.PHI3_5,
+    "phi3_medium": phi.PHI3_MEDIUM,
+    "phi3_mini": phi.PHI3_MINI,
+    "phi3_small": phi.PHI3_SMALL,
+    "phi4": phi.PHI4,
+    "phi4_rev1": phi.PHI4_REV1,
+    "qwen1_5": qwen.QWEN1_5,
+    "qwen2": qwen.QWEN2,
+    "qwen2_5": qwen.QWEN2_5,
+    "qwen3": qwen.QWEN3,
+    "qwq": qwen.QWQ,
+    "solar": plain_text.SOLAR,
+    "stablebeluga": plain_text.STABLEBELUGA,
+    "stablelm_zephyr": tagged.STABLELM_ZEPHYR,
+    "starchat": tagged.STARCHAT,
+    "tinyllama": tagged.TINYLLAMA,
+    "tulu_2": tagged.TULU_2,
+    "vicuna": plain_text.VICUNA,
+    "vicuna_chujie": plain_text.VICUNA_CHUJIE,
+    "vicuna_newline": plain_text.VICUNA_NEWLINE,
+    "wizardlm": plain_text.WIZARDLM,
+    "wizardlm_2_7b": plain_text.WIZARDLM_2_7B,
+    "yi": chatml.YI,
+    "yi_1_5": chatml.YI_1_5,
+    "zephyr": tagged.ZEPHYR,
+    "zephyr_gemma": chatml.ZEPHYR_GEMMA,
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,9 +13,15 @@ from typing import Any
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.types import ImagePart, Message, TextPart, Tool
 
-__all__ = ["Call", "Conversation", "Turn", "read_tools", "read_turns"]
+__all__ = ["Call", "Conversation", "Reading", "Turn", "read_tools", "read_turns"]
 
 Guard = Callable[[str], str]
+
+# A model's own thinking begins with the tag on a line of its own; anything else is somebody's text about a tag.
+THINK_OPENING = re.compile(r"\s*<think>(?=\s)")
+KNOWN_FIELDS = frozenset(
+    ("role", "content", "tool_calls", "tool_call_id", "name", "reasoning_content", "reasoning", "thinking")
+)
 
 
 @dataclass(slots=True)
@@ -24,11 +32,13 @@ class Call:
         id: The call's id, guarded.
         name: The function's name, guarded.
         arguments: An object as a rule; a string where the model's JSON could not be read.
+        raw: The arguments as JSON text, as the model wrote them where that is known; guarded.
     """
 
     id: str
     name: str
     arguments: Any
+    raw: str
 
 
 @dataclass(slots=True)
@@ -42,6 +52,8 @@ class Turn:
         thinking: The reasoning of an assistant, from its own field or from tags in the text; guarded.
         name: The speaker's or the tool's name, guarded; empty where there is none.
         call_id: The id of the call a tool answers, guarded; empty where there is none.
+        lead: What is written before the text, inside the turn.
+        null: The content was missing, not empty.
         final: The prompt ends inside this turn, because the caller wants it continued.
         value: A tool's result as the caller gave it, where it was given as an object and not as text.
         extra: Fields of the caller's dict that only some formats know.
@@ -53,6 +65,8 @@ class Turn:
     thinking: str | None = None
     name: str = ""
     call_id: str = ""
+    lead: str = ""
+    null: bool = False
     final: bool = False
     value: Any = None
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -99,27 +113,74 @@ class Conversation:
         """Return JSON text as chat templates write it, guarded."""
         return self.guard(json.dumps(value, ensure_ascii=False, indent=indent))
 
+    def option(self, name: str, default: Any = None) -> Any:
+        """Return a template variable."""
+        return self.options.get(name, default)
+
     def time(self) -> datetime:
         """Return the time the caller gave, or the clock's."""
         # Chat templates speak of the reader's own date, as strftime_now does in Hugging Face's engine.
         return self.now or datetime.now()
 
 
-def read_turns(
-    messages: Sequence[Message | Mapping[str, Any]],
-    guard: Guard,
-    join: Callable[[Sequence[str]], str],
-    split: Callable[[str], tuple[str | None, str]] | None,
-    where: str,
-) -> list[Turn]:
-    """Return the messages as turns.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a format wants messages read.
 
     Args:
-        messages: sagewire messages or OpenAI-shaped dicts.
         guard: What foreign text goes through.
         join: Makes one text of the text parts; guarded afterwards, so that a token split over two parts is seen.
-        split: Finds the thinking inside an assistant's text, where the family writes it there.
+        split: Finds the thinking inside an assistant's text, where the family writes it there; it is told whether
+            the message is the last one.
+        keep_think: An assistant's text may open with `<think>`, which is not neutralised then.
         where: The format's name for error messages.
+    """
+
+    guard: Guard
+    join: Callable[[Sequence[str]], str]
+    split: Callable[[str, bool], tuple[str | None, str]]
+    keep_think: bool
+    where: str
+
+    def text(self, content: Any, role: str) -> str:
+        """Return a message's text, not yet guarded."""
+        if isinstance(content, str):
+            return content
+        if content is None:
+            return ""
+        if isinstance(content, Mapping) and role == "tool":
+            return json.dumps(content, ensure_ascii=False)
+        if isinstance(content, Sequence) and not isinstance(content, bytes | bytearray):
+            return self.join([self.part(part) for part in content])
+        raise UsageError(f"'content' is text, a list of parts or None, not {type(content).__name__}.")
+
+    def part(self, part: Any) -> str:
+        """Return the text of one part."""
+        if isinstance(part, str):
+            return part
+        if isinstance(part, TextPart):
+            return part.text
+        if isinstance(part, Mapping) and isinstance(part.get("text"), str):
+            return str(part["text"])
+        kind = "image" if isinstance(part, ImagePart) else part.get("type") if isinstance(part, Mapping) else part
+        cure = "A prompt is text only: use a handler that speaks messages."
+        raise UnsupportedFeature(f"a content part of type {kind!r:.60}", self.where, cure)
+
+    def answer(self, text: str, thinking: str | None, last: bool) -> tuple[str | None, str]:
+        """Return the thinking and the text of an assistant, both guarded."""
+        if thinking is None:
+            thinking, text = self.split(text, last)
+        if thinking is not None:
+            thinking = self.guard(thinking)
+        opening = THINK_OPENING.match(text) if self.keep_think else None
+        if opening is None:
+            return thinking, self.guard(text)
+        inside, closing, rest = text[opening.end() :].partition("</think>")
+        return thinking, opening.group() + self.guard(inside) + closing + self.guard(rest)
+
+
+def read_turns(messages: Sequence[Message | Mapping[str, Any]], reading: Reading) -> list[Turn]:
+    """Return the messages as turns.
 
     Raises:
         UsageError: A message is not one, or misses its role.
@@ -128,82 +189,61 @@ def read_turns(
     if isinstance(messages, str | Mapping | Message):
         raise UsageError("render takes a list of messages; for a single text use render_completion.")
     turns = []
-    for message in messages:
+    final = len(messages) - 1
+    for place, message in enumerate(messages):
         if isinstance(message, Message):
-            turns.append(_from_message(message, guard, join, split, where))
+            turns.append(_from_message(message, reading, place == final))
         elif isinstance(message, Mapping):
-            turns.append(_from_mapping(message, guard, join, split, where))
+            turns.append(_from_mapping(message, reading, place == final))
         else:
             raise UsageError(f"A message is a sagewire Message or a dict with 'role', not {type(message).__name__}.")
     return turns
 
 
-def _from_message(message: Message, guard: Guard, join: Any, split: Any, where: str) -> Turn:
-    content = message.content
-    text = content if isinstance(content, str) else join([_part_text(part, where) for part in content])
-    thinking = message.thinking
-    if split is not None and message.role == "assistant" and thinking is None:
-        thinking, text = split(text)
+def _from_message(message: Message, reading: Reading, last: bool) -> Turn:
+    guard, thinking, text = reading.guard, message.thinking, reading.text(message.content, message.role)
+    if message.role == "assistant":
+        thinking, text = reading.answer(text, thinking, last)
+    else:
+        text = guard(text)
     return Turn(
         role=message.role,
-        text=guard(text),
-        calls=tuple(Call(guard(c.id), guard(c.name), _arguments(c.arguments)) for c in message.tool_calls),
-        thinking=None if thinking is None else guard(thinking),
+        text=text,
+        calls=tuple(_call(call.id, call.name, call.arguments, guard) for call in message.tool_calls),
+        thinking=thinking,
         name=guard(message.name or ""),
         call_id=guard(message.tool_call_id or ""),
+        null=not message.content,
     )
 
 
-KNOWN_FIELDS = frozenset(
-    ("role", "content", "tool_calls", "tool_call_id", "name", "reasoning_content", "reasoning", "thinking")
-)
-
-
-def _from_mapping(message: Mapping[str, Any], guard: Guard, join: Any, split: Any, where: str) -> Turn:
+def _from_mapping(message: Mapping[str, Any], reading: Reading, last: bool) -> Turn:
     role = message.get("role")
     if not isinstance(role, str) or not role:
         raise UsageError(f"A message needs a 'role' such as 'user'; this one has {role!r}.")
     role = {"developer": "system", "function": "tool"}.get(role, role)
-    content, value = message.get("content"), None
-    if isinstance(content, str):
-        text = content
-    elif content is None:
-        text = ""
-    elif isinstance(content, Mapping) and role == "tool":
-        text, value = json.dumps(content, ensure_ascii=False), content
-    elif isinstance(content, Sequence):
-        text = join([_part_text(part, where) for part in content])
-    else:
-        raise UsageError(f"'content' is text, a list of parts or None, not {type(content).__name__}.")
+    guard, content = reading.guard, message.get("content")
+    text = reading.text(content, role)
     thinking = message.get("reasoning_content")
     if thinking is None:
         thinking = message.get("thinking", message.get("reasoning"))
     if not isinstance(thinking, str):
         thinking = None
-    if split is not None and role == "assistant" and thinking is None:
-        thinking, text = split(text)
+    if role == "assistant":
+        thinking, text = reading.answer(text, thinking, last)
+    else:
+        text = guard(text)
     return Turn(
         role=guard(role),
-        text=guard(text),
+        text=text,
         calls=_calls(message.get("tool_calls"), guard),
-        thinking=None if thinking is None else guard(thinking),
+        thinking=thinking,
         name=guard(str(message.get("name") or "")),
         call_id=guard(str(message.get("tool_call_id") or "")),
-        value=value,
+        null=content is None,
+        value=content if isinstance(content, Mapping) else None,
         extra={k: v for k, v in message.items() if k not in KNOWN_FIELDS} if len(message) > 2 else {},
     )
-
-
-def _part_text(part: Any, where: str) -> str:
-    if isinstance(part, str):
-        return part
-    if isinstance(part, TextPart):
-        return part.text
-    if isinstance(part, Mapping) and isinstance(part.get("text"), str):
-        return str(part["text"])
-    kind = "image" if isinstance(part, ImagePart) else part.get("type") if isinstance(part, Mapping) else type(part)
-    cure = "A prompt is text only: use a handler that speaks messages."
-    raise UnsupportedFeature(f"a content part of type {kind!r}", where, cure)
 
 
 def _calls(calls: Any, guard: Guard) -> tuple[Call, ...]:
@@ -214,22 +254,22 @@ def _calls(calls: Any, guard: Guard) -> tuple[Call, ...]:
         function = call.get("function", call) if isinstance(call, Mapping) else None
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
             raise UsageError(f"A tool call is a dict with 'function': {{'name', 'arguments'}}, not {call!r:.200}.")
-        found.append(
-            Call(guard(str(call.get("id") or "")), guard(function["name"]), _arguments(function.get("arguments")))
-        )
+        found.append(_call(str(call.get("id") or ""), function["name"], function.get("arguments"), guard))
     return tuple(found)
 
 
-def _arguments(arguments: Any) -> Any:
-    """Return the arguments as an object; JSON text is read, since templates write it their own way."""
-    if isinstance(arguments, str):
-        if not arguments.strip():
-            return {}
-        try:
-            return json.loads(arguments)
-        except ValueError:
-            return arguments
-    return {} if arguments is None else arguments
+def _call(call_id: str, name: str, arguments: Any, guard: Guard) -> Call:
+    """Return a call whose arguments are an object: JSON text is read, since families write it each in their own way."""
+    raw, value = "{}", arguments
+    if isinstance(arguments, str) and arguments.strip():
+        raw = arguments
+        with contextlib.suppress(ValueError):
+            value = json.loads(arguments)
+    elif isinstance(arguments, str) or arguments is None:
+        value = {}
+    else:
+        raw = json.dumps(arguments, ensure_ascii=False)
+    return Call(guard(call_id), guard(name), value, guard(raw))
 
 
 def read_tools(tools: Sequence[Tool | Mapping[str, Any]] | None) -> list[dict[str, Any]]:
@@ -238,7 +278,7 @@ def read_tools(tools: Sequence[Tool | Mapping[str, Any]] | None) -> list[dict[st
     Raises:
         UsageError: A tool is neither a `Tool` nor such a dict.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     for tool in tools or ():
         if isinstance(tool, Tool):
             function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats.base import PromptFormat
-from sagewire.prompt_formats.conversation import Conversation, Turn, read_tools, read_turns
+from sagewire.prompt_formats.conversation import Conversation, Reading, Turn, read_tools, read_turns
 from sagewire.prompt_formats.guard import Policy, make_guard
 from sagewire.streaming.base import Decoder
 from sagewire.types import Delta, Message, Tool
 
-__all__ = ["ALTERNATE", "Block", "FoldedFormat", "Page", "TurnFormat"]
+__all__ = ["ALTERNATE", "Block", "FoldedFormat", "OpenedFormat", "Page", "TurnFormat"]
 
 ALTERNATE = "Conversation roles must alternate user/assistant/user/assistant/..."
 ROLE_NAME = re.compile(r"[\w][\w .:-]*")
@@ -26,14 +26,22 @@ class Block:
     """How one role is written.
 
     Args:
-        before: What opens the turn; `{role}` stands for the role's own name.
+        before: What opens the turn; `{role}` stands for the role's own name, `{Role}` for the same capitalised.
         after: What closes it.
         trim: Blanks around the text are removed first.
+        last: What closes it instead if it is the last message.
+        skip_empty: Nothing at all is written for an empty text.
     """
 
     before: str
     after: str
     trim: bool = False
+    last: str | None = None
+    skip_empty: bool = False
+
+    def wrap(self, text: str) -> str:
+        """Return the text with what opens and closes it."""
+        return self.before + (text.strip() if self.trim else text) + self.after
 
 
 class Page:
@@ -63,10 +71,10 @@ class Page:
         if self.cut is None or self.prefill is None:
             raise UsageError("The last message cannot be continued: this format does not write its text.")
         text, rest = "".join(self.pieces[: self.cut]), "".join(self.pieces[self.cut :])
-        # A trimmed text keeps the blanks the caller left at its end if the format itself goes on with the same ones.
+        # A trimmed text keeps the blanks the caller left at its end where the format itself goes on with a blank.
         said = self.prefill.text
         blanks = said[len(said.rstrip()) :]
-        if blanks and not text.endswith(blanks) and rest.startswith(blanks):
+        if blanks and rest.startswith(" ") and not text.endswith(blanks):
             text += blanks
         return text
 
@@ -80,14 +88,23 @@ class TurnFormat(PromptFormat):
         bos: What a prompt begins with.
         roles: How `system`, `user`, `assistant` and `tool` are written; a role that is missing is written by `other`.
         other: How a role that is not listed is written; `None`: it cannot be.
+        stray: As which role the family's template writes one it does not know; refused unless `strict` is off.
+        separator: What is written between two turns.
         generation: The opening of the assistant's turn.
-        system: Where system messages may stand: `anywhere`, only `first`, or `never` (refused with `system_error`).
-        system_error: The family's own words when a system message is out of place.
+        generate_after: After which last messages the family opens the assistant's turn.
+        ending: What the family writes at the end where the opening is not wanted.
+        ending_after: It does so only after a last message of this role.
+        system: Where system messages may stand: `anywhere`, only `first`, or `never`.
+        system_error: The family's own words when a system message is out of place; without: strict refuses it.
+        role_error: The family's own words when it does not know a role; without: strict refuses it.
         default_system: The system text of a conversation that has none.
+        default_unless: The default is for conversations without a system message that is `first`, or `any`.
         alternate: The family's own words when user and assistant do not take turns; empty: they need not.
         stops: Strings on which generation should stop.
         special_tokens: The family's control strings.
         words: Role words of families that write with ordinary text, neutralised like control strings.
+        variables: The names in `template_kwargs` the family knows.
+        keep_think: An assistant's text may open with `<think>`, which is the model's own and not neutralised.
         supports_tools: The family can be told of tools.
         reader_style: How the family writes tool calls; see `prompt_formats.readers`.
         strict: Refuse what the family's own template would drop or misplace.
@@ -98,14 +115,23 @@ class TurnFormat(PromptFormat):
     bos: str = ""
     roles: Mapping[str, Block] = field(default_factory=dict)
     other: Block | None = None
+    stray: str = ""
+    separator: str = ""
     generation: str = ""
+    generate_after: Literal["any", "user", "not_assistant"] = "any"
+    ending: str = ""
+    ending_after: str = ""
     system: Literal["anywhere", "first", "never"] = "anywhere"
     system_error: str = ""
+    role_error: str = ""
     default_system: str | None = None
+    default_unless: Literal["first", "any"] = "first"
     alternate: str = ""
     stops: tuple[str, ...] = ()
     special_tokens: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    keep_think: bool = False
     supports_tools: bool = False
     reader_style: str = "plain"
     strict: bool = True
@@ -145,7 +171,9 @@ class TurnFormat(PromptFormat):
         """
         guard = make_guard((*self.special_tokens, *self.stops), self.words, self.policy)
         where = f"prompt format {self.name!r}"
-        turns = read_turns(messages, guard, self.join_parts, self.split_answer, where)
+        turns = read_turns(messages, Reading(guard, self.join_parts, self.split_answer, self.keep_think, where))
+        if not turns:
+            raise UsageError("There is no message to render.")
         if tools and not self.supports_tools:
             cure = "Choose a format of a family with tools, or a handler that speaks messages."
             raise UnsupportedFeature("tools", where, cure)
@@ -160,8 +188,12 @@ class TurnFormat(PromptFormat):
             strict=self.strict,
             where=where,
         )
+        unknown = [name for name in template_kwargs if name not in self.variables]
+        if unknown:
+            known = f"It knows {', '.join(self.variables)}." if self.variables else "It knows none."
+            conversation.lost(f"the template variable {unknown[0]!r}", known)
         if continue_final_message:
-            if not turns or turns[-1].role != "assistant":
+            if turns[-1].role != "assistant":
                 raise UsageError("continue_final_message needs a conversation that ends with an assistant message.")
             turns[-1].final = True
         page = Page()
@@ -185,31 +217,41 @@ class TurnFormat(PromptFormat):
         """Return the text of a message that was given in parts."""
         return "".join(parts)
 
-    # The thinking inside an assistant's text and the rest of it; `None`: this family writes none there.
-    split_answer: Any = None
+    def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
+        """Return the thinking inside an assistant's text, `None` for none, and what of the text is written."""
+        return None, text
 
     def write(self, conversation: Conversation, page: Page) -> None:
         """Write the whole conversation."""
         page.add(self.bos)
-        turns = conversation.turns
-        if self.default_system is not None and not (turns and turns[0].role == "system"):
-            turns = [Turn("system", self.default_system), *turns]
+        turns = self.with_default_system(conversation.turns)
         if self.alternate:
             self.check_alternation(turns)
+        last = len(turns) - 1
         for place, turn in enumerate(turns):
+            if place and self.separator:
+                page.add(self.separator)
             if turn.role == "system" and (self.system == "never" or (self.system == "first" and place)):
                 self.misplaced_system(conversation, turn)
             else:
-                self.write_turn(conversation, page, turn)
-        if conversation.generate:
-            page.add(self.generation)
+                self.write_turn(conversation, page, turn, place == last)
+        self.write_generation(conversation, page)
+
+    def with_default_system(self, turns: list[Turn]) -> list[Turn]:
+        """Return the turns, the family's default system text before them where they have none."""
+        if self.default_system is None:
+            return turns
+        looked_at = turns[:1] if self.default_unless == "first" else turns
+        if any(turn.role == "system" for turn in looked_at):
+            return turns
+        return [Turn("system", self.default_system), *turns]
 
     def check_alternation(self, turns: Sequence[Turn]) -> None:
         """Refuse conversations in which user and assistant do not take turns; a first system message stands apart."""
-        start = 1 if turns and turns[0].role == "system" else 0
+        start = 1 if turns[0].role == "system" else 0
         for place, turn in enumerate(turns[start:]):
             if (turn.role == "user") != (place % 2 == 0):
-                raise UsageError(self.alternate)
+                raise UsageError(f"{self.alternate} (prompt format {self.name!r})")
 
     def misplaced_system(self, conversation: Conversation, turn: Turn) -> None:
         """Decide about a system message where the family has no place for one."""
@@ -217,48 +259,90 @@ class TurnFormat(PromptFormat):
             raise UsageError(self.system_error)
         conversation.lost_turn(turn)
 
-    def write_turn(self, conversation: Conversation, page: Page, turn: Turn) -> None:
+    def write_turn(self, conversation: Conversation, page: Page, turn: Turn, last: bool) -> None:
         """Write one message."""
         if turn.calls:
             conversation.lost("tool calls")
         block = self.roles.get(turn.role)
         if block is None:
-            block = self.other
+            block = self.block_of_stranger(conversation, turn)
             if block is None:
-                conversation.lost_turn(turn)
                 return
-            if ROLE_NAME.fullmatch(turn.role) is None:
-                raise UsageError(
-                    f"{turn.role!r:.60} is not a role: use letters, digits, blanks, '.', ':', '_' and '-'."
-                )
+        if block.skip_empty and not turn.text:
+            return
         before = block.before
-        if "{role}" in before:
-            before = before.replace("{role}", turn.role)
-        page.add(before)
+        if "{" in before:
+            before = before.replace("{role}", turn.role).replace("{Role}", turn.role.title())
+        page.add(before, turn.lead)
         page.say(turn, turn.text.strip() if block.trim else turn.text)
-        page.add(block.after)
+        page.add(block.after if block.last is None or not last else block.last)
+
+    def block_of_stranger(self, conversation: Conversation, turn: Turn) -> Block | None:
+        """Return how a role the family does not know is written; `None` where it is left out."""
+        if self.role_error:
+            raise UsageError(f"{self.role_error} (prompt format {self.name!r})")
+        if self.other is None:
+            conversation.lost_turn(turn)
+            return self.roles.get(self.stray)
+        if ROLE_NAME.fullmatch(turn.role) is None:
+            raise UsageError(f"{turn.role!r:.60} is not a role: use letters, digits, blanks, '.', ':', '_' and '-'.")
+        return self.other
+
+    def write_generation(self, conversation: Conversation, page: Page) -> None:
+        """Write the opening of the assistant's turn where it is wanted."""
+        role = conversation.turns[-1].role
+        if not conversation.generate:
+            if self.ending_after in ("", role):
+                page.add(self.ending)
+            return
+        page.add(self.separator)
+        if self.generate_after == "any" or role == "user" or (self.generate_after != "user" and role != "assistant"):
+            page.add(self.generation)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoldedFormat(TurnFormat):
-    """A family that writes a first system message inside the turn after it; `roles["system"]` is how it is wrapped."""
+    """A family that writes a first system message inside the turn after it.
 
+    Args:
+        lead: How the system text is wrapped there.
+        trim_lead: Blanks are removed around the lead and the turn's text together.
+    """
+
+    lead: Block
+    trim_lead: bool = False
     alternate: str = ALTERNATE
-    other: Block | None = None
 
     def write(self, conversation: Conversation, page: Page) -> None:
         """Write the whole conversation."""
         page.add(self.bos)
-        turns, lead = conversation.turns, ""
-        self.check_alternation(turns)
-        if turns and turns[0].role == "system":
-            block, system, turns = self.roles["system"], turns[0], turns[1:]
-            lead = block.before + (system.text.strip() if block.trim else system.text) + block.after
+        turns = conversation.turns
+        if self.alternate:
+            self.check_alternation(turns)
+        if turns[0].role == "system":
+            system, turns = turns[0], turns[1:]
             if not turns:
                 conversation.lost_turn(system)
+            elif self.trim_lead:
+                turns[0].text = self.lead.wrap(system.text) + turns[0].text
+            else:
+                turns[0].lead = self.lead.wrap(system.text)
         for place, turn in enumerate(turns):
-            if place == 0:
-                turn.text = lead + turn.text
-            self.write_turn(conversation, page, turn)
-        if conversation.generate:
-            page.add(self.generation)
+            if turn.role == "system":
+                self.misplaced_system(conversation, turn)
+            self.write_turn(conversation, page, turn, place == len(turns) - 1)
+        self.write_generation(conversation, page)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedFormat(TurnFormat):
+    """A family whose user turns end with the opening of the answer, wanted or not."""
+
+    def write(self, conversation: Conversation, page: Page) -> None:
+        """Write the whole conversation; strict wants each answer after a user's turn, and the other way round."""
+        before = ""
+        for turn in conversation.turns:
+            if (turn.role == "assistant" and before != "user") or (before == "user" and turn.role != "assistant"):
+                conversation.lost(f"a message of role {turn.role!r} after one of role {before or 'none'!r}")
+            before = turn.role
+        super().write(conversation, page)
