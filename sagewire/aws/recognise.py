@@ -259,7 +259,21 @@ def _jumpstart_llama2(clues: _Clues) -> Dialect | None:
         return None
     if clues.jumpstart_id.endswith("-f"):
         return Dialect("JumpStart Llama 2", chat="jumpstart_dialog", tools=False, reasons=("dialog schema",))
-    return Dialect("JumpStart Llama 2", chat="jumpstart_completion", complete="jumpstart_completion", tools=False)
+    return Dialect("JumpStart Llama 2", chat="jumpstart_llama2", complete="jumpstart_llama2", tools=False)
+
+
+# HF_TASK of the Hugging Face toolkit -> handler. Translation tasks carry their languages: translation_en_to_fr.
+_PIPELINES = {
+    "fill-mask": "hf_fill_mask",
+    "question-answering": "hf_question_answering",
+    "summarization": "hf_summarization",
+    "text-classification": "hf_classification",
+    "text-generation": "hf_pipeline",
+    "text2text-generation": "hf_text2text",
+    "token-classification": "hf_token_classification",
+    "translation": "hf_translation",
+    "zero-shot-classification": "hf_zero_shot",
+}
 
 
 def _toolkit(clues: _Clues) -> Dialect:
@@ -268,20 +282,24 @@ def _toolkit(clues: _Clues) -> Dialect:
         return _jumpstart_script(clues)
     if task in {"feature-extraction", "sentence-similarity"}:
         return Dialect("HF inference toolkit", embed="hf_feature_extraction", reasons=(f"HF_TASK={task}",))
-    return Dialect(
-        "HF inference toolkit",
-        chat="hf_pipeline",
-        complete="hf_pipeline",
-        tools=False,
-        reasons=(f"HF_TASK={task or '?'}",),
-    )
+    reason = f"HF_TASK={task}" if task else "no HF_TASK: text-generation is assumed"
+    name = _PIPELINES.get("translation" if task.startswith("translation") else task or "text-generation")
+    if name is None:
+        raise UsageError(
+            f"this container runs the pipeline HF_TASK={task}, for which sagewire has no handler; give your own"
+        )
+    return Dialect("HF inference toolkit", chat=name, complete=name, tools=False, reasons=(reason,))
 
 
 def _jumpstart_script(clues: _Clues) -> Dialect:
     model = clues.jumpstart_id
-    if "embedding" in model or "tcembedding" in model or "sentencesimilarity" in model:
+    if "embedding" in model or "sentencesimilarity" in model:
         return Dialect("JumpStart script", embed="jumpstart_embedding")
-    return Dialect("JumpStart script", chat="jumpstart_text", complete="jumpstart_text", tools=False)
+    if "text2text" in model:
+        name = "jumpstart_text2text"
+    else:
+        name = "jumpstart_textgeneration" if "textgeneration" in model else "jumpstart_xtext"
+    return Dialect("JumpStart script", chat=name, complete=name, tools=False)
 
 
 def _triton(clues: _Clues) -> Dialect:
@@ -329,5 +347,5 @@ _RULES: tuple[tuple[Callable[[_Clues], bool], Callable[[_Clues], Dialect]], ...]
     ),
     (_in_package("cohere-"), _cohere),
     (_in_package("j2-"), lambda _: Dialect("AI21 Jurassic-2", chat="ai21_j2", complete="ai21_j2", tools=False)),
-    (_in_package("jamba-"), lambda _: Dialect("AI21 Jamba", chat="jamba")),
+    (_in_package("jamba-"), lambda _: Dialect("AI21 Jamba", chat="ai21_jamba")),
 )

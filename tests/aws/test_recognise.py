@@ -42,8 +42,8 @@ def seen(image: str = "", env: dict[str, str] | None = None, package: str | None
         (
             "huggingface-pytorch-inference:2.1.0-transformers4.37.0-gpu",
             {"HF_TASK": "summarization"},
-            "hf_pipeline",
-            "hf_pipeline",
+            "hf_summarization",
+            "hf_summarization",
         ),
         ("sagemaker-tritonserver:24.09-py3", {"SAGEMAKER_TRITON_INFERENCE_TYPE": "generate"}, "triton", "triton"),
     ],
@@ -89,7 +89,7 @@ def test_marketplace_packages_are_known_by_their_name():
     assert seen(package=arn.format("cohere-command-r-v2-b1")).chat == "cohere"
     assert seen(package=arn.format("cohere-embed-multilingual-v3")).embed == "cohere_embed"
     assert seen(package=arn.format("cohere-rerank-v3")).rerank == "cohere_rerank"
-    assert seen(package=arn.format("jamba-1-5-mini")).chat == "jamba"
+    assert seen(package=arn.format("jamba-1-5-mini")).chat == "ai21_jamba"
 
 
 def test_model_id_limits_and_parsers_come_from_the_environment():
