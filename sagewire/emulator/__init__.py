@@ -1,0 +1,36 @@
+"""A local SageMaker that real boto3 talks to, with the serving containers behind it.
+
+Start one in a test or a notebook:
+
+    with Emulator({"my-endpoint": "tgi:extractive"}) as emulator:
+        os.environ.update(emulator.environ())
+
+The engines are no language models: `extractive` copies sentences, `schema` fills in forms, `echo` and `scripted` say
+what they are told; `upstream` forwards to a real model server.
+"""
+
+from __future__ import annotations
+
+from sagewire.emulator.dialects import DIALECTS
+from sagewire.emulator.emulator import Emulator
+from sagewire.emulator.endpoints import ContainerCall, EndpointSpec
+from sagewire.emulator.engines import ENGINES, Call, Echo, EngineFailure, Extractive, Reply, Scripted
+from sagewire.emulator.faults import FAULTS
+from sagewire.emulator.identity import Credentials, Role
+
+__all__ = [
+    "DIALECTS",
+    "ENGINES",
+    "FAULTS",
+    "Call",
+    "ContainerCall",
+    "Credentials",
+    "Echo",
+    "Emulator",
+    "EndpointSpec",
+    "EngineFailure",
+    "Extractive",
+    "Reply",
+    "Role",
+    "Scripted",
+]

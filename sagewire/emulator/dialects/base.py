@@ -1,0 +1,150 @@
+"""What a dialect is: one serving container's HTTP surface, from request bytes to response bytes."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import orjson
+
+from sagewire.emulator.engines.base import Engine, EngineFailure
+from sagewire.emulator.exchange import Request, Response, Step
+from sagewire.emulator.generation import Event, Generation, RawAnswer
+
+__all__ = ["Container", "Dialect", "Refusal", "Route", "begin", "flag", "json_body", "new_id", "sse", "streamed"]
+
+
+class Refusal(Exception):
+    """The container refuses a request with this response."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(f"HTTP {response.status}")
+        self.response = response
+
+
+@dataclass(slots=True)
+class Container:
+    """A running container: a dialect with a model behind it.
+
+    Args:
+        name: The endpoint or inference component it serves.
+        engine: The model.
+        environment: The container's environment variables, the dialect's defaults included.
+        model_id: The hub id of the model.
+        clock: Seconds since the epoch.
+        adapters: LoRA adapters that are loaded.
+        dimensions: The length of embedding vectors.
+    """
+
+    name: str
+    engine: Engine
+    environment: Mapping[str, str]
+    model_id: str
+    clock: Callable[[], float]
+    adapters: set[str] = field(default_factory=set)
+    dimensions: int = 64
+
+    def flag(self, name: str) -> bool:
+        """Return whether an environment variable is switched on."""
+        return flag(self.environment.get(name, ""))
+
+    def number(self, name: str, default: int) -> int:
+        """Return an environment variable as a number."""
+        return int(self.environment.get(name) or default)
+
+
+Route = Callable[[Request, Container], Response]
+
+
+class Dialect(ABC):
+    """A serving container. Subclasses say which image it is and answer its routes.
+
+    Attributes:
+        image: The image URI, with `{region}` in it.
+        environment: Environment variables of a usual deployment, with `{model_id}` in the values.
+        model_id: The model of a deployment that does not name one.
+        tags: Tags SageMaker's own tools put on such an endpoint.
+        invocations: The container's own route that `/invocations` stands for, where there is one.
+        model_package: The name of the marketplace package it is deployed from, instead of an image.
+    """
+
+    image: ClassVar[str] = ""
+    environment: ClassVar[Mapping[str, str]] = {}
+    model_id: ClassVar[str] = "sagewire/emulated-model"
+    tags: ClassVar[Mapping[str, str]] = {}
+    model_package: ClassVar[str] = ""
+
+    def handle(self, request: Request, container: Container) -> Response:
+        """Answer one request to the container; every failure is the container's own error response."""
+        route = self.routes(container).get((request.method, request.path.rstrip("/") or "/"))
+        try:
+            if route is None:
+                return self.not_found(request)
+            return _started(route(request, container))
+        except Refusal as refusal:
+            return refusal.response
+        except RawAnswer as answer:
+            headers = {"Content-Type": answer.raw.content_type or "application/json"}
+            return Response(answer.raw.status, headers, answer.raw.data)
+        except EngineFailure as failure:
+            return self.failure(failure)
+
+    @abstractmethod
+    def routes(self, container: Container) -> Mapping[tuple[str, str], Route]:
+        """Return what answers each method and path."""
+
+    @abstractmethod
+    def failure(self, failure: EngineFailure) -> Response:
+        """Return the container's error response for a model that failed."""
+
+    def not_found(self, request: Request) -> Response:
+        """Return the container's answer to a path it does not serve."""
+        return Response(404, {"Content-Type": "application/json"}, b'{"detail":"Not Found"}')
+
+
+def _started(response: Response) -> Response:
+    """Run a streamed answer up to its first piece: an engine may still turn out to answer in bytes of its own."""
+    if isinstance(response.body, bytes):
+        return response
+    steps = iter(response.body)
+    first = next(steps, None)
+    return replace(response, body=steps if first is None else itertools.chain([first], steps))
+
+
+def flag(value: str) -> bool:
+    """Return whether a setting's text means yes."""
+    return value.strip().lower() in ("1", "true", "yes", "on")
+
+
+def json_body(request: Request, refuse: Callable[[str], Refusal]) -> Any:
+    """Return the request's body, parsed; `refuse` makes the container's own error for bad JSON."""
+    try:
+        return orjson.loads(request.body)
+    except orjson.JSONDecodeError as error:
+        raise refuse(str(error)) from None
+
+
+def sse(document: object, *, space: bool = True) -> bytes:
+    """Return one server-sent event."""
+    return (b"data: " if space else b"data:") + orjson.dumps(document) + b"\n\n"
+
+
+def streamed(content_type: str, body: Iterable[Step], **headers: str) -> Response:
+    """Return a streamed response."""
+    return Response(200, {"Content-Type": content_type, **{k.replace("_", "-"): v for k, v in headers.items()}}, body)
+
+
+def begin(generation: Generation) -> Iterator[Event]:
+    """Run a generation up to its first event, so that failing before it can still change the status."""
+    events = iter(generation)
+    first = next(events, None)
+    return events if first is None else itertools.chain([first], events)
+
+
+def new_id() -> str:
+    """Return an id nobody else has."""
+    return uuid.uuid4().hex

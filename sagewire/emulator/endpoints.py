@@ -1,0 +1,226 @@
+"""Endpoints: what a user asks for (`EndpointSpec`), and what runs because of it (`Endpoint`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import orjson
+
+from sagewire.emulator.dialects import Container, Dialect, get_dialect
+from sagewire.emulator.engines import Engine, get_engine
+from sagewire.emulator.exchange import Request, Response
+from sagewire.emulator.faults import Fault, FaultyEngine, make_fault, split_suffix
+from sagewire.errors import UsageError
+
+__all__ = ["ContainerCall", "Endpoint", "EndpointSpec", "Running", "find_endpoint", "parse_spec"]
+
+STATUSES = (
+    "InService",
+    "Creating",
+    "Updating",
+    "SystemUpdating",
+    "RollingBack",
+    "OutOfService",
+    "Deleting",
+    "Failed",
+    "UpdateRollbackFailed",
+)
+# An endpoint being updated still serves its old configuration.
+SERVING = ("InService", "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed")
+_NAME = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSpec:
+    """One endpoint to emulate; also one inference component or one model of a multi-model endpoint.
+
+    Args:
+        dialect: What the container speaks: a name in `DIALECTS` or a `Dialect`.
+        engine: What answers: a name in `ENGINES`, with `=argument` where it takes one, or an `Engine`.
+        account: The account that owns it; `None` is the account of the emulator's own user.
+        faults: What goes wrong: `"throttle:2"`, see `FAULTS`.
+        status: An endpoint status; `InService` answers.
+        latency: Seconds before the first byte.
+        model_id: The model's hub id; `None` is the dialect's usual one.
+        environment: Environment variables on top of the dialect's.
+        image: The image URI instead of the dialect's.
+        tags: Tags on top of the dialect's.
+        components: Inference components by name; such an endpoint has no model of its own.
+        base: For a component that is a LoRA adapter: the component that carries the base model.
+        copies: Running copies; 0 is scaled to zero.
+        models: Artifacts of a multi-model endpoint; their requests name one in `TargetModel`.
+        asynchronous: The endpoint takes asynchronous invocations only, and writes its answers below this S3 URI.
+        adapters: LoRA adapters the container has loaded.
+        dimensions: The length of embedding vectors.
+        sessions: Sticky sessions are switched on.
+        instance_type: What the control plane says it runs on.
+    """
+
+    dialect: str | Dialect = "openai_chat"
+    engine: str | Engine = "echo"
+    account: str | None = None
+    faults: Sequence[str | Fault] = ()
+    status: str = "InService"
+    latency: float = 0.0
+    model_id: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    image: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    components: Mapping[str, str | EndpointSpec] = field(default_factory=dict)
+    base: str | None = None
+    copies: int = 1
+    models: Sequence[str] = ()
+    asynchronous: str | None = None
+    adapters: Sequence[str] = ()
+    dimensions: int = 64
+    sessions: bool = True
+    instance_type: str = "ml.g5.2xlarge"
+
+
+def parse_spec(spec: str | EndpointSpec) -> EndpointSpec:
+    """Return the specification written as `DIALECT[:ENGINE]`.
+
+    Example:
+        >>> parse_spec("tgi:scripted=yes|no").engine
+        'scripted=yes|no'
+    """
+    if not isinstance(spec, str):
+        return spec
+    dialect, _, engine = spec.partition(":")
+    return EndpointSpec(dialect, engine or "echo")
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerCall:
+    """A request as a container saw it.
+
+    Args:
+        endpoint: The endpoint's name.
+        path: The container's path.
+        headers: Names in lower case, as far as the front door lets them through.
+        body: The request body.
+        component: The inference component, where the endpoint has some.
+        method: The HTTP method.
+    """
+
+    endpoint: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    component: str | None = None
+    method: str = "POST"
+
+    @property
+    def json(self) -> object:
+        """The body, parsed.
+
+        Raises:
+            ValueError: It is not JSON.
+        """
+        return orjson.loads(self.body)
+
+
+@dataclass(slots=True)
+class Running:
+    """A dialect and a container of it."""
+
+    spec: EndpointSpec
+    dialect: Dialect
+    container: Container
+
+    def handle(self, request: Request) -> Response:
+        """Let the container answer."""
+        return self.dialect.handle(request, self.container)
+
+    def handle_with(self, request: Request, faults: Sequence[Fault]) -> Response:
+        """Let the container answer, with what is wrong inside it."""
+        engine = self.container.engine
+        after = [fault.fails_after for fault in faults if fault.fails_after is not None]
+        container = replace(self.container, engine=FaultyEngine(engine, min(after))) if after else self.container
+        for fault in faults:
+            refused = fault.container(self.dialect.failure)
+            if refused is not None:
+                return refused
+        return self.dialect.handle(request, container)
+
+
+class Endpoint:
+    """A running endpoint.
+
+    Args:
+        name: The endpoint's name.
+        spec: What it is.
+        account: The account that owns it.
+        clock: Seconds since the epoch.
+
+    Raises:
+        UsageError: The specification cannot be.
+    """
+
+    def __init__(self, name: str, spec: EndpointSpec, account: str, clock: Callable[[], float]) -> None:
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"endpoint name {name!r}: letters, digits and single hyphens, at most 63, as SageMaker has it"
+            )
+        if spec.status not in STATUSES:
+            raise UsageError(f"status {spec.status!r} of endpoint {name!r} is not one of {', '.join(STATUSES)}")
+        self.name = name
+        self.spec = spec
+        self.account = account
+        self.created = clock()
+        self._clock = clock
+        self._faults: dict[str, Fault] = {}
+        self.spec_faults = [self.fault(fault) for fault in spec.faults]
+        specs = {key: parse_spec(value) for key, value in spec.components.items()}
+        self.components = {key: self._run(key, value, specs) for key, value in specs.items()}
+        self.main = None if spec.components else self._run(name, spec, {})
+        # Sticky sessions: id -> when it ends.
+        self.session_ends: dict[str, float] = {}
+
+    def _run(self, name: str, spec: EndpointSpec, components: Mapping[str, EndpointSpec]) -> Running:
+        adapters = set(spec.adapters)
+        if spec.base is not None:
+            if spec.base not in components:
+                raise UsageError(
+                    f"adapter {name!r} names the base {spec.base!r}, which is no component of its endpoint"
+                )
+            adapters.add(name)
+            own = spec
+            spec = replace(components[spec.base], base=own.base, copies=own.copies, faults=own.faults)
+        dialect = get_dialect(spec.dialect)
+        model_id = spec.model_id or dialect.model_id
+        defaults = {key: value.replace("{model_id}", model_id) for key, value in dialect.environment.items()}
+        environment = {key: value for key, value in (defaults | dict(spec.environment)).items() if value}
+        container = Container(
+            name, get_engine(spec.engine), environment, model_id, self._clock, adapters, spec.dimensions
+        )
+        return Running(spec, dialect, container)
+
+    @property
+    def serving(self) -> bool:
+        """Whether the endpoint takes requests at all."""
+        return self.spec.status in SERVING
+
+    @property
+    def blocking(self) -> bool:
+        """Whether one of its engines may wait."""
+        running = [*self.components.values(), *([self.main] if self.main else [])]
+        return any(item.container.engine.blocking for item in running)
+
+    def fault(self, fault: str | Fault) -> Fault:
+        """Return a fault; the same text always gives the same object, because some count."""
+        if not isinstance(fault, str):
+            return fault
+        if fault not in self._faults:
+            self._faults[fault] = make_fault(fault)
+        return self._faults[fault]
+
+
+def find_endpoint(endpoints: Mapping[str, Endpoint], name: str) -> tuple[Endpoint | None, str | None]:
+    """Return the endpoint of a name, and the fault its suffix asks for (`chat--throttle-2` is `chat`)."""
+    if name in endpoints:
+        return endpoints[name], None
+    stem, fault = split_suffix(name)
+    return (endpoints.get(stem), fault) if fault is not None else (None, None)

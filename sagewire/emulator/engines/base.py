@@ -1,0 +1,147 @@
+"""What an engine is: the model behind a container, told apart from how the container speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from sagewire.types import Message, TextPart, Tool
+
+__all__ = ["Call", "Counts", "Engine", "EngineFailure", "Piece", "Raw", "Stop", "Text", "Thinking", "Turn", "text_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a model is asked, whatever wire the request came over.
+
+    Args:
+        messages: The conversation; a plain prompt arrives as `prompt` and is empty here.
+        prompt: The text to continue, where the container speaks prompts.
+        tools: Functions on offer.
+        tool_choice: `auto`, `none`, `required`, or the name of the one tool to call.
+        parallel_tool_calls: Whether several calls in one answer are allowed.
+        json_schema: The answer has to be JSON that fits this schema.
+        choices: The answer has to be one of these texts.
+        pattern: The answer has to match this regular expression.
+        reasoning: The answer starts with thinking.
+        max_tokens: The most tokens to generate.
+        stop: Strings that end the answer.
+        choice: Which of several answers this one is.
+        seed: The caller's seed.
+        model: The model name asked for.
+    """
+
+    messages: tuple[Message, ...] = ()
+    prompt: str | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    parallel_tool_calls: bool = True
+    json_schema: Mapping[str, Any] | None = None
+    choices: tuple[str, ...] = ()
+    pattern: str | None = None
+    reasoning: bool = False
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    choice: int = 0
+    seed: int | None = None
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """More answer text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """More reasoning text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call: `arguments` is JSON text, sent as it is even where it is not JSON."""
+
+    name: str
+    arguments: str = "{}"
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Token counts that replace the emulator's own."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why the model stopped, where it is not what the emulator would say: `stop`, `length`, ..."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Bytes the container sends instead of an answer of its own making."""
+
+    data: bytes
+    content_type: str | None = None
+    status: int = 200
+
+
+Piece: TypeAlias = Text | Thinking | Call | Counts | Stop | Raw
+
+
+class EngineFailure(Exception):
+    """The model behind a container failed; the container reports it in its own way.
+
+    Args:
+        message: What happened.
+        status: The HTTP status a container answers with.
+    """
+
+    def __init__(self, message: str, status: int = 500) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+class Engine(Protocol):
+    """A model.
+
+    Attributes:
+        blocking: `generate` may wait (for a network, for instance): the server runs it in a thread.
+    """
+
+    blocking: bool
+
+    def generate(self, turn: Turn, /) -> Iterator[Piece]:
+        """Yield the answer to `turn`, piece by piece.
+
+        Raises:
+            EngineFailure: The model could not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer cost, in the emulator's tokens unless the engine counted."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    details: Mapping[str, int] = field(default_factory=dict)
+
+
+def text_of(message: Message) -> str:
+    """Return the text of a message; images and other parts are left out."""
+    if isinstance(message.content, str):
+        return message.content
+    return "\n".join(part.text for part in message.content if isinstance(part, TextPart))

@@ -1,0 +1,236 @@
+"""An engine's answer as the tokens a serving container sees: cut, counted, and ended where it has to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from sagewire.emulator import tokens
+from sagewire.emulator.engines.base import Call, Counts, Engine, Raw, Stop, Text, Thinking, Turn
+from sagewire.types import ImagePart, TextPart, ToolCall
+
+__all__ = ["Answer", "CallStart", "CallToken", "Event", "Generation", "RawAnswer", "Token", "prompt_tokens"]
+
+IMAGE_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token of the answer's text or of the reasoning before it."""
+
+    text: str
+    kind: Literal["text", "thinking"] = "text"
+
+    @property
+    def id(self) -> int:
+        """The token's number in the vocabulary."""
+        return tokens.token_id(self.text)
+
+    @property
+    def logprob(self) -> float:
+        """The token's log probability."""
+        return tokens.logprob(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class CallStart:
+    """A tool call begins."""
+
+    index: int
+    name: str
+    id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallToken:
+    """A token of a tool call's arguments."""
+
+    index: int
+    text: str
+
+
+Event: TypeAlias = Token | CallStart | CallToken
+
+
+class RawAnswer(Exception):
+    """The engine answered in bytes: the container sends these and nothing else."""
+
+    def __init__(self, raw: Raw) -> None:
+        super().__init__("raw answer")
+        self.raw = raw
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole generation."""
+
+    text: str
+    thinking: str
+    calls: tuple[ToolCall, ...]
+    tokens: tuple[Token, ...]
+    finish: str
+    stop: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+
+
+class Generation:
+    """One answer, token by token; iterate it once, then ask why and after how many tokens it ended.
+
+    Args:
+        engine: The model.
+        turn: What it is asked; `max_tokens` and `stop` are enforced here, not by the engine.
+        keep_stop: The stop string stays in the text, as TGI has it; vLLM cuts it off.
+        limit: The most tokens where the turn does not say.
+
+    Attributes:
+        finish: `stop`, `length`, `tool_calls`, or what the engine said.
+        stop: The stop string that ended the answer.
+        prompt_tokens, completion_tokens, reasoning_tokens: Counted by the emulator unless the engine counted.
+    """
+
+    def __init__(self, engine: Engine, turn: Turn, *, keep_stop: bool = False, limit: int | None = None) -> None:
+        self._engine = engine
+        self._turn = turn
+        self._keep_stop = keep_stop
+        self._limit = turn.max_tokens if turn.max_tokens is not None else limit
+        self._held: list[str] = []
+        self.finish = "stop"
+        self.stop: str | None = None
+        self.prompt_tokens = prompt_tokens(turn)
+        self.completion_tokens = 0
+        self.reasoning_tokens = 0
+
+    def __iter__(self) -> Iterator[Event]:
+        counts: Counts | None = None
+        reason: str | None = None
+        calls = 0
+        for piece in self._engine.generate(self._turn):
+            if isinstance(piece, Raw):
+                raise RawAnswer(piece)
+            if isinstance(piece, Counts):
+                counts = piece
+            elif isinstance(piece, Stop):
+                reason = piece.reason
+            else:
+                if isinstance(piece, Call):
+                    yield from self._release()
+                    yield CallStart(calls, piece.name, piece.id)
+                    calls += 1
+                yield from self._cut(piece, calls - 1)
+                if self.stop is not None or self.finish == "length":
+                    break
+        yield from self._release()
+        self._end(calls, reason)
+        if counts is not None:
+            self.prompt_tokens, self.completion_tokens = counts.prompt_tokens, counts.completion_tokens
+
+    def _end(self, calls: int, reason: str | None) -> None:
+        if reason is not None:
+            self.finish = reason
+        elif self.finish != "length" and self.stop is None:
+            if self._spent():
+                self.finish = "length"
+            else:
+                self.completion_tokens += 1  # the end-of-sequence token
+                self.finish = "tool_calls" if calls else "stop"
+
+    def _spent(self) -> bool:
+        return self._limit is not None and self.completion_tokens >= self._limit
+
+    def _cut(self, piece: Text | Thinking | Call, index: int) -> Iterator[Event]:
+        text = piece.arguments if isinstance(piece, Call) else piece.text
+        for part in tokens.pieces(text):
+            if self._spent():
+                self.finish = "length"
+                return
+            self.completion_tokens += 1
+            if isinstance(piece, Call):
+                yield CallToken(index, part)
+            elif isinstance(piece, Thinking):
+                self.reasoning_tokens += 1
+                yield Token(part, "thinking")
+            else:
+                yield from self._hold(part)
+                if self.stop is not None:
+                    return
+
+    def _hold(self, part: str) -> Iterator[Token]:
+        """Hold back what may be the beginning of a stop string."""
+        self._held.append(part)
+        if not self._turn.stop:
+            yield from self._release()
+            return
+        text = "".join(self._held)
+        found = [(place, stop) for stop in self._turn.stop if (place := text.find(stop)) >= 0]
+        if found:
+            place, self.stop = min(found)
+            yield from self._release(place + len(self.stop) if self._keep_stop else place)
+            return
+        keep = max(_overlap(text, stop) for stop in self._turn.stop)
+        while self._held and len(text) - len(self._held[0]) >= keep:
+            text = text[len(self._held[0]) :]
+            yield Token(self._held.pop(0))
+
+    def _release(self, length: int | None = None) -> Iterator[Token]:
+        held, self._held = self._held, []
+        for part in held:
+            if length is not None:
+                part, length = part[:length], length - min(length, len(part))
+            if part:
+                yield Token(part)
+
+    def collect(self) -> Answer:
+        """Run to the end and return the whole answer."""
+        text: list[Token] = []
+        thinking: list[str] = []
+        calls: list[tuple[CallStart, list[str]]] = []
+        for event in self:
+            if isinstance(event, Token):
+                if event.kind == "text":
+                    text.append(event)
+                else:
+                    thinking.append(event.text)
+            elif isinstance(event, CallStart):
+                calls.append((event, []))
+            else:
+                calls[-1][1].append(event.text)
+        return Answer(
+            text="".join(token.text for token in text),
+            thinking="".join(thinking),
+            calls=tuple(ToolCall(start.id or "", start.name, "".join(parts)) for start, parts in calls),
+            tokens=tuple(text),
+            finish=self.finish,
+            stop=self.stop,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+        )
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Return how many characters at the end of `text` may be the beginning of `stop`."""
+    for length in range(min(len(text), len(stop) - 1), 0, -1):
+        if text.endswith(stop[:length]):
+            return length
+    return 0
+
+
+def _text(part: str | TextPart) -> str:
+    return part if isinstance(part, str) else part.text
+
+
+def prompt_tokens(turn: Turn) -> int:
+    """Count the tokens of what was asked: the text, four per message for its frame, and the tools."""
+    if turn.prompt is not None:
+        return tokens.count(turn.prompt)
+    total = 0
+    for message in turn.messages:
+        total += 4
+        parts = [message.content] if isinstance(message.content, str) else message.content
+        for part in parts:
+            total += IMAGE_TOKENS if isinstance(part, ImagePart) else tokens.count(_text(part))
+        total += sum(tokens.count(call.arguments) + 4 for call in message.tool_calls)
+    return total + sum(tokens.count(tool.description) + tokens.count(str(tool.parameters)) for tool in turn.tools)

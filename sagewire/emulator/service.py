@@ -1,0 +1,86 @@
+"""The emulator without its socket: every request value has a response value."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from sagewire.emulator import sts
+from sagewire.emulator.containers import Containers
+from sagewire.emulator.endpoints import ContainerCall, Endpoint, EndpointSpec, find_endpoint, parse_spec
+from sagewire.emulator.exchange import Request, Response
+from sagewire.emulator.front_door import aws_error
+from sagewire.emulator.identity import Identities, IdentityError, Role
+from sagewire.emulator.runtime import Runtime
+from sagewire.emulator.signature import verify
+
+__all__ = ["Service"]
+
+_INVOKE = re.compile(r"/endpoints/([^/]+)/(invocations|invocations-response-stream)")
+_CONTAINER = re.compile(r"/containers/([^/]+)(/.*)?")
+
+
+class Service:
+    """Everything the emulator answers.
+
+    Args:
+        endpoints: Endpoints by name.
+        region: The region it pretends to be in.
+        clock: Seconds since the epoch.
+        roles: Roles besides the default one.
+    """
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, str | EndpointSpec],
+        *,
+        region: str,
+        clock: Callable[[], float],
+        roles: Iterable[Role] = (),
+    ) -> None:
+        self.identities = Identities(clock, roles)
+        self.endpoints: dict[str, Endpoint] = {}
+        self.calls: list[ContainerCall] = []
+        self._region = region
+        self._clock = clock
+        for name, spec in endpoints.items():
+            self.add(name, spec)
+        self.runtime = Runtime(self.endpoints, self.identities, region, clock, self.calls.append)
+        self._containers = Containers(self.endpoints, self.calls.append)
+
+    def add(self, name: str, spec: str | EndpointSpec) -> None:
+        """Start an endpoint, or replace one."""
+        parsed = parse_spec(spec)
+        account = parsed.account or self.identities.user.account
+        self.endpoints[name] = Endpoint(name, parsed, account, self._clock)
+
+    def blocks(self, request: Request) -> bool:
+        """Return whether answering may wait for a network: the shell then uses a thread."""
+        match = _INVOKE.match(request.path) or _CONTAINER.match(request.path)
+        if match is None:
+            return False
+        endpoint, _ = find_endpoint(self.endpoints, match[1])
+        return endpoint is not None and endpoint.blocking
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        try:
+            response = self._dispatch(request)
+        except IdentityError as error:
+            response = aws_error(error.code, error.status, error.message)
+        if not any(name.lower() == "x-amzn-requestid" for name in response.headers):
+            response = replace(response, headers={**response.headers, "x-amzn-RequestId": str(uuid.uuid4())})
+        return response
+
+    def _dispatch(self, request: Request) -> Response:
+        path = request.path
+        if (match := _CONTAINER.fullmatch(path)) is not None:
+            return self._containers.handle(request, match[1], match[2] or "/")
+        if (match := _INVOKE.fullmatch(path)) is not None and request.method == "POST":
+            caller = verify(request, self.identities, self._clock, region=self._region, services=("sagemaker",))
+            return self.runtime.invoke(request, match[1], caller, stream=match[2] != "invocations")
+        if path == "/" and request.method == "POST" and b"Action=" in request.body[:4096]:
+            return sts.handle(request, self.identities, self._clock, self._region)
+        return aws_error("UnknownOperationException", 404, "The requested operation is not recognized by the service.")
