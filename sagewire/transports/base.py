@@ -65,11 +65,14 @@ class Retries:
         attempts: Calls in all, the first included.
         base_delay: Seconds before the first retry; doubled each time, with full jitter.
         max_delay: The longest wait in seconds, `Retry-After` included.
+        wait_for_ready: Seconds to wait, however many attempts that takes, for an endpoint that is loading its model
+            or was scaled to zero.
     """
 
     attempts: int = 3
     base_delay: float = 0.2
     max_delay: float = 20.0
+    wait_for_ready: float = 0.0
 
     def __post_init__(self) -> None:
         if self.attempts < 1:

@@ -1,0 +1,70 @@
+"""A failed container's own words, dug out of what it sent."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from sagewire.errors import excerpt
+
+__all__ = ["container_body", "container_message", "unwrap"]
+
+MAX_CHARACTERS = 2000
+# The sentence SageMaker wraps around a container's body; greedy, because the body may hold quotes itself. The name
+# before "with message" is "primary", a container's host name, or the generated name of an inference component.
+_WRAPPED = re.compile(
+    r'Received (?:client|server) error \((?P<status>\d+)\) from \S+(?: with message "(?P<body>.*)")?', re.DOTALL
+)
+_TAIL = re.compile(r'"?\.? See https?://\S+.*\Z', re.DOTALL)
+_KEYS = ("message", "Message", "error", "detail", "errorMessage", "error_description", "errors", "msg")
+
+
+def unwrap(message: str) -> tuple[int | None, str | None]:
+    """Return the container's status and body out of SageMaker's sentence around them, `None` where it is not there."""
+    match = _WRAPPED.search(message)
+    if match is None:
+        return None, None
+    return int(match["status"]), match["body"]
+
+
+def container_body(message: str, original: str | None) -> str:
+    """Return the container's body: as SageMaker passed it on, or cut out of the sentence it was put in."""
+    if original:
+        return original
+    _, body = unwrap(message)
+    return body if body is not None else _TAIL.sub("", message)
+
+
+def container_message(body: str) -> str:
+    """Return what a container said went wrong.
+
+    Known shapes: a bare string, `{"error": "..."}` (TGI, TEI, Triton), `{"error": {"message": "..."}}` (OpenAI-like),
+    `{"message": "..."}` (MMS, TorchServe, DJL), `{"detail": ...}` (FastAPI), `{"errors": [...]}`, and lists of these.
+
+    Example:
+        >>> container_message('{"error": {"message": "too many tokens", "code": 400}}')
+        'too many tokens'
+    """
+    try:
+        found = _words(orjson.loads(body), 0)
+    except orjson.JSONDecodeError:
+        found = None
+    return excerpt((found or body).strip(), MAX_CHARACTERS)
+
+
+def _words(value: Any, depth: int) -> str | None:
+    if isinstance(value, str):
+        return value.strip() or None
+    if depth > 4:
+        return None
+    if isinstance(value, list):
+        words = [found for item in value[:5] if (found := _words(item, depth + 1))]
+        return "; ".join(words) or None
+    if isinstance(value, dict):
+        for key in _KEYS:
+            found = _words(value.get(key), depth + 1)
+            if found:
+                return found
+    return None

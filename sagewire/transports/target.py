@@ -1,0 +1,53 @@
+"""What differs between the kinds of servers, as pure functions; what they share is in the two transports over this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sagewire.aws.credentials import Credentials
+from sagewire.errors import EndpointError
+from sagewire.types import Invocation, ResponseInfo
+
+__all__ = ["Request", "Target"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request, complete and signed.
+
+    Args:
+        path: Path and query as they are sent.
+        headers: All headers but `Host` and `Content-Length`.
+        body: The body.
+    """
+
+    path: str
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Target(Protocol):
+    """A server: how it is asked, and how its answers are read. Headers are looked up case-insensitively."""
+
+    @property
+    def name(self) -> str:
+        """Who is being called, for messages and logs."""
+        ...
+
+    def check(self, call: Invocation, *, stream: bool) -> None:
+        """Raise where the server cannot take the call."""
+        ...
+
+    def request(self, call: Invocation, credentials: Credentials | None, *, stream: bool) -> Request:
+        """Return the request for a call."""
+        ...
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
+        """Return the error for an answer whose status is not 2xx."""
+        ...
+
+    def info(self, headers: Mapping[str, str], *, stream: bool) -> ResponseInfo:
+        """Return what the headers of an answer say."""
+        ...
