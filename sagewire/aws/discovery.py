@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sagewire.aws.failures import credential_errors
 from sagewire.errors import AccessDenied, EndpointError, EndpointNotFound, NotReady, SagewireError
 
 __all__ = ["Container", "Description", "describe"]
@@ -137,14 +138,13 @@ class _Walk:
         self.failures: list[str] = []
 
     def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import ClientError
 
         try:
-            answer: dict[str, Any] = getattr(self._control, operation)(**arguments)
+            with credential_errors("asking what the endpoint runs"):
+                answer: dict[str, Any] = _call(self._control, operation, arguments)
         except ClientError as error:
             raise _translate(error, operation, arguments, self._region) from None
-        except BotoCoreError as error:
-            raise EndpointError(f"the SageMaker control plane could not be asked: {error}", retry_safe=True) from None
         return answer
 
     def attempt(self, operation: str, **arguments: Any) -> dict[str, Any]:

@@ -32,6 +32,10 @@ class CredentialSource(Protocol):
         """Give up credentials the service called expired; return whether others can be had. May wait."""
         ...
 
+    async def invalidate_async(self, used: Credentials) -> bool:
+        """`invalidate`, without blocking the event loop."""
+        ...
+
 
 class StaticSource:
     """Keys that never change."""
@@ -50,6 +54,10 @@ class StaticSource:
     def invalidate(self, used: Credentials) -> bool:
         """Return whether others than `used` can be had."""
         return self._credentials != used
+
+    async def invalidate_async(self, used: Credentials) -> bool:
+        """Return whether others than `used` can be had."""
+        return self.invalidate(used)
 
 
 class EnvironmentSource(StaticSource):
@@ -177,6 +185,10 @@ class BotocoreSource:
                 return False
             self._loaded = fresh
             return True
+
+    async def invalidate_async(self, used: Credentials) -> bool:
+        """`invalidate` in a worker thread: credential files and processes may be slow."""
+        return await asyncio.to_thread(self.invalidate, used)
 
 
 def _may_wait(loaded: Any) -> bool:

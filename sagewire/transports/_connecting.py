@@ -10,7 +10,7 @@ from typing import Any
 from sagewire._forks import reset_in_child
 from sagewire.aws.signing import host_header
 from sagewire.errors import EndpointError
-from sagewire.transports.faults import connection_error
+from sagewire.transports.faults import connection_error, tls_error
 from sagewire.transports.limits import Limits
 from sagewire.transports.place import Place, basic_auth, tls_context
 
@@ -109,11 +109,8 @@ def _translated(error: BaseException, limits: Limits) -> EndpointError | None:
     if isinstance(error, ConnectTimeoutError | TimeoutError):
         return limits.expired("connect")
     cause = error.__cause__ if isinstance(error, HTTPError) and error.__cause__ is not None else error
-    if isinstance(cause, ssl.SSLCertVerificationError | ssl.CertificateError):
-        return EndpointError(
-            f"the certificate of {limits.where} is not trusted ({cause}); for a private CA set AWS_CA_BUNDLE",
-            code="tls",
-        )
+    if isinstance(cause, ssl.SSLError | ssl.CertificateError):
+        return tls_error(cause, limits.where)
     if isinstance(error, HTTPError | OSError):
         return connection_error(cause, limits.where)
     return None

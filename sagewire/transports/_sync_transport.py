@@ -8,6 +8,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from sagewire.aws.credentials import Credentials
 from sagewire.aws.sources import CredentialSource
 from sagewire.errors import CredentialsExpired
 from sagewire.transports._sync_engine import SyncEngine, SyncResponse
@@ -94,8 +95,10 @@ class SyncTransport:
         _log.info("%s: the credentials had expired; trying once more with new ones", limits.where)
         return self._send(call, limits, stream, self._source.get())
 
-    def _send(self, call: Invocation, limits: Limits, stream: bool, credentials: object = None) -> SyncResponse:
-        request = self._target.request(call, credentials, stream=stream)  # type: ignore[arg-type]
+    def _send(
+        self, call: Invocation, limits: Limits, stream: bool, credentials: Credentials | None = None
+    ) -> SyncResponse:
+        request = self._target.request(call, credentials, stream=stream)
         response = self._engine.send(request, limits, replay=call.idempotent)
         if _log.isEnabledFor(logging.DEBUG):
             request_id = response.headers.get("x-amzn-requestid") or response.headers.get("x-request-id")

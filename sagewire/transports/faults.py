@@ -26,7 +26,16 @@ from sagewire.errors import (
 )
 from sagewire.transports.container_errors import container_body, container_message, unwrap
 
-__all__ = ["Fault", "connection_error", "error_of", "fault_of_response", "retry_after_of", "timeout_error", "truncated"]
+__all__ = [
+    "Fault",
+    "connection_error",
+    "error_of",
+    "fault_of_response",
+    "retry_after_of",
+    "timeout_error",
+    "tls_error",
+    "truncated",
+]
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
 _DENIED = frozenset(
@@ -228,6 +237,13 @@ def connection_error(error: BaseException | str, where: str, *, code: str = "con
     text = str(error) or type(error).__name__
     verb = "cannot connect to" if code == "connection" else "lost the connection to"
     return EndpointError(f"{verb} {where}: {text}", code=code, retry_safe=True)
+
+
+def tls_error(error: BaseException, where: str) -> EndpointError:
+    """Return the error for a certificate that is not trusted, or a TLS handshake that failed."""
+    return EndpointError(
+        f"no trusted TLS connection to {where}: {error}; for a private CA set AWS_CA_BUNDLE", code="tls"
+    )
 
 
 def truncated(error: BaseException | str, where: str) -> StreamTruncated:

@@ -10,6 +10,8 @@ from sagewire.aws.session import SessionLike, as_session
 from sagewire.aws.settings import ServiceSettings, resolve
 from sagewire.aws.signing import Signer, host_header
 from sagewire.errors import EndpointError, PayloadTooLarge, UsageError
+from sagewire.transports._async_engine import AsyncEngine
+from sagewire.transports._async_transport import AsyncTransport
 from sagewire.transports._sync_engine import SyncEngine
 from sagewire.transports._sync_transport import SyncTransport
 from sagewire.transports.base import Retries, Timeouts
@@ -19,7 +21,7 @@ from sagewire.transports.runtime_api import check_parameters, endpoint_path, req
 from sagewire.transports.target import Request
 from sagewire.types import Invocation, ResponseInfo
 
-__all__ = ["MAX_REQUEST_BYTES", "SageMakerTarget", "SageMakerTransport"]
+__all__ = ["MAX_REQUEST_BYTES", "AsyncSageMakerTransport", "SageMakerTarget", "SageMakerTransport"]
 
 MAX_REQUEST_BYTES = 25 * 1024 * 1024
 """The most a real-time endpoint takes, by AWS's "Model Hosting FAQs"; the API model's older 6 MB is not enforced."""
@@ -173,4 +175,27 @@ class SageMakerTransport(SyncTransport):
             endpoint_name, session, region_name, endpoint_url, config, parameters, max_request_bytes
         )
         engine = SyncEngine(place)
+        super().__init__(target, engine, _timeouts(timeouts, settings), _retries(retries, settings), settings.source)
+
+
+class AsyncSageMakerTransport(AsyncTransport):
+    """`SageMakerTransport`, awaited; works in any number of event loops. The arguments are the same."""
+
+    def __init__(
+        self,
+        endpoint_name: str,
+        *,
+        session: SessionLike = None,
+        region_name: str | None = None,
+        endpoint_url: str | None = None,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+        config: Any = None,
+        parameters: Mapping[str, str] | None = None,
+        max_request_bytes: int | None = MAX_REQUEST_BYTES,
+    ) -> None:
+        target, place, settings = _plan(
+            endpoint_name, session, region_name, endpoint_url, config, parameters, max_request_bytes
+        )
+        engine = AsyncEngine(place)
         super().__init__(target, engine, _timeouts(timeouts, settings), _retries(retries, settings), settings.source)

@@ -1,0 +1,277 @@
+"""HTTP/1.1 on aiohttp: one session for each event loop, time limits that hold, pieces handed on as they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from sagewire._forks import reset_in_child
+from sagewire.errors import EndpointError, UsageError
+from sagewire.transports.faults import connection_error, tls_error, truncated
+from sagewire.transports.limits import Limits
+from sagewire.transports.place import Place, tls_context
+from sagewire.transports.target import Request
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+__all__ = ["AsyncEngine", "AsyncResponse"]
+
+# aiohttp warns about larger bodies given as bytes, because writing them holds up the loop.
+_LARGE_BODY = 1 << 20
+_KEEP_ALIVE_SECONDS = 50.0
+
+
+class AsyncEngine:
+    """Connections to one place from any number of event loops, one after the other or at once in several threads.
+
+    Each loop gets a session of its own. An async generator owns it: event loops close the generators that were started
+    in them before they end, so the session is closed with its loop and nobody has to remember it.
+    """
+
+    def __init__(self, place: Place) -> None:
+        # 0.2 s the first time: better here than inside the event loop.
+        import aiohttp  # noqa: F401
+
+        self._place = place
+        self._owners: WeakKeyDictionary[asyncio.AbstractEventLoop, _Owner] = WeakKeyDictionary()
+        self._tls: Any = None
+        parts = place.parts
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self.reset_after_fork()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Forget the lock; another thread of the parent may have held it."""
+        self._lock = threading.Lock()
+
+    async def close(self) -> None:
+        """Close the running loop's connections."""
+        owner = self._owners.pop(asyncio.get_running_loop(), None)
+        if owner is not None:
+            await owner.generator.aclose()
+
+    async def send(self, request: Request, limits: Limits, *, replay: bool = True) -> AsyncResponse:
+        """Send a request and return the answer as soon as its headers are there.
+
+        Args:
+            request: What to send.
+            limits: The call's clock.
+            replay: The request may be sent again where a connection turns out to have been closed while idle.
+        """
+        while True:
+            progress = _Progress(limits)
+            try:
+                return await self._send(request, limits, progress)
+            except _Lost as lost:
+                if not (progress.reused and replay):
+                    raise connection_error(lost.__cause__ or lost, limits.where, code="connection_lost") from lost
+
+    async def _send(self, request: Request, limits: Limits, progress: _Progress) -> AsyncResponse:
+        import aiohttp
+
+        session = await self._session()
+        body: Any = request.body if len(request.body) < _LARGE_BODY else io.BytesIO(request.body)
+        try:
+            async with asyncio.timeout(limits.wait("connect")) as progress.timeout:
+                response = await session.post(
+                    _url(self._origin + request.path),
+                    data=body,
+                    headers=request.headers,
+                    allow_redirects=False,
+                    proxy=self._place.proxy,
+                    trace_request_ctx=progress,
+                )
+        except TimeoutError:
+            raise limits.expired(progress.phase) from None
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+            raise tls_error(error, limits.where) from error
+        except aiohttp.ClientConnectorError as error:
+            raise connection_error(error, limits.where) from error
+        except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
+            raise connection_error(error, limits.where) from error
+        except aiohttp.ClientResponseError as error:
+            raise EndpointError(
+                f"{limits.where} did not answer in HTTP: {error.message}", code="protocol", fault="service"
+            ) from error
+        except (aiohttp.ClientConnectionError, OSError) as error:
+            raise _Lost from error
+        except ValueError as error:
+            raise UsageError(f"a header's value cannot be sent: {error}") from None
+        return AsyncResponse(response, limits)
+
+    async def _session(self) -> ClientSession:
+        loop = asyncio.get_running_loop()
+        owner = self._owners.get(loop)
+        if owner is None or owner.session.closed:
+            generator = self._own()
+            owner = _Owner(generator, await anext(generator))
+            with self._lock:
+                self._owners[loop] = owner
+        return owner.session
+
+    async def _own(self) -> AsyncGenerator[ClientSession, None]:
+        import aiohttp
+
+        connector = aiohttp.TCPConnector(
+            limit=0, ssl=self._context(), keepalive_timeout=_KEEP_ALIVE_SECONDS, ttl_dns_cache=60
+        )
+        session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "User-Agent", "Content-Type"),
+            trace_configs=[_trace()],
+        )
+        try:
+            yield session
+        finally:
+            await session.close()
+
+    def _context(self) -> Any:
+        place = self._place
+        if not place.secure and not (place.proxy or "").startswith("https:"):
+            return True
+        if self._tls is None:
+            with self._lock:
+                if self._tls is None:
+                    self._tls = tls_context(place.ca_bundle, place.client_cert)
+                    if place.proxy_ca_bundle:
+                        # aiohttp has one context for the proxy and the server behind it.
+                        self._tls.load_verify_locations(place.proxy_ca_bundle)
+        return self._tls
+
+
+class _Owner:
+    """A loop's session and the generator that closes it with the loop."""
+
+    __slots__ = ("generator", "session")
+
+    def __init__(self, generator: AsyncGenerator[ClientSession, None], session: ClientSession) -> None:
+        self.generator = generator
+        self.session = session
+
+
+class _Lost(Exception):
+    """The connection broke before the answer."""
+
+
+class _Progress:
+    """How far a request has come; moves the one timeout that is running."""
+
+    __slots__ = ("limits", "phase", "reused", "timeout")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.phase = "connect"
+        self.reused = False
+        self.timeout: asyncio.Timeout | None = None
+
+    def connected(self, reused: bool) -> None:
+        self.reused = reused
+        self.phase = "first_byte"
+        self.restart()
+
+    def restart(self) -> None:
+        if self.timeout is not None:
+            wait = self.limits.wait("first_byte")
+            self.timeout.reschedule(None if wait is None else asyncio.get_running_loop().time() + wait)
+
+
+def _trace() -> Any:
+    import aiohttp
+
+    async def created(_: Any, context: Any, __: Any) -> None:
+        context.trace_request_ctx.connected(False)
+
+    async def reused(_: Any, context: Any, __: Any) -> None:
+        context.trace_request_ctx.connected(True)
+
+    async def sent(_: Any, context: Any, __: Any) -> None:
+        context.trace_request_ctx.restart()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(created)
+    trace.on_connection_reuseconn.append(reused)
+    trace.on_request_chunk_sent.append(sent)
+    return trace
+
+
+@lru_cache(maxsize=256)
+def _url(url: str) -> Any:
+    from yarl import URL
+
+    # Already encoded, and signed just so.
+    return URL(url, encoded=True)
+
+
+class AsyncResponse:
+    """An answer whose headers have arrived.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers; looked up case-insensitively.
+    """
+
+    def __init__(self, response: ClientResponse, limits: Limits) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._response = response
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._open = True
+
+    async def read(self) -> bytes:
+        """Return the rest of the body and give the connection back."""
+        return b"".join([piece async for piece in self.chunks()])
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body in pieces as they arrive, then give the connection back."""
+        content = self._response.content
+        limits = self._limits
+        try:
+            while True:
+                # What is there already needs no timer.
+                piece = content.read_nowait()
+                if not piece:
+                    if content.at_eof():
+                        break
+                    try:
+                        async with asyncio.timeout(limits.wait("idle")):
+                            piece = await content.readany()
+                    except TimeoutError:
+                        raise limits.expired("idle") from None
+                    if not piece:
+                        break
+                yield piece
+        except BaseException as error:
+            self.close()
+            if _broke_off(error):
+                raise truncated(error, limits.where) from error
+            raise
+        self._open = False
+        self._response.release()
+
+    def close(self) -> None:
+        """Close the connection, unless the body was read to its end."""
+        if self._open:
+            self._open = False
+            self._response.close()
+
+    def __del__(self) -> None:
+        if self._open and not self._loop.is_closed():
+            # The garbage collector may run in any thread.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._response.close)
+
+
+def _broke_off(error: BaseException) -> bool:
+    import aiohttp
+
+    return isinstance(error, aiohttp.ClientError | OSError) and not isinstance(error, EndpointError)
