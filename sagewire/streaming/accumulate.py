@@ -54,7 +54,7 @@ class Accumulator:
 
     Answers are sorted by their `choice` number and missing ones filled in empty; tool calls are sorted by `index`. A
     later `UsageDelta` or `FinishDelta` replaces an earlier one; `MetadataDelta` values are merged, the later winning.
-    Empty thinking counts as none.
+    Empty thinking counts as none. A call that was cancelled is dropped; thinking that takes the text moves it.
 
     A tool call to which the server gave no id gets `call_<index>` (`call_<choice>_<index>` in further answers), with
     underscores appended where the server used that very id for another call: unique in the reply, and the same each
@@ -129,10 +129,17 @@ class Accumulator:
         self._parts(delta.choice).text.append(delta.text)
 
     def _add_thinking(self, delta: ThinkingDelta) -> None:
-        self._parts(delta.choice).thinking.append(delta.text)
+        parts = self._parts(delta.choice)
+        if delta.takes_text:
+            parts.thinking += parts.text
+            parts.text.clear()
+        parts.thinking.append(delta.text)
 
     def _add_tool_call(self, delta: ToolCallDelta) -> None:
         calls = self._parts(delta.choice).tool_calls
+        if delta.cancelled:
+            calls.pop(delta.index, None)
+            return
         call = calls.get(delta.index)
         if call is None:
             _check_index(delta.index, "tool call")

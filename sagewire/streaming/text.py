@@ -212,7 +212,7 @@ class ReaderStage(DeltaStage):
         self._make_reader = make_reader
         self._readers: dict[int, Decoder[str, Delta]] = {}
         self._closed_choices: set[int] = set()
-        self._with_tools: set[int] = set()
+        self._calls: dict[int, set[int]] = {}  # indexes of the tool calls, by answer
 
     def _decode(self, delta: Delta, out: list[Delta]) -> None:
         if isinstance(delta, TextDelta) and delta.choice not in self._closed_choices:
@@ -223,7 +223,7 @@ class ReaderStage(DeltaStage):
             return
         if isinstance(delta, FinishDelta):
             self._close_reader(delta.choice, out)
-            if delta.choice in self._with_tools and delta.reason == "stop":
+            if self._calls.get(delta.choice) and delta.reason == "stop":
                 delta = replace(delta, reason="tool_calls")
         out.append(delta)
 
@@ -249,7 +249,8 @@ class ReaderStage(DeltaStage):
     def _deliver(self, deltas: list[Delta], choice: int, out: list[Delta]) -> None:
         for delta in deltas:
             if isinstance(delta, ToolCallDelta):
-                self._with_tools.add(choice)
+                calls = self._calls.setdefault(choice, set())
+                (calls.discard if delta.cancelled else calls.add)(delta.index)
             if choice and not isinstance(delta, UsageDelta | MetadataDelta):
                 delta = replace(delta, choice=choice)
             out.append(delta)

@@ -47,21 +47,30 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ThinkingDelta:
-    """More reasoning text."""
+    """More reasoning text.
+
+    `takes_text`: the answer text so far turned out to be reasoning, and comes before this piece. Only readers that
+    were not told whether the prompt opened the reasoning say so.
+    """
 
     text: str
     choice: int = 0
+    takes_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A piece of a tool call: the first of an `index` carries `id` and `name`, each may carry argument text."""
+    """A piece of a tool call: the first of an `index` carries `name` and mostly `id`, each may carry argument text.
+
+    `cancelled`: what was delivered under this `index` is no call after all; the text follows as it was written.
+    """
 
     index: int
     id: str | None = None
     name: str | None = None
     arguments: str = ""
     choice: int = 0
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
