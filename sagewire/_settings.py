@@ -6,11 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from sagewire.content_handlers import get_handler
-from sagewire.content_handlers.base import ContentHandler
 from sagewire.errors import UsageError
-from sagewire.prompt_formats import get_format
-from sagewire.prompt_formats.base import PromptFormat
 from sagewire.transports.base import AsyncTransport, Retries, Timeouts, Transport
 
 if TYPE_CHECKING:
@@ -41,8 +37,8 @@ class Settings:
     endpoint_url: str | None = None
     endpoint_kwargs: Mapping[str, Any] = field(default_factory=dict)
     inference_component_name: str | None = None
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    retries: Retries = field(default_factory=Retries)
+    timeouts: Timeouts | None = None
+    retries: Retries | None = None
     transport: Any = None
 
     def __post_init__(self) -> None:
@@ -81,16 +77,6 @@ class Settings:
         """What is being called, for messages."""
         return self.endpoint or self.url or type(self.transport).__name__
 
-    @property
-    def handler_in_use(self) -> ContentHandler:
-        """The handler that was given, or the most common one for the kind of server."""
-        return get_handler(self.handler or ("openai_chat" if self.url else "tgi"))
-
-    @property
-    def format_in_use(self) -> PromptFormat | None:
-        """The prompt format that was given, if any."""
-        return None if self.format is None else get_format(self.format)
-
     def transport_in_use(self) -> Transport:
         """Return a new transport, or the one that was given."""
         if self.transport is not None:
@@ -122,6 +108,26 @@ class Settings:
         from sagewire.transports.sagemaker import AsyncSageMakerTransport
 
         return AsyncSageMakerTransport(self._name, **self._sagemaker_arguments())
+
+    def control_client(self) -> Any:
+        """Return a client for SageMaker's control plane, with the credentials that calls are made with."""
+        if self.client is None:
+            from sagewire.aws.session import as_session
+
+            session = as_session(self._session(), region_name=self.region_name)
+            return session.client("sagemaker", region_name=self.region_name or session.region_name)
+        import botocore.session
+
+        # A boto3 client does not say publicly whose credentials it uses.
+        credentials = self.client._get_credentials()
+        keys = credentials.get_frozen_credentials() if credentials else None
+        return botocore.session.get_session().create_client(
+            "sagemaker",
+            region_name=self.client.meta.region_name,
+            aws_access_key_id=keys and keys.access_key,
+            aws_secret_access_key=keys and keys.secret_key,
+            aws_session_token=keys and keys.token,
+        )
 
     @property
     def _name(self) -> str:

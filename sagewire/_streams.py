@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -17,10 +17,8 @@ __all__ = ["AsyncReplyStream", "ReplyStream"]
 class _Kept:
     """The reading of the running stream, or the whole reply where the container cannot stream."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-        self._reading: Reading | None = None
-        self._whole: Reply | None = None
+    _reading: Reading | None = None
+    _whole: Reply | None = None
 
     @property
     def reply(self) -> Reply:
@@ -42,9 +40,8 @@ class ReplyStream(_Kept):
         ...     usage = stream.reply.usage
     """
 
-    def __init__(self, exchange: Exchange, transport: Transport) -> None:
-        super().__init__(exchange)
-        self._deltas = self._run(transport)
+    def __init__(self, prepare: Callable[[], Exchange], connect: Callable[[], Transport]) -> None:
+        self._deltas = self._run(prepare, connect)
 
     def __iter__(self) -> Iterator[Delta]:
         return self._deltas
@@ -64,8 +61,8 @@ class ReplyStream(_Kept):
         """Stop reading and close the connection if the answer is not complete."""
         self._deltas.close()
 
-    def _run(self, transport: Transport) -> Generator[Delta, None, None]:
-        exchange = self._exchange
+    def _run(self, prepare: Callable[[], Exchange], connect: Callable[[], Transport]) -> Generator[Delta, None, None]:
+        exchange, transport = prepare(), connect()
         if not exchange.streams:
             body = transport.invoke(exchange.invocation)
             self._whole = exchange.read_whole(body.data, body.info)
@@ -86,9 +83,8 @@ class ReplyStream(_Kept):
 class AsyncReplyStream(_Kept):
     """`ReplyStream` for `async for` and `async with`."""
 
-    def __init__(self, exchange: Exchange, transport: AsyncTransport) -> None:
-        super().__init__(exchange)
-        self._deltas = self._run(transport)
+    def __init__(self, prepare: Callable[[], Awaitable[Exchange]], connect: Callable[[], AsyncTransport]) -> None:
+        self._deltas = self._run(prepare, connect)
 
     def __aiter__(self) -> AsyncIterator[Delta]:
         return self._deltas
@@ -110,8 +106,10 @@ class AsyncReplyStream(_Kept):
         """Stop reading and close the connection if the answer is not complete."""
         await self._deltas.aclose()
 
-    async def _run(self, transport: AsyncTransport) -> AsyncGenerator[Delta, None]:
-        exchange = self._exchange
+    async def _run(
+        self, prepare: Callable[[], Awaitable[Exchange]], connect: Callable[[], AsyncTransport]
+    ) -> AsyncGenerator[Delta, None]:
+        exchange, transport = await prepare(), connect()
         if not exchange.streams:
             body = await transport.invoke(exchange.invocation)
             self._whole = exchange.read_whole(body.data, body.info)

@@ -5,140 +5,23 @@ A client made once works from many threads, in several event loops and after a f
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from sagewire._exchange import Exchange, prepare
-from sagewire._settings import Settings
+from sagewire._client_base import ClientBase, MessagesLike, ToolsLike
+from sagewire._exchange import Exchange
 from sagewire._streams import AsyncReplyStream, ReplyStream
-from sagewire.content_handlers.base import ContentHandler, Request
-from sagewire.prompt_formats.base import PromptFormat
-from sagewire.transports.base import AsyncTransport, Retries, Timeouts, Transport
-from sagewire.types import (
-    ChatRequest,
-    Message,
-    OptionArguments,
-    Options,
-    PromptRequest,
-    Reply,
-    Tool,
-    as_messages,
-    as_tools,
-    make_options,
-)
+from sagewire.content_handlers.base import Request
+from sagewire.errors import WireError
+from sagewire.transports.base import AsyncTransport, Transport
+from sagewire.types import OptionArguments, Reply
 
 __all__ = ["AsyncClient", "Client"]
 
-MessagesLike = str | Message | Mapping[str, Any] | Iterable[Message | Mapping[str, Any]]
-ToolsLike = Iterable[Tool | Mapping[str, Any]]
 
-
-class _BaseClient:
-    """Everything that only computes; `Client` says what the arguments mean."""
-
-    def __init__(
-        self,
-        endpoint: str | None = None,
-        *,
-        url: str | None = None,
-        token: str | None = None,
-        handler: str | ContentHandler | object | None = None,
-        format: str | PromptFormat | object | None = None,
-        options: Options | Mapping[str, Any] | None = None,
-        region_name: str | None = None,
-        session: Any = None,
-        profile_name: str | None = None,
-        aws_access_key_id: str | None = None,
-        aws_secret_access_key: str | None = None,
-        aws_session_token: str | None = None,
-        client: Any = None,
-        config: Any = None,
-        endpoint_url: str | None = None,
-        endpoint_kwargs: Mapping[str, Any] | None = None,
-        inference_component_name: str | None = None,
-        timeout: Timeouts | float | None = None,
-        retries: Retries | int | None = None,
-        transport: Any = None,
-        stream_internally: bool = False,
-    ) -> None:
-        self._settings = Settings(
-            endpoint=endpoint,
-            url=url,
-            token=token,
-            region_name=region_name,
-            session=session,
-            profile_name=profile_name,
-            aws_access_key_id=aws_access_key_id,
-            aws_secret_access_key=aws_secret_access_key,
-            aws_session_token=aws_session_token,
-            client=client,
-            config=config,
-            endpoint_url=endpoint_url,
-            endpoint_kwargs=dict(endpoint_kwargs or {}),
-            inference_component_name=inference_component_name,
-            timeouts=Timeouts.of(timeout),
-            retries=Retries(attempts=retries) if isinstance(retries, int) else retries or Retries(),
-            transport=transport,
-            handler=handler,
-            format=format,
-        )
-        self._options = options if isinstance(options, Options) else make_options(**(options or {}))
-        self._stream_internally = stream_internally
-        self._lock = threading.Lock()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._settings.target!r})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"_settings": self._settings, "_options": self._options, "_stream_internally": self._stream_internally}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
-
-    @property
-    def handler(self) -> ContentHandler:
-        """What the container speaks."""
-        return self._settings.handler_in_use
-
-    @property
-    def format(self) -> PromptFormat | None:
-        """How the model family writes, where that is known."""
-        return self._settings.format_in_use
-
-    def _chat(
-        self,
-        messages: MessagesLike,
-        tools: ToolsLike | None,
-        tool_choice: str | None,
-        parallel_tool_calls: bool | None,
-        endpoint_kwargs: Mapping[str, Any] | None,
-        options: Mapping[str, Any],
-        stream: bool,
-        include_usage: bool = True,
-    ) -> Exchange:
-        request = ChatRequest(
-            messages=as_messages(messages),
-            options=make_options(self._options, **options),
-            tools=as_tools(tools),
-            tool_choice=tool_choice,
-            parallel_tool_calls=parallel_tool_calls,
-            stream=stream,
-            include_usage=include_usage,
-        )
-        return self._prepare(request, endpoint_kwargs)
-
-    def _complete(
-        self, prompt: str, endpoint_kwargs: Mapping[str, Any] | None, options: Mapping[str, Any], stream: bool
-    ) -> Exchange:
-        return self._prepare(PromptRequest(prompt, make_options(self._options, **options), stream), endpoint_kwargs)
-
-    def _prepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Exchange:
-        return prepare(request, self.handler, self.format, endpoint_kwargs)
-
-
-class Client(_BaseClient):
+class Client(ClientBase):
     """An endpoint you can talk to; every method waits for its answer.
 
     Args:
@@ -201,9 +84,8 @@ class Client(_BaseClient):
             WireError: The answer is not what the handler promised.
         """
         stream = self._stream_internally
-        return self._answer(
-            self._chat(messages, tools, tool_choice, parallel_tool_calls, endpoint_kwargs, options, stream)
-        )
+        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, stream)
+        return self._answer(request, endpoint_kwargs)
 
     def stream(
         self,
@@ -229,10 +111,8 @@ class Client(_BaseClient):
             include_usage: Ask for token counts at the end.
             **options: As for `chat`.
         """
-        exchange = self._chat(
-            messages, tools, tool_choice, parallel_tool_calls, endpoint_kwargs, options, True, include_usage
-        )
-        return ReplyStream(exchange, self._connect())
+        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, True, include_usage)
+        return self._stream(request, endpoint_kwargs)
 
     def complete(
         self, prompt: str, *, endpoint_kwargs: Mapping[str, Any] | None = None, **options: Unpack[OptionArguments]
@@ -241,13 +121,13 @@ class Client(_BaseClient):
 
         Where the container takes messages only, the text is sent as one user message.
         """
-        return self._answer(self._complete(prompt, endpoint_kwargs, options, self._stream_internally))
+        return self._answer(self._complete(prompt, options, self._stream_internally), endpoint_kwargs)
 
     def stream_complete(
         self, prompt: str, *, endpoint_kwargs: Mapping[str, Any] | None = None, **options: Unpack[OptionArguments]
     ) -> ReplyStream:
         """Continue a text as a stream of deltas."""
-        return ReplyStream(self._complete(prompt, endpoint_kwargs, options, True), self._connect())
+        return self._stream(self._complete(prompt, options, True), endpoint_kwargs)
 
     def close(self) -> None:
         """Give back pooled connections. The client may be used again."""
@@ -260,9 +140,28 @@ class Client(_BaseClient):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _answer(self, exchange: Exchange) -> Reply:
+    def to_async(self) -> AsyncClient:
+        """Return the same endpoint for asyncio."""
+        twin = AsyncClient.__new__(AsyncClient)
+        twin.__setstate__(self.__getstate__())
+        twin._wiring = self._wiring
+        return twin
+
+    def _stream(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> ReplyStream:
+        return ReplyStream(lambda: self._prepare(request, endpoint_kwargs), self._connect)
+
+    def _answer(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Reply:
+        exchange = self._prepare(request, endpoint_kwargs)
+        try:
+            return self._run(exchange)
+        except WireError:
+            if not self._rewired(exchange):
+                raise
+        return self._run(self._prepare(request, endpoint_kwargs))
+
+    def _run(self, exchange: Exchange) -> Reply:
         if exchange.streams:
-            with ReplyStream(exchange, self._connect()) as stream:
+            with ReplyStream(lambda: exchange, self._connect) as stream:
                 for _ in stream:
                     pass
                 return stream.reply
@@ -271,13 +170,13 @@ class Client(_BaseClient):
 
     def _connect(self) -> Transport:
         if self._transport is None:
-            with self._lock:
+            with self._connecting:
                 if self._transport is None:
                     self._transport = self._settings.transport_in_use()
         return self._transport
 
 
-class AsyncClient(_BaseClient):
+class AsyncClient(ClientBase):
     """An endpoint you can talk to from asyncio; the arguments are those of `Client`.
 
     Example:
@@ -300,9 +199,8 @@ class AsyncClient(_BaseClient):
     ) -> Reply:
         """Answer a conversation; see `Client.chat`."""
         stream = self._stream_internally
-        return await self._answer(
-            self._chat(messages, tools, tool_choice, parallel_tool_calls, endpoint_kwargs, options, stream)
-        )
+        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, stream)
+        return await self._answer(request, endpoint_kwargs)
 
     def stream(
         self,
@@ -316,22 +214,20 @@ class AsyncClient(_BaseClient):
         **options: Unpack[OptionArguments],
     ) -> AsyncReplyStream:
         """Answer a conversation as a stream of deltas; see `Client.stream`."""
-        exchange = self._chat(
-            messages, tools, tool_choice, parallel_tool_calls, endpoint_kwargs, options, True, include_usage
-        )
-        return AsyncReplyStream(exchange, self._connect())
+        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, True, include_usage)
+        return self._stream(request, endpoint_kwargs)
 
     async def complete(
         self, prompt: str, *, endpoint_kwargs: Mapping[str, Any] | None = None, **options: Unpack[OptionArguments]
     ) -> Reply:
         """Continue a text exactly as given; see `Client.complete`."""
-        return await self._answer(self._complete(prompt, endpoint_kwargs, options, self._stream_internally))
+        return await self._answer(self._complete(prompt, options, self._stream_internally), endpoint_kwargs)
 
     def stream_complete(
         self, prompt: str, *, endpoint_kwargs: Mapping[str, Any] | None = None, **options: Unpack[OptionArguments]
     ) -> AsyncReplyStream:
         """Continue a text as a stream of deltas."""
-        return AsyncReplyStream(self._complete(prompt, endpoint_kwargs, options, True), self._connect())
+        return self._stream(self._complete(prompt, options, True), endpoint_kwargs)
 
     async def close(self) -> None:
         """Give back pooled connections of the running event loop. The client may be used again."""
@@ -346,9 +242,31 @@ class AsyncClient(_BaseClient):
     ) -> None:
         await self.close()
 
-    async def _answer(self, exchange: Exchange) -> Reply:
+    def _stream(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> AsyncReplyStream:
+        return AsyncReplyStream(lambda: self._aprepare(request, endpoint_kwargs), self._connect)
+
+    async def _aprepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Exchange:
+        if self._wiring.known:
+            return self._prepare(request, endpoint_kwargs)
+        # The control plane is asked through botocore, which blocks.
+        return await asyncio.to_thread(self._prepare, request, endpoint_kwargs)
+
+    async def _answer(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Reply:
+        exchange = await self._aprepare(request, endpoint_kwargs)
+        try:
+            return await self._run(exchange)
+        except WireError:
+            if not await asyncio.to_thread(self._rewired, exchange):
+                raise
+        return await self._run(await self._aprepare(request, endpoint_kwargs))
+
+    async def _run(self, exchange: Exchange) -> Reply:
         if exchange.streams:
-            async with AsyncReplyStream(exchange, self._connect()) as stream:
+
+            async def prepared() -> Exchange:
+                return exchange
+
+            async with AsyncReplyStream(prepared, self._connect) as stream:
                 async for _ in stream:
                     pass
                 return stream.reply
@@ -357,7 +275,7 @@ class AsyncClient(_BaseClient):
 
     def _connect(self) -> AsyncTransport:
         if self._transport is None:
-            with self._lock:
+            with self._connecting:
                 if self._transport is None:
                     self._transport = self._settings.async_transport_in_use()
         return self._transport

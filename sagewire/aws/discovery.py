@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sagewire.aws.failures import credential_errors
-from sagewire.errors import AccessDenied, EndpointError, EndpointNotFound, NotReady, SagewireError
+from sagewire.errors import AccessDenied, EndpointNotFound, NotReady, SagewireError
 
 __all__ = ["Container", "Description", "describe"]
 
@@ -140,11 +140,14 @@ class _Walk:
     def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
         from botocore.exceptions import ClientError
 
-        try:
-            with credential_errors("asking what the endpoint runs"):
-                answer: dict[str, Any] = _call(self._control, operation, arguments)
-        except ClientError as error:
-            raise _translate(error, operation, arguments, self._region) from None
+        with credential_errors("asking what the endpoint runs"):
+            try:
+                answer: dict[str, Any] = getattr(self._control, operation)(**arguments)
+            except ClientError as error:
+                known = _translate(error, operation, arguments, self._region)
+                if known is None:
+                    raise
+                raise known from None
         return answer
 
     def attempt(self, operation: str, **arguments: Any) -> dict[str, Any]:
@@ -236,7 +239,7 @@ def _image(deployed: Mapping[str, Any]) -> str:
     return deployed.get("SpecifiedImage") or deployed.get("ResolvedImage") or ""
 
 
-def _translate(error: Any, operation: str, arguments: Mapping[str, Any], region: str) -> SagewireError:
+def _translate(error: Any, operation: str, arguments: Mapping[str, Any], region: str) -> SagewireError | None:
     told = error.response.get("Error", {})
     code, message = str(told.get("Code", "")), str(told.get("Message", ""))
     meta = error.response.get("ResponseMetadata", {})
@@ -248,7 +251,7 @@ def _translate(error: Any, operation: str, arguments: Mapping[str, Any], region:
     if "AccessDenied" in code or "Unauthorized" in code:
         cure = f"Allow {action}, or name the handler yourself: Client('{name}', handler='...')"
         return AccessDenied(f"{action} is not allowed: {message}. {cure}", fault="client", **facts)
-    return EndpointError(f"{action} failed: {message or code}", retry_safe="Throttl" in code, **facts)
+    return None
 
 
 def first_tag(tags: Mapping[str, str], names: Iterable[str]) -> str | None:

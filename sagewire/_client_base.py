@@ -1,0 +1,154 @@
+"""What both clients share: everything that only computes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sagewire._exchange import Exchange, prepare
+from sagewire._settings import Settings
+from sagewire._wiring import Task, Wiring
+from sagewire.aws.recognise import Dialect
+from sagewire.content_handlers.base import ContentHandler, Request
+from sagewire.prompt_formats.base import PromptFormat
+from sagewire.transports.base import Retries, Timeouts
+from sagewire.types import (
+    ChatRequest,
+    Message,
+    Options,
+    PromptRequest,
+    Tool,
+    as_messages,
+    as_tools,
+    make_options,
+)
+
+__all__ = ["ClientBase", "MessagesLike", "ToolsLike"]
+
+MessagesLike = str | Message | Mapping[str, Any] | Iterable[Message | Mapping[str, Any]]
+ToolsLike = Iterable[Tool | Mapping[str, Any]]
+
+
+class ClientBase:
+    """Everything that only computes; `Client` says what the arguments mean."""
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        url: str | None = None,
+        token: str | None = None,
+        handler: str | ContentHandler | object | None = None,
+        format: str | PromptFormat | object | None = None,
+        options: Options | Mapping[str, Any] | None = None,
+        region_name: str | None = None,
+        session: Any = None,
+        profile_name: str | None = None,
+        aws_access_key_id: str | None = None,
+        aws_secret_access_key: str | None = None,
+        aws_session_token: str | None = None,
+        client: Any = None,
+        config: Any = None,
+        endpoint_url: str | None = None,
+        endpoint_kwargs: Mapping[str, Any] | None = None,
+        inference_component_name: str | None = None,
+        timeout: Timeouts | float | None = None,
+        retries: Retries | int | None = None,
+        transport: Any = None,
+        stream_internally: bool = False,
+    ) -> None:
+        self._settings = Settings(
+            endpoint=endpoint,
+            url=url,
+            token=token,
+            region_name=region_name,
+            session=session,
+            profile_name=profile_name,
+            aws_access_key_id=aws_access_key_id,
+            aws_secret_access_key=aws_secret_access_key,
+            aws_session_token=aws_session_token,
+            client=client,
+            config=config,
+            endpoint_url=endpoint_url,
+            endpoint_kwargs=dict(endpoint_kwargs or {}),
+            inference_component_name=inference_component_name,
+            timeouts=None if timeout is None else Timeouts.of(timeout),
+            retries=Retries(attempts=retries) if isinstance(retries, int) else retries,
+            transport=transport,
+            handler=handler,
+            format=format,
+        )
+        self._options = options if isinstance(options, Options) else make_options(**(options or {}))
+        self._stream_internally = stream_internally
+        self._start()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._settings.target!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_settings": self._settings, "_options": self._options, "_stream_internally": self._stream_internally}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
+    def _start(self) -> None:
+        self._wiring = Wiring(self._settings)
+        self._connecting = threading.Lock()
+
+    @property
+    def handler(self) -> ContentHandler:
+        """What the container speaks for `chat`; may wait for the control plane where no handler was named."""
+        return self._wiring.handler("chat")
+
+    @property
+    def format(self) -> PromptFormat | None:
+        """How the model family writes, where that is named or follows from the model; may wait likewise."""
+        return self._wiring.format(self.handler)
+
+    def dialect(self) -> Dialect:
+        """Return what the endpoint was found to speak, and why; asks the control plane.
+
+        Raises:
+            UsageError: The container is not known to sagewire, or this client has no SageMaker endpoint.
+            NotReady: The endpoint is not in service.
+            AccessDenied: The control plane may not be asked; the message names the missing permission.
+        """
+        return self._wiring.dialect()
+
+    def _chat(
+        self,
+        messages: MessagesLike,
+        tools: ToolsLike | None,
+        tool_choice: str | None,
+        parallel_tool_calls: bool | None,
+        options: Mapping[str, Any],
+        stream: bool,
+        include_usage: bool = True,
+    ) -> ChatRequest:
+        return ChatRequest(
+            messages=as_messages(messages),
+            options=make_options(self._options, **options),
+            tools=as_tools(tools),
+            tool_choice=tool_choice,
+            parallel_tool_calls=parallel_tool_calls,
+            stream=stream,
+            include_usage=include_usage,
+        )
+
+    def _complete(self, prompt: str, options: Mapping[str, Any], stream: bool) -> PromptRequest:
+        return PromptRequest(prompt, make_options(self._options, **options), stream)
+
+    def _prepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Exchange:
+        handler = self._wiring.handler("chat" if isinstance(request, ChatRequest) else "complete")
+        prompt_format = self._wiring.format(handler) if isinstance(request, ChatRequest) else None
+        return prepare(request, handler, prompt_format, {**self._wiring.parameters(), **(endpoint_kwargs or {})})
+
+    def _rewired(self, exchange: Exchange) -> bool:
+        """Ask the endpoint anew after an answer that did not fit; return whether it speaks differently now."""
+        if not self._wiring.discovers:
+            return False
+        self._wiring.forget()
+        task: Task = "chat" if exchange.chat or isinstance(exchange.request, ChatRequest) else "complete"
+        return self._wiring.handler(task).name != exchange.handler.name

@@ -1,0 +1,137 @@
+"""Which handler and format serve which task: what the caller named, else what the endpoint says it is.
+
+The endpoint (that is, SageMaker's control plane) is asked once per client and lifetime, and again when answers stop
+fitting.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sagewire._settings import Settings
+from sagewire.aws.discovery import Description, describe
+from sagewire.aws.recognise import Dialect, recognise
+from sagewire.content_handlers import get_handler
+from sagewire.content_handlers.base import ContentHandler
+from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.prompt_formats import get_format
+from sagewire.prompt_formats.base import PromptFormat
+
+__all__ = ["Task", "Wiring"]
+
+Task = Literal["chat", "complete", "embed", "rerank"]
+
+# Endpoints are redeployed with other containers, but not every minute.
+LIFETIME = 900.0
+
+_log = logging.getLogger("sagewire.discovery")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    dialect: Dialect
+    until: float
+
+
+class Wiring:
+    """Finds handlers and formats for one client; safe to share between threads.
+
+    Args:
+        settings: What the client was told.
+        lifetime: Seconds after which the endpoint is asked again.
+    """
+
+    def __init__(self, settings: Settings, lifetime: float = LIFETIME) -> None:
+        self._settings = settings
+        self._lifetime = lifetime
+        self._found: _Found | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def discovers(self) -> bool:
+        """Whether handlers come from the endpoint's own description rather than from the caller."""
+        return self._settings.handler is None and self._settings.endpoint is not None
+
+    @property
+    def known(self) -> bool:
+        """Whether nothing has to be asked: `handler` and `format` will not wait."""
+        return not self.discovers or (self._found is not None and time.monotonic() < self._found.until)
+
+    def forget(self) -> None:
+        """Ask the endpoint again next time."""
+        self._found = None
+
+    def dialect(self) -> Dialect:
+        """Return what the container speaks; may wait for the control plane.
+
+        Raises:
+            UsageError: The container is not known, or one of several must be chosen.
+            NotReady: The endpoint is not in service.
+            AccessDenied: The control plane may not be asked; the message names the permission and the way around.
+        """
+        with self._lock:
+            if self._found is None or time.monotonic() >= self._found.until:
+                dialect = self._recognise()
+                _log.info("endpoint %s: %s", self._settings.endpoint, dialect.container)
+                self._found = _Found(dialect, time.monotonic() + self._lifetime)
+            return self._found.dialect
+
+    def description(self) -> Description:
+        """Return what the control plane says of the endpoint, fresh."""
+        if self._settings.endpoint is None:
+            raise UsageError(
+                "only SageMaker endpoints can be described; this client was made with a URL or a transport"
+            )
+        return describe(
+            self._settings.control_client(), self._settings.endpoint, self._settings.inference_component_name
+        )
+
+    def handler(self, task: Task) -> ContentHandler:
+        """Return the handler for a task; may wait.
+
+        Raises:
+            UnsupportedFeature: The container has no such route.
+        """
+        if not self.discovers:
+            return get_handler(self._settings.handler or "openai_chat")
+        return get_handler(self._name(task))
+
+    def format(self, handler: ContentHandler) -> PromptFormat | None:
+        """Return the prompt format, where one is named or follows from the model; may wait."""
+        if self._settings.format is not None:
+            return get_format(self._settings.format)
+        if handler.speaks == "messages" or not self.discovers:
+            return None
+        model_id = self.dialect().model_id
+        return None if model_id is None else get_format(model_id=model_id)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return InvokeEndpoint parameters that follow from what was found."""
+        return dict(self._found.dialect.parameters) if self.discovers and self._found else {}
+
+    def _name(self, task: Task) -> str:
+        dialect = self.dialect()
+        choices = {
+            "chat": dialect.chat or dialect.complete,
+            "complete": dialect.complete or dialect.chat,
+            "embed": dialect.embed,
+            "rerank": dialect.rerank,
+        }
+        name = choices[task]
+        if name is None:
+            able = ", ".join(each for each in ("chat", "complete", "embed", "rerank") if choices[each])  # type: ignore[index]
+            raise UnsupportedFeature(
+                f"'{task}'",
+                f"endpoint '{self._settings.endpoint}' ({dialect.container})",
+                f"It can: {able}. If that is wrong, name the handler.",
+            )
+        return name
+
+    def _recognise(self) -> Dialect:
+        found = self.description()
+        found.require_serving()
+        return recognise(found, self._settings.endpoint_kwargs.get("TargetContainerHostname"))
