@@ -7,7 +7,6 @@ sagewire takes `handler=` or `content_handler=`.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -30,11 +29,11 @@ from sagewire.content_handlers.mistral import MistralHandler
 from sagewire.content_handlers.nova import NovaHandler
 from sagewire.content_handlers.openai_chat import OpenAiChatHandler
 from sagewire.content_handlers.openai_completions import OpenAiCompletionsHandler
+from sagewire.content_handlers.registry import pick
 from sagewire.content_handlers.sglang import SglangHandler
 from sagewire.content_handlers.tgi import TgiHandler
 from sagewire.content_handlers.tgi_chat import TgiChatHandler
 from sagewire.content_handlers.triton import TritonHandler, TritonLlmApiHandler
-from sagewire.errors import UsageError
 
 __all__ = [
     "HANDLERS",
@@ -105,6 +104,12 @@ HANDLERS: dict[str, Callable[[], ContentHandler]] = {
 }
 
 
+_STYLES: dict[tuple[str, ...], Callable[[Any], ContentHandler]] = {
+    ("transform_input", "transform_output"): LangChainHandler,
+    ("serialize_input", "deserialize_output"): LlamaIndexHandler,
+}
+
+
 def get_handler(handler: Any) -> ContentHandler:
     """Return the handler that is meant.
 
@@ -119,33 +124,4 @@ def get_handler(handler: Any) -> ContentHandler:
         >>> get_handler("tgi")
         TgiHandler()
     """
-    if isinstance(handler, str):
-        return _by_name(handler)
-    if isinstance(handler, ContentHandler):
-        return handler
-    if isinstance(handler, type):
-        handler = handler()
-        if isinstance(handler, ContentHandler):
-            return handler
-    if _has(handler, "transform_input", "transform_output"):
-        return LangChainHandler(handler)
-    if _has(handler, "serialize_input", "deserialize_output"):
-        return LlamaIndexHandler(handler)
-    raise UsageError(
-        f"{type(handler).__name__} is no content handler: pass an object with transform_input and transform_output, "
-        f"or serialize_input and deserialize_output, or a name: {', '.join(sorted(HANDLERS))}"
-    )
-
-
-def _by_name(name: str) -> ContentHandler:
-    try:
-        return HANDLERS[name]()
-    except KeyError:
-        pass
-    close = difflib.get_close_matches(name, HANDLERS, 1)
-    hint = f", did you mean '{close[0]}'?" if close else "."
-    raise UsageError(f"there is no handler '{name}'{hint} Known handlers: {', '.join(sorted(HANDLERS))}")
-
-
-def _has(handler: Any, *methods: str) -> bool:
-    return all(callable(getattr(handler, method, None)) for method in methods)
+    return pick(handler, ContentHandler, HANDLERS, _STYLES, "handler")

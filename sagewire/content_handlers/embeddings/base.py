@@ -1,0 +1,205 @@
+"""What an embedding handler is: texts in, bytes out; bytes in, verified vectors out."""
+
+from __future__ import annotations
+
+import math
+import sys
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from sagewire.content_handlers.base import not_understood, parse_json
+from sagewire.content_handlers.faults import find_fault
+from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, WireError
+from sagewire.types import Embeddings, EmbedOptions, Usage
+
+__all__ = ["EmbeddingHandler", "JsonEmbeddingHandler", "join_embeddings", "verified"]
+
+# Below SageMaker's request limit (6 291 456 bytes) with room for the JSON around the texts.
+_DEFAULT_MAX_BYTES = 5_000_000
+
+
+class EmbeddingHandler(ABC):
+    """One container's wire format for embeddings.
+
+    Attributes:
+        name: The handler's key in `EMBEDDING_HANDLERS`.
+        content_type: The media type of request bodies.
+        accept: The media type asked for.
+        path: Where a plain HTTP server answers this wire.
+        max_texts: The most texts in one call.
+        max_bytes: The most bytes of texts in one call, JSON escapes included.
+    """
+
+    name: str = "custom"
+    content_type: str = "application/json"
+    accept: str = "application/json"
+    path: str = ""
+    max_texts: int = 32
+    max_bytes: int = _DEFAULT_MAX_BYTES
+
+    @abstractmethod
+    def transform_input(self, texts: Sequence[str], options: EmbedOptions, /) -> bytes:
+        """Return the request body; raise `UnsupportedFeature` for what the wire cannot express."""
+
+    @abstractmethod
+    def transform_output(self, body: bytes, /, count: int) -> Embeddings:
+        """Return the vectors in a response body.
+
+        Args:
+            body: The body.
+            count: How many texts were sent; any other number of vectors is an error.
+
+        Raises:
+            WireError: The body is no such answer, vectors are missing or of different lengths, or a number in them is
+                not finite.
+            ModelError: The body is an error object.
+        """
+
+    @property
+    def one_text_per_call(self) -> bool:
+        """Whether each text needs a call of its own."""
+        return self.max_texts == 1
+
+    def parameters(self) -> Mapping[str, str]:
+        """Return InvokeEndpoint parameters this wire needs. Usually none."""
+        return {}
+
+    def batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
+        """Yield the texts in batches that keep both limits, in order; a text over `max_bytes` goes alone."""
+        _check_texts(texts)
+        batch: list[str] = []
+        size = 0
+        for text in texts:
+            length = len(_dumps(text, self.name)) + 1
+            if batch and (len(batch) >= self.max_texts or size + length > self.max_bytes):
+                yield batch
+                batch, size = [], 0
+            batch.append(text)
+            size += length
+        if batch:
+            yield batch
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class JsonEmbeddingHandler(EmbeddingHandler):
+    """A handler whose container takes a JSON object and answers with JSON.
+
+    `read` may index into what it is given as if it were well formed; see `JsonHandler` for what happens where it is
+    not.
+
+    Attributes:
+        option_names: Which of `dimensions`, `truncate`, `normalize` and `model` the wire knows, and what it calls them.
+    """
+
+    option_names: Mapping[str, str] = {}
+
+    @abstractmethod
+    def payload(self, texts: Sequence[str], options: EmbedOptions, /) -> Mapping[str, Any]:
+        """Return the request as a JSON object."""
+
+    @abstractmethod
+    def read(self, payload: Any, count: int, /) -> Embeddings:
+        """Return the vectors in a parsed response, in the order of the texts; they are verified afterwards."""
+
+    def transform_input(self, texts: Sequence[str], options: EmbedOptions, /) -> bytes:
+        """Return `payload` as JSON."""
+        _check_texts(texts)
+        return _dumps(self.payload(texts, options), self.name)
+
+    def transform_output(self, body: bytes, /, count: int) -> Embeddings:
+        """Return the verified vectors in a response body."""
+        payload = parse_json(body, self.name)
+        fault = find_fault(payload)
+        if fault is not None:
+            raise fault.as_model_error()
+        try:
+            embeddings = self.read(payload, count)
+            return verified(embeddings, count, self.name)
+        except SagewireError:
+            raise
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise not_understood(payload, self.name) from error
+
+    def named_options(self, options: EmbedOptions) -> dict[str, Any]:
+        """Return the options under the wire's names, then `extra`.
+
+        Raises:
+            UnsupportedFeature: The wire has no place for an option that was given.
+        """
+        named: dict[str, Any] = {}
+        for name in ("dimensions", "truncate", "normalize", "model"):
+            value = getattr(options, name)
+            if value is None or (name == "model" and name not in self.option_names):
+                continue
+            if name not in self.option_names:
+                raise UnsupportedFeature(f"the option '{name}'", f"embedding handler '{self.name}'")
+            named[self.option_names[name]] = value
+        return {**named, **options.extra}
+
+
+def verified(embeddings: Embeddings, count: int, handler: str) -> Embeddings:
+    """Return `embeddings` if there are `count` vectors, of one length, of finite numbers; else raise `WireError`."""
+    rows = embeddings.rows
+    if len(rows) != count:
+        raise WireError(f"embedding handler '{handler}' sent {count} texts and got {len(rows)} vectors")
+    dimensions = embeddings.dimensions
+    for number, row in enumerate(rows):
+        if not isinstance(row, list | array):
+            raise TypeError(f"a vector is {type(row).__name__}")
+        if len(row) != dimensions or not dimensions:
+            raise WireError(
+                f"embedding handler '{handler}' got vectors of different lengths: "
+                f"{dimensions} numbers for text 0, {len(row)} for text {number}"
+            )
+        if not _is_finite(row):
+            raise WireError(f"embedding handler '{handler}' got a vector with NaN or infinity for text {number}")
+    return embeddings
+
+
+def join_embeddings(parts: Iterable[Embeddings], handler: str) -> Embeddings:
+    """Return the vectors of several calls as one value, token counts summed where every call has them.
+
+    Raises:
+        WireError: The calls gave vectors of different lengths.
+    """
+    parts = list(parts)
+    if len(parts) == 1:
+        return parts[0]
+    rows: list[Sequence[float]] = [row for part in parts for row in part.rows]
+    lengths = sorted({part.dimensions for part in parts if part.rows})
+    if len(lengths) > 1:
+        raise WireError(f"embedding handler '{handler}' got vectors of different lengths from call to call: {lengths}")
+    counts = [part.usage.prompt_tokens if part.usage else None for part in parts]
+    known = [count for count in counts if count is not None]
+    usage = Usage(prompt_tokens=sum(known)) if parts and len(known) == len(counts) else None
+    last = parts[-1] if parts else Embeddings()
+    return replace(last, rows=rows, usage=usage)
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    # The letters of a string would be embedded one by one.
+    if isinstance(texts, str):
+        raise UsageError("texts must be a list of strings; for one text write [text]")
+
+
+def _is_finite(row: Sequence[float]) -> bool:
+    # The sum of finite numbers is finite unless they are huge; it is the fastest look at all of them. Text or null
+    # among them is a TypeError.
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(row, array):
+        return bool(numpy.isfinite(numpy.frombuffer(row, dtype=numpy.float32)).all())
+    return math.isfinite(sum(row)) or all(map(math.isfinite, row))
+
+
+def _dumps(value: Any, handler: str) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    except orjson.JSONEncodeError as error:
+        raise UnsupportedFeature(f"this request as JSON ({error})", f"embedding handler '{handler}'") from None
