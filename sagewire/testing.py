@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import repeat
+from typing import TypeVar
 
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.errors import SagewireError, StreamTruncated, UnsupportedFeature, WireError
@@ -32,7 +33,9 @@ from sagewire.types import (
     Tool,
 )
 
-__all__ = ["AsyncFakeTransport", "FakeTransport", "Recording", "check_handler", "chop"]
+__all__ = ["AsyncFakeTransport", "FakeTransport", "Recording", "check_handler", "chop", "drain"]
+
+T = TypeVar("T")
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -61,6 +64,24 @@ def chop(data: bytes, *, random_cuts: int = 8, seed: int = 0) -> Iterator[list[b
             pieces.append(data[position:end])
             position = end
         yield pieces
+
+
+def drain(values: Iterable[T]) -> tuple[list[T], SagewireError | None]:
+    """Return the values up to the error that ends them, and that error.
+
+    Example:
+        >>> from sagewire.streaming import JsonEventDecoder
+        >>> drain(decode(JsonEventDecoder(), [b'{"a": 1}{"b'])) # doctest: +ELLIPSIS
+        ([{'a': 1}], StreamTruncated(...))
+    """
+    taken: list[T] = []
+    try:
+        # The loop keeps what came before the error.
+        for value in values:
+            taken.append(value)  # noqa: PERF402
+    except SagewireError as error:
+        return taken, error
+    return taken, None
 
 
 def check_handler(

@@ -97,11 +97,7 @@ class Pipeline(BaseDecoder[Any, Any]):
     def _finish(self, out: list[Any]) -> None:
         for number, stage in enumerate(self._stages):
             held_back, error = finish(stage)
-            try:
-                self._run(held_back, number + 1, out)
-            except SagewireError:
-                if error is None:
-                    raise
+            self._run(held_back, number + 1, out)
             if error is not None:
                 self._flush(number + 1, out)
                 raise error
@@ -110,26 +106,30 @@ class Pipeline(BaseDecoder[Any, Any]):
         for number in range(start, len(self._stages)):
             if not items:
                 return
-            feed, produced = self._stages[number].feed, []
+            stage, produced = self._stages[number], []
             try:
                 for item in items:
-                    produced += feed(item)
-            except SagewireError:
-                self._flush(number + 1, out, produced)
-                raise
+                    produced += stage.feed(item)
+                error = getattr(stage, "_error", None)
+            except SagewireError as raised:
+                error = raised
+            if error is not None:
+                # If a later stage fails at what came before this error, it failed earlier in the stream: its error
+                # is the one to report, and passes.
+                self._run(produced, number + 1, out)
+                self._flush(number + 1, out)
+                raise error
             items = produced
         out += items
 
-    def _flush(self, start: int, out: list[Any], items: list[Any] | None = None) -> None:
-        """Deliver `items` and what the stages from `start` on hold back; the first error is the one to report."""
-        held_back = items or []
+    def _flush(self, start: int, out: list[Any]) -> None:
+        """Deliver what the stages from `start` on hold back, in spite of an error; errors now only follow from it."""
         for number in range(start, len(self._stages)):
+            held_back, _ = finish(self._stages[number])
             try:
-                self._run(held_back, number, out)
+                self._run(held_back, number + 1, out)
             except SagewireError:
                 return
-            held_back, _ = finish(self._stages[number])
-        out += held_back
 
 
 def finish(decoder: Decoder[Any, Out]) -> tuple[list[Out], SagewireError | None]:

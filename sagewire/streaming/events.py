@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sagewire.errors import StreamTruncated, WireError, excerpt
-from sagewire.streaming.base import BaseDecoder
+from sagewire.streaming.base import BaseDecoder, finish
 from sagewire.streaming.jsonlines import JsonDocumentsDecoder, parse_json
 from sagewire.streaming.sse import SseDecoder
 
@@ -54,16 +54,20 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
         if self._documents is not None:
             out += self._documents.close()
         elif self._sse is not None:
-            sse = self._sse
-            try:
-                self._parse(sse.close(), out)
-            except WireError as error:
-                if isinstance(error, StreamTruncated):
-                    raise
-                raise StreamTruncated(f"the stream ended inside an event: {error}") from None
-            sse.close()
+            self._finish_sse(self._sse, out)
         elif self._start:
             raise StreamTruncated(f"the stream ended inside its first line: {excerpt(self._start)}")
+
+    def _finish_sse(self, sse: SseDecoder, out: list[Any]) -> None:
+        held_back, error = finish(sse)
+        try:
+            if b"" in held_back:
+                raise WireError("its data is missing")
+            self._parse(held_back, out)
+        except WireError as problem:
+            raise StreamTruncated(f"the stream ended inside an event: {problem}") from None
+        if error is not None:
+            raise error
 
     def _detect(self, data: bytes, out: list[Any]) -> None:
         start = data.removeprefix(_BOM).lstrip(_BLANK)
