@@ -107,6 +107,16 @@ class ClientBase:
         """How the model family writes, where that is named or follows from the model; may wait likewise."""
         return self._wiring.format(self.handler)
 
+    @property
+    def known(self) -> bool:
+        """Whether `handler`, `format` and, where no handler was named, `dialect()` answer without waiting."""
+        return self._wiring.known
+
+    @property
+    def discovers(self) -> bool:
+        """Whether the endpoint itself is asked what it speaks, because no handler was named."""
+        return self._wiring.discovers
+
     def dialect(self) -> Dialect:
         """Return what the endpoint was found to speak, and why; asks the control plane.
 

@@ -1,0 +1,18 @@
+"""Endpoints as LlamaIndex models.
+
+>>> from sagewire.integrations.llama_index import SageMakerLLM
+>>> llm = SageMakerLLM("my-llama", content_handler="openai_chat", aws_region_name="eu-west-1")
+>>> llm.metadata.is_function_calling_model
+True
+"""
+
+from __future__ import annotations
+
+from sagewire._extras import require
+
+require("llama_index.core", "llama-index")
+
+from sagewire.integrations.llama_index.io_handler import BaseIOHandler  # noqa: E402
+from sagewire.integrations.llama_index.llm import SageMakerLLM  # noqa: E402
+
+__all__ = ["BaseIOHandler", "SageMakerLLM"]

@@ -1,0 +1,203 @@
+"""What every class here knows about its endpoint, and the two clients made of it.
+
+`Connection` is shared by the language model, the embedding model and the reranker, and by SageMaker and plain HTTP
+endpoints: a class of one family is its behaviour plus one of the connections below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_serializer
+
+from sagewire.client import AsyncClient, Client
+from sagewire.content_handlers import HANDLERS, ContentHandler
+from sagewire.errors import UsageError, unknown_name
+from sagewire.transports.base import Retries
+
+__all__ = ["Connection", "SageMakerConnection"]
+
+logger = logging.getLogger(__name__)
+
+
+class Connection(BaseModel):
+    """Fields and rules that do not depend on where the endpoint lives."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=("pydantic_model_",))
+
+    content_handler: Any = Field(
+        default=None,
+        description="What the container speaks: a name in sagewire.content_handlers.HANDLERS, a ContentHandler, or an "
+        "object written for LlamaIndex (BaseIOHandler) or LangChain. The endpoint is asked if it is left out.",
+    )
+    timeout: float | None = Field(default=60.0, description="Seconds to wait for the server's next byte.", gt=0)
+    max_retries: int | None = Field(default=3, description="How often a failed call is tried again.", ge=0)
+
+    _made: tuple[dict[str, Any], Client, AsyncClient] | None = PrivateAttr(default=None)
+
+    # Never written anywhere, and no pickle is made while one of them is set.
+    secret_fields: ClassVar[tuple[str, ...]] = ()
+    # Live objects, shared by copies; those that cannot be pickled stop a pickle instead of silently missing from it.
+    shared_fields: ClassVar[tuple[str, ...]] = ("content_handler",)
+
+    def __init__(self, **data: Any) -> None:
+        unknown = [name for name in data if name not in type(self).model_fields]
+        if unknown:
+            raise UsageError(unknown_name(unknown[0], type(self).model_fields, f"argument of {type(self).__name__}"))
+        super().__init__(**data)
+        # Contradictory or incomplete arguments are found here and not in the first call.
+        self._clients()
+
+    def _client_arguments(self) -> dict[str, Any]:
+        """Return the arguments both clients are made of."""
+        retries = None if self.max_retries is None else Retries(attempts=self.max_retries + 1)
+        return {"handler": self.content_handler, "timeout": self.timeout, "retries": retries}
+
+    def _clients(self) -> tuple[Client, AsyncClient]:
+        """Return the clients; they are made anew after a field they depend on was changed."""
+        arguments = self._client_arguments()
+        made = self._made
+        if made is None or made[0] != arguments:
+            client = Client(**arguments)
+            made = self._made = (arguments, client, client.to_async())
+        return made[1], made[2]
+
+    @property
+    def _client(self) -> Client:
+        return self._clients()[0]
+
+    @property
+    def _async_client(self) -> AsyncClient:
+        return self._clients()[1]
+
+    @property
+    def _handler(self) -> ContentHandler:
+        return self._client.handler
+
+    @property
+    def _dialect(self) -> Any:
+        """What the endpoint was found to be; `None` where it is not asked, because a handler was named."""
+        return self._client.dialect() if self._client.discovers else None
+
+    async def _ready(self) -> None:
+        """Find out in a thread what the endpoint speaks, so that nothing later blocks the event loop."""
+        if not self._client.known:
+            await asyncio.to_thread(self._client.dialect)
+
+    @field_serializer("content_handler", check_fields=False)
+    def _name_handler(self, value: Any) -> str | None:
+        return describe(value)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
+        memo = {} if memo is None else memo
+        for name in (*self.shared_fields, *self.secret_fields):
+            value = getattr(self, name)
+            memo[id(value)] = value
+        return super().__deepcopy__(memo)
+
+    def __getstate__(self) -> dict[Any, Any]:
+        given = [name for name in self.secret_fields if getattr(self, name)]
+        if given:
+            raise UsageError(f"{given[0]} is a secret and is never pickled; use a profile, a role session or the "
+                             "environment instead")  # fmt: skip
+        for name in self.shared_fields:
+            _check_pickles(name, getattr(self, name))
+        state = dict(self.__dict__)
+        if not _pickles(state.get("callback_manager")):
+            logger.warning("the callback manager cannot be pickled and is left out")
+            del state["callback_manager"]
+        return {"__dict__": state}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        self.__init__(**state["__dict__"])  # type: ignore[misc]
+
+
+class SageMakerConnection(Connection):
+    """An endpoint on Amazon SageMaker; the names are those of LlamaIndex's own class and of boto3."""
+
+    endpoint_name: str = Field(description="The SageMaker endpoint's name.")
+    endpoint_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="InvokeEndpoint parameters of every call, under boto3's names."
+    )
+    inference_component_name: str | None = Field(default=None, description="The inference component to call.")
+    profile_name: str | None = Field(default=None, description="The AWS profile to take credentials from.")
+    aws_access_key_id: str | None = Field(default=None, exclude=True, repr=False)
+    aws_secret_access_key: str | None = Field(default=None, exclude=True, repr=False)
+    aws_session_token: str | None = Field(default=None, exclude=True, repr=False)
+    aws_region_name: str | None = Field(default=None, description="The AWS region; else as boto3 finds it.")
+    endpoint_url: str | None = Field(default=None, description="Another SageMaker Runtime URL.")
+    session: Any = Field(
+        default=None, exclude=True, repr=False, description="A boto3, botocore or sagewire session for credentials."
+    )
+    client: Any = Field(default=None, exclude=True, repr=False, description="Your own sagemaker-runtime boto3 client.")
+    config: Any = Field(default=None, exclude=True, repr=False, description="A botocore.config.Config.")
+
+    secret_fields = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    shared_fields = (*Connection.shared_fields, "session", "client", "config")
+
+    def __init__(self, endpoint_name: str = "", **data: Any) -> None:
+        if not endpoint_name:
+            raise UsageError("name the endpoint: endpoint_name='...'")
+        super().__init__(endpoint_name=endpoint_name, **_with_region(data))
+
+    def _client_arguments(self) -> dict[str, Any]:
+        return {
+            **super()._client_arguments(),
+            "endpoint": self.endpoint_name,
+            "endpoint_kwargs": dict(self.endpoint_kwargs),
+            "inference_component_name": self.inference_component_name,
+            "profile_name": self.profile_name,
+            "aws_access_key_id": self.aws_access_key_id,
+            "aws_secret_access_key": self.aws_secret_access_key,
+            "aws_session_token": self.aws_session_token,
+            "region_name": self.aws_region_name,
+            "endpoint_url": self.endpoint_url,
+            "session": self.session,
+            "client": self.client,
+            "config": self.config,
+        }
+
+
+def describe(value: Any) -> str | None:
+    """Return a handler or format as `to_dict` writes it: its name, or the class of an object that has none.
+
+    Example:
+        >>> describe("tgi")
+        'tgi'
+    """
+    if value is None or isinstance(value, str):
+        return value
+    kind = value if isinstance(value, type) else type(value)
+    for name, known in HANDLERS.items():
+        if known is kind and vars(known()) == vars(value):
+            return name
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _with_region(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments with `region_name`, the older name, under its newer one."""
+    renamed = dict(data)
+    old = renamed.pop("region_name", None)
+    if old is not None and renamed.setdefault("aws_region_name", old) not in (None, old):
+        raise UsageError(f"region_name={old!r} and aws_region_name={renamed['aws_region_name']!r} contradict; give one")
+    if old is not None:
+        renamed["aws_region_name"] = old
+    return renamed
+
+
+def _pickles(value: Any) -> bool:
+    try:
+        pickle.dumps(value)
+    except Exception:  # whatever a foreign object's __reduce__ raises
+        return False
+    return True
+
+
+def _check_pickles(name: str, value: Any) -> None:
+    if not _pickles(value):
+        raise UsageError(f"{name} cannot be pickled: {type(value).__name__}; pickle the arguments and make the object "
+                         "where it is used, or give something importable")  # fmt: skip

@@ -1,0 +1,299 @@
+"""A hosted model as a LlamaIndex LLM: everything but where the endpoint lives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ChatResponseAsyncGen,
+    ChatResponseGen,
+    CompletionResponse,
+    CompletionResponseAsyncGen,
+    CompletionResponseGen,
+    LLMMetadata,
+    MessageRole,
+)
+from llama_index.core.bridge.pydantic import Field, field_serializer
+from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
+from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.prompts import BasePromptTemplate
+from llama_index.core.tools.types import BaseTool
+
+from sagewire.content_handlers import get_handler
+from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.integrations.llama_index._asking import Question
+from sagewire.integrations.llama_index._connection import Connection, describe
+from sagewire.integrations.llama_index._messages import as_sagewire_messages
+from sagewire.integrations.llama_index._options import as_options, as_tool_choice
+from sagewire.integrations.llama_index._prompts import (
+    given,
+    keep_given,
+    llama2_completion_to_prompt,
+    llama2_messages_to_prompt,
+    write_completion,
+)
+from sagewire.integrations.llama_index._responses import (
+    ChatGrowth,
+    CompletionGrowth,
+    chat_response,
+    completion_response,
+)
+from sagewire.integrations.llama_index._structured import StructuredPrediction
+from sagewire.integrations.llama_index._tools import conversation, openai_tools, tool_selections
+
+__all__ = ["EndpointLLM"]
+
+
+class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
+    """The behaviour shared by every language model class here; `SageMakerLLM` says what it does."""
+
+    prompt_format: Any = Field(
+        default=None, description="How the model family writes: a name in sagewire.prompt_formats.FORMATS or a format."
+    )
+    model_kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of every call, under sagewire's or the container's own names."
+    )
+    temperature: float | None = Field(default=None, description="Sampling temperature; None leaves it to others.")
+    max_tokens: int | None = Field(default=None, description="The most tokens to generate.", gt=0)
+    context_window: int | None = Field(default=None, description="How many tokens the model takes in all.", gt=0)
+    is_function_calling_model: bool | None = Field(
+        default=None, description="Whether the model calls functions; None tells it from the handler and the format."
+    )
+
+    shared_fields = (*Connection.shared_fields, "prompt_format", "messages_to_prompt", "completion_to_prompt")
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**keep_given(data))
+        if self.content_handler is not None:
+            self._is_text_model()
+
+    def _client_arguments(self) -> dict[str, Any]:
+        return {**super()._client_arguments(), "format": self.prompt_format}
+
+    @field_serializer("prompt_format")
+    def _name_format(self, value: Any) -> str | None:
+        return describe(value)
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What LlamaIndex wants to know of a model; `context_window` decides how much text a query engine packs."""
+        most = self.max_tokens or self.model_kwargs.get("max_tokens") or self.model_kwargs.get("max_new_tokens")
+        return LLMMetadata(
+            context_window=self.context_window or self._found_window() or DEFAULT_CONTEXT_WINDOW,
+            num_output=most or DEFAULT_NUM_OUTPUTS,
+            is_chat_model=not self._is_text_model(),
+            is_function_calling_model=self._calls_functions(),
+            model_name=self._model_name(),
+        )
+
+    def _found_window(self) -> int | None:
+        return None if self._dialect is None else self._dialect.limits.context_window
+
+    # The eight methods.
+
+    @llm_chat_callback()
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a conversation.
+
+        Args:
+            messages: The turns so far.
+            **kwargs: Settings of this call; `tools`, `tool_choice` and `parallel_tool_calls` as OpenAI has them.
+        """
+        question = self._chat_question(messages, kwargs)
+        reply = question.answer(self._client)
+        return chat_response(reply, single_call=question.single_call, clean=question.cleaner(self._client))
+
+    @llm_chat_callback()
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a conversation; see `chat`."""
+        await self._ready()
+        question = self._chat_question(messages, kwargs)
+        reply = await question.aanswer(self._async_client)
+        return chat_response(reply, single_call=question.single_call, clean=question.cleaner(self._client))
+
+    @llm_chat_callback()
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Answer a conversation piece by piece: each item holds the whole message so far, and what is new.
+
+        The last item has an empty `delta` and knows the usage.
+        """
+        question = self._chat_question(messages, kwargs)
+        growth = ChatGrowth(single_call=question.single_call, clean=question.cleaner(self._client))
+        return question.grow(self._client, growth)
+
+    @llm_chat_callback()
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        """Answer a conversation piece by piece; see `stream_chat`."""
+        await self._ready()
+        question = self._chat_question(messages, kwargs)
+        growth = ChatGrowth(single_call=question.single_call, clean=question.cleaner(self._client))
+        return question.agrow(self._async_client, growth)
+
+    @llm_completion_callback()
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Answer one prompt.
+
+        Args:
+            prompt: The instruction.
+            formatted: It is already written as the model wants it; send it as it is.
+            **kwargs: Settings of this call.
+        """
+        question = self._complete_question(prompt, formatted, kwargs)
+        reply = question.answer(self._client)
+        return completion_response(reply, clean=question.cleaner(self._client), **self._sent(kwargs))
+
+    @llm_completion_callback()
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Answer one prompt; see `complete`."""
+        await self._ready()
+        question = self._complete_question(prompt, formatted, kwargs)
+        reply = await question.aanswer(self._async_client)
+        return completion_response(reply, clean=question.cleaner(self._client), **self._sent(kwargs))
+
+    @llm_completion_callback()
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        """Answer one prompt piece by piece; see `complete` and `stream_chat`."""
+        question = self._complete_question(prompt, formatted, kwargs)
+        return question.grow(self._client, CompletionGrowth(question.cleaner(self._client)))
+
+    @llm_completion_callback()
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """Answer one prompt piece by piece; see `complete` and `stream_chat`."""
+        await self._ready()
+        question = self._complete_question(prompt, formatted, kwargs)
+        return question.agrow(self._async_client, CompletionGrowth(question.cleaner(self._client)))
+
+    # Tools.
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: str | dict[str, Any] | None = None,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        prepared: dict[str, Any] = {"messages": conversation(user_msg, chat_history), **kwargs}
+        if tools:
+            prepared["tools"] = openai_tools(tools, strict)
+            prepared["tool_choice"] = tool_choice or ("required" if tool_required else "auto")
+            prepared["parallel_tool_calls"] = allow_parallel_tool_calls
+        return prepared
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """Return the tools a response asks for; of a response still being streamed, with the arguments so far.
+
+        Raises:
+            ValueError: There is none, and `error_on_no_tool_call` is set.
+            WireError: The answer is complete, and a call's arguments are no JSON object.
+        """
+        selections = tool_selections(response)
+        if not selections and error_on_no_tool_call:
+            raise ValueError(f"Expected at least one tool call, but got {len(selections)} tool calls.")
+        return selections
+
+    # What is asked.
+
+    def _chat_question(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Question:
+        settings = dict(kwargs)
+        tools, choice = settings.pop("tools", None), settings.pop("tool_choice", None)
+        parallel = settings.pop("parallel_tool_calls", None)
+        options = self._options(settings)
+        if self._is_text_model():
+            if tools:
+                raise UnsupportedFeature("tools", "a model that is sent plain text",
+                                         "Give prompt_format= the name of the model's family, which knows how tools "
+                                         "are written, and leave messages_to_prompt out.")  # fmt: skip
+            return Question(self._write_messages(messages), options)
+        if tools:
+            options |= {"tools": tools, "tool_choice": as_tool_choice(choice), "parallel_tool_calls": parallel}
+        return Question(as_sagewire_messages(messages), options, single_call=parallel is False)
+
+    def _complete_question(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> Question:
+        options, text_model = self._options(kwargs), self._is_text_model()
+        if formatted:
+            return Question(prompt, options)
+        if text_model or given(self.completion_to_prompt):
+            return Question(self._write_completion(prompt), options)
+        turns = self._extend_messages([ChatMessage(role=MessageRole.USER, content=prompt)])
+        return Question(as_sagewire_messages(turns), options)
+
+    def _own_settings(self) -> dict[str, Any]:
+        own = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        return {name: value for name, value in own.items() if value is not None}
+
+    def _options(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        return as_options(self._handler, self._default_settings(), self.model_kwargs, self._own_settings(), kwargs)
+
+    def _default_settings(self) -> dict[str, Any]:
+        """Return settings that anything else overrides."""
+        return {}
+
+    def _sent(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a completion's `additional_kwargs` say about the call, as the published class has it."""
+        return {"model_kwargs": {**self.model_kwargs, **self._own_settings(), **kwargs}}
+
+    def _model_name(self) -> str:
+        raise NotImplementedError
+
+    # Text models.
+
+    def _is_text_model(self) -> bool:
+        """Whether conversations become prompts here, by functions, and not by a chat template or prompt format."""
+        if given(self.messages_to_prompt):
+            self._check_takes_text("messages_to_prompt")
+            if self.prompt_format is not None:
+                raise UsageError(
+                    "prompt_format and messages_to_prompt both say how conversations are written; give one"
+                )
+            return True
+        if given(self.completion_to_prompt):
+            self._check_takes_text("completion_to_prompt")
+        return self._handler.speaks == "prompt" and self._client.format is None
+
+    def _check_takes_text(self, function: str) -> None:
+        """Refuse a prompt function where the text it writes would become one message inside a chat template."""
+        dialect = self._dialect
+        handler = self._handler if dialect is None else get_handler(dialect.complete or dialect.chat)
+        if handler.speaks == "messages":
+            raise UsageError(f"{function} writes a prompt, but handler '{handler.name}' takes messages and applies "
+                             "the model's own chat template; leave it out")  # fmt: skip
+
+    def _write_messages(self, messages: Sequence[ChatMessage]) -> str:
+        write = given(self.messages_to_prompt) or llama2_messages_to_prompt
+        return write(messages)
+
+    def _write_completion(self, prompt: str) -> str:
+        write = given(self.completion_to_prompt) or llama2_completion_to_prompt
+        return write_completion(write, prompt, self.system_prompt)
+
+    def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:
+        # LlamaIndex would put system prompt and output format outside of what `completion_to_prompt` writes.
+        parser = self.output_parser
+        return prompt.format(
+            llm=self,
+            messages_to_prompt=lambda messages: self._write_messages(self._extend_messages(messages)),
+            completion_to_prompt=lambda text: self._write_completion(parser.format(text) if parser else text),
+            **prompt_args,
+        )
+
+    def _calls_functions(self) -> bool:
+        if self._is_text_model():
+            return False
+        if self.is_function_calling_model is not None:
+            return self.is_function_calling_model
+        if self._handler.speaks == "prompt":
+            return bool(getattr(self._client.format, "supports_tools", False))
+        # A server can speak of tools and still have no parser for the model's calls.
+        return self._handler.can.tools and not (self._dialect is not None and self._dialect.tools is False)

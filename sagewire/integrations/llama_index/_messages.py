@@ -1,0 +1,127 @@
+"""LlamaIndex chat messages as sagewire messages: every block has a place, or is refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.types import ImagePart, Message, Part, Role, TextPart, ToolCall, as_message
+
+__all__ = ["as_sagewire_messages"]
+
+# LlamaIndex keeps the role names of several vendors.
+_ROLES: Mapping[MessageRole, Role] = {
+    MessageRole.SYSTEM: "system",
+    MessageRole.DEVELOPER: "system",
+    MessageRole.USER: "user",
+    MessageRole.ASSISTANT: "assistant",
+    MessageRole.CHATBOT: "assistant",
+    MessageRole.MODEL: "assistant",
+    MessageRole.TOOL: "tool",
+    MessageRole.FUNCTION: "tool",
+}
+
+
+def as_sagewire_messages(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
+    """Return the conversation in sagewire's own values; the messages given are not changed.
+
+    Raises:
+        UsageError: There is no message, or a block stands where it has no meaning.
+        UnsupportedFeature: A block has no counterpart (audio, video, documents, citations, cache points).
+
+    Example:
+        >>> as_sagewire_messages([ChatMessage(role="user", content="Hi")])[0].content
+        'Hi'
+    """
+    if not messages:
+        raise UsageError("messages is empty; give at least one, for example [ChatMessage(content='Hi')]")
+    return tuple(_message(message) for message in messages)
+
+
+def _message(message: ChatMessage) -> Message:
+    role = _ROLES[MessageRole(message.role)]
+    given = message.additional_kwargs
+    thinking = [block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock)]
+    calls = _tool_calls(message.blocks, given)
+    if role != "assistant" and (thinking or calls):
+        what = "thinking" if thinking else "tool calls"
+        raise UsageError(f"a message of role '{role}' holds {what}, which only an assistant's can")
+    return Message(
+        role=role,
+        content=_content(message.blocks),
+        tool_calls=calls,
+        tool_call_id=given.get("tool_call_id") if role == "tool" else None,
+        name=given.get("name"),
+        thinking="\n".join(thinking) or None,
+    )
+
+
+def _content(blocks: Sequence[Any]) -> str | tuple[Part, ...]:
+    parts = [_part(block) for block in blocks if not isinstance(block, ThinkingBlock | ToolCallBlock)]
+    if all(isinstance(part, TextPart) for part in parts):
+        # What `ChatMessage.content` says: text blocks are separate lines.
+        return "\n".join(part.text for part in parts if isinstance(part, TextPart))
+    return tuple(parts)
+
+
+def _part(block: Any) -> Part:
+    if isinstance(block, TextBlock):
+        return TextPart(block.text)
+    if isinstance(block, ImageBlock):
+        return _image(block)
+    kind = getattr(block, "block_type", type(block).__name__)
+    raise UnsupportedFeature(f"a block of type '{kind}'", "a chat endpoint", "Put what it says into a TextBlock.")
+
+
+def _image(block: ImageBlock) -> ImagePart:
+    url = str(block.url) if block.url else ""
+    if url and not url.startswith("data:"):
+        # The container fetches it; reading it here would send a picture the caller only wanted to point at.
+        return ImagePart(url=url, detail=block.detail)
+    try:
+        data = block.resolve_image(as_base64=False).read()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the image of an ImageBlock cannot be read: {error}") from None
+    if not isinstance(data, bytes):
+        raise UsageError("the image of an ImageBlock must be binary; open the file with mode 'rb'")
+    return ImagePart(data=data, media_type=block.image_mimetype or _media_type(data), detail=block.detail)
+
+
+def _media_type(data: bytes) -> str:
+    import filetype  # type: ignore[import-untyped]  # a dependency of llama-index-core
+
+    guess = filetype.guess(data)
+    return str(guess.mime) if guess else "image/png"
+
+
+def _tool_calls(blocks: Iterable[Any], given: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+    """Return the calls in the blocks, or those in `additional_kwargs`, where older integrations keep them."""
+    calls = tuple(
+        ToolCall(id=block.tool_call_id or "", name=block.tool_name, arguments=_arguments(block.tool_kwargs))
+        for block in blocks
+        if isinstance(block, ToolCallBlock)
+    )
+    if calls or not given.get("tool_calls"):
+        return calls
+    plain = [call.model_dump() if hasattr(call, "model_dump") else call for call in given["tool_calls"]]
+    return as_message({"role": "assistant", "tool_calls": plain}).tool_calls
+
+
+def _arguments(value: Mapping[str, Any] | str) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the tool_kwargs of a ToolCallBlock must be JSON: {error}") from None

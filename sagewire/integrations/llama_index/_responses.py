@@ -1,0 +1,228 @@
+"""Replies as LlamaIndex responses: whole, and growing while a stream is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    LogProb,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+from sagewire.types import Choice, Delta, Reply, TextDelta, ThinkingDelta, ToolCall, ToolCallDelta, Usage
+
+__all__ = ["ChatGrowth", "CompletionGrowth", "chat_response", "completion_response"]
+
+Clean = Callable[[str], str]
+
+
+def chat_response(reply: Reply, *, single_call: bool = False, clean: Clean | None = None) -> ChatResponse:
+    """Return a whole answer.
+
+    Args:
+        reply: The answer.
+        single_call: Show the first tool call only; `raw` has all of them.
+        clean: What the text goes through first.
+    """
+    choice = reply.choices[0]
+    calls = choice.tool_calls[:1] if single_call else choice.tool_calls
+    text = clean(choice.text) if clean else choice.text
+    thinking_tokens = reply.usage.reasoning_tokens if reply.usage else None
+    return ChatResponse(
+        message=_message(text, choice.thinking or "", calls, thinking_tokens),
+        raw=raw_reply(reply),
+        logprobs=_logprobs(choice),
+        additional_kwargs=_counts(reply.usage),
+    )
+
+
+def completion_response(reply: Reply, *, clean: Clean | None = None, **additional: Any) -> CompletionResponse:
+    """Return a whole completion."""
+    choice = reply.choices[0]
+    return CompletionResponse(
+        text=clean(choice.text) if clean else choice.text,
+        raw=raw_reply(reply),
+        logprobs=_logprobs(choice),
+        additional_kwargs={**_counts(reply.usage), **additional},
+    )
+
+
+class ChatGrowth:
+    """A streamed answer: each delta becomes a response that holds everything so far."""
+
+    def __init__(self, *, single_call: bool = False, clean: Clean | None = None) -> None:
+        self._single_call = single_call
+        self._text = _Text(clean)
+        self._thinking = ""
+        self._calls: dict[int, ToolCall] = {}
+
+    def add(self, delta: Delta) -> ChatResponse | None:
+        """Return the response after one more delta, or `None` where it changes nothing that can be seen."""
+        if getattr(delta, "choice", 0) != 0:
+            return None
+        if isinstance(delta, TextDelta):
+            new = self._text.add(delta.text)
+            return self._response(new, {"content": new}) if new else None
+        if isinstance(delta, ThinkingDelta):
+            self._thinking += delta.text
+            return self._response("", {"reasoning_content": delta.text}, {"thinking_delta": delta.text})
+        if isinstance(delta, ToolCallDelta):
+            return self._add_call(delta)
+        return None
+
+    def finish(self, reply: Reply) -> ChatResponse:
+        """Return the last response, the one that knows the usage and why the answer ended."""
+        response = chat_response(reply, single_call=self._single_call, clean=self._text.clean)
+        response.delta = (response.message.content or "")[len(self._text.shown) :]
+        return response
+
+    def _add_call(self, delta: ToolCallDelta) -> ChatResponse | None:
+        call = self._calls.get(delta.index) or ToolCall(f"call_{delta.index}", "", "")
+        self._calls[delta.index] = ToolCall(
+            delta.id or call.id if delta.index not in self._calls else call.id,
+            delta.name or call.name,
+            call.arguments + delta.arguments,
+        )
+        if self._single_call and delta.index != min(self._calls):
+            return None
+        piece = {"index": delta.index, "function": {"name": delta.name, "arguments": delta.arguments}}
+        return self._response("", {"tool_calls": [piece]})
+
+    def _response(
+        self, delta: str, piece: Mapping[str, Any], additional: Mapping[str, Any] | None = None
+    ) -> ChatResponse:
+        calls = tuple(call for _, call in sorted(self._calls.items()) if call.name)
+        return ChatResponse(
+            message=_message(self._text.shown, self._thinking, calls[:1] if self._single_call else calls),
+            delta=delta,
+            raw=_raw_piece(piece),
+            additional_kwargs=dict(additional or {}),
+        )
+
+
+class CompletionGrowth:
+    """A streamed completion."""
+
+    def __init__(self, clean: Clean | None = None) -> None:
+        self._text = _Text(clean)
+
+    def add(self, delta: Delta) -> CompletionResponse | None:
+        """Return the response after one more delta, or `None` where the text did not grow."""
+        if not isinstance(delta, TextDelta) or delta.choice != 0:
+            return None
+        new = self._text.add(delta.text)
+        if not new:
+            return None
+        return CompletionResponse(text=self._text.shown, delta=new, raw=_raw_piece({"content": new}))
+
+    def finish(self, reply: Reply, **additional: Any) -> CompletionResponse:
+        """Return the last response, the one that knows the usage and why the answer ended."""
+        response = completion_response(reply, clean=self._text.clean, **additional)
+        response.delta = response.text[len(self._text.shown) :]
+        return response
+
+
+class _Text:
+    """Text as it grows, and as much of it as has been shown."""
+
+    def __init__(self, clean: Clean | None) -> None:
+        self.clean = clean
+        self.shown = ""
+        self._whole = ""
+
+    def add(self, text: str) -> str:
+        """Return what more there is to show."""
+        if self.clean is None:
+            self.shown += text
+            return text
+        self._whole += text
+        cleaned = self.clean(self._whole)
+        new = cleaned[len(self.shown) :]
+        self.shown += new
+        return new
+
+
+def raw_reply(reply: Reply) -> dict[str, Any]:
+    """Return an answer as an OpenAI-shaped dictionary, which is what readers of `raw` look for.
+
+    `usage` is there only if the server counted: token counters then take it as exact, and estimate otherwise.
+    """
+    raw: dict[str, Any] = {
+        "id": reply.id,
+        "object": "chat.completion",
+        "model": reply.model,
+        "choices": [_raw_choice(index, choice) for index, choice in enumerate(reply.choices)],
+    }
+    usage = _raw_usage(reply.usage)
+    if usage:
+        raw["usage"] = usage
+    if reply.info is not None:
+        raw["request_id"] = reply.info.request_id
+    return {**dict(reply.extra), **raw}
+
+
+def _raw_choice(index: int, choice: Choice) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": choice.text}
+    if choice.thinking:
+        message["reasoning_content"] = choice.thinking
+    if choice.tool_calls:
+        message["tool_calls"] = [_raw_call(call) for call in choice.tool_calls]
+    raw = {"index": index, "message": message, "finish_reason": choice.finish_reason or "other"}
+    return {**raw, "stop_reason": choice.stop} if choice.stop is not None else raw
+
+
+def _raw_piece(delta: Mapping[str, Any]) -> dict[str, Any]:
+    return {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": dict(delta), "finish_reason": None}]}
+
+
+def _raw_call(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _raw_usage(usage: Usage | None) -> dict[str, Any]:
+    raw: dict[str, Any] = dict(_counts(usage))
+    if usage and usage.cached_tokens is not None:
+        raw["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    if usage and usage.reasoning_tokens is not None:
+        raw["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return raw
+
+
+def _counts(usage: Usage | None) -> dict[str, int]:
+    """Return the counts the server gave; one it did not give is left out, since a `None` would be added up."""
+    if usage is None:
+        return {}
+    counts = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+def _message(text: str, thinking: str, calls: tuple[ToolCall, ...], thinking_tokens: int | None = None) -> ChatMessage:
+    blocks: list[Any] = []
+    if thinking:
+        blocks.append(ThinkingBlock(content=thinking, num_tokens=thinking_tokens))
+    if text or not (thinking or calls):
+        blocks.append(TextBlock(text=text))
+    blocks += [ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=call.arguments) for call in calls]
+    # LlamaIndex's own programs look for streamed calls in `additional_kwargs` and nowhere else.
+    additional = {"tool_calls": [_raw_call(call) for call in calls]} if calls else {}
+    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=additional)
+
+
+def _logprobs(choice: Choice) -> list[list[LogProb]] | None:
+    if not choice.logprobs:
+        return None
+    return [
+        [LogProb(token=token, logprob=logprob) for token, logprob in each.top or ((each.token, each.logprob),)]
+        for each in choice.logprobs
+    ]

@@ -1,0 +1,83 @@
+"""Tools on their way out, and tool calls on their way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.tools.types import BaseTool
+from pydantic_core import from_json
+
+from sagewire.errors import WireError, excerpt
+
+__all__ = ["conversation", "finish_reason", "openai_tools", "partial_object", "tool_selections"]
+
+
+def openai_tools(tools: Iterable[BaseTool], strict: bool | None = None) -> list[dict[str, Any]]:
+    """Return the tools' definitions in OpenAI's shape."""
+    definitions = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
+    if strict is None:
+        return definitions
+    return [{**each, "function": {**each["function"], "strict": strict}} for each in definitions]
+
+
+def conversation(user_msg: str | ChatMessage | None, chat_history: Sequence[ChatMessage] | None) -> list[ChatMessage]:
+    """Return history and new message as a new list: the caller's own history does not grow."""
+    messages = list(chat_history or ())
+    if isinstance(user_msg, str):
+        user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
+    return messages if user_msg is None else [*messages, user_msg]
+
+
+def tool_selections(response: ChatResponse) -> list[ToolSelection]:
+    """Return the calls in a response, whole or still being streamed.
+
+    Raises:
+        WireError: The answer is complete and a call's arguments are still no JSON object: running the tool with half
+            of its arguments would be worse.
+    """
+    finish = finish_reason(response.raw)
+    return [_selection(block, finish) for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+
+
+def partial_object(text: str) -> dict[str, Any]:
+    """Return as much of a JSON object as its beginning tells, an unfinished string included.
+
+    Example:
+        >>> partial_object('{"city": "Par')
+        {'city': 'Par'}
+    """
+    try:
+        value = from_json(text, allow_partial="trailing-strings")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _selection(block: ToolCallBlock, finish: str | None) -> ToolSelection:
+    given = block.tool_kwargs
+    if isinstance(given, str):
+        given = partial_object(given) if finish is None else _whole_object(given, block.tool_name, finish)
+    return ToolSelection(tool_id=block.tool_call_id or "", tool_name=block.tool_name, tool_kwargs=given)
+
+
+def _whole_object(arguments: str, name: str, finish: str) -> dict[str, Any]:
+    if not arguments.strip():
+        return {}  # how many models call a tool that takes nothing
+    try:
+        value = orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        value = None
+    if isinstance(value, dict):
+        return value
+    cut = " The answer was cut off; allow more max_tokens." if finish == "length" else ""
+    raise WireError(f"the model called tool '{name}' with arguments that are no JSON object: {excerpt(arguments)}{cut}")
+
+
+def finish_reason(raw: Any) -> str | None:
+    """Return why a complete answer of ours ended; `None` for a piece of a stream or somebody else's response."""
+    choices = raw.get("choices") if isinstance(raw, Mapping) else None
+    return choices[0].get("finish_reason") if choices else None
