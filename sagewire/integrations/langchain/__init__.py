@@ -1,0 +1,53 @@
+"""LangChain models on endpoints of your own.
+
+    >>> from sagewire.integrations.langchain import ChatSagemakerEndpoint
+    >>> model = ChatSagemakerEndpoint(endpoint_name="my-llama", content_handler="openai_chat")  # doctest: +SKIP
+    >>> model.invoke("Why is the sky blue?").content  # doctest: +SKIP
+    'Because air scatters blue light more than red.'
+
+Names are loaded when they are first used, so that importing this package is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from sagewire._extras import require
+
+require("langchain_core", "langchain")
+
+# Public name -> the module it lives in.
+_HOMES = {
+    "ChatModelContentHandler": "_custom",
+    "ChatSagemakerEndpoint": "chat",
+    "ContentHandlerBase": "_custom",
+    "LLMContentHandler": "_custom",
+    "SagemakerEndpoint": "llm",
+}
+
+if TYPE_CHECKING:
+    from sagewire.integrations.langchain._custom import ChatModelContentHandler, ContentHandlerBase, LLMContentHandler
+    from sagewire.integrations.langchain.chat import ChatSagemakerEndpoint
+    from sagewire.integrations.langchain.llm import SagemakerEndpoint
+
+__all__ = [
+    "ChatModelContentHandler",
+    "ChatSagemakerEndpoint",
+    "ContentHandlerBase",
+    "LLMContentHandler",
+    "SagemakerEndpoint",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

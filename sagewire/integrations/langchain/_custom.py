@@ -1,0 +1,126 @@
+"""Content handlers that users write themselves, in the shape langchain-community and langchain-aws gave them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Generic, TypeVar
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+
+from sagewire.content_handlers import LangChainHandler
+from sagewire.integrations.langchain._messages import to_messages
+from sagewire.types import (
+    Delta,
+    FinishDelta,
+    MetadataDelta,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
+    Usage,
+    UsageDelta,
+)
+
+__all__ = ["ChatModelContentHandler", "ContentHandlerBase", "LLMContentHandler", "adapted"]
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class ContentHandlerBase(ABC, Generic[In, Out]):
+    """How one container wants its requests, and how it answers.
+
+    Attributes:
+        content_type: The media type of request bodies.
+        accepts: The media type asked for.
+    """
+
+    content_type: str | None = "text/plain"
+    accepts: str | None = "text/plain"
+
+    @abstractmethod
+    def transform_input(self, prompt: In, model_kwargs: dict[str, Any]) -> bytes:
+        """Return the request body."""
+
+    @abstractmethod
+    def transform_output(self, output: Any) -> Out:
+        """Return what a response body says; `output` is bytes that can also be `.read()`.
+
+        In a stream it is called once per line.
+        """
+
+
+class LLMContentHandler(ContentHandlerBase[str, str]):
+    """A content handler for `SagemakerEndpoint`: text in, text out.
+
+    Example:
+        >>> import json
+        >>> class ContentHandler(LLMContentHandler):
+        ...     content_type = "application/json"
+        ...     accepts = "application/json"
+        ...
+        ...     def transform_input(self, prompt, model_kwargs):
+        ...         return json.dumps({"inputs": prompt, "parameters": model_kwargs}).encode()
+        ...
+        ...     def transform_output(self, output):
+        ...         return json.loads(output.read().decode("utf-8"))[0]["generated_text"]
+    """
+
+
+class ChatModelContentHandler(ContentHandlerBase[Any, Any]):
+    """A content handler for `ChatSagemakerEndpoint`.
+
+    `transform_input` is given OpenAI style messages; `transform_output` returns a LangChain message, or text.
+    """
+
+
+def adapted(handler: Any) -> Any:
+    """Return what `Client` takes for a handler of any kind; only chat handlers need more than it does by itself."""
+    ancestry = handler.__mro__ if isinstance(handler, type) else type(handler).__mro__
+    if any(cls.__name__ == "ChatModelContentHandler" for cls in ancestry):
+        return _MessageHandler(handler() if isinstance(handler, type) else handler)
+    return handler
+
+
+class _MessageHandler(LangChainHandler):
+    """A chat handler whose answers are LangChain messages: all they hold is kept, not only the text."""
+
+    def deltas_of(self, answer: Any) -> list[Delta]:
+        """Return a message's text, reasoning, tool calls, usage and metadata."""
+        if not isinstance(answer, BaseMessage):
+            return super().deltas_of(answer)
+        if not isinstance(answer, AIMessage):
+            answer = AIMessage(content=answer.content)
+        return [*_content(answer), *_about(answer)]
+
+
+def _content(answer: AIMessage) -> list[Delta]:
+    pieces = answer.tool_call_chunks if isinstance(answer, AIMessageChunk) else []
+    bare = answer.model_copy(update={"tool_calls": [], "invalid_tool_calls": []}) if pieces else answer
+    message = to_messages([bare])[0]
+    found: list[Delta] = []
+    if message.thinking:
+        found.append(ThinkingDelta(message.thinking))
+    if message.text:
+        found.append(TextDelta(message.text))
+    if pieces:
+        found += [ToolCallDelta(p["index"] or 0, p["id"], p["name"], p["args"] or "") for p in pieces]
+    else:
+        found += [
+            ToolCallDelta(number, call.id, call.name, call.arguments) for number, call in enumerate(message.tool_calls)
+        ]
+    return found
+
+
+def _about(answer: AIMessage) -> list[Delta]:
+    found: list[Delta] = []
+    known = answer.response_metadata
+    if known.get("model_name") or known.get("id"):
+        found.append(MetadataDelta(id=known.get("id"), model=known.get("model_name")))
+    if answer.usage_metadata is not None:
+        usage = answer.usage_metadata
+        cached = usage.get("input_token_details", {}).get("cache_read")
+        reasoning = usage.get("output_token_details", {}).get("reasoning")
+        found.append(UsageDelta(Usage(usage["input_tokens"], usage["output_tokens"], cached, reasoning)))
+    if known.get("finish_reason") in ("stop", "length", "tool_calls", "content_filter"):
+        found.append(FinishDelta(known["finish_reason"]))
+    return found

@@ -1,0 +1,224 @@
+"""What every class here shares: which endpoint, with whose credentials, and the clients that follow from it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+
+from sagewire.client import AsyncClient, Client
+from sagewire.errors import UsageError, unknown_name
+from sagewire.integrations.langchain._custom import adapted
+from sagewire.transports.base import Timeouts
+
+__all__ = ["EndpointFields", "SagemakerFields", "name_of"]
+
+logger = logging.getLogger("sagewire")
+
+
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    """Both clients, and the arguments they were made of."""
+
+    arguments: dict[str, Any]
+    sync: Client
+    awaited: AsyncClient
+
+    @classmethod
+    def of(cls, arguments: dict[str, Any]) -> _Clients:
+        handler = arguments["handler"]
+        ready = arguments if handler is None else arguments | {"handler": adapted(handler)}
+        return cls(arguments, Client(**ready), AsyncClient(**ready))
+
+
+class EndpointFields(BaseModel):
+    """What is asked of any server; a subclass adds where it is, in `_target`.
+
+    Args:
+        content_handler: What the container speaks: a name out of `sagewire.content_handlers.HANDLERS`, a sagewire
+            handler, or a content handler object written for langchain-community, langchain-aws or LlamaIndex.
+        timeout: Seconds to wait for the server, or `sagewire.Timeouts` for each limit by itself.
+        max_retries: How often to try again after a first failure.
+    """
+
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True,
+        extra="forbid",
+        # A validation error must not print credentials.
+        hide_input_in_errors=True,
+        populate_by_name=True,
+        protected_namespaces=(),
+    )
+
+    content_handler: Any = None
+    timeout: float | Timeouts | None = Field(default=None, validation_alias=AliasChoices("timeout", "request_timeout"))
+    max_retries: int | None = Field(default=None, ge=0)
+
+    # Fields that hold live objects: shared by copies, never copied.
+    _live: ClassVar[tuple[str, ...]] = (
+        "client", "config", "content_handler", "prompt_format", "session", "tokenizer",
+    )  # fmt: skip
+    _secret: ClassVar[tuple[str, ...]] = ()
+    _made: Any = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_names(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            known = _argument_names(cls)
+            for name in values:
+                if name not in known:
+                    raise UsageError(unknown_name(str(name), known, f"argument of {cls.__name__}"))
+        return values
+
+    @model_validator(mode="after")
+    def _early_errors(self) -> Any:
+        """Find contradictions when the object is made, not when it is first used."""
+        clients = self._clients
+        if self.content_handler is not None:
+            _ = clients.sync.handler, clients.sync.format
+        return self
+
+    def _target(self) -> dict[str, Any]:
+        """Return the arguments of `Client` that say where the server is."""
+        raise NotImplementedError
+
+    @property
+    def _endpoint_label(self) -> str:
+        """What to call the server where a model's name is wanted and none is known."""
+        raise NotImplementedError
+
+    def _client_arguments(self) -> dict[str, Any]:
+        return {
+            **self._target(),
+            "handler": self.content_handler,
+            "timeout": self.timeout,
+            "retries": None if self.max_retries is None else self.max_retries + 1,
+        }
+
+    @property
+    def _clients(self) -> _Clients:
+        arguments = self._client_arguments()
+        made: _Clients | None = self._made
+        # Compared, not trusted: fields may be assigned to, and `model_copy(update=...)` shares private attributes.
+        if made is None or made.arguments != arguments:
+            made = self._made = _Clients.of(arguments)
+        return made
+
+    def __getstate__(self) -> dict[Any, Any]:
+        for name in self._secret:
+            if getattr(self, name) is not None:
+                raise UsageError(
+                    f"{name} is a secret and is never pickled; use a profile, a role session or the environment instead"
+                )
+        if getattr(self, "client", None) is not None:
+            raise UsageError("a boto3 client cannot be pickled; use session= or credentials_profile_name= instead")
+        state = super().__getstate__()
+        return {**state, "__pydantic_private__": {**(state["__pydantic_private__"] or {}), "_made": None}}
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
+        memo = {} if memo is None else memo
+        for shared in (self._made, *(getattr(self, name, None) for name in self._live)):
+            if shared is not None:
+                memo[id(shared)] = shared
+        return super().__deepcopy__(memo)
+
+
+class SagemakerFields(EndpointFields):
+    """Where a SageMaker endpoint is, and with whose credentials it is called.
+
+    Args:
+        endpoint_name: The endpoint's name.
+        inference_component_name: The inference component to call.
+        region_name: AWS region; else as boto3 finds it.
+        credentials_profile_name: A profile of the AWS configuration.
+        session: Where credentials come from: one of sagewire's session factories, a boto3 or botocore session.
+        client: Your own `boto3.client("sagemaker-runtime")`; calls then go through it untouched.
+        endpoint_url: Another SageMaker Runtime URL, as boto3's argument of that name (also `base_url`).
+        config: A `botocore.config.Config`.
+        aws_access_key_id: Static credentials.
+        aws_secret_access_key: The secret that goes with it.
+        aws_session_token: The session token, for temporary credentials.
+        endpoint_kwargs: InvokeEndpoint parameters for every call, under boto3's names.
+        api_key: Accepted because LangChain's tools pass it. SageMaker has no API keys: calls are signed with AWS
+            credentials, and this is never sent.
+    """
+
+    endpoint_name: str
+    inference_component_name: str | None = None
+    region_name: str | None = None
+    credentials_profile_name: str | None = None
+    session: Any = Field(default=None, exclude=True, repr=False)
+    client: Any = Field(default=None, exclude=True, repr=False)
+    endpoint_url: str | None = Field(default=None, validation_alias=AliasChoices("endpoint_url", "base_url"))
+    config: Any = Field(default=None, exclude=True, repr=False)
+    aws_access_key_id: SecretStr | None = None
+    aws_secret_access_key: SecretStr | None = None
+    aws_session_token: SecretStr | None = None
+    endpoint_kwargs: dict[str, Any] | None = None
+    api_key: SecretStr | None = Field(default=None, exclude=True)
+
+    _secret: ClassVar[tuple[str, ...]] = (
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "api_key",
+    )
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Say once that an API key is of no use here."""
+        super().model_post_init(context)
+        if self.api_key is not None:
+            logger.info("api_key is not used: SageMaker endpoints are called with AWS credentials")
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Which arguments are secrets, and the environment variables that hold them when the object is loaded."""
+        return {name: name.upper() for name in self._secret if name.startswith("aws_")}
+
+    def _target(self) -> dict[str, Any]:
+        return {
+            "endpoint": self.endpoint_name,
+            "inference_component_name": self.inference_component_name,
+            "region_name": self.region_name or None,
+            "profile_name": self.credentials_profile_name,
+            "session": self.session,
+            "client": self.client,
+            "endpoint_url": self.endpoint_url,
+            "config": self.config,
+            "endpoint_kwargs": self.endpoint_kwargs,
+            **{name: _plain(getattr(self, name)) for name in self._secret if name.startswith("aws_")},
+        }
+
+    @property
+    def _endpoint_label(self) -> str:
+        return self.endpoint_name
+
+    @property
+    def _where(self) -> dict[str, Any]:
+        """What tells one endpoint from another, for traces and cache keys."""
+        names = ("endpoint_name", "inference_component_name", "region_name", "endpoint_url", "endpoint_kwargs")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+def _argument_names(cls: type[BaseModel]) -> set[str]:
+    names = set(cls.model_fields)
+    for field in cls.model_fields.values():
+        names |= {alias for alias in (field.alias, field.validation_alias) if isinstance(alias, str)}
+        if isinstance(field.validation_alias, AliasChoices):
+            names |= {choice for choice in field.validation_alias.choices if isinstance(choice, str)}
+    return names
+
+
+def name_of(choice: Any) -> str | None:
+    """Return the name of a handler or a format given by name, as an object, or not at all."""
+    if choice is None or isinstance(choice, str):
+        return choice
+    own = choice if isinstance(choice, type) or hasattr(choice, "__qualname__") else type(choice)
+    return f"{own.__module__}.{own.__qualname__}"
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

@@ -1,0 +1,141 @@
+"""Sagewire's errors as LangChain's too: one exception that is both.
+
+`except sagewire.errors.Throttled` and `except langchain_core.exceptions.ModelRateLimitError` catch the same object, so
+LangChain's retry, fallback and summarization middleware understand what sagewire says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from langchain_core import exceptions as theirs
+
+from sagewire import errors
+
+__all__ = ["as_langchain_error", "model_errors"]
+
+# How servers say that a conversation is too long: vLLM, SGLang and OpenAI; TGI; LMI; llama.cpp.
+_TOO_LONG = re.compile(
+    r"maximum context length|context[_ ]length[_ ]exceeded|longer than the model's context|exceeds? the (available )?"
+    r"context|must be <= \d+\. Given: \d+ `inputs`|`inputs` must have less than|prompt is too long"
+    r"|input.{0,40}exceeds.{0,40}(max_model_len|max_length|maximum.{0,10}length)",
+    re.IGNORECASE,
+)
+_NOT_WHO_YOU_SAY = frozenset(
+    {
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        "IncompleteSignature",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "CredentialRetrievalError",
+    }
+)
+_SIMPLE: tuple[tuple[type[errors.SagewireError], type[theirs.ModelError]], ...] = (
+    (errors.UsageError, theirs.ModelInvalidRequestError),
+    (errors.UnsupportedFeature, theirs.ModelInvalidRequestError),
+    (errors.EndpointNotFound, theirs.ModelNotFoundError),
+    (errors.CredentialsExpired, theirs.ModelAuthenticationError),
+    (errors.Throttled, theirs.ModelRateLimitError),
+    (errors.NotReady, theirs.ModelAPIError),
+    (errors.PayloadTooLarge, theirs.ModelInvalidRequestError),
+    (errors.EndpointTimeout, theirs.ModelTimeoutError),
+    (errors.FrameError, theirs.ModelConnectionError),
+    (errors.StreamTruncated, theirs.ModelConnectionError),
+    (errors.ModelStreamError, theirs.ModelAPIError),
+)
+_CLASSES: dict[tuple[type, type], type[errors.SagewireError]] = {}
+
+
+@contextmanager
+def model_errors() -> Iterator[None]:
+    """Raise what sagewire raises as LangChain's error too; the one place where this happens."""
+    try:
+        yield
+    except errors.SagewireError as error:
+        both = as_langchain_error(error)
+        if both is error:
+            raise
+        raise both.with_traceback(error.__traceback__) from error.__cause__
+
+
+def as_langchain_error(error: errors.SagewireError) -> errors.SagewireError:
+    """Return `error` as an instance of its own class and of the fitting class of LangChain."""
+    their_class = _their_class(error)
+    if their_class is None or isinstance(error, theirs.ModelError):
+        return error
+    both = _both(type(error), their_class)
+    copy: errors.SagewireError = both.__new__(both)
+    copy.args = error.args
+    copy.__dict__.update(error.__dict__)
+    return copy
+
+
+def _their_class(error: errors.SagewireError) -> type[theirs.ModelError] | None:
+    if isinstance(error, errors.MissingExtra):
+        return None
+    if isinstance(error, errors.ModelError):
+        return _of_container(error)
+    for ours, their_class in _SIMPLE:
+        if isinstance(error, ours):
+            return their_class
+    if isinstance(error, errors.AccessDenied):
+        stranger = error.code in _NOT_WHO_YOU_SAY or error.status == 401
+        return theirs.ModelAuthenticationError if stranger else theirs.ModelPermissionDeniedError
+    if isinstance(error, errors.EndpointError):
+        return theirs.ModelConnectionError if error.status is None else _of_status(error.status)
+    # An answer that is not what the handler promised will not get better by asking again.
+    return theirs.ModelError
+
+
+def _of_container(error: errors.ModelError) -> type[theirs.ModelError]:
+    if _TOO_LONG.search(error.original_message or error.message):
+        return theirs.ContextOverflowError
+    if error.original_status == 0:
+        return theirs.ModelTimeoutError
+    return _of_status(error.original_status or error.status or 500)
+
+
+def _of_status(status: int) -> type[theirs.ModelError]:
+    known: dict[int, type[theirs.ModelError]] = {
+        401: theirs.ModelAuthenticationError,
+        403: theirs.ModelPermissionDeniedError,
+        404: theirs.ModelNotFoundError,
+        408: theirs.ModelTimeoutError,
+        429: theirs.ModelRateLimitError,
+    }
+    # SageMaker wraps every failure of a container as 424.
+    client_fault = 400 <= status < 500 and status != 424
+    return known.get(status) or (theirs.ModelInvalidRequestError if client_fault else theirs.ModelAPIError)
+
+
+def _both(ours: type[errors.SagewireError], their_class: type[theirs.ModelError]) -> type[errors.SagewireError]:
+    """Return the class that is both; made when first needed, so that errors of a user's own handler work too."""
+    known = _CLASSES.get((ours, their_class))
+    if known is not None:
+        return known
+
+    def reduce(self: errors.SagewireError) -> tuple[Any, ...]:
+        # The class has no module to be imported from: a pickle names its two parents.
+        return _restore, (ours, their_class, self.args, dict(self.__dict__))
+
+    members = {"__module__": __name__, "__doc__": ours.__doc__, "__reduce__": reduce}
+    # `setdefault`: two threads that get here together must end up with one class.
+    return _CLASSES.setdefault((ours, their_class), type(ours.__name__, (ours, their_class), members))
+
+
+def _restore(
+    ours: type[errors.SagewireError], their_class: type[theirs.ModelError], args: Any, state: dict[str, Any]
+) -> errors.SagewireError:
+    both = _both(ours, their_class)
+    error: errors.SagewireError = both.__new__(both)
+    error.args = args
+    error.__dict__.update(state)
+    return error

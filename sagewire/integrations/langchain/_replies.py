@@ -1,0 +1,174 @@
+"""Sagewire's replies and deltas as LangChain's messages and chunks.
+
+Rules that come from how LangChain adds chunks up (`langchain_core/utils/_merge.py`): strings in `response_metadata` are
+concatenated and numbers summed, so everything that is said once rides on the last chunk; only `model_provider`, which
+chooses the block translator, is on each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    InvalidToolCall,
+    UsageMetadata,
+)
+from langchain_core.messages import (
+    ToolCall as LangChainToolCall,
+)
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from sagewire.integrations.langchain._messages import REASONING
+from sagewire.types import (
+    Choice,
+    Delta,
+    Reply,
+    TextDelta,
+    ThinkingDelta,
+    TokenLogprob,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+
+__all__ = ["PROVIDER", "last_chunk", "logprobs_of", "metadata_of", "to_chunk", "to_result", "token_usage"]
+
+# Both `ls_provider` and every message's `model_provider`: middleware trusts reported usage only where they agree.
+PROVIDER = "sagewire"
+
+
+def to_result(reply: Reply, model_name: str) -> ChatResult:
+    """Return a whole reply as LangChain wants it.
+
+    Args:
+        reply: The answer; each choice becomes a generation.
+        model_name: What to call the model where the server did not say.
+    """
+    generations = []
+    for number, choice in enumerate(reply.choices):
+        message = _message(reply, choice, model_name, usage=number == 0)
+        generations.append(ChatGeneration(message=message, generation_info=_generation_info(choice)))
+    output: dict[str, Any] = {"model_name": reply.model or model_name}
+    if reply.usage is not None:
+        output["token_usage"] = token_usage(reply.usage)
+    return ChatResult(generations=generations, llm_output=output)
+
+
+def to_chunk(delta: Delta) -> ChatGenerationChunk | None:
+    """Return one delta as a chunk; `None` for what rides on the last chunk, and for other choices than the first."""
+    metadata = {"model_provider": PROVIDER}
+    if isinstance(delta, TextDelta) and delta.text and delta.choice == 0:
+        message = AIMessageChunk(content=delta.text, response_metadata=metadata)
+    elif isinstance(delta, ThinkingDelta) and delta.text and delta.choice == 0:
+        message = AIMessageChunk(content="", additional_kwargs={REASONING: delta.text}, response_metadata=metadata)
+    elif isinstance(delta, ToolCallDelta) and delta.choice == 0:
+        piece = tool_call_chunk(name=delta.name, args=delta.arguments, id=delta.id, index=delta.index)
+        message = AIMessageChunk(content="", tool_call_chunks=[piece], response_metadata=metadata)
+    else:
+        return None
+    return ChatGenerationChunk(message=message)
+
+
+def last_chunk(reply: Reply, model_name: str) -> ChatGenerationChunk:
+    """Return the chunk that ends a stream: usage, metadata, why it ended."""
+    choice = reply.choices[0]
+    message = AIMessageChunk(
+        content="",
+        response_metadata=metadata_of(reply, choice, model_name),
+        usage_metadata=_usage_metadata(reply.usage),
+        chunk_position="last",
+    )
+    return ChatGenerationChunk(message=message, generation_info=_generation_info(choice))
+
+
+def metadata_of(reply: Reply, choice: Choice, model_name: str) -> dict[str, Any]:
+    """Return `response_metadata`: what is known about the answer, and nothing that is not."""
+    info = reply.info
+    known = {
+        "model_provider": PROVIDER,
+        "model_name": reply.model or model_name,
+        "id": reply.id,
+        "finish_reason": choice.finish_reason,
+        "stop_sequence": choice.stop,
+        "system_fingerprint": reply.extra.get("system_fingerprint"),
+        "request_id": info and info.request_id,
+        "production_variant": info and info.production_variant,
+        "custom_attributes": info and info.custom_attributes,
+        "new_session_id": info and info.new_session_id,
+        "logprobs": {"content": logprobs_of(choice)} if choice.logprobs else None,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def token_usage(usage: Usage) -> dict[str, int]:
+    """Return token counts under OpenAI's names, which callbacks written for LLMs read."""
+    counts = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+def logprobs_of(choice: Choice) -> list[dict[str, Any]]:
+    """Return log probabilities in OpenAI's shape."""
+    return [_logprob(token) for token in choice.logprobs]
+
+
+def _message(reply: Reply, choice: Choice, model_name: str, *, usage: bool) -> AIMessage:
+    good: list[LangChainToolCall] = []
+    broken: list[InvalidToolCall] = []
+    for call in choice.tool_calls:
+        arguments, error = _arguments(call)
+        if error is None:
+            good.append(tool_call(name=call.name, args=arguments, id=call.id or None))
+        else:
+            broken.append(invalid_tool_call(name=call.name, args=call.arguments, id=call.id or None, error=error))
+    return AIMessage(
+        content=choice.text,
+        additional_kwargs={REASONING: choice.thinking} if choice.thinking else {},
+        tool_calls=good,
+        invalid_tool_calls=broken,
+        response_metadata=metadata_of(reply, choice, model_name),
+        usage_metadata=_usage_metadata(reply.usage) if usage else None,
+    )
+
+
+def _arguments(call: ToolCall) -> tuple[dict[str, Any], str | None]:
+    if not call.arguments.strip():
+        return {}, None
+    try:
+        # Models write line breaks into JSON strings; only the strict reading minds.
+        value = json.loads(call.arguments, strict=False)
+    except ValueError as error:
+        return {}, f"The arguments of {call.name!r} are not valid JSON: {error}"
+    if not isinstance(value, Mapping):
+        return {}, f"The arguments of {call.name!r} are not a JSON object"
+    return dict(value), None
+
+
+def _generation_info(choice: Choice) -> dict[str, Any] | None:
+    return {"finish_reason": choice.finish_reason} if choice.finish_reason else None
+
+
+def _usage_metadata(usage: Usage | None) -> UsageMetadata | None:
+    if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
+        return None
+    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    metadata = UsageMetadata(input_tokens=prompt, output_tokens=completion, total_tokens=prompt + completion)
+    if usage.cached_tokens is not None:
+        metadata["input_token_details"] = InputTokenDetails(cache_read=usage.cached_tokens)
+    if usage.reasoning_tokens is not None:
+        metadata["output_token_details"] = OutputTokenDetails(reasoning=usage.reasoning_tokens)
+    return metadata
+
+
+def _logprob(token: TokenLogprob) -> dict[str, Any]:
+    top = [{"token": text, "logprob": value} for text, value in token.top]
+    return {"token": token.token, "logprob": token.logprob, "top_logprobs": top}

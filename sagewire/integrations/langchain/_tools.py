@@ -1,0 +1,70 @@
+"""Tools, and what the model may or must do with them, as LangChain's many callers say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from sagewire.errors import UsageError, unknown_name
+
+__all__ = ["describe_tools", "tool_choice_name", "tool_name"]
+
+_ANY = frozenset({"any", "required"})
+
+
+def describe_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[dict[str, Any]]:
+    """Return tools in OpenAI's form.
+
+    Args:
+        tools: Functions, LangChain tools, pydantic classes, TypedDicts, JSON schemas, or OpenAI's own form.
+        strict: OpenAI's flag: the arguments must match the schema exactly.
+
+    Raises:
+        UsageError: A tool runs at some provider ("web_search"): a container of your own has none.
+    """
+    described = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+    for tool in described:
+        if tool.get("type") != "function":
+            raise UsageError(
+                f"a tool of type {tool.get('type')!r} runs at a provider; a self-hosted model has function tools only"
+            )
+    return described
+
+
+def tool_name(tool: Mapping[str, Any]) -> str:
+    """Return the name of a tool in OpenAI's form."""
+    return str(tool["function"]["name"])
+
+
+def tool_choice_name(choice: Any, tools: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return `auto`, `none`, `required`, a tool's name, or `None` where nothing was said.
+
+    Args:
+        choice: A word (`any` is LangChain's for `required`), a tool's name, OpenAI's or Anthropic's mapping, or a
+            boolean; `True` means that some tool must be called.
+        tools: The tools on offer.
+
+    Raises:
+        UsageError: It names a tool that is not on offer, or asks for one where there is none.
+    """
+    if choice is None or choice is False:
+        return None
+    if isinstance(choice, Mapping):
+        choice = _named(choice)
+    if choice is True or choice in _ANY:
+        if not tools:
+            raise UsageError("tool_choice asks for a tool call, but there are no tools")
+        return "required"
+    names = [tool_name(tool) for tool in tools]
+    if choice in names or choice in ("auto", "none"):
+        return str(choice)
+    raise UsageError(unknown_name(str(choice), [*names, "any", "auto", "none", "required"], "tool choice"))
+
+
+def _named(choice: Mapping[str, Any]) -> Any:
+    function = choice.get("function")
+    name = function.get("name") if isinstance(function, Mapping) else choice.get("name")
+    # Without a name it is Anthropic's {"type": "any"} or {"type": "auto"}.
+    return name if name else choice.get("type")

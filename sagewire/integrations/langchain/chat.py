@@ -1,0 +1,268 @@
+"""Chat models: `ChatSagemakerEndpoint`, and the base of every chat model on an endpoint of your own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput, ModelProfile
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+
+from sagewire.errors import UsageError
+from sagewire.integrations.langchain import _blocks
+from sagewire.integrations.langchain._endpoint import SagemakerFields
+from sagewire.integrations.langchain._errors import model_errors
+from sagewire.integrations.langchain._generation import Call, GenerationFields
+from sagewire.integrations.langchain._messages import to_messages
+from sagewire.integrations.langchain._replies import PROVIDER, last_chunk, to_chunk, to_result
+from sagewire.integrations.langchain._tools import describe_tools, tool_choice_name
+from sagewire.integrations.langchain.structured import Method, response_format_of, structured_output
+
+__all__ = ["ChatSagemakerEndpoint", "EndpointChatModel"]
+
+_blocks.register()
+
+ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
+
+
+class EndpointChatModel(GenerationFields, BaseChatModel):
+    """A chat model on any endpoint; a subclass says where it is."""
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        call = self._chat_call(stop, kwargs)
+        with model_errors():
+            reply = self._clients.sync.chat(
+                to_messages(messages), endpoint_kwargs=call.endpoint_kwargs, **call.chat, **call.options
+            )
+        return to_result(reply, call.model_name)
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        call = self._chat_call(stop, kwargs)
+        with model_errors():
+            reply = await self._clients.awaited.chat(
+                to_messages(messages), endpoint_kwargs=call.endpoint_kwargs, **call.chat, **call.options
+            )
+        return to_result(reply, call.model_name)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        call = self._chat_call(stop, kwargs, stream=True)
+        with (
+            model_errors(),
+            self._clients.sync.stream(
+                to_messages(messages),
+                endpoint_kwargs=call.endpoint_kwargs,
+                include_usage=call.include_usage,
+                **call.chat,
+                **call.options,
+            ) as stream,
+        ):
+            for delta in stream:
+                chunk = to_chunk(delta)
+                if chunk is not None:
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+            chunk = last_chunk(stream.reply, call.model_name)
+            if run_manager:
+                run_manager.on_llm_new_token("", chunk=chunk)
+            yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        call = self._chat_call(stop, kwargs, stream=True)
+        with model_errors():
+            async with self._clients.awaited.stream(
+                to_messages(messages),
+                endpoint_kwargs=call.endpoint_kwargs,
+                include_usage=call.include_usage,
+                **call.chat,
+                **call.options,
+            ) as stream:
+                async for delta in stream:
+                    chunk = to_chunk(delta)
+                    if chunk is not None:
+                        if run_manager:
+                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield chunk
+                chunk = last_chunk(stream.reply, call.model_name)
+                if run_manager:
+                    await run_manager.on_llm_new_token("", chunk=chunk)
+                yield chunk
+
+    def _chat_call(self, stop: Sequence[str] | None, given: dict[str, Any], *, stream: bool = False) -> Call:
+        """Return the arguments of a call; with what only a conversation has taken out of the options."""
+        with model_errors():
+            rest = dict(given)
+            tools = describe_tools(rest.pop("tools", None) or (), strict=rest.pop("strict", None))
+            choice = tool_choice_name(rest.pop("tool_choice", None), tools)
+            parallel = rest.pop("parallel_tool_calls", None)
+            if rest.get("response_format") is not None:
+                rest["response_format"] = response_format_of(rest["response_format"])
+            call = self._call(stop, rest)
+            if stream and (call.options.get("n") or 1) > 1:
+                raise UsageError("n > 1 cannot be streamed: a LangChain stream is one message; use invoke or generate")
+        if tools:
+            call.chat = {"tools": tools, "tool_choice": choice, "parallel_tool_calls": parallel}
+        return call
+
+    def bind_tools(
+        self,
+        tools: Sequence[ToolLike],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        response_format: Any = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Return this model with tools it may call.
+
+        Where the container has no fields for tools, they travel in the prompt, as `prompt_format` writes them.
+
+        Args:
+            tools: Functions, LangChain tools, pydantic classes, TypedDicts, JSON schemas, or OpenAI's own form.
+            tool_choice: `auto`, `none`, `any` or `required`, a tool's name, OpenAI's mapping; `True` is `any`.
+            strict: Whether arguments must match the schema exactly, where the container can see to it.
+            parallel_tool_calls: Whether several calls in one answer are allowed.
+            response_format: Also hold the answer to a schema: see `with_structured_output`.
+            **kwargs: Further arguments of every call.
+
+        Raises:
+            UsageError: `tool_choice` names a tool that is not there.
+        """
+        with model_errors():
+            described = describe_tools(tools, strict=strict)
+            choice = tool_choice_name(tool_choice, described)
+            if response_format is not None:
+                kwargs["response_format"] = response_format_of(response_format, strict=strict)
+        if described:
+            kwargs |= {"tools": described}
+        if choice is not None and described:
+            kwargs["tool_choice"] = choice
+        if parallel_tool_calls is not None and described:
+            kwargs["parallel_tool_calls"] = parallel_tool_calls
+        return self.bind(**kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: Method | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        tools: Sequence[ToolLike] | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Return this model with answers in the form of a schema.
+
+        Args:
+            schema: A pydantic class (answers are instances), a TypedDict or a JSON schema (answers are dictionaries).
+            method: `json_schema` lets the container hold the model to the schema; `function_calling` makes the schema
+                a tool that must be called; `json_mode` asks for any JSON. The default is `json_schema` where the
+                container can, else `function_calling`.
+            include_raw: Return `{"raw": ..., "parsed": ..., "parsing_error": ...}` instead of raising.
+            strict: OpenAI's flag, with the first two methods.
+            tools: Tools the model may call before it answers, with `json_schema` only.
+            **kwargs: Further arguments of every call.
+        """
+        return structured_output(self, schema, method, include_raw=include_raw, strict=strict, tools=tools, **kwargs)
+
+    @property
+    def can_hold_to_schema(self) -> bool:
+        """Whether the container itself can hold an answer to a JSON schema."""
+        return self._clients.sync.handler.can.response_format
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        if self.content_handler is None:
+            return None
+        client = self._clients.sync
+        can = client.handler.can
+        in_prompt = client.handler.speaks == "prompt" and client.format is not None
+        return ModelProfile(
+            tool_calling=can.tools or in_prompt,
+            tool_choice=can.tools,
+            tool_call_streaming=can.tools or in_prompt,
+            structured_output=can.response_format,
+            image_inputs=can.images,
+            image_url_inputs=can.images,
+            pdf_inputs=False,
+            audio_inputs=False,
+            video_inputs=False,
+        )
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = PROVIDER
+        params["ls_model_name"] = self._model_name(kwargs)
+        if not stop and self.stop:
+            params["ls_stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
+        return params
+
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+        combined: dict[str, Any] = {}
+        for output in llm_outputs:
+            # `None` comes from the cache.
+            for name, count in ((output or {}).get("token_usage") or {}).items():
+                usage = combined.setdefault("token_usage", {})
+                usage[name] = usage.get(name, 0) + count
+            if output and "model_name" in output:
+                combined["model_name"] = output["model_name"]
+        return combined
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Return True: the object can be written down, without its secrets and live objects, and made again."""
+        return True
+
+
+class ChatSagemakerEndpoint(SagemakerFields, EndpointChatModel):
+    """A chat model on a SageMaker endpoint.
+
+    The arguments are those of `SagemakerFields` (which endpoint, with whose credentials), `EndpointFields` and
+    `GenerationFields`, besides those every LangChain chat model has (`cache`, `rate_limiter`, `callbacks`, `tags`,
+    `metadata`, `disable_streaming`, `output_version`, `profile`).
+
+    Example:
+        >>> model = ChatSagemakerEndpoint(  # doctest: +SKIP
+        ...     endpoint_name="my-llama", region_name="eu-central-1", content_handler="openai_chat", temperature=0
+        ... )
+        >>> model.invoke("Why is the sky blue?").content  # doctest: +SKIP
+        'Because air scatters blue light more than red.'
+    """
+
+    @property
+    def _llm_type(self) -> str:
+        return "amazon_sagemaker_chat"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {**self._where, **self._identity()}

@@ -1,0 +1,154 @@
+"""Answers in the form of a schema: held to it by the container, as a forced tool call, or as plain JSON."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.utils.function_calling import convert_to_openai_function, convert_to_openai_tool
+from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import BaseModel
+from pydantic.v1 import BaseModel as BaseModelV1
+
+from sagewire.errors import UsageError
+from sagewire.integrations.langchain._errors import model_errors
+
+if TYPE_CHECKING:
+    from sagewire.integrations.langchain.chat import EndpointChatModel
+
+__all__ = ["Method", "response_format_of", "structured_output"]
+
+Method: TypeAlias = Literal["json_schema", "function_calling", "json_mode"]
+_METHODS = ("function_calling", "json_mode", "json_schema")
+
+
+def structured_output(
+    model: EndpointChatModel,
+    schema: Any,
+    method: Method | None,
+    *,
+    include_raw: bool,
+    strict: bool | None,
+    tools: Sequence[Any] | None,
+    **kwargs: Any,
+) -> Runnable[LanguageModelInput, Any]:
+    """Return the model followed by the parser that `with_structured_output` promises.
+
+    Raises:
+        UsageError: The arguments contradict each other.
+    """
+    with model_errors():
+        method = _chosen_method(model, schema, method, strict, tools)
+        bound, parser = _BUILDERS[method](model, schema, strict, tools, kwargs)
+    if not include_raw:
+        return bound | parser
+    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
+    failed = RunnablePassthrough.assign(parsed=lambda _: None)
+    return RunnableMap(raw=bound) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+
+
+def response_format_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
+    """Return OpenAI's `response_format` for a schema of any kind; one that is already in that form stays as it is.
+
+    Raises:
+        UsageError: It is no schema.
+    """
+    if isinstance(schema, Mapping):
+        if schema.get("type") in ("json_schema", "json_object", "text", "regex", "grammar", "structural_tag"):
+            return dict(schema)
+        if "name" in schema and isinstance(schema.get("schema"), Mapping):
+            return {"type": "json_schema", "json_schema": dict(schema)}
+    function = _as_function(schema, strict)
+    described: dict[str, Any] = {"name": function["name"], "schema": function["parameters"]}
+    if function.get("description"):
+        described["description"] = function["description"]
+    if strict is not None:
+        described["strict"] = strict
+    return {"type": "json_schema", "json_schema": described}
+
+
+def _chosen_method(
+    model: EndpointChatModel, schema: Any, method: str | None, strict: bool | None, tools: Sequence[Any] | None
+) -> Method:
+    if method is not None and method not in _METHODS:
+        raise UsageError(f"unknown method {method!r}; known: {', '.join(_METHODS)}")
+    if method is None:
+        method = "json_schema" if model.can_hold_to_schema else "function_calling"
+    if method == "json_schema" and _is_v1(schema):
+        warnings.warn("json_schema does not know pydantic v1 classes; using function_calling", stacklevel=4)
+        method = "function_calling"
+    if schema is None and method != "json_mode":
+        raise UsageError(f"method={method!r} needs a schema; only 'json_mode' does without")
+    if strict is not None and method == "json_mode":
+        raise UsageError("strict is about a schema, which 'json_mode' does not send; use 'json_schema'")
+    if tools and method != "json_schema":
+        raise UsageError("tools beside a structured answer need method='json_schema'")
+    return method  # type: ignore[return-value]
+
+
+def _by_function_calling(
+    model: EndpointChatModel, schema: Any, strict: bool | None, tools: Sequence[Any] | None, kwargs: dict[str, Any]
+) -> tuple[Runnable[LanguageModelInput, Any], BaseOutputParser[Any]]:
+    name = convert_to_openai_tool(schema)["function"]["name"]
+    bound = model.bind_tools(
+        [schema], tool_choice=name, strict=strict, **_traced("function_calling", schema, strict), **kwargs
+    )
+    if _is_class(schema):
+        return bound, PydanticToolsParser(tools=[schema], first_tool_only=True)
+    return bound, JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+
+
+def _by_json_schema(
+    model: EndpointChatModel, schema: Any, strict: bool | None, tools: Sequence[Any] | None, kwargs: dict[str, Any]
+) -> tuple[Runnable[LanguageModelInput, Any], BaseOutputParser[Any]]:
+    arguments = {
+        "response_format": response_format_of(schema, strict=strict),
+        **_traced("json_schema", schema, strict),
+        **kwargs,
+    }
+    bound = model.bind_tools(tools, strict=strict, **arguments) if tools else model.bind(**arguments)
+    return bound, _text_parser(schema)
+
+
+def _by_json_mode(
+    model: EndpointChatModel, schema: Any, strict: bool | None, tools: Sequence[Any] | None, kwargs: dict[str, Any]
+) -> tuple[Runnable[LanguageModelInput, Any], BaseOutputParser[Any]]:
+    traced = {} if schema is None else _traced("json_mode", schema, strict)
+    return model.bind(response_format={"type": "json_object"}, **traced, **kwargs), _text_parser(schema)
+
+
+_BUILDERS = {"function_calling": _by_function_calling, "json_mode": _by_json_mode, "json_schema": _by_json_schema}
+
+
+def _text_parser(schema: Any) -> BaseOutputParser[Any]:
+    return PydanticOutputParser(pydantic_object=schema) if _is_class(schema) else JsonOutputParser()
+
+
+def _traced(method: Method, schema: Any, strict: bool | None) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"method": method} | ({} if strict is None else {"strict": strict})
+    shown = schema
+    if isinstance(schema, Mapping) and isinstance(schema.get("schema"), Mapping):
+        shown = {"title": schema.get("name"), **schema["schema"]}
+    return {"ls_structured_output_format": {"kwargs": arguments, "schema": shown}}
+
+
+def _as_function(schema: Any, strict: bool | None) -> dict[str, Any]:
+    try:
+        function = convert_to_openai_function(schema, strict=strict)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"this is no schema: {error}") from error
+    return {"parameters": {"type": "object", "properties": {}}, **function}
+
+
+def _is_class(schema: Any) -> bool:
+    return isinstance(schema, type) and is_basemodel_subclass(schema)
+
+
+def _is_v1(schema: Any) -> bool:
+    return isinstance(schema, type) and issubclass(schema, BaseModelV1) and not issubclass(schema, BaseModel)
