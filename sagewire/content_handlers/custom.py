@@ -6,13 +6,13 @@ They are told by their methods, so neither framework needs to be installed.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sagewire.content_handlers.base import Capabilities, ContentHandler, Request, need_chat, need_prompt
 from sagewire.content_handlers.openai_messages import openai_messages, refuse_tools
 from sagewire.content_handlers.pieces import LineDecoder, WholeEventDecoder
-from sagewire.errors import SagewireError, UsageError, WireError, excerpt
+from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, WireError, excerpt
 from sagewire.streaming.accumulate import fold
 from sagewire.streaming.base import BaseDecoder, Decoder
 from sagewire.types import Delta, Options, Reply, TextDelta
@@ -83,7 +83,7 @@ class _AdaptedHandler(ContentHandler):
 
     def transform_input(self, request: Request, /) -> bytes:
         """Return what the user's handler makes of the prompt."""
-        body = self._serialize(self._prompt(request), _model_kwargs(request.options))
+        body = self._serialize(self._prompt(request), self._model_kwargs(request.options))
         if isinstance(body, str):
             return body.encode()
         if isinstance(body, bytes | bytearray | memoryview):
@@ -120,6 +120,15 @@ class _AdaptedHandler(ContentHandler):
 
     def _prompt(self, request: Request) -> Any:
         return need_prompt(request, self.name).prompt
+
+    def _model_kwargs(self, options: Options) -> dict[str, Any]:
+        # A fresh dict for each call: what a user's handler does to it must not reach the next call.
+        given = {name: value for name, value in options.given().items() if name != "stop"}
+        for name in ("n", "logprobs", "top_logprobs", "response_format"):
+            # A handler that returns text could not hand back what these ask for.
+            if given.get(name) and (name, given[name]) != ("n", 1):
+                raise UnsupportedFeature(f"the option '{name}'", repr(self), "Pass it in `extra` (model_kwargs).")
+        return {**given, **options.extra}
 
     @abstractmethod
     def _serialize(self, prompt: Any, model_kwargs: dict[str, Any]) -> Any: ...
@@ -249,12 +258,6 @@ class _EventStage(BaseDecoder[bytes, Delta]):
             if bare.startswith(b":") or bare.removeprefix(b"data:").strip() == b"[DONE]":
                 continue
             out += self._handler.event_deltas(event)
-
-
-def _model_kwargs(options: Options) -> dict[str, Any]:
-    # A fresh dict for each call: what a user's handler does to it must not reach the next call.
-    given: Mapping[str, Any] = options.given()
-    return {**{name: value for name, value in given.items() if name != "stop"}, **options.extra}
 
 
 def _media_type(given: Any, default: str) -> str:
