@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from sagewire._extras import require
-from sagewire.emulator import DEFAULT_ROLE, Emulator, EndpointSpec
+from sagewire.emulator import Emulator, EndpointSpec, Role
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 ENDPOINT = "antikythera-llama"
+ROLE = Role("arn:aws:iam::222233334444:role/endpoint-users")
 QUESTION = "How many bronze gears survive today?"
 TEMPLATE = """Use the following pieces of context to answer the question at the end.
 
@@ -44,10 +45,10 @@ def run(console: Console, question: str = "") -> None:
     for module in ("langchain_classic", "llama_index.core", "boto3"):
         require(module, "demo")
     question = question or QUESTION
-    endpoints = {ENDPOINT: EndpointSpec("tgi", engine="extractive", account=DEFAULT_ROLE.account)}
-    with Emulator(endpoints) as emulator, _environment(emulator.environ()):
+    endpoints = {ENDPOINT: EndpointSpec("tgi", engine="extractive", account=ROLE.account)}
+    with Emulator(endpoints, roles=[ROLE]) as emulator, _environment(emulator.environ()):
         console.print(f"A local SageMaker listens on {emulator.url}.")
-        console.print(f"Its endpoint [bold]{ENDPOINT}[/] runs TGI in account {DEFAULT_ROLE.account}, not in yours.\n")
+        console.print(f"Its endpoint [bold]{ENDPOINT}[/] runs TGI in account {ROLE.account}, not in yours.\n")
         console.print(f"[bold]Question[/]   {question}")
         started = time.perf_counter()
         answer = _ask_langchain(question)
@@ -77,7 +78,7 @@ def _ask_langchain(question: str) -> str:
     warnings.filterwarnings("ignore", message="(?s).*load_qa_chain|.*StuffDocumentsChain|.*LLMChain")
     from langchain_classic.chains.question_answering import load_qa_chain
 
-    granted = boto3.client("sts").assume_role(RoleArn=DEFAULT_ROLE.arn, RoleSessionName="demo")["Credentials"]
+    granted = boto3.client("sts").assume_role(RoleArn=ROLE.arn, RoleSessionName="demo")["Credentials"]
     client = boto3.client(
         "sagemaker-runtime",
         aws_access_key_id=granted["AccessKeyId"],
@@ -105,7 +106,7 @@ def _stream_llama_index(console: Console, question: str) -> tuple[float, int]:
     llm = SageMakerLLM(
         endpoint_name=ENDPOINT,
         content_handler="tgi",
-        session=assume_role_session(DEFAULT_ROLE.arn, region_name=os.environ["AWS_REGION"]),
+        session=assume_role_session(ROLE.arn, region_name=os.environ["AWS_REGION"]),
         prompt_format="llama2",
     )
     content = TEMPLATE.format(context=_document(), question=question)

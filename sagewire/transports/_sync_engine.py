@@ -13,6 +13,7 @@ import http.client
 import io
 import socket
 import ssl
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -43,17 +44,20 @@ class SyncEngine:
         self._idle: deque[_Connection] = deque()
         self._inherited: list[deque[_Connection]] = []
         reset_in_child(self)
+        # A client that is dropped without being closed must not leak its idle connections.
+        self._finalize = weakref.finalize(self, _close_all, self._idle)
 
     def reset_after_fork(self) -> None:
         """Leave the parent's connections alone: two processes on one connection would read each other's answers."""
         # Kept, not dropped: a dropped socket that nobody closed is a ResourceWarning, a closed TLS one says goodbye.
+        self._finalize.detach()
         self._inherited.append(self._idle)
         self._idle = deque()
+        self._finalize = weakref.finalize(self, _close_all, self._idle)
 
     def close(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().close()
+        _close_all(self._idle)
 
     def send(self, request: Request, limits: Limits, *, replay: bool = True) -> SyncResponse:
         """Send a request and return the answer as soon as its headers are there.
@@ -114,6 +118,11 @@ class SyncEngine:
             self._idle.append(connection)
         else:
             connection.close()
+
+
+def _close_all(connections: deque[_Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 class _Lost(Exception):

@@ -1,0 +1,44 @@
+"""One emulator for all tests that need no settings of their own, and an environment that points at it only."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from sagewire.emulator import Emulator, EndpointSpec
+
+# What a developer's machine may have set, and what must not leak into a test.
+FOREIGN = ("AWS_", "HF_", "HUGGING", "SAGEWIRE_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+
+ENDPOINTS = {
+    "tgi": "tgi:extractive",
+    "tgi-echo": "tgi:echo",
+    "lmi": "lmi:echo",
+    "lmi-async": "lmi_async:echo",
+    "vllm": "openai_chat:echo",
+    "other-account": EndpointSpec("tgi", engine="extractive", account="444455556666"),
+}
+
+
+@pytest.fixture(scope="session")
+def shared_emulator() -> Iterator[Emulator]:
+    with Emulator(ENDPOINTS) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name in [name for name in os.environ if name.startswith(FOREIGN)]:
+        monkeypatch.delenv(name)
+    nowhere = tmp_path_factory.getbasetemp() / "no-such-file"
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(nowhere))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(nowhere))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def emulator(shared_emulator: Emulator, clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    for name, value in shared_emulator.environ().items():
+        monkeypatch.setenv(name, value)
+    shared_emulator.clear()
+    return shared_emulator
