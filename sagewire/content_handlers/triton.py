@@ -78,7 +78,6 @@ class TritonLlmApiHandler(TritonHandler):
     option_names: Mapping[str, str] = {
         **{name: f"sampling_param_{name}" for name in _NAMES},
         "stop": "sampling_param_stop",
-        "n": "sampling_param_n",
     }
 
     def __init__(self, *, cumulative: bool = False, model: str = "tensorrt_llm") -> None:
