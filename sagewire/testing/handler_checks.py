@@ -1,87 +1,32 @@
-"""A kit for testing what is built on sagewire: cuts of a byte string, checks for content handlers, recorded transports.
-
-It needs no test framework: what fails is an `AssertionError` that says what was expected.
-"""
+"""The checks that every content handler must pass."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
-from itertools import repeat
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.errors import SagewireError, StreamTruncated, UnsupportedFeature
 from sagewire.streaming.accumulate import fold
 from sagewire.streaming.base import Pipeline, decode
 from sagewire.streaming.eventstream import EventStreamDecoder, encode_payload_part
-from sagewire.transports.base import Body
+from sagewire.testing.cuts import chop, drain
 from sagewire.types import (
     ChatRequest,
     Delta,
     ImagePart,
-    Invocation,
     Message,
     PromptRequest,
     Reply,
-    ResponseInfo,
     TextDelta,
     TextPart,
     ThinkingDelta,
     Tool,
 )
 
-__all__ = ["AsyncFakeTransport", "FakeTransport", "Recording", "check_handler", "chop", "drain"]
-
-T = TypeVar("T")
+__all__ = ["check_handler"]
 
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def chop(data: bytes, *, random_cuts: int = 8, seed: int = 0) -> Iterator[list[bytes]]:
-    """Yield the ways in which a connection may cut a byte string: whole, with empty pieces, byte by byte, at random.
-
-    Args:
-        data: What is cut.
-        random_cuts: How many random cuts, from many small pieces to a few large ones.
-        seed: Makes the random cuts repeatable.
-
-    Example:
-        >>> [len(pieces) for pieces in chop(b"abcd", random_cuts=0)]
-        [1, 3, 4]
-    """
-    yield [data]
-    yield [b"", data, b""]
-    yield [data[i : i + 1] for i in range(len(data))]
-    rng = random.Random(seed)
-    for number in range(random_cuts):
-        longest = max(2, len(data) >> number)
-        pieces, position = [], 0
-        while position < len(data):
-            end = position + rng.randint(1, longest)
-            pieces.append(data[position:end])
-            position = end
-        yield pieces
-
-
-def drain(values: Iterable[T]) -> tuple[list[T], SagewireError | None]:
-    """Return the values up to the error that ends them, and that error.
-
-    Example:
-        >>> from sagewire.streaming import JsonEventDecoder
-        >>> drain(decode(JsonEventDecoder(), [b'{"a": 1}{"b'])) # doctest: +ELLIPSIS
-        ([{'a': 1}], StreamTruncated(...))
-    """
-    taken: list[T] = []
-    try:
-        # The loop keeps what came before the error.
-        for value in values:
-            taken.append(value)  # noqa: PERF402
-    except SagewireError as error:
-        return taken, error
-    return taken, None
 
 
 def check_handler(
@@ -234,148 +179,3 @@ def _check_cut_short(handler: ContentHandler, content_type: str, stream: bytes, 
         assert error is None, f"cut short after {end} bytes, the stream ends in {error!r}, not in StreamTruncated"
         # What follows the end of the last answer (token counts, [DONE], blank lines) may be missing.
         assert fold(deltas).choices == reply.choices, f"cut short after {end} bytes, StreamTruncated was not raised"
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A response to play back.
-
-    Args:
-        body: The bytes, in the pieces in which they arrived; one `bytes` is one piece.
-        content_type: The container's content type.
-        event_stream: `body` is framed by SageMaker, so the framing is read too.
-        error: Raised instead of an answer, or behind the last piece of `body` if there is any.
-    """
-
-    body: bytes | Sequence[bytes] = b""
-    content_type: str = "application/json"
-    event_stream: bool = False
-    error: SagewireError | None = None
-
-    @property
-    def pieces(self) -> Sequence[bytes]:
-        """The body in pieces."""
-        return (self.body,) if isinstance(self.body, bytes) else self.body
-
-    @property
-    def info(self) -> ResponseInfo:
-        """What the service says ahead of the body."""
-        return ResponseInfo(content_type=self.content_type, event_stream=self.event_stream)
-
-
-Answers = Recording | bytes | Iterable[Recording | bytes] | Callable[[Invocation], Recording | bytes]
-
-
-class _Player:
-    """What both colours share.
-
-    Attributes:
-        calls: The invocations that reached the transport, oldest first.
-        open_streams: Streams that were begun and not yet closed.
-    """
-
-    def __init__(self, answers: Answers) -> None:
-        self.calls: list[Invocation] = []
-        self.open_streams = 0
-        if isinstance(answers, Recording | bytes):
-            answers = repeat(answers)
-        self._answer = answers if callable(answers) else _in_turn(answers)
-
-    def _take(self, call: Invocation) -> Recording:
-        self.calls.append(call)
-        answer = self._answer(call)
-        return Recording(answer) if isinstance(answer, bytes) else answer
-
-    def _whole(self, call: Invocation) -> Body:
-        recording = self._take(call)
-        if recording.error is not None:
-            raise recording.error
-        return Body(b"".join(recording.pieces), recording.info)
-
-    def _begin(self, call: Invocation) -> Recording:
-        recording = self._take(call)
-        if recording.error is not None and not any(recording.pieces):
-            raise recording.error
-        self.open_streams += 1
-        return recording
-
-
-def _in_turn(answers: Iterable[Recording | bytes]) -> Callable[[Invocation], Recording | bytes]:
-    queue = iter(answers)
-
-    def answer(call: Invocation) -> Recording | bytes:
-        try:
-            return next(queue)
-        except StopIteration:
-            raise AssertionError("a call was made for which there is no recorded answer") from None
-
-    return answer
-
-
-class FakeTransport(_Player):
-    """A `Transport` that plays back recorded bytes and remembers what was asked; see `_Player` for its attributes.
-
-    Args:
-        answers: One recording for every call, one for each call in turn, or a function from the invocation to one.
-            Bare `bytes` are a whole JSON body.
-
-    Example:
-        >>> from sagewire import Client
-        >>> transport = FakeTransport(b'[{"generated_text": "Hello"}]')
-        >>> Client(transport=transport, handler="tgi").complete("Hi").text
-        'Hello'
-    """
-
-    def invoke(self, call: Invocation) -> Body:
-        """Return the next recording as a whole."""
-        return self._whole(call)
-
-    @contextmanager
-    def stream(self, call: Invocation) -> Iterator[_PlayedStream]:
-        """Play the next recording piece by piece."""
-        recording = self._begin(call)
-        try:
-            yield _PlayedStream(recording)
-        finally:
-            self.open_streams -= 1
-
-    def close(self) -> None:
-        """Do nothing: there is nothing to give back."""
-
-
-class AsyncFakeTransport(_Player):
-    """`FakeTransport`, awaited."""
-
-    async def invoke(self, call: Invocation) -> Body:
-        """Return the next recording as a whole."""
-        return self._whole(call)
-
-    def stream(self, call: Invocation) -> AbstractAsyncContextManager[_PlayedStream]:
-        """Play the next recording piece by piece."""
-        return self._stream(call)
-
-    @asynccontextmanager
-    async def _stream(self, call: Invocation) -> AsyncIterator[_PlayedStream]:
-        recording = self._begin(call)
-        try:
-            yield _PlayedStream(recording)
-        finally:
-            self.open_streams -= 1
-
-    async def close(self) -> None:
-        """Do nothing: there is nothing to give back."""
-
-
-class _PlayedStream:
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
-        self.info = recording.info
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._recording.pieces
-        if self._recording.error is not None:
-            raise self._recording.error
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for piece in self:
-            yield piece
