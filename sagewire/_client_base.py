@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sagewire._exchange import Exchange, prepare
 from sagewire._settings import Settings
+from sagewire._vectors import Embedding, Reranking
 from sagewire._wiring import Task, Wiring
 from sagewire.aws.recognise import Dialect
 from sagewire.content_handlers.base import ContentHandler, Request
@@ -15,6 +16,7 @@ from sagewire.prompt_formats.base import PromptFormat
 from sagewire.transports.base import Retries, Timeouts
 from sagewire.types import (
     ChatRequest,
+    EmbedOptions,
     Message,
     Options,
     PromptRequest,
@@ -154,6 +156,24 @@ class ClientBase:
         handler = self._wiring.handler("chat" if isinstance(request, ChatRequest) else "complete")
         prompt_format = self._wiring.format(handler) if isinstance(request, ChatRequest) else None
         return prepare(request, handler, prompt_format, {**self._wiring.parameters(), **(endpoint_kwargs or {})})
+
+    def _embedding(
+        self, texts: Sequence[str], options: EmbedOptions, endpoint_kwargs: Mapping[str, Any] | None
+    ) -> Embedding:
+        handler = self._wiring.embedding_handler()
+        return Embedding(handler, texts, options, {**self._wiring.parameters(), **(endpoint_kwargs or {})})
+
+    def _reranking(
+        self,
+        query: str,
+        documents: Sequence[str],
+        top_n: int | None,
+        extra: Mapping[str, Any] | None,
+        endpoint_kwargs: Mapping[str, Any] | None,
+    ) -> Reranking:
+        handler = self._wiring.rerank_handler()
+        parameters = {**self._wiring.parameters(), **(endpoint_kwargs or {})}
+        return Reranking(handler, query, documents, top_n, extra or {}, parameters)
 
     def _rewired(self, exchange: Exchange) -> bool:
         """Ask the endpoint anew after an answer that did not fit; return whether it speaks differently now."""

@@ -17,6 +17,8 @@ from sagewire.aws.discovery import Description, describe
 from sagewire.aws.recognise import Dialect, recognise
 from sagewire.content_handlers import get_handler
 from sagewire.content_handlers.base import ContentHandler
+from sagewire.content_handlers.embeddings import EmbeddingHandler, get_embedding_handler
+from sagewire.content_handlers.rerank import RerankHandler, get_rerank_handler
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats import get_format
 from sagewire.prompt_formats.base import PromptFormat
@@ -99,6 +101,22 @@ class Wiring:
         if not self.discovers:
             return get_handler(self._settings.handler or "openai_chat")
         return get_handler(self._name(task))
+
+    def embedding_handler(self) -> EmbeddingHandler:
+        """Return the handler for embeddings; may wait.
+
+        Raises:
+            UnsupportedFeature: The container makes no embeddings.
+        """
+        return get_embedding_handler(self._name("embed") if self.discovers else self._settings.handler or "tei")
+
+    def rerank_handler(self) -> RerankHandler:
+        """Return the handler for reranking; may wait.
+
+        Raises:
+            UnsupportedFeature: The container does not rerank.
+        """
+        return get_rerank_handler(self._name("rerank") if self.discovers else self._settings.handler or "tei_rerank")
 
     def format(self, handler: ContentHandler) -> PromptFormat | None:
         """Return the prompt format, where one is named or follows from the model; may wait."""

@@ -5,20 +5,23 @@ A client made once works from many threads, in several event loops and after a f
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from sagewire._client_base import ClientBase, MessagesLike, ToolsLike
 from sagewire._exchange import Exchange
-from sagewire._streams import AsyncReplyStream, ReplyStream
+from sagewire._streams import ReplyStream
+from sagewire._vectors import Batch, Work, halves
+from sagewire.async_client import AsyncClient
 from sagewire.content_handlers.base import Request
-from sagewire.errors import WireError
-from sagewire.transports.base import AsyncTransport, Transport
-from sagewire.types import OptionArguments, Reply
+from sagewire.errors import EndpointError, WireError
+from sagewire.transports.base import Transport
+from sagewire.types import Embeddings, EmbedOptions, InputType, OptionArguments, Ranking, Reply
 
 __all__ = ["AsyncClient", "Client"]
+
+T = TypeVar("T")
 
 
 class Client(ClientBase):
@@ -129,6 +132,69 @@ class Client(ClientBase):
         """Continue a text as a stream of deltas."""
         return self._stream(self._complete(prompt, options, True), endpoint_kwargs)
 
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        input_type: InputType | None = None,
+        dimensions: int | None = None,
+        truncate: bool | None = None,
+        normalize: bool | None = None,
+        model: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+        endpoint_kwargs: Mapping[str, Any] | None = None,
+    ) -> Embeddings:
+        """Turn texts into vectors.
+
+        Texts are sent in batches the container takes, and a batch it still finds too large is halved.
+
+        Args:
+            texts: The texts; an empty list gives an empty answer without a call.
+            input_type: What the texts are for, where the wire has a place for it (Cohere).
+            dimensions: Ask for shorter vectors, of models trained for that.
+            truncate: Cut texts that are too long, or refuse them.
+            normalize: Ask for vectors of length 1.
+            model: A served model name, where the wire has a place for it.
+            extra: Anything else, passed to the server under the name given.
+            endpoint_kwargs: InvokeEndpoint parameters of this call, under boto3's names.
+
+        Raises:
+            UnsupportedFeature: The container makes no embeddings, or its wire has no place for an option.
+            EndpointError: The service said no.
+            WireError: Vectors are missing, of different lengths, or not finite.
+        """
+        if not len(texts):
+            return Embeddings()
+        options = EmbedOptions(input_type, dimensions, truncate, normalize, model, extra or {})
+        return self._work_off(self._embedding(texts, options, endpoint_kwargs))
+
+    def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        top_n: int | None = None,
+        extra: Mapping[str, Any] | None = None,
+        endpoint_kwargs: Mapping[str, Any] | None = None,
+    ) -> Ranking:
+        """Order documents by their relevance to a query, the best first.
+
+        Args:
+            query: What the documents should be relevant to.
+            documents: The texts; an empty list gives an empty answer without a call.
+            top_n: How many of the best are wanted, `None` for all.
+            extra: Anything else, passed to the server under the name given.
+            endpoint_kwargs: InvokeEndpoint parameters of this call, under boto3's names.
+
+        Raises:
+            UnsupportedFeature: The container does not rerank.
+            EndpointError: The service said no.
+            WireError: The answer speaks of documents that were not sent, or not of all that were.
+        """
+        if not len(documents):
+            return Ranking()
+        return self._work_off(self._reranking(query, documents, top_n, extra, endpoint_kwargs))
+
     def close(self) -> None:
         """Give back pooled connections. The client may be used again."""
         if self._transport is not None:
@@ -168,114 +234,25 @@ class Client(ClientBase):
         body = self._connect().invoke(exchange.invocation)
         return exchange.read_whole(body.data, body.info)
 
+    def _work_off(self, work: Work[T]) -> T:
+        parts: list[tuple[Batch, T]] = []
+        waiting = list(work.batches())[::-1]
+        while waiting:
+            batch = waiting.pop()
+            try:
+                body = self._connect().invoke(work.invocation(batch))
+            except EndpointError as error:
+                smaller = halves(batch, error)
+                if smaller is None:
+                    raise
+                waiting += smaller[::-1]
+                continue
+            parts.append((batch, work.read(batch, body)))
+        return work.join(parts)
+
     def _connect(self) -> Transport:
         if self._transport is None:
             with self._connecting:
                 if self._transport is None:
                     self._transport = self._settings.transport_in_use()
-        return self._transport
-
-
-class AsyncClient(ClientBase):
-    """An endpoint you can talk to from asyncio; the arguments are those of `Client`.
-
-    Example:
-        >>> client = AsyncClient("my-llama", handler="tgi", format="llama3_1")  # doctest: +SKIP
-        >>> (await client.chat("Why is the sky blue?", max_tokens=200)).text  # doctest: +SKIP
-        'Because air scatters blue light more than red.'
-    """
-
-    _transport: AsyncTransport | None = None
-
-    async def chat(
-        self,
-        messages: MessagesLike,
-        *,
-        tools: ToolsLike | None = None,
-        tool_choice: str | None = None,
-        parallel_tool_calls: bool | None = None,
-        endpoint_kwargs: Mapping[str, Any] | None = None,
-        **options: Unpack[OptionArguments],
-    ) -> Reply:
-        """Answer a conversation; see `Client.chat`."""
-        stream = self._stream_internally
-        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, stream)
-        return await self._answer(request, endpoint_kwargs)
-
-    def stream(
-        self,
-        messages: MessagesLike,
-        *,
-        tools: ToolsLike | None = None,
-        tool_choice: str | None = None,
-        parallel_tool_calls: bool | None = None,
-        endpoint_kwargs: Mapping[str, Any] | None = None,
-        include_usage: bool = True,
-        **options: Unpack[OptionArguments],
-    ) -> AsyncReplyStream:
-        """Answer a conversation as a stream of deltas; see `Client.stream`."""
-        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, True, include_usage)
-        return self._stream(request, endpoint_kwargs)
-
-    async def complete(
-        self, prompt: str, *, endpoint_kwargs: Mapping[str, Any] | None = None, **options: Unpack[OptionArguments]
-    ) -> Reply:
-        """Continue a text exactly as given; see `Client.complete`."""
-        return await self._answer(self._complete(prompt, options, self._stream_internally), endpoint_kwargs)
-
-    def stream_complete(
-        self, prompt: str, *, endpoint_kwargs: Mapping[str, Any] | None = None, **options: Unpack[OptionArguments]
-    ) -> AsyncReplyStream:
-        """Continue a text as a stream of deltas."""
-        return self._stream(self._complete(prompt, options, True), endpoint_kwargs)
-
-    async def close(self) -> None:
-        """Give back pooled connections of the running event loop. The client may be used again."""
-        if self._transport is not None:
-            await self._transport.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    def _stream(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> AsyncReplyStream:
-        return AsyncReplyStream(lambda: self._aprepare(request, endpoint_kwargs), self._connect)
-
-    async def _aprepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Exchange:
-        if self._wiring.known:
-            return self._prepare(request, endpoint_kwargs)
-        # The control plane is asked through botocore, which blocks.
-        return await asyncio.to_thread(self._prepare, request, endpoint_kwargs)
-
-    async def _answer(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Reply:
-        exchange = await self._aprepare(request, endpoint_kwargs)
-        try:
-            return await self._run(exchange)
-        except WireError:
-            if not await asyncio.to_thread(self._rewired, exchange):
-                raise
-        return await self._run(await self._aprepare(request, endpoint_kwargs))
-
-    async def _run(self, exchange: Exchange) -> Reply:
-        if exchange.streams:
-
-            async def prepared() -> Exchange:
-                return exchange
-
-            async with AsyncReplyStream(prepared, self._connect) as stream:
-                async for _ in stream:
-                    pass
-                return stream.reply
-        body = await self._connect().invoke(exchange.invocation)
-        return exchange.read_whole(body.data, body.info)
-
-    def _connect(self) -> AsyncTransport:
-        if self._transport is None:
-            with self._connecting:
-                if self._transport is None:
-                    self._transport = self._settings.async_transport_in_use()
         return self._transport

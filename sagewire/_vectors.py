@@ -1,0 +1,129 @@
+"""Embedding and reranking in batches, as pure values: what to send for a batch, and how to join the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
+
+from sagewire.content_handlers.embeddings import EmbeddingHandler, join_embeddings
+from sagewire.content_handlers.rerank import RerankHandler, join_rankings
+from sagewire.errors import EndpointError, ModelError, PayloadTooLarge
+from sagewire.transports.base import Body
+from sagewire.types import Embeddings, EmbedOptions, Invocation, Ranking
+
+__all__ = ["Embedding", "Reranking", "Work", "halves"]
+
+T = TypeVar("T")
+Batch = tuple[int, Sequence[str]]
+"""The number of a batch's first text, and the texts."""
+
+
+class Work(Protocol[T]):
+    """Texts to be sent in batches, whose answers are joined."""
+
+    def batches(self) -> Iterable[Batch]:
+        """Return the texts in batches the container takes."""
+        ...
+
+    def invocation(self, batch: Batch) -> Invocation:
+        """Return the request for a batch."""
+        ...
+
+    def read(self, batch: Batch, body: Body) -> T:
+        """Return the answer to a batch."""
+        ...
+
+    def join(self, parts: Iterable[tuple[Batch, T]]) -> T:
+        """Return the answer to all batches; the parts come in the order of the texts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """Texts to be embedded."""
+
+    handler: EmbeddingHandler
+    texts: Sequence[str]
+    options: EmbedOptions
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def batches(self) -> Iterable[Batch]:
+        """Return the texts in batches within the handler's limits of count and bytes."""
+        start = 0
+        for batch in self.handler.batches(self.texts):
+            yield start, batch
+            start += len(batch)
+
+    def invocation(self, batch: Batch) -> Invocation:
+        """Return the request for a batch."""
+        body = self.handler.transform_input(batch[1], self.options)
+        return _invocation(self.handler, body, self.parameters)
+
+    def read(self, batch: Batch, body: Body) -> Embeddings:
+        """Return the verified vectors of a batch."""
+        return replace(self.handler.transform_output(body.data, count=len(batch[1])), info=body.info)
+
+    def join(self, parts: Iterable[tuple[Batch, Embeddings]]) -> Embeddings:
+        """Return the vectors of all batches."""
+        return join_embeddings([part for _, part in parts], self.handler.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Reranking:
+    """Documents to be ranked by their relevance to a query."""
+
+    handler: RerankHandler
+    query: str
+    documents: Sequence[str]
+    top_n: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def batches(self) -> Iterable[Batch]:
+        """Return the documents in batches of the handler's size."""
+        size = self.handler.max_documents
+        for start in range(0, len(self.documents), size):
+            yield start, self.documents[start : start + size]
+
+    def invocation(self, batch: Batch) -> Invocation:
+        """Return the request for a batch."""
+        body = self.handler.transform_input(self.query, batch[1], top_n=self.top_n, extra=self.extra)
+        return _invocation(self.handler, body, self.parameters)
+
+    def read(self, batch: Batch, body: Body) -> Ranking:
+        """Return the verified ranking of a batch."""
+        return replace(self.handler.transform_output(body.data, count=len(batch[1]), top_n=self.top_n), info=body.info)
+
+    def join(self, parts: Iterable[tuple[Batch, Ranking]]) -> Ranking:
+        """Return the ranking of all documents, numbered as the caller gave them."""
+        parts = list(parts)
+        if len(parts) == 1:
+            return parts[0][1]
+        return join_rankings([(batch[0], ranking) for batch, ranking in parts], self.top_n)
+
+
+def halves(batch: Batch, error: EndpointError) -> tuple[Batch, Batch] | None:
+    """Return a batch cut in two if `error` says it was too large and it can be cut, else `None`.
+
+    TEI answers 422 "batch size 64 > maximum allowed batch size 32" and 413 for too many bytes; SageMaker wraps both.
+    """
+    start, texts = batch
+    if len(texts) < 2:
+        return None
+    status = error.original_status if isinstance(error, ModelError) else error.status
+    too_many = status == 422 and "batch size" in str(error).lower()
+    if not (isinstance(error, PayloadTooLarge) or status == 413 or too_many):
+        return None
+    middle = len(texts) // 2
+    return (start, texts[:middle]), (start + middle, texts[middle:])
+
+
+def _invocation(handler: EmbeddingHandler | RerankHandler, body: bytes, given: Mapping[str, str]) -> Invocation:
+    return Invocation(
+        body=body,
+        content_type=handler.content_type,
+        accept=handler.accept,
+        path=handler.path,
+        parameters={**handler.parameters(), **given},
+    )
