@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from sagewire.prompt_formats.turns import Block, OpenedFormat, TurnFormat
+from collections.abc import Sequence
 
-__all__ = ["CHATML", "INTERNLM2", "NOUS_HERMES_2", "YI", "YI_1_5", "ZEPHYR_GEMMA"]
+from sagewire.prompt_formats import default_texts
+from sagewire.prompt_formats.conversation import Conversation
+from sagewire.prompt_formats.turns import Block, OpenedFormat, Page, TurnFormat
+
+__all__ = ["CHATML", "INTERNLM2", "NOUS_HERMES_2", "OLMO3", "SMOLLM3", "YI", "YI_1_5", "ZEPHYR_GEMMA"]
 
 IM = ("<|im_start|>", "<|im_end|>")
 TURN = Block("<|im_start|>{role}\n", "<|im_end|>\n")
@@ -39,4 +43,72 @@ YI_1_5 = OpenedFormat(
     system="first",
     stops=("<|im_end|>",),
     special_tokens=IM,
+)
+
+OLMO3_SYSTEM = (
+    "You are OLMo, a helpful function-calling AI assistant built by Ai2. Your date cutoff is November 2024, and your "
+    "model weights are available at https://huggingface.co/allenai."
+)
+NO_FUNCTIONS = " You do not currently have access to any functions. <functions></functions>"
+OLMO3 = TurnFormat(
+    name="olmo3",
+    roles={
+        "system": Block("<|im_start|>system\n", NO_FUNCTIONS + "<|im_end|>\n"),
+        "user": TURN,
+        "assistant": Block(ASSISTANT, "<|im_end|>\n", last="<|im_end|>"),
+    },
+    default_system=OLMO3_SYSTEM,
+    default_unless="any",
+    generation=ASSISTANT,
+    stops=("<|im_end|>", "<|endoftext|>"),
+    special_tokens=IM,
+)
+
+
+class SmolLM3(TurnFormat):
+    """SmolLM3: a system turn that says whether to think; `/think` and `/no_think` in a system text decide, too.
+
+    The template drops a text that is given in parts; only `strict=False` follows it in that.
+    """
+
+    def join_parts(self, parts: Sequence[str]) -> str:
+        """Return the text of a message that was given in parts."""
+        return "".join(parts) if self.strict else ""
+
+    def write(self, conversation: Conversation, page: Page) -> None:
+        """Write the whole conversation."""
+        turns = conversation.turns
+        system = turns[0].text if turns[0].role == "system" else ""
+        mode = "/think" if conversation.option("enable_thinking", True) else "/no_think"
+        if "/no_think" in system:
+            mode = "/no_think"
+        elif "/think" in system:
+            mode = "/think"
+        system = system.replace("/no_think", "").replace("/think", "").rstrip()
+        no_thought = "" if mode == "/think" else "<think>\n\n</think>\n"
+        if not system:
+            system = default_texts.SMOLLM3 if mode == "/think" else default_texts.SMOLLM3.partition(" Your role")[0]
+        page.add("<|im_start|>system\n## Metadata\n\nKnowledge Cutoff Date: June 2025\n")
+        page.add(f"Reasoning Mode: {mode}\n\n## Custom Instructions\n\n", system, "\n\n<|im_end|>\n")
+        for place, turn in enumerate(turns):
+            if turn.role == "assistant":
+                if turn.calls:
+                    conversation.lost("tool calls")
+                page.add(ASSISTANT, no_thought)
+                page.say(turn, turn.text.lstrip("\n"))
+                page.add("<|im_end|>\n")
+            elif place or turn.role != "system":
+                self.write_turn(conversation, page, turn, False)
+        if conversation.generate:
+            page.add(ASSISTANT, no_thought)
+
+
+SMOLLM3 = SmolLM3(
+    name="smollm3",
+    roles={"user": TURN, "tool": Block("<|im_start|>user\n", "<|im_end|>\n")},
+    stops=("<|im_end|>",),
+    special_tokens=(*IM, "<think>", "</think>"),
+    variables=("enable_thinking",),
+    keep_think=True,
+    reader_style="hermes",
 )

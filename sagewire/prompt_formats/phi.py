@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from sagewire.prompt_formats.turns import Block, OpenedFormat, TurnFormat
+from sagewire.prompt_formats import default_texts
+from sagewire.prompt_formats.conversation import Conversation, Turn
+from sagewire.prompt_formats.turns import Block, OpenedFormat, Page, TurnFormat
 
-__all__ = ["PHI3_5", "PHI3_MEDIUM", "PHI3_MINI", "PHI3_SMALL", "PHI4", "PHI4_REV1"]
+__all__ = ["PHI3_5", "PHI3_MEDIUM", "PHI3_MINI", "PHI3_SMALL", "PHI4", "PHI4_MINI", "PHI4_REASONING", "PHI4_REV1"]
 
 STOPS = ("<|end|>", "<|endoftext|>")
 TOKENS = ("<|user|>", "<|assistant|>", "<|system|>", *STOPS)
@@ -63,4 +65,45 @@ PHI4_REV1 = OpenedFormat(
     },
     stops=("<|im_end|>", "<|endoftext|>"),
     special_tokens=IM,
+)
+
+
+class Phi4Mini(TurnFormat):
+    """Phi 4 mini: tools stand as JSON text under the key `tools` of the system message, or come as `tools`."""
+
+    def write_turn(self, conversation: Conversation, page: Page, turn: Turn, last: bool) -> None:
+        """Write one message."""
+        tools = turn.extra.get("tools") if turn.role == "system" else None
+        if tools is None:
+            super().write_turn(conversation, page, turn, last)
+            return
+        page.add("<|system|>", turn.text, "<|tool|>")
+        page.add(conversation.guard(tools) if isinstance(tools, str) else conversation.json(tools), "<|/tool|><|end|>")
+
+
+class Phi4Reasoning(TurnFormat):
+    """Phi 4 reasoning: one fixed system text; a system message of the caller is left out, so strict refuses it."""
+
+    def write(self, conversation: Conversation, page: Page) -> None:
+        """Write the whole conversation."""
+        page.add("<|im_start|>system<|im_sep|>", default_texts.PHI_4_REASONING, "<|im_end|>")
+        super().write(conversation, page)
+
+
+PHI4_MINI = Phi4Mini(
+    name="phi4_mini",
+    other=Block("<|{role}|>", "<|end|>"),
+    generation="<|assistant|>",
+    ending="<|endoftext|>",
+    stops=STOPS,
+    special_tokens=TOKENS,
+    reader_style="phi4_mini",
+)
+PHI4_REASONING = Phi4Reasoning(
+    name="phi4_reasoning",
+    roles={"user": SEP, "assistant": SEP},
+    generation="<|im_start|>assistant<|im_sep|>",
+    stops=("<|im_end|>", "<|endoftext|>"),
+    special_tokens=(*IM, "<think>", "</think>"),
+    keep_think=True,
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sagewire.prompt_formats.turns import ALTERNATE, Block, TurnFormat
+from sagewire.prompt_formats.conversation import Conversation
+from sagewire.prompt_formats.turns import ALTERNATE, Block, Page, TurnFormat
 
 __all__ = [
     "ALPACA",
     "ALPACA_CHUJIE",
     "ALPACA_FASTCHAT",
+    "ALPACA_VLLM",
     "ORCA_VICUNA",
     "SOLAR",
     "STABLEBELUGA",
@@ -15,6 +17,7 @@ __all__ = [
     "VICUNA_CHUJIE",
     "VICUNA_NEWLINE",
     "WIZARDLM",
+    "WIZARDLM_2",
     "WIZARDLM_2_7B",
 ]
 
@@ -171,4 +174,70 @@ STABLEBELUGA = TurnFormat(
     stops=("</s>", "### User:"),
     special_tokens=("</s>",),
     words=SHARP_WORDS,
+)
+
+
+class AlpacaVllm(TurnFormat):
+    """vLLM's Alpaca: one system text, wherever it was, at the top; a blank line between turns, none before an answer."""
+
+    def write(self, conversation: Conversation, page: Page) -> None:
+        """Write the whole conversation."""
+        turns = conversation.turns
+        systems = [(place, turn) for place, turn in enumerate(turns) if turn.role == "system"]
+        for place, turn in systems:
+            if place or turn is not systems[-1][1]:
+                conversation.lost_turn(turn)
+        page.add(systems[-1][1].text.strip() if systems else "", "\n\n")
+        last = turns[-1]
+        for turn in turns:
+            if turn.role != "system":
+                self.write_turn(conversation, page, turn, False)
+                page.add("" if turn is last else "\n\n")
+        self.write_generation(conversation, page)
+
+
+class WizardLM2(TurnFormat):
+    """WizardLM 2: whatever is not the assistant speaks as the user, a later system message too; strict refuses that."""
+
+    def write(self, conversation: Conversation, page: Page) -> None:
+        """Write the whole conversation."""
+        turns = conversation.turns
+        system = turns[0] if turns[0].role == "system" else None
+        page.add(VICUNA_SYSTEM if system is None else system.text.strip())
+        begun = False
+        for turn in turns:
+            if turn is system:
+                continue
+            if turn.calls:
+                conversation.lost("tool calls")
+            if turn.role == "assistant":
+                page.add(" ASSISTANT: ")
+                page.say(turn, turn.text.strip())
+                page.add("</s>")
+            else:
+                if turn.role != "user":
+                    conversation.lost_turn(turn)
+                page.add("\nUSER: " if begun else " USER: ", turn.text.strip())
+            begun = True
+        self.write_generation(conversation, page)
+
+
+ALPACA_VLLM = AlpacaVllm(
+    name="alpaca_vllm",
+    roles={
+        "user": Block("### Instruction:\n", "", trim=True),
+        "assistant": Block("### Response:\n", "", trim=True),
+    },
+    generation="### Response:\n",
+    generate_after="not_assistant",
+    stops=("</s>", "### Instruction:"),
+    special_tokens=("</s>",),
+    words=ALPACA_WORDS,
+)
+WIZARDLM_2 = WizardLM2(
+    name="wizardlm_2",
+    generation=" ASSISTANT:",
+    stops=("</s>",),
+    special_tokens=("<s>", "</s>"),
+    words=VICUNA_WORDS,
 )

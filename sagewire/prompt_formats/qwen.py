@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from sagewire.errors import UsageError
 from sagewire.prompt_formats.chatml import ASSISTANT, IM, TURN
 from sagewire.prompt_formats.conversation import Call, Conversation, Turn
 from sagewire.prompt_formats.turns import Page, TurnFormat
 
-__all__ = ["QWEN1_5", "QWEN2", "QWEN2_5", "QWEN3", "QWQ", "TaggedTools"]
+__all__ = ["QWEN1_5", "QWEN2", "QWEN2_5", "QWEN3", "QWEN3_CODER", "QWQ", "TaggedTools"]
 
 STOPS = ("<|im_end|>", "<|endoftext|>")
 CALL_TAGS = ("<tool_call>", "</tool_call>")
@@ -42,6 +44,7 @@ class TaggedTools(TurnFormat):
     system_gap = "\n\n"
     result_open = "<|im_start|>user"
     result_close = "\n</tool_response>"
+    default_with_tools = True
 
     def write(self, conversation: Conversation, page: Page) -> None:
         """Write the whole conversation."""
@@ -60,7 +63,7 @@ class TaggedTools(TurnFormat):
             elif turn.role in ("user", "system"):
                 self.write_plain(page, turn)
             else:
-                conversation.lost_turn(turn)
+                self.write_turn(conversation, page, turn, False)
         self.write_generation(conversation, page)
 
     def write_plain(self, page: Page, turn: Turn) -> None:
@@ -71,7 +74,7 @@ class TaggedTools(TurnFormat):
 
     def write_system(self, conversation: Conversation, page: Page, system: str | None) -> None:
         """Write the first system turn with the tools in it."""
-        if system is None:
+        if system is None and (self.default_with_tools or not conversation.tools):
             system = self.default_system
         if conversation.tools:
             lead = "" if system is None else system + self.system_gap
@@ -150,6 +153,93 @@ class Qwq(TaggedTools):
         super().write_system(conversation, page, "" if system is None and conversation.tools else system)
 
 
+class Qwen3Coder(TaggedTools):
+    """Qwen 3 Coder: tools and calls as XML, each parameter on lines of its own."""
+
+    tools_before = "# Tools\n\nYou have access to the following tools:\n\n<tools>"
+    tools_after = (
+        "\n</tools>\n\nIf you choose to call a tool ONLY reply in the following format with NO suffix:\n\n"
+        "<tool_call>\n<function=example_function_name>\n<parameter=example_parameter_1>\nvalue_1\n</parameter>\n"
+        "<parameter=example_parameter_2>\nvalue_2\n</parameter>\n</function>\n</tool_call>\n\n"
+        "<IMPORTANT>\nReminder:\n- Function calls MUST follow the specified format: the tool calling block MUST begin "
+        "with an opening <tool_call> tag and end with a closing </tool_call> tag.\n"
+        "- Required parameters MUST be specified\n"
+        "- You may provide optional reasoning for your function call in natural language BEFORE the function call, but "
+        "NOT after\n- If there is no function call available, answer the question like normal with your current "
+        "knowledge and do not tell the user about function calls\n</IMPORTANT>"
+    )
+    result_close = "\n</tool_response>"
+
+    def write_system(self, conversation: Conversation, page: Page, system: str | None) -> None:
+        """Write the system turn; the default text is only for conversations with tools."""
+        if system is None and not conversation.tools:
+            return
+        super().write_system(conversation, page, system)
+
+    def tools_text(self, conversation: Conversation) -> str:
+        """Return the tools as XML."""
+        tools = "".join(_xml_tool(tool["function"]) for tool in conversation.tools)
+        return self.tools_before + conversation.guard(tools) + self.tools_after
+
+    def write_answer(self, conversation: Conversation, page: Page, turn: Turn, place: int) -> None:
+        """Write an assistant's turn."""
+        page.add("<|im_start|>assistant\n")
+        page.say(turn, turn.text.strip() if turn.calls else turn.text)
+        if turn.calls:
+            page.add("\n\n" if turn.text.strip() else "", self.calls_text(conversation, turn.calls))
+        page.add("<|im_end|>\n")
+
+    def calls_text(self, conversation: Conversation, calls: tuple[Call, ...]) -> str:
+        """Return the tool calls of a turn."""
+        return "\n".join(
+            f"<tool_call>\n<function={call.name}>\n{self._parameters(conversation, call)}</function>\n</tool_call>"
+            for call in calls
+        )
+
+    def _parameters(self, conversation: Conversation, call: Call) -> str:
+        if not isinstance(call.arguments, dict):
+            raise UsageError(f"The arguments of a call to {call.name!r} are not a JSON object.")
+        return "".join(
+            f"<parameter={conversation.guard(name)}>\n"
+            f"{conversation.guard(value) if isinstance(value, str) else conversation.json(value)}\n</parameter>\n"
+            for name, value in call.arguments.items()
+        )
+
+    def write_result(self, page: Page, turn: Turn, before: str, after: str) -> None:
+        """Write a tool's result; results in a row share one turn."""
+        if before != "tool":
+            page.add("<|im_start|>user\n")
+        page.add("<tool_response>\n", turn.text, "\n</tool_response>\n")
+        if after != "tool":
+            page.add("<|im_end|>\n")
+
+
+def _xml_tool(function: dict[str, Any]) -> str:
+    text = f"\n<function>\n<name>{function['name']}</name>"
+    if "description" in function:
+        text += f"\n<description>{str(function['description']).strip()}</description>"
+    parameters = function.get("parameters") or {}
+    text += "\n<parameters>"
+    for name, spec in (parameters.get("properties") or {}).items():
+        text += f"\n<parameter>\n<name>{name}</name>{_xml_fields(spec)}\n</parameter>"
+    text += _xml_fields({key: value for key, value in parameters.items() if key not in ("type", "properties")})
+    rest = {k: v for k, v in function.items() if k not in ("type", "name", "description", "parameters")}
+    return text + f"\n</parameters>{_xml_fields(rest)}\n</function>"
+
+
+def _xml_fields(fields: dict[str, Any]) -> str:
+    """Return a schema's fields as XML, type and description first."""
+    first = [key for key in ("type", "description") if key in fields]
+    text = ""
+    for key in [*first, *(key for key in fields if key not in first)]:
+        value = fields[key]
+        if key == "description":
+            value = str(value).strip()
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        text += f"\n<{key}>{shown}</{key}>"
+    return text
+
+
 def _last_question(turns: list[Turn]) -> int:
     """Return the place of the user's last turn that is not a tool's result in disguise."""
     for place in range(len(turns) - 1, -1, -1):
@@ -181,4 +271,11 @@ QWQ = Qwq(
     special_tokens=(*IM, *CALL_TAGS, *THINK_TAGS),
     keep_think=True,
     **{**_QWEN, "generation": ASSISTANT + "<think>\n</think>"},
+)
+QWEN3_CODER = Qwen3Coder(
+    name="qwen3_coder",
+    other=TURN,
+    default_system="You are Qwen, a helpful AI assistant that can interact with a computer to solve tasks.",
+    special_tokens=(*IM, *CALL_TAGS),
+    **{**_QWEN, "reader_style": "qwen3_coder"},
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from sagewire.prompt_formats.turns import Block, TurnFormat
 
 __all__ = [
-    "EXAONE3_5",
     "OLMO",
     "OLMO2_TULU3",
     "OPENCHAT",
@@ -103,15 +102,6 @@ OPEN_ASSISTANT_PYTHIA = TurnFormat(
     generation="<|assistant|>",
     stops=("<|endoftext|>",),
     special_tokens=("<|prompter|>", "<|assistant|>", "<|endoftext|>"),
-)
-EXAONE3_5 = TurnFormat(
-    name="exaone3_5",
-    roles={"user": Block("[|user|]", "\n")},
-    other=Block("[|{role}|]", "[|endofturn|]\n"),
-    default_system="",
-    generation="[|assistant|]",
-    stops=("[|endofturn|]",),
-    special_tokens=("[BOS]", "[|system|]", "[|user|]", "[|assistant|]", "[|endofturn|]"),
 )
 OPENCHAT = TurnFormat(
     name="openchat",

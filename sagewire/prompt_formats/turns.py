@@ -224,7 +224,7 @@ class TurnFormat(PromptFormat):
     def write(self, conversation: Conversation, page: Page) -> None:
         """Write the whole conversation."""
         page.add(self.bos)
-        turns = self.with_default_system(conversation.turns)
+        turns = self.with_default_system(conversation.turns, conversation)
         if self.alternate:
             self.check_alternation(turns)
         last = len(turns) - 1
@@ -237,7 +237,7 @@ class TurnFormat(PromptFormat):
                 self.write_turn(conversation, page, turn, place == last)
         self.write_generation(conversation, page)
 
-    def with_default_system(self, turns: list[Turn]) -> list[Turn]:
+    def with_default_system(self, turns: list[Turn], conversation: Conversation) -> list[Turn]:
         """Return the turns, the family's default system text before them where they have none."""
         if self.default_system is None:
             return turns
@@ -284,9 +284,13 @@ class TurnFormat(PromptFormat):
         if self.other is None:
             conversation.lost_turn(turn)
             return self.roles.get(self.stray)
+        self.check_role(turn)
+        return self.other
+
+    def check_role(self, turn: Turn) -> None:
+        """Refuse a role that is no name, before it is written between marks."""
         if ROLE_NAME.fullmatch(turn.role) is None:
             raise UsageError(f"{turn.role!r:.60} is not a role: use letters, digits, blanks, '.', ':', '_' and '-'.")
-        return self.other
 
     def write_generation(self, conversation: Conversation, page: Page) -> None:
         """Write the opening of the assistant's turn where it is wanted."""

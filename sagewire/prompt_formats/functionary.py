@@ -1,0 +1,77 @@
+"""MeetKai's Functionary families, made from Llama 3."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import Any
+
+from sagewire.prompt_formats.conversation import Conversation, Turn
+from sagewire.prompt_formats.llama import HEADER, LLAMA3
+from sagewire.prompt_formats.turns import Block, Page, TurnFormat
+
+__all__ = ["FUNCTIONARY_V3_1"]
+
+ABOUT = "<|start_header_id|>system<|end_header_id|>\n\n\nCutting Knowledge Date: December 2023\n\n"
+HOW_TO_CALL = (
+    "\nThink very carefully before calling functions.\n"
+    "If a you choose to call a function ONLY reply in the following format:\n"
+    "<{start_tag}={function_name}>{parameters}{end_tag}\nwhere\n\nstart_tag => `<function`\n"
+    "parameters => a JSON dict with the function argument name as key and function argument value as value.\n"
+    "end_tag => `</function>`\n\nHere is an example,\n"
+    '<function=example_function_name>{"example_name": "example_value"}</function>\n\nReminder:\n'
+    "- If looking for real time information use relevant functions before falling back to brave_search\n"
+    "- Function calls MUST follow the specified format, start with <function= and end with </function>\n"
+    "- Required parameters MUST be specified\n- Only call one function at a time\n"
+    "- Put the entire function call reply on one line\n\n"
+)
+
+
+class FunctionaryV31(TurnFormat):
+    """Functionary 3.1: a first system turn with the tools, written as HTML-escaped JSON; calls as `<function=...>`."""
+
+    def write(self, conversation: Conversation, page: Page) -> None:
+        """Write the whole conversation."""
+        page.add(self.bos, ABOUT)
+        if conversation.tools:
+            tools = "".join(self.tool_text(tool["function"]) for tool in conversation.tools)
+            page.add("\nYou have access to the following functions:\n\n", conversation.guard(tools), HOW_TO_CALL)
+        page.add("<|eot_id|>")
+        for turn in conversation.turns:
+            self.write_message(conversation, page, turn)
+        self.write_generation(conversation, page)
+
+    def write_message(self, conversation: Conversation, page: Page, turn: Turn) -> None:
+        """Write one message."""
+        if turn.role == "tool":
+            page.add("<|start_header_id|>ipython<|end_header_id|>\n\n", turn.text, "<|eot_id|>")
+        elif turn.calls:
+            page.add("<|start_header_id|>assistant<|end_header_id|>\n\n")
+            page.say(turn, turn.text)
+            page.add(*(f"<function={call.name}>{conversation.json(call.arguments)}</function>" for call in turn.calls))
+            page.add("<|eom_id|>")
+        else:
+            self.write_turn(conversation, page, turn, False)
+
+    def tool_text(self, function: dict[str, Any]) -> str:
+        """Return a tool as the family was shown it."""
+        shown = _escape(json.dumps(function, ensure_ascii=False))
+        name, about = _escape(str(function["name"])), _escape(str(function.get("description", "")))
+        return f"Use the function '{name}' to '{about}'\n{shown}\n\n"
+
+
+def _escape(text: str) -> str:
+    # As Jinja escapes: quotes by number.
+    return escape(text, quote=False).replace('"', "&#34;").replace("'", "&#39;")
+
+
+FUNCTIONARY_V3_1 = FunctionaryV31(
+    name="functionary_v3_1",
+    bos="<|begin_of_text|>",
+    other=Block("<|start_header_id|>{role}<|end_header_id|>\n\n", "<|eot_id|>"),
+    generation=LLAMA3.generation,
+    stops=("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"),
+    special_tokens=(*HEADER, "<|eom_id|>", "<|python_tag|>"),
+    supports_tools=True,
+    reader_style="functionary",
+)
