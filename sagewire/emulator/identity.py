@@ -74,6 +74,7 @@ class Role:
         external_id: The external id a caller has to name, where the role demands one.
         max_seconds: The longest session it allows.
         may_invoke: False refuses its sessions at the endpoints, as a role without `sagemaker:InvokeEndpoint` is.
+        may_describe: False refuses its sessions at the control plane.
     """
 
     arn: str
@@ -81,6 +82,7 @@ class Role:
     external_id: str | None = None
     max_seconds: int = 3600
     may_invoke: bool = True
+    may_describe: bool = True
 
     @property
     def account(self) -> str:
@@ -130,12 +132,17 @@ class Identities:
 
     def may_invoke(self, caller: Credentials) -> bool:
         """Return whether the caller's role may call endpoints."""
+        return all(role.may_invoke for role in self._roles_of(caller))
+
+    def may_describe(self, caller: Credentials) -> bool:
+        """Return whether the caller's role may ask the control plane."""
+        return all(role.may_describe for role in self._roles_of(caller))
+
+    def _roles_of(self, caller: Credentials) -> list[Role]:
         if ":assumed-role/" not in caller.arn:
-            return True
+            return []
         name = caller.arn.split("/")[1]
-        return all(
-            role.may_invoke for role in self.roles.values() if (role.account, role.name) == (caller.account, name)
-        )
+        return [role for role in self.roles.values() if (role.account, role.name) == (caller.account, name)]
 
     def issue(self, role: Role, session_name: str, seconds: float = TEMPORARY_SECONDS) -> Credentials:
         """Return new temporary credentials of a role, of any lifetime: no rule of STS is checked here."""

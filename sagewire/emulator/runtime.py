@@ -121,13 +121,11 @@ class Runtime:
         headers, endpoint = request.headers, target.endpoint
         if not _VISIBLE.fullmatch(headers.get(f"{_PREFIX}custom-attributes", "")):
             raise _invalid(
-                "1 validation error detected: Value at 'customAttributes' failed to satisfy constraint: Member must have "
-                "length less than or equal to 1024 and satisfy regular expression pattern: \\p{ASCII}*"
+                "1 validation error detected: Value at 'customAttributes' failed to satisfy constraint: Member must "
+                "have length less than or equal to 1024 and satisfy regular expression pattern: \\p{ASCII}*"
             )
         if endpoint.spec.asynchronous:
-            raise _invalid(
-                f"Endpoint {endpoint.name} is configured for asynchronous inference; use InvokeEndpointAsync."
-            )
+            raise _invalid(f"Endpoint {endpoint.name} takes asynchronous invocations only; use InvokeEndpointAsync.")
         variant = headers.get(f"{_PREFIX}target-variant", VARIANT)
         if variant != VARIANT:
             raise _invalid(f"Variant {variant} not found for endpoint {endpoint.name}.")
@@ -243,7 +241,7 @@ def _running(endpoint: Endpoint, component: str | None) -> Running:
     if endpoint.main is not None:
         if component:
             raise _invalid(
-                f"Inference Component Name header is not allowed: endpoint {endpoint.name} hosts no inference components."
+                f"Inference Component Name header is not allowed: {endpoint.name} hosts no inference components."
             )
         return endpoint.main
     if not component:

@@ -8,17 +8,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from sagewire.emulator import sts
+from sagewire.emulator.asynchronous import Asynchronous
 from sagewire.emulator.containers import Containers
+from sagewire.emulator.control_plane import TARGET, ControlPlane
 from sagewire.emulator.endpoints import ContainerCall, Endpoint, EndpointSpec, find_endpoint, parse_spec
 from sagewire.emulator.exchange import Request, Response
 from sagewire.emulator.front_door import aws_error
 from sagewire.emulator.identity import Identities, IdentityError, Role
+from sagewire.emulator.openai_route import ROUTE, OpenAiRoute
 from sagewire.emulator.runtime import Runtime
 from sagewire.emulator.signature import verify
+from sagewire.emulator.storage import Storage
 
 __all__ = ["Service"]
 
-_INVOKE = re.compile(r"/endpoints/([^/]+)/(invocations|invocations-response-stream)")
+_INVOKE = re.compile(r"/endpoints/([^/]+)/(invocations|invocations-response-stream|async-invocations)")
+_ENDPOINT = re.compile(r"/endpoints/([^/]+)/")
 _CONTAINER = re.compile(r"/containers/([^/]+)(/.*)?")
 
 
@@ -48,6 +53,10 @@ class Service:
         for name, spec in endpoints.items():
             self.add(name, spec)
         self.runtime = Runtime(self.endpoints, self.identities, region, clock, self.calls.append)
+        self.storage = Storage(self.identities, clock, region)
+        self._asynchronous = Asynchronous(self.runtime, self.storage)
+        self._openai = OpenAiRoute(self.runtime, self.identities, region, clock)
+        self._control_plane = ControlPlane(self.endpoints, self.identities, region)
         self._containers = Containers(self.endpoints, self.calls.append)
 
     def add(self, name: str, spec: str | EndpointSpec) -> None:
@@ -58,7 +67,7 @@ class Service:
 
     def blocks(self, request: Request) -> bool:
         """Return whether answering may wait for a network: the shell then uses a thread."""
-        match = _INVOKE.match(request.path) or _CONTAINER.match(request.path)
+        match = _ENDPOINT.match(request.path) or _CONTAINER.match(request.path)
         if match is None:
             return False
         endpoint, _ = find_endpoint(self.endpoints, match[1])
@@ -80,7 +89,16 @@ class Service:
             return self._containers.handle(request, match[1], match[2] or "/")
         if (match := _INVOKE.fullmatch(path)) is not None and request.method == "POST":
             caller = verify(request, self.identities, self._clock, region=self._region, services=("sagemaker",))
+            if match[2] == "async-invocations":
+                return self._asynchronous.invoke(request, match[1], caller)
             return self.runtime.invoke(request, match[1], caller, stream=match[2] != "invocations")
-        if path == "/" and request.method == "POST" and b"Action=" in request.body[:4096]:
+        if (match := ROUTE.fullmatch(path)) is not None:
+            return self._openai.handle(request, match[1], match[2], match[3])
+        if path == "/" and request.method == "POST":
+            if request.headers.get("x-amz-target", "").startswith(TARGET):
+                caller = verify(request, self.identities, self._clock, region=self._region, services=("sagemaker",))
+                return self._control_plane.handle(request, caller)
             return sts.handle(request, self.identities, self._clock, self._region)
+        if "/s3/aws4_request" in request.headers.get("authorization", "") or "X-Amz-Signature" in request.query:
+            return self.storage.handle(request)
         return aws_error("UnknownOperationException", 404, "The requested operation is not recognized by the service.")

@@ -17,6 +17,7 @@ from sagewire.emulator.engines.base import (
     Turn,
 )
 from sagewire.emulator.engines.extractive import Extractive
+from sagewire.emulator.engines.schema import Schema
 from sagewire.emulator.engines.simple import Echo, Reply, Scripted
 from sagewire.errors import UsageError, unknown_name
 
@@ -31,6 +32,7 @@ __all__ = [
     "Piece",
     "Raw",
     "Reply",
+    "Schema",
     "Scripted",
     "Stop",
     "Text",
@@ -48,6 +50,7 @@ def _scripted(argument: str) -> Scripted:
 ENGINES: dict[str, Callable[[str], Engine]] = {
     "echo": lambda _: Echo(),
     "extractive": lambda _: Extractive(),
+    "schema": lambda _: Schema(),
     "scripted": _scripted,
 }
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sagewire.emulator.engines.base import Turn, text_of
+from sagewire.emulator.engines.base import Turn
 from sagewire.types import Message, Role, Tool, ToolCall
 
 __all__ = ["conversation", "unfold"]
@@ -52,7 +52,8 @@ _MARKS = [
 _CONTROL = re.compile(r"<\|[^|<>\n]{1,40}\|>|<｜[^｜\n]{1,40}｜>|</?s>|<(?:bos|eos|end_of_turn|end_of_utterance)>")
 _LLAMA2 = re.compile(r"\[INST\](.*?)(?:\[/INST\]|\Z)(.*?)(?=\[INST\]|\Z)", re.DOTALL)
 _LLAMA2_SYSTEM = re.compile(r"<<SYS>>(.*?)<</SYS>>", re.DOTALL)
-_TOOLS = re.compile(r"<tools>(.*?)</tools>", re.DOTALL)
+_TOOLS = re.compile(r"<tools>(.*?)</tools>|\[AVAILABLE_TOOLS\](.*?)\[/AVAILABLE_TOOLS\]", re.DOTALL)
+_LISTED_BARE = re.compile(r"(?i)respond with a JSON for a function call|list of functions in JSON format")
 _CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 _RESULT = re.compile(r"<tool_response>(.*?)</tool_response>", re.DOTALL)
 
@@ -127,25 +128,30 @@ def unfold(turn: Turn) -> Turn:
     if turn.prompt is None:
         return turn
     messages = conversation(turn.prompt)
-    listed = [tool for message in messages if message.role == "system" for tool in _listed(text_of(message))]
+    # Mistral and some Llama templates list the tools outside the system message.
+    listed = list(_listed(turn.prompt))
     return replace(turn, messages=messages, tools=turn.tools or tuple(listed))
 
 
-def _listed(text: str) -> Iterator[Tool]:
+def _listed(prompt: str) -> Iterator[Tool]:
     # The instructions around a tool list mention empty <tools></tools> tags, too: those hold no JSON.
-    decoder = json.JSONDecoder()
-    for block in _TOOLS.findall(text):
-        place = block.find("{")
-        while place >= 0:
-            try:
-                data, place = decoder.raw_decode(block, place)
-            except ValueError:
-                break
-            function = data.get("function", data)
-            if isinstance(function, dict) and "name" in function:
-                yield Tool(
-                    str(function["name"]),
-                    str(function.get("description") or ""),
-                    function.get("parameters") or {"type": "object", "properties": {}},
-                )
-            place = block.find("{", place)
+    blocks = ["".join(groups) for groups in _TOOLS.findall(prompt)]
+    if not blocks and _LISTED_BARE.search(prompt):
+        blocks = [prompt]
+    for block in blocks:
+        yield from _tools_of(block)
+
+
+def _tools_of(block: str) -> Iterator[Tool]:
+    decoder, place = json.JSONDecoder(), block.find("{")
+    while place >= 0:
+        try:
+            data, end = decoder.raw_decode(block, place)
+        except ValueError:
+            place = block.find("{", place + 1)
+            continue
+        place = block.find("{", end)
+        function = data.get("function", data)
+        if isinstance(function, dict) and isinstance(function.get("name"), str) and "parameters" in function:
+            parameters = function["parameters"] or {"type": "object", "properties": {}}
+            yield Tool(function["name"], str(function.get("description") or ""), parameters)

@@ -1,0 +1,67 @@
+"""LangChain's standard suite through an unmodified ChatOpenAI: it judges the OpenAI wire and the schema engine."""
+
+import base64
+
+import httpx
+import pytest
+from langchain_openai import ChatOpenAI
+from langchain_tests.integration_tests import ChatModelIntegrationTests
+
+from sagewire.emulator import Emulator, EndpointSpec
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def emulator():
+    with Emulator({"chat": EndpointSpec("openai_chat", "schema", adapters=["other-model"])}) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def image(monkeypatch):
+    """The suite fetches its picture from the internet; the emulator's tests have none."""
+    answer = httpx.Response(200, content=PIXEL)
+    monkeypatch.setattr(httpx, "get", lambda *args, **kwargs: answer)
+
+
+# Both warnings are langchain-openai's own, about its own client.
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.filterwarnings("ignore:Received a Pydantic BaseModel V1 schema")
+class TestStandard(ChatModelIntegrationTests):
+    url = ""
+
+    @pytest.fixture(autouse=True)
+    def _url(self, emulator):
+        type(self).url = emulator.container_url("chat") + "/v1"
+
+    @property
+    def chat_model_class(self):
+        return ChatOpenAI
+
+    @property
+    def chat_model_params(self):
+        # ChatOpenAI shares one async client between all event loops, and every test has a loop of its own.
+        headers = {"Connection": "close"}
+        return {
+            "model": "Qwen/Qwen3-8B",
+            "base_url": self.url,
+            "api_key": "none",
+            "stream_usage": True,
+            "default_headers": headers,
+        }
+
+    supports_image_inputs = True
+    supports_image_urls = True
+    supports_image_tool_message = True
+    model_override_value = "other-model"
+
+    @property
+    def supports_json_mode(self):
+        return True
+
+    @property
+    def structured_output_kwargs(self):
+        return {"method": "json_schema"}
