@@ -7,7 +7,7 @@ content handler's own events, then `EchoStage`, `StopStage` and `ReaderStage` on
 from __future__ import annotations
 
 from sagewire.streaming.accumulate import Accumulator, fold, unfold
-from sagewire.streaming.base import BaseDecoder, Decoder, Pipeline, decode, finish
+from sagewire.streaming.base import BaseDecoder, Decoder, Pipeline, decode, finish, owed
 from sagewire.streaming.events import JsonEventDecoder
 from sagewire.streaming.eventstream import (
     EventStreamDecoder,
@@ -40,5 +40,6 @@ __all__ = [
     "encode_payload_part",
     "finish",
     "fold",
+    "owed",
     "unfold",
 ]

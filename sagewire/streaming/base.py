@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from sagewire.errors import SagewireError
 
-__all__ = ["BaseDecoder", "Decoder", "Pipeline", "decode", "finish"]
+__all__ = ["BaseDecoder", "Decoder", "Pipeline", "decode", "finish", "owed"]
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -110,7 +110,7 @@ class Pipeline(BaseDecoder[Any, Any]):
             try:
                 for item in items:
                     produced += stage.feed(item)
-                error = getattr(stage, "_error", None)
+                error = owed(stage)
             except SagewireError as raised:
                 error = raised
             if error is not None:
@@ -132,13 +132,22 @@ class Pipeline(BaseDecoder[Any, Any]):
                 return
 
 
+def owed(decoder: Decoder[Any, Any]) -> SagewireError | None:
+    """Return the error that a decoder put off behind what it just returned, if any.
+
+    Whoever passes its values on to another decoder asks for it at once. Otherwise an error that comes later in the
+    stream, but from an earlier decoder, might be raised first.
+    """
+    return getattr(decoder, "_error", None)
+
+
 def finish(decoder: Decoder[Any, Out]) -> tuple[list[Out], SagewireError | None]:
     """Close a decoder and return what it held back, with the error it raises or owes, if any."""
     try:
         held_back = decoder.close()
     except SagewireError as error:
         return [], error
-    return held_back, decoder._error if isinstance(decoder, BaseDecoder) else None
+    return held_back, owed(decoder)
 
 
 def decode(decoder: Decoder[In, Out], pieces: Iterable[In]) -> Iterator[Out]:

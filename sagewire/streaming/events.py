@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sagewire.errors import StreamTruncated, WireError, excerpt
-from sagewire.streaming.base import BaseDecoder, finish
+from sagewire.streaming.base import BaseDecoder, finish, owed
 from sagewire.streaming.jsonlines import JsonDocumentsDecoder, parse_json
 from sagewire.streaming.sse import SseDecoder
 
@@ -44,9 +44,9 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
 
     def _decode(self, data: bytes, out: list[Any]) -> None:
         if self._sse is not None:
-            self._parse(self._sse.feed(data), out)
+            self._feed_sse(self._sse, data, out)
         elif self._documents is not None:
-            out += self._documents.feed(data)
+            self._feed_documents(self._documents, data, out)
         else:
             self._detect(self._start + data, out)
 
@@ -77,10 +77,10 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
             return
         if start[:1] in b"{[":
             self._documents = JsonDocumentsDecoder()
-            out += self._documents.feed(start)
+            self._feed_documents(self._documents, start, out)
         elif start.startswith(_SSE_STARTS):
             self._sse = SseDecoder(strict=True)
-            self._parse(self._sse.feed(start), out)
+            self._feed_sse(self._sse, start, out)
         elif any(field.startswith(start) for field in _SSE_STARTS):
             self._start = start
             return
@@ -88,6 +88,16 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
             what = "an HTML or XML page" if start.startswith(b"<") else "this"
             raise WireError(f"expected server-sent events or JSON, got {what}: {excerpt(start)}")
         self._start = b""
+
+    def _feed_documents(self, documents: JsonDocumentsDecoder, data: bytes, out: list[Any]) -> None:
+        out += documents.feed(data)
+        if error := owed(documents):
+            raise error
+
+    def _feed_sse(self, sse: SseDecoder, data: bytes, out: list[Any]) -> None:
+        self._parse(sse.feed(data), out)
+        if error := owed(sse):
+            raise error
 
     def _parse(self, events: list[bytes], out: list[Any]) -> None:
         for data in events:

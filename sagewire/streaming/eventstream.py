@@ -82,7 +82,7 @@ class EventStreamDecoder(BaseDecoder[bytes, bytes]):
                 break
             last = position + total - 4
             payload_start = position + 12 + headers_length
-            if payload_start > last or total > MAX_PAYLOAD_BYTES:
+            if payload_start > last or total > MAX_HEADERS_BYTES:
                 _check_lengths(total, headers_length)
             if crc32(data[position:last]) != _CRC.unpack_from(data, last)[0]:
                 raise FrameError("an event-stream frame ends with a wrong checksum")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from sagewire.errors import FrameError, SagewireError, UsageError, excerpt
-from sagewire.streaming.base import BaseDecoder, Decoder, finish
+from sagewire.streaming.base import BaseDecoder, Decoder, finish, owed
 from sagewire.types import (
     Delta,
     FinishDelta,
@@ -220,6 +220,8 @@ class ReaderStage(DeltaStage):
             if reader is None:
                 reader = self._readers[delta.choice] = self._make_reader()
             self._deliver(reader.feed(delta.text), delta.choice, out)
+            if error := owed(reader):
+                raise error
             return
         if isinstance(delta, FinishDelta):
             self._close_reader(delta.choice, out)

@@ -166,6 +166,18 @@ def test_an_error_of_the_first_stage_comes_behind_what_later_stages_held_back() 
         assert error == "gone (StreamBroken)"
 
 
+@pytest.mark.parametrize("garbage", [b"Killed\n", b"data: Killed\n\n"])
+@pytest.mark.parametrize("good", [b'data: {"a": 1}\n\n', b'{"a": 1}\n'])
+def test_the_error_that_comes_first_in_the_stream_is_the_one_reported(good: bytes, garbage: bytes) -> None:
+    stream = encode_payload_part(good + garbage) + encode_exception("InternalStreamFailure", b"{}")
+    for pieces in chop(stream):
+        values, error = run(Pipeline(EventStreamDecoder(), JsonEventDecoder()), *pieces)
+        assert values == [{"a": 1}]
+        assert "Killed" in (error or "")
+    for pieces in chop(stream[:-5]):
+        assert "Killed" in (run(Pipeline(EventStreamDecoder(), JsonEventDecoder()), *pieces)[1] or "")
+
+
 def test_a_character_cut_over_two_frames_is_whole_again() -> None:
     euro = "€".encode()
     stream = encode_payload_part(b"data: " + euro[:1]) + encode_payload_part(euro[1:] + b"\n\n")

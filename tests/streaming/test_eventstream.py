@@ -226,6 +226,13 @@ def test_lengths_and_headers_that_cannot_be_are_refused(frame: bytes) -> None:
             list(decode(EventStreamDecoder(), pieces))
 
 
+def test_more_headers_than_the_limit_are_refused_before_they_are_read() -> None:
+    headers = b"".join(string_header(f"h{number}", "x" * 1000) for number in range(140))
+    for pieces in ([seal(headers)], [seal(headers)[:20]]):
+        with pytest.raises(FrameError, match="bytes of headers, over 131072"):
+            list(decode(EventStreamDecoder(), pieces))
+
+
 def test_an_unknown_event_is_skipped_only_if_it_carries_nothing() -> None:
     ping = encode_message({":message-type": "event", ":event-type": "Ping"})
     first = encode_message({":message-type": "event", ":event-type": "initial-response"}, b"{}")
