@@ -10,6 +10,7 @@ from sagewire._exchange import Exchange, prepare
 from sagewire._settings import Settings
 from sagewire._vectors import Embedding, Reranking
 from sagewire._wiring import Task, Wiring
+from sagewire.aws.discovery import Description
 from sagewire.aws.recognise import Dialect
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.prompt_formats.base import PromptFormat
@@ -128,6 +129,15 @@ class ClientBase:
             AccessDenied: The control plane may not be asked; the message names the missing permission.
         """
         return self._wiring.dialect()
+
+    def describe(self) -> Description:
+        """Return what SageMaker's control plane says of the endpoint now.
+
+        Raises:
+            EndpointNotFound: There is no such endpoint.
+            AccessDenied: `sagemaker:DescribeEndpoint` is not allowed.
+        """
+        return self._wiring.description()
 
     def _chat(
         self,

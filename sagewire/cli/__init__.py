@@ -5,9 +5,11 @@ from __future__ import annotations
 from sagewire.cli._app import app
 from sagewire.cli.catalogue import formats, handlers, render
 from sagewire.cli.conversation import ask, chat
+from sagewire.cli.endpoints import doctor, inspect
 from sagewire.cli.servers import demo, emulator
+from sagewire.cli.vectors import embed, rerank
 
 __all__ = ["app"]
 
-for command in (ask, chat, demo, emulator, formats, handlers, render):
+for command in (ask, chat, demo, doctor, embed, emulator, formats, handlers, inspect, render, rerank):
     app.command()(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -19,7 +19,7 @@ from sagewire.types import Message
 @friendly
 def handlers(as_json: AsJson = False) -> None:
     """List the wire formats of serving containers."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in sorted(HANDLERS):
         handler = get_handler(name)
         abilities = [

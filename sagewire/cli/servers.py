@@ -30,10 +30,10 @@ def emulator(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8080,
 ) -> None:
     """Run a local SageMaker: unmodified boto3 code works with AWS_ENDPOINT_URL pointing at it."""
-    from sagewire.emulator import load_endpoints, serve
+    from sagewire.emulator import EndpointSpec, load_endpoints, serve
     from sagewire.errors import UsageError
 
-    endpoints = dict(load_endpoints(file)) if file else {}
+    endpoints: dict[str, str | EndpointSpec] = {**load_endpoints(file)} if file else {}
     for given in endpoint or ():
         name, equals, spec = given.partition("=")
         if not (name and equals and spec):
