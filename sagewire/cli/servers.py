@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sagewire.cli._app import console, friendly
+from sagewire.errors import UsageError
+
+if TYPE_CHECKING:
+    from sagewire.emulator import Emulator, EndpointSpec
 
 
 @friendly
@@ -30,8 +34,7 @@ def emulator(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8080,
 ) -> None:
     """Run a local SageMaker: unmodified boto3 code works with AWS_ENDPOINT_URL pointing at it."""
-    from sagewire.emulator import EndpointSpec, load_endpoints, serve
-    from sagewire.errors import UsageError
+    from sagewire.emulator import load_endpoints, serve
 
     endpoints: dict[str, str | EndpointSpec] = {**load_endpoints(file)} if file else {}
     for given in endpoint or ():
@@ -39,4 +42,16 @@ def emulator(
         if not (name and equals and spec):
             raise UsageError(f"--endpoint {given!r} should be NAME=DIALECT[:ENGINE], for example demo=tgi:extractive")
         endpoints[name] = spec
-    serve(endpoints or {"demo": "tgi:extractive", "chat": "openai_chat:extractive"}, host=host, port=port)
+    chosen = endpoints or {"demo": "tgi:extractive", "chat": "openai_chat:extractive"}
+    try:
+        serve(chosen, host=host, port=port, ready=_announce)
+    except OSError as error:
+        raise UsageError(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port") from None
+
+
+def _announce(running: Emulator) -> None:
+    console.print(f"SageMaker is emulated on {running.url} with the endpoints: {', '.join(running.service.endpoints)}")
+    console.print("Point boto3, sagewire or anything else at it with:\n")
+    for name, value in running.environ().items():
+        console.print(f"  export {name}={value}", markup=False, soft_wrap=True)
+    console.print("\nCtrl-C stops it.")
