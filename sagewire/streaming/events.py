@@ -38,7 +38,8 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
 
     def __init__(self) -> None:
         self.done = False
-        self._start = b""
+        self._start = b""  # what does not yet tell
+        self._at_start = True
         self._documents: JsonDocumentsDecoder | None = None
         self._sse: SseDecoder | None = None
 
@@ -70,10 +71,16 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
             raise error
 
     def _detect(self, data: bytes, out: list[Any]) -> None:
-        start = data.removeprefix(_BOM).lstrip(_BLANK)
-        if not start or _BOM.startswith(start):
-            # Blank lines may go on for long: nothing of them needs to be kept.
-            self._start = start
+        if self._at_start:
+            if len(data) < len(_BOM) and _BOM.startswith(data):
+                self._start = data
+                return
+            self._at_start = False
+            data = data.removeprefix(_BOM)
+        # Blank lines may go on for long: nothing of them needs to be kept.
+        start = data.lstrip(_BLANK)
+        if not start:
+            self._start = b""
             return
         if start[:1] in b"{[":
             self._documents = JsonDocumentsDecoder()
