@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sagewire._forced_calls import MustCall, force_call
 from sagewire.content_handlers.base import ContentHandler, Request
-from sagewire.errors import SagewireError, UnsupportedFeature, UsageError
+from sagewire.errors import SagewireError, UsageError
 from sagewire.prompt_formats.base import PromptFormat
 from sagewire.streaming.accumulate import Accumulator, fold, unfold
 from sagewire.streaming.base import Decoder, Pipeline, decode, finish
@@ -36,7 +37,8 @@ class Exchange:
         handler: Reads the answer's bytes.
         prompt: The prompt text that is sent, where the wire takes text.
         stops: Strings that must not appear in the answer, the format's own included.
-        reader_format: The format that reads the answer's text, where it wrote the prompt.
+        make_reader: Makes the readers of the answer's text, where a prompt format wrote the prompt.
+        must_call: The tools of which one has to be called, where the wire has no field for that.
         request: The request as the handler saw it.
         tools_request: The chat request before it became a prompt.
     """
@@ -46,7 +48,8 @@ class Exchange:
     request: Request
     prompt: str = ""
     stops: tuple[str, ...] = ()
-    reader_format: PromptFormat | None = None
+    make_reader: Callable[[], Decoder[str, Delta]] | None = None
+    must_call: tuple[str, ...] = ()
     chat: ChatRequest | None = None
 
     @property
@@ -82,9 +85,10 @@ class Exchange:
             stages.append(EchoStage(self.prompt))
         if self.stops:
             stages.append(StopStage(self.stops, choices=self.request.options.n or 1))
-        if self.reader_format is not None:
-            chosen, tools = self.reader_format, self.chat.tools if self.chat else ()
-            stages.append(ReaderStage(lambda: chosen.reader(tools, prompt=self.prompt)))
+        if self.make_reader is not None:
+            stages.append(ReaderStage(self.make_reader))
+        if self.must_call:
+            stages.append(MustCall(self.must_call))
         return stages
 
 
@@ -185,14 +189,15 @@ def _prepare_rendered(
             f"handler '{handler.name}' sends text, so a conversation needs a prompt format: name the model's family, "
             "for example format='llama3_1' (`sagewire formats` lists them)"
         )
-    offered = () if chat.tool_choice == "none" else chat.tools
-    if offered and chat.tool_choice not in (None, "auto"):
-        raise UnsupportedFeature(
-            f"tool_choice={chat.tool_choice!r}",
-            f"prompt format '{prompt_format.name}'",
-            "A model that writes plain text cannot be forced to call a tool; use 'auto'.",
-        )
-    prompt = prompt_format.render(chat.messages, offered or None)
+    make_reader: Callable[[], Decoder[str, Delta]] | None = None
+    must_call: tuple[str, ...] = ()
+    if chat.tool_choice == "none":
+        chat = replace(chat, tools=())
+    elif chat.tools and chat.tool_choice not in (None, "auto"):
+        chat, make_reader = force_call(chat, handler)
+        must_call = tuple(tool.name for tool in chat.tools)
+    tools = chat.tools
+    prompt = prompt_format.render(chat.messages, tools or None)
     stops = tuple(dict.fromkeys((*chat.options.stop, *prompt_format.stops)))
     options = replace(chat.options, stop=_stops_for_wire(chat.options.stop, stops, handler))
     request = PromptRequest(prompt, options, chat.stream, chat.include_usage)
@@ -202,8 +207,9 @@ def _prepare_rendered(
         request=request,
         prompt=prompt,
         stops=stops,
-        reader_format=prompt_format,
-        chat=replace(chat, tools=offered),
+        make_reader=make_reader or (lambda: prompt_format.reader(tools, prompt=prompt)),
+        must_call=must_call,
+        chat=chat,
     )
 
 
@@ -226,7 +232,7 @@ def _invocation(request: Request, handler: ContentHandler, parameters: Mapping[s
         body=handler.transform_input(request),
         content_type=handler.content_type,
         accept=handler.accept,
-        path=handler.path,
+        path=(request.stream and handler.stream_path) or handler.path,
         parameters=_merge_parameters(handler.parameters(request), parameters or {}),
     )
 

@@ -76,6 +76,7 @@ class ContentHandler(ABC):
         speaks: `messages` when the container applies the chat template itself, `prompt` when it wants text.
         can: What the wire can carry.
         path: Where a plain HTTP server answers this wire (`/v1/chat/completions`).
+        stream_path: Where it streams, if that is elsewhere.
         echoes_prompt: The answer may begin with the prompt itself, which is then removed.
     """
 
@@ -85,6 +86,7 @@ class ContentHandler(ABC):
     speaks: Literal["messages", "prompt"] = "messages"
     can: Capabilities = Capabilities()
     path: str = ""
+    stream_path: str = ""
     echoes_prompt: bool = False
 
     @abstractmethod
@@ -194,7 +196,7 @@ class JsonHandler(ContentHandler):
         except SagewireError:
             raise
         except _SHAPE_ERRORS as error:
-            raise not_understood(payload, self.name) from error
+            raise not_understood(body, self.name) from error
 
     def stream_decoder(self, content_type: str, /) -> Decoder[bytes, Delta]:
         """Chain the framing (told by content type and first bytes) with a fresh `event_reader`."""
@@ -237,13 +239,13 @@ def parse_json(body: bytes, handler: str) -> Any:
         raise WireError(f"handler '{handler}' expected JSON and got {what}") from None
 
 
-def not_understood(payload: Any, handler: str) -> WireError:
-    """Return the error for JSON that is not what this handler's wire sends."""
+def not_understood(answer: Any, handler: str) -> WireError:
+    """Return the error for JSON, as bytes or parsed, that is not what this handler's wire sends."""
     try:
-        shown = excerpt(orjson.dumps(payload))
+        shown = excerpt(answer if isinstance(answer, bytes) else orjson.dumps(answer))
     except orjson.JSONEncodeError:
         # Nested deeper than orjson writes (254), yet not deeper than it reads (1024).
-        shown = f"deeply nested JSON ({type(payload).__name__})"
+        shown = f"deeply nested JSON ({type(answer).__name__})"
     return WireError(f"handler '{handler}' does not understand this answer: {shown}")
 
 

@@ -116,11 +116,11 @@ _TEXT_FIELDS = {
 
 def _read_generated(payload: Any, field: str) -> Iterator[Delta]:
     answers = payload if isinstance(payload, list) else [payload]
-    if not answers:
-        raise ValueError("an empty array is no answer")
-    if isinstance(answers[0], list):
+    if answers and isinstance(answers[0], list):
         # What the pipeline returns for a list of inputs.
         answers = answers[0]
+    if not answers:
+        raise ValueError("an empty array is no answer")
     for number, answer in enumerate(answers):
         text = answer[field]
         if isinstance(text, list):

@@ -90,13 +90,17 @@ class JumpStartTextHandler(JumpStartText2TextHandler):
 
 
 def _texts(payload: Any) -> list[str]:
-    if isinstance(payload, dict) and "generated_texts" in payload:
-        return [as_text(text) for text in payload["generated_texts"]]
-    if isinstance(payload, dict):
-        for field in _TEXT_FIELDS:
-            if field in payload:
-                return [as_text(payload[field])]
-        raise KeyError("generated_text")
-    if not payload:
-        raise ValueError("an empty array is no answer")
-    return [text for answer in payload for text in _texts(answer)]
+    if isinstance(payload, list):
+        # [{...}], or [[{...}, {...}]] with one inner array per input.
+        answers = payload[0] if isinstance(payload[0], list) else payload
+        return [_text(answer) for answer in answers] or [_text({})]
+    if "generated_texts" in payload:
+        return [as_text(text) for text in payload["generated_texts"]] or [_text({})]
+    return [_text(payload)]
+
+
+def _text(answer: Any) -> str:
+    for field in _TEXT_FIELDS:
+        if field in answer:
+            return as_text(answer[field])
+    raise KeyError(_TEXT_FIELDS[0])

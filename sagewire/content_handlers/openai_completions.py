@@ -94,6 +94,9 @@ class _CompletionReader(EventReader):
     def read(self, event: Any) -> Iterator[Delta]:
         """Return the deltas in one event."""
         choices = event["choices"]
+        if event.get("error"):
+            # Beside empty choices; the base class reads it.
+            raise KeyError("error")
         metadata: list[Delta] = [*read_metadata(event)]
         if metadata != self._metadata:
             self._metadata = metadata

@@ -45,8 +45,9 @@ class ChatEventReader(EventReader):
         if len(choices) == 1:
             choice = choices[0]
             delta = choice.get("delta")
+            index = choice.get("index", 0)
             # The choice is known (and so are id and model), and nothing but text is in it.
-            if delta and choice.get("index", 0) in self._open and not choice.get("finish_reason"):
+            if delta and index in self._open and not choice.get("finish_reason"):
                 get = delta.get
                 text = get("content")
                 if (
@@ -57,10 +58,13 @@ class ChatEventReader(EventReader):
                     and not choice.get("logprobs")
                     and not event.get("usage")
                 ):
-                    return (TextDelta(text, choice.get("index", 0)),) if text else ()
+                    return (TextDelta(text, index),) if text else ()
         return self._read(event, choices)
 
     def _read(self, event: Any, choices: Any) -> Iterator[Delta]:
+        if event.get("error"):
+            # Beside empty choices; the base class reads it.
+            raise KeyError("error")
         if choices and "delta" not in choices[0] and "message" in choices[0]:
             self.finished = True
             yield from read_chat_reply(event)

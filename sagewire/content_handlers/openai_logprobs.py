@@ -18,7 +18,11 @@ def read_logprobs(logprobs: Any) -> tuple[TokenLogprob, ...]:
     """
     if isinstance(logprobs, list):
         # LMI's rolling batch wraps the object in an array (djl_python/output_formatter.py, a stray comma).
-        return tuple(token for item in logprobs for token in read_logprobs(item))
+        return tuple(token for item in logprobs for token in _read_object(item))
+    return _read_object(logprobs)
+
+
+def _read_object(logprobs: Any) -> tuple[TokenLogprob, ...]:
     if "token_logprobs" in logprobs:
         return _read_arrays(logprobs)
     return tuple(_read_token(token) for token in logprobs.get("content") or ())

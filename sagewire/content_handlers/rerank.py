@@ -113,7 +113,7 @@ class RerankHandler(ABC):
         except SagewireError:
             raise
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise not_understood(payload, self.name) from error
+            raise not_understood(body, self.name) from error
 
     def parameters(self) -> Mapping[str, str]:
         """Return InvokeEndpoint parameters this wire needs. Usually none."""

@@ -82,7 +82,7 @@ class TgiHandler(JsonHandler):
             elif "grammar" not in options.extra:
                 settings["grammar"] = grammar
         if settings.pop("logprobs", None):
-            settings.setdefault("top_n_tokens", 1)
+            settings["top_n_tokens"] = settings.get("top_n_tokens") or 1
         _repair_stops(settings)
         self._repair_sampling(settings)
         settings.setdefault("return_full_text", False)

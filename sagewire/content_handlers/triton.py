@@ -50,6 +50,7 @@ class TritonHandler(JsonHandler):
     def __init__(self, *, cumulative: bool = False, model: str = "ensemble") -> None:
         self.cumulative = cumulative
         self.path = f"/v2/models/{model}/generate"
+        self.stream_path = f"/v2/models/{model}/generate_stream"
 
     def payload(self, request: Request, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""

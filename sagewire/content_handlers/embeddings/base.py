@@ -125,7 +125,7 @@ class JsonEmbeddingHandler(EmbeddingHandler):
         except SagewireError:
             raise
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-            raise not_understood(payload, self.name) from error
+            raise not_understood(body, self.name) from error
 
     def named_options(self, options: EmbedOptions) -> dict[str, Any]:
         """Return the options under the wire's names, then `extra`.

@@ -50,7 +50,7 @@ class AdaptedEmbeddingHandler(EmbeddingHandler):
         """Return the verified vectors the user's handler finds."""
         try:
             rows = self._deserialize(ReadableBytes(body))
-            return verified(Embeddings([list(row) for row in rows]), count, self.name)
+            return verified(Embeddings([list(map(float, row)) for row in rows]), count, self.name)
         except SagewireError:
             raise
         except (LookupError, TypeError, ValueError) as error:

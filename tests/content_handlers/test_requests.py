@@ -1,0 +1,279 @@
+"""What each wire makes of the neutral options: mapped, repaired, or refused."""
+
+import json
+
+import pytest
+
+from sagewire.content_handlers import HANDLERS, OpenAiChatHandler, TgiHandler, get_handler
+from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.types import ChatRequest, ImagePart, Message, Options, PromptRequest, TextPart, Tool, ToolCall
+
+HI = (Message("user", "Hi"),)
+OPTIONS = {
+    "max_tokens": 5,
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "top_k": 5,
+    "min_p": 0.1,
+    "typical_p": 0.5,
+    "stop": ("x",),
+    "seed": 1,
+    "frequency_penalty": 0.5,
+    "presence_penalty": 0.5,
+    "repetition_penalty": 1.5,
+    "n": 2,
+    "logprobs": True,
+    "top_logprobs": 2,
+    "response_format": {"type": "json_object"},
+    "reasoning_effort": "low",
+    "model": "served",
+    "adapter": "tone",
+}
+
+
+def body(handler, options=None, *, prompt=None, **request):
+    handler = get_handler(handler) if isinstance(handler, str) else handler
+    options = options or Options()
+    extra = {"context": "c", "candidate_labels": ["a"]} if handler.name == "hf_pipeline" else {}
+    if extra:
+        options = Options(**options.given(), extra={**extra, **options.extra})
+    if handler.speaks == "prompt":
+        return handler.transform_input(PromptRequest(prompt or "Hi", options, **request))
+    return handler.transform_input(ChatRequest(request.pop("messages", HI), options, **request))
+
+
+def parameters(handler, **options):
+    return json.loads(body(handler, Options(**options)))["parameters"]
+
+
+@pytest.mark.parametrize("name", HANDLERS)
+def test_no_option_is_lost_in_silence(name):
+    handler = get_handler(name)
+    plain = body(handler)
+    # Stop strings are enforced by sagewire where `can.stop` is false; a model's name needs no place.
+    silent = {"model"} if handler.can.stop else {"model", "stop"}
+    for option in OPTIONS:
+        refusal, same = "", True
+        try:
+            same = body(handler, Options(**{option: OPTIONS[option]})) == plain
+        except UnsupportedFeature as error:
+            refusal = str(error)
+        assert option in refusal or (refusal and option == "adapter") or option in silent or not same
+
+
+@pytest.mark.parametrize("name", HANDLERS)
+def test_extra_reaches_the_wire_under_its_own_name(name):
+    handler = get_handler(name)
+    if name == "jumpstart_xtext":
+        with pytest.raises(UnsupportedFeature, match="settings"):
+            body(handler, Options(extra={"own_name": 3}))
+        return
+    sent = json.loads(body(handler, Options(extra={"own_name": 3})))
+    assert {**sent, **sent.get("parameters", {})}["own_name"] == 3
+
+
+@pytest.mark.parametrize("name", HANDLERS)
+def test_the_other_kind_of_request_is_refused_with_a_cure(name):
+    handler = get_handler(name)
+    wrong = ChatRequest(HI) if handler.speaks == "prompt" else PromptRequest("Hi")
+    with pytest.raises(UnsupportedFeature, match=r"prompt format|user message"):
+        handler.transform_input(wrong)
+
+
+@pytest.mark.parametrize("name", HANDLERS)
+def test_a_caller_s_extra_is_never_changed(name):
+    extra = {"context": "c", "candidate_labels": ["a"]} if name.startswith("hf_") else {"temperature": 0, "stop": "x"}
+    if name == "jumpstart_xtext":
+        extra = {}
+    before = json.dumps(extra)
+    body(name, Options(max_tokens=None, extra=extra))
+    assert json.dumps(extra) == before
+
+
+@pytest.mark.parametrize("name", ["tgi", "lmi", "openai_chat", "cohere_generate", "triton"])
+def test_what_is_no_json_is_refused(name):
+    with pytest.raises(UnsupportedFeature, match="as JSON"):
+        body(name, Options(extra={"a": object()}))
+    with pytest.raises(UnsupportedFeature, match="as JSON"):
+        body(name, prompt="\ud800", **({"messages": (Message("user", "\ud800"),)} if name == "openai_chat" else {}))
+
+
+@pytest.mark.parametrize("temperature", [0, 0.0, -0.0])
+def test_tgi_zero_temperature_is_greedy_however_it_was_given(temperature):
+    greedy = {"do_sample": False, "return_full_text": False, "details": True}
+    assert parameters("tgi", temperature=temperature, top_p=0.9, top_k=3, typical_p=0.5) == greedy
+    assert parameters("tgi", extra={"temperature": temperature, "do_sample": True}) == greedy
+    kept = parameters(TgiHandler(allow_zero_temperature=True), temperature=temperature)
+    assert kept["temperature"] == 0
+
+
+def test_tgi_leaves_out_what_the_server_refuses():
+    sent = parameters("tgi", temperature=0.7, top_p=1.0, top_k=0, typical_p=1, stop=tuple("abcdef"))
+    assert sent == {
+        "temperature": 0.7,
+        "stop": ["a", "b", "c", "d"],
+        "do_sample": True,
+        "return_full_text": False,
+        "details": True,
+    }
+
+
+def test_tgi_takes_the_stop_name_of_other_servers():
+    assert parameters("tgi", extra={"stop_sequences": "END"})["stop"] == ["END"]
+    assert parameters("tgi", stop=("a",), extra={"stop_sequences": ["b", "a"]})["stop"] == ["a", "b"]
+
+
+def test_tgi_settings_of_the_user_win():
+    sent = parameters("tgi", temperature=0.5, extra={"do_sample": False, "return_full_text": True, "details": False})
+    assert (sent["do_sample"], sent["return_full_text"], sent["details"]) == (False, True, False)
+
+
+@pytest.mark.parametrize(
+    ("response_format", "grammar"),
+    [
+        ({"type": "json_object"}, {"type": "json", "value": {"type": "object"}}),
+        ({"type": "json_schema", "json_schema": {"schema": {"a": 1}}}, {"type": "json", "value": {"a": 1}}),
+        ({"type": "regex", "value": "a+"}, {"type": "regex", "value": "a+"}),
+        ({"type": "text"}, None),
+    ],
+)
+def test_tgi_grammar(response_format, grammar):
+    assert parameters("tgi", response_format=response_format).get("grammar") == grammar
+
+
+def test_a_response_format_that_makes_no_sense_is_refused():
+    with pytest.raises(UsageError, match="json_schema"):
+        parameters("tgi", response_format={"type": "json_schema"})
+    with pytest.raises(UnsupportedFeature, match="xml"):
+        parameters("tgi", response_format={"type": "xml"})
+    with pytest.raises(UnsupportedFeature, match="tools together"):
+        body("tgi_chat", Options(response_format={"type": "json_object"}), tools=(Tool("f"),))
+
+
+def test_lmi_names_stops_for_both_of_its_engines():
+    sent = parameters("lmi", stop=("a", "b"))
+    assert sent["stop"] == sent["stop_sequences"] == ["a", "b"]
+    assert parameters("lmi", extra={"stop_sequences": ["c"]})["stop"] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("options", "do_sample"),
+    [({"temperature": 0.5}, True), ({"top_k": 4}, True), ({"temperature": 0}, False), ({"max_tokens": 4}, None)],
+)
+def test_lmi_sampling_switch(options, do_sample):
+    assert parameters("lmi", **options).get("do_sample") is do_sample
+
+
+def test_messages_of_every_kind():
+    messages = (
+        Message("system", "Be brief."),
+        Message("user", (TextPart("What is this?"), ImagePart(url="https://e.org/a.png", detail="low")), name="ann"),
+        Message("user", (ImagePart(data=b"\x00\x01", media_type="image/jpeg"),)),
+        Message("assistant", "Looking.", tool_calls=(ToolCall("c1", "look", ""),), thinking="Hm."),
+        Message("tool", "a cat", tool_call_id="c1", name="look"),
+    )
+    image = {"type": "image_url", "image_url": {"url": "https://e.org/a.png", "detail": "low"}}
+    inline = {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,AAE="}}
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    assert json.loads(body("openai_chat", messages=messages))["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "What is this?"}, image], "name": "ann"},
+        {"role": "user", "content": [inline]},
+        {"role": "assistant", "content": "Looking.", "tool_calls": [call]},
+        {"role": "tool", "content": "a cat", "name": "look", "tool_call_id": "c1"},
+    ]
+    asked = json.loads(body(OpenAiChatHandler(thinking_field="reasoning_content"), messages=messages))["messages"]
+    assert asked[3]["reasoning_content"] == "Hm."
+    # TGI would drop the calls of a turn that has text as well.
+    split = json.loads(body("tgi_chat", messages=messages))["messages"]
+    assert split[3] == {"role": "assistant", "content": "Looking."}
+    assert split[4] == {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        (None, None),
+        ("auto", "auto"),
+        ("none", "none"),
+        ("required", "required"),
+        ("f", {"type": "function", "function": {"name": "f"}}),
+    ],
+)
+def test_tool_choice(choice, sent):
+    assert json.loads(body("openai_chat", tools=(Tool("f"),), tool_choice=choice)).get("tool_choice") == sent
+
+
+def test_tool_choice_that_cannot_be_met():
+    with pytest.raises(UsageError, match="did you mean 'weather'"):
+        body("openai_chat", tools=(Tool("weather"),), tool_choice="wether")
+    with pytest.raises(UsageError, match="needs tools"):
+        body("openai_chat", tool_choice="required")
+    assert "tool_choice" not in json.loads(body("openai_chat", tool_choice="auto"))
+
+
+def test_strict_tools_and_parallel_calls():
+    sent = json.loads(
+        body("openai_chat", tools=(Tool("f", "does", {"type": "object"}, True),), parallel_tool_calls=False)
+    )
+    assert sent["tools"][0]["function"] == {
+        "name": "f",
+        "description": "does",
+        "parameters": {"type": "object"},
+        "strict": True,
+    }
+    assert sent["parallel_tool_calls"] is False
+
+
+def test_usage_of_a_stream_is_asked_for_unless_unwanted():
+    assert json.loads(body("openai_chat", stream=True))["stream_options"] == {"include_usage": True}
+    assert "stream_options" not in json.loads(body("openai_chat", stream=True, include_usage=False))
+
+
+def test_adapters_per_wire():
+    adapter = Options(adapter="tone", model="base")
+    assert json.loads(body("openai_chat", adapter))["model"] == "tone"
+    assert json.loads(body("sglang", adapter))["model"] == "base:tone"
+    assert json.loads(body("lmi_chat", adapter))["adapters"] == "tone"
+    assert json.loads(body("tgi_chat", adapter))["model"] == "tone"
+    with pytest.raises(UnsupportedFeature, match="lora"):
+        body("llamacpp", adapter)
+
+
+def test_route_of_vllm_images():
+    request = ChatRequest(HI)
+    assert OpenAiChatHandler(route="/v1/chat/completions").parameters(request) == {
+        "CustomAttributes": "route=/v1/chat/completions"
+    }
+    assert OpenAiChatHandler().parameters(request) == {}
+
+
+@pytest.mark.parametrize(
+    "roles", [(), ("system",), ("user", "user"), ("user", "assistant"), ("user", "system", "user"), ("assistant",)]
+)
+def test_dialog_turns_that_llama2_cannot_take(roles):
+    with pytest.raises(UnsupportedFeature, match="user last"):
+        body("jumpstart_dialog", messages=tuple(Message(role, "x") for role in roles))
+
+
+@pytest.mark.parametrize("name", [name for name in HANDLERS if get_handler(name).speaks == "messages"])
+def test_tools_and_images_where_there_is_no_place_for_them(name):
+    handler = get_handler(name)
+    image = (Message("user", (ImagePart(data=b"x"),)),)
+    history = (*HI, Message("assistant", "", (ToolCall("1", "f", "{}"),)), Message("tool", "x", tool_call_id="1"), *HI)
+    for can, request in ((handler.can.images, {"messages": image}), (handler.can.tools, {"messages": history})):
+        if can:
+            body(handler, **request)
+        else:
+            with pytest.raises(UnsupportedFeature):
+                body(handler, **request)
+
+
+def test_pipelines_say_what_they_need():
+    with pytest.raises(UsageError, match="context"):
+        get_handler("hf_question_answering").transform_input(PromptRequest("Where?"))
+    with pytest.raises(UsageError, match="candidate_labels"):
+        get_handler("hf_zero_shot").transform_input(PromptRequest("Nice"))
+    with pytest.raises(UsageError, match="summarization"):
+        type(get_handler("hf_pipeline"))("sumarize")
+    assert repr(type(get_handler("hf_pipeline"))("translation_en_to_de")) == "HfPipelineHandler('translation')"
