@@ -92,21 +92,25 @@ class Connection(BaseModel):
     def _name_handler(self, value: Any) -> str | None:
         return describe(value)
 
+    def _named(self, kind: str) -> list[str]:
+        """Return the fields that this class and its bases list under `secret_fields` or `shared_fields`."""
+        return [name for base in type(self).__mro__ for name in vars(base).get(kind, ())]
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
         memo = {} if memo is None else memo
-        for name in (*self.shared_fields, *self.secret_fields):
+        for name in (*self._named("shared_fields"), *self._named("secret_fields")):
             value = getattr(self, name)
             memo[id(value)] = value
         return super().__deepcopy__(memo)
 
     def __getstate__(self) -> dict[Any, Any]:
-        given = [name for name in self.secret_fields if getattr(self, name)]
+        given = [name for name in self._named("secret_fields") if getattr(self, name)]
         if given:
             raise UsageError(f"{given[0]} is a secret and is never pickled; use a profile, a role session or the "
                              "environment instead")  # fmt: skip
-        for name in self.shared_fields:
-            _check_pickles(name, getattr(self, name))
         state = dict(self.__dict__)
+        for name in self._named("shared_fields"):
+            _check_pickles(name, state[name])
         if not _pickles(state.get("callback_manager")):
             logger.warning("the callback manager cannot be pickled and is left out")
             del state["callback_manager"]
@@ -137,7 +141,7 @@ class SageMakerConnection(Connection):
     config: Any = Field(default=None, exclude=True, repr=False, description="A botocore.config.Config.")
 
     secret_fields = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-    shared_fields = (*Connection.shared_fields, "session", "client", "config")
+    shared_fields = ("session", "client", "config")
 
     def __init__(self, endpoint_name: str = "", **data: Any) -> None:
         if not endpoint_name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -25,7 +26,7 @@ from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.tools.types import BaseTool
 
 from sagewire.content_handlers import get_handler
-from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.errors import SagewireError, UnsupportedFeature, UsageError
 from sagewire.integrations.llama_index._asking import Question
 from sagewire.integrations.llama_index._connection import Connection, describe
 from sagewire.integrations.llama_index._messages import as_sagewire_messages
@@ -65,12 +66,18 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         default=None, description="Whether the model calls functions; None tells it from the handler and the format."
     )
 
-    shared_fields = (*Connection.shared_fields, "prompt_format", "messages_to_prompt", "completion_to_prompt")
+    shared_fields = ("prompt_format", "messages_to_prompt", "completion_to_prompt")
 
     def __init__(self, **data: Any) -> None:
         super().__init__(**keep_given(data))
         if self.content_handler is not None:
             self._is_text_model()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = super().__getstate__()
+        for name in ("messages_to_prompt", "completion_to_prompt"):
+            state["__dict__"][name] = given(state["__dict__"][name])
+        return state
 
     def _client_arguments(self) -> dict[str, Any]:
         return {**super()._client_arguments(), "format": self.prompt_format}
@@ -90,6 +97,13 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
             is_function_calling_model=self._calls_functions(),
             model_name=self._model_name(),
         )
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return what instrumentation events say of this model; neither waits for the endpoint nor fails over it."""
+        if self._client.known:
+            with suppress(SagewireError):
+                return super().to_payload()
+        return {"class_name": self.class_name(), "model_name": self._model_name()}
 
     def _found_window(self) -> int | None:
         return None if self._dialect is None else self._dialect.limits.context_window
@@ -221,10 +235,10 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         return Question(as_sagewire_messages(messages), options, single_call=parallel is False)
 
     def _complete_question(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> Question:
-        options, text_model = self._options(kwargs), self._is_text_model()
+        options = self._options(kwargs)
         if formatted:
             return Question(prompt, options)
-        if text_model or given(self.completion_to_prompt):
+        if self._is_text_model() or given(self.completion_to_prompt):
             return Question(self._write_completion(prompt), options)
         turns = self._extend_messages([ChatMessage(role=MessageRole.USER, content=prompt)])
         return Question(as_sagewire_messages(turns), options)

@@ -1,0 +1,176 @@
+"""What LlamaIndex messages become on the wire."""
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import pytest
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    CacheControl,
+    CachePoint,
+    ChatMessage,
+    DocumentBlock,
+    ImageBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+)
+
+from sagewire import UnsupportedFeature, UsageError
+from sagewire.content_handlers import OpenAiChatHandler
+from sagewire.emulator import Emulator
+from sagewire.integrations.llama_index import SageMakerLLM
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+PNG_URL = "data:image/png;base64," + base64.b64encode(PNG).decode()
+
+
+def sent(emulator: Emulator, *messages: ChatMessage, **given: object) -> list[dict]:
+    SageMakerLLM("chat", **{"content_handler": "openai_chat", **given}).chat(list(messages))
+    return emulator.calls[-1].json["messages"]
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        ("system", "system"),
+        ("developer", "system"),
+        ("user", "user"),
+        ("assistant", "assistant"),
+        ("chatbot", "assistant"),
+        ("model", "assistant"),
+    ],
+)
+def test_every_role_has_its_name_on_the_wire(emulator: Emulator, role: str, expected: str) -> None:
+    first, *_ = sent(emulator, ChatMessage(role=role, content="x"), ChatMessage(role="user", content="hi"))
+    assert first == {"role": expected, "content": "x"}
+
+
+def test_text_blocks_are_lines_as_in_chat_message_content(emulator: Emulator) -> None:
+    message = ChatMessage(role="user", blocks=[TextBlock(text="one"), TextBlock(text="two")])
+    assert sent(emulator, message)[0]["content"] == message.content == "one\ntwo"
+
+
+def test_repeated_roles_and_unicode_arrive_as_they_are(emulator: Emulator) -> None:
+    messages = [ChatMessage(role="user", content="ein"), ChatMessage(role="user", content="二 🙂")]
+    assert [m["content"] for m in sent(emulator, *messages)] == ["ein", "二 🙂"]
+
+
+def test_images_arrive_whole_in_every_form(emulator: Emulator, tmp_path: Path) -> None:
+    file = tmp_path / "dot.png"
+    file.write_bytes(PNG)
+    blocks = [
+        TextBlock(text="look"),
+        ImageBlock(image=PNG, detail="low"),
+        ImageBlock(image=base64.b64encode(PNG)),
+        ImageBlock(image=io.BytesIO(PNG)),
+        ImageBlock(path=file),
+        ImageBlock(url=PNG_URL),
+        ImageBlock(url="https://example.org/a.png"),
+    ]
+    text, *images = sent(emulator, ChatMessage(role="user", blocks=blocks))[0]["content"]
+    assert text == {"type": "text", "text": "look"}
+    assert images[0] == {"type": "image_url", "image_url": {"url": PNG_URL, "detail": "low"}}
+    assert [image["image_url"]["url"] for image in images] == [PNG_URL] * 5 + ["https://example.org/a.png"]
+
+
+def test_an_image_file_that_is_gone_is_the_callers_error(emulator: Emulator, tmp_path: Path) -> None:
+    file = tmp_path / "dot.png"
+    file.write_bytes(PNG)
+    block = ImageBlock(path=file)
+    file.unlink()
+    with pytest.raises(UsageError, match=r"cannot be read.*dot\.png"):
+        sent(emulator, ChatMessage(role="user", blocks=[block]))
+
+
+def test_tool_calls_and_results_go_back_as_the_wire_has_them(emulator: Emulator) -> None:
+    history = [
+        ChatMessage(role="user", content="add"),
+        ChatMessage(
+            role="assistant",
+            blocks=[
+                ToolCallBlock(tool_call_id="a", tool_name="add", tool_kwargs={"city": "東京"}),
+                ToolCallBlock(tool_call_id="b", tool_name="add", tool_kwargs='{"x": 2}'),
+            ],
+        ),
+        ChatMessage(role="tool", content="7", additional_kwargs={"tool_call_id": "a"}),
+        ChatMessage(role="tool", content="8", additional_kwargs={"tool_call_id": "b"}),
+    ]
+    _, asked, first, second = sent(emulator, *history)
+    calls = [(c["id"], c["function"]["name"], json.loads(c["function"]["arguments"])) for c in asked["tool_calls"]]
+    assert calls == [("a", "add", {"city": "東京"}), ("b", "add", {"x": 2})]
+    assert "東京" in asked["tool_calls"][0]["function"]["arguments"]
+    assert (first["tool_call_id"], first["content"]) == ("a", "7")
+    assert (second["tool_call_id"], second["content"]) == ("b", "8")
+
+
+def test_calls_of_older_integrations_are_read_once(emulator: Emulator) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    old = ChatMessage(role="assistant", content="", additional_kwargs={"tool_calls": [call]})
+    both = ChatMessage(
+        role="assistant",
+        blocks=[ToolCallBlock(tool_call_id="a", tool_name="add", tool_kwargs="{}")],
+        additional_kwargs={"tool_calls": [call]},
+    )
+    for message in (old, both):
+        result = ChatMessage(role="tool", content="7", additional_kwargs={"tool_call_id": "a"})
+        asked = sent(emulator, ChatMessage(content="q"), message, result)[1]
+        assert [c["id"] for c in asked["tool_calls"]] == ["a"]
+
+
+def test_thinking_goes_back_only_where_the_wire_wants_it(emulator: Emulator) -> None:
+    turns = [
+        ChatMessage(role="user", content="q"),
+        ChatMessage(role="assistant", blocks=[ThinkingBlock(content="hmm"), TextBlock(text="a")]),
+        ChatMessage(role="user", content="q2"),
+    ]
+    assert sent(emulator, *turns)[1] == {"role": "assistant", "content": "a"}
+    handler = OpenAiChatHandler(thinking_field="reasoning_content")
+    assert sent(emulator, *turns, content_handler=handler)[1]["reasoning_content"] == "hmm"
+
+
+def test_a_speakers_name_is_kept(emulator: Emulator) -> None:
+    message = ChatMessage(role="user", content="hi", additional_kwargs={"name": "ada"})
+    assert sent(emulator, message)[0]["name"] == "ada"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        AudioBlock(audio=b"x", format="wav"),
+        DocumentBlock(data=b"%PDF-1.4"),
+        CachePoint(cache_control=CacheControl(type="ephemeral")),
+    ],
+)
+def test_what_no_wire_carries_is_refused_by_name(emulator: Emulator, block: object) -> None:
+    with pytest.raises(UnsupportedFeature, match=f"'{block.block_type}'"):
+        sent(emulator, ChatMessage(role="user", blocks=[block]))
+    assert not emulator.calls
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        ([], "messages is empty"),
+        ([ChatMessage(role="user", blocks=[ThinkingBlock(content="x")])], "role 'user' holds thinking"),
+        ([ChatMessage(role="user", blocks=[ToolCallBlock(tool_name="x")])], "role 'user' holds tool calls"),
+        (
+            [ChatMessage(role="assistant", blocks=[ToolCallBlock(tool_name="x", tool_kwargs={"a": object()})])],
+            "must be JSON",
+        ),
+    ],
+)
+def test_messages_that_make_no_sense_are_refused(emulator: Emulator, messages: list, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        SageMakerLLM("chat", content_handler="openai_chat").chat(messages)
+
+
+def test_the_callers_messages_are_not_changed(emulator: Emulator) -> None:
+    messages = [ChatMessage(role="system", content="s"), ChatMessage(role="user", blocks=[ImageBlock(image=PNG)])]
+    before = [message.model_dump() for message in messages]
+    sent(emulator, *messages)
+    assert [message.model_dump() for message in messages] == before
