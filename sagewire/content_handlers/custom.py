@@ -9,6 +9,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import orjson
+
 from sagewire.content_handlers.base import Capabilities, ContentHandler, Request, need_chat, need_prompt
 from sagewire.content_handlers.openai_messages import openai_messages, refuse_tools
 from sagewire.content_handlers.pieces import LineDecoder, WholeEventDecoder
@@ -94,10 +96,10 @@ class _AdaptedHandler(ContentHandler):
         """Return what the user's handler reads in a whole answer."""
         return fold(self._read(self._deserialize, body))
 
-    def _read(self, read: Callable[[ReadableBytes], Any], data: bytes) -> list[Delta]:
+    def _read(self, read: Callable[[Any], Any], data: bytes) -> list[Delta]:
         """Return what a method of the user's handler finds in some bytes."""
         try:
-            answer = read(ReadableBytes(data))
+            answer = self._call(read, data)
         except SagewireError:
             raise
         except (LookupError, TypeError, ValueError) as error:
@@ -110,6 +112,15 @@ class _AdaptedHandler(ContentHandler):
         """Return an answer of the user's handler as deltas; the hook for answers that are more than text."""
         text = self.text_of(answer)
         return [TextDelta(text)] if text else []
+
+    def _call(self, read: Callable[[Any], Any], data: bytes) -> Any:
+        try:
+            return read(ReadableBytes(data))
+        except orjson.JSONDecodeError as error:
+            # The one parser that refuses subclasses of bytes, before it has read any.
+            if not str(error).startswith("Input must be bytes"):
+                raise
+            return read(bytes(data))
 
     def text_of(self, answer: Any) -> str:
         """Return an answer of the user's handler as text; LangChain messages have it in `content`."""
