@@ -24,7 +24,8 @@ ALLOWED = {
     "aws": {"_extras", "_forks", ""},  # "" is sagewire.__version__, for the user agent
     "transports": {"aws", "_extras", "_forks"},
     "emulator": {"streaming"},
-    "_exchange": {"streaming", "prompt_formats", "content_handlers"},
+    "_exchange": {"streaming", "prompt_formats", "content_handlers", "_forced_calls"},
+    "_forced_calls": {"streaming", "prompt_formats", "content_handlers"},
     "_extras": set(),
 }
 PUBLIC = {"aws", "client", "content_handlers", "prompt_formats", "transports", "_extras", ""}

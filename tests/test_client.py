@@ -194,7 +194,7 @@ class TestErrors:
             Client("tgi", handler="tgi").chat("Hi")
 
     def test_what_the_wire_cannot_express(self, emulator):
-        with pytest.raises(UnsupportedFeature, match="tool_choice"):
+        with pytest.raises(UnsupportedFeature, match="tool"):
             Client("tgi", handler="tgi", format="chatml").chat("Hi", tools=[Tool("f")], tool_choice="required")
 
     @pytest.mark.parametrize(

@@ -44,6 +44,9 @@ class Schema:
             yield Text(_choose(turn))
         elif turn.pattern:
             yield Text(matching(turn.pattern))
+        elif as_text and turn.json_schema is not None:
+            # A grammar holds the whole text: a call as the model's family writes it is not possible.
+            yield Text(_reply(turn))
         elif calls := wanted_calls(turn):
             yield from self._call(calls, turn, as_text)
         else:
@@ -92,7 +95,8 @@ def _reply(turn: Turn) -> str:
 
 def _object(schema: Any, turn: Turn, evidence: Evidence) -> Any:
     """Return JSON for a schema; where it says no more than `object`, the keys are the words quoted by the user."""
-    if schema.get("properties") or schema.get("$ref") or schema.get("type", "object") != "object" or "enum" in schema:
+    says_more = ("properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf")
+    if any(map(schema.get, says_more)) or schema.get("type", "object") != "object":
         return fill(schema, evidence)
     written = _schema_in_text(turn)
     if written is not None:
