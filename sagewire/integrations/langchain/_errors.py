@@ -126,7 +126,7 @@ def _both(ours: type[errors.SagewireError], their_class: type[theirs.ModelError]
         # The class has no module to be imported from: a pickle names its two parents.
         return _restore, (ours, their_class, self.args, dict(self.__dict__))
 
-    members = {"__module__": __name__, "__doc__": ours.__doc__, "__reduce__": reduce}
+    members = {"__module__": ours.__module__, "__doc__": ours.__doc__, "__reduce__": reduce}
     # `setdefault`: two threads that get here together must end up with one class.
     return _CLASSES.setdefault((ours, their_class), type(ours.__name__, (ours, their_class), members))
 

@@ -1,9 +1,4 @@
-"""Sagewire's replies and deltas as LangChain's messages and chunks.
-
-Rules that come from how LangChain adds chunks up (`langchain_core/utils/_merge.py`): strings in `response_metadata` are
-concatenated and numbers summed, so everything that is said once rides on the last chunk; only `model_provider`, which
-chooses the block translator, is on each.
-"""
+"""Sagewire's whole replies as LangChain's messages."""
 
 from __future__ import annotations
 
@@ -13,7 +8,6 @@ from typing import Any
 
 from langchain_core.messages import (
     AIMessage,
-    AIMessageChunk,
     InvalidToolCall,
     UsageMetadata,
 )
@@ -21,23 +15,19 @@ from langchain_core.messages import (
     ToolCall as LangChainToolCall,
 )
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails
-from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.messages.tool import invalid_tool_call, tool_call
+from langchain_core.outputs import ChatGeneration, ChatResult
 
 from sagewire.integrations.langchain._messages import REASONING
 from sagewire.types import (
     Choice,
-    Delta,
     Reply,
-    TextDelta,
-    ThinkingDelta,
     TokenLogprob,
     ToolCall,
-    ToolCallDelta,
     Usage,
 )
 
-__all__ = ["PROVIDER", "last_chunk", "logprobs_of", "metadata_of", "to_chunk", "to_result", "token_usage"]
+__all__ = ["PROVIDER", "generation_info_of", "metadata_of", "to_result", "token_usage", "usage_metadata_of"]
 
 # Both `ls_provider` and every message's `model_provider`: middleware trusts reported usage only where they agree.
 PROVIDER = "sagewire"
@@ -53,38 +43,11 @@ def to_result(reply: Reply, model_name: str) -> ChatResult:
     generations = []
     for number, choice in enumerate(reply.choices):
         message = _message(reply, choice, model_name, usage=number == 0)
-        generations.append(ChatGeneration(message=message, generation_info=_generation_info(choice)))
+        generations.append(ChatGeneration(message=message, generation_info=generation_info_of(choice)))
     output: dict[str, Any] = {"model_name": reply.model or model_name}
     if reply.usage is not None:
         output["token_usage"] = token_usage(reply.usage)
     return ChatResult(generations=generations, llm_output=output)
-
-
-def to_chunk(delta: Delta) -> ChatGenerationChunk | None:
-    """Return one delta as a chunk; `None` for what rides on the last chunk, and for other choices than the first."""
-    metadata = {"model_provider": PROVIDER}
-    if isinstance(delta, TextDelta) and delta.text and delta.choice == 0:
-        message = AIMessageChunk(content=delta.text, response_metadata=metadata)
-    elif isinstance(delta, ThinkingDelta) and delta.text and delta.choice == 0:
-        message = AIMessageChunk(content="", additional_kwargs={REASONING: delta.text}, response_metadata=metadata)
-    elif isinstance(delta, ToolCallDelta) and delta.choice == 0:
-        piece = tool_call_chunk(name=delta.name, args=delta.arguments, id=delta.id, index=delta.index)
-        message = AIMessageChunk(content="", tool_call_chunks=[piece], response_metadata=metadata)
-    else:
-        return None
-    return ChatGenerationChunk(message=message)
-
-
-def last_chunk(reply: Reply, model_name: str) -> ChatGenerationChunk:
-    """Return the chunk that ends a stream: usage, metadata, why it ended."""
-    choice = reply.choices[0]
-    message = AIMessageChunk(
-        content="",
-        response_metadata=metadata_of(reply, choice, model_name),
-        usage_metadata=_usage_metadata(reply.usage),
-        chunk_position="last",
-    )
-    return ChatGenerationChunk(message=message, generation_info=_generation_info(choice))
 
 
 def metadata_of(reply: Reply, choice: Choice, model_name: str) -> dict[str, Any]:
@@ -101,7 +64,7 @@ def metadata_of(reply: Reply, choice: Choice, model_name: str) -> dict[str, Any]
         "production_variant": info and info.production_variant,
         "custom_attributes": info and info.custom_attributes,
         "new_session_id": info and info.new_session_id,
-        "logprobs": {"content": logprobs_of(choice)} if choice.logprobs else None,
+        "logprobs": {"content": [_logprob(token) for token in choice.logprobs]} if choice.logprobs else None,
     }
     return {name: value for name, value in known.items() if value is not None}
 
@@ -114,11 +77,6 @@ def token_usage(usage: Usage) -> dict[str, int]:
         "total_tokens": usage.total_tokens,
     }
     return {name: count for name, count in counts.items() if count is not None}
-
-
-def logprobs_of(choice: Choice) -> list[dict[str, Any]]:
-    """Return log probabilities in OpenAI's shape."""
-    return [_logprob(token) for token in choice.logprobs]
 
 
 def _message(reply: Reply, choice: Choice, model_name: str, *, usage: bool) -> AIMessage:
@@ -136,7 +94,7 @@ def _message(reply: Reply, choice: Choice, model_name: str, *, usage: bool) -> A
         tool_calls=good,
         invalid_tool_calls=broken,
         response_metadata=metadata_of(reply, choice, model_name),
-        usage_metadata=_usage_metadata(reply.usage) if usage else None,
+        usage_metadata=usage_metadata_of(reply.usage) if usage else None,
     )
 
 
@@ -153,11 +111,13 @@ def _arguments(call: ToolCall) -> tuple[dict[str, Any], str | None]:
     return dict(value), None
 
 
-def _generation_info(choice: Choice) -> dict[str, Any] | None:
+def generation_info_of(choice: Choice) -> dict[str, Any] | None:
+    """Return what callbacks look for beside the message."""
     return {"finish_reason": choice.finish_reason} if choice.finish_reason else None
 
 
-def _usage_metadata(usage: Usage | None) -> UsageMetadata | None:
+def usage_metadata_of(usage: Usage | None) -> UsageMetadata | None:
+    """Return token counts as LangChain has them; a count the server did not give is 0 there, which has no `None`."""
     if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
         return None
     prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0

@@ -14,13 +14,15 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
+from sagewire.client import AsyncClient, Client
 from sagewire.errors import UsageError
 from sagewire.integrations.langchain import _blocks
+from sagewire.integrations.langchain._chunks import ChunkWriter, last_chunk
 from sagewire.integrations.langchain._endpoint import SagemakerFields
 from sagewire.integrations.langchain._errors import model_errors
 from sagewire.integrations.langchain._generation import Call, GenerationFields
 from sagewire.integrations.langchain._messages import to_messages
-from sagewire.integrations.langchain._replies import PROVIDER, last_chunk, to_chunk, to_result
+from sagewire.integrations.langchain._replies import PROVIDER, to_result
 from sagewire.integrations.langchain._tools import describe_tools, tool_choice_name
 from sagewire.integrations.langchain.structured import Method, response_format_of, structured_output
 
@@ -80,16 +82,16 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
                 **call.options,
             ) as stream,
         ):
+            writer = _chunk_writer(self._clients.sync)
             for delta in stream:
-                chunk = to_chunk(delta)
-                if chunk is not None:
+                for chunk in writer.write(delta):
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
-            chunk = last_chunk(stream.reply, call.model_name)
-            if run_manager:
-                run_manager.on_llm_new_token("", chunk=chunk)
-            yield chunk
+            for chunk in (*writer.flush(), last_chunk(stream.reply, call.model_name)):
+                if run_manager:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
 
     async def _astream(
         self,
@@ -107,16 +109,16 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
                 **call.chat,
                 **call.options,
             ) as stream:
+                writer = _chunk_writer(self._clients.awaited)
                 async for delta in stream:
-                    chunk = to_chunk(delta)
-                    if chunk is not None:
+                    for chunk in writer.write(delta):
                         if run_manager:
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
-                chunk = last_chunk(stream.reply, call.model_name)
-                if run_manager:
-                    await run_manager.on_llm_new_token("", chunk=chunk)
-                yield chunk
+                for chunk in (*writer.flush(), last_chunk(stream.reply, call.model_name)):
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
 
     def _chat_call(self, stop: Sequence[str] | None, given: dict[str, Any], *, stream: bool = False) -> Call:
         """Return the arguments of a call; with what only a conversation has taken out of the options."""
@@ -266,3 +268,8 @@ class ChatSagemakerEndpoint(SagemakerFields, EndpointChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         return {**self._where, **self._identity()}
+
+
+def _chunk_writer(client: Client | AsyncClient) -> ChunkWriter:
+    # By the time the first tool call arrives this client knows its handler, so asking for it does not wait.
+    return ChunkWriter(may_cancel=lambda: client.handler.speaks == "prompt")

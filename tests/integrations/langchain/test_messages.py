@@ -1,0 +1,179 @@
+"""Every shape in which LangChain carries a turn, as sagewire's messages."""
+
+import base64
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    HumanMessageChunk,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from sagewire import ImagePart, Message, TextPart, ToolCall, UnsupportedFeature, UsageError
+from sagewire.integrations.langchain._messages import to_messages
+
+PIXEL = b"\x89PNG pixel"
+ENCODED = base64.b64encode(PIXEL).decode()
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (SystemMessage("Be brief."), Message("system", "Be brief.")),
+        (HumanMessage("Hi", name="ada"), Message("user", "Hi", name="ada")),
+        (HumanMessageChunk("Hi"), Message("user", "Hi")),
+        (HumanMessage(""), Message("user", "")),
+        (HumanMessage(["a", {"type": "text", "text": "b"}]), Message("user", "ab")),
+        (AIMessage("Yes"), Message("assistant", "Yes")),
+        (ChatMessage("Hi", role="developer"), Message("system", "Hi")),
+        (ChatMessage("Hi", role="human"), Message("user", "Hi")),
+        (FunctionMessage("42", name="add"), Message("tool", "42", name="add")),
+        (
+            ToolMessage("42", tool_call_id="c1", name="add", status="error"),
+            Message("tool", "42", tool_call_id="c1", name="add"),
+        ),
+        (
+            AIMessage("", tool_calls=[{"name": "add", "args": {"city": "東京"}, "id": "c1"}]),
+            Message("assistant", "", tool_calls=(ToolCall("c1", "add", '{"city": "東京"}'),)),
+        ),
+        (
+            AIMessage("", invalid_tool_calls=[{"name": "add", "args": "{", "id": "c1", "error": "broken"}]),
+            Message("assistant", "", tool_calls=(ToolCall("c1", "add", "{"),)),
+        ),
+        (
+            AIMessage("4", additional_kwargs={"reasoning_content": "2+2"}),
+            Message("assistant", "4", thinking="2+2"),
+        ),
+    ],
+)
+def test_one_message(message, expected):
+    assert to_messages([message]) == [expected]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "image", "base64": ENCODED, "mime_type": "image/png"},
+        {"type": "image", "source_type": "base64", "data": ENCODED, "mime_type": "image/png"},
+        {"type": "image", "source": {"type": "base64", "data": ENCODED, "media_type": "image/png"}},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{ENCODED}"}},
+        {"type": "image_url", "image_url": f"data:image/png;base64,{ENCODED}"},
+        {"type": "image", "url": f"data:image/png;base64,{ENCODED}"},
+        {"type": "non_standard", "value": {"type": "image", "base64": ENCODED, "mime_type": "image/png"}},
+    ],
+)
+def test_an_image_in_every_dialect(block):
+    [message] = to_messages([HumanMessage([{"type": "text", "text": "Look"}, block])])
+    assert message.content == (TextPart("Look"), ImagePart(data=PIXEL, media_type="image/png"))
+
+
+def test_an_image_by_its_url_keeps_its_detail():
+    block = {"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}}
+    [message] = to_messages([HumanMessage([block])])
+    assert message.content == (ImagePart(url="https://example.org/a.png", detail="low"),)
+
+
+def test_standard_blocks_of_an_assistant_come_back_as_one_turn():
+    content = [
+        {"type": "reasoning", "reasoning": "hm"},
+        {"type": "text", "text": "Calling."},
+        {"type": "tool_call", "id": "c1", "name": "add", "args": {"a": 1}},
+        {"type": "tool_call", "id": "c2", "name": "add", "args": {"a": 2}},
+    ]
+    calls = [{"name": "add", "args": {"a": n}, "id": f"c{n}"} for n in (1, 2)]
+    [message] = to_messages([AIMessage(content, tool_calls=calls)])
+    assert message == Message(
+        "assistant",
+        "Calling.",
+        tool_calls=(ToolCall("c1", "add", '{"a": 1}'), ToolCall("c2", "add", '{"a": 2}')),
+        thinking="hm",
+    )
+
+
+def test_anthropic_blocks_are_read():
+    asked = AIMessage(
+        [
+            {"type": "thinking", "thinking": "hm", "signature": "x"},
+            {"type": "redacted_thinking", "data": "x"},
+            {"type": "tool_use", "id": "t1", "name": "add", "input": {"a": 1}},
+        ]
+    )
+    answered = HumanMessage(
+        [
+            {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "2"}]},
+            {"type": "text", "text": "Go on."},
+        ]
+    )
+    assert to_messages([asked, answered]) == [
+        Message("assistant", "", tool_calls=(ToolCall("t1", "add", '{"a": 1}'),), thinking="hm"),
+        Message("tool", "2", tool_call_id="t1"),
+        Message("user", "Go on."),
+    ]
+
+
+def test_tool_results_alone_leave_no_empty_turn():
+    message = HumanMessage([{"type": "tool_result", "tool_use_id": "t1", "content": "2"}])
+    assert to_messages([message]) == [Message("tool", "2", tool_call_id="t1")]
+
+
+def test_summaries_of_the_responses_api_are_thinking():
+    block = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "a"}, "b"]}
+    [message] = to_messages([AIMessage([block, {"type": "text", "text": "c"}])])
+    assert (message.thinking, message.text) == ("ab", "c")
+
+
+def test_roles_may_repeat_and_a_system_turn_may_stand_anywhere():
+    turns = [HumanMessage("a"), SystemMessage("b"), HumanMessage("c"), HumanMessage("d"), AIMessage("e"), AIMessage("f")]
+    assert [(m.role, m.text) for m in to_messages(turns)] == [
+        ("user", "a"), ("system", "b"), ("user", "c"), ("user", "d"), ("assistant", "e"), ("assistant", "f"),
+    ]  # fmt: skip
+
+
+def test_chunks_of_a_stream_can_be_sent_back():
+    chunk = AIMessageChunk(
+        content="x", tool_call_chunks=[{"name": "add", "args": '{"a": 1}', "id": "c1", "index": 0}], chunk_position="last"
+    )
+    assert to_messages([chunk]) == [Message("assistant", "x", tool_calls=(ToolCall("c1", "add", '{"a": 1}'),))]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "audio", "base64": ENCODED, "mime_type": "audio/wav"},
+        {"type": "file", "base64": ENCODED, "mime_type": "application/pdf"},
+        {"type": "image", "file_id": "file-1"},
+        {"type": "text-plain", "url": "https://example.org/a.txt"},
+    ],
+)
+def test_what_no_container_takes_is_refused_by_name(block):
+    with pytest.raises(UnsupportedFeature, match="cannot express"):
+        to_messages([HumanMessage([block])])
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [RemoveMessage(id="x")],
+        [HumanMessage([{"type": "hologram"}])],
+        [HumanMessage([{"type": "image", "base64": "###", "mime_type": "image/png"}])],
+        [ChatMessage("x", role="narrator")],
+    ],
+)
+def test_nonsense_is_a_usage_error(messages):
+    with pytest.raises(UsageError):
+        to_messages(messages)
+
+
+def test_plain_documents_are_text():
+    [message] = to_messages(
+        [HumanMessage([{"type": "text-plain", "text": "a", "mime_type": "text/plain"},
+                       {"type": "text-plain", "base64": base64.b64encode("ß".encode()).decode()}])]
+    )  # fmt: skip
+    assert message.text == "aß"
