@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from sagewire.errors import UsageError
 from sagewire.prompt_formats import (
     chatml,
     cohere,
+    compat,
     deepseek,
     exaone,
     falcon,
@@ -28,6 +30,7 @@ from sagewire.prompt_formats import (
     hermes,
     jamba,
     kimi,
+    litellm_templates,
     llama,
     mistral,
     phi,
@@ -36,10 +39,25 @@ from sagewire.prompt_formats import (
     tagged,
 )
 from sagewire.prompt_formats.base import PromptFormat
+from sagewire.prompt_formats.custom import CallableFormat, TemplateFormat, check_template
 from sagewire.prompt_formats.guard import Policy
+from sagewire.prompt_formats.litellm_templates import LITELLM_BUILDERS
+from sagewire.prompt_formats.model_ids import format_of_model
 from sagewire.prompt_formats.turns import Block, TurnFormat
 
-__all__ = ["FORMATS", "Block", "PromptFormat", "TurnFormat", "get_format"]
+__all__ = [
+    "FORMATS",
+    "LITELLM_BUILDERS",
+    "Block",
+    "CallableFormat",
+    "PromptFormat",
+    "TemplateFormat",
+    "TurnFormat",
+    "get_format",
+]
+
+
+HUB = "sagewire.prompt_formats.hub loads a model's own chat template."
 
 FORMATS: dict[str, PromptFormat] = {
     "alpaca": plain_text.ALPACA,
@@ -58,6 +76,15 @@ FORMATS: dict[str, PromptFormat] = {
     "deepseek_v2": deepseek.DEEPSEEK_V2,
     "deepseek_v3": deepseek.DEEPSEEK_V3,
     "deepseek_v3_1": deepseek.DEEPSEEK_V3_1,
+    "easyllm_anthropic": compat.EASYLLM_ANTHROPIC,
+    "easyllm_chatml_falcon": compat.EASYLLM_CHATML_FALCON,
+    "easyllm_chatml_starchat": compat.EASYLLM_CHATML_STARCHAT,
+    "easyllm_falcon": compat.EASYLLM_FALCON,
+    "easyllm_llama2": compat.EASYLLM_LLAMA2,
+    "easyllm_open_assistant": compat.EASYLLM_OPEN_ASSISTANT,
+    "easyllm_stablebeluga": compat.EASYLLM_STABLEBELUGA,
+    "easyllm_vicuna": compat.EASYLLM_VICUNA,
+    "easyllm_wizardlm": compat.EASYLLM_WIZARDLM,
     "exaone3_5": exaone.EXAONE3_5,
     "exaone4": exaone.EXAONE4,
     "falcon3": falcon.FALCON3,
@@ -81,12 +108,16 @@ FORMATS: dict[str, PromptFormat] = {
     "internlm2": chatml.INTERNLM2,
     "jamba_1_6": jamba.JAMBA_1_6,
     "kimi_k2": kimi.KIMI_K2,
+    "litellm_builtin": litellm_templates.LITELLM_BUILTIN,
+    "litellm_custom": litellm_templates.LITELLM_CUSTOM,
     "llama2": llama.LLAMA2,
     "llama3": llama.LLAMA3,
     "llama3_1": llama.LLAMA3_1,
     "llama3_2": llama.LLAMA3_2,
     "llama3_3": llama.LLAMA3_3,
     "llama4": llama.LLAMA4,
+    "llama_index_llama2": compat.LLAMA_INDEX_LLAMA2,
+    "llama_index_llama3": compat.LLAMA_INDEX_LLAMA3,
     "ministral3_reasoning": mistral.MINISTRAL3_REASONING,
     "mistral_nemo": mistral.MISTRAL_NEMO,
     "mistral_small3": mistral.MISTRAL_SMALL3,
@@ -140,29 +171,80 @@ FORMATS: dict[str, PromptFormat] = {
 
 
 def get_format(
-    name: Any = None,
+    name: str | PromptFormat | Callable[..., str] | Mapping[str, Any] | None = None,
     *,
     model_id: str | None = None,
-    special_tokens: Policy = "neutralise",
-    strict: bool = True,
+    special_tokens: Policy | None = None,
+    strict: bool | None = None,
+    completion_to_prompt: Callable[..., str] | None = None,
 ) -> PromptFormat:
     """Return a prompt format.
 
     Args:
-        name: A key of `FORMATS`, or a `PromptFormat`, which is returned as it is.
+        name: A key of `FORMATS` (or one of LiteLLM's builders, for example `llama_2_chat_pt`); a `PromptFormat`; a
+            callable `messages_to_prompt(messages) -> str`; or a template in LiteLLM's way of writing, a mapping with
+            `roles`, `initial_prompt_value`, `final_prompt_value`, `bos_token` and `eos_token`.
         model_id: A model's id on the Hugging Face Hub or in JumpStart, where the name is not known.
-        special_tokens: What happens to control strings in foreign text: `neutralise`, `allow` or `error`.
-        strict: Refuse content that the family's own template would silently drop or misplace.
+        special_tokens: What happens to control strings in foreign text: `neutralise` (the default), `allow` or
+            `error`.
+        strict: Refuse content that the family's own template would silently drop or misplace; `True` by default.
+        completion_to_prompt: Beside a `messages_to_prompt` callable: the same for single instructions.
 
     Raises:
         UsageError: There is no such format; the message lists close names.
+
+    >>> get_format(model_id="Qwen/Qwen2.5-7B-Instruct").name
+    'qwen2_5'
     """
-    if isinstance(name, PromptFormat):
-        return name
-    found = FORMATS.get(name)
-    if found is None:
-        close = difflib.get_close_matches(str(name), FORMATS, n=5, cutoff=0.5)
-        raise UsageError(f"There is no prompt format {name!r}. Close names: {', '.join(close) or 'none'}.")
+    if name is None:
+        if model_id is None:
+            raise UsageError("Name a prompt format, or the model's id with model_id='...'.")
+        found = _of_model(model_id)
+    elif isinstance(name, str):
+        found = _named(name)
+    elif isinstance(name, PromptFormat):
+        found = name
+    elif isinstance(name, Mapping):
+        found = TemplateFormat(template=check_template(name))
+    elif callable(name):
+        found = CallableFormat(name, completion_to_prompt)
+    else:
+        raise UsageError(f"A prompt format is a name, a PromptFormat, a callable or a mapping, not {name!r:.100}.")
+    return _with_choices(found, special_tokens, strict)
+
+
+def _with_choices(found: PromptFormat, special_tokens: Policy | None, strict: bool | None) -> PromptFormat:
+    if special_tokens not in (None, "neutralise", "allow", "error"):
+        raise UsageError(f"special_tokens is 'neutralise', 'allow' or 'error', not {special_tokens!r}.")
+    choices: dict[str, Any] = {}
+    if special_tokens is not None:
+        choices["policy"] = special_tokens
+    if strict is not None:
+        choices["strict"] = strict
+    if not choices:
+        return found
     if isinstance(found, TurnFormat):
-        return replace(found, policy=special_tokens, strict=strict)
-    return found
+        return replace(found, **choices)
+    raise UsageError(f"The format {found.name!r} does not know special_tokens and strict.")
+
+
+def _named(name: str) -> PromptFormat:
+    found = FORMATS.get(name) or LITELLM_BUILDERS.get(name)
+    if found is not None:
+        return found
+    close = difflib.get_close_matches(name.lower(), [*FORMATS, *LITELLM_BUILDERS], n=5, cutoff=0.5)
+    by_model = format_of_model(name)
+    if by_model in FORMATS and by_model not in close:
+        close.insert(0, str(by_model))
+    raise UsageError(f"There is no prompt format {name!r}. Close names: {', '.join(close) or 'none'}. {HUB}")
+
+
+def _of_model(model_id: str) -> PromptFormat:
+    name = format_of_model(model_id)
+    if name in FORMATS:
+        return FORMATS[str(name)]
+    close = difflib.get_close_matches(model_id.lower().rpartition("/")[2], FORMATS, n=5, cutoff=0.3)
+    raise UsageError(
+        f"No rule knows the prompt format of the model {model_id!r}. Name one, perhaps {', '.join(close) or 'chatml'}. "
+        f"{HUB}"
+    )

@@ -13,7 +13,7 @@ from typing import Any
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.types import ImagePart, Message, TextPart, Tool
 
-__all__ = ["Call", "Conversation", "Reading", "Turn", "read_tools", "read_turns"]
+__all__ = ["Call", "Conversation", "Guard", "Reading", "Turn", "read_tools", "read_turns"]
 
 Guard = Callable[[str], str]
 
@@ -134,6 +134,7 @@ class Reading:
             the message is the last one.
         keep_think: An assistant's text may open with `<think>`, which is not neutralised then.
         where: The format's name for error messages.
+        skip_images: Leave images out.
     """
 
     guard: Guard
@@ -141,6 +142,7 @@ class Reading:
     split: Callable[[str, bool], tuple[str | None, str]]
     keep_think: bool
     where: str
+    skip_images: bool = False
 
     def text(self, content: Any, role: str) -> str:
         """Return a message's text, not yet guarded."""
@@ -162,6 +164,8 @@ class Reading:
             return part.text
         if isinstance(part, Mapping) and isinstance(part.get("text"), str):
             return str(part["text"])
+        if self.skip_images:
+            return ""
         kind = "image" if isinstance(part, ImagePart) else part.get("type") if isinstance(part, Mapping) else part
         cure = "A prompt is text only: use a handler that speaks messages."
         raise UnsupportedFeature(f"a content part of type {kind!r:.60}", self.where, cure)

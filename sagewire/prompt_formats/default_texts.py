@@ -1,4 +1,4 @@
-"""The long system texts that families insert into conversations that have none, byte for byte as they were trained on."""
+"""The long system texts that families insert into conversations that have none, byte for byte as trained on."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ STABLEBELUGA = TurnFormat(
 
 
 class AlpacaVllm(TurnFormat):
-    """vLLM's Alpaca: one system text, wherever it was, at the top; a blank line between turns, none before an answer."""
+    """vLLM's Alpaca: one system text, wherever it was, at the top; blank lines between turns, none before an answer."""
 
     def write(self, conversation: Conversation, page: Page) -> None:
         """Write the whole conversation."""

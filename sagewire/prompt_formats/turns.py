@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats.base import PromptFormat
-from sagewire.prompt_formats.conversation import Conversation, Reading, Turn, read_tools, read_turns
+from sagewire.prompt_formats.conversation import Conversation, Guard, Reading, Turn, read_tools, read_turns
 from sagewire.prompt_formats.guard import Policy, make_guard
 from sagewire.streaming.base import Decoder
 from sagewire.types import Delta, Message, Tool
@@ -47,10 +47,12 @@ class Block:
 class Page:
     """The prompt under the pen: pieces of text, and where the last turn's own text ends."""
 
-    __slots__ = ("cut", "pieces", "prefill")
+    __slots__ = ("_guard", "_said", "cut", "pieces", "prefill")
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Guard) -> None:
         self.pieces: list[str] = []
+        self._guard = guard
+        self._said = -1
         self.cut: int | None = None
         self.prefill: Turn | None = None
 
@@ -60,6 +62,11 @@ class Page:
 
     def say(self, turn: Turn, text: str) -> None:
         """Write the text of a turn, the place where the prompt ends if this turn is to be continued."""
+        if self._said >= 0 and not any(self.pieces[self._said + 1 :]):
+            # Nothing of the format between two texts: a control string may be split over them.
+            text = self._guard(self.pieces[self._said] + text)
+            self.pieces[self._said] = ""
+        self._said = len(self.pieces)
         self.pieces.append(text)
         if turn.final:
             self.cut, self.prefill = len(self.pieces), turn
@@ -169,9 +176,9 @@ class TurnFormat(PromptFormat):
         >>> get_format("chatml").render([{"role": "user", "content": "Hello"}], add_generation_prompt=False)
         '<|im_start|>user\nHello<|im_end|>\n'
         """
-        guard = make_guard((*self.special_tokens, *self.stops), self.words, self.policy)
+        guard = make_guard(self.control_strings(template_kwargs), self.control_words(template_kwargs), self.policy)
         where = f"prompt format {self.name!r}"
-        turns = read_turns(messages, Reading(guard, self.join_parts, self.split_answer, self.keep_think, where))
+        turns = read_turns(messages, self.reading(guard, where))
         if not turns:
             raise UsageError("There is no message to render.")
         if tools and not self.supports_tools:
@@ -196,7 +203,7 @@ class TurnFormat(PromptFormat):
             if turns[-1].role != "assistant":
                 raise UsageError("continue_final_message needs a conversation that ends with an assistant message.")
             turns[-1].final = True
-        page = Page()
+        page = Page(guard)
         self.write(conversation, page)
         return page.text(continue_final_message)
 
@@ -212,6 +219,19 @@ class TurnFormat(PromptFormat):
         return get_reader(self.reader_style, tools, stops=self.stops, prompt=prompt)
 
     # What a family may override.
+
+    def reading(self, guard: Guard, where: str) -> Reading:
+        """Return how messages are read."""
+        return Reading(guard, self.join_parts, self.split_answer, self.keep_think, where)
+
+    def control_strings(self, template_kwargs: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return what neutralising looks for."""
+        # A stop such as "###" is ordinary text in a prompt; one that is a token is not.
+        return (*self.special_tokens, *(stop for stop in self.stops if stop.startswith(("<", "["))))
+
+    def control_words(self, template_kwargs: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the role words neutralising looks for."""
+        return self.words
 
     def join_parts(self, parts: Sequence[str]) -> str:
         """Return the text of a message that was given in parts."""
