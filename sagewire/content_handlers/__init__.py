@@ -1,6 +1,7 @@
 """Content handlers: what serving containers speak.
 
-`HANDLERS` is the whole list. A name from it, a handler object of your own, or one written for LangChain
+`HANDLERS` is the whole list for text generation, `EMBEDDING_HANDLERS` and `RERANK_HANDLERS` those for vectors and
+relevance. A name from one, a handler object of your own, or one written for LangChain
 (`transform_input`, `transform_output`) or LlamaIndex (`serialize_input`, `deserialize_output`) is accepted wherever
 sagewire takes `handler=` or `content_handler=`.
 """
@@ -15,6 +16,7 @@ from sagewire.content_handlers.ai21 import JambaHandler, Jurassic2Handler
 from sagewire.content_handlers.base import Capabilities, ContentHandler, EventReader, JsonHandler, map_options
 from sagewire.content_handlers.cohere import CohereGenerateHandler, CohereHandler
 from sagewire.content_handlers.custom import LangChainHandler, LlamaIndexHandler
+from sagewire.content_handlers.embeddings import EMBEDDING_HANDLERS, EmbeddingHandler, get_embedding_handler
 from sagewire.content_handlers.hf_pipeline import HfPipelineHandler
 from sagewire.content_handlers.jumpstart import (
     JumpStartText2TextHandler,
@@ -30,17 +32,21 @@ from sagewire.content_handlers.nova import NovaHandler
 from sagewire.content_handlers.openai_chat import OpenAiChatHandler
 from sagewire.content_handlers.openai_completions import OpenAiCompletionsHandler
 from sagewire.content_handlers.registry import pick
+from sagewire.content_handlers.rerank import RERANK_HANDLERS, RerankHandler, get_rerank_handler
 from sagewire.content_handlers.sglang import SglangHandler
 from sagewire.content_handlers.tgi import TgiHandler
 from sagewire.content_handlers.tgi_chat import TgiChatHandler
 from sagewire.content_handlers.triton import TritonHandler, TritonLlmApiHandler
 
 __all__ = [
+    "EMBEDDING_HANDLERS",
     "HANDLERS",
+    "RERANK_HANDLERS",
     "Capabilities",
     "CohereGenerateHandler",
     "CohereHandler",
     "ContentHandler",
+    "EmbeddingHandler",
     "EventReader",
     "HfPipelineHandler",
     "JambaHandler",
@@ -60,12 +66,15 @@ __all__ = [
     "NovaHandler",
     "OpenAiChatHandler",
     "OpenAiCompletionsHandler",
+    "RerankHandler",
     "SglangHandler",
     "TgiChatHandler",
     "TgiHandler",
     "TritonHandler",
     "TritonLlmApiHandler",
+    "get_embedding_handler",
     "get_handler",
+    "get_rerank_handler",
     "map_options",
 ]
 
