@@ -14,6 +14,7 @@ import io
 import socket
 import ssl
 import weakref
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -31,6 +32,8 @@ READ_SIZE = 65_536
 _SEND_SIZE = 262_144
 _LOST = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError, ssl.SSLEOFError)
 
+_inherited: list[deque[_Connection]] = []
+
 
 class SyncEngine:
     """Connections to one place; safe to share between threads, and usable after a fork."""
@@ -42,7 +45,6 @@ class SyncEngine:
         self._prefix = self._connector.target_prefix
         self._size = place.pool_size
         self._idle: deque[_Connection] = deque()
-        self._inherited: list[deque[_Connection]] = []
         reset_in_child(self)
         # A client that is dropped without being closed must not leak its idle connections.
         self._finalize = weakref.finalize(self, _close_all, self._idle)
@@ -51,7 +53,7 @@ class SyncEngine:
         """Leave the parent's connections alone: two processes on one connection would read each other's answers."""
         # Kept, not dropped: a dropped socket that nobody closed is a ResourceWarning, a closed TLS one says goodbye.
         self._finalize.detach()
-        self._inherited.append(self._idle)
+        _inherited.append(self._idle)
         self._idle = deque()
         self._finalize = weakref.finalize(self, _close_all, self._idle)
 
@@ -138,7 +140,8 @@ class _Connection:
     """An open connection, and the clock of the call that is on it."""
 
     def __init__(self, engine: SyncEngine, raw: Any) -> None:
-        self._engine = engine
+        # Weak, or the idle connections would keep alive the engine whose end is to close them.
+        self._engine = weakref.ref(engine)
         self._raw = raw
         self.sock: socket.socket = raw.sock
         self.limits: Limits | None = None
@@ -154,7 +157,11 @@ class _Connection:
 
     def done(self) -> None:
         self.limits = None
-        self._engine.give_back(self)
+        engine = self._engine()
+        if engine is None:
+            self.close()
+        else:
+            engine.give_back(self)
 
     def makefile(self, mode: str) -> io.BufferedReader:
         """Return what the standard library reads an answer from."""
@@ -246,6 +253,9 @@ class SyncResponse:
         self.status = response.status
         # The standard library's own lookup walks all headers each time.
         self.headers = {name.lower(): value for name, value in response.headers.items()}
+        # Never asked for, but some proxies compress all the same.
+        packed = self.headers.get("content-encoding") in ("gzip", "deflate")
+        self._decoder = zlib.decompressobj(32 + zlib.MAX_WBITS) if packed else None
         self._connection: _Connection | None = connection
         self._response = response
         self._limits = limits
@@ -255,6 +265,8 @@ class SyncResponse:
         """Return the rest of the body and give the connection back."""
         try:
             data = self._response.read()
+            if self._decoder is not None:
+                data = self._decoder.decompress(data) + self._decoder.flush()
         except BaseException as error:
             self._fail(error)
             raise
@@ -263,9 +275,13 @@ class SyncResponse:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body in pieces as they arrive, then give the connection back."""
-        response = self._response
+        response, decoder = self._response, self._decoder
         try:
             while data := response.read1(READ_SIZE):
+                if decoder is not None:
+                    data = decoder.decompress(data)
+                    if not data:
+                        continue
                 yield data
             # For a body of known length the standard library takes an early end for the end.
             if response.length:
@@ -295,7 +311,7 @@ class SyncResponse:
     def _fail(self, error: BaseException) -> None:
         self.close()
         # A time limit that ran out is an OSError too, but it is already the error it should be.
-        if isinstance(error, http.client.HTTPException | OSError) and not isinstance(error, EndpointError):
+        if isinstance(error, http.client.HTTPException | OSError | zlib.error) and not isinstance(error, EndpointError):
             raise truncated(error, self._limits.where) from error
 
     def __del__(self) -> None:

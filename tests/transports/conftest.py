@@ -1,5 +1,6 @@
 """A server of raw sockets: each test says byte by byte what the other side does."""
 
+import asyncio
 import contextlib
 import socket
 import struct
@@ -10,6 +11,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from sagewire.aws.session import static_session
+from sagewire.transports.base import Retries
+
+QUICK = Retries(base_delay=0.001)
 
 
 @dataclass
@@ -61,10 +65,15 @@ class Peer:
     def end_chunks(self) -> None:
         self.send(b"0\r\n\r\n")
 
+    def close(self) -> None:
+        """Close in an orderly way."""
+        self.sock.shutdown(socket.SHUT_RDWR)
+        raise Gone
+
     def reset(self) -> None:
         """Close with a TCP reset."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
+        raise Gone
 
     def wait_until_closed(self, timeout: float = 5.0) -> bool:
         """Return whether the client closes the connection in time."""
@@ -203,3 +212,65 @@ def no_outside_settings(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "no-token"))
+
+
+class Carrier:
+    """A transport of either colour behind one face, so that each test says once what both must do."""
+
+    def __init__(self, colour, make):
+        self.colour = colour
+        self.transport = make[colour]()
+
+    def run(self, awaitable):
+        return asyncio.run(awaitable)
+
+    def invoke(self, call):
+        if self.colour == "sync":
+            return self.transport.invoke(call)
+        return self.run(self.transport.invoke(call))
+
+    def stream(self, call, take=None):
+        """Return what was said of the stream and its pieces; with `take`, leave after that many."""
+        if self.colour == "sync":
+            pieces = []
+            with self.transport.stream(call) as stream:
+                for piece in stream:
+                    pieces.append(piece)
+                    if len(pieces) == take:
+                        break
+            return stream.info, pieces
+        return self.run(self._stream(call, take))
+
+    async def _stream(self, call, take):
+        pieces = []
+        async with self.transport.stream(call) as stream:
+            async for piece in stream:
+                pieces.append(piece)
+                if len(pieces) == take:
+                    break
+        return stream.info, pieces
+
+    def close(self):
+        if self.colour == "sync":
+            self.transport.close()
+
+
+@pytest.fixture(params=["sync", "async"])
+def carry(request, server, session):
+    """Return a function that makes a SageMaker transport of either colour to the scripted server."""
+    made = []
+
+    def make(**options):
+        from sagewire.transports.sagemaker import AsyncSageMakerTransport, SageMakerTransport
+
+        options = {"session": session, "endpoint_url": server.url, "retries": QUICK, **options}
+        makers = {
+            "sync": lambda: SageMakerTransport("my-llm", **options),
+            "async": lambda: AsyncSageMakerTransport("my-llm", **options),
+        }
+        made.append(Carrier(request.param, makers))
+        return made[-1]
+
+    yield make
+    for carrier in made:
+        carrier.close()
