@@ -17,8 +17,11 @@ Rules every style follows:
 
 >>> from sagewire.prompt_formats.readers import get_reader
 >>> reader = get_reader("hermes")
->>> reader.feed('Checking. <tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>')
-[TextDelta(text='Checking.', choice=0), ToolCallDelta(index=0, id=None, name='f', arguments='{"a": 1}', ...)]
+>>> reader.feed("I look. <tool_call>")
+[TextDelta(text='I look.', choice=0)]
+>>> [call] = reader.feed('{"arguments": {"a": 1}, "name": "f"}</tool_call>')
+>>> call.name, call.arguments
+('f', '{"a": 1}')
 """
 
 from __future__ import annotations
@@ -103,8 +106,8 @@ def get_reader(
         UsageError: There is no such style, or something in `tools` is not a tool.
 
     Example:
-        >>> get_reader("thinking").feed("<think>Two and two.</think>Four.")
-        [ThinkingDelta(text='Two and two.', ...), TextDelta(text='Four.', choice=0)]
+        >>> [delta.text for delta in get_reader("thinking").feed("<think>Two and two.</think>Four.")]
+        ['Two and two.', 'Four.']
     """
     found = style if isinstance(style, Style) else READERS.get(style)
     if found is None:

@@ -48,11 +48,13 @@ class EndTrimmer:
     def feed(self, text: str) -> str:
         """Take the next piece; return what is certainly not at the end."""
         text = self._held + text
-        certain = self._begun.find(text, 0)
-        kept, boundary = self._strip(text, certain)
-        if certain < kept:
-            # The end is neither blank nor a token, but may become one.
-            kept, boundary = self._strip(text[:certain], certain)
+        begun = self._begun.find(text, 0)
+        kept, boundary = self._strip(text, len(text), begun)
+        # The end may also become the end of a token, in more than one way: `</s>>` with the stop string `>>>`.
+        start = begun
+        while start < len(text):
+            kept, boundary = min((kept, boundary), self._strip(text, start, begun))
+            start = self._begun.find(text, start + 1)
         self._held = text[boundary:]
         if not kept:
             self._run.append(text[:boundary])
@@ -65,11 +67,11 @@ class EndTrimmer:
         """Return the rest."""
         rest = "".join(self._run) + self._held
         self._run, self._held = [], ""
-        return rest[: self._strip(rest, len(rest))[0]]
+        return rest[: self._strip(rest, len(rest), len(rest))[0]]
 
-    def _strip(self, text: str, certain: int) -> tuple[int, int]:
-        """Return where the text ends without blanks and tokens, and their last boundary that is not after `certain`."""
-        end = boundary = len(text)
+    def _strip(self, text: str, end: int, certain: int) -> tuple[int, int]:
+        """Return where `text[:end]` ends without blanks and tokens, and their last boundary up to `certain`."""
+        boundary = end
         while end:
             if text.endswith(self._tokens, 0, end):
                 end -= next(len(token) for token in self._tokens if text.endswith(token, 0, end))
@@ -79,4 +81,4 @@ class EndTrimmer:
                 break
             if boundary > certain:
                 boundary = end
-        return end, boundary
+        return end, min(boundary, certain)

@@ -281,7 +281,8 @@ def _scan_container(source: Source, sink: Sink, here: bool) -> Wait[None]:
             if not closing:
                 return
         elif not (yield from source.more()):
-            raise NotACall(here)
+            # The call was cut off. What its strings hold are not calls either.
+            raise NotACall(here=True)
 
 
 def _scan_string(source: Source, sink: Sink, here: bool) -> Wait[None]:
@@ -299,6 +300,8 @@ def _scan_string(source: Source, sink: Sink, here: bool) -> Wait[None]:
             sink(text + '"')
             return
         sink(text)
-        if len(following) == 2 or not (yield from source.more()):
-            # A backslash before a control character, or the end.
+        if len(following) == 2:
+            # A backslash before a control character.
             raise NotACall(here)
+        if not (yield from source.more()):
+            raise NotACall(here=True)

@@ -124,10 +124,8 @@ def _types(schema: Any, root: Mapping[str, Any], depth: int = 0) -> frozenset[st
     for key in ("anyOf", "oneOf", "allOf"):
         if isinstance(schema.get(key), Sequence):
             return frozenset().union(*(_types(option, root, depth + 1) for option in schema[key]))
-    values = schema["enum"] if isinstance(schema.get("enum"), Sequence) else ()
-    return frozenset(_type_of(value) for value in (schema["const"],) if "const" in schema) or frozenset(
-        map(_type_of, values)
-    )
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    return frozenset(map(_type_of, values)) if isinstance(values, Sequence) else frozenset()
 
 
 def _resolve(reference: str, root: Mapping[str, Any]) -> Any:

@@ -144,7 +144,7 @@ class Calls:
 
     def write(self, text: str) -> None:
         """Add a piece of the arguments' JSON text."""
-        if self._started:
+        if self._started and text:
             self._pieces.append(text)
 
     def commit(self, name: str, arguments: str, id: str | None = None) -> None:

@@ -18,7 +18,7 @@ __all__ = ["QWEN3_CODER", "Arguments"]
 
 NAME = re.compile(r"[^<>\n]*")
 # The model sometimes forgets a closing tag; the next tag then closes the value if it begins a line.
-VALUE_ENDS = Markers(("</parameter>", "\n<parameter=", "\n</function>"))
+VALUE_ENDS = Markers(("</parameter>", "\n<parameter=", "\n</function>", "\n</tool_call>"))
 
 
 class Arguments:
@@ -77,10 +77,12 @@ def _read_function(source: Source, calls: Calls) -> Wait[None]:
         key = (yield from source.read(NAME)).strip()
         yield from source.expect(">")
         text, end = yield from source.until(VALUE_ENDS)
-        if end != "</parameter>":
+        if end == "</parameter>":
+            text = text.removesuffix("\n")
+        else:
             source.position -= len(end)
-            text += "\n"
-        text = text.removeprefix("\n").removesuffix("\n")
+            source.opened()
+        text = text.removeprefix("\n")
         arguments.add(key, text, calls.offered.value(name, key, text))
         yield from source.skip_space()
     arguments.commit()

@@ -165,16 +165,21 @@ class Source:
                 return text
 
     def until(self, markers: Markers) -> Wait[tuple[str, str]]:
-        """Read to the first of the markers; return the text before it, and the marker, which is read too."""
+        """Read to the first of the markers; return the text before it, and the marker, which is read too.
+
+        Both become part of the block's opening: were they searched for markers again after a failure, a text full of
+        openings would be read once for each of them.
+        """
         pieces: list[str] = []
         while True:
             found = markers.find(self.buffer, self.position)
             if found is not None:
                 pieces.append(self.buffer[self.position : found[0]])
                 self.position = found[0] + len(found[1])
+                self.opened()
                 return "".join(pieces), found[1]
             end = markers.certain_end(self.buffer, self.position)
             pieces.append(self.buffer[self.position : end])
             self.position = end
             if not (yield from self.more()):
-                raise NotACall
+                raise NotACall(here=True)
