@@ -14,9 +14,10 @@ from __future__ import annotations
 from sagewire.emulator.dialects import DIALECTS
 from sagewire.emulator.emulator import Emulator
 from sagewire.emulator.endpoints import ContainerCall, EndpointSpec
-from sagewire.emulator.engines import ENGINES, Call, Echo, EngineFailure, Extractive, Reply, Scripted
+from sagewire.emulator.engines import ENGINES, Call, Echo, EngineFailure, Extractive, Reply, Schema, Scripted, Upstream
 from sagewire.emulator.faults import FAULTS
 from sagewire.emulator.identity import Credentials, Role
+from sagewire.emulator.serving import load_endpoints, parse_endpoint, serve
 
 __all__ = [
     "DIALECTS",
@@ -32,5 +33,10 @@ __all__ = [
     "Extractive",
     "Reply",
     "Role",
+    "Schema",
     "Scripted",
+    "Upstream",
+    "load_endpoints",
+    "parse_endpoint",
+    "serve",
 ]

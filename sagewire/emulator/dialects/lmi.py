@@ -145,6 +145,8 @@ class Lmi(Dialect):
             max_tokens=parameters.get("max_new_tokens") or DEFAULT_NEW_TOKENS,
             stop=tuple(dict.fromkeys(stops)),
             seed=parameters.get("seed"),
+            temperature=parameters.get("temperature"),
+            top_p=parameters.get("top_p"),
             json_schema=parameters.get("guided_json"),
             pattern=parameters.get("guided_regex"),
             model=body.get("adapters") or "",

@@ -187,6 +187,8 @@ def read_chat(body: Any) -> Settings:
         max_tokens=_whole(body.get("max_completion_tokens") or body.get("max_tokens")),
         stop=_stops(body),
         seed=body.get("seed"),
+        temperature=body.get("temperature"),
+        top_p=body.get("top_p"),
         model=body.get("model") or "",
     )
     return Settings(
@@ -226,6 +228,8 @@ def read_completion(body: Any, default_max_tokens: int | None = 16) -> Completio
                 max_tokens=_whole(body.get("max_tokens")) or default_max_tokens,
                 stop=_stops(body),
                 seed=body.get("seed"),
+                temperature=body.get("temperature"),
+                top_p=body.get("top_p"),
                 model=body.get("model") or "",
             ),
             stream=stream,

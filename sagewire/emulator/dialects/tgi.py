@@ -138,6 +138,8 @@ class Tgi(Dialect):
             max_tokens=new,
             stop=tuple(parameters.get("stop") or ()),
             seed=parameters.get("seed"),
+            temperature=parameters.get("temperature") if parameters.get("do_sample") else None,
+            top_p=parameters.get("top_p"),
             json_schema=grammar.get("value") if grammar.get("type") in ("json", "json_schema") else None,
             pattern=grammar.get("value") if grammar.get("type") == "regex" else None,
             model=parameters.get("adapter_id") or "",

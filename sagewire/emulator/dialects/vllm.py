@@ -48,8 +48,9 @@ class Vllm(Dialect):
         "SM_VLLM_MAX_MODEL_LEN": "32768",
     }
     model_id = "Qwen/Qwen3-8B"
+    window_name = "SM_VLLM_MAX_MODEL_LEN"
     chat_template = True
-    schemas = ("ChatCompletionRequest", "CompletionRequest")
+    schemas: tuple[str, ...] = ("ChatCompletionRequest", "CompletionRequest")
 
     def routes(self, container: Container) -> Mapping[tuple[str, str], Route]:
         """Return the routes of the API server."""
@@ -66,7 +67,15 @@ class Vllm(Dialect):
 
     def failure(self, failure: EngineFailure) -> Response:
         """Return vLLM's error for an engine that failed."""
-        return error(failure.status, failure.message)
+        return self.error(failure.status, failure.message)
+
+    def error(self, status: int, message: str, param: str | None = None, kind: str | None = None) -> Response:
+        """Return the server's error response."""
+        return error(status, message, param, kind)
+
+    def knows_model(self, model: str, container: Container) -> bool:
+        """Return whether a model name is served."""
+        return model in (self.served_name(container), *container.adapters)
 
     def served_name(self, container: Container) -> str:
         """Return the model name the server goes by."""
@@ -93,18 +102,22 @@ class Vllm(Dialect):
         if routed is not None and routed[1] != "/invocations":
             return self.handle(replace(request, target=routed[1]), container)
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            return error(400, "Unsupported Media Type: Only 'application/json' is allowed", kind="Bad Request")
+            return self.error(400, "Unsupported Media Type: Only 'application/json' is allowed", kind="Bad Request")
         body = json_body(request, self._bad_json)
-        for handler in (self._chat, self._complete):
+        for handler in self.handlers():
             try:
                 return handler(body, container)
             except BadRequest as bad:
                 if not bad.shape:
-                    return error(400, bad.message, bad.param)
-        return error(400, f"Cannot find suitable handler for request. Expected one of: {list(self.schemas)}")
+                    return self.error(400, bad.message, bad.param)
+        return self.error(400, f"Cannot find suitable handler for request. Expected one of: {list(self.schemas)}")
+
+    def handlers(self) -> tuple[Callable[[Any, Container], Response], ...]:
+        """Return what `/invocations` tries, in order."""
+        return (self._chat, self._complete)
 
     def _bad_json(self, message: str) -> Refusal:
-        return Refusal(error(400, f"JSON decode error: {message}", kind="Bad Request"))
+        return Refusal(self.error(400, f"JSON decode error: {message}", kind="Bad Request"))
 
     def chat(self, request: Request, container: Container) -> Response:
         """Answer `/v1/chat/completions`."""
@@ -118,7 +131,7 @@ class Vllm(Dialect):
         try:
             return handler(json_body(request, self._bad_json), container)
         except BadRequest as bad:
-            return error(400, bad.message, bad.param, kind="Bad Request" if bad.shape else None)
+            return self.error(400, bad.message, bad.param, kind="Bad Request" if bad.shape else None)
 
     def _chat(self, body: Any, container: Container) -> Response:
         settings = read_chat(body)
@@ -172,15 +185,15 @@ class Vllm(Dialect):
 
     def stream_error(self, failure: EngineFailure) -> dict[str, Any]:
         """Return the event that reports a failure inside a stream."""
-        body: dict[str, Any] = orjson.loads(error(failure.status, failure.message).data)
+        body: dict[str, Any] = orjson.loads(self.error(failure.status, failure.message).data)
         return body
 
     def _check_model(self, model: str, container: Container) -> None:
-        if model and model not in (self.served_name(container), *container.adapters):
-            raise Refusal(error(404, f"The model `{model}` does not exist.", "model"))
+        if model and not self.knows_model(model, container):
+            raise Refusal(self.error(404, f"The model `{model}` does not exist.", "model"))
 
     def _room(self, turn: Turn, container: Container) -> int:
-        window, prompt = container.number("SM_VLLM_MAX_MODEL_LEN", 32768), prompt_tokens(turn)
+        window, prompt = container.number(self.window_name, 32768), prompt_tokens(turn)
         wanted = turn.max_tokens or 0
         if prompt + wanted > window or prompt >= window:
             # serving_engine.py, _validate_input
@@ -194,7 +207,7 @@ class Vllm(Dialect):
 
     def models(self, request: Request, container: Container) -> Response:
         """Answer `/v1/models`."""
-        window = container.number("SM_VLLM_MAX_MODEL_LEN", 32768)
+        window = container.number(self.window_name, 32768)
         card = {"object": "model", "created": int(container.clock()), "owned_by": "vllm", "max_model_len": window}
         names = [self.served_name(container), *sorted(container.adapters)]
         cards = [{"id": name, **card, "root": container.model_id, "parent": None} for name in names]
@@ -206,9 +219,9 @@ class Vllm(Dialect):
         try:
             turn = read_chat(body).turn if "messages" in body else Turn(prompt=str(body.get("prompt", "")))
         except BadRequest as bad:
-            return error(400, bad.message, bad.param)
+            return self.error(400, bad.message, bad.param)
         number = prompt_tokens(turn)
-        window = container.number("SM_VLLM_MAX_MODEL_LEN", 32768)
+        window = container.number(self.window_name, 32768)
         return json_response(200, {"count": number, "max_model_len": window, "tokens": list(range(number))})
 
 

@@ -19,6 +19,7 @@ from sagewire.emulator.engines.base import (
 from sagewire.emulator.engines.extractive import Extractive
 from sagewire.emulator.engines.schema import Schema
 from sagewire.emulator.engines.simple import Echo, Reply, Scripted
+from sagewire.emulator.engines.upstream import Upstream
 from sagewire.errors import UsageError, unknown_name
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Text",
     "Thinking",
     "Turn",
+    "Upstream",
     "get_engine",
 ]
 
@@ -46,12 +48,18 @@ def _scripted(argument: str) -> Scripted:
     return Scripted(argument.split("|"), loop=True) if argument else Scripted()
 
 
+def _upstream(argument: str) -> Upstream:
+    url, _, model = argument.partition(",")
+    return Upstream(url, model or None)
+
+
 # Name -> how to make the engine from what follows `=` in a specification such as `scripted=yes|no`.
 ENGINES: dict[str, Callable[[str], Engine]] = {
     "echo": lambda _: Echo(),
     "extractive": lambda _: Extractive(),
     "schema": lambda _: Schema(),
     "scripted": _scripted,
+    "upstream": _upstream,
 }
 
 

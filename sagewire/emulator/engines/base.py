@@ -29,6 +29,8 @@ class Turn:
         stop: Strings that end the answer.
         choice: Which of several answers this one is.
         seed: The caller's seed.
+        temperature: The caller's sampling temperature; only engines that sample look at it.
+        top_p: The caller's nucleus sampling mass.
         model: The model name asked for.
     """
 
@@ -45,6 +47,8 @@ class Turn:
     stop: tuple[str, ...] = ()
     choice: int = 0
     seed: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
     model: str = ""
 
 
