@@ -104,9 +104,10 @@ class Connector:
 
 
 def _translated(error: BaseException, limits: Limits) -> EndpointError | None:
-    from urllib3.exceptions import ConnectTimeoutError, HTTPError
+    from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
-    if isinstance(error, ConnectTimeoutError | TimeoutError):
+    # urllib3 derives its error for a refused connection from the one for a connect timeout.
+    if isinstance(error, ConnectTimeoutError | TimeoutError) and not isinstance(error, NewConnectionError):
         return limits.expired("connect")
     cause = error.__cause__ if isinstance(error, HTTPError) and error.__cause__ is not None else error
     if isinstance(cause, ssl.SSLError | ssl.CertificateError):

@@ -153,11 +153,12 @@ class _Run:
 
     def wait(self, state: RetryCallState) -> float:
         retries, error = self._policy.retries, _error(state)
-        base = max(retries.base_delay, 1.0) if isinstance(error, NotReady) else retries.base_delay
+        waking = isinstance(error, NotReady) and retries.wait_for_ready > 0
+        base = max(retries.base_delay, 1.0) if waking else retries.base_delay
         # The exponent is bounded because waiting for an endpoint to wake up may take hundreds of attempts.
         longest = min(retries.max_delay, base * 2.0 ** min(state.attempt_number - 1, 30))
         delay = random.uniform(0.0, longest)
-        if isinstance(error, NotReady):
+        if waking:
             delay = longest / 2 + delay / 2
         return min(max(delay, error.retry_after or 0.0), retries.max_delay)
 

@@ -94,6 +94,7 @@ class Server:
     seen: list = field(default_factory=list)
     opened: int = 0
     open_now: int = 0
+    read_bodies: bool = True
 
     def __post_init__(self):
         self.stopping = threading.Event()
@@ -146,8 +147,7 @@ class Server:
                 self.open_now -= 1
                 self._socks.discard(sock)
 
-    @staticmethod
-    def _read(file, number):
+    def _read(self, file, number):
         line = file.readline().decode("latin-1")
         if not line:
             return None
@@ -156,7 +156,7 @@ class Server:
         while (line := file.readline().decode("latin-1")) not in ("\r\n", ""):
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
-        body = file.read(int(headers.get("content-length", 0)))
+        body = file.read(int(headers.get("content-length", 0))) if self.read_bodies else b""
         return Seen(method, path, headers, body, number)
 
     def wait_for(self, condition, timeout=5.0):
