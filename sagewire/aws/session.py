@@ -7,6 +7,7 @@ clients itself, and can be handed to boto3 as `boto3.Session(botocore_session=..
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -68,7 +69,13 @@ class Session:
     @property
     def region_name(self) -> str | None:
         """The region of clients made by this session, `None` where none is configured."""
-        region = self.recipe.region_name or self.botocore_session.get_config_variable("region")
+        given = self.recipe.region_name
+        # Lambda and the other AWS SDKs go by AWS_REGION; botocore knows AWS_DEFAULT_REGION only. A session that
+        # somebody else made is asked first: its region may have been given by hand.
+        environment = os.environ.get("AWS_REGION")
+        if given or (environment and not isinstance(self.recipe, Existing)):
+            return given or environment
+        region = self.botocore_session.get_config_variable("region") or environment
         return str(region) if region else None
 
     def client(self, service_name: str, **arguments: Any) -> Any:

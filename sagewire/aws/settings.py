@@ -108,9 +108,7 @@ def resolve(
 
 
 def _region(session: Session, region_name: str | None) -> str:
-    # AWS_REGION is what every other AWS SDK and Lambda go by; botocore itself only knows AWS_DEFAULT_REGION.
-    environment = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    region = region_name or session.recipe.region_name or environment or session.region_name
+    region = region_name or session.region_name
     if not region:
         raise UsageError("no AWS region; pass region_name=, set AWS_REGION, or add a region to the profile")
     if not re.fullmatch(r"[A-Za-z0-9-]+", region):
