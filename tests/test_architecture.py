@@ -24,11 +24,12 @@ ALLOWED = {
     "aws": {"_extras", "_forks", ""},  # "" is sagewire.__version__, for the user agent
     "transports": {"aws", "_extras", "_forks"},
     "emulator": {"streaming"},
+    "openai_shapes": set(),
     "_exchange": {"streaming", "prompt_formats", "content_handlers", "_forced_calls"},
     "_forced_calls": {"streaming", "prompt_formats", "content_handlers"},
     "_extras": set(),
 }
-PUBLIC = {"aws", "client", "content_handlers", "prompt_formats", "transports", "_extras", ""}
+PUBLIC = {"aws", "client", "content_handlers", "openai_shapes", "prompt_formats", "transports", "_extras", ""}
 FRAMEWORKS = {"langchain_core", "langchain", "langchain_classic", "llama_index", "openai", "boto3", "starlette", "ray"}
 
 

@@ -1,0 +1,44 @@
+"""OpenAI's JSON shapes as pure functions: request bodies to arguments, replies and deltas to response bodies.
+
+Whoever plays an OpenAI server (the gateway) or an OpenAI client in process needs the same translations; nothing in here
+waits, and nothing knows of endpoints or HTTP.
+
+    >>> from sagewire.types import Choice, Reply
+    >>> body = chat_completion(Reply((Choice("Hello"),)), model="m")
+    >>> body["choices"][0]["message"]["content"]
+    'Hello'
+"""
+
+from __future__ import annotations
+
+from sagewire.openai_shapes.answers import chat_completion, new_id, text_completion, usage_of
+from sagewire.openai_shapes.arguments import (
+    BadRequest,
+    chat_arguments,
+    completion_arguments,
+    wants_stream,
+    wants_usage,
+)
+from sagewire.openai_shapes.chunks import ChatChunks, TextChunks
+from sagewire.openai_shapes.envelopes import error_body, error_envelope
+from sagewire.openai_shapes.vectors import embedding_arguments, embedding_list, rerank_arguments, rerank_list
+
+__all__ = [
+    "BadRequest",
+    "ChatChunks",
+    "TextChunks",
+    "chat_arguments",
+    "chat_completion",
+    "completion_arguments",
+    "embedding_arguments",
+    "embedding_list",
+    "error_body",
+    "error_envelope",
+    "new_id",
+    "rerank_arguments",
+    "rerank_list",
+    "text_completion",
+    "usage_of",
+    "wants_stream",
+    "wants_usage",
+]

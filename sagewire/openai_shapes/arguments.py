@@ -1,0 +1,194 @@
+"""Request bodies of OpenAI's generating routes as the arguments of `Client.chat` and `Client.complete`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sagewire.openai_shapes.fields import BadRequest, Fields
+
+__all__ = ["BadRequest", "chat_arguments", "completion_arguments", "wants_stream", "wants_usage"]
+
+_NUMBERS = ("temperature", "top_p", "min_p", "typical_p", "frequency_penalty", "presence_penalty", "repetition_penalty")
+# Book-keeping of OpenAI's own platform. None of it changes an answer, and strict servers refuse what they do not know.
+_BOOKKEEPING = (
+    "metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store", "user",
+)  # fmt: skip
+# What asks for a thing no self-hosted wire can give, and what to do instead.
+_IMPOSSIBLE = {
+    "audio": "leave it out: answers are text",
+    "functions": "use 'tools', which replaced it",
+    "function_call": "use 'tool_choice', which replaced it",
+    "web_search_options": "leave it out: only OpenAI's own models search the web",
+}
+
+
+def chat_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments of `Client.chat` for a body of `/v1/chat/completions`.
+
+    `model`, `stream` and `stream_options` are left to the caller. Fields that OpenAI's API does not have (`top_k`,
+    `min_p`, ...) are understood where sagewire has an option of that name; all others go into `extra`, which the
+    content handler passes to the server unchanged.
+
+    Raises:
+        BadRequest: A field has the wrong type, or asks for what only OpenAI's platform has.
+
+    Example:
+        >>> chat_arguments({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "top_k": 1, "guided": "x"})
+        {'messages': [{'role': 'user', 'content': 'Hi'}], 'top_k': 1, 'extra': {'guided': 'x'}}
+    """
+    fields = Fields(body)
+    _drop_surroundings(fields)
+    messages = fields.items("messages")
+    if not messages:
+        raise BadRequest("'messages' must be an array with at least one message", "messages")
+    arguments = {
+        "messages": messages,
+        "tools": fields.items("tools") or None,
+        "tool_choice": _tool_choice(fields.take("tool_choice")),
+        "parallel_tool_calls": fields.flag("parallel_tool_calls"),
+        "max_tokens": _max_tokens(fields),
+        **_sampling(fields),
+        "logprobs": fields.flag("logprobs"),
+        "top_logprobs": fields.count("top_logprobs"),
+        "response_format": _response_format(fields),
+        "reasoning_effort": fields.text("reasoning_effort"),
+        "extra": _extra(fields),
+    }
+    return _given(arguments)
+
+
+def completion_arguments(body: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """Return the prompts and the keyword arguments of `Client.complete` for a body of `/v1/completions`.
+
+    `model`, `stream`, `stream_options` and `echo` are left to the caller.
+
+    Raises:
+        BadRequest: A field has the wrong type, or the prompt is given as token numbers.
+
+    Example:
+        >>> completion_arguments({"model": "m", "prompt": "Once", "max_tokens": 5})
+        (['Once'], {'max_tokens': 5})
+    """
+    fields = Fields(body)
+    _drop_surroundings(fields)
+    fields.flag("echo")
+    prompts = texts(fields.take("prompt"), "prompt")
+    top_logprobs = fields.count("logprobs")
+    if fields.rest().get("best_of") == fields.rest().get("n", 1):
+        fields.take("best_of")
+    arguments = {
+        "max_tokens": fields.count("max_tokens", 0),
+        **_sampling(fields),
+        "logprobs": True if top_logprobs is not None else None,
+        "top_logprobs": top_logprobs or None,
+        "response_format": _response_format(fields),
+        "extra": _extra(fields),
+    }
+    return prompts, _given(arguments)
+
+
+def wants_stream(body: Mapping[str, Any]) -> bool:
+    """Return whether the answer should be streamed."""
+    return bool(Fields(body).flag("stream"))
+
+
+def wants_usage(body: Mapping[str, Any]) -> bool:
+    """Return whether a streamed answer should end with token counts (`stream_options.include_usage`)."""
+    options = Fields(body).object("stream_options")
+    return bool(options and Fields(options).flag("include_usage"))
+
+
+def texts(value: Any, name: str) -> list[str]:
+    """Return a string or an array of strings as a list.
+
+    Raises:
+        BadRequest: It is something else, for example token numbers.
+    """
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return value
+    if isinstance(value, list) and value and all(isinstance(item, int | list) for item in value):
+        raise BadRequest(
+            f"{name!r} holds token numbers, which mean something to one model only; send text "
+            "(LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)",
+            name,
+        )
+    raise BadRequest(f"{name!r} must be a string or an array of strings", name)
+
+
+def _drop_surroundings(fields: Fields) -> None:
+    """Take what is about the request rather than the answer."""
+    fields.take("model")
+    fields.flag("stream")
+    fields.object("stream_options")
+    for name in _BOOKKEEPING:
+        fields.take(name)
+    if fields.take("modalities") not in (None, ["text"]):
+        raise BadRequest("'modalities' can only be [\"text\"]", "modalities")
+    for name, cure in _IMPOSSIBLE.items():
+        if fields.take(name):
+            raise BadRequest(f"{name!r} is not supported; {cure}", name)
+
+
+def _sampling(fields: Fields) -> dict[str, Any]:
+    return {
+        **{name: fields.number(name) for name in _NUMBERS},
+        "top_k": fields.count("top_k", -1),
+        "seed": fields.count("seed", -(2**63)),
+        "n": fields.count("n", 1),
+        "stop": _stop(fields.take("stop")),
+        "adapter": fields.text("adapter"),
+    }
+
+
+def _stop(value: Any) -> list[str] | None:
+    if value is None or value == "" or value == []:
+        return None
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or not all(isinstance(stop, str) and stop for stop in stops):
+        raise BadRequest("'stop' must be a string or an array of strings, none of them empty", "stop")
+    return stops
+
+
+def _max_tokens(fields: Fields) -> int | None:
+    older, newer = fields.count("max_tokens", 1), fields.count("max_completion_tokens", 1)
+    if older is not None and newer is not None and older != newer:
+        raise BadRequest("'max_tokens' and 'max_completion_tokens' contradict; give one", "max_tokens")
+    return older if newer is None else newer
+
+
+def _tool_choice(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if value in ("auto", "none", "required"):
+            return value
+        if value == "any":  # Mistral's word
+            return "required"
+    if isinstance(value, Mapping):
+        function = value.get("function")
+        name = function.get("name") if isinstance(function, Mapping) else value.get("name")
+        if value.get("type", "function") == "function" and isinstance(name, str) and name:
+            return name
+    raise BadRequest(
+        '\'tool_choice\' must be "auto", "none", "required" or {"type": "function", "function": {"name": ...}}',
+        "tool_choice",
+    )
+
+
+def _response_format(fields: Fields) -> dict[str, Any] | None:
+    wanted = fields.object("response_format")
+    # {"type": "text"} is the default and asks for nothing.
+    return None if wanted is None or wanted.get("type") == "text" else wanted
+
+
+def _extra(fields: Fields) -> dict[str, Any] | None:
+    # The option's own name, in case a caller of Client.chat talks to this through OpenAI's client.
+    nested = fields.object("extra") or {}
+    return {**nested, **fields.rest()} or None
+
+
+def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value is not None}

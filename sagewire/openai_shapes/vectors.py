@@ -1,0 +1,149 @@
+"""Embeddings as OpenAI's `/v1/embeddings` has them, rankings as Cohere's `/v1/rerank`, which vLLM took over."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from sagewire.openai_shapes.answers import new_id
+from sagewire.openai_shapes.arguments import texts
+from sagewire.openai_shapes.fields import BadRequest, Fields
+from sagewire.types import Embeddings, Ranking
+
+__all__ = ["embedding_arguments", "embedding_list", "rerank_arguments", "rerank_list"]
+
+JSON = dict[str, Any]
+# Cohere's `input_type` words, and the neutral ones.
+_INPUT_TYPES = {
+    "search_query": "query",
+    "search_document": "document",
+    "classification": "classification",
+    "clustering": "clustering",
+    "query": "query",
+    "document": "document",
+}
+
+
+def embedding_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments of `Client.embed` for a body of `/v1/embeddings`; `model` is left to the caller.
+
+    Raises:
+        BadRequest: A field has the wrong type, or the input is given as token numbers.
+
+    Example:
+        >>> embedding_arguments({"model": "m", "input": "Hi", "encoding_format": "base64"})
+        {'texts': ['Hi']}
+    """
+    fields = Fields(body)
+    for name in ("model", "user"):
+        fields.take(name)
+    encoding_format(body)
+    fields.take("encoding_format")
+    input_type = fields.text("input_type")
+    if input_type is not None and input_type not in _INPUT_TYPES:
+        raise BadRequest(f"'input_type' must be one of {', '.join(_INPUT_TYPES)}", "input_type")
+    arguments = {
+        "texts": texts(fields.take("input"), "input"),
+        "dimensions": fields.count("dimensions", 1),
+        "input_type": _INPUT_TYPES[input_type] if input_type else None,
+        "truncate": fields.flag("truncate"),
+        "normalize": fields.flag("normalize"),
+        "extra": fields.rest() or None,
+    }
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def encoding_format(body: Mapping[str, Any]) -> Literal["float", "base64"]:
+    """Return how the vectors should be written; OpenAI's own client asks for `base64` where it has numpy."""
+    wanted = Fields(body).text("encoding_format") or "float"
+    if wanted == "float":
+        return "float"
+    if wanted == "base64":
+        return "base64"
+    raise BadRequest('\'encoding_format\' must be "float" or "base64"', "encoding_format")
+
+
+def embedding_list(
+    embeddings: Embeddings, *, model: str, encoding_format: Literal["float", "base64"] = "float"
+) -> JSON:
+    """Return embeddings as OpenAI's list object.
+
+    Args:
+        embeddings: The vectors.
+        model: The name under which they were asked for.
+        encoding_format: `base64` writes each vector as little-endian float32 values.
+    """
+    usage = embeddings.usage
+    tokens = (usage.prompt_tokens if usage else None) or 0
+    write = _base64 if encoding_format == "base64" else list
+    return {
+        "object": "list",
+        "data": [
+            {"object": "embedding", "index": number, "embedding": write(row)}
+            for number, row in enumerate(embeddings.rows)
+        ],
+        "model": model,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+
+
+def rerank_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments of `Client.rerank` for a body of `/v1/rerank`; `model` is left to the caller.
+
+    Raises:
+        BadRequest: A field has the wrong type.
+
+    Example:
+        >>> rerank_arguments({"model": "m", "query": "Who?", "documents": ["a", {"text": "b"}], "top_n": 1})
+        {'query': 'Who?', 'documents': ['a', 'b'], 'top_n': 1}
+    """
+    fields = Fields(body)
+    for name in ("model", "user"):
+        fields.take(name)
+    fields.flag("return_documents")
+    query = fields.text("query")
+    if not query:
+        raise BadRequest("'query' must be a string that is not empty", "query")
+    arguments = {
+        "query": query,
+        "documents": [_document(document) for document in fields.items("documents") or []],
+        "top_n": fields.count("top_n", 1),
+        "extra": fields.rest() or None,
+    }
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def rerank_list(ranking: Ranking, *, model: str, documents: Sequence[str] = (), id: str | None = None) -> JSON:
+    """Return a ranking as Cohere, Jina and vLLM write it.
+
+    Args:
+        ranking: The documents by relevance.
+        model: The name under which it was asked for.
+        documents: The documents, where they should be repeated.
+        id: The object's id; else a fresh one.
+    """
+    results = []
+    for one in ranking.results:
+        result: JSON = {"index": one.index, "relevance_score": one.score}
+        if documents:
+            result["document"] = {"text": documents[one.index]}
+        results.append(result)
+    tokens = (ranking.usage.prompt_tokens if ranking.usage else None) or 0
+    return {"id": id or new_id("rerank"), "model": model, "results": results, "usage": {"total_tokens": tokens}}
+
+
+def _document(value: Any) -> str:
+    text = value.get("text") if isinstance(value, Mapping) else value
+    if not isinstance(text, str):
+        raise BadRequest("'documents' must hold strings, or objects with a 'text'", "documents")
+    return text
+
+
+def _base64(row: Sequence[float]) -> str:
+    values = array("f", row)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return base64.b64encode(values.tobytes()).decode("ascii")
