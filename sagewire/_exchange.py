@@ -187,7 +187,7 @@ def _prepare_rendered(
     if prompt_format is None:
         raise UsageError(
             f"handler '{handler.name}' sends text, so a conversation needs a prompt format: name the model's family, "
-            "for example format='llama3_1' (`sagewire formats` lists them)"
+            "for example format='llama3_1' (`sagewire formats` lists them), or send plain text with `complete`"
         )
     make_reader: Callable[[], Decoder[str, Delta]] | None = None
     must_call: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sagewire._recognise_http import recognise_server, recognise_url
 from sagewire._settings import Settings
 from sagewire.aws.discovery import Description, describe
 from sagewire.aws.recognise import Dialect, recognise
@@ -22,6 +23,7 @@ from sagewire.content_handlers.rerank import RerankHandler, get_rerank_handler
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats import get_format
 from sagewire.prompt_formats.base import PromptFormat
+from sagewire.types import Invocation
 
 __all__ = ["Task", "Wiring"]
 
@@ -55,8 +57,8 @@ class Wiring:
 
     @property
     def discovers(self) -> bool:
-        """Whether handlers come from the endpoint's own description rather than from the caller."""
-        return self._settings.handler is None and self._settings.endpoint is not None
+        """Whether handlers come from what the endpoint or server says of itself rather than from the caller."""
+        return self._settings.handler is None and self._settings.transport is None
 
     @property
     def known(self) -> bool:
@@ -78,7 +80,7 @@ class Wiring:
         with self._lock:
             if self._found is None or time.monotonic() >= self._found.until:
                 dialect = self._recognise()
-                _log.info("endpoint %s: %s", self._settings.endpoint, dialect.container)
+                _log.info("%s: %s", self._settings.target, dialect.container)
                 self._found = _Found(dialect, time.monotonic() + self._lifetime)
             return self._found.dialect
 
@@ -141,15 +143,24 @@ class Wiring:
         }
         name = choices[task]
         if name is None:
-            able = ", ".join(each for each in ("chat", "complete", "embed", "rerank") if choices[each])  # type: ignore[index]
+            able = ", ".join(each for each in ("chat", "complete", "embed", "rerank") if choices[each])
             raise UnsupportedFeature(
                 f"'{task}'",
-                f"endpoint '{self._settings.endpoint}' ({dialect.container})",
+                f"'{self._settings.target}' ({dialect.container})",
                 f"It can: {able}. If that is wrong, name the handler.",
             )
         return name
 
     def _recognise(self) -> Dialect:
+        if self._settings.url is not None:
+            return recognise_url(self._settings.url) or recognise_server(self._ask_server)
         found = self.description()
         found.require_serving()
         return recognise(found, self._settings.endpoint_kwargs.get("TargetContainerHostname"))
+
+    def _ask_server(self, path: str) -> bytes:
+        transport = self._settings.transport_in_use()
+        try:
+            return transport.invoke(Invocation(b"", method="GET", path=path)).data
+        finally:
+            transport.close()

@@ -153,6 +153,9 @@ def _complete_facts(dialect: Dialect, clues: _Clues, container: Container, found
     if clues.jumpstart_id:
         reasons.append(f"JumpStart model {clues.jumpstart_id} {clues.jumpstart_version}".strip())
     parameters: list[tuple[str, str]] = []
+    if found.inference_component:
+        # Calls to an endpoint with components must name one, also where there is only one.
+        parameters.append(("InferenceComponentName", found.inference_component))
     if found.direct and container.hostname:
         parameters.append(("TargetContainerHostname", container.hostname))
     return replace(
@@ -240,7 +243,7 @@ def _lmi(clues: _Clues) -> Dialect:
     task = clues.setting("OPTION_TASK").lower().replace("_", "-")
     if task in {"text-embedding", "embed", "embedding", "feature-extraction"}:
         return Dialect(name, embed="lmi_embedding", reasons=(f"OPTION_TASK={task}",))
-    if task in {"rerank", "reranking", "text-rerank", "score"}:
+    if task in {"rerank", "reranking", "text-rerank", "score", "text-classification"}:
         return Dialect(name, rerank="lmi_rerank", reasons=(f"OPTION_TASK={task}",))
     generate = "tgi" if clues.on("OPTION_TGI_COMPAT") else "lmi"
     notes = ("OPTION_TGI_COMPAT",) if generate == "tgi" else ()

@@ -80,7 +80,8 @@ class AsyncEngine:
         body: Any = request.body if len(request.body) < _LARGE_BODY else io.BytesIO(request.body)
         try:
             async with asyncio.timeout(limits.wait("connect")) as progress.timeout:
-                response = await session.post(
+                response = await session.request(
+                    request.method,
                     _url(self._origin + request.path),
                     data=body,
                     headers=request.headers,

@@ -92,7 +92,7 @@ class SyncEngine:
             raise
 
     def _head(self, request: Request) -> bytes:
-        lines = [f"POST {self._prefix}{request.path} HTTP/1.1", f"Host: {self._connector.host_header}"]
+        lines = [f"{request.method} {self._prefix}{request.path} HTTP/1.1", f"Host: {self._connector.host_header}"]
         lines += [f"{name}: {value}" for name, value in self._connector.extra_headers]
         lines += [f"{name}: {value}" for name, value in request.headers.items()]
         lines.append(f"Content-Length: {len(request.body)}\r\n\r\n")

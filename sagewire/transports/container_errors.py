@@ -63,6 +63,10 @@ def _words(value: Any, depth: int) -> str | None:
         words = [found for item in value[:5] if (found := _words(item, depth + 1))]
         return "; ".join(words) or None
     if isinstance(value, dict):
+        message, error = value.get("message"), value.get("error")
+        if isinstance(message, str) and isinstance(error, str) and message and error:
+            # DJL puts the kind of failure under one key and the reason under the other.
+            return f"{message}: {error}"
         for key in _KEYS:
             found = _words(value.get(key), depth + 1)
             if found:

@@ -72,7 +72,7 @@ class HttpTarget:
         if self._token is not None:
             token = self._token if isinstance(self._token, str) else self._token()
             headers["Authorization"] = f"Bearer {token}"
-        return Request(join_path(self._base, call.path) + self._query, headers, call.body)
+        return Request(join_path(self._base, call.path) + self._query, headers, call.body, call.method)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
         """Return the error for an answer whose status is not 2xx."""

@@ -21,11 +21,13 @@ class Request:
         path: Path and query as they are sent.
         headers: All headers but `Host` and `Content-Length`.
         body: The body.
+        method: The HTTP method.
     """
 
     path: str
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    method: str = "POST"
 
 
 class Target(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 from sagewire.errors import UsageError, unknown_name
 from sagewire.types.conversation import Message, Tool
@@ -110,6 +110,7 @@ class Invocation:
         path: The path below a plain HTTP server's base URL (`/v1/chat/completions`); SageMaker has no use for it.
         parameters: Options of SageMaker's InvokeEndpoint under boto3's names (`TargetVariant`, `SessionId`, ...).
         idempotent: False forbids retries after the request may have reached the container.
+        method: The HTTP method, for plain HTTP servers; `GET` asks what a server is (`/info`).
     """
 
     body: bytes = field(repr=False)
@@ -118,6 +119,7 @@ class Invocation:
     path: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     idempotent: bool = True
+    method: Literal["POST", "GET"] = "POST"
 
 
 class OptionArguments(TypedDict, total=False):

@@ -1,0 +1,231 @@
+"""No handler named: the control plane, or the server itself, says what is spoken; judged by really calling it."""
+
+import asyncio
+import dataclasses
+
+import boto3
+import pytest
+
+from sagewire import AsyncClient, Client, UnsupportedFeature, UsageError, WireError
+from sagewire.emulator import DIALECTS, Emulator, EndpointSpec, Scripted
+from sagewire.errors import AccessDenied, EndpointNotFound, NotReady
+
+# Dialect -> what has to be said besides the endpoint's name, for chat to work.
+CHAT = {
+    "ai21_j2": {"format": "alpaca"},
+    "ai21_jamba": {},
+    "cohere": {},
+    "hf_pipeline": {"format": "alpaca"},
+    "llamacpp": {},
+    "lmi": {},
+    "lmi_async": {},
+    "lmi_chat": {},
+    "lmi_tgi_compat": {},
+    "mistral": {},
+    "nova": {},
+    "openai_chat": {},
+    "sglang": {},
+    "tgi": {},
+    "tgi_1": {},
+    "tgi_chat": {},
+    "triton": {"format": "llama2"},
+    "triton_llm_api": {"format": "llama2", "handler": "triton_llm_api"},
+}
+COMPLETE = ["ai21_j2", "hf_pipeline", "hf_summarization", "hf_text2text", "hf_translation", "jumpstart_text2text"]
+COMPLETE += ["jumpstart_textgeneration", "lmi", "lmi_async", "openai_completions", "tgi", "tgi_1", "triton"]
+EMBED = ["cohere_embed", "hf_feature_extraction", "jumpstart_embedding", "lmi_embedding", "lmi_vllm_embedding"]
+EMBED += ["openai_embeddings", "tei", "vllm_pooling"]
+RERANK = ["cohere_rerank", "lmi_rerank", "tei_rerank", "vllm_rerank"]
+
+
+@pytest.fixture(scope="module")
+def zoo():
+    endpoints = {name.replace("_", "-"): EndpointSpec(name, engine="echo") for name in DIALECTS}
+    # These may repeat the prompt, so an engine that does nothing else would leave nothing behind it.
+    for name in ("hf_pipeline", "jumpstart_textgeneration", "triton", "triton_llm_api"):
+        endpoints[name.replace("_", "-")] = EndpointSpec(name, engine=Scripted(["Hello back"], loop=True))
+    endpoints["many"] = EndpointSpec(components={"base": "lmi:echo", "other": "tgi:echo"})
+    endpoints["asleep"] = EndpointSpec(components={"sleeper": EndpointSpec("lmi", copies=0)})
+    endpoints["one"] = EndpointSpec(components={"only": "lmi:echo"})
+    endpoints["young"] = EndpointSpec("tgi", status="Creating")
+    endpoints["odd"] = EndpointSpec("tgi", image="123456789012.dkr.ecr.us-east-1.amazonaws.com/my-own:1")
+    with Emulator(endpoints) as emulator:
+        yield emulator
+
+
+@pytest.fixture(autouse=True)
+def environment(zoo, clean_environment, monkeypatch):
+    for name, value in zoo.environ().items():
+        monkeypatch.setenv(name, value)
+    zoo.clear()
+
+
+@pytest.mark.parametrize(("dialect", "said"), CHAT.items(), ids=CHAT)
+def test_chat_with_no_handler_named(dialect, said):
+    client = Client(dialect.replace("_", "-"), **said)
+    whole = client.chat("Hello there", max_tokens=60)
+    with client.stream("Hello there", max_tokens=60) as stream:
+        text = "".join(stream.text)
+    assert whole.text
+    assert text == whole.text == asyncio.run(client.to_async().chat("Hello there", max_tokens=60)).text
+
+
+@pytest.mark.parametrize("dialect", COMPLETE)
+def test_complete_with_no_handler_named(dialect):
+    options = {} if dialect == "jumpstart_textgeneration" else {"max_tokens": 60}
+    assert "Hello" in Client(dialect.replace("_", "-")).complete("Hello there", **options).text
+
+
+@pytest.mark.parametrize("dialect", EMBED)
+def test_embed_with_no_handler_named(dialect, zoo):
+    client = Client(dialect.replace("_", "-"))
+    texts = [f"text number {number}" for number in range(70)]
+    extra = {"input_type": "document"} if dialect == "cohere_embed" else {}
+    found = client.embed(texts, **extra)
+    assert (len(found), found.as_numpy().shape) == (70, (70, 64))
+    # Batches keep the order of the texts, sync and async.
+    alone = client.embed([texts[69]], **extra)
+    assert found[69] == pytest.approx(alone[0], abs=1e-6)
+    assert asyncio.run(client.to_async().embed(texts, **extra)).vectors == found.vectors
+    calls = len(zoo.calls)
+    assert len(client.embed([])) == 0
+    assert len(zoo.calls) == calls
+
+
+@pytest.mark.parametrize("dialect", RERANK)
+def test_rerank_with_no_handler_named(dialect):
+    client = Client(dialect.replace("_", "-"))
+    documents = ["the sky is blue", "gears of bronze", "bronze gears survive today"]
+    ranking = client.rerank("which bronze gears survive", documents)
+    assert [one.index for one in ranking] == [2, 1, 0]
+    assert [one.index for one in client.rerank("which bronze gears survive", documents, top_n=1)] == [2]
+    assert asyncio.run(client.to_async().rerank("which bronze gears survive", documents)).results == ranking.results
+    assert len(client.rerank("nothing", [])) == 0
+
+
+def test_a_batch_the_server_finds_too_large_is_halved(zoo):
+    from sagewire.content_handlers.embeddings import TeiHandler
+
+    class Greedy(TeiHandler):
+        max_texts = 100  # TEI's default limit is 32
+
+    texts = [f"text {number}" for number in range(100)]
+    client = Client("tei", handler=Greedy())
+    assert client.embed(texts).vectors == Client("tei").embed(texts).vectors
+    assert asyncio.run(client.to_async().embed(texts)).vectors == client.embed(texts).vectors
+
+
+def test_what_was_found_is_kept_and_shown(zoo):
+    client = Client("openai-chat")
+    dialect = client.dialect()
+    assert (dialect.container, dialect.chat, dialect.model_id) == ("vLLM 0.27.1", "openai_chat", "Qwen/Qwen3-8B")
+    assert client.dialect() is dialect
+    assert client.to_async().dialect() is dialect
+    assert client.describe().status == "InService"
+
+
+def test_explicit_arguments_win(zoo):
+    assert Client("tgi", handler="tgi", format="chatml").chat("Hi").text
+    assert zoo.calls[-1].json["inputs"].startswith("<|im_start|>")
+
+
+def test_components_are_chosen_by_name():
+    with pytest.raises(UsageError, match="base, other"):
+        Client("many").chat("Hi")
+    assert Client("many", inference_component_name="base").chat("Hi").text == "Hi"
+    assert Client("many", inference_component_name="other").dialect().chat == "tgi_chat"
+    assert Client("one").chat("the only one").text == "the only one"
+
+
+def test_what_cannot_answer_says_so():
+    with pytest.raises(NotReady, match="'young' is Creating"):
+        Client("young").chat("Hi")
+    with pytest.raises(NotReady, match="scaled to zero"):
+        Client("asleep").chat("Hi")
+    with pytest.raises(EndpointNotFound, match=r"'nowhere'.*us-east-1"):
+        Client("nowhere").chat("Hi")
+    with pytest.raises(UsageError, match=r"my-own:1.*handler="):
+        Client("odd").chat("Hi")
+    with pytest.raises(UnsupportedFeature, match=r"TEI.*It can: embed"):
+        Client("tei").chat("Hi")
+
+
+async def test_async_does_not_block_the_loop_while_it_asks():
+    ticks = 0
+
+    async def tick():
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    ticking = asyncio.create_task(tick())
+    assert (await AsyncClient("openai-chat").chat("Hi")).text == "Hi"
+    ticking.cancel()
+    assert ticks > 10
+
+
+def test_a_redeployed_endpoint_is_recognised_again(zoo):
+    zoo.add("moving", "tgi_1:echo")
+    client = Client("moving", format="llama2")
+    assert client.chat("Hi", max_tokens=4).text
+    assert client.handler.name == "tgi"
+    # The same name now answers in other words; a parameter TGI ignores is no error, but the answer does not fit.
+    zoo.add("moving", EndpointSpec("openai_chat", engine="echo"))
+    client._wiring.forget()
+    assert client.chat("Hi").text == "Hi"
+    assert client.handler.name == "openai_chat"
+
+
+def test_a_caller_who_may_not_describe_is_told_the_way_around(monkeypatch):
+    runtime = boto3.client("sagemaker-runtime")
+
+    def refuse(operation, _):
+        from botocore.exceptions import ClientError
+
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", lambda self, name, args: refuse(name, args))
+    with pytest.raises(AccessDenied, match=r"sagemaker:DescribeEndpoint is not allowed.*handler="):
+        Client("openai-chat", client=runtime).dialect()
+
+
+def test_a_boto3_clients_credentials_serve_discovery_too(monkeypatch, zoo):
+    runtime = boto3.client("sagemaker-runtime")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert Client("openai-chat", client=runtime).chat("Hi").text == "Hi"
+
+
+@pytest.mark.parametrize("dialect", ["tgi", "openai_chat", "llamacpp", "sglang", "lmi", "lmi_async"])
+def test_http_servers_are_recognised_too(zoo, dialect):
+    client = Client(url=zoo.container_url(dialect.replace("_", "-")))
+    assert client.chat("Hello there").text == "Hello there"
+    assert asyncio.run(client.to_async().chat("Hello there")).text == "Hello there"
+    assert client.complete("Hello there", max_tokens=20).text
+
+
+def test_http_vector_servers_are_recognised_too(zoo):
+    assert Client(url=zoo.container_url("tei")).embed(["a"]).dimensions == 64
+    ranking = Client(url=zoo.container_url("tei-rerank")).rerank("bronze gears", ["blue sky", "bronze gears"])
+    assert ranking.results[0].index == 1
+    with pytest.raises(UnsupportedFeature, match="TEI"):
+        Client(url=zoo.container_url("tei")).rerank("a", ["a"])
+
+
+def test_an_address_below_v1_is_not_asked(zoo):
+    client = Client(url=f"{zoo.container_url('openai-chat')}/v1")
+    assert client.chat("Hi").text == "Hi"
+    assert [call.path for call in zoo.calls] == ["/v1/chat/completions"]
+
+
+def test_wrong_counts_and_numbers_are_errors():
+    from sagewire.content_handlers.embeddings import TeiHandler
+
+    class Losing(TeiHandler):
+        def read(self, payload, count):
+            found = super().read(payload, count)
+            return dataclasses.replace(found, rows=found.rows[:-1])
+
+    with pytest.raises(WireError, match="sent 2 texts and got 1"):
+        Client("tei", handler=Losing()).embed(["a", "b"])
