@@ -58,7 +58,13 @@ class ToolCallNormaliser:
         arguments = _as_text(function.get("arguments"))
         key = fields.get("index")
         call = self._current.get(position if key is None else key)
-        is_other = call is not None and name and raw_id not in (None, "", call.raw_id) and call.name is not None
+        is_other = (
+            call is not None
+            and name
+            and call.name is not None
+            # Names are never sent in pieces, so another one is another call, whatever id and index say.
+            and (name != call.name or raw_id not in (None, "", call.raw_id))
+        )
         if call is None or is_other:
             call = _Call(self._count, raw_id)
             self._current[position if key is None else key] = call

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.bridge.pydantic import Field
 from llama_index.core.callbacks import CallbackManager, CBEventType, TokenCountingHandler
 from llama_index.core.callbacks.base_handler import BaseCallbackHandler
 from llama_index.core.instrumentation import get_dispatcher
@@ -19,7 +20,7 @@ HELLO = [ChatMessage(role="user", content="hello")]
 
 
 class Events(BaseEventHandler):
-    seen: list = []
+    seen: list = Field(default_factory=list)
 
     @classmethod
     def class_name(cls) -> str:
@@ -31,7 +32,7 @@ class Events(BaseEventHandler):
 
 @pytest.fixture
 def events() -> Iterator[list]:
-    root, handler = get_dispatcher(), Events(seen=[])
+    root, handler = get_dispatcher(), Events()
     root.add_event_handler(handler)
     yield handler.seen
     root.event_handlers.remove(handler)

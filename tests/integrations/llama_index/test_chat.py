@@ -195,16 +195,18 @@ def test_max_retries_counts_the_retries_and_not_the_first_call(scripted) -> None
 
 async def test_a_broken_stream_keeps_what_was_read(scripted) -> None:
     llm = scripted("openai_chat", "one two three four five", faults=("truncate_stream:4",))
-    seen = ""
+    seen: list[str] = []
     with pytest.raises(StreamTruncated) as caught:
-        for response in llm.stream_chat(HELLO):
-            seen = response.message.content
-    assert seen
-    assert caught.value.partial.text == seen
-    with pytest.raises(StreamTruncated) as caught:
+        seen.extend(response.message.content for response in llm.stream_chat(HELLO))
+    assert caught.value.partial.text
+
+    async def read() -> None:
         async for completion in await llm.astream_complete("x"):
-            seen = completion.text
-    assert caught.value.partial.text == seen
+            seen.append(completion.text)
+
+    with pytest.raises(StreamTruncated) as later:
+        await read()
+    assert later.value.partial.text == caught.value.partial.text == seen[-1]
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
