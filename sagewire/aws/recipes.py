@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
     from sagewire.aws.refreshing import Fetched
 
 __all__ = ["AssumeRole", "DefaultChain", "Existing", "Profile", "Recipe", "StaticKeys", "WebIdentity"]
+
+
+@cache
+def _data_loader(data_path: str | None) -> Any:
+    # Shared, because a loader keeps what it has parsed: the API model of `sagemaker` alone takes 100 ms.
+    import botocore.loaders
+
+    return botocore.loaders.create_loader(data_path)
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,7 @@ class Recipe(ABC):
         import botocore.session
 
         session = botocore.session.Session(profile=profile)
+        session.register_component("data_loader", _data_loader(session.get_config_variable("data_path")))
         if self.region_name:
             session.set_config_variable("region", self.region_name)
         return session
