@@ -69,18 +69,30 @@ class MustCall(BaseDecoder[Delta, Delta]):
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
-        self._called: set[int] = set()
+        self._settled: set[int] = set()
         self._texts: dict[int, str] = {}
 
     def _decode(self, delta: Delta, out: list[Delta]) -> None:
         out.append(delta)
-        if isinstance(delta, ToolCallDelta):
-            self._called.add(delta.choice)
+        if isinstance(delta, ToolCallDelta) and not delta.cancelled:
+            self._settled.add(delta.choice)
         elif isinstance(delta, TextDelta):
             # Only as much as an error message shows.
             self._texts[delta.choice] = (self._texts.get(delta.choice, "") + delta.text)[:400]
-        elif isinstance(delta, FinishDelta) and delta.reason != "length" and delta.choice not in self._called:
-            text = excerpt(self._texts.get(delta.choice, ""))
+        elif isinstance(delta, FinishDelta):
+            if delta.reason != "length":
+                self._check(delta.choice)
+            self._settled.add(delta.choice)
+
+    def _finish(self, out: list[Delta]) -> None:
+        # Some containers do not say that an answer has ended, nor why.
+        for choice in self._texts:
+            self._check(choice)
+
+    def _check(self, choice: int) -> None:
+        if choice not in self._settled:
+            self._settled.add(choice)
+            text = excerpt(self._texts.get(choice, ""))
             raise WireError(f"the model had to call {' or '.join(map(repr, self._names))} and answered: {text!r}")
 
 

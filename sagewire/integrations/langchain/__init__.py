@@ -22,21 +22,29 @@ _HOMES = {
     "ChatModelContentHandler": "_custom",
     "ChatSagemakerEndpoint": "chat",
     "ContentHandlerBase": "_custom",
+    "EmbeddingsContentHandler": "embeddings",
     "LLMContentHandler": "_custom",
     "SagemakerEndpoint": "llm",
+    "SagemakerEndpointEmbeddings": "embeddings",
+    "SagemakerRerank": "rerank",
 }
 
 if TYPE_CHECKING:
     from sagewire.integrations.langchain._custom import ChatModelContentHandler, ContentHandlerBase, LLMContentHandler
     from sagewire.integrations.langchain.chat import ChatSagemakerEndpoint
+    from sagewire.integrations.langchain.embeddings import EmbeddingsContentHandler, SagemakerEndpointEmbeddings
     from sagewire.integrations.langchain.llm import SagemakerEndpoint
+    from sagewire.integrations.langchain.rerank import SagemakerRerank
 
 __all__ = [
     "ChatModelContentHandler",
     "ChatSagemakerEndpoint",
     "ContentHandlerBase",
+    "EmbeddingsContentHandler",
     "LLMContentHandler",
     "SagemakerEndpoint",
+    "SagemakerEndpointEmbeddings",
+    "SagemakerRerank",
 ]
 
 

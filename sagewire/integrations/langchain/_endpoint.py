@@ -30,7 +30,8 @@ class _Clients:
     def of(cls, arguments: dict[str, Any]) -> _Clients:
         handler = arguments["handler"]
         ready = arguments if handler is None else arguments | {"handler": adapted(handler)}
-        return cls(arguments, Client(**ready), AsyncClient(**ready))
+        client = Client(**ready)
+        return cls(arguments, client, client.to_async())
 
 
 class EndpointFields(BaseModel):
@@ -76,10 +77,14 @@ class EndpointFields(BaseModel):
     @model_validator(mode="after")
     def _early_errors(self) -> Any:
         """Find contradictions when the object is made, not when it is first used."""
-        clients = self._clients
+        _ = self._clients
         if self.content_handler is not None:
-            _ = clients.sync.handler, clients.sync.format
+            self._check_handler()
         return self
+
+    def _check_handler(self) -> None:
+        """Raise if `content_handler` is none; called only where one is named, so nothing has to be asked."""
+        _ = self._clients.sync.handler, self._clients.sync.format
 
     def _target(self) -> dict[str, Any]:
         """Return the arguments of `Client` that say where the server is."""

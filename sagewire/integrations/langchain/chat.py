@@ -182,6 +182,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
         include_raw: bool = False,
         strict: bool | None = None,
         tools: Sequence[ToolLike] | None = None,
+        repair: bool = False,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
         """Return this model with answers in the form of a schema.
@@ -194,9 +195,16 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
             include_raw: Return `{"raw": ..., "parsed": ..., "parsing_error": ...}` instead of raising.
             strict: OpenAI's flag, with the first two methods.
             tools: Tools the model may call before it answers, with `json_schema` only.
+            repair: Where an answer does not fit, show the model what is wrong with it and ask once more. Such an answer
+                is not streamed.
             **kwargs: Further arguments of every call.
+
+        Raises:
+            UsageError: The arguments contradict each other, or `schema` is none.
         """
-        return structured_output(self, schema, method, include_raw=include_raw, strict=strict, tools=tools, **kwargs)
+        return structured_output(
+            self, schema, method, include_raw=include_raw, strict=strict, tools=tools, repair=repair, **kwargs
+        )
 
     @property
     def can_hold_to_schema(self) -> bool:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
-from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_function, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
@@ -18,6 +17,7 @@ from pydantic.v1 import BaseModel as BaseModelV1
 
 from sagewire.errors import UsageError
 from sagewire.integrations.langchain._errors import model_errors
+from sagewire.integrations.langchain._parsing import ArgumentsOfCall, InstanceOfCall, repairing
 
 if TYPE_CHECKING:
     from sagewire.integrations.langchain.chat import EndpointChatModel
@@ -36,6 +36,7 @@ def structured_output(
     include_raw: bool,
     strict: bool | None,
     tools: Sequence[Any] | None,
+    repair: bool,
     **kwargs: Any,
 ) -> Runnable[LanguageModelInput, Any]:
     """Return the model followed by the parser that `with_structured_output` promises.
@@ -46,6 +47,8 @@ def structured_output(
     with model_errors():
         method = _chosen_method(model, schema, method, strict, tools)
         bound, parser = _BUILDERS[method](model, schema, strict, tools, kwargs)
+    if repair:
+        return repairing(bound, parser, model, include_raw=include_raw)
     if not include_raw:
         return bound | parser
     parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
@@ -100,8 +103,8 @@ def _by_function_calling(
         [schema], tool_choice=name, strict=strict, **_traced("function_calling", schema, strict), **kwargs
     )
     if _is_class(schema):
-        return bound, PydanticToolsParser(tools=[schema], first_tool_only=True)
-    return bound, JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+        return bound, InstanceOfCall(tools=[schema], first_tool_only=True)
+    return bound, ArgumentsOfCall(key_name=name, first_tool_only=True)
 
 
 def _by_json_schema(
