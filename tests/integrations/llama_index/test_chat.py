@@ -10,7 +10,7 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, TextBlock, ThinkingBlock
 
 from sagewire import StreamTruncated, UsageError
-from sagewire.emulator import Emulator, Reply
+from sagewire.emulator import Emulator, EndpointSpec, Reply
 from sagewire.errors import EndpointNotFound, EndpointTimeout, Throttled
 from sagewire.integrations.llama_index import SageMakerLLM
 
@@ -77,6 +77,14 @@ async def test_streams_hold_everything_so_far_and_what_is_new(scripted) -> None:
         text += response.delta
         assert response.text == text
     assert text == "one two three"
+
+
+def test_thinking_written_as_text_is_read_by_the_format(scripted) -> None:
+    llm = scripted("tgi", "<think>\nlet me see\n</think>\n\nFine.", prompt_format="qwen3")
+    thought, said = llm.chat(HELLO).message.blocks
+    assert (thought.content.strip(), said.text.strip()) == ("let me see", "Fine.")
+    *_, last = llm.stream_chat(HELLO)
+    assert last.message.blocks == [thought, said]
 
 
 def test_a_stream_arrives_while_it_is_generated(scripted) -> None:
@@ -303,3 +311,17 @@ def test_the_endpoint_is_asked_what_it_speaks(emulator: Emulator) -> None:
     llm = SageMakerLLM("chat")
     assert llm.chat(HELLO).message.content == SAID
     assert llm.metadata.is_chat_model
+    assert llm.to_dict()["content_handler"] is None
+
+
+def test_the_context_window_is_what_the_container_was_given(emulator: Emulator) -> None:
+    emulator.add("wide", EndpointSpec("openai_chat", environment={"SM_VLLM_MAX_MODEL_LEN": "16384"}))
+    assert SageMakerLLM("wide").metadata.context_window == 16_384
+    assert SageMakerLLM("wide", context_window=8192).metadata.context_window == 8192
+    # A handler that was named is not doubted, and the endpoint not described.
+    assert SageMakerLLM("wide", content_handler="openai_chat").metadata.context_window == 3900
+
+
+def test_an_unknown_endpoint_is_said_to_be_one(emulator: Emulator) -> None:
+    with pytest.raises(EndpointNotFound, match="nowhere"):
+        SageMakerLLM("nowhere").chat(HELLO)

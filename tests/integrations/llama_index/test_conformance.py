@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from sagewire.emulator import Emulator
+from sagewire.emulator import Emulator, EndpointSpec
 from sagewire.integrations.llama_index import SageMakerLLM
 from sagewire.testing.llama_index import LLMTests
 
 ENDPOINTS = {
     "vllm": "openai_chat:schema",
-    "lmi": "lmi_chat:schema",
+    "lmi": EndpointSpec("lmi_chat", "schema", environment={"OPTION_REASONING_PARSER": "qwen3"}),
     "tgi-messages": "tgi_chat:schema",
     "tgi-generate": "tgi:schema",
     "tgi-text": "tgi:schema",
@@ -36,14 +36,20 @@ class SageMakerTests(LLMTests):
 class TestVllm(SageMakerTests):
     llm_params: Mapping[str, object] = {"endpoint_name": "vllm", "content_handler": "openai_chat"}
     supports_images = True
+    supports_thinking = True
+    thinking_params: Mapping[str, object] = {"reasoning_effort": "low"}
 
 
 class TestLmiChat(SageMakerTests):
     llm_params: Mapping[str, object] = {"endpoint_name": "lmi", "content_handler": "lmi_chat"}
+    supports_images = True
+    supports_thinking = True
+    thinking_params: Mapping[str, object] = {"reasoning_effort": "low"}
 
 
 class TestTgiMessages(SageMakerTests):
     llm_params: Mapping[str, object] = {"endpoint_name": "tgi-messages", "content_handler": "tgi_chat"}
+    supports_images = True
 
 
 class TestTgiGenerate(SageMakerTests):
@@ -64,9 +70,3 @@ class TestTextModel(SageMakerTests):
     llm_params: Mapping[str, object] = {"endpoint_name": "tgi-text", "content_handler": "tgi", "max_tokens": 500}
     supports_tools = False
     counts = "completion"
-
-
-class TestDiscovered(SageMakerTests):
-    """Only the endpoint's name."""
-
-    llm_params: Mapping[str, object] = {"endpoint_name": "vllm"}
