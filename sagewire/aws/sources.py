@@ -98,6 +98,7 @@ class BotocoreSource:
         self._reload = reload
         self._loaded: Any = None
         self._current: Credentials | None = None
+        self._given_up: Credentials | None = None
         self.reset_after_fork()
         reset_in_child(self)
 
@@ -121,22 +122,25 @@ class BotocoreSource:
 
     def _start_refresh(self) -> Future[Credentials]:
         with self._refresh_lock:
-            if self._refresh is None:
-                future: Future[Credentials] = Future()
-                self._refresh = future
+            future = self._refresh
+            if future is None:
+                future = self._refresh = Future()
                 # Marked as running so that a cancelled waiter cannot cancel it for the others.
                 future.set_running_or_notify_cancel()
                 threading.Thread(target=self._run_refresh, args=(future,), daemon=True).start()
-            return self._refresh
+            return future
 
     def _run_refresh(self, future: Future[Credentials]) -> None:
+        error: BaseException | None = None
         try:
             credentials = self.get()
-        except BaseException as error:
+        except BaseException as failure:
+            error = failure
+        with self._refresh_lock:
             self._refresh = None
+        if error is not None:
             future.set_exception(error)
         else:
-            self._refresh = None
             future.set_result(credentials)
 
     def _object(self) -> Any:
@@ -167,23 +171,25 @@ class BotocoreSource:
     def invalidate(self, used: Credentials) -> bool:
         """Give up `used`, which the service called expired; return whether others can be had."""
         with credential_errors(), self._lock:
-            if self._current != used:
-                # Another call has been here already.
+            # Another call may have been here already, whether or not the new credentials have been asked for since.
+            if used == self._given_up or self._current != used:
                 return True
             loaded = self._loaded
             if hasattr(loaded, "invalidate"):
                 loaded.invalidate()
+                self._given_up = used
                 return True
             if hasattr(loaded, "_expiry_time"):
                 # botocore's refreshable credentials have no public way to say "expired in spite of the clock".
                 from datetime import UTC, datetime
 
                 loaded._expiry_time = datetime.fromtimestamp(0, UTC)
+                self._given_up = used
                 return True
             fresh = self._reload() if getattr(loaded, "method", "explicit") != "explicit" else None
             if fresh is None or self._convert(fresh.get_frozen_credentials()) == used:
                 return False
-            self._loaded = fresh
+            self._loaded, self._given_up = fresh, used
             return True
 
     async def invalidate_async(self, used: Credentials) -> bool:
