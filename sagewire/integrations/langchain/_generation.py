@@ -126,6 +126,9 @@ class GenerationFields(EndpointFields):
         options, unknown = self._standing_options()
         for name, value in rest.items():
             (options if name in _OPTIONS else unknown)[name] = value
+        if self._adapts:
+            # Its model_kwargs hold names of options, too: those of a field or of this call are the later word.
+            unknown = {name: value for name, value in unknown.items() if name not in options}
         if stop is not None:
             options["stop"] = list(stop)
         if unknown or extra:
@@ -133,15 +136,20 @@ class GenerationFields(EndpointFields):
         return Call(options, endpoint_kwargs, include_usage, self._model_name(given))
 
     def _standing_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the model's own settings: those sagewire has names for, and the others."""
         options: dict[str, Any] = {}
         extra: dict[str, Any] = {}
-        # A handler of the user's own knows best what the names in its own model_kwargs mean.
-        own = self.content_handler is not None and not isinstance(self.content_handler, str)
-        verbatim = own and isinstance(self._clients.sync.handler, LangChainHandler | LlamaIndexHandler)
         for name, value in (self.model_kwargs or {}).items():
-            (options if name in _OPTIONS and not verbatim else extra)[name] = value
+            (options if name in _OPTIONS and not self._adapts else extra)[name] = value
         options |= {name: value for name in _FIELDS if (value := getattr(self, name)) is not None}
         return options, extra
+
+    @property
+    def _adapts(self) -> bool:
+        """Whether the handler is the user's own, which knows best what the names in its `model_kwargs` mean."""
+        if self.content_handler is None or isinstance(self.content_handler, str):
+            return False
+        return isinstance(self._clients.sync.handler, LangChainHandler | LlamaIndexHandler)
 
     def _identity(self) -> dict[str, Any]:
         """Return what tells this model from another: for traces, and for the keys of caches."""

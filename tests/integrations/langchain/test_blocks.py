@@ -82,9 +82,7 @@ def test_a_piece_of_a_tool_call_is_never_a_finished_call(model):
         for block in chunk.content_blocks
     ]
     assert {block["type"] for block in pieces} == {"reasoning", "text", "tool_call_chunk"}
-    numbers = [
-        call["index"] for chunk in model.bind_tools([weather]).stream("?") for call in chunk.tool_call_chunks
-    ]
+    numbers = [call["index"] for chunk in model.bind_tools([weather]).stream("?") for call in chunk.tool_call_chunks]
     assert set(numbers) == {0, 1}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from langchain_core.language_models import BaseChatModel
@@ -29,7 +29,7 @@ class Wire:
     """Fixture data; the name of every wire says what the container speaks."""
 
     endpoint = ""
-    arguments: dict[str, Any] = {}
+    arguments: ClassVar[dict[str, Any]] = {}
     other_model: str | None = None
 
     @property
@@ -55,25 +55,25 @@ class Wire:
 
 class VllmWire(Wire):
     endpoint = "suite-vllm"
-    arguments = {"content_handler": "openai_chat"}
+    arguments: ClassVar[dict[str, Any]] = {"content_handler": "openai_chat"}
     other_model = "another-model"
 
 
 class LmiWire(Wire):
     endpoint = "suite-lmi-chat"
-    arguments = {"content_handler": "lmi_chat"}
+    arguments: ClassVar[dict[str, Any]] = {"content_handler": "lmi_chat"}
     other_model = "another-model"
 
 
 class TgiMessagesWire(Wire):
     endpoint = "suite-tgi-chat"
     # TGI serves one model, and says its name whatever the request called it: there is no other model to test with.
-    arguments = {"content_handler": "tgi_chat"}
+    arguments: ClassVar[dict[str, Any]] = {"content_handler": "tgi_chat"}
 
 
 class TgiTextWire(Wire):
     endpoint = "suite-tgi-text"
-    arguments = {"content_handler": "tgi", "prompt_format": "qwen2_5"}
+    arguments: ClassVar[dict[str, Any]] = {"content_handler": "tgi", "prompt_format": "qwen2_5"}
 
 
 class ByJsonSchema:

@@ -129,7 +129,14 @@ def test_summaries_of_the_responses_api_are_thinking():
 
 
 def test_roles_may_repeat_and_a_system_turn_may_stand_anywhere():
-    turns = [HumanMessage("a"), SystemMessage("b"), HumanMessage("c"), HumanMessage("d"), AIMessage("e"), AIMessage("f")]
+    turns = [
+        HumanMessage("a"),
+        SystemMessage("b"),
+        HumanMessage("c"),
+        HumanMessage("d"),
+        AIMessage("e"),
+        AIMessage("f"),
+    ]
     assert [(m.role, m.text) for m in to_messages(turns)] == [
         ("user", "a"), ("system", "b"), ("user", "c"), ("user", "d"), ("assistant", "e"), ("assistant", "f"),
     ]  # fmt: skip
@@ -137,7 +144,9 @@ def test_roles_may_repeat_and_a_system_turn_may_stand_anywhere():
 
 def test_chunks_of_a_stream_can_be_sent_back():
     chunk = AIMessageChunk(
-        content="x", tool_call_chunks=[{"name": "add", "args": '{"a": 1}', "id": "c1", "index": 0}], chunk_position="last"
+        content="x",
+        tool_call_chunks=[{"name": "add", "args": '{"a": 1}', "id": "c1", "index": 0}],
+        chunk_position="last",
     )
     assert to_messages([chunk]) == [Message("assistant", "x", tool_calls=(ToolCall("c1", "add", '{"a": 1}'),))]
 

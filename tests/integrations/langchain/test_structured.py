@@ -171,7 +171,10 @@ async def test_an_awaited_repair_round_that_fails_is_the_last(add, emulator):
 def test_a_repaired_tool_call_is_answered_as_a_tool(add, last_call):
     from sagewire.emulator.engines import Call
 
-    replies = [Reply(calls=[Call("Place", '{"city": 1}', "c1")]), Reply(calls=[Call("Place", json.dumps({"city": "Rome", "country": "Italy"}), "c2")])]
+    replies = [
+        Reply(calls=[Call("Place", '{"city": 1}', "c1")]),
+        Reply(calls=[Call("Place", json.dumps({"city": "Rome", "country": "Italy"}), "c2")]),
+    ]
     endpoint = add("openai_chat", Scripted(replies))
     model = ChatSagemakerEndpoint(endpoint_name=endpoint, content_handler="openai_chat")
     assert model.with_structured_output(Place, method="function_calling", repair=True).invoke("?").city == "Rome"
