@@ -1,0 +1,183 @@
+"""The command line, as a user types it, against the emulator."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from sagewire.cli import app
+from sagewire.emulator import Emulator, EndpointSpec
+
+
+@pytest.fixture(scope="module")
+def emulated():
+    endpoints = {
+        "vllm": "openai_chat:echo",
+        "tgi": "tgi_1:extractive",
+        "tei": "tei",
+        "tei-rerank": "tei_rerank",
+        "young": EndpointSpec("tgi", status="Creating"),
+        "theirs": EndpointSpec("openai_chat", engine="echo", account="444455556666"),
+    }
+    with Emulator(endpoints) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def run(emulated, clean_environment, monkeypatch):
+    for name, value in {**emulated.environ(), "NO_COLOR": "1", "COLUMNS": "200"}.items():
+        monkeypatch.setenv(name, value)
+
+    def invoke(*arguments, input=None):
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], input=input)
+
+    return invoke
+
+
+def test_ask_streams_an_answer(run):
+    done = run("ask", "vllm", "Hello there")
+    assert (done.exit_code, done.stdout) == (0, "Hello there\n")
+
+
+def test_ask_reads_what_is_piped_in_and_prints_json(run):
+    done = run("ask", "vllm", "--json", "--system", "Be brief", input="Hello pipe")
+    told = json.loads(done.stdout)
+    assert (told["text"], told["finish_reason"]) == ("Hello pipe", "stop")
+    assert told["usage"]["completion_tokens"] > 0
+
+
+def test_ask_any_http_server(run, emulated):
+    assert run("ask", emulated.container_url("vllm"), "Hello").stdout == "Hello\n"
+
+
+def test_ask_an_endpoint_of_another_account(run, emulated):
+    assert run("ask", "theirs", "Hello").exit_code == 1
+    done = run("ask", "theirs", "Hello", "--role-arn", emulated.role_arn, "--region", "us-east-1")
+    assert done.stdout == "Hello\n"
+
+
+def test_chat_keeps_the_conversation(run, emulated):
+    emulated.clear()
+    done = run(
+        "chat", "vllm", "--system", "Be brief", input="one\n/help\n/nonsense\ntwo\n/system Be long\nthree\n/quit\n"
+    )
+    assert done.exit_code == 0
+    assert "/clear" in done.stdout
+    assert "no command /nonsense" in done.stdout
+    sent = [
+        [message["content"] for message in call.json["messages"]] for call in emulated.calls if call.method == "POST"
+    ]
+    assert sent == [["Be brief", "one"], ["Be brief", "one", "one", "two"], ["Be long", "three"]]
+
+
+def test_a_failed_turn_is_taken_back(run, emulated):
+    done = run("chat", "vllm--too-many-requests-9", "--handler", "openai_chat", input="one\n")
+    assert done.exit_code == 0
+    assert "one" not in done.stdout
+
+
+def test_embed_prints_a_line_a_text(run):
+    lines = run("embed", "tei", input="first\n\nsecond\n").stdout.splitlines()
+    assert [json.loads(line)["text"] for line in lines] == ["first", "second"]
+    assert len(json.loads(lines[0])["embedding"]) == 64
+
+
+def test_rerank(run):
+    arguments = ("rerank", "tei-rerank", "bronze gears", "blue sky", "bronze gears turn", "--handler", "tei_rerank")
+    assert run(*arguments).stdout.splitlines()[1].strip().endswith("bronze gears turn")
+    assert [row["index"] for row in json.loads(run(*arguments, "--json", "--top", 1).stdout)] == [1]
+
+
+def test_inspect_shows_what_was_found_and_why(run):
+    shown = run("inspect", "vllm").stdout
+    assert "openai_chat" in shown
+    assert "Qwen/Qwen3-8B" in shown
+    facts = json.loads(run("inspect", "tgi", "--json").stdout)
+    assert (facts["chat"], facts["status"]) == ("tgi", "InService")
+    assert any("tgi1.4.0" in reason for reason in facts["because"])
+
+
+def test_doctor_says_what_is_wrong(run, monkeypatch):
+    assert run("doctor", "vllm").exit_code == 0
+    checks = {check["check"]: check for check in json.loads(run("doctor", "young", "--json").stdout)}
+    assert (checks["credentials"]["ok"], checks["endpoint"]["ok"]) == (True, False)
+    assert "Creating" in checks["endpoint"]["says"]
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    done = run("doctor", "nowhere")
+    assert done.exit_code == 1
+    assert "wrong  credentials" in done.stdout
+
+
+def test_lists(run):
+    assert "openai_chat" in run("handlers").stdout
+    assert {row["name"] for row in json.loads(run("handlers", "--json").stdout)} >= {"tgi", "lmi", "openai_chat"}
+    assert "llama3_1" in run("formats").stdout
+    assert {row["name"] for row in json.loads(run("formats", "--json").stdout)} >= {"chatml", "llama2"}
+
+
+def test_render_prints_the_exact_prompt(run):
+    done = run("render", "chatml", "Hi", "--system", "Be brief")
+    assert (
+        done.stdout == "<|im_start|>system\nBe brief<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert "(answer)" in run("render", "llama2", "one", "two").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("ask", "nowhere", "Hi"), 1, "nowhere"),
+        (("ask", "vllm", "Hi", "--handler", "lim"), 2, "lmi"),
+        (("render", "lama2", "Hi"), 2, "llama2"),
+        (("emulator", "--endpoint", "nonsense"), 2, "NAME=DIALECT"),
+        (("embed", "vllm", "x"), 2, "vLLM"),
+    ],
+)
+def test_errors_are_one_line_and_an_exit_code(run, arguments, code, says):
+    done = run(*arguments)
+    assert done.exit_code == code
+    assert says in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_the_emulator_command_serves_and_ends_cleanly(clean_environment):
+    command = [sys.executable, "-m", "sagewire", "emulator", "-e", "x=openai_chat:echo", "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    ) as process:
+        variables = {}
+        for line in process.stdout:
+            if line.startswith("  export "):
+                name, _, value = line.removeprefix("  export ").strip().partition("=")
+                variables[name] = value
+            if line.startswith("Ctrl-C"):
+                break
+        asked = subprocess.run(
+            [sys.executable, "-m", "sagewire", "ask", "x", "Hello"],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert (asked.returncode, asked.stdout, asked.stderr) == (0, "Hello\n", "")
+
+
+def test_the_demo_answers_in_both_frameworks(clean_environment):
+    command = [sys.executable, "-m", "sagewire", "demo"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Thirty bronze gears survive today") == 2
+    assert "\x1b" not in done.stdout
+
+
+def test_without_typer_one_sentence_says_what_to_install():
+    code = "import sys; sys.modules['typer'] = None; from sagewire.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "sagewire: this needs typer, which is not installed: pip install 'sagewire[cli]'\n"
