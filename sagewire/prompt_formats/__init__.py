@@ -58,6 +58,13 @@ __all__ = [
 
 
 HUB = "sagewire.prompt_formats.hub loads a model's own chat template."
+# Families whose prompts are mostly prose or a schema language of their own: their templates are loaded, not rewritten.
+HUB_ONLY = {
+    "command_r7b": "CohereLabs/c4ai-command-r7b-12-2024",
+    "command_r_plus": "CohereLabs/c4ai-command-r-plus",
+    "devstral": "mistralai/Devstral-Small-2507",
+    "gemma4": "google/gemma-4-31B-it",
+}
 
 FORMATS: dict[str, PromptFormat] = {
     "alpaca": plain_text.ALPACA,
@@ -93,7 +100,9 @@ FORMATS: dict[str, PromptFormat] = {
     "falcon_chat_fastchat": falcon.FALCON_CHAT_FASTCHAT,
     "falcon_instruct": falcon.FALCON_INSTRUCT,
     "falcon_vllm": falcon.FALCON_VLLM,
+    "functionary_v2_5": functionary.FUNCTIONARY_V2_5,
     "functionary_v3_1": functionary.FUNCTIONARY_V3_1,
+    "functionary_v3_2": functionary.FUNCTIONARY_V3_2,
     "gemma": gemma.GEMMA,
     "gemma2": gemma.GEMMA2,
     "gemma3": gemma.GEMMA3,
@@ -232,6 +241,8 @@ def _named(name: str) -> PromptFormat:
     found = FORMATS.get(name) or LITELLM_BUILDERS.get(name)
     if found is not None:
         return found
+    if name in HUB_ONLY:
+        raise UsageError(f"The format {name!r} is not written here. {HUB} (for example of {HUB_ONLY[name]!r})")
     close = difflib.get_close_matches(name.lower(), [*FORMATS, *LITELLM_BUILDERS], n=5, cutoff=0.5)
     by_model = format_of_model(name)
     if by_model in FORMATS and by_model not in close:
@@ -241,8 +252,8 @@ def _named(name: str) -> PromptFormat:
 
 def _of_model(model_id: str) -> PromptFormat:
     name = format_of_model(model_id)
-    if name in FORMATS:
-        return FORMATS[str(name)]
+    if name is not None:
+        return _named(name)
     close = difflib.get_close_matches(model_id.lower().rpartition("/")[2], FORMATS, n=5, cutoff=0.3)
     raise UsageError(
         f"No rule knows the prompt format of the model {model_id!r}. Name one, perhaps {', '.join(close) or 'chatml'}. "

@@ -14,12 +14,27 @@ IM = ("<|im_start|>", "<|im_end|>")
 TURN = Block("<|im_start|>{role}\n", "<|im_end|>\n")
 ASSISTANT = "<|im_start|>assistant\n"
 
-CHATML = TurnFormat(name="chatml", other=TURN, generation=ASSISTANT, stops=("<|im_end|>",), special_tokens=IM)
+# What most fine-tunes write with, also those that think.
+CHATML = TurnFormat(
+    name="chatml",
+    other=TURN,
+    generation=ASSISTANT,
+    stops=("<|im_end|>",),
+    special_tokens=IM,
+    keep_think=True,
+    reader_style="thinking",
+)
 NOUS_HERMES_2 = TurnFormat(
     name="nous_hermes_2", bos="<s>", other=TURN, generation=ASSISTANT, stops=("<|im_end|>",), special_tokens=IM
 )
 INTERNLM2 = TurnFormat(
-    name="internlm2", bos="<s>", other=TURN, generation=ASSISTANT, stops=("<|im_end|>",), special_tokens=IM
+    name="internlm2",
+    bos="<s>",
+    other=TURN,
+    generation=ASSISTANT,
+    stops=("<|im_end|>",),
+    special_tokens=IM,
+    reader_style="internlm2",
 )
 ZEPHYR_GEMMA = TurnFormat(
     name="zephyr_gemma",
@@ -62,6 +77,8 @@ OLMO3 = TurnFormat(
     generation=ASSISTANT,
     stops=("<|im_end|>", "<|endoftext|>"),
     special_tokens=IM,
+    keep_think=True,
+    reader_style="thinking",
 )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.types import ImagePart, Message, TextPart, Tool
 
-__all__ = ["Call", "Conversation", "Guard", "Reading", "Turn", "read_tools", "read_turns"]
+__all__ = ["SAME_ROLES", "Call", "Conversation", "Guard", "Reading", "Turn", "read_tools", "read_turns"]
 
 Guard = Callable[[str], str]
 
@@ -22,6 +22,13 @@ THINK_OPENING = re.compile(r"\s*<think>(?=\s)")
 KNOWN_FIELDS = frozenset(
     ("role", "content", "tool_calls", "tool_call_id", "name", "reasoning_content", "reasoning", "thinking")
 )
+
+
+# OpenAI's later and earlier names for the same roles.
+SAME_ROLES = {role: role for role in ("system", "user", "assistant", "tool")} | {
+    "developer": "system",
+    "function": "tool",
+}
 
 
 @dataclass(slots=True)
@@ -113,6 +120,10 @@ class Conversation:
         """Return JSON text as chat templates write it, guarded."""
         return self.guard(json.dumps(value, ensure_ascii=False, indent=indent))
 
+    def tag(self, name: str) -> str:
+        """Return a name and the ">" behind it, guarded together: a name could end where a token does."""
+        return self.guard(name + ">")
+
     def option(self, name: str, default: Any = None) -> Any:
         """Return a template variable."""
         return self.options.get(name, default)
@@ -176,7 +187,7 @@ class Reading:
             thinking, text = self.split(text, last)
         if thinking is not None:
             thinking = self.guard(thinking)
-        opening = THINK_OPENING.match(text) if self.keep_think else None
+        opening = THINK_OPENING.match(text) if self.keep_think and "<think>" in text else None
         if opening is None:
             return thinking, self.guard(text)
         inside, closing, rest = text[opening.end() :].partition("</think>")
@@ -205,11 +216,15 @@ def read_turns(messages: Sequence[Message | Mapping[str, Any]], reading: Reading
 
 
 def _from_message(message: Message, reading: Reading, last: bool) -> Turn:
-    guard, thinking, text = reading.guard, message.thinking, reading.text(message.content, message.role)
+    guard, thinking, text = reading.guard, message.thinking, message.content
+    if not isinstance(text, str):
+        text = reading.text(text, message.role)
     if message.role == "assistant":
         thinking, text = reading.answer(text, thinking, last)
     else:
         text = guard(text)
+    if not message.tool_calls and message.tool_call_id is None and message.name is None:
+        return Turn(message.role, text, (), thinking, null=not message.content)
     return Turn(
         role=message.role,
         text=text,
@@ -225,20 +240,19 @@ def _from_mapping(message: Mapping[str, Any], reading: Reading, last: bool) -> T
     role = message.get("role")
     if not isinstance(role, str) or not role:
         raise UsageError(f"A message needs a 'role' such as 'user'; this one has {role!r}.")
-    role = {"developer": "system", "function": "tool"}.get(role, role)
     guard, content = reading.guard, message.get("content")
-    text = reading.text(content, role)
-    thinking = message.get("reasoning_content")
-    if thinking is None:
-        thinking = message.get("thinking", message.get("reasoning"))
-    if not isinstance(thinking, str):
-        thinking = None
+    role = SAME_ROLES[role] if role in SAME_ROLES else guard(role)
+    text = content if isinstance(content, str) else reading.text(content, role)
+    plain = len(message) == 2 and "content" in message
+    thinking = None if plain else _thinking(message)
     if role == "assistant":
         thinking, text = reading.answer(text, thinking, last)
     else:
         text = guard(text)
+    if plain:
+        return Turn(role, text, (), thinking, null=content is None)
     return Turn(
-        role=guard(role),
+        role=role,
         text=text,
         calls=_calls(message.get("tool_calls"), guard),
         thinking=thinking,
@@ -246,8 +260,15 @@ def _from_mapping(message: Mapping[str, Any], reading: Reading, last: bool) -> T
         call_id=guard(str(message.get("tool_call_id") or "")),
         null=content is None,
         value=content if isinstance(content, Mapping) else None,
-        extra={k: v for k, v in message.items() if k not in KNOWN_FIELDS} if len(message) > 2 else {},
+        extra={key: value for key, value in message.items() if key not in KNOWN_FIELDS},
     )
+
+
+def _thinking(message: Mapping[str, Any]) -> str | None:
+    for name in ("reasoning_content", "thinking", "reasoning"):
+        if isinstance(message.get(name), str):
+            return str(message[name])
+    return None
 
 
 def _calls(calls: Any, guard: Guard) -> tuple[Call, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -115,7 +115,7 @@ class TemplateFormat(TurnFormat):
     """
 
     name: str = "litellm_custom"
-    template: Mapping[str, Any] = field(default_factory=dict)
+    template: Mapping[str, Any] | None = None
     variables: tuple[str, ...] = ("custom_template",)
 
     def write(self, conversation: Conversation, page: Page) -> None:
@@ -146,15 +146,24 @@ class TemplateFormat(TurnFormat):
         return replace(super().reading(guard, where), skip_images=not self.strict)
 
     def control_strings(self, template_kwargs: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return what neutralising looks for: all that the template writes around messages."""
+        """Return what neutralising looks for: the tokens the template writes around messages."""
+        return tuple(mark for mark in self._marks(template_kwargs) if mark.startswith(("<", "[")))
+
+    def control_words(self, template_kwargs: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the role words neutralising looks for: what the template writes that is not a token."""
+        return tuple(mark for mark in self._marks(template_kwargs) if not mark.startswith(("<", "[")))
+
+    def _marks(self, template_kwargs: Mapping[str, Any]) -> list[str]:
         template = check_template(template_kwargs.get("custom_template", self.template))
         around = [text for role in (template.get("roles") or {}).values() for text in role.values()]
         marks = [template.get("bos_token"), template.get("eos_token"), *around]
-        return tuple(mark.strip() for mark in marks if isinstance(mark, str) and len(mark.strip()) > 1)
+        return [mark.strip() for mark in marks if isinstance(mark, str) and len(mark.strip()) > 1]
 
 
 def check_template(template: Any) -> Mapping[str, Any]:
     """Return the template, or say what is wrong with it."""
+    if template is None:
+        raise UsageError("Give the template: get_format({'roles': {...}}), or render(..., custom_template={...}).")
     if not isinstance(template, Mapping):
         raise UsageError(f"A custom template is a mapping with 'roles', not {type(template).__name__}.")
     unknown = sorted(str(key) for key in template if key not in TEMPLATE_KEYS)

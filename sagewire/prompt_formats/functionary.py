@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -10,7 +11,7 @@ from sagewire.prompt_formats.conversation import Conversation, Turn
 from sagewire.prompt_formats.llama import HEADER, LLAMA3
 from sagewire.prompt_formats.turns import Block, Page, TurnFormat
 
-__all__ = ["FUNCTIONARY_V3_1"]
+__all__ = ["FUNCTIONARY_V2_5", "FUNCTIONARY_V3_1", "FUNCTIONARY_V3_2"]
 
 ABOUT = "<|start_header_id|>system<|end_header_id|>\n\n\nCutting Knowledge Date: December 2023\n\n"
 HOW_TO_CALL = (
@@ -48,7 +49,8 @@ class FunctionaryV31(TurnFormat):
         elif turn.calls:
             page.add("<|start_header_id|>assistant<|end_header_id|>\n\n")
             page.say(turn, turn.text)
-            page.add(*(f"<function={call.name}>{conversation.json(call.arguments)}</function>" for call in turn.calls))
+            for call in turn.calls:
+                page.add(f"<function={conversation.tag(call.name)}{conversation.json(call.arguments)}</function>")
             page.add("<|eom_id|>")
         else:
             self.write_turn(conversation, page, turn, False)
@@ -73,5 +75,83 @@ FUNCTIONARY_V3_1 = FunctionaryV31(
     stops=("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"),
     special_tokens=(*HEADER, "<|eom_id|>", "<|python_tag|>"),
     supports_tools=True,
+    reader_style="functionary",
+)
+
+
+ABOUT_V32 = (
+    "<|start_header_id|>system<|end_header_id|>\n\nYou are capable of executing available function(s) if required.\n"
+    "Only execute function(s) when absolutely necessary.\nAsk for the required input to:recipient==all\n"
+    "Use JSON for function arguments.\nRespond in this format:\n>>>${recipient}\n${content}\nAvailable functions:\n"
+    "// Supported function definitions that should be called when necessary.\nnamespace functions {\n\n"
+)
+TYPES = {"integer": "number"}
+
+
+class FunctionaryV32(TurnFormat):
+    """Functionary 3.2: tools as TypeScript; each part of an answer behind `>>>` and its recipient."""
+
+    def write(self, conversation: Conversation, page: Page) -> None:
+        """Write the whole conversation."""
+        tools = "".join(_typescript(tool["function"]) for tool in conversation.tools)
+        page.add(self.bos, ABOUT_V32, conversation.guard(tools), "} // namespace functions<|eot_id|>")
+        for turn in conversation.turns:
+            if turn.role != "assistant":
+                self.write_turn(conversation, page, turn, False)
+                continue
+            page.add("<|start_header_id|>assistant<|end_header_id|>\n\n", ">>>all\n" if turn.text or turn.final else "")
+            page.say(turn, turn.text)
+            page.add(*(f">>>{call.name}\n{call.raw}" for call in turn.calls), "<|eot_id|>")
+        self.write_generation(conversation, page)
+
+
+class FunctionaryV25(TurnFormat):
+    """Functionary 2.5: calls behind a reserved token, results with the tool's name on a line of its own."""
+
+    def write_turn(self, conversation: Conversation, page: Page, turn: Turn, last: bool) -> None:
+        """Write one message."""
+        if turn.role == "tool":
+            page.add(f"<|start_header_id|>tool<|end_header_id|>\n\nname={turn.name}\n", turn.text, "<|eot_id|>")
+        elif turn.calls:
+            page.add("<|start_header_id|>assistant<|end_header_id|>\n\n")
+            page.say(turn, turn.text)
+            page.add(*(f"<|reserved_special_token_249|>{call.name}\n{call.raw}" for call in turn.calls), "<|eot_id|>")
+        else:
+            super().write_turn(conversation, page, turn, last)
+
+
+def _typescript(function: Mapping[str, Any]) -> str:
+    parameters = function.get("parameters") or {}
+    required = parameters.get("required") or []
+    text = f"// {_sentence(function.get('description', ''))}\ntype {function['name']} = (_: {{\n"
+    for name, spec in (parameters.get("properties") or {}).items():
+        if spec.get("description"):
+            text += f"// {_sentence(spec['description'])}\n"
+        kind = spec.get("type", "any")
+        shown = " | ".join(f'"{value}"' for value in spec["enum"]) if spec.get("enum") else TYPES.get(kind, kind)
+        text += f"{name}{'' if name in required else '?'}: {shown},\n"
+    return text + "}) => any;\n\n"
+
+
+def _sentence(text: str) -> str:
+    return text if not text or text.endswith(".") else text + "."
+
+
+FUNCTIONARY_V3_2 = FunctionaryV32(
+    name="functionary_v3_2",
+    bos="<|begin_of_text|>",
+    other=Block("<|start_header_id|>{role}<|end_header_id|>\n\n", "<|eot_id|>"),
+    generation=LLAMA3.generation + ">>>",
+    stops=("<|eot_id|>", "<|end_of_text|>", ">>>"),
+    special_tokens=(*HEADER, "<|eom_id|>", "<|python_tag|>", ">>>"),
+    supports_tools=True,
+    reader_style="functionary",
+)
+FUNCTIONARY_V2_5 = FunctionaryV25(
+    name="functionary_v2_5",
+    other=Block("<|start_header_id|>{role}<|end_header_id|>\n\n", "<|eot_id|>"),
+    generation=LLAMA3.generation,
+    stops=("<|eot_id|>", "<|end_of_text|>"),
+    special_tokens=HEADER,
     reader_style="functionary",
 )

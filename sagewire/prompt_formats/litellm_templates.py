@@ -162,7 +162,7 @@ class LiteLlmBuilders(TurnFormat):
 
     def control_words(self, template_kwargs: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the role words neutralising looks for."""
-        return self._builder(template_kwargs).words
+        return self._builder(template_kwargs).control_words({})
 
     def _builder(self, options: Mapping[str, Any]) -> TurnFormat:
         found = LITELLM_BUILDERS.get(str(options.get("builder")))

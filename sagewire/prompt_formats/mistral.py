@@ -138,7 +138,7 @@ class MistralTools(TurnFormat):
         turns = turns[1:] if system else turns
         check_turns(turns, AFTER_SYSTEM)
         last_user = _last_user(conversation, turns)
-        if system is not None and system.text.strip() and last_user != len(turns) - 1:
+        if system is not None and system.text.strip() and (last_user < 0 or last_user != len(turns) - 1):
             conversation.lost(
                 "a system message in a conversation that does not end with the user",
                 "Write it into a user's message, or follow the family's template with strict=False, which drops it.",

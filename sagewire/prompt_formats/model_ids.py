@@ -14,7 +14,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"deepseek-(llm-)?r1-distill-qwen", "deepseek_r1_distill_qwen"),
     (r"hermes-2-pro", "hermes_2_pro"),
     (r"hermes-3", "hermes_3"),
-    (r"nous-hermes-2|nous-hermes-2-", "nous_hermes_2"),
+    (r"nous-hermes-2", "nous_hermes_2"),
     (r"open-?hermes|dolphin", "chatml"),
     (r"functionary-(small|medium)-v3-1", "functionary_v3_1"),
     (r"functionary-(small|medium)-v3-2", "functionary_v3_2"),
@@ -40,7 +40,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"oasst.*llama|llama2-.*-orca|openassistant", "open_assistant"),
     (r"alpaca", "alpaca"),
     # DeepSeek.
-    (r"deepseek-(llm-)?(v3-1|v3-1-.*|chat-v3-1)", "deepseek_v3_1"),
+    (r"deepseek-(llm-)?v3-1", "deepseek_v3_1"),
     (r"deepseek-(llm-)?v3(-|$)", "deepseek_v3"),
     (r"deepseek-(llm-)?r1", "deepseek_r1"),
     (r"deepseek-(coder-)?v2", "deepseek_v2"),
@@ -65,8 +65,8 @@ RULES: tuple[tuple[str, str], ...] = (
     # Mistral.
     (r"ministral-3-.*reasoning", "ministral3_reasoning"),
     (r"mistral-small-3-2|mistral-small.*-2506", "mistral_small3_2"),
-    (r"mistral-small-(3|24b).*|mistral-small.*-2501", "mistral_small3"),
-    (r"mistral-nemo.*instruct|mistral-nemo-instruct", "mistral_nemo"),
+    (r"mistral-small-(3|24b)|mistral-small.*-2501", "mistral_small3"),
+    (r"mistral-nemo.*instruct", "mistral_nemo"),
     (r"mistral-large-instruct-2411", "mistral_v7"),
     (r"mixtral.*instruct", "mixtral"),
     (r"mistral-7b-instruct-v0-3|mistral-large-instruct-2407", "mistral_v3"),

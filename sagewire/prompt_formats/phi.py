@@ -106,4 +106,5 @@ PHI4_REASONING = Phi4Reasoning(
     stops=("<|im_end|>", "<|endoftext|>"),
     special_tokens=(*IM, "<think>", "</think>"),
     keep_think=True,
+    reader_style="thinking",
 )

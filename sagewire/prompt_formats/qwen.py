@@ -192,7 +192,8 @@ class Qwen3Coder(TaggedTools):
     def calls_text(self, conversation: Conversation, calls: tuple[Call, ...]) -> str:
         """Return the tool calls of a turn."""
         return "\n".join(
-            f"<tool_call>\n<function={call.name}>\n{self._parameters(conversation, call)}</function>\n</tool_call>"
+            f"<tool_call>\n<function={conversation.tag(call.name)}\n{self._parameters(conversation, call)}"
+            "</function>\n</tool_call>"
             for call in calls
         )
 
@@ -200,7 +201,7 @@ class Qwen3Coder(TaggedTools):
         if not isinstance(call.arguments, dict):
             raise UsageError(f"The arguments of a call to {call.name!r} are not a JSON object.")
         return "".join(
-            f"<parameter={conversation.guard(name)}>\n"
+            f"<parameter={conversation.tag(name)}\n"
             f"{conversation.guard(value) if isinstance(value, str) else conversation.json(value)}\n</parameter>\n"
             for name, value in call.arguments.items()
         )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats.base import PromptFormat
-from sagewire.prompt_formats.conversation import Conversation, Guard, Reading, Turn, read_tools, read_turns
+from sagewire.prompt_formats.conversation import SAME_ROLES, Conversation, Guard, Reading, Turn, read_tools, read_turns
 from sagewire.prompt_formats.guard import Policy, make_guard
 from sagewire.streaming.base import Decoder
 from sagewire.types import Delta, Message, Tool
@@ -62,14 +62,15 @@ class Page:
 
     def say(self, turn: Turn, text: str) -> None:
         """Write the text of a turn, the place where the prompt ends if this turn is to be continued."""
-        if self._said >= 0 and not any(self.pieces[self._said + 1 :]):
+        pieces, said = self.pieces, self._said
+        if said >= 0 and not any(pieces[said + 1 :]):
             # Nothing of the format between two texts: a control string may be split over them.
-            text = self._guard(self.pieces[self._said] + text)
-            self.pieces[self._said] = ""
-        self._said = len(self.pieces)
-        self.pieces.append(text)
+            text = self._guard(pieces[said] + text)
+            pieces[said] = ""
+        self._said = len(pieces)
+        pieces.append(text)
         if turn.final:
-            self.cut, self.prefill = len(self.pieces), turn
+            self.cut, self.prefill = len(pieces), turn
 
     def text(self, continuing: bool) -> str:
         """Return the prompt."""
@@ -176,14 +177,14 @@ class TurnFormat(PromptFormat):
         >>> get_format("chatml").render([{"role": "user", "content": "Hello"}], add_generation_prompt=False)
         '<|im_start|>user\nHello<|im_end|>\n'
         """
-        guard = make_guard(self.control_strings(template_kwargs), self.control_words(template_kwargs), self.policy)
         where = f"prompt format {self.name!r}"
-        turns = read_turns(messages, self.reading(guard, where))
-        if not turns:
-            raise UsageError("There is no message to render.")
         if tools and not self.supports_tools:
             cure = "Choose a format of a family with tools, or a handler that speaks messages."
             raise UnsupportedFeature("tools", where, cure)
+        guard = make_guard(self.control_strings(template_kwargs), self.control_words(template_kwargs), self.policy)
+        turns = read_turns(messages, self.reading(guard, where))
+        if not turns:
+            raise UsageError("There is no message to render.")
         conversation = Conversation(
             turns=turns,
             tools=read_tools(tools) if tools else [],
@@ -195,10 +196,7 @@ class TurnFormat(PromptFormat):
             strict=self.strict,
             where=where,
         )
-        unknown = [name for name in template_kwargs if name not in self.variables]
-        if unknown:
-            known = f"It knows {', '.join(self.variables)}." if self.variables else "It knows none."
-            conversation.lost(f"the template variable {unknown[0]!r}", known)
+        self.check_variables(conversation)
         if continue_final_message:
             if turns[-1].role != "assistant":
                 raise UsageError("continue_final_message needs a conversation that ends with an assistant message.")
@@ -223,6 +221,13 @@ class TurnFormat(PromptFormat):
     def reading(self, guard: Guard, where: str) -> Reading:
         """Return how messages are read."""
         return Reading(guard, self.join_parts, self.split_answer, self.keep_think, where)
+
+    def check_variables(self, conversation: Conversation) -> None:
+        """Refuse a variable the family's template does not know: it would be left unheard."""
+        for name in conversation.options:
+            if name not in self.variables:
+                known = f"It knows {', '.join(self.variables)}." if self.variables else "It knows none."
+                conversation.lost(f"the template variable {name!r}", known)
 
     def control_strings(self, template_kwargs: Mapping[str, Any]) -> tuple[str, ...]:
         """Return what neutralising looks for."""
@@ -292,7 +297,9 @@ class TurnFormat(PromptFormat):
             return
         before = block.before
         if "{" in before:
-            before = before.replace("{role}", turn.role).replace("{Role}", turn.role.title())
+            before = before.replace("{role}", turn.role)
+            if "{Role}" in before:
+                before = before.replace("{Role}", turn.role.title())
         page.add(before, turn.lead)
         page.say(turn, turn.text.strip() if block.trim else turn.text)
         page.add(block.after if block.last is None or not last else block.last)
@@ -309,7 +316,7 @@ class TurnFormat(PromptFormat):
 
     def check_role(self, turn: Turn) -> None:
         """Refuse a role that is no name, before it is written between marks."""
-        if ROLE_NAME.fullmatch(turn.role) is None:
+        if turn.role not in SAME_ROLES and ROLE_NAME.fullmatch(turn.role) is None:
             raise UsageError(f"{turn.role!r:.60} is not a role: use letters, digits, blanks, '.', ':', '_' and '-'.")
 
     def write_generation(self, conversation: Conversation, page: Page) -> None:
