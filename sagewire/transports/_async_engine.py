@@ -15,7 +15,7 @@ from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, UsageError
 from sagewire.transports.faults import connection_error, tls_error, truncated
 from sagewire.transports.limits import Limits
-from sagewire.transports.place import Place, tls_context
+from sagewire.transports.place import Place, proxy_login, tls_context, without_login
 from sagewire.transports.target import Request
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ class AsyncEngine:
         import aiohttp  # noqa: F401
 
         self._place = place
+        # The login apart, because aiohttp's errors show the proxy's URL.
+        self._proxy = without_login(place.proxy) if place.proxy else None
+        self._proxy_headers = proxy_login(place.proxy) if place.proxy else {}
         self._owners: WeakKeyDictionary[asyncio.AbstractEventLoop, _Owner] = WeakKeyDictionary()
         self._tls: Any = None
         parts = place.parts
@@ -84,9 +87,11 @@ class AsyncEngine:
                     request.method,
                     _url(self._origin + request.path),
                     data=body,
-                    headers=request.headers,
+                    # A proxy that forwards reads the request's own headers, one that opens a tunnel those of CONNECT.
+                    headers=request.headers if self._place.secure else {**request.headers, **self._proxy_headers},
                     allow_redirects=False,
-                    proxy=self._place.proxy,
+                    proxy=self._proxy,
+                    proxy_headers=self._proxy_headers if self._place.secure else None,
                     trace_request_ctx=progress,
                 )
         except TimeoutError:
@@ -95,8 +100,8 @@ class AsyncEngine:
             raise tls_error(error, limits.where) from error
         except aiohttp.ClientConnectorError as error:
             raise connection_error(error, limits.where) from error
-        except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
-            raise connection_error(error, limits.where) from error
+        except aiohttp.ClientHttpProxyError as error:
+            raise connection_error(f"the proxy answered {error.status} {error.message}", limits.where) from error
         except aiohttp.ClientResponseError as error:
             raise EndpointError(
                 f"{limits.where} did not answer in HTTP: {error.message}", code="protocol", fault="service"

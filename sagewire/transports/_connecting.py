@@ -12,7 +12,7 @@ from sagewire.aws.signing import host_header
 from sagewire.errors import EndpointError
 from sagewire.transports.faults import connection_error, tls_error
 from sagewire.transports.limits import Limits
-from sagewire.transports.place import Place, basic_auth, tls_context
+from sagewire.transports.place import Place, proxy_login, tls_context
 
 __all__ = ["Connector"]
 
@@ -33,7 +33,7 @@ class Connector:
         self.host_header = host_header(place.url)
         forwards = place.proxy is not None and not place.secure
         self.target_prefix = f"http://{self.host_header}" if forwards else ""
-        self.extra_headers = tuple(self._proxy_headers().items()) if forwards else ()
+        self.extra_headers = tuple(proxy_login(place.proxy or "").items()) if forwards else ()
         self.reset_after_fork()
         reset_in_child(self)
 
@@ -78,7 +78,7 @@ class Connector:
         options["proxy_config"] = ProxyConfig(proxy_context, False, None, None)
         connection = HTTPSConnection(*address, proxy=proxy, ssl_context=context, **options)
         connection.set_tunnel(
-            place.host, place.port, headers=self._proxy_headers(), scheme="https" if secure_proxy else "http"
+            place.host, place.port, headers=proxy_login(place.proxy), scheme="https" if secure_proxy else "http"
         )
         return connection
 
@@ -95,12 +95,6 @@ class Connector:
                     else None,
                 )
         return self._contexts
-
-    def _proxy_headers(self) -> dict[str, str]:
-        from urllib3.util import make_headers
-
-        login = basic_auth(self._place.proxy) if self._place.proxy else None
-        return dict(make_headers(proxy_basic_auth=":".join(login))) if login else {}
 
 
 def _translated(error: BaseException, limits: Limits) -> EndpointError | None:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, UsageError
-from sagewire.transports.faults import connection_error, truncated
+from sagewire.transports.faults import connection_error, tls_error, truncated
 from sagewire.transports.limits import Limits
 from sagewire.transports.place import Place
 from sagewire.transports.target import Request
@@ -30,7 +30,6 @@ __all__ = ["SyncEngine", "SyncResponse"]
 
 READ_SIZE = 65_536
 _SEND_SIZE = 262_144
-_LOST = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError, ssl.SSLEOFError)
 
 _inherited: list[deque[_Connection]] = []
 
@@ -174,17 +173,12 @@ class _Connection:
         response = http.client.HTTPResponse(self, method="POST")  # type: ignore[arg-type]
         try:
             response.begin()
-        except (http.client.RemoteDisconnected, *_LOST) as error:
+        except BaseException as error:
             response.close()
-            raise _Lost from (broken or error)
-        except http.client.HTTPException as error:
-            response.close()
-            raise EndpointError(
-                f"{limits.where} did not answer in HTTP: {type(error).__name__}", code="protocol", fault="service"
-            ) from error
-        except BaseException:
-            response.close()
-            raise
+            translated = _before_the_answer(error, broken, limits)
+            if translated is error:
+                raise
+            raise translated from (broken or error)
         self.phase = "idle"
         return SyncResponse(self, response, limits, reusable=broken is None)
 
@@ -207,6 +201,21 @@ class _Connection:
         except OSError as error:
             return error
         return None
+
+
+def _before_the_answer(error: BaseException, broken: OSError | None, limits: Limits) -> BaseException:
+    if isinstance(error, EndpointError):
+        return error
+    # Under TLS 1.3 a server's objections to the handshake arrive with its first bytes.
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+        return tls_error(error, limits.where)
+    if broken is not None or isinstance(error, OSError):
+        return _Lost()
+    if isinstance(error, http.client.HTTPException):
+        return EndpointError(
+            f"{limits.where} did not answer in HTTP: {type(error).__name__}", code="protocol", fault="service"
+        )
+    return error
 
 
 class _PatientReader(io.RawIOBase):

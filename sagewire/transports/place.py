@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import ssl
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from sagewire.errors import UsageError
 
-__all__ = ["Place", "basic_auth", "proxy_for", "tls_context"]
+__all__ = ["Place", "proxy_for", "proxy_login", "tls_context", "without_login"]
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -87,10 +88,19 @@ def proxy_for(url: str, proxies: Mapping[str, str] | None = None) -> str | None:
     return proxy if "://" in proxy else f"http://{proxy.lstrip('/')}"
 
 
-def basic_auth(url: str) -> tuple[str, str] | None:
-    """Return the user name and password in a URL, `None` where it has none."""
+def proxy_login(url: str) -> dict[str, str]:
+    """Return the header for the user name and password in a proxy's URL, empty where it has none."""
     parts = urlsplit(url)
-    return None if parts.username is None else (unquote(parts.username), unquote(parts.password or ""))
+    if parts.username is None:
+        return {}
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+
+
+def without_login(url: str) -> str:
+    """Return a URL without the user name and password in it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def tls_context(ca_bundle: bool | str, client_cert: Any = None) -> ssl.SSLContext:

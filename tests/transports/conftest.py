@@ -126,6 +126,7 @@ class Server:
         return sock
 
     def _serve(self, sock, number):
+        wrapped, file = sock, None
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             wrapped = self.wrap(sock)
@@ -139,8 +140,9 @@ class Server:
             pass
         finally:
             with contextlib.suppress(OSError):
-                file.close()
-            with contextlib.suppress(OSError, NameError):
+                if file is not None:
+                    file.close()
+            with contextlib.suppress(OSError):
                 wrapped.close()
             sock.close()
             with self._lock:
