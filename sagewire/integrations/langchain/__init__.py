@@ -19,10 +19,14 @@ require("langchain_core", "langchain")
 
 # Public name -> the module it lives in.
 _HOMES = {
+    "ChatHuggingFaceEndpoint": "huggingface",
     "ChatModelContentHandler": "_custom",
     "ChatSagemakerEndpoint": "chat",
     "ContentHandlerBase": "_custom",
     "EmbeddingsContentHandler": "embeddings",
+    "HuggingFaceEndpoint": "huggingface",
+    "HuggingFaceEndpointEmbeddings": "huggingface",
+    "HuggingFaceRerank": "huggingface",
     "LLMContentHandler": "_custom",
     "SagemakerEndpoint": "llm",
     "SagemakerEndpointEmbeddings": "embeddings",
@@ -33,14 +37,24 @@ if TYPE_CHECKING:
     from sagewire.integrations.langchain._custom import ChatModelContentHandler, ContentHandlerBase, LLMContentHandler
     from sagewire.integrations.langchain.chat import ChatSagemakerEndpoint
     from sagewire.integrations.langchain.embeddings import EmbeddingsContentHandler, SagemakerEndpointEmbeddings
+    from sagewire.integrations.langchain.huggingface import (
+        ChatHuggingFaceEndpoint,
+        HuggingFaceEndpoint,
+        HuggingFaceEndpointEmbeddings,
+        HuggingFaceRerank,
+    )
     from sagewire.integrations.langchain.llm import SagemakerEndpoint
     from sagewire.integrations.langchain.rerank import SagemakerRerank
 
 __all__ = [
+    "ChatHuggingFaceEndpoint",
     "ChatModelContentHandler",
     "ChatSagemakerEndpoint",
     "ContentHandlerBase",
     "EmbeddingsContentHandler",
+    "HuggingFaceEndpoint",
+    "HuggingFaceEndpointEmbeddings",
+    "HuggingFaceRerank",
     "LLMContentHandler",
     "SagemakerEndpoint",
     "SagemakerEndpointEmbeddings",

@@ -95,6 +95,11 @@ class EndpointFields(BaseModel):
         """What to call the server where a model's name is wanted and none is known."""
         raise NotImplementedError
 
+    @property
+    def _where(self) -> dict[str, Any]:
+        """What tells one server from another, for traces and the keys of caches."""
+        raise NotImplementedError
+
     def _client_arguments(self) -> dict[str, Any]:
         return {
             **self._target(),
@@ -203,7 +208,6 @@ class SagemakerFields(EndpointFields):
 
     @property
     def _where(self) -> dict[str, Any]:
-        """What tells one endpoint from another, for traces and cache keys."""
         names = ("endpoint_name", "inference_component_name", "region_name", "endpoint_url", "endpoint_kwargs")
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 

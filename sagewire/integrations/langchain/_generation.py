@@ -59,7 +59,7 @@ class GenerationFields(EndpointFields):
         model: A served model name, where the server has several (also `model_name`).
         adapter: A LoRA adapter to answer with.
         temperature: Sampling temperature; 0 is greedy on every container.
-        max_tokens: The most tokens to generate.
+        max_tokens: The most tokens to generate (also `max_new_tokens`).
         top_p: Nucleus sampling mass.
         top_k: Sample from the k most likely tokens.
         stop: Strings that end the answer; sent to the container, and enforced (also `stop_sequences`).
@@ -84,7 +84,7 @@ class GenerationFields(EndpointFields):
     model: str | None = Field(default=None, validation_alias=AliasChoices("model", "model_name"))
     adapter: str | None = None
     temperature: float | None = None
-    max_tokens: int | None = None
+    max_tokens: int | None = Field(default=None, validation_alias=AliasChoices("max_tokens", "max_new_tokens"))
     top_p: float | None = None
     top_k: int | None = None
     stop: list[str] | str | None = Field(default=None, validation_alias=AliasChoices("stop", "stop_sequences"))

@@ -229,6 +229,10 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
             video_inputs=False,
         )
 
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {**self._where, **self._identity()}
+
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = PROVIDER
@@ -272,10 +276,6 @@ class ChatSagemakerEndpoint(SagemakerFields, EndpointChatModel):
     @property
     def _llm_type(self) -> str:
         return "amazon_sagemaker_chat"
-
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return {**self._where, **self._identity()}
 
 
 def _chunk_writer(client: Client | AsyncClient) -> ChunkWriter:

@@ -143,6 +143,10 @@ class EndpointLLM(GenerationFields, BaseLLM):
         text = "prompt" if self.prompt_format is None else "messages"
         return {text: prompt, "endpoint_kwargs": call.endpoint_kwargs, **call.options}, call.model_name
 
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {**self._where, **self._identity()}
+
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = PROVIDER
@@ -172,10 +176,6 @@ class SagemakerEndpoint(SagemakerFields, EndpointLLM):
     @property
     def _llm_type(self) -> str:
         return "sagemaker_endpoint"
-
-    @property
-    def _identifying_params(self) -> dict[str, Any]:
-        return {**self._where, **self._identity()}
 
 
 def _generations(reply: Reply, model_name: str) -> list[Generation]:

@@ -11,7 +11,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 
 from sagewire.emulator import Emulator
 from sagewire.emulator.endpoints import EndpointSpec
-from sagewire.integrations.langchain import ChatSagemakerEndpoint
+from sagewire.integrations.langchain import ChatHuggingFaceEndpoint, ChatSagemakerEndpoint
 
 # The suite gives json_schema a class of pydantic v1 and expects the model to find another way, which it announces.
 pytestmark = pytest.mark.filterwarnings("ignore:json_schema does not know pydantic v1:UserWarning")
@@ -23,6 +23,7 @@ def endpoints(emulator: Emulator) -> None:
     emulator.add("suite-lmi-chat", "lmi:schema")
     emulator.add("suite-tgi-chat", "tgi_chat:schema")
     emulator.add("suite-tgi-text", "tgi:schema")
+    HuggingFaceWire.url = emulator.container_url("suite-vllm")
 
 
 class Wire:
@@ -76,6 +77,19 @@ class TgiTextWire(Wire):
     arguments: ClassVar[dict[str, Any]] = {"content_handler": "tgi", "prompt_format": "qwen2_5"}
 
 
+class HuggingFaceWire(Wire):
+    url = ""
+    other_model = "another-model"
+
+    @property
+    def chat_model_class(self) -> type[BaseChatModel]:
+        return ChatHuggingFaceEndpoint
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"endpoint_url": self.url}
+
+
 class ByJsonSchema:
     @property
     def structured_output_kwargs(self) -> dict[str, Any]:
@@ -100,6 +114,9 @@ class TestUnitOnVllm(VllmWire, Unit): ...
 class TestUnitOnTgiText(TgiTextWire, Unit): ...
 
 
+class TestUnitOnHuggingFace(HuggingFaceWire, Unit): ...
+
+
 class TestVllmByTool(VllmWire, ByTool, ChatModelIntegrationTests): ...
 
 
@@ -122,3 +139,9 @@ class TestTgiTextByTool(TgiTextWire, ByTool, ChatModelIntegrationTests): ...
 
 
 class TestTgiTextByJsonSchema(TgiTextWire, ByJsonSchema, ChatModelIntegrationTests): ...
+
+
+class TestHuggingFaceByTool(HuggingFaceWire, ByTool, ChatModelIntegrationTests): ...
+
+
+class TestHuggingFaceByJsonSchema(HuggingFaceWire, ByJsonSchema, ChatModelIntegrationTests): ...
