@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from sagewire.errors import UnsupportedFeature, UsageError
-from sagewire.types import ImagePart, Message, TextPart, Tool
+from sagewire.prompt_formats.tools import dump
+from sagewire.types import ImagePart, Message, TextPart
 
-__all__ = ["SAME_ROLES", "Call", "Conversation", "Guard", "Reading", "Turn", "read_tools", "read_turns"]
+__all__ = ["SAME_ROLES", "Call", "Conversation", "Guard", "Reading", "Turn", "read_turns"]
 
 Guard = Callable[[str], str]
 
@@ -118,7 +119,7 @@ class Conversation:
 
     def json(self, value: Any, indent: int | None = None) -> str:
         """Return JSON text as chat templates write it, guarded."""
-        return self.guard(json.dumps(value, ensure_ascii=False, indent=indent))
+        return self.guard(dump(value, indent))
 
     def tag(self, name: str) -> str:
         """Return a name and the ">" behind it, guarded together: a name could end where a token does."""
@@ -162,7 +163,7 @@ class Reading:
         if content is None:
             return ""
         if isinstance(content, Mapping) and role == "tool":
-            return json.dumps(content, ensure_ascii=False)
+            return dump(content)
         if isinstance(content, Sequence) and not isinstance(content, bytes | bytearray):
             return self.join([self.part(part) for part in content])
         raise UsageError(f"'content' is text, a list of parts or None, not {type(content).__name__}.")
@@ -293,25 +294,5 @@ def _call(call_id: str, name: str, arguments: Any, guard: Guard) -> Call:
     elif isinstance(arguments, str) or arguments is None:
         value = {}
     else:
-        raw = json.dumps(arguments, ensure_ascii=False)
+        raw = dump(arguments)
     return Call(guard(call_id), guard(name), value, guard(raw))
-
-
-def read_tools(tools: Sequence[Tool | Mapping[str, Any]] | None) -> list[dict[str, Any]]:
-    """Return the tools as dicts in OpenAI's shape; a dict keeps its own keys and their order.
-
-    Raises:
-        UsageError: A tool is neither a `Tool` nor such a dict.
-    """
-    found: list[dict[str, Any]] = []
-    for tool in tools or ():
-        if isinstance(tool, Tool):
-            function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
-            found.append({"type": "function", "function": function})
-        elif isinstance(tool, Mapping) and isinstance(tool.get("function"), Mapping):
-            found.append(dict(tool))
-        elif isinstance(tool, Mapping) and isinstance(tool.get("name"), str):
-            found.append({"type": "function", "function": dict(tool)})
-        else:
-            raise UsageError(f"A tool is a sagewire Tool or a dict with 'function', not {tool!r:.200}.")
-    return found

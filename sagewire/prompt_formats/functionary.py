@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
 from sagewire.prompt_formats.conversation import Conversation, Turn
 from sagewire.prompt_formats.llama import HEADER, LLAMA3
+from sagewire.prompt_formats.tools import dump, fields_of
 from sagewire.prompt_formats.turns import Block, Page, TurnFormat
 
 __all__ = ["FUNCTIONARY_V2_5", "FUNCTIONARY_V3_1", "FUNCTIONARY_V3_2"]
@@ -57,8 +57,8 @@ class FunctionaryV31(TurnFormat):
 
     def tool_text(self, function: dict[str, Any]) -> str:
         """Return a tool as the family was shown it."""
-        shown = _escape(json.dumps(function, ensure_ascii=False))
-        name, about = _escape(str(function["name"])), _escape(str(function.get("description", "")))
+        shown = _escape(dump(function))
+        name, about = _escape(str(function["name"])), _escape(str(function.get("description") or ""))
         return f"Use the function '{name}' to '{about}'\n{shown}\n\n"
 
 
@@ -121,19 +121,19 @@ class FunctionaryV25(TurnFormat):
 
 
 def _typescript(function: Mapping[str, Any]) -> str:
-    parameters = function.get("parameters") or {}
-    required = parameters.get("required") or []
-    text = f"// {_sentence(function.get('description', ''))}\ntype {function['name']} = (_: {{\n"
-    for name, spec in (parameters.get("properties") or {}).items():
+    fields, required = fields_of(function)
+    text = f"// {_sentence(function.get('description'))}\ntype {function['name']} = (_: {{\n"
+    for name, spec in fields.items():
         if spec.get("description"):
             text += f"// {_sentence(spec['description'])}\n"
-        kind = spec.get("type", "any")
+        kind = str(spec.get("type", "any"))
         shown = " | ".join(f'"{value}"' for value in spec["enum"]) if spec.get("enum") else TYPES.get(kind, kind)
         text += f"{name}{'' if name in required else '?'}: {shown},\n"
     return text + "}) => any;\n\n"
 
 
-def _sentence(text: str) -> str:
+def _sentence(about: Any) -> str:
+    text = str(about or "")
     return text if not text or text.endswith(".") else text + "."
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagewire.errors import UsageError
 from sagewire.prompt_formats.conversation import Conversation, Turn
+from sagewire.prompt_formats.tools import dump, fields_of
 from sagewire.prompt_formats.turns import Page, TurnFormat
 
 __all__ = ["GPT_OSS"]
@@ -106,14 +106,12 @@ def _namespace(tools: Sequence[Mapping[str, Any]]) -> str:
     text = "# Tools\n\n## functions\n\nnamespace functions {\n\n"
     for tool in tools:
         function = tool["function"]
-        parameters = function.get("parameters") or {}
-        text += f"// {function.get('description', '')}\ntype {function['name']} = "
-        fields = parameters.get("properties")
+        fields, required = fields_of(function)
+        text += f"// {function.get('description') or ''}\ntype {function['name']} = "
         if not fields:
             text += "() => any;\n\n"
             continue
         text += "(_: {\n"
-        required = parameters.get("required") or []
         for name, spec in fields.items():
             if spec.get("description"):
                 text += f"// {spec['description']}\n"
@@ -126,26 +124,25 @@ def _default(spec: Mapping[str, Any]) -> str:
     if "default" not in spec:
         return ""
     value = spec["default"]
-    return f", // default: {value if spec.get('enum') else json.dumps(value, ensure_ascii=False)}"
+    return f", // default: {value if spec.get('enum') else dump(value)}"
 
 
 def _type(spec: Mapping[str, Any]) -> str:
     """Return a JSON schema as a TypeScript type, as far as the family does."""
     kind, null = spec.get("type"), " | null" if spec.get("nullable") else ""
     if kind == "array":
-        inner = _type(spec["items"]) if spec.get("items") else "any"
+        inner = _type(spec["items"]) if isinstance(spec.get("items"), Mapping) and spec["items"] else "any"
         return ("any" if inner == "object | object" or len(inner) > 50 else inner) + "[]" + null
     if isinstance(kind, list):
-        return " | ".join(kind) if len(kind) > 1 else str(kind[0])
-    if spec.get("oneOf"):
-        return " | ".join(_type(variant) for variant in spec["oneOf"])
+        return " | ".join(str(one) for one in kind) or "any"
+    if isinstance(spec.get("oneOf"), list):
+        return " | ".join(_type(variant) for variant in spec["oneOf"] if isinstance(variant, Mapping)) or "any"
     if kind == "string" and spec.get("enum"):
         return '"' + '" | "'.join(str(value) for value in spec["enum"]) + '"'
     if kind == "object":
-        fields = spec.get("properties")
+        fields, required = fields_of({"parameters": spec}) if isinstance(spec.get("properties"), Mapping) else ({}, [])
         if not fields:
             return "object"
-        required = spec.get("required") or []
         return "{\n" + ", ".join(f"{n}{'' if n in required else '?'}: {_type(s)}" for n, s in fields.items()) + "}"
     if isinstance(kind, str) and kind in PLAIN:
         return PLAIN[kind] + (null if kind == "string" else "")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sagewire.prompt_formats.chatml import ASSISTANT, IM, TURN
 from sagewire.prompt_formats.conversation import Conversation
+from sagewire.prompt_formats.tools import fields_of
 from sagewire.prompt_formats.turns import Page, TurnFormat
 
 __all__ = ["HERMES_2_PRO", "HERMES_3"]
@@ -67,34 +69,34 @@ class Hermes(TurnFormat):
 
 def _signature(function: dict[str, Any], conversation: Conversation) -> str:
     """Return a tool as Hermes was shown it: a Python signature in the description, and one brace too few."""
-    parameters = function.get("parameters") or {}
-    fields: dict[str, Any] = parameters.get("properties") or {}
-    returns = function.get("return")
+    fields, _ = fields_of(function)
+    returns = function.get("return") if isinstance(function.get("return"), Mapping) else None
     signature = ", ".join(f"{name}: {_python_type(spec)}" for name, spec in fields.items())
     text = f"{function['name']}({signature})"
     if returns is not None:
         text += f" -> {_python_type(returns)}"
-    text += f" - {function.get('description', '')}\n\n"
+    text += f" - {function.get('description') or ''}\n\n"
     if fields:
         text += "    Args:\n"
     for name, spec in fields.items():
-        text += f"        {name}({_python_type(spec)}): {str(spec.get('description', '')).strip()}"
+        text += f"        {name}({_python_type(spec)}): {str(spec.get('description') or '').strip()}"
     if returns is not None and "description" in returns:
         text += f"\n    Returns:\n        {returns['description']}"
-    schema = conversation.json(parameters) if fields else "{}"
+    schema = conversation.json(function["parameters"]) if fields else "{}"
     name = function["name"]
     return f'{{"type": "function", "function": {{"name": "{name}", "description": "{text}", "parameters": {schema}}}'
 
 
-def _python_type(spec: dict[str, Any]) -> str:
+def _python_type(spec: Mapping[str, Any]) -> str:
     kind = spec.get("type")
     if isinstance(kind, str) and kind in PYTHON_TYPES:
         return PYTHON_TYPES[kind]
     if kind == "array":
-        return f"list[{_python_type(spec.get('items') or {})}]"
+        items = spec.get("items")
+        return f"list[{_python_type(items if isinstance(items, Mapping) else {})}]"
     if kind == "object":
         values = spec.get("additionalProperties")
-        return "dict" if values is None else f"dict[str, {_python_type(values if isinstance(values, dict) else {})}]"
+        return "dict" if values is None else f"dict[str, {_python_type(values if isinstance(values, Mapping) else {})}]"
     if isinstance(kind, list):
         return f"Union[{','.join(_python_type({'type': one}) for one in kind)}]"
     return "Any"

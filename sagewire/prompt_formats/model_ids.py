@@ -107,7 +107,6 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"yi-.*chat", "yi"),
     (r"devstral", "devstral"),
 )
-_COMPILED = tuple((re.compile(rf"(?:^|-){pattern}"), name) for pattern, name in RULES)
 SEPARATORS = re.compile(r"[^a-z0-9]+")
 
 
@@ -122,4 +121,4 @@ def format_of_model(model_id: str) -> str | None:
     'llama3_1'
     """
     normal = SEPARATORS.sub("-", model_id.lower()).strip("-")
-    return next((name for pattern, name in _COMPILED if pattern.search(normal)), None)
+    return next((name for pattern, name in RULES if re.search(rf"(?:^|-)(?:{pattern})", normal)), None)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from typing import Any
 
 from sagewire.errors import UsageError
 from sagewire.prompt_formats.chatml import ASSISTANT, IM, TURN
 from sagewire.prompt_formats.conversation import Call, Conversation, Turn
+from sagewire.prompt_formats.tools import dump, fields_of
 from sagewire.prompt_formats.turns import Page, TurnFormat
 
 __all__ = ["QWEN1_5", "QWEN2", "QWEN2_5", "QWEN3", "QWEN3_CODER", "QWQ", "TaggedTools"]
@@ -221,14 +222,14 @@ def _xml_tool(function: dict[str, Any]) -> str:
         text += f"\n<description>{str(function['description']).strip()}</description>"
     parameters = function.get("parameters") or {}
     text += "\n<parameters>"
-    for name, spec in (parameters.get("properties") or {}).items():
+    for name, spec in fields_of(function)[0].items():
         text += f"\n<parameter>\n<name>{name}</name>{_xml_fields(spec)}\n</parameter>"
     text += _xml_fields({key: value for key, value in parameters.items() if key not in ("type", "properties")})
     rest = {k: v for k, v in function.items() if k not in ("type", "name", "description", "parameters")}
     return text + f"\n</parameters>{_xml_fields(rest)}\n</function>"
 
 
-def _xml_fields(fields: dict[str, Any]) -> str:
+def _xml_fields(fields: Mapping[str, Any]) -> str:
     """Return a schema's fields as XML, type and description first."""
     first = [key for key in ("type", "description") if key in fields]
     text = ""
@@ -236,7 +237,7 @@ def _xml_fields(fields: dict[str, Any]) -> str:
         value = fields[key]
         if key == "description":
             value = str(value).strip()
-        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        shown = value if isinstance(value, str) else dump(value)
         text += f"\n<{key}>{shown}</{key}>"
     return text
 

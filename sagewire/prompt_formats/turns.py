@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats.base import PromptFormat
-from sagewire.prompt_formats.conversation import SAME_ROLES, Conversation, Guard, Reading, Turn, read_tools, read_turns
+from sagewire.prompt_formats.conversation import SAME_ROLES, Conversation, Guard, Reading, Turn, read_turns
 from sagewire.prompt_formats.guard import Policy, make_guard
+from sagewire.prompt_formats.tools import read_tools
 from sagewire.streaming.base import Decoder
 from sagewire.types import Delta, Message, Tool
 
@@ -365,7 +366,6 @@ class FoldedFormat(TurnFormat):
         self.write_generation(conversation, page)
 
 
-@dataclass(frozen=True, kw_only=True)
 class OpenedFormat(TurnFormat):
     """A family whose user turns end with the opening of the answer, wanted or not."""
 
