@@ -85,6 +85,8 @@ OLMO3 = TurnFormat(
 class SmolLM3(TurnFormat):
     """SmolLM3: a system turn that says whether to think; `/think` and `/no_think` in a system text decide, too.
 
+    With `/system_override` in it, the system text stands alone.
+
     The template drops a text that is given in parts; only `strict=False` follows it in that.
     """
 
@@ -103,10 +105,7 @@ class SmolLM3(TurnFormat):
             mode = "/think"
         system = system.replace("/no_think", "").replace("/think", "").rstrip()
         no_thought = "" if mode == "/think" else "<think>\n\n</think>\n"
-        if not system:
-            system = default_texts.SMOLLM3 if mode == "/think" else default_texts.SMOLLM3.partition(" Your role")[0]
-        page.add("<|im_start|>system\n## Metadata\n\nKnowledge Cutoff Date: June 2025\n")
-        page.add(f"Reasoning Mode: {mode}\n\n## Custom Instructions\n\n", system, "\n\n<|im_end|>\n")
+        page.add("<|im_start|>system\n", self._system(system, mode), "<|im_end|>\n")
         for place, turn in enumerate(turns):
             if turn.role == "assistant":
                 if turn.calls:
@@ -118,6 +117,14 @@ class SmolLM3(TurnFormat):
                 self.write_turn(conversation, page, turn, False)
         if conversation.generate:
             page.add(ASSISTANT, no_thought)
+
+    def _system(self, text: str, mode: str) -> str:
+        if "/system_override" in text:
+            return text.replace("/system_override", "").rstrip()
+        if not text:
+            text = default_texts.SMOLLM3 if mode == "/think" else default_texts.SMOLLM3.partition(" Your role")[0]
+        about = f"## Metadata\n\nKnowledge Cutoff Date: June 2025\nReasoning Mode: {mode}\n\n"
+        return f"{about}## Custom Instructions\n\n{text}\n\n"
 
 
 SMOLLM3 = SmolLM3(

@@ -161,14 +161,19 @@ class DeepSeek(TurnFormat):
 
     def _calls(self, turn: Turn, called: bool) -> str:
         text = ""
+        # V3's first template closes the list behind each call but the very first one; the default closes it once.
+        loose = self.calls == "without_text" and not self.strict
         for call in turn.calls:
+            again = called
             if called:
                 text += "\n"
             else:
                 text += ASSISTANT + (turn.text if self.calls == "always" else "") + CALLS
                 called = True
             text += f"{CALL}function{SEP}{call.name}\n```json\n{call.raw}\n```{CALL_END}"
-        return text + CALLS_END + EOS
+            if loose and again:
+                text += CALLS_END + EOS
+        return text if loose else text + CALLS_END + EOS
 
 
 class DeepSeekV31(TurnFormat):

@@ -69,7 +69,7 @@ PHI4_REV1 = OpenedFormat(
 
 
 class Phi4Mini(TurnFormat):
-    """Phi 4 mini: tools stand as JSON text under the key `tools` of the system message, or come as `tools`."""
+    """Phi 4 mini: tools stand as JSON text under the key `tools` of the system message, and nowhere else."""
 
     def write_turn(self, conversation: Conversation, page: Page, turn: Turn, last: bool) -> None:
         """Write one message."""

@@ -39,7 +39,9 @@ def _read_tool(tool: Any) -> dict[str, Any]:
         return {"type": "function", "function": function}
     if isinstance(tool, Mapping):
         nested = tool.get("function")
-        found: dict[str, Any] = dict(tool) if isinstance(nested, Mapping) else {"type": "function", "function": dict(tool)}
+        found: dict[str, Any] = (
+            dict(tool) if isinstance(nested, Mapping) else {"type": "function", "function": dict(tool)}
+        )
         parameters = found["function"].get("parameters")
         properties = parameters.get("properties") if isinstance(parameters, Mapping) else None
         if isinstance(found["function"].get("name"), str):

@@ -360,7 +360,7 @@ class FoldedFormat(TurnFormat):
             else:
                 turns[0].lead = self.lead.wrap(system.text)
         for place, turn in enumerate(turns):
-            if turn.role == "system":
+            if turn.role == "system" and not self.role_error:
                 self.misplaced_system(conversation, turn)
             self.write_turn(conversation, page, turn, place == len(turns) - 1)
         self.write_generation(conversation, page)
