@@ -12,6 +12,7 @@ import pytest
 
 from sagewire.aws.session import static_session
 from sagewire.transports.base import Retries
+from sagewire.transports.sagemaker import AsyncSageMakerTransport, SageMakerTransport
 
 QUICK = Retries(base_delay=0.001)
 
@@ -219,9 +220,9 @@ def no_outside_settings(monkeypatch, tmp_path):
 class Carrier:
     """A transport of either colour behind one face, so that each test says once what both must do."""
 
-    def __init__(self, colour, make):
+    def __init__(self, colour, transport):
         self.colour = colour
-        self.transport = make[colour]()
+        self.transport = transport
 
     def run(self, awaitable):
         return asyncio.run(awaitable)
@@ -258,21 +259,26 @@ class Carrier:
 
 
 @pytest.fixture(params=["sync", "async"])
-def carry(request, server, session):
-    """Return a function that makes a SageMaker transport of either colour to the scripted server."""
+def carry_kinds(request):
+    """Return a function that makes the sync or the async kind of a transport."""
     made = []
 
-    def make(**options):
-        from sagewire.transports.sagemaker import AsyncSageMakerTransport, SageMakerTransport
-
-        options = {"session": session, "endpoint_url": server.url, "retries": QUICK, **options}
-        makers = {
-            "sync": lambda: SageMakerTransport("my-llm", **options),
-            "async": lambda: AsyncSageMakerTransport("my-llm", **options),
-        }
-        made.append(Carrier(request.param, makers))
+    def make(sync_kind, async_kind, *arguments, **options):
+        kind = sync_kind if request.param == "sync" else async_kind
+        made.append(Carrier(request.param, kind(*arguments, **options)))
         return made[-1]
 
     yield make
     for carrier in made:
         carrier.close()
+
+
+@pytest.fixture
+def carry(carry_kinds, server, session):
+    """Return a function that makes a SageMaker transport of either colour to the scripted server."""
+
+    def make(**options):
+        options = {"session": session, "endpoint_url": server.url, "retries": QUICK, **options}
+        return carry_kinds(SageMakerTransport, AsyncSageMakerTransport, "my-llm", **options)
+
+    return make

@@ -14,7 +14,7 @@ import trustme
 from botocore.config import Config
 
 from sagewire.errors import EndpointError, UsageError
-from sagewire.transports.base import Retries
+from sagewire.transports.base import Retries, Timeouts
 from sagewire.types import Invocation
 
 CALL = Invocation(b"{}")
@@ -174,9 +174,11 @@ def test_a_certificate_for_another_host(carry, secure, ca_file, monkeypatch):
 
 
 def test_a_server_without_tls(server, carry):
+    # The server takes the handshake for a request's first line; without a line break in it, it waits for more.
+    limits = Timeouts(connect=0.2)
     with pytest.raises(EndpointError) as caught:
-        carry(endpoint_url=f"https://localhost:{server.port}", retries=ONCE).invoke(CALL)
-    assert caught.value.code in ("tls", "connection")
+        carry(endpoint_url=f"https://localhost:{server.port}", retries=ONCE, timeouts=limits).invoke(CALL)
+    assert caught.value.code in ("tls", "connection", "connect")
 
 
 def test_a_bundle_that_does_not_exist(carry, secure, monkeypatch):
