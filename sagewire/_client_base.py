@@ -159,8 +159,10 @@ class ClientBase:
             include_usage=include_usage,
         )
 
-    def _complete(self, prompt: str, options: Mapping[str, Any], stream: bool) -> PromptRequest:
-        return PromptRequest(prompt, make_options(self._options, **options), stream)
+    def _complete(
+        self, prompt: str, options: Mapping[str, Any], stream: bool, include_usage: bool = True
+    ) -> PromptRequest:
+        return PromptRequest(prompt, make_options(self._options, **options), stream, include_usage)
 
     def _prepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Exchange:
         handler = self._wiring.handler("chat" if isinstance(request, ChatRequest) else "complete")

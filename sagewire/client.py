@@ -127,10 +127,15 @@ class Client(ClientBase):
         return self._answer(self._complete(prompt, options, self._stream_internally), endpoint_kwargs)
 
     def stream_complete(
-        self, prompt: str, *, endpoint_kwargs: Mapping[str, Any] | None = None, **options: Unpack[OptionArguments]
+        self,
+        prompt: str,
+        *,
+        endpoint_kwargs: Mapping[str, Any] | None = None,
+        include_usage: bool = True,
+        **options: Unpack[OptionArguments],
     ) -> ReplyStream:
-        """Continue a text as a stream of deltas."""
-        return self._stream(self._complete(prompt, options, True), endpoint_kwargs)
+        """Continue a text as a stream of deltas; `include_usage` asks for token counts at the end."""
+        return self._stream(self._complete(prompt, options, True, include_usage), endpoint_kwargs)
 
     def embed(
         self,

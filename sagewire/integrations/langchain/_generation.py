@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,16 +11,18 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, PrivateAttr
 
 from sagewire import __version__
 from sagewire.content_handlers import LangChainHandler, LlamaIndexHandler
-from sagewire.errors import UsageError
+from sagewire.errors import ModelError, UsageError
 from sagewire.integrations.langchain._endpoint import EndpointFields, name_of
 from sagewire.integrations.langchain._messages import to_messages
 from sagewire.types import OptionArguments, as_tools
 
 __all__ = ["Call", "GenerationFields"]
+
+logger = logging.getLogger("sagewire")
 
 _OPTIONS = frozenset(OptionArguments.__annotations__) - {"extra"}
 _FIELDS = (
@@ -27,6 +31,8 @@ _FIELDS = (
 )  # fmt: skip
 # What LangChain itself hands down, for tracing only.
 _FOR_TRACING = frozenset({"ls_structured_output_format", "structured_output_format", "stream", "run_manager"})
+# Servers that check requests strictly name the field they do not know.
+_USAGE_REFUSED = re.compile(r"stream_options|include_usage")
 # Characters of a typical English token; bytes, so that scripts without spaces are not taken for free.
 _BYTES_PER_TOKEN = 4
 
@@ -101,6 +107,8 @@ class GenerationFields(EndpointFields):
     stream_usage: bool = True
     tokenizer: Any = Field(default=None, exclude=True, repr=False)
 
+    _usage_refused: bool = PrivateAttr(default=False)
+
     def model_post_init(self, context: Any, /) -> None:
         """Leave sagewire's version for traces."""
         super().model_post_init(context)
@@ -121,7 +129,7 @@ class GenerationFields(EndpointFields):
         """
         rest = {name: value for name, value in given.items() if name not in _FOR_TRACING}
         endpoint_kwargs = rest.pop("endpoint_kwargs", None)
-        include_usage = bool(rest.pop("stream_usage", self.stream_usage))
+        include_usage = bool(rest.pop("stream_usage", self.stream_usage)) and not self._usage_refused
         extra = {**(rest.pop("extra_body", None) or {}), **(rest.pop("extra", None) or {})}
         options, unknown = self._standing_options()
         for name, value in rest.items():
@@ -134,6 +142,16 @@ class GenerationFields(EndpointFields):
         if unknown or extra:
             options["extra"] = {**unknown, **extra}
         return Call(options, endpoint_kwargs, include_usage, self._model_name(given))
+
+    def _usage_was_refused(self, error: ModelError, call: Call) -> bool:
+        """Return whether a stream failed only because it was asked for token counts; then it is not asked again."""
+        refused = error.original_status in (400, 422) and _USAGE_REFUSED.search(error.original_message or error.message)
+        if not (refused and call.include_usage and error.partial is None):
+            return False
+        logger.info("the server does not report token counts of streams, and is not asked for them any more")
+        self._usage_refused = True
+        call.include_usage = False
+        return True
 
     def _standing_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the model's own settings: those sagewire has names for, and the others."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput, ModelProfile
@@ -15,16 +17,18 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from sagewire.client import AsyncClient, Client
-from sagewire.errors import UsageError
+from sagewire.errors import ModelError, UsageError
 from sagewire.integrations.langchain import _blocks
 from sagewire.integrations.langchain._chunks import ChunkWriter, last_chunk
 from sagewire.integrations.langchain._endpoint import SagemakerFields
 from sagewire.integrations.langchain._errors import model_errors
 from sagewire.integrations.langchain._generation import Call, GenerationFields
 from sagewire.integrations.langchain._messages import to_messages
+from sagewire.integrations.langchain._profile import profile_of
 from sagewire.integrations.langchain._replies import PROVIDER, to_result
 from sagewire.integrations.langchain._tools import describe_tools, tool_choice_name
 from sagewire.integrations.langchain.structured import Method, response_format_of, structured_output
+from sagewire.types import Message
 
 __all__ = ["ChatSagemakerEndpoint", "EndpointChatModel"]
 
@@ -72,26 +76,14 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         call = self._chat_call(stop, kwargs, stream=True)
-        with (
-            model_errors(),
-            self._clients.sync.stream(
-                to_messages(messages),
-                endpoint_kwargs=call.endpoint_kwargs,
-                include_usage=call.include_usage,
-                **call.chat,
-                **call.options,
-            ) as stream,
-        ):
-            writer = _chunk_writer(self._clients.sync)
-            for delta in stream:
-                for chunk in writer.write(delta):
-                    if run_manager:
-                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                    yield chunk
-            for chunk in (*writer.flush(), last_chunk(stream.reply, call.model_name)):
-                if run_manager:
-                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
+        with model_errors():
+            turns = to_messages(messages)
+            try:
+                yield from self._chunks(turns, call, run_manager)
+            except ModelError as error:
+                if not self._usage_was_refused(error, call):
+                    raise
+                yield from self._chunks(turns, call, run_manager)
 
     async def _astream(
         self,
@@ -102,23 +94,61 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         call = self._chat_call(stop, kwargs, stream=True)
         with model_errors():
-            async with self._clients.awaited.stream(
-                to_messages(messages),
-                endpoint_kwargs=call.endpoint_kwargs,
-                include_usage=call.include_usage,
-                **call.chat,
-                **call.options,
-            ) as stream:
-                writer = _chunk_writer(self._clients.awaited)
-                async for delta in stream:
-                    for chunk in writer.write(delta):
-                        if run_manager:
-                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+            turns = to_messages(messages)
+            try:
+                async with aclosing(self._achunks(turns, call, run_manager)) as chunks:
+                    async for chunk in chunks:
                         yield chunk
-                for chunk in (*writer.flush(), last_chunk(stream.reply, call.model_name)):
+            except ModelError as error:
+                if not self._usage_was_refused(error, call):
+                    raise
+                async with aclosing(self._achunks(turns, call, run_manager)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+
+    def _chunks(
+        self, turns: list[Message], call: Call, run_manager: CallbackManagerForLLMRun | None
+    ) -> Iterator[ChatGenerationChunk]:
+        client = self._clients.sync
+        with client.stream(
+            turns,
+            endpoint_kwargs=call.endpoint_kwargs,
+            include_usage=call.include_usage,
+            **call.chat,
+            **call.options,
+        ) as stream:
+            writer = _chunk_writer(client)
+            for delta in stream:
+                for chunk in writer.write(delta):
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+            for chunk in (*writer.flush(), last_chunk(stream.reply, call.model_name)):
+                if run_manager:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    async def _achunks(
+        self, turns: list[Message], call: Call, run_manager: AsyncCallbackManagerForLLMRun | None
+    ) -> AsyncGenerator[ChatGenerationChunk, None]:
+        client = self._clients.awaited
+        async with client.stream(
+            turns,
+            endpoint_kwargs=call.endpoint_kwargs,
+            include_usage=call.include_usage,
+            **call.chat,
+            **call.options,
+        ) as stream:
+            writer = _chunk_writer(client)
+            async for delta in stream:
+                for chunk in writer.write(delta):
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
+            for chunk in (*writer.flush(), last_chunk(stream.reply, call.model_name)):
+                if run_manager:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
 
     def _chat_call(self, stop: Sequence[str] | None, given: dict[str, Any], *, stream: bool = False) -> Call:
         """Return the arguments of a call; with what only a conversation has taken out of the options."""
@@ -211,23 +241,27 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
         """Whether the container itself can hold an answer to a JSON schema."""
         return self._clients.sync.handler.can.response_format
 
+    def discover(self) -> Self:
+        """Ask the endpoint what it is, and complete `profile` with it; returns the model itself.
+
+        Making a model asks nothing, so its profile says only what a named `content_handler` tells. Some of LangChain
+        needs more: limits given as a fraction, for example, need `max_input_tokens`.
+
+        Raises:
+            UsageError: The container is not known to sagewire, or there is no SageMaker endpoint to ask.
+            AccessDenied: The control plane may not be asked.
+        """
+        with model_errors():
+            found = profile_of(self._clients.sync, self._clients.sync.dialect())
+        self.profile = {**(self.profile or {}), **found}
+        return self
+
+    async def adiscover(self) -> Self:
+        """`discover`, in a thread of its own."""
+        return await asyncio.to_thread(self.discover)
+
     def _resolve_model_profile(self) -> ModelProfile | None:
-        if self.content_handler is None:
-            return None
-        client = self._clients.sync
-        can = client.handler.can
-        in_prompt = client.handler.speaks == "prompt" and client.format is not None
-        return ModelProfile(
-            tool_calling=can.tools or in_prompt,
-            tool_choice=can.tools,
-            tool_call_streaming=can.tools or in_prompt,
-            structured_output=can.response_format,
-            image_inputs=can.images,
-            image_url_inputs=can.images,
-            pdf_inputs=False,
-            audio_inputs=False,
-            video_inputs=False,
-        )
+        return None if self.content_handler is None else profile_of(self._clients.sync)
 
     @property
     def _identifying_params(self) -> dict[str, Any]:

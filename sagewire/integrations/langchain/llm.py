@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -13,10 +14,10 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field
 
-from sagewire.errors import UsageError
+from sagewire.errors import ModelError, UsageError
 from sagewire.integrations.langchain._endpoint import SagemakerFields
 from sagewire.integrations.langchain._errors import model_errors
-from sagewire.integrations.langchain._generation import GenerationFields
+from sagewire.integrations.langchain._generation import Call, GenerationFields
 from sagewire.integrations.langchain._messages import REASONING
 from sagewire.integrations.langchain._replies import PROVIDER, metadata_of, token_usage
 from sagewire.types import Choice, Reply, TextDelta
@@ -49,11 +50,12 @@ class EndpointLLM(GenerationFields, BaseLLM):
         def answer(prompt: str) -> list[Generation]:
             if self.streaming:
                 return _joined(list(self._stream(prompt, stop, listener, **kwargs)))
-            arguments, model_name = self._arguments(prompt, stop, kwargs)
+            call = self._llm_call(stop, kwargs)
             client = self._clients.sync
+            ask = client.complete if self.prompt_format is None else client.chat
             with model_errors():
-                reply = client.complete(**arguments) if self.prompt_format is None else client.chat(**arguments)
-            return _generations(reply, model_name)
+                reply = ask(prompt, endpoint_kwargs=call.endpoint_kwargs, **call.options)
+            return _generations(reply, call.model_name)
 
         if len(prompts) <= 1:
             return _to_result([answer(prompt) for prompt in prompts])
@@ -74,13 +76,12 @@ class EndpointLLM(GenerationFields, BaseLLM):
             async with places:
                 if self.streaming:
                     return _joined([chunk async for chunk in self._astream(prompt, stop, listener, **kwargs)])
-                arguments, model_name = self._arguments(prompt, stop, kwargs)
+                call = self._llm_call(stop, kwargs)
                 client = self._clients.awaited
+                ask = client.complete if self.prompt_format is None else client.chat
                 with model_errors():
-                    reply = await (
-                        client.complete(**arguments) if self.prompt_format is None else client.chat(**arguments)
-                    )
-                return _generations(reply, model_name)
+                    reply = await ask(prompt, endpoint_kwargs=call.endpoint_kwargs, **call.options)
+                return _generations(reply, call.model_name)
 
         tasks = [asyncio.create_task(answer(prompt)) for prompt in prompts]
         try:
@@ -97,18 +98,14 @@ class EndpointLLM(GenerationFields, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
-        arguments, model_name = self._arguments(prompt, stop, kwargs, stream=True)
-        client = self._clients.sync
-        with (
-            model_errors(),
-            client.stream_complete(**arguments) if self.prompt_format is None else client.stream(**arguments) as stream,
-        ):
-            for delta in stream:
-                if isinstance(delta, TextDelta) and delta.text:
-                    if run_manager:
-                        run_manager.on_llm_new_token(delta.text, chunk=GenerationChunk(text=delta.text))
-                    yield GenerationChunk(text=delta.text)
-            yield _last_chunk(stream.reply, model_name)
+        call = self._llm_call(stop, kwargs, stream=True)
+        with model_errors():
+            try:
+                yield from self._chunks(prompt, call, run_manager)
+            except ModelError as error:
+                if not self._usage_was_refused(error, call):
+                    raise
+                yield from self._chunks(prompt, call, run_manager)
 
     async def _astream(
         self,
@@ -117,31 +114,57 @@ class EndpointLLM(GenerationFields, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
-        arguments, model_name = self._arguments(prompt, stop, kwargs, stream=True)
-        client = self._clients.awaited
+        call = self._llm_call(stop, kwargs, stream=True)
         with model_errors():
-            async with (
-                client.stream_complete(**arguments)
-                if self.prompt_format is None
-                else client.stream(**arguments) as stream
-            ):
-                async for delta in stream:
-                    if isinstance(delta, TextDelta) and delta.text:
-                        if run_manager:
-                            await run_manager.on_llm_new_token(delta.text, chunk=GenerationChunk(text=delta.text))
-                        yield GenerationChunk(text=delta.text)
-                yield _last_chunk(stream.reply, model_name)
+            try:
+                async with aclosing(self._achunks(prompt, call, run_manager)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            except ModelError as error:
+                if not self._usage_was_refused(error, call):
+                    raise
+                async with aclosing(self._achunks(prompt, call, run_manager)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
 
-    def _arguments(
-        self, prompt: str, stop: Sequence[str] | None, given: dict[str, Any], *, stream: bool = False
-    ) -> tuple[dict[str, Any], str]:
-        """Return the arguments of a client's `complete` or, where there is a prompt format, `chat`."""
+    def _chunks(
+        self, prompt: str, call: Call, run_manager: CallbackManagerForLLMRun | None
+    ) -> Iterator[GenerationChunk]:
+        client = self._clients.sync
+        open_stream = client.stream_complete if self.prompt_format is None else client.stream
+        with open_stream(
+            prompt, endpoint_kwargs=call.endpoint_kwargs, include_usage=call.include_usage, **call.options
+        ) as stream:
+            for delta in stream:
+                if isinstance(delta, TextDelta) and delta.text:
+                    chunk = GenerationChunk(text=delta.text)
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+            yield _last_chunk(stream.reply, call.model_name)
+
+    async def _achunks(
+        self, prompt: str, call: Call, run_manager: AsyncCallbackManagerForLLMRun | None
+    ) -> AsyncGenerator[GenerationChunk, None]:
+        client = self._clients.awaited
+        open_stream = client.stream_complete if self.prompt_format is None else client.stream
+        async with open_stream(
+            prompt, endpoint_kwargs=call.endpoint_kwargs, include_usage=call.include_usage, **call.options
+        ) as stream:
+            async for delta in stream:
+                if isinstance(delta, TextDelta) and delta.text:
+                    chunk = GenerationChunk(text=delta.text)
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+            yield _last_chunk(stream.reply, call.model_name)
+
+    def _llm_call(self, stop: Sequence[str] | None, given: dict[str, Any], *, stream: bool = False) -> Call:
         with model_errors():
             call = self._call(stop, given)
             if stream and (call.options.get("n") or 1) > 1:
                 raise UsageError("n > 1 cannot be streamed: a LangChain stream is one text; use generate")
-        text = "prompt" if self.prompt_format is None else "messages"
-        return {text: prompt, "endpoint_kwargs": call.endpoint_kwargs, **call.options}, call.model_name
+        return call
 
     @property
     def _identifying_params(self) -> dict[str, Any]:

@@ -1,0 +1,50 @@
+"""What LangChain wants to know about a model before it is asked anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langchain_core.language_models import ModelProfile
+
+from sagewire.client import Client
+
+if TYPE_CHECKING:
+    from sagewire.aws.recognise import Dialect
+
+__all__ = ["profile_of"]
+
+
+def profile_of(client: Client, dialect: Dialect | None = None) -> ModelProfile:
+    """Return a model's profile.
+
+    Args:
+        client: Says what the container can carry.
+        dialect: What the endpoint says of its container and model, where it was asked.
+    """
+    handler = client.handler
+    can = handler.can
+    # Where the container has no fields for tools, they travel in the prompt.
+    tools = can.tools or (handler.speaks == "prompt" and client.format is not None)
+    if can.tools and dialect is not None and dialect.tools is False:
+        tools = False
+    profile = ModelProfile(
+        tool_calling=tools,
+        tool_choice=tools,
+        tool_call_streaming=tools,
+        structured_output=can.response_format,
+        image_inputs=can.images,
+        image_url_inputs=can.images,
+        pdf_inputs=False,
+        audio_inputs=False,
+        video_inputs=False,
+    )
+    if dialect is None:
+        return profile
+    if dialect.model_id is not None:
+        profile["name"] = dialect.model_id
+    if dialect.reasoning is not None:
+        profile["reasoning_output"] = dialect.reasoning
+    if dialect.limits.context_window is not None:
+        # The window holds the answer, too; the containers name no separate limit for the question.
+        profile["max_input_tokens"] = dialect.limits.context_window
+    return profile
