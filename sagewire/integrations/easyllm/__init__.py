@@ -1,0 +1,14 @@
+"""EasyLLM's clients on sagewire: change the import line, and the rest of a program stays as it is.
+
+    # from easyllm.clients import huggingface, sagemaker
+    from sagewire.integrations.easyllm import huggingface, sagemaker
+
+What was missing there works here: streams, `acreate`, several answers at once, today's containers and their own chat
+templates. Results are OpenAI-shaped, and read as dictionaries or as attributes.
+"""
+
+from __future__ import annotations
+
+from sagewire.integrations.easyllm import huggingface, prompt_utils, sagemaker
+
+__all__ = ["huggingface", "prompt_utils", "sagemaker"]

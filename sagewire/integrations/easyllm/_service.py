@@ -1,0 +1,155 @@
+"""Where a call goes, what the container there speaks, and who writes the prompt. May wait for the control plane."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sagewire.aws.recognise import Dialect
+from sagewire.client import Client
+from sagewire.content_handlers import ContentHandler, get_handler
+from sagewire.errors import UsageError
+from sagewire.integrations._assumed import dialect_of, once
+from sagewire.integrations._client_pool import ClientPool, Pooled
+from sagewire.integrations.easyllm._vectors import INPUTS
+from sagewire.integrations.easyllm.prompt_utils import BASE_FORMAT, format_of
+from sagewire.prompt_formats import PromptFormat, get_format
+
+__all__ = ["LOG", "Connection", "Service", "show_debug"]
+
+LOG = logging.getLogger("sagewire.easyllm")
+CLIENTS = ClientPool()
+
+
+def show_debug() -> None:
+    """Do what `debug=True` asks for: log what is sent; on standard error where no logging is set up."""
+    LOG.setLevel(logging.DEBUG)
+    if not LOG.hasHandlers():
+        LOG.addHandler(logging.StreamHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A client for one call.
+
+    Args:
+        pooled: The clients.
+        handler: What the container speaks for this task.
+        format: What writes the prompt of a completion, where a builder is set and the container takes text.
+    """
+
+    pooled: Pooled
+    handler: ContentHandler
+    format: PromptFormat | None = None
+
+
+class Service(ABC):
+    """One of EasyLLM's modules: its settings, read at each call, and what they mean.
+
+    Args:
+        module: The module's name. A setting that is `None` there is looked up in the environment.
+    """
+
+    variables: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Setting -> environment variables."""
+
+    assumed: ClassVar[Dialect | None] = None
+    """What is assumed of an endpoint that may not be described; `None` where no permission is needed for that."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def setting(self, name: str) -> Any:
+        """Return a setting of the module, else of the environment, else `None`."""
+        value = getattr(sys.modules[self._module], name)
+        if value is None:
+            value = next((os.environ[name] for name in self.variables.get(name, ()) if os.environ.get(name)), None)
+        return value
+
+    @abstractmethod
+    def arguments(self, model: str | None) -> dict[str, Any]:
+        """Return the arguments of the client for a model; a `handler` among them is not asked for."""
+
+    def embedding_arguments(self, model: str | None) -> dict[str, Any]:
+        """Return the arguments of the client for an embedding model."""
+        return self.arguments(model)
+
+    def served_name(self, model: str | None) -> str | None:
+        """Return the name of the model for servers that have several."""
+        return None
+
+    def knows(self, model: str | None, *, embedding: bool = False) -> bool:
+        """Return whether a client can be had without waiting for the control plane."""
+        arguments = self.embedding_arguments(model) if embedding else self.arguments(model)
+        return CLIENTS.get(arguments).client.known
+
+    def for_chat(self, model: str | None) -> Connection:
+        """Return a client for conversations, in the prompt format that is set or follows from the endpoint."""
+        arguments, base, dialect = self._find(self.arguments(model))
+        builder = self.setting("prompt_builder")
+        if builder is not None:
+            if dialect.complete and get_handler(dialect.complete).speaks == "prompt":
+                return self._fixed(arguments, dialect, dialect.complete, builder)
+            once(LOG, f"{base.client!r} takes messages only and writes the prompt itself: prompt_builder is not used.")
+        name = dialect.chat or dialect.complete or "tgi"
+        handler = get_handler(name)
+        if handler.speaks == "messages" or _has_format(dialect):
+            return self._fixed(arguments, dialect, name) if dialect is self.assumed else Connection(base, handler)
+        once(
+            LOG,
+            f"{base.client!r}: prompt_builder is not set, and the endpoint does not say which model it runs. Prompts "
+            "are written as 'USER: ...', which hardly any model was trained with. Set prompt_builder, for example "
+            "to 'llama2', or to a function that takes a list of messages and returns the prompt.",
+        )
+        return self._fixed(arguments, dialect, name, BASE_FORMAT)
+
+    def for_completion(self, model: str | None) -> Connection:
+        """Return a client for text, and what writes the prompt where a builder is set."""
+        arguments, base, dialect = self._find(self.arguments(model))
+        name = dialect.complete or dialect.chat or "tgi"
+        handler = get_handler(name)
+        builder = self.setting("prompt_builder")
+        prompt_format = None if builder is None else format_of(builder)
+        if handler.speaks == "messages":
+            once(LOG, f"{base.client!r} takes messages only: a prompt is sent as one user message, as it is.")
+            prompt_format = None
+        elif builder is None:
+            once(LOG, f"{base.client!r}: prompt_builder is not set. Prompts of completions are sent as they are.")
+        pooled = self._fixed(arguments, dialect, name).pooled if dialect is self.assumed else base
+        return Connection(pooled, handler, prompt_format)
+
+    def for_embedding(self, model: str | None) -> Pooled:
+        """Return a client for embeddings."""
+        arguments, base, dialect = self._find(self.embedding_arguments(model))
+        return CLIENTS.get({**arguments, "handler": INPUTS}) if dialect is self.assumed else base
+
+    def _find(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], Pooled, Dialect]:
+        base = CLIENTS.get(arguments)
+        if "handler" in arguments:
+            handler = arguments["handler"]
+            return arguments, base, Dialect("a server", chat=handler if isinstance(handler, str) else None)
+        if self.assumed is None:
+            return arguments, base, base.client.dialect()
+        return arguments, base, dialect_of(base.client, self.assumed, LOG)
+
+    def _fixed(self, arguments: dict[str, Any], dialect: Dialect, name: str, builder: Any = None) -> Connection:
+        fixed = {**arguments, "handler": name}
+        if dialect.parameters:
+            fixed["endpoint_kwargs"] = dict(dialect.parameters)
+
+        def make() -> Client:
+            return Client(**fixed, format=None if builder is None else format_of(builder))
+
+        return Connection(CLIENTS.get({**fixed, "builder": builder}, make), get_handler(name))
+
+
+def _has_format(dialect: Dialect) -> bool:
+    try:
+        return dialect.model_id is not None and bool(get_format(model_id=dialect.model_id))
+    except UsageError:
+        return False
