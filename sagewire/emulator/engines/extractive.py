@@ -27,6 +27,8 @@ _QUESTION = re.compile(
 _ANSWER_CUE = re.compile(r"(?im)^[ \t]*(?:\w+[ \t]+)?answer[ \t]*:[ \t]*$")
 _SENTENCE = re.compile(
     r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])|(?<=[。！？])|\n\s*\n|\n(?=\s*(?:[-*#•]|\d+[.)])\s)"
+    # The rulers LlamaIndex draws around the context.
+    r"|\n[ \t]*[-=_*#~]{3,}[ \t]*(?=\n|\Z)"
 )
 _WORD = re.compile(r"[^\W_]+(?:'[a-z]+)?")
 _RULES = re.compile(

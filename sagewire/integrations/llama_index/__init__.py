@@ -1,4 +1,4 @@
-"""Endpoints as LlamaIndex models.
+"""Endpoints as LlamaIndex models: text, vectors, and rankings.
 
 >>> from sagewire.integrations.llama_index import SageMakerLLM
 >>> llm = SageMakerLLM("my-llama", content_handler="openai_chat", aws_region_name="eu-west-1")
@@ -12,7 +12,9 @@ from sagewire._extras import require
 
 require("llama_index.core", "llama-index")
 
+from sagewire.integrations.llama_index.embeddings import SageMakerEmbedding  # noqa: E402
 from sagewire.integrations.llama_index.io_handler import BaseIOHandler  # noqa: E402
 from sagewire.integrations.llama_index.llm import SageMakerLLM  # noqa: E402
+from sagewire.integrations.llama_index.rerank import SageMakerRerank  # noqa: E402
 
-__all__ = ["BaseIOHandler", "SageMakerLLM"]
+__all__ = ["BaseIOHandler", "SageMakerEmbedding", "SageMakerLLM", "SageMakerRerank"]

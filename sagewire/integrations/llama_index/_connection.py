@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_serializer
 
 from sagewire.client import AsyncClient, Client
-from sagewire.content_handlers import HANDLERS, ContentHandler
+from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDLERS, ContentHandler
 from sagewire.errors import UsageError, unknown_name
 from sagewire.transports.base import Retries
 
@@ -101,6 +101,8 @@ class Connection(BaseModel):
         for name in (*self._named("shared_fields"), *self._named("secret_fields")):
             value = getattr(self, name)
             memo[id(value)] = value
+        # A copy makes its own clients, when it is first used.
+        memo[id(self._made)] = None
         return super().__deepcopy__(memo)
 
     def __getstate__(self) -> dict[Any, Any]:
@@ -176,7 +178,7 @@ def describe(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     kind = value if isinstance(value, type) else type(value)
-    for name, known in HANDLERS.items():
+    for name, known in (*HANDLERS.items(), *EMBEDDING_HANDLERS.items(), *RERANK_HANDLERS.items()):
         if known is kind and vars(known()) == vars(value):
             return name
     return f"{kind.__module__}.{kind.__qualname__}"
