@@ -7,6 +7,7 @@ signature needs, and it changes once a day: botocore derives it for every reques
 from __future__ import annotations
 
 import hmac
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -148,10 +149,16 @@ class Signer:
 def amz_date(now: datetime | None = None) -> str:
     """Return a time, or now, as `X-Amz-Date` writes it; a time without a zone is taken as UTC."""
     if now is None:
-        now = datetime.now(UTC)
-    elif now.tzinfo is not None:
+        return _date_of_second(int(time.time()))
+    if now.tzinfo is not None:
         now = now.astimezone(UTC)
     return now.strftime("%Y%m%dT%H%M%SZ")
+
+
+@lru_cache(maxsize=2)
+def _date_of_second(second: int) -> str:
+    # Formatting a time takes as long as the rest of a signature.
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
 
 
 @lru_cache(maxsize=256)

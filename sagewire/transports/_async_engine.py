@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, UsageError
+from sagewire.transports._watch import Watch
 from sagewire.transports.faults import connection_error, tls_error, truncated
 from sagewire.transports.limits import Limits
 from sagewire.transports.place import Place, proxy_login, tls_context, without_login
@@ -42,7 +43,10 @@ class AsyncEngine:
         self._place = place
         # The login apart, because aiohttp's errors show the proxy's URL.
         self._proxy = without_login(place.proxy) if place.proxy else None
-        self._proxy_headers = proxy_login(place.proxy) if place.proxy else {}
+        login = proxy_login(place.proxy) if place.proxy else {}
+        # A proxy that forwards reads the request's own headers, one that opens a tunnel those of CONNECT.
+        self._extra_headers = {} if place.secure else login
+        self._tunnel_headers = login if place.secure else None
         self._owners: WeakKeyDictionary[asyncio.AbstractEventLoop, _Owner] = WeakKeyDictionary()
         self._tls: Any = None
         parts = place.parts
@@ -82,16 +86,15 @@ class AsyncEngine:
         session = await self._session()
         body: Any = request.body if len(request.body) < _LARGE_BODY else io.BytesIO(request.body)
         try:
-            async with asyncio.timeout(limits.wait("connect")) as progress.timeout:
+            async with progress.watch:
                 response = await session.request(
                     request.method,
                     _url(self._origin + request.path),
                     data=body,
-                    # A proxy that forwards reads the request's own headers, one that opens a tunnel those of CONNECT.
-                    headers=request.headers if self._place.secure else {**request.headers, **self._proxy_headers},
+                    headers={**request.headers, **self._extra_headers} if self._extra_headers else request.headers,
                     allow_redirects=False,
                     proxy=self._proxy,
-                    proxy_headers=self._proxy_headers if self._place.secure else None,
+                    proxy_headers=self._tunnel_headers,
                     trace_request_ctx=progress,
                 )
         except TimeoutError:
@@ -169,25 +172,23 @@ class _Lost(Exception):
 
 
 class _Progress:
-    """How far a request has come; moves the one timeout that is running."""
+    """How far a request has come, and the watch that is set anew at each step."""
 
-    __slots__ = ("limits", "phase", "reused", "timeout")
+    __slots__ = ("limits", "phase", "reused", "watch")
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.phase = "connect"
         self.reused = False
-        self.timeout: asyncio.Timeout | None = None
+        self.watch = Watch(limits.wait("connect"))
 
     def connected(self, reused: bool) -> None:
         self.reused = reused
         self.phase = "first_byte"
-        self.restart()
+        self.watch.set(self.limits.wait("first_byte"))
 
-    def restart(self) -> None:
-        if self.timeout is not None:
-            wait = self.limits.wait("first_byte")
-            self.timeout.reschedule(None if wait is None else asyncio.get_running_loop().time() + wait)
+    def sent(self) -> None:
+        self.watch.set(self.limits.wait("first_byte"))
 
 
 def _trace() -> Any:
@@ -200,7 +201,7 @@ def _trace() -> Any:
         context.trace_request_ctx.connected(True)
 
     async def sent(_: Any, context: Any, __: Any) -> None:
-        context.trace_request_ctx.restart()
+        context.trace_request_ctx.sent()
 
     trace = aiohttp.TraceConfig()
     trace.on_connection_create_end.append(created)
@@ -249,7 +250,7 @@ class AsyncResponse:
                     if content.at_eof():
                         break
                     try:
-                        async with asyncio.timeout(limits.wait("idle")):
+                        async with Watch(limits.wait("idle")):
                             piece = await content.readany()
                     except TimeoutError:
                         raise limits.expired("idle") from None
