@@ -103,7 +103,9 @@ def _content(answer: AIMessage) -> list[Delta]:
     if message.text:
         found.append(TextDelta(message.text))
     if pieces:
-        found += [ToolCallDelta(p["index"] or 0, p["id"], p["name"], p["args"] or "") for p in pieces]
+        for number, piece in enumerate(pieces):
+            index = number if piece["index"] is None else piece["index"]
+            found.append(ToolCallDelta(index, piece["id"], piece["name"], piece["args"] or ""))
     else:
         found += [
             ToolCallDelta(number, call.id, call.name, call.arguments) for number, call in enumerate(message.tool_calls)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
+from sagewire.aws.session import Session
 from sagewire.client import AsyncClient, Client
 from sagewire.errors import UsageError, unknown_name
 from sagewire.integrations.langchain._custom import adapted
@@ -22,7 +23,7 @@ logger = logging.getLogger("sagewire")
 class _Clients:
     """Both clients, and the arguments they were made of."""
 
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] = field(repr=False)
     sync: Client
     awaited: AsyncClient
 
@@ -198,7 +199,8 @@ class SagemakerFields(EndpointFields):
             "client": self.client,
             "endpoint_url": self.endpoint_url,
             "config": self.config,
-            "endpoint_kwargs": self.endpoint_kwargs,
+            # A copy, so that a change inside it is noticed when the arguments are compared.
+            "endpoint_kwargs": dict(self.endpoint_kwargs or {}),
             **{name: _plain(getattr(self, name)) for name in self._secret if name.startswith("aws_")},
         }
 
@@ -208,16 +210,22 @@ class SagemakerFields(EndpointFields):
 
     @property
     def _where(self) -> dict[str, Any]:
-        names = ("endpoint_name", "inference_component_name", "region_name", "endpoint_url", "endpoint_kwargs")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        # Accounts may have endpoints of the same name: whose credentials are used is part of which endpoint is meant.
+        names = (
+            "endpoint_name", "inference_component_name", "region_name", "credentials_profile_name", "endpoint_url",
+            "endpoint_kwargs",
+        )  # fmt: skip
+        known = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return known | ({"session": repr(self.session)} if isinstance(self.session, Session) else {})
 
 
 def _argument_names(cls: type[BaseModel]) -> set[str]:
     names = set(cls.model_fields)
-    for field in cls.model_fields.values():
-        names |= {alias for alias in (field.alias, field.validation_alias) if isinstance(alias, str)}
-        if isinstance(field.validation_alias, AliasChoices):
-            names |= {choice for choice in field.validation_alias.choices if isinstance(choice, str)}
+    for argument in cls.model_fields.values():
+        alias = argument.validation_alias
+        names |= {each for each in (argument.alias, alias) if isinstance(each, str)}
+        if isinstance(alias, AliasChoices):
+            names |= {each for each in alias.choices if isinstance(each, str)}
     return names
 
 

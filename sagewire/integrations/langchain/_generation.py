@@ -138,7 +138,7 @@ class GenerationFields(EndpointFields):
             # Its model_kwargs hold names of options, too: those of a field or of this call are the later word.
             unknown = {name: value for name, value in unknown.items() if name not in options}
         if stop is not None:
-            options["stop"] = list(stop)
+            options["stop"] = [stop] if isinstance(stop, str) else list(stop)
         if unknown or extra:
             options["extra"] = {**unknown, **extra}
         return Call(options, endpoint_kwargs, include_usage, self._model_name(given))

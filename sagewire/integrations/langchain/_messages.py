@@ -36,6 +36,8 @@ def _turns(message: BaseMessage) -> Iterator[Message]:
     if isinstance(message, RemoveMessage):
         raise UsageError("a RemoveMessage is an instruction to a graph's state and cannot be sent to a model")
     content = read_content(message.content)
+    if (content.tool_calls or content.thinking) and not isinstance(message, AIMessage):
+        raise UsageError(f"tool calls and reasoning are an assistant's; this is a message of type {message.type!r}")
     for call_id, result in content.results:
         yield Message("tool", read_content(result).body, tool_call_id=call_id)
     if content.results and not content.parts:

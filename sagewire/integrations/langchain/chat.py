@@ -260,6 +260,15 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
         """`discover`, in a thread of its own."""
         return await asyncio.to_thread(self.discover)
 
+    def _check_handler(self) -> None:
+        super()._check_handler()
+        client = self._clients.sync
+        if client.handler.speaks == "prompt" and client.format is None:
+            raise UsageError(
+                f"{client.handler!r} sends text, so a conversation needs a prompt format: name the model's family, for "
+                "example prompt_format='llama3_1' (`sagewire formats` lists them)"
+            )
+
     def _resolve_model_profile(self) -> ModelProfile | None:
         return None if self.content_handler is None else profile_of(self._clients.sync)
 
@@ -274,6 +283,10 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
         if not stop and self.stop:
             params["ls_stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
         return params
+
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # LangChain makes the key of its cache from what is serialised, which sessions are not.
+        return f"{super()._get_llm_string(stop=stop, **kwargs)}---{sorted(self._where.items())}"
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
         combined: dict[str, Any] = {}

@@ -86,10 +86,12 @@ class EndpointLLM(GenerationFields, BaseLLM):
         tasks = [asyncio.create_task(answer(prompt)) for prompt in prompts]
         try:
             return _to_result(await asyncio.gather(*tasks))
-        finally:
-            # After a failure the other calls are still under way.
+        except BaseException:
+            # The other calls are still under way.
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
 
     def _stream(
         self,

@@ -52,6 +52,7 @@ class TestOnTheWire:
     def test_stop_strings_of_the_call_replace_those_of_the_model(self, last_call):
         model = chat(stop=["one"])
         assert model.invoke("a one two three", stop=["two"]).content == "a one "
+        assert model.invoke("a one two three", stop="two").content == "a one "
         assert last_call("echo")["stop"] == ["two"]
         assert model.invoke("a one two").content == "a "
         assert "".join(chunk.content for chunk in model.stream("a one two")) == "a "
@@ -152,6 +153,10 @@ class TestOnTheWire:
 
 
 class TestMisuse:
+    def test_a_text_container_needs_a_format_and_says_so_at_once(self):
+        with pytest.raises(ValueError, match="prompt_format='llama3_1'"):
+            chat(content_handler="tgi")
+
     def test_unknown_arguments_are_refused_with_a_hint(self):
         with pytest.raises(ValueError, match="did you mean 'temperature'"):
             chat(temprature=1)
@@ -248,9 +253,10 @@ class TestTraces:
         assert model.profile["tool_calling"] is True
 
     async def test_the_endpoint_completes_the_profile_awaited(self, add):
-        model = await chat(add("tgi", environment={"MAX_TOTAL_TOKENS": "2048"}), content_handler="tgi").adiscover()
+        endpoint = add("tgi", environment={"MAX_TOTAL_TOKENS": "2048"})
+        model = await chat(endpoint, content_handler="tgi", prompt_format="qwen2_5").adiscover()
         assert model.profile["max_input_tokens"] == 2048
-        assert model.profile["tool_calling"] is False
+        assert model.profile["tool_calling"] is True
 
 
 class TestCopies:
@@ -318,10 +324,24 @@ class TestCache:
         model.invoke("cached?", stop=["x"])
         assert len(emulator.calls) == 3
 
+    def test_the_same_name_in_two_accounts_is_two_models(self):
+        arns = [f"arn:aws:iam::{account}:role/r" for account in ("111111111111", "222222222222")]
+        sessions = [assume_role_session(arn, region_name="us-east-1") for arn in arns]
+        keys = [chat(session=session)._get_llm_string() for session in sessions]
+        assert keys[0] != keys[1]
+
+    def test_a_change_inside_endpoint_kwargs_is_noticed(self, emulator):
+        model = chat(endpoint_kwargs={"CustomAttributes": "a=1"})
+        model.invoke("Hi")
+        model.endpoint_kwargs["CustomAttributes"] = "a=2"
+        model.invoke("Hi")
+        assert emulator.calls[-1].headers["x-amzn-sagemaker-custom-attributes"] == "a=2"
+
     @pytest.mark.parametrize(
         "change",
         [
             {"endpoint_name": "lmi"},
+            {"credentials_profile_name": "default"},
             {"inference_component_name": "x"},
             {"region_name": "eu-west-1"},
             {"content_handler": "tgi_chat"},

@@ -173,6 +173,7 @@ def test_what_no_container_takes_is_refused_by_name(block):
         [HumanMessage([{"type": "hologram"}])],
         [HumanMessage([{"type": "image", "base64": "###", "mime_type": "image/png"}])],
         [ChatMessage("x", role="narrator")],
+        [HumanMessage([{"type": "tool_use", "id": "t", "name": "f", "input": {}}])],
     ],
 )
 def test_nonsense_is_a_usage_error(messages):
