@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from sagewire.client import AsyncClient, Client
+from sagewire.transports.base import Retries, Timeouts
 
 __all__ = ["ClientPool", "Pooled"]
 
@@ -97,4 +98,6 @@ def _identity(value: Any) -> Any:
         return dict(value)
     if isinstance(value, str):
         return str(value)
+    if isinstance(value, Timeouts | Retries):
+        return repr(value)
     return f"{type(value).__qualname__} at {id(value)}"

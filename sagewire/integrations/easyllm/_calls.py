@@ -90,7 +90,7 @@ class ChatCall(_Call):
 
     def run(self) -> OpenAiObject | Chunks:
         """Return the completion, or its chunks."""
-        connection = self.service.for_chat(self.model)
+        connection = self.service.for_chat(self.model, self._wanted())
         messages, settings = self._ready(connection.handler)
         client = connection.pooled.client
         if not self.stream:
@@ -100,7 +100,8 @@ class ChatCall(_Call):
 
     async def arun(self) -> OpenAiObject | AsyncChunks:
         """`run`, awaited."""
-        connection = await _found(self.service, self.service.for_chat, self.model)
+        find = partial(self.service.for_chat, wanted=self._wanted())
+        connection = await _found(self.service, find, self.model)
         messages, settings = self._ready(connection.handler)
         client = connection.pooled.twin
         if not self.stream:
@@ -108,6 +109,9 @@ class ChatCall(_Call):
             return chat_object(replies, model=self.model)
         self._check_stream(connection.handler, self.n)
         return AsyncChunks(client.stream(messages, **settings, n=_n(self.n)), self._encoder(connection), self.model)
+
+    def _wanted(self) -> list[str]:
+        return [name for name in DEFAULTS if self.options.get(name) not in (None, DEFAULTS[name])]
 
     def _ready(self, handler: ContentHandler) -> tuple[tuple[Message, ...], dict[str, Any]]:
         messages, settings = as_messages(self.messages), self._settings(handler)

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -88,18 +88,26 @@ class Service(ABC):
         arguments = self.embedding_arguments(model) if embedding else self.arguments(model)
         return CLIENTS.get(arguments).client.known
 
-    def for_chat(self, model: str | None) -> Connection:
-        """Return a client for conversations, in the prompt format that is set or follows from the endpoint."""
+    def for_chat(self, model: str | None, wanted: Collection[str] = ()) -> Connection:
+        """Return a client for conversations, in the prompt format that is set or follows from the endpoint.
+
+        Args:
+            model: The endpoint, or the model.
+            wanted: Settings that are not EasyLLM's defaults: the chat route must not be one that has none of them.
+        """
         arguments, base, dialect = self._find(self.arguments(model))
         builder = self.setting("prompt_builder")
         if builder is not None:
             if dialect.complete and get_handler(dialect.complete).speaks == "prompt":
                 return self._fixed(arguments, dialect, dialect.complete, builder)
             once(LOG, f"{base.client!r} takes messages only and writes the prompt itself: prompt_builder is not used.")
-        name = dialect.chat or dialect.complete or "tgi"
+        name = _chat_handler(dialect, wanted)
         handler = get_handler(name)
-        if handler.speaks == "messages" or _has_format(dialect):
+        if handler.speaks == "messages":
             return self._fixed(arguments, dialect, name) if dialect is self.assumed else Connection(base, handler)
+        model_format = _format_of_model(dialect)
+        if model_format is not None:
+            return self._fixed(arguments, dialect, name, model_format)
         once(
             LOG,
             f"{base.client!r}: prompt_builder is not set, and the endpoint does not say which model it runs. Prompts "
@@ -148,8 +156,19 @@ class Service(ABC):
         return Connection(CLIENTS.get({**fixed, "builder": builder}, make), get_handler(name))
 
 
-def _has_format(dialect: Dialect) -> bool:
+def _chat_handler(dialect: Dialect, wanted: Collection[str]) -> str:
+    """Return the chat handler, or the one for text where only that has a place for a setting (TGI's `top_k`)."""
+    chat, text = dialect.chat or dialect.complete or "tgi", dialect.complete
+    missing = set(wanted) - set(_names(chat) or wanted)
+    return text if missing and text is not None and missing & set(_names(text)) else chat
+
+
+def _names(handler: str) -> Collection[str]:
+    return getattr(get_handler(handler), "option_names", ())
+
+
+def _format_of_model(dialect: Dialect) -> PromptFormat | None:
     try:
-        return dialect.model_id is not None and bool(get_format(model_id=dialect.model_id))
+        return None if dialect.model_id is None else get_format(model_id=dialect.model_id)
     except UsageError:
-        return False
+        return None

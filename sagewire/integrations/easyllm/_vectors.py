@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagewire.content_handlers.embeddings import JsonEmbeddingHandler
-from sagewire.content_handlers.embeddings.hf_feature_extraction import HfFeatureExtractionHandler
 from sagewire.types import Embeddings, EmbedOptions
 
-__all__ = ["HUB_INFERENCE", "INPUTS", "HubInference", "Inputs"]
+__all__ = ["INPUTS", "Inputs"]
 
 # Where the scripts of EasyLLM's time put the vectors.
 _FIELDS = ("vectors", "predictions", "embeddings", "embedding")
@@ -34,12 +33,4 @@ class Inputs(JsonEmbeddingHandler):
         return Embeddings(rows)
 
 
-class HubInference(HfFeatureExtractionHandler):
-    """Feature extraction on Hugging Face's own servers: one vector for a text, or one for each token."""
-
-    name = "easyllm_hub"
-    path = ""
-
-
 INPUTS = Inputs()
-HUB_INFERENCE = HubInference()

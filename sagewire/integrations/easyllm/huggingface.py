@@ -29,9 +29,9 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from sagewire.errors import UsageError
+from sagewire.integrations._addresses import HUB_INFERENCE, HUB_MODELS, ROUTER
 from sagewire.integrations.easyllm import _resources
 from sagewire.integrations.easyllm._service import Service
-from sagewire.integrations.easyllm._vectors import HUB_INFERENCE
 from sagewire.transports.hugging_face import is_hugging_face
 
 __all__ = ["ChatCompletion", "Completion", "Embedding"]
@@ -43,9 +43,6 @@ api_key: str | None = None
 prompt_builder: str | Callable[[Any], str] | None = None
 stop_sequences: list[str] = []
 seed: int | None = 42
-
-_ROUTER = "https://router.huggingface.co/v1"
-_HUB_INFERENCE = "https://router.huggingface.co/hf-inference/models"
 
 
 class _HuggingFace(Service):
@@ -62,11 +59,10 @@ class _HuggingFace(Service):
             return self._at(_continued(base, model))
         if not model:
             raise UsageError("name the model (model='org/name'), or set api_base to the address of a server")
-        # The router knows the chat route only, whatever else lives below other servers' /v1.
-        return {**self._at(_ROUTER), "handler": "openai_chat"}
+        return {**self._at(ROUTER), "handler": "openai_chat"}
 
     def embedding_arguments(self, model: str | None) -> dict[str, Any]:
-        base = self.setting("api_base") or _HUB_INFERENCE
+        base = self.setting("api_base") or HUB_MODELS
         if _is_url(model) or not base.rstrip("/").endswith("/models"):
             return self.arguments(model)
         if not model:

@@ -23,12 +23,12 @@ Attributes:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from sagewire.aws.recognise import Dialect
 from sagewire.errors import UsageError
+from sagewire.integrations._addresses import runtime_address
 from sagewire.integrations.easyllm import _resources
 from sagewire.integrations.easyllm._service import Service
 
@@ -43,10 +43,6 @@ api_aws_session_token: str | None = None
 prompt_builder: str | Callable[[Any], str] | None = None
 stop_sequences: list[str] = []
 seed: int | None = 42
-
-_ADDRESS = re.compile(
-    r"(?P<url>https?://[^?#]*?)(/endpoints(/(?P<name>[^/?#]+)(/invocations(-response-stream)?)?)?)?/?"
-)
 
 
 class _SageMaker(Service):
@@ -72,12 +68,12 @@ class _SageMaker(Service):
         base = self.setting("api_base")
         if base is None:
             return None, None
-        found = _ADDRESS.fullmatch(base)
+        found = runtime_address(base)
         if found is None:
             raise UsageError(
                 f"api_base={base!r} looks like https://runtime.sagemaker.us-east-1.amazonaws.com/endpoints"
             )
-        return found["url"], found["name"]
+        return found
 
 
 _service = _SageMaker(__name__)

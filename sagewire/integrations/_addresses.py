@@ -1,0 +1,40 @@
+"""Addresses that the libraries people come from write down: SageMaker Runtime's, and Hugging Face's."""
+
+from __future__ import annotations
+
+import re
+
+from sagewire.content_handlers.embeddings import HfFeatureExtractionHandler
+
+__all__ = ["HUB_INFERENCE", "HUB_MODELS", "ROUTER", "HubInference", "runtime_address"]
+
+ROUTER = "https://router.huggingface.co/v1"
+"""Hugging Face's router; it has the chat route only, whatever else lives below other servers' /v1."""
+
+HUB_MODELS = "https://router.huggingface.co/hf-inference/models"
+"""Hugging Face's own servers; a model's id follows, and then the route."""
+
+_RUNTIME = re.compile(
+    r"(?P<url>https?://[^?#]*?)(/endpoints(/(?P<name>[^/?#]+)(/invocations(-response-stream)?)?)?)?/?"
+)
+
+
+class HubInference(HfFeatureExtractionHandler):
+    """Feature extraction on Hugging Face's own servers: one vector for a text, or one for each token."""
+
+    name = "hub_inference"
+    path = ""
+
+
+HUB_INFERENCE = HubInference()
+
+
+def runtime_address(address: str) -> tuple[str, str | None] | None:
+    """Return the base URL of SageMaker Runtime and the endpoint in an address, `None` if it is no such address.
+
+    Example:
+        >>> runtime_address("https://runtime.sagemaker.us-east-1.amazonaws.com/endpoints/llama/invocations")
+        ('https://runtime.sagemaker.us-east-1.amazonaws.com', 'llama')
+    """
+    found = _RUNTIME.fullmatch(address)
+    return None if found is None else (found["url"], found["name"])

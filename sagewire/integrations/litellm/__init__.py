@@ -1,0 +1,127 @@
+"""The SageMaker and Hugging Face part of LiteLLM on sagewire: change the import line, and programs stay as they are.
+
+    # from litellm import completion
+    from sagewire.integrations.litellm import completion
+
+    completion(model="sagemaker/my-llama", messages=[{"role": "user", "content": "Hi"}], temperature=0.2)
+
+Models are named `sagemaker/<endpoint>`, `sagemaker_chat/<endpoint>` or `huggingface/<id or URL>`. What the container
+speaks is found out; where the endpoint may not be described, it is taken for what LiteLLM takes it for.
+
+All functions take, besides OpenAI's parameters:
+
+- `aws_access_key_id`, `aws_secret_access_key`, `aws_session_token`, `aws_region_name`, `aws_profile_name`,
+  `aws_role_name`, `aws_session_name`, `aws_external_id`, `aws_web_identity_token`, `aws_sts_endpoint`:
+  whose call it is;
+- `model_id`: the inference component;
+- `hf_model_name`, or `roles`, `initial_prompt_value`, `final_prompt_value`, `bos_token` and `eos_token`: how the prompt
+  is written, where the container takes text (for `sagemaker_chat/`, `hf_model_name` is the served model's name);
+- `aws_sagemaker_allow_zero_temp`: send a temperature of 0 as it is; otherwise it means greedy decoding;
+- `sagemaker_base_url`, `api_base`, `api_key`, `extra_headers`, `timeout` (seconds), `num_retries`;
+- `drop_params`, `additional_drop_params`: leave out what the wire has no place for, instead of an error;
+- `handler` and `format`: what the container speaks and how the model writes, by sagewire's names, instead of asking.
+
+Anything else is passed to the server as it is. Errors are sagewire's, with OpenAI's `status_code` on them.
+
+Attributes:
+    drop_params: The default of that parameter.
+    num_retries: The default of that parameter.
+    custom_prompt_dict: The registered prompt templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sagewire.integrations._answers import AsyncChunks, Chunks
+from sagewire.integrations._objects import OpenAiObject
+from sagewire.integrations.litellm._calls import ChatCall, EmbeddingCall, TextCall
+from sagewire.integrations.litellm._prompts import custom_prompt_dict, register_prompt_template
+
+__all__ = [
+    "acompletion",
+    "aembedding",
+    "atext_completion",
+    "completion",
+    "custom_prompt_dict",
+    "drop_params",
+    "embedding",
+    "num_retries",
+    "register_prompt_template",
+    "text_completion",
+]
+
+drop_params: bool = False
+num_retries: int | None = None
+
+
+def completion(model: str, messages: Sequence[Any] = (), **options: Any) -> OpenAiObject | Chunks:
+    """Answer a conversation.
+
+    Args:
+        model: `sagemaker/<endpoint>`, `sagemaker_chat/<endpoint>` or `huggingface/<id or URL>`.
+        messages: The conversation, OpenAI-shaped.
+        **options: OpenAI's parameters (`temperature`, `max_tokens`, `tools`, `stream`, `n`, ...), those of this
+            module, and whatever else the server takes.
+
+    Returns:
+        A `chat.completion`; with `stream=True` its chunks, the first of which has arrived.
+
+    Raises:
+        UsageError: The call is wrong.
+        UnsupportedFeature: The container has no place for something that was asked for.
+        EndpointError: The service said no.
+        WireError: The answer is not what the container was expected to send.
+
+    Example:
+        >>> response = completion("sagemaker/my-llama", [{"role": "user", "content": "Hi"}])  # doctest: +SKIP
+        >>> response.choices[0].message.content  # doctest: +SKIP
+        'Hello!'
+    """
+    return ChatCall.of(model, messages, options).run()
+
+
+async def acompletion(model: str, messages: Sequence[Any] = (), **options: Any) -> OpenAiObject | AsyncChunks:
+    """`completion` for asyncio; a stream is read with `async for`."""
+    return await ChatCall.of(model, messages, options).arun()
+
+
+def text_completion(prompt: str | Sequence[str], model: str = "", **options: Any) -> OpenAiObject | Chunks:
+    """Continue a text, or several.
+
+    Args:
+        prompt: The text or texts.
+        model: As for `completion`.
+        **options: As for `completion`, and `echo`.
+
+    Returns:
+        A `text_completion`; with `stream=True` its chunks.
+    """
+    return TextCall.of(model, prompt, options).run()
+
+
+async def atext_completion(prompt: str | Sequence[str], model: str = "", **options: Any) -> OpenAiObject | AsyncChunks:
+    """`text_completion` for asyncio."""
+    return await TextCall.of(model, prompt, options).arun()
+
+
+def embedding(model: str, input: str | Sequence[str] = (), **options: Any) -> OpenAiObject:
+    """Turn texts into vectors.
+
+    Args:
+        model: As for `completion`.
+        input: The text or texts.
+        **options: `dimensions`, `encoding_format`, `input_type`, those of this module, and whatever else the server
+            takes.
+
+    Example:
+        >>> embedding("sagemaker/my-embedder", ["one", "two"]).data[0].embedding  # doctest: +SKIP
+        [0.01, -0.02, 0.03]
+    """
+    return EmbeddingCall.of(model, input, options).run()
+
+
+async def aembedding(model: str, input: str | Sequence[str] = (), **options: Any) -> OpenAiObject:
+    """`embedding` for asyncio."""
+    return await EmbeddingCall.of(model, input, options).arun()

@@ -1,0 +1,137 @@
+"""The client for one call: what the server speaks, and who writes the prompt. May wait for the control plane."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sagewire.aws.recognise import Dialect
+from sagewire.content_handlers import ContentHandler, TgiHandler, get_handler
+from sagewire.errors import UnsupportedFeature
+from sagewire.integrations._addresses import HUB_INFERENCE
+from sagewire.integrations._assumed import dialect_of, once
+from sagewire.integrations._client_pool import ClientPool, Pooled
+from sagewire.integrations.litellm._prompts import default_format, format_of_id
+from sagewire.integrations.litellm._targets import Target
+from sagewire.prompt_formats import PromptFormat
+
+__all__ = ["Connection", "Wish"]
+
+LOG = logging.getLogger("sagewire.litellm")
+CLIENTS = ClientPool()
+_ZERO_IS_FINE = TgiHandler(allow_zero_temperature=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A client for one call.
+
+    Args:
+        pooled: The clients.
+        handler: What the container speaks for this task.
+    """
+
+    pooled: Pooled
+    handler: ContentHandler
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a call says about the server.
+
+    Args:
+        target: The server.
+        handler: What it speaks, where the caller says so.
+        template: How the prompt is written, where the caller says so.
+        allow_zero_temperature: A temperature of 0 is sent as it is to containers that take 0 for a mistake.
+    """
+
+    target: Target
+    handler: Any = None
+    template: Any = None
+    allow_zero_temperature: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether a client can be had without waiting for the control plane."""
+        return self._named is not None or self._base().client.known
+
+    def for_chat(self, wanted: Collection[str] = ()) -> Connection:
+        """Return a client for conversations.
+
+        Args:
+            wanted: Settings of the server's own. TGI's chat route ignores them, its other one does not.
+
+        Raises:
+            UnsupportedFeature: A template is given, and the container takes messages only.
+        """
+        dialect = self._dialect()
+        text = next((name for name in (dialect.complete, dialect.chat) if _takes_text(name)), None)
+        if self.template is not None and text is not None:
+            return self._fixed(dialect, text, self.template)
+        if self.template is not None:
+            self._cannot_write(dialect)
+        name: Any = dialect.chat or dialect.complete or "tgi"
+        if wanted and name == "tgi_chat" and text is not None and format_of_id(dialect.model_id) is not None:
+            name = text
+        if _takes_text(name):
+            return self._fixed(dialect, name, default_format(self.target, dialect))
+        return self._connection(dialect, name)
+
+    def for_text(self) -> Connection:
+        """Return a client for bare text."""
+        dialect = self._dialect()
+        return self._connection(dialect, dialect.complete or dialect.chat or "tgi")
+
+    def for_embedding(self) -> Pooled:
+        """Return a client for embeddings."""
+        target = self.target
+        if target.feature_extraction is not None and self.handler is None:
+            parts = {**target.parts, "url": target.feature_extraction, "handler": HUB_INFERENCE}
+            return CLIENTS.get(parts)
+        if self.handler is not None:
+            return self._made(self.handler)
+        dialect = self._dialect()
+        return self._made(dialect.embed) if dialect is target.assumed else self._base()
+
+    @property
+    def _named(self) -> Any:
+        return self.handler if self.handler is not None else self.target.handler
+
+    def _base(self) -> Pooled:
+        return CLIENTS.get(self.target.parts, self.target.client)
+
+    def _dialect(self) -> Dialect:
+        if self._named is not None:
+            return Dialect("the handler that was named", chat=self._named, complete=self._named)
+        base, assumed = self._base().client, self.target.assumed
+        return base.dialect() if assumed is None else dialect_of(base, assumed, LOG)
+
+    def _connection(self, dialect: Dialect, name: Any) -> Connection:
+        found = self._named is None and dialect is not self.target.assumed
+        if found and not (self.allow_zero_temperature and name == "tgi"):
+            return Connection(self._base(), get_handler(name))
+        return self._fixed(dialect, name)
+
+    def _fixed(self, dialect: Dialect, name: Any, prompt_format: Any = None) -> Connection:
+        handler = _ZERO_IS_FINE if name == "tgi" and self.allow_zero_temperature else name
+        parameters = dict(dialect.parameters)
+        return Connection(self._made(handler, prompt_format, parameters), get_handler(handler))
+
+    def _made(self, handler: Any, prompt_format: Any = None, parameters: Mapping[str, Any] | None = None) -> Pooled:
+        more: dict[str, Any] = {"handler": handler, "format": prompt_format}
+        if parameters:
+            more["endpoint_kwargs"] = {**parameters, **(self.target.parts.get("endpoint_kwargs") or {})}
+        return CLIENTS.get({**self.target.parts, **more}, lambda: self.target.client(**more))
+
+    def _cannot_write(self, dialect: Dialect) -> None:
+        where = f"'{self.target.name}' ({dialect.container})"
+        if not isinstance(self.template, PromptFormat):
+            raise UnsupportedFeature("a prompt template", where, "It writes the prompt itself: leave the template out.")
+        once(LOG, f"{where} takes messages and writes the prompt itself: hf_model_name is not used.")
+
+
+def _takes_text(name: Any) -> bool:
+    return name is not None and get_handler(name).speaks == "prompt"

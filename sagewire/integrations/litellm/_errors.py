@@ -1,0 +1,39 @@
+"""OpenAI's status codes on sagewire's errors, where programs written for LiteLLM look for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sagewire.errors import SagewireError
+from sagewire.openai_shapes import error_envelope
+
+__all__ = ["coded_errors"]
+
+
+@contextmanager
+def coded_errors(provider: str, model: str) -> Iterator[None]:
+    """Put `status_code`, `message`, `llm_provider` and `model` on every error of sagewire's that passes.
+
+    Args:
+        provider: The part of the model's name before the first slash.
+        model: The rest of it.
+
+    Example:
+        >>> from sagewire.errors import Throttled
+        >>> try:
+        ...     with coded_errors("sagemaker", "my-llama"):
+        ...         raise Throttled("slow down")
+        ... except Throttled as error:
+        ...     error.status_code
+        429
+    """
+    try:
+        yield
+    except SagewireError as error:
+        status, envelope = error_envelope(error)
+        added = {"status_code": status, "llm_provider": provider, "model": model}
+        if not hasattr(error, "message"):
+            added["message"] = envelope["error"]["message"]
+        error.__dict__.update(added)
+        raise

@@ -1,0 +1,128 @@
+"""Prompt templates in LiteLLM's way of writing: registered for a model, or given with a call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from sagewire.aws.recognise import Dialect
+from sagewire.errors import UsageError
+from sagewire.integrations._assumed import once
+from sagewire.integrations.litellm._targets import PROVIDERS, Target
+from sagewire.prompt_formats import LITELLM_BUILDERS, PromptFormat, get_format
+
+__all__ = [
+    "custom_prompt_dict",
+    "default_format",
+    "format_of_id",
+    "register_prompt_template",
+    "take_template",
+    "template_format",
+]
+
+LOG = logging.getLogger("sagewire.litellm")
+
+custom_prompt_dict: dict[str, Mapping[str, Any]] = {}
+"""Model name, with and without its prefix, or `hf_model_name` -> template."""
+
+_PARTS = ("roles", "initial_prompt_value", "final_prompt_value", "bos_token", "eos_token")
+
+
+def register_prompt_template(
+    model: str,
+    roles: Mapping[str, Mapping[str, str]] | None = None,
+    initial_prompt_value: str = "",
+    final_prompt_value: str = "",
+    tokenizer_config: Mapping[str, Any] | None = None,
+    *,
+    bos_token: str = "",
+    eos_token: str = "",
+) -> dict[str, Mapping[str, Any]]:
+    r"""Have conversations with a model written with a template.
+
+    Args:
+        model: The model's name as it is given to `completion`, or a name given as `hf_model_name`.
+        roles: Role -> `pre_message` and `post_message`.
+        initial_prompt_value: What a prompt begins with.
+        final_prompt_value: What a prompt ends with.
+        tokenizer_config: Not taken here: give `hf_model_name`, or a format, instead.
+        bos_token: What stands at the start of each exchange.
+        eos_token: What stands behind each answer.
+
+    Returns:
+        All registered templates.
+
+    Raises:
+        UsageError: The template is none.
+
+    Example:
+        >>> _ = register_prompt_template(
+        ...     "sagemaker/my-model", roles={"user": {"pre_message": "Q: ", "post_message": "\nA:"}}
+        ... )
+        >>> template_format(custom_prompt_dict.pop("sagemaker/my-model")).render([{"role": "user", "content": "2+2?"}])
+        'Q: 2+2?\nA:'
+        >>> _ = custom_prompt_dict.pop("my-model")
+    """
+    if tokenizer_config:
+        raise UsageError(
+            "tokenizer_config is not taken here; name the model whose format it is with hf_model_name='...', or give "
+            "completion(format=...) a PromptFormat"
+        )
+    values: tuple[Any, ...] = (dict(roles or {}), initial_prompt_value, final_prompt_value, bos_token, eos_token)
+    template = {name: value for name, value in zip(_PARTS, values, strict=True) if value}
+    template_format(template)
+    prefix, _, rest = model.partition("/")
+    for name in (model, rest if prefix in PROVIDERS and rest else model):
+        custom_prompt_dict[name] = template
+    return custom_prompt_dict
+
+
+def template_format(template: Mapping[str, Any]) -> PromptFormat:
+    """Return a template as a prompt format; control strings in messages are neutralised, as everywhere."""
+    return get_format(template)
+
+
+def take_template(target: Target, model: str, options: dict[str, Any]) -> Any:
+    """Take what says how the prompt is written out of `options`, and return it: a template, a name, or `None`.
+
+    A template of the call wins over a registered one, and that over `hf_model_name`.
+
+    Raises:
+        UsageError: No rule knows the format of `hf_model_name`.
+    """
+    given = {name: value for name in _PARTS if (value := options.pop(name, None))}
+    own, hf_model_name = options.pop("format", None), options.pop("hf_model_name", None)
+    if own is not None:
+        return own
+    if given:
+        return given
+    for name in (model, target.name, hf_model_name):
+        if name in custom_prompt_dict:
+            return dict(custom_prompt_dict[name])
+    return None if hf_model_name is None else get_format(model_id=hf_model_name)
+
+
+def default_format(target: Target, dialect: Dialect) -> PromptFormat:
+    """Return the format for a container that takes text, where none is asked for.
+
+    The model's id says it, where the endpoint may be described; else the endpoint's name may; else the messages are
+    joined by blanks, as LiteLLM does.
+    """
+    found = format_of_id(dialect.model_id) or format_of_id(target.name)
+    if found is not None:
+        return found
+    once(
+        LOG,
+        f"'{target.name}': which model runs there is not known, so its prompts are the bare texts of the messages. "
+        "Name it: completion(hf_model_name='meta-llama/Llama-2-7b-chat-hf'), or register_prompt_template(...).",
+    )
+    return LITELLM_BUILDERS["default_pt"]
+
+
+def format_of_id(model_id: str | None) -> PromptFormat | None:
+    """Return the format a model's id stands for, `None` where no rule knows it."""
+    try:
+        return None if model_id is None else get_format(model_id=model_id)
+    except UsageError:
+        return None
