@@ -20,6 +20,8 @@ __all__ = ["Server"]
 BACKLOG = 1024
 MAX_BODY = 25 * 1024 * 1024
 START_SECONDS = 30.0
+# Requests that still wait get so long; aiohttp takes 0 for "for ever".
+SHUTDOWN_SECONDS = 0.05
 _END = object()
 
 
@@ -88,7 +90,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         server = web.Server(self._answer, access_log=None, keepalive_timeout=3600.0)
-        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=0.0)
+        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         await web.SockSite(runner, self._socket, backlog=BACKLOG).start()
         ready.set()

@@ -182,14 +182,19 @@ class Tgi(Dialect):
     def _token_events(self, run: Generation, events: Iterator[Event], asked: GenerateBody) -> Iterator[bytes]:
         index, said = 0, []
         waiting: Token | None = None
-        for event in events:
-            if not isinstance(event, Token):
-                continue
+        try:
+            for event in events:
+                if not isinstance(event, Token):
+                    continue
+                if waiting is not None:
+                    index += 1
+                    yield self._event(index, waiting, None, None, asked)
+                said.append(event.text)
+                waiting = event
+        except EngineFailure:
             if waiting is not None:
-                index += 1
-                yield self._event(index, waiting, None, None, asked)
-            said.append(event.text)
-            waiting = event
+                yield self._event(index + 1, waiting, None, None, asked)
+            raise
         # The last event has the whole text; after a natural end it is the end-of-sequence token's.
         if run.finish != "length" and run.stop is None:
             if waiting is not None:

@@ -55,12 +55,12 @@ class _Filler:
         if schema.get("enum"):
             return self._pick(schema["enum"])
         kind = self._kind(schema, name)
-        if kind == "null" or depth > MAX_DEPTH:
+        if kind == "null":
             return None
         if kind == "object":
-            return self._object(schema, depth)
+            return self._object(schema, depth) if depth <= MAX_DEPTH else {}
         if kind == "array":
-            return self._array(schema, name, depth)
+            return self._array(schema, name, depth) if depth <= MAX_DEPTH else []
         if kind in ("integer", "number"):
             return self._number(schema, name, kind)
         if kind == "boolean":
@@ -110,7 +110,7 @@ class _Filler:
             nullable = _nullable(property_schema)
             if name not in required and not self._evidence.mentions(name):
                 continue
-            if nullable and not self._evidence.mentions(name):
+            if nullable and (depth == MAX_DEPTH or not self._evidence.mentions(name)):
                 filled[name] = None
             else:
                 filled[name] = self.value(property_schema, name, depth + 1)
@@ -121,10 +121,11 @@ class _Filler:
         least, most = schema.get("minItems", 0), schema.get("maxItems", math.inf)
         kind = self._kind(items, name)
         values: list[Any] = []
-        if kind in ("integer", "number") and "enum" not in items:
+        free = not ({"enum", "const", "format", "pattern", "maxLength", "minLength"} & items.keys())
+        if kind in ("integer", "number") and free:
             while self._evidence.numbers and len(values) < most:
                 values.append(self._number(items, name, kind))
-        elif kind == "string" and "enum" not in items:
+        elif kind == "string" and free:
             while len(values) < most and (quoted := self._evidence.take_quotation()) is not None:
                 values.append(quoted)
         while len(values) < max(least, 0 if values or most == 0 else 1):
@@ -137,7 +138,7 @@ class _Filler:
         found = self._evidence.take_number(name)
         if found is None:
             found = float(schema.get("default") or (low if low > 0 else 1))
-        found = min(max(found, low), high)
+        found = float(min(max(found, low), high))
         if found == schema.get("exclusiveMinimum"):
             found += 1
         elif found == schema.get("exclusiveMaximum"):

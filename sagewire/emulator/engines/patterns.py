@@ -92,8 +92,12 @@ class _Generator:
     def _set(self) -> str:
         negated = self._peek() == "^"
         start = self._at
-        self._at += 2 if negated else 1
+        self._at += 1 if negated else 0
+        # A bracket that comes first is one of the set's characters.
+        self._at += 2 if self._peek() == "\\" else 1
         while self._peek() != "]":
+            if not self._peek():
+                raise ValueError("unclosed set")
             self._at += 2 if self._peek() == "\\" else 1
         source = self._pattern[start : self._at]
         self._at += 1

@@ -46,8 +46,8 @@ _MARKS = [
     re.compile(rf"<\|({_NAMES})\|>\s*", re.IGNORECASE),
     re.compile(rf"<｜({_NAMES})｜>", re.IGNORECASE),
     re.compile(rf"^###\s*({_NAMES})\b[^\n]*?:[ \t]*\n?", re.IGNORECASE | re.MULTILINE),
-    re.compile(r"^(system|user|human|assistant|ai)[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE),
     re.compile(r"\b(USER|ASSISTANT):[ \t]*"),
+    re.compile(r"^(system|user|human|assistant|ai)[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE),
 ]
 _CONTROL = re.compile(r"<\|[^|<>\n]{1,40}\|>|<｜[^｜\n]{1,40}｜>|</?s>|<(?:bos|eos|end_of_turn|end_of_utterance)>")
 _LLAMA2 = re.compile(r"\[INST\](.*?)(?:\[/INST\]|\Z)(.*?)(?=\[INST\]|\Z)", re.DOTALL)
