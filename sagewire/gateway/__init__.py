@@ -1,0 +1,1 @@
+"""An OpenAI server in front of every endpoint."""

@@ -1,0 +1,128 @@
+"""Configuration files: sagewire's own form, and LiteLLM's, which runs unchanged.
+
+    models:
+      llama:
+        endpoint: my-llama
+        region: us-east-1
+
+A wrong key is an error that names its line and the nearest right key. `os.environ/NAME` stands for an environment
+variable wherever a value can be.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import ChainMap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from sagewire.errors import UsageError
+from sagewire.gateway.config.document import Document, nearest
+from sagewire.gateway.config.litellm_form import LiteLlmConfig
+from sagewire.gateway.config.models import (
+    DeploymentConfig,
+    GatewayConfig,
+    KeyConfig,
+    ModelConfig,
+    ServerConfig,
+    TimeLimits,
+)
+
+__all__ = [
+    "DeploymentConfig",
+    "GatewayConfig",
+    "KeyConfig",
+    "ModelConfig",
+    "ServerConfig",
+    "TimeLimits",
+    "load_config",
+    "parse_config",
+]
+
+_LITELLM_SECTIONS = ("model_list", "litellm_settings", "router_settings", "general_settings")
+
+
+def load_config(path: str | Path) -> GatewayConfig:
+    """Return the configuration in a file.
+
+    Raises:
+        UsageError: It cannot be read, or something in it is wrong; the message names the line.
+    """
+    try:
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the configuration {path}: {error}") from None
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, name: str = "configuration", environment: Mapping[str, str] | None = None) -> GatewayConfig:
+    r"""Return the configuration in a text, in either form.
+
+    Args:
+        text: YAML.
+        name: What it is called in messages.
+        environment: The environment variables; else the process's own.
+
+    Raises:
+        UsageError: Something is wrong; the message names the line and the nearest right key.
+
+    Example:
+        >>> parse_config("models:\n  llama: {endpoint: my-llama}").models["llama"].deployments[0].endpoint
+        'my-llama'
+        >>> parse_config("models:\n  llama:\n    endpont: my-llama")
+        Traceback (most recent call last):
+        ...
+        sagewire.errors.UsageError: configuration, line 3: models.llama.endpont: unknown key; did you mean 'endpoint'?
+    """
+    document = Document(text, name)
+    own = {str(key): str(value) for key, value in (document.data.get("environment_variables") or {}).items()}
+    own |= {str(key): str(value) for key, value in (document.data.get("environment") or {}).items()}
+    missing = document.resolve(ChainMap(own, dict(os.environ) if environment is None else dict(environment)))
+    litellm = any(section in document.data for section in _LITELLM_SECTIONS)
+    try:
+        if litellm:
+            return LiteLlmConfig.model_validate(document.data).translated(document, missing)
+        for path, variable in missing:
+            raise document.error(path, f"the environment variable {variable} is not set")
+        return GatewayConfig.model_validate(document.data)
+    except ValidationError as error:
+        raise _readable(error, document, LiteLlmConfig if litellm else GatewayConfig) from None
+
+
+def _readable(error: ValidationError, document: Document, model: type[BaseModel]) -> UsageError:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    # A misspelt key mostly explains the others: the right one is missing.
+    unknown = [item for item in found if item["type"] == "extra_forbidden"]
+    lines = []
+    for item in unknown or found:
+        path = item["loc"]
+        if item["type"] == "extra_forbidden":
+            message = f"unknown key{nearest(str(path[-1]), _keys_at(path[:-1], model))}"
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+        lines.append(str(document.error(path, message)))
+    return UsageError("\n".join(lines))
+
+
+def _keys_at(path: tuple[str | int, ...], model: Any) -> set[str]:
+    """Return the keys that may stand at a path."""
+    fields: Mapping[str, Any] = model.model_fields
+    if not path:
+        names = set(fields)
+        return names | set(DeploymentConfig.model_fields) if model is ModelConfig else names
+    step, *rest = path
+    inner = fields[str(step)].annotation if str(step) in fields else None
+    for candidate in _models_in(inner):
+        # One step further for the name in a mapping, or the number in a list.
+        skip = 0 if inner is candidate or not rest else 1
+        return _keys_at(tuple(rest[skip:]), candidate)
+    return set()
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in getattr(annotation, "__args__", ()) for found in _models_in(argument)]

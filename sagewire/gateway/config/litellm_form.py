@@ -1,0 +1,205 @@
+"""LiteLLM's form of the configuration file, translated into sagewire's own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sagewire.errors import UsageError
+from sagewire.gateway.config import litellm_keys as keys
+from sagewire.gateway.config.document import Document, Path, nearest
+from sagewire.gateway.config.litellm_params import Defaults, deployment_settings
+from sagewire.gateway.config.models import GatewayConfig
+
+__all__ = ["LiteLlmConfig"]
+
+_STRATEGIES = {
+    "simple-shuffle": "weighted",
+    "least-busy": "least_busy",
+    "usage-based-routing": "least_busy",
+    "usage-based-routing-v2": "least_busy",
+    "latency-based-routing": "least_busy",
+    "cost-based-routing": "weighted",
+}
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    model_name: str
+    litellm_params: dict[str, Any]
+    model_info: dict[str, Any] = Field(default_factory=dict)
+    rpm: float | None = None
+    tpm: float | None = None
+
+
+class LiteLlmConfig(BaseModel):
+    """The file as LiteLLM reads it."""
+
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+
+    model_list: list[_Entry] = Field(min_length=1)
+    litellm_settings: dict[str, Any] = Field(default_factory=dict)
+    router_settings: dict[str, Any] = Field(default_factory=dict)
+    general_settings: dict[str, Any] = Field(default_factory=dict)
+    environment_variables: dict[str, Any] = Field(default_factory=dict)
+
+    def translated(self, document: Document, missing: Sequence[tuple[Path, str]]) -> GatewayConfig:
+        """Return the same in sagewire's own form.
+
+        Args:
+            document: Where it was read from, for the lines of errors.
+            missing: Environment variables that are named in the file and not set.
+
+        Raises:
+            UsageError: A key is unknown, a provider is none of SageMaker, Hugging Face or a server of one's own, or a
+                setting that keeps somebody out has no counterpart here.
+        """
+        return _Translation(self, document, missing).run()
+
+
+class _Translation:
+    def __init__(self, source: LiteLlmConfig, document: Document, missing: Sequence[tuple[Path, str]]) -> None:
+        self._source = source
+        self._document = document
+        self._notes: list[str] = []
+        for path, variable in missing:
+            if path[0] == "general_settings":
+                # Without it a gateway that was closed would be open.
+                raise document.error(path, f"the environment variable {variable} is not set")
+            self._notes.append(str(document.error(path, f"the environment variable {variable} is not set")))
+
+    def run(self) -> GatewayConfig:
+        self._check_sections()
+        models = self._models()
+        router, settings = self._source.router_settings, self._source.litellm_settings
+        for name, field in (("fallbacks", "fallbacks"), ("context_window_fallbacks", "context_fallbacks")):
+            for target, others in self._fallbacks(name).items():
+                if target != "*":
+                    self._known(target, models, name)[field] = others
+        raw = {
+            "models": models,
+            "aliases": self._aliases(router),
+            "default_fallbacks": router.get("default_fallbacks")
+            or settings.get("default_fallbacks")
+            or self._fallbacks("fallbacks").get("*", []),
+            "server": self._server(),
+            "environment": {name: str(value) for name, value in self._source.environment_variables.items()},
+        }
+        try:
+            return GatewayConfig.model_validate(raw | {"notes": tuple(self._notes)})
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise UsageError(f"{self._document.name}: {place}: {first['msg'].removeprefix('Value error, ')}") from None
+
+    def _check_sections(self) -> None:
+        top = {*LiteLlmConfig.model_fields, *keys.TOP_NO_EFFECT}
+        self._check((), self._source.model_extra or {}, LiteLlmConfig.model_fields, keys.TOP_NO_EFFECT, hints=top)
+        for section, taken, idle in (
+            ("litellm_settings", keys.SETTINGS_TAKEN, keys.SETTINGS_NO_EFFECT),
+            ("router_settings", keys.ROUTER_TAKEN, keys.ROUTER_NO_EFFECT),
+            ("general_settings", keys.GENERAL_TAKEN, keys.GENERAL_NO_EFFECT),
+        ):
+            self._check((section,), getattr(self._source, section), taken, idle)
+
+    def _check(
+        self,
+        path: Path,
+        given: Mapping[str, Any],
+        taken: Collection[str],
+        idle: Collection[str],
+        hints: Collection[str] = (),
+    ) -> None:
+        for name, value in given.items():
+            if name in keys.REFUSED and value not in (None, False, [], {}):
+                raise self._document.error(
+                    (*path, name),
+                    "sagewire has nothing like it, and without it the gateway would be open to more; "
+                    "put a proxy in front that does it, and remove it here",
+                )
+            if name in taken or name in keys.REFUSED:
+                continue
+            if name not in idle:
+                known = hints or {*taken, *idle}
+                raise self._document.error((*path, name), f"unknown key{nearest(name, known)}")
+            self._notes.append(str(self._document.error((*path, name), "has no effect in sagewire")))
+
+    def _models(self) -> dict[str, dict[str, Any]]:
+        router, settings = self._source.router_settings, self._source.litellm_settings
+        strategy = str(router.get("routing_strategy", "simple-shuffle"))
+        if strategy not in _STRATEGIES:
+            raise self._document.error(
+                ("router_settings", "routing_strategy"),
+                f"unknown strategy {strategy!r}{nearest(strategy, _STRATEGIES)}",
+            )
+        if strategy not in ("simple-shuffle", "least-busy"):
+            self._notes.append(f"routing_strategy {strategy}: deployments are chosen by '{_STRATEGIES[strategy]}'")
+        retries = router.get("num_retries", settings.get("num_retries"))
+        defaults = Defaults(
+            params=router.get("default_litellm_params") or {},
+            timeout=router.get("timeout", settings.get("request_timeout")),
+            stream_timeout=router.get("stream_timeout"),
+            allowed_fails=router.get("allowed_fails", settings.get("allowed_fails")),
+            cooldown=router.get("cooldown_time", settings.get("cooldown_time")),
+            cooldowns=not router.get("disable_cooldowns"),
+            max_parallel=router.get("default_max_parallel_requests"),
+            drop_params=bool(settings.get("drop_params")),
+        )
+        models: dict[str, dict[str, Any]] = {}
+        for number, entry in enumerate(self._source.model_list):
+            path: Path = ("model_list", number, "litellm_params")
+            params = {"rpm": entry.rpm, "tpm": entry.tpm} | entry.litellm_params
+            deployment, notes = deployment_settings(params, entry.model_info, defaults, self._document, path)
+            self._notes += notes
+            model = models.setdefault(entry.model_name, {"deployments": [], "routing": _STRATEGIES[strategy]})
+            model["deployments"].append(deployment)
+            own = entry.litellm_params.get("num_retries", entry.litellm_params.get("max_retries", retries))
+            if own is not None:
+                model["attempts"] = max(model.get("attempts", 1), int(own) + 1)
+        return models
+
+    def _fallbacks(self, name: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for section in ("litellm_settings", "router_settings"):
+            given = getattr(self._source, section).get(name) or []
+            entries = given if isinstance(given, list) else [given]
+            for number, entry in enumerate(entries):
+                if not isinstance(entry, dict) or not all(isinstance(others, list) for others in entry.values()):
+                    raise self._document.error(
+                        (section, name, number), "should be a mapping such as {model: [other, another]}"
+                    )
+                found.update({str(model): [str(other) for other in others] for model, others in entry.items()})
+        return found
+
+    def _known(self, target: str, models: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
+        if target not in models:
+            section = "litellm_settings" if name in self._source.litellm_settings else "router_settings"
+            raise self._document.error((section, name), f"there is no model {target!r}{nearest(target, models)}")
+        return models[target]
+
+    def _aliases(self, router: Mapping[str, Any]) -> dict[str, str]:
+        aliases = {}
+        for alias, target in (router.get("model_group_alias") or {}).items():
+            aliases[str(alias)] = str(target["model"] if isinstance(target, dict) else target)
+        return aliases
+
+    def _server(self) -> dict[str, Any]:
+        general, router = self._source.general_settings, self._source.router_settings
+        server: dict[str, Any] = {}
+        if "master_key" in general:
+            # An empty one is an error, not an open gateway.
+            server["master_key"] = str(general["master_key"] or "")
+        if general.get("database_url"):
+            server["database_url"] = general["database_url"]
+        if general.get("max_request_size_mb"):
+            server["max_body_bytes"] = int(float(general["max_request_size_mb"]) * 1_000_000)
+        if router.get("redis_url"):
+            server["redis_url"] = router["redis_url"]
+        elif router.get("redis_host"):
+            password = f":{router['redis_password']}@" if router.get("redis_password") else ""
+            place = f"{router['redis_host']}:{router.get('redis_port') or 6379}/{router.get('redis_db') or 0}"
+            server["redis_url"] = f"redis://{password}{place}"
+        return server

@@ -1,0 +1,117 @@
+"""The keys of LiteLLM's configuration files: which have an effect here, which have none, which must not be ignored.
+
+Names are those of LiteLLM 1.9x (`Router.__init__`, `ConfigGeneralSettings`, `LiteLLM_Params` and its settings page).
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "GENERAL_NO_EFFECT",
+    "GENERAL_TAKEN",
+    "PARAMS_NO_EFFECT",
+    "PARAMS_TAKEN",
+    "REFUSED",
+    "ROUTER_NO_EFFECT",
+    "ROUTER_TAKEN",
+    "SETTINGS_NO_EFFECT",
+    "SETTINGS_TAKEN",
+    "TOP_NO_EFFECT",
+]
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Each of these keeps somebody or something out. A gateway that started without it would be open where it was closed.
+REFUSED = _names(
+    "admin_only_routes allowed_ips allowed_routes custom_auth custom_auth_run_common_checks enable_jwt_auth "
+    "enable_oauth2_auth enable_oauth2_proxy_auth guardrails litellm_jwtauth public_routes "
+    "reject_clientside_metadata_tags"
+)
+
+PARAMS_TAKEN = _names(
+    "api_base api_key aws_access_key_id aws_external_id aws_profile_name aws_region_name aws_role_name "
+    "aws_sagemaker_allow_zero_temp aws_secret_access_key aws_session_name aws_session_token aws_sts_endpoint "
+    "aws_web_identity_token base_url bos_token cooldown_time custom_llm_provider drop_params eos_token "
+    "final_prompt_value hf_model_name initial_prompt_value max_completion_tokens max_parallel_requests "
+    "max_retries model model_id num_retries region_name roles rpm sagemaker_base_url stream_timeout timeout tpm "
+    "weight"
+)
+PARAMS_NO_EFFECT = _names(
+    "additional_drop_params allowed_openai_params api_version budget_duration "
+    "configurable_clientside_auth_params default_api_key_rpm_limit default_api_key_tpm_limit itpm "
+    "keepalive_seconds max_budget max_file_size_mb merge_reasoning_content_in_choices model_info order "
+    "organization otpm supports_system_message tag_regex tags tiered_pricing use_in_pass_through "
+    "use_litellm_proxy"
+)
+
+ROUTER_TAKEN = _names(
+    "allowed_fails context_window_fallbacks cooldown_time default_fallbacks default_litellm_params "
+    "default_max_parallel_requests disable_cooldowns fallbacks model_group_alias num_retries redis_db redis_host "
+    "redis_password redis_port redis_url routing_strategy stream_timeout timeout"
+)
+ROUTER_NO_EFFECT = _names(
+    "alerting_config allowed_fails_policy assistants_config auto_router_capability_limit "
+    "background_health_check_model_groups cache_kwargs cache_responses caching_groups client_ttl "
+    "content_policy_fallbacks debug_level default_priority deployment_affinity_ttl_seconds "
+    "enable_health_check_routing enable_pre_call_checks enable_tag_filtering enable_weighted_failover "
+    "fallback_access_check fallback_budget_check health_check_ignore_transient_errors "
+    "health_check_staleness_threshold ignore_invalid_deployments max_fallbacks model_group_affinity_config "
+    "model_group_retry_policy optional_pre_call_checks plugins polling_interval provider_budget_config "
+    "retry_after retry_policy router_general_settings routing_groups routing_strategy_args search_tools "
+    "set_verbose tag_filtering_match_any tag_routing_prefix"
+)
+
+SETTINGS_TAKEN = _names(
+    "allowed_fails context_window_fallbacks cooldown_time default_fallbacks drop_params fallbacks num_retries "
+    "request_timeout"
+)
+SETTINGS_NO_EFFECT = _names(
+    "add_function_to_prompt add_user_information_to_llm_headers blog_posts_url budget_duration cache "
+    "cache_params callback_settings callbacks cold_storage_custom_logger content_policy_fallbacks "
+    "custom_prometheus_metadata_labels custom_prometheus_tags default_internal_user_params "
+    "default_key_generate_params default_max_internal_user_budget default_team_params default_team_settings "
+    "disable_aiohttp_transport disable_copilot_system_to_assistant disable_end_user_cost_tracking "
+    "disable_end_user_cost_tracking_prometheus_only disable_hf_tokenizer_download enable_json_schema_validation "
+    "enable_preview_features extra_spend_tag_headers failure_callback force_ipv4 "
+    "forward_traceparent_to_llm_provider global_disable_no_log_param include_cost_in_streaming_usage json_logs "
+    "key_generation_settings langfuse_default_tags log_raw_request_response max_budget max_end_user_budget "
+    "max_internal_user_budget max_parallel_requests max_ui_session_budget modify_params post_call_rules "
+    "pre_call_rules priority_reservation prometheus_initialize_budget_metrics prometheus_metrics_config "
+    "prometheus_ui_settings public_model_groups redact_messages_in_exceptions redact_user_api_key_info "
+    "require_auth_for_metrics_endpoint return_response_headers s3_callback_params service_callback set_verbose "
+    "success_callback tag_budget_config telemetry turn_off_message_logging upperbound_key_generate_params "
+    "use_aiohttp_transport use_chat_completions_url_for_anthropic_messages"
+)
+
+GENERAL_TAKEN = _names("database_url master_key max_request_size_mb")
+GENERAL_NO_EFFECT = _names(
+    "alert_to_webhook_url alert_types alerting alerting_args alerting_threshold allow_requests_on_db_unavailable "
+    "allow_user_auth apply_user_budget_to_team_keys background_health_checks block_robots cancel_on_disconnect "
+    "completion_model control_plane_url coordination_redis custom_key_generate custom_sso "
+    "custom_ui_sso_sign_in_handler database_args database_connect_timeout database_connection_pool_limit "
+    "database_connection_timeout database_disable_prepared_statements database_extra_connection_params "
+    "database_max_idle_connection_lifetime database_socket_timeout database_type default_team_disabled "
+    "disable_adding_master_key_hash_to_db disable_budget_reservation disable_env_credential_login "
+    "disable_error_logs disable_master_key_return disable_prisma_schema_update disable_reset_budget "
+    "disable_responses_id_security disable_retry_on_max_parallel_request_limit_error disable_spend_logs "
+    "disable_spend_updates enable_health_check_routing enable_mcp_registry enable_openai_websocket_passthrough "
+    "enable_public_model_hub enforce_user_param enforced_params forward_client_headers_to_llm_api "
+    "forward_openai_org_id global_max_parallel_requests health_check_concurrency health_check_details "
+    "health_check_interval include_call_id_in_error_body infer_model_from_keys key_management_settings "
+    "key_management_system litellm_key_header_name max_batch_file_size_mb max_file_size_mb "
+    "max_in_flight_requests_per_worker max_parallel_requests max_queued_requests_per_worker max_response_size_mb "
+    "maximum_spend_logs_retention_interval maximum_spend_logs_retention_period missing_session_id "
+    "model_list_healthy_only otel pass_through_endpoints pass_through_request_timeout "
+    "proxy_batch_polling_interval proxy_batch_write_at proxy_budget_rescheduler_max_time "
+    "proxy_budget_rescheduler_min_time proxy_config_reload_interval_seconds service_account_settings "
+    "spend_logs_metadata_fields store_model_in_db store_prompts_in_spend_logs supported_db_objects "
+    "ui_access_mode ui_password ui_username use_azure_key_vault use_client_credentials_pass_through_routes "
+    "use_google_kms user_api_key_cache_max_size user_api_key_cache_ttl user_header_mappings user_header_name"
+)
+
+TOP_NO_EFFECT = _names(
+    "assistant_settings callback_settings credential_list files_settings finetune_settings mcp_aliases "
+    "mcp_servers mcp_tools policies prompts search_tools vector_store_registry"
+)

@@ -1,0 +1,206 @@
+"""One entry of LiteLLM's `model_list` as the settings of a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from sagewire.errors import UsageError
+from sagewire.gateway.config import litellm_keys as keys
+from sagewire.gateway.config.document import Document, Path, nearest
+from sagewire.prompt_formats import get_format
+from sagewire.types import OptionArguments
+
+__all__ = ["Defaults", "deployment_settings"]
+
+JSON = dict[str, Any]
+HUGGING_FACE_ROUTER = "https://router.huggingface.co/v1"
+_OPTIONS = frozenset(OptionArguments.__annotations__) - {"model", "extra"}
+# Servers that speak OpenAI's API wherever `api_base` says.
+_OPENAI_SERVERS = ("openai", "hosted_vllm", "vllm", "openai_like", "custom_openai", "llamafile", "lm_studio")
+_TEXT_SERVERS = ("text-completion-openai",)
+_PROVIDERS = ("sagemaker", "sagemaker_chat", "sagemaker_nova", "huggingface", *_OPENAI_SERVERS, *_TEXT_SERVERS)
+_AWS = {
+    "aws_region_name": "region",
+    "region_name": "region",
+    "aws_access_key_id": "aws_access_key_id",
+    "aws_secret_access_key": "aws_secret_access_key",
+    "aws_session_token": "aws_session_token",
+    "aws_profile_name": "profile",
+    "aws_role_name": "role_arn",
+    "aws_session_name": "role_session_name",
+    "aws_external_id": "external_id",
+    "aws_web_identity_token": "web_identity_token_file",
+    "aws_sts_endpoint": "sts_endpoint",
+    "model_id": "inference_component",
+    "aws_sagemaker_allow_zero_temp": "allow_zero_temperature",
+}
+_TEMPLATE = ("roles", "initial_prompt_value", "final_prompt_value", "bos_token", "eos_token")
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What the other sections say for all deployments."""
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    timeout: float | None = None
+    stream_timeout: float | None = None
+    allowed_fails: int | None = None
+    cooldown: float | None = None
+    cooldowns: bool = True
+    max_parallel: int | None = None
+    drop_params: bool = False
+
+
+def deployment_settings(
+    params: Mapping[str, Any], info: Mapping[str, Any], defaults: Defaults, document: Document, path: Path
+) -> tuple[JSON, list[str]]:
+    """Return the settings of a deployment, and what of `params` has no effect.
+
+    Args:
+        params: `litellm_params`.
+        info: `model_info`.
+        defaults: What the other sections say.
+        document: Where it was read from.
+        path: Where in it `params` stands.
+
+    Raises:
+        UsageError: The provider is none that sagewire serves, or a key is unknown or close to a known one.
+    """
+    given = {name: value for name, value in {**defaults.params, **params}.items() if value is not None}
+    model = given.get("model")
+    if not isinstance(model, str):
+        raise document.error(path, "`model` is missing, for example sagemaker/my-endpoint")
+    provider, slash, name = model.partition("/")
+    if "custom_llm_provider" in given:
+        provider, name = str(given["custom_llm_provider"]), name if provider == given["custom_llm_provider"] else model
+    elif not slash:
+        raise document.error((*path, "model"), f"{model!r} names no provider, for example sagemaker/{model}")
+    settings = _place(provider, name, given, info, document, (*path, "model"))
+    notes = _options(given, settings, document, path)
+    for theirs, ours in _AWS.items():
+        if theirs in given:
+            settings[ours] = given[theirs]
+    if settings.get("url"):
+        for ours in _AWS.values():
+            settings.pop(ours, None)
+    if info.get("id"):
+        settings["name"] = str(info["id"])
+    return settings | _limits(given, defaults), notes
+
+
+def _place(provider: str, name: str, given: JSON, info: Mapping[str, Any], document: Document, path: Path) -> JSON:
+    base = given.get("api_base") or given.get("base_url")
+    embeds = info.get("mode") == "embedding"
+    if provider in ("sagemaker", "sagemaker_chat", "sagemaker_nova"):
+        return _sagemaker(provider, name, given)
+    if provider not in _PROVIDERS:
+        raise document.error(
+            path,
+            f"sagewire serves SageMaker, Hugging Face and servers of your own, not {provider!r}"
+            f"{nearest(provider, _PROVIDERS)}; known: {', '.join(_PROVIDERS)}",
+        )
+    token = {"token": given["api_key"]} if given.get("api_key") else {}
+    if provider == "huggingface":
+        return _hugging_face(name, base, embeds) | token
+    if not base:
+        raise document.error(path, f"{provider}/{name} needs `api_base`: sagewire calls servers of your own")
+    handler = "openai_completions" if provider in _TEXT_SERVERS else "openai_chat"
+    return {"url": base, "handler": handler, "embedding_handler": "openai_embeddings", "served_model": name} | token
+
+
+def _sagemaker(provider: str, name: str, given: JSON) -> JSON:
+    settings: JSON = {"endpoint": name}
+    if given.get("sagemaker_base_url"):
+        # There it is the whole URL of the call, here the runtime's.
+        parts = urlsplit(str(given["sagemaker_base_url"]))
+        settings["endpoint_url"] = f"{parts.scheme}://{parts.netloc}"
+    family = given.get("hf_model_name")
+    if provider != "sagemaker":
+        settings["handler"] = "openai_chat" if provider == "sagemaker_chat" else "nova"
+        return settings | ({"served_model": family} if family else {})
+    template = {key: given[key] for key in _TEMPLATE if given.get(key) is not None}
+    settings["handler"] = "tgi"
+    settings["format"] = template or _format_name(str(family or name))
+    return settings
+
+
+def _format_name(model: str) -> str:
+    """Return the model's own format; where it is not known, what LiteLLM does then: the bare texts."""
+    try:
+        return get_format(model_id=model).name
+    except UsageError:
+        return "default_pt"
+
+
+def _hugging_face(name: str, base: str | None, embeds: bool) -> JSON:
+    if base:
+        handlers = {"handler": "openai_chat", "embedding_handler": "tei", "rerank_handler": "tei_rerank"}
+        return {"url": base, "served_model": None if embeds else name} | handlers
+    # huggingface/<inference provider>/<organisation>/<model>, or without a provider.
+    parts = name.split("/")
+    served = f"{'/'.join(parts[1:])}:{parts[0]}" if len(parts) == 3 else name
+    return {"url": HUGGING_FACE_ROUTER, "handler": "openai_chat", "served_model": served}
+
+
+def _options(given: JSON, settings: JSON, document: Document, path: Path) -> list[str]:
+    """Put generation settings where they belong; what is no setting of LiteLLM's goes to the server, as there."""
+    notes: list[str] = []
+    options: JSON = {}
+    extra: JSON = {}
+    if "max_completion_tokens" in given:
+        options["max_tokens"] = given["max_completion_tokens"]
+    for name, value in given.items():
+        if name in keys.PARAMS_TAKEN:
+            continue
+        if name in _OPTIONS:
+            options[name] = value
+        elif name in keys.PARAMS_NO_EFFECT or "_cost_per_" in name or "_cost" in name:
+            notes.append(str(document.error((*path, name), "has no effect in sagewire")))
+        elif name == "mock_response":
+            raise document.error(
+                (*path, name), "a made-up answer is nothing to serve; `sagewire gateway --demo` has some"
+            )
+        else:
+            _check_typo(name, document, path)
+            extra[name] = value
+    if extra:
+        options["extra"] = extra
+    if options:
+        settings["options"] = options
+    return notes
+
+
+def _check_typo(name: str, document: Document, path: Path) -> None:
+    import difflib
+
+    known = {*keys.PARAMS_TAKEN, *_OPTIONS}
+    if name.startswith("aws_") or difflib.get_close_matches(name, known, n=1, cutoff=0.86):
+        raise document.error((*path, name), f"unknown key{nearest(name, known)}")
+
+
+def _limits(given: JSON, defaults: Defaults) -> JSON:
+    settings: JSON = {}
+    weight = next((given[name] for name in ("weight", "rpm", "tpm") if given.get(name) is not None), None)
+    if weight is not None:
+        settings["weight"] = weight
+    parallel = given.get("max_parallel_requests", defaults.max_parallel)
+    if parallel is not None:
+        settings["max_concurrency"] = parallel
+    whole = given.get("timeout", defaults.timeout)
+    first = given.get("stream_timeout", defaults.stream_timeout) or whole
+    if first is not None:
+        settings["timeouts"] = {"connect": min(10.0, float(first)), "first_byte": first, "idle": whole or first}
+    if defaults.allowed_fails is not None:
+        # LiteLLM counts those that are allowed; the next one is too many.
+        settings["breaker_failures"] = int(defaults.allowed_fails) + 1
+    cooldown = given.get("cooldown_time", defaults.cooldown)
+    if cooldown:
+        settings["breaker_seconds"] = cooldown
+    if not defaults.cooldowns:
+        settings["breaker_failures"] = 1_000_000
+    if given.get("drop_params", defaults.drop_params):
+        settings["drop_unsupported"] = True
+    return settings

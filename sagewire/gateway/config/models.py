@@ -1,0 +1,225 @@
+"""What a gateway is configured with, checked by pydantic; both forms of configuration file end up as these."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from sagewire.errors import UsageError, unknown_name
+from sagewire.types import make_options
+
+__all__ = ["DeploymentConfig", "GatewayConfig", "KeyConfig", "ModelConfig", "ServerConfig", "TimeLimits"]
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """What all sections share: no unknown keys, no changes after loading, no secrets in messages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+
+class TimeLimits(Section):
+    """Time limits in seconds, see `sagewire.Timeouts`."""
+
+    connect: Seconds = 10.0
+    first_byte: Seconds | None = 70.0
+    idle: Seconds | None = 70.0
+    total: Seconds | None = None
+
+
+class DeploymentConfig(Section):
+    """One place where a model runs: a SageMaker endpoint, or the URL of an HTTP server."""
+
+    endpoint: str | None = None
+    url: str | None = None
+    token: SecretStr | None = None
+    name: str | None = Field(
+        default=None, description="What it is called in logs and metrics; else the endpoint or URL."
+    )
+    inference_component: str | None = None
+
+    handler: str | None = Field(default=None, description="What the container speaks; else the endpoint is asked.")
+    format: str | dict[str, Any] | None = Field(
+        default=None, description="How the model writes, where the wire is text."
+    )
+    embedding_handler: str | None = None
+    rerank_handler: str | None = None
+    allow_zero_temperature: bool = False
+    drop_unsupported: bool = Field(
+        False, description="Leave out options the wire cannot express, and say so in a header."
+    )
+    served_model: str | None = Field(default=None, description="The model name to send upstream.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Generation settings; those of a call win.")
+
+    region: str | None = None
+    profile: str | None = None
+    role_arn: str | None = None
+    role_session_name: str = "sagewire-gateway"
+    external_id: SecretStr | None = None
+    web_identity_token_file: str | None = None
+    sts_endpoint: str | None = None
+    aws_access_key_id: SecretStr | None = None
+    aws_secret_access_key: SecretStr | None = None
+    aws_session_token: SecretStr | None = None
+    endpoint_url: str | None = Field(default=None, description="Another SageMaker Runtime URL.")
+
+    weight: float = Field(default=1.0, ge=0)
+    max_concurrency: int | None = Field(default=None, ge=1)
+    prefix_aware: bool = Field(default=False, description="The endpoint routes by prefix: send PrefixAwareId.")
+    timeouts: TimeLimits = TimeLimits()
+    breaker_failures: int = Field(default=3, ge=1, description="Failures in a row that open the circuit breaker.")
+    breaker_seconds: Seconds = 30.0
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if bool(self.endpoint) == bool(self.url):
+            raise ValueError("give either `endpoint` (a SageMaker endpoint's name) or `url` (an HTTP server)")
+        if bool(self.aws_access_key_id) != bool(self.aws_secret_access_key):
+            raise ValueError("aws_access_key_id and aws_secret_access_key go together")
+        return self
+
+    @field_validator("options")
+    @classmethod
+    def _known_options(cls, options: dict[str, Any]) -> dict[str, Any]:
+        try:
+            make_options(**options)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return options
+
+    @property
+    def label(self) -> str:
+        """What it is called in logs and metrics."""
+        place = self.endpoint or self.url or ""
+        return self.name or (f"{place}/{self.inference_component}" if self.inference_component else place)
+
+
+class ModelConfig(Section):
+    """One model as clients see it, with one or several deployments behind it."""
+
+    deployments: list[DeploymentConfig] = Field(min_length=1)
+    routing: Literal["weighted", "least_busy"] = "weighted"
+    affinity: Literal["none", "conversation"] = Field(
+        "none", description="Keep a conversation on the deployment that has its prefix cached."
+    )
+    attempts: int = Field(default=3, ge=1, description="Calls in all for one request, before the first byte.")
+    queue_seconds: float = Field(
+        default=0.0, ge=0, description="How long a request waits where all deployments are full."
+    )
+    fallbacks: list[str] = Field(default_factory=list)
+    context_fallbacks: list[str] = Field(default_factory=list, description="Where conversations go that are too long.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        """Accept a deployment's own settings in place of a list of one deployment."""
+        if not isinstance(value, dict) or "deployments" in value:
+            return value
+        inner = {name: item for name, item in value.items() if name in DeploymentConfig.model_fields}
+        if not inner:
+            return value
+        outer = {name: item for name, item in value.items() if name not in inner}
+        return {**outer, "deployments": [inner]}
+
+
+def _as_moment(value: Any) -> Any:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        # YAML reads 2027-01-31 as a date: the key is good through that day.
+        return datetime.combine(value, time.max, UTC)
+    return value
+
+
+class KeyConfig(Section):
+    """An API key out of the configuration file; further ones are kept in the database."""
+
+    name: str = Field(min_length=1)
+    key: SecretStr | None = None
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="The key's SHA-256, instead of the key."
+    )
+    models: list[str] | None = Field(default=None, description="The models it may use; else all.")
+    expires: Annotated[datetime | None, BeforeValidator(_as_moment)] = None
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        if bool(self.key) == bool(self.sha256):
+            raise ValueError("give either `key` or `sha256`")
+        return self
+
+    @field_validator("expires")
+    @classmethod
+    def _with_zone(cls, moment: datetime | None) -> datetime | None:
+        return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+class ServerConfig(Section):
+    """What concerns the gateway itself."""
+
+    master_key: SecretStr | None = Field(default=None, description="May use every model, without limits.")
+    database_url: SecretStr | None = Field(default=None, description="Keys and usage; else an SQLite file of its own.")
+    redis_url: SecretStr | None = Field(default=None, description="Where rate limits are counted for several workers.")
+    cors_origins: list[str] = Field(default_factory=list)
+    max_body_bytes: int = Field(default=20_000_000, ge=1024)
+    max_header_bytes: int = Field(default=65_536, ge=1024)
+    header_seconds: Seconds = Field(
+        default=30.0, description="How long a client may take to send its request's headers."
+    )
+    drain_seconds: float = Field(default=60.0, ge=0, description="How long open requests may go on after SIGTERM.")
+    metrics_need_key: bool = False
+    access_log: bool = True
+
+    @field_validator("master_key")
+    @classmethod
+    def _not_empty(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not key.get_secret_value():
+            raise ValueError("an empty key would let everybody in")
+        return key
+
+
+class GatewayConfig(Section):
+    """Everything a gateway is configured with."""
+
+    models: dict[str, ModelConfig] = Field(min_length=1)
+    aliases: dict[str, str] = Field(default_factory=dict, description="Further names of models.")
+    default_fallbacks: list[str] = Field(default_factory=list)
+    keys: list[KeyConfig] = Field(default_factory=list)
+    server: ServerConfig = ServerConfig()
+    environment: dict[str, str] = Field(default_factory=dict, description="Environment variables to set.", repr=False)
+    notes: tuple[str, ...] = Field(default=(), description="What was read and has no effect.", exclude=True)
+
+    @model_validator(mode="after")
+    def _known_models(self) -> Self:
+        names = [*self.models, *self.aliases]
+        for what, wanted in self._references():
+            if wanted not in names:
+                raise ValueError(f"{what}: {unknown_name(wanted, names, 'model')}")
+        for alias in self.aliases:
+            if alias in self.models:
+                raise ValueError(f"'{alias}' is both a model and an alias")
+        if len({key.name for key in self.keys}) < len(self.keys):
+            raise ValueError("two keys have the same name")
+        return self
+
+    def _references(self) -> list[tuple[str, str]]:
+        found = [(f"alias '{alias}'", target) for alias, target in self.aliases.items()]
+        found += [("default_fallbacks", target) for target in self.default_fallbacks]
+        for name, model in self.models.items():
+            found += [(f"fallbacks of '{name}'", target) for target in (*model.fallbacks, *model.context_fallbacks)]
+        for key in self.keys:
+            found += [(f"models of the key '{key.name}'", model) for model in key.models or ()]
+        return found
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers must show a key."""
+        return self.server.master_key is not None or bool(self.keys)
+
+    def canonical(self, name: str) -> str | None:
+        """Return the model a name means, `None` for nothing known."""
+        name = self.aliases.get(name, name)
+        return name if name in self.models else None

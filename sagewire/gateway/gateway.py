@@ -1,0 +1,167 @@
+"""`Gateway`: everything the routes share, and what of it a new configuration replaces."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from sagewire.errors import SagewireError
+from sagewire.gateway.access import Access
+from sagewire.gateway.config import GatewayConfig
+from sagewire.gateway.deployments import Deployment
+from sagewire.gateway.journal import Journal
+from sagewire.gateway.keys import Key
+from sagewire.gateway.ledger import Ledger
+from sagewire.gateway.metrics import Metrics
+from sagewire.gateway.rates import RateLimits
+from sagewire.gateway.refusals import Refusal, envelope_of
+from sagewire.gateway.routing import Model, Router
+from sagewire.gateway.store import Store
+from sagewire.openai_shapes import BadRequest
+
+__all__ = ["Gateway", "Turn"]
+
+_log = logging.getLogger("sagewire.gateway")
+# How long a deployment that is no longer configured may finish what it has begun.
+FAREWELL = 900.0
+
+
+@dataclass(slots=True)
+class Turn:
+    """One admitted request for a model."""
+
+    journal: Journal
+    key: Key
+    body: dict[str, Any]
+    model: Model
+    router: Router
+    name: str
+    """The model as the caller named it; answers repeat it."""
+
+
+class Gateway:
+    """The state of one worker process.
+
+    Args:
+        config: The configuration.
+        store: Where keys and usage are.
+        require_keys: Refuse callers without a key even where none is configured.
+    """
+
+    def __init__(self, config: GatewayConfig, store: Store, *, require_keys: bool = False) -> None:
+        self.config = config
+        self.store = store
+        self.metrics = Metrics()
+        self.ledger = Ledger(store)
+        self.live: dict[int, Journal] = {}
+        self.draining = False
+        self.router = Router(config)
+        self.access = Access(config, store, required=require_keys or bool(store.keys()))
+        self.rates = RateLimits(_plain(config.server.redis_url))
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    def reload(self, config: GatewayConfig) -> None:
+        """Put a new configuration to work. Requests under way end as they began.
+
+        What belongs to the process as a whole (database, Redis, address) stays as it was until a restart.
+        """
+        before = self.router
+        self.router = Router(config, before)
+        # Keys may come and go, but a gateway that asked for them never stops asking.
+        self.access = Access(config, self.store, required=self.access.required)
+        self.config = config
+        kept = set(map(id, self.router.deployments()))
+        for deployment in before.deployments():
+            if id(deployment) not in kept:
+                task = asyncio.create_task(_say_farewell(deployment))
+                self._leaving.add(task)
+                task.add_done_callback(self._leaving.discard)
+
+    async def admit(self, journal: Journal, key: Key, body: Any) -> Turn:
+        """Return the turn for a parsed request body.
+
+        Raises:
+            BadRequest: The body is no object, or names no model.
+            Refusal: 404 for a model that is not there, 403 for one the key is not good for, 429 for a limit reached.
+        """
+        if not isinstance(body, dict):
+            raise BadRequest("the request body must be a JSON object")
+        name = body.get("model")
+        if not isinstance(name, str) or not name:
+            raise BadRequest("'model' must name a model", "model")
+        router = self.router
+        model = router.find(name)
+        if model is None:
+            raise Refusal(404, "model_not_found", self._unknown(name, key), param="model")
+        if not self.allows(key, model.name, name):
+            raise Refusal(403, "model_not_allowed", f"the key '{key.name}' is not good for the model '{name}'")
+        journal.model = model.name
+        journal.headers |= await self.rates.admit(key)
+        return Turn(journal, key, body, model, router, name)
+
+    def allows(self, key: Key, model: str, name: str = "") -> bool:
+        """Return whether a key is good for a model, by its own name or by an alias that the key names."""
+        return key.may_use(model) or bool(name and key.may_use(name))
+
+    def names_for(self, key: Key) -> list[str]:
+        """Return the names of models and aliases that a key may use, sorted."""
+        aliases = self.config.aliases
+        names = [name for name in self.config.models if self.allows(key, name)]
+        names += [alias for alias, target in aliases.items() if self.allows(key, target, alias)]
+        return sorted(names)
+
+    async def ended(self, journal: Journal) -> None:
+        """Count a request that has ended."""
+        served = journal.served_by or journal.model
+        if journal.key is not None:
+            await self.rates.charge(journal.key, journal.tokens_to_charge if journal.attempts else 0)
+            if journal.model:
+                self.ledger.note(journal.key.name, served, journal.usage, failed=journal.error is not None)
+        metrics = self.metrics
+        metrics.requests.labels(journal.route, journal.model, journal.status).inc()
+        metrics.seconds.labels(journal.route, journal.model).observe(journal.seconds)
+        if journal.first_piece is not None:
+            metrics.first_token.labels(journal.model).observe(journal.first_piece)
+        if journal.usage is not None and journal.key is not None:
+            tokens = metrics.tokens
+            tokens.labels(served, journal.key.name, "prompt").inc(journal.usage.prompt_tokens or 0)
+            tokens.labels(served, journal.key.name, "completion").inc(journal.usage.completion_tokens or 0)
+
+    def attempt_failed(self, model: Model, deployment: Deployment, error: SagewireError) -> None:
+        """Count a failed call of a deployment, whether or not another one makes it good."""
+        _, body, _ = envelope_of(error)
+        kind = body["error"]["code"] or type(error).__name__
+        self.metrics.upstream_errors.labels(model.name, deployment.label, kind).inc()
+        _log.warning("%s on %s: %s: %s", model.name, deployment.label, type(error).__name__, str(error)[:300])
+
+    async def close(self) -> None:
+        """Write down what is left and close all connections."""
+        for task in list(self._leaving):
+            task.cancel()
+        await self.ledger.close()
+        await self.rates.close()
+        for deployment in self.router.deployments():
+            await deployment.close()
+        self.store.close()
+
+    def _unknown(self, name: str, key: Key) -> str:
+        import difflib
+
+        names = self.names_for(key)
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"there is no model {name[:100]!r}; {hint}known: {', '.join(names) or 'none'}"
+
+
+async def _say_farewell(deployment: Deployment) -> None:
+    waited = 0.0
+    while deployment.in_flight and waited < FAREWELL:
+        await asyncio.sleep(0.2)
+        waited += 0.2
+    await deployment.close()
+
+
+def _plain(secret: Any) -> str | None:
+    return None if secret is None else secret.get_secret_value()

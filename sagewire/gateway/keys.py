@@ -1,0 +1,76 @@
+"""API keys: what they allow, and how they are made and recognised. Only their hashes are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sagewire.gateway.config import KeyConfig
+
+__all__ = ["MASTER", "OPEN", "Key", "digest_of", "from_config", "new_secret", "same"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What the owner of a key may do.
+
+    Args:
+        name: What it is called in logs, metrics and accounts.
+        digest: The SHA-256 of the key itself, in hexadecimal. Keys are long and random, so that a fast hash is
+            enough: nobody can try all of them.
+        models: The models it may use, `None` for all.
+        expires: When it ends, `None` for never.
+        requests_per_minute: The most requests in a minute.
+        tokens_per_minute: The most tokens, of prompts and answers, in a minute.
+    """
+
+    name: str
+    digest: str = ""
+    models: tuple[str, ...] | None = None
+    expires: datetime | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+
+    def may_use(self, model: str) -> bool:
+        """Return whether it is good for a model."""
+        return self.models is None or model in self.models
+
+    def expired(self, now: datetime | None = None) -> bool:
+        """Return whether its time is over."""
+        return self.expires is not None and self.expires <= (now or datetime.now(UTC))
+
+
+MASTER = Key("master")
+OPEN = Key("open")
+"""Who calls where no key is configured."""
+
+
+def digest_of(secret: str) -> str:
+    """Return what is kept of a key."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def same(one: str, other: str) -> bool:
+    """Compare digests in a time that does not depend on where they differ."""
+    return hmac.compare_digest(one.encode("ascii"), other.encode("ascii"))
+
+
+def new_secret() -> str:
+    """Return a fresh key: 256 random bits behind a prefix that secret scanners can look for."""
+    return f"sk-sagewire-{secrets.token_urlsafe(32)}"
+
+
+def from_config(config: KeyConfig) -> Key:
+    """Return the key in a configuration file."""
+    digest = config.sha256 or digest_of(config.key.get_secret_value() if config.key else "")
+    return Key(
+        config.name,
+        digest,
+        None if config.models is None else tuple(config.models),
+        config.expires,
+        config.requests_per_minute,
+        config.tokens_per_minute,
+    )

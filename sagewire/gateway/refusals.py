@@ -1,0 +1,69 @@
+"""What the gateway itself says no to, before any endpoint is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sagewire.errors import EndpointError, SagewireError
+from sagewire.openai_shapes import error_body, error_envelope
+
+__all__ = ["ClientGone", "Refusal", "envelope_of", "is_callers_fault"]
+
+# What no other deployment would answer differently. 404 and 403 speak of a deployment, not of the request.
+_CALLERS = frozenset({400, 413, 422})
+
+
+class Refusal(SagewireError):
+    """A request that goes no further.
+
+    Args:
+        status: The HTTP status.
+        code: A word for programs.
+        message: What is wrong, and the cure.
+        headers: Further response headers.
+        param: The field it is about.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        param: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = dict(headers or {})
+        self.param = param
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _refusal, (self.status, self.code, str(self), self.headers, self.param)
+
+
+def _refusal(status: int, code: str, message: str, headers: dict[str, str], param: str | None) -> Refusal:
+    return Refusal(status, code, message, headers=headers, param=param)
+
+
+class ClientGone(Exception):
+    """Whoever asked has closed the connection; nobody waits for the answer."""
+
+
+def envelope_of(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Return the status, OpenAI's error object and further headers for an error."""
+    if isinstance(error, Refusal):
+        body = error_body(str(error), status=error.status, code=error.code, param=error.param)
+        return error.status, body, error.headers
+    status, body = error_envelope(error, behind_gateway=True)
+    headers = {}
+    if isinstance(error, EndpointError) and error.retry_after:
+        headers["retry-after"] = str(max(1, round(error.retry_after)))
+    return status, body, headers
+
+
+def is_callers_fault(error: BaseException) -> bool:
+    """Return whether the request itself is wrong, so that no retry and no other deployment can help."""
+    return envelope_of(error)[0] in _CALLERS

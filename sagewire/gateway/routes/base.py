@@ -1,0 +1,47 @@
+"""What routes that answer with a model have in common: key, body, model, and then the answer."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from sagewire.gateway.gateway import Gateway, Turn
+from sagewire.gateway.generation import Generation
+from sagewire.gateway.journal import Journal
+from sagewire.gateway.wire import read_json
+
+__all__ = ["ModelRoute", "journal_of"]
+
+
+def journal_of(scope: Scope) -> Journal:
+    """Return the journal of a request."""
+    journal = scope["sagewire.journal"]
+    assert isinstance(journal, Journal), "the gate opens one for each request"
+    return journal
+
+
+class ModelRoute:
+    """An ASGI application for one route; subclasses say how to answer.
+
+    Attributes:
+        name: The route's name in metrics and logs.
+    """
+
+    name = ""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        journal, headers = journal_of(scope), Headers(scope=scope)
+        journal.route = self.name
+        journal.key = key = await self.gateway.access.authenticate(headers)
+        # The key comes first: a stranger's body is not even read.
+        body, journal.asked_bytes = await read_json(receive, headers, self.gateway.config.server.max_body_bytes)
+        turn = await self.gateway.admit(journal, key, body)
+        await self.answer(turn, Generation(self.gateway, turn, receive, send), send)
+
+    async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
+        """Answer an admitted request."""
+        raise NotImplementedError

@@ -1,0 +1,176 @@
+"""`/v1/chat/completions` and `/v1/completions`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.types import Send
+
+from sagewire.gateway.deployments import Deployment
+from sagewire.gateway.gateway import Turn
+from sagewire.gateway.generation import ChunkEvents, Generation, Opened, Stream, sum_characters
+from sagewire.gateway.routes.base import ModelRoute
+from sagewire.gateway.wire import respond_json
+from sagewire.openai_shapes import (
+    ChatChunks,
+    TextChunks,
+    chat_arguments,
+    chat_completion,
+    completion_arguments,
+    text_completion,
+    wants_stream,
+    wants_usage,
+)
+from sagewire.openai_shapes.answers import add_usage
+from sagewire.types import Delta, Reply, Usage
+
+__all__ = ["Chat", "Completions"]
+
+
+class Chat(ModelRoute):
+    """Conversations."""
+
+    name = "chat"
+
+    async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
+        """Answer whole, or as a stream of chunks."""
+        arguments = chat_arguments(turn.body)
+        if wants_stream(turn.body):
+            await self._stream(turn, generation, arguments)
+            return
+
+        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Reply:
+            fitting = await generation.fitting(deployment, arguments)
+            return await deployment.chat.chat(**fitting, endpoint_kwargs=endpoint_kwargs)
+
+        reply = await generation.whole(call)
+        journal = turn.journal
+        journal.usage = reply.usage
+        journal.upstream_id = reply.info.request_id if reply.info else None
+        journal.characters = sum_characters([reply])
+        await respond_json(send, 200, chat_completion(reply, model=turn.name, id=f"chatcmpl-{journal.request_id}"))
+
+    async def _stream(self, turn: Turn, generation: Generation, arguments: dict[str, Any]) -> None:
+        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Stream:
+            fitting = await generation.fitting(deployment, arguments)
+            # Token counts are asked for in any case: accounts need them.
+            return deployment.chat.stream(**fitting, endpoint_kwargs=endpoint_kwargs)
+
+        def events(opened: Opened) -> ChunkEvents:
+            return ChunkEvents(
+                ChatChunks(
+                    turn.name,
+                    id=f"chatcmpl-{turn.journal.request_id}",
+                    include_usage=wants_usage(turn.body),
+                    calls_are_final=opened.calls_are_final,
+                )
+            )
+
+        await generation.stream(call, events)
+
+
+class Completions(ModelRoute):
+    """Text to be continued; several prompts are answered side by side, and streamed one after the other."""
+
+    name = "completions"
+
+    async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
+        """Answer whole, or as a stream of chunks."""
+        prompts, arguments = completion_arguments(turn.body)
+        echo = prompts if turn.body.get("echo") else []
+        if wants_stream(turn.body):
+            await self._stream(turn, generation, prompts, arguments)
+            return
+
+        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> list[Reply]:
+            fitting = await generation.fitting(deployment, arguments)
+            client = deployment.chat
+            if len(prompts) == 1:
+                return [await client.complete(prompts[0], **fitting, endpoint_kwargs=endpoint_kwargs)]
+            return await _side_by_side(
+                [client.complete(prompt, **fitting, endpoint_kwargs=endpoint_kwargs) for prompt in prompts]
+            )
+
+        replies = await generation.whole(call)
+        turn.journal.usage = add_usage([reply.usage for reply in replies])
+        turn.journal.characters = sum_characters(replies)
+        id = f"cmpl-{turn.journal.request_id}"
+        await respond_json(send, 200, text_completion(replies, model=turn.name, id=id, echo=echo))
+
+    async def _stream(self, turn: Turn, generation: Generation, prompts: list[str], arguments: dict[str, Any]) -> None:
+        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Stream:
+            fitting = await generation.fitting(deployment, arguments)
+            client = deployment.chat
+            if len(prompts) == 1:
+                return client.stream_complete(prompts[0], **fitting, endpoint_kwargs=endpoint_kwargs)
+            return _InTurn(
+                [client.stream_complete(prompt, **fitting, endpoint_kwargs=endpoint_kwargs) for prompt in prompts]
+            )
+
+        def events(opened: Opened) -> ChunkEvents:
+            return ChunkEvents(_Numbered(turn, opened.stream, prompts, int(arguments.get("n") or 1)))
+
+        await generation.stream(call, events)
+
+
+async def _side_by_side(calls: list[Any]) -> list[Reply]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call) for call in calls]
+    except BaseExceptionGroup as failed:
+        # The first failure cancelled the others; it is the one to speak of.
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+class _InTurn:
+    """The streams of several prompts, one after the other.
+
+    Attributes:
+        at: The number of the prompt whose answer is being read.
+    """
+
+    def __init__(self, streams: list[Any]) -> None:
+        self._streams = streams
+        self.at = 0
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        for number, stream in enumerate(self._streams):
+            self.at = number
+            async for delta in stream:
+                yield delta
+
+    @property
+    def reply(self) -> Reply:
+        """The last answer, with the token counts of all."""
+        replies = [stream.reply for stream in self._streams]
+        usage = add_usage([reply.usage for reply in replies])
+        return Reply(replies[-1].choices, usage, info=replies[-1].info)
+
+    async def close(self) -> None:
+        """Close all streams."""
+        for stream in self._streams:
+            await stream.close()
+
+
+class _Numbered:
+    """Chunks of the answers to several prompts."""
+
+    def __init__(self, turn: Turn, stream: Stream, prompts: list[str], n: int) -> None:
+        usage = wants_usage(turn.body)
+        self._chunks = TextChunks(turn.name, id=f"cmpl-{turn.journal.request_id}", n=n, include_usage=usage)
+        self._stream = stream
+        self._prompts = prompts
+        self._to_echo = dict(enumerate(prompts)) if turn.body.get("echo") else {}
+
+    def encode(self, delta: Delta, /) -> list[dict[str, Any]]:
+        at = self._stream.at if isinstance(self._stream, _InTurn) else 0
+        echoed = self._to_echo.pop(at, None)
+        before = [] if echoed is None else self._chunks.echo(echoed, at)
+        return before + self._chunks.encode(delta, at)
+
+    def close(self) -> list[dict[str, Any]]:
+        usage: Usage | None = self._stream.reply.usage
+        return self._chunks.close(usage, len(self._prompts))

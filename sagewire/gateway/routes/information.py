@@ -1,0 +1,178 @@
+"""Routes that ask no model: what there is, how it is, and the page."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from sagewire import __version__
+from sagewire.errors import SagewireError
+from sagewire.gateway.gateway import Gateway
+from sagewire.gateway.metrics import CONTENT_TYPE
+from sagewire.gateway.refusals import Refusal
+from sagewire.gateway.routes.base import journal_of
+from sagewire.gateway.wire import respond, respond_json
+
+__all__ = ["Live", "MetricsText", "Models", "Page", "Ready", "Status"]
+
+
+class _Route:
+    name = ""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        journal_of(scope).route = self.name
+        await self.answer(scope, send)
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        raise NotImplementedError
+
+
+class Models(_Route):
+    """`/v1/models` and `/v1/models/{name}`: those that the caller may use."""
+
+    name = "models"
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Answer with one model or all."""
+        journal = journal_of(scope)
+        journal.key = key = await self.gateway.access.authenticate(Headers(scope=scope))
+        names = self.gateway.names_for(key)
+        wanted = scope.get("path_params", {}).get("name")
+        if wanted is None:
+            await respond_json(send, 200, {"object": "list", "data": [_model(name) for name in names]})
+        elif wanted in names:
+            await respond_json(send, 200, _model(wanted))
+        else:
+            message = f"there is no model {wanted[:100]!r}; known: {', '.join(names) or 'none'}"
+            raise Refusal(404, "model_not_found", message, param="model")
+
+
+def _model(name: str) -> dict[str, Any]:
+    # `created` is required; when an endpoint was made is nobody's business here.
+    return {"id": name, "object": "model", "created": 0, "owned_by": "sagewire"}
+
+
+class Live(_Route):
+    """`/health/live`: the process runs."""
+
+    name = "health"
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Answer at once."""
+        await respond_json(send, 200, {"status": "alive"})
+
+
+class Ready(_Route):
+    """`/health/ready`: send requests here; not while draining, nor without the database that holds the keys.
+
+    An endpoint that is down makes no gateway unready: restarting or avoiding the gateway would not mend it.
+    """
+
+    name = "health"
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Answer 200 or 503."""
+        if self.gateway.draining:
+            await respond_json(send, 503, {"status": "draining"})
+            return
+        try:
+            async with asyncio.timeout(5):
+                await asyncio.to_thread(self.gateway.store.ping)
+        except (SagewireError, TimeoutError):
+            await respond_json(send, 503, {"status": "database unreachable"})
+            return
+        await respond_json(send, 200, {"status": "ready"})
+
+
+class MetricsText(_Route):
+    """`/metrics`, for Prometheus."""
+
+    name = "metrics"
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Answer with all metrics."""
+        gateway = self.gateway
+        if gateway.config.server.metrics_need_key:
+            journal_of(scope).key = await gateway.access.authenticate(Headers(scope=scope))
+        for name, model in gateway.router.models.items():
+            for deployment in model.deployments:
+                healthy = gateway.metrics.healthy.labels(name, deployment.label)
+                healthy.set(int(deployment.breaker.state == "closed"))
+        await respond(send, 200, gateway.metrics.text(), CONTENT_TYPE)
+
+
+class Status(_Route):
+    """`/status`: what the page shows. A key sees the models it may use and its own requests; the master key all."""
+
+    name = "status"
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Answer with models, deployments and what is under way in this worker."""
+        gateway, journal = self.gateway, journal_of(scope)
+        journal.key = key = await gateway.access.authenticate(Headers(scope=scope))
+        sees_all = key.name in ("master", "open")
+        live = [one for one in gateway.live.values() if one.model and (sees_all or one.key == key)]
+        models = [
+            {
+                "name": name,
+                "fallbacks": model.config.fallbacks,
+                "aliases": [alias for alias, target in gateway.config.aliases.items() if target == name],
+                "deployments": [
+                    {
+                        # Where a model runs is for those who run it.
+                        "name": one.label if sees_all else f"deployment {number}",
+                        "state": one.breaker.state,
+                        "in_flight": one.in_flight,
+                        "max_concurrency": one.config.max_concurrency,
+                        "last_error": one.last_error if sees_all else "",
+                    }
+                    for number, one in enumerate(model.deployments, 1)
+                ],
+            }
+            for name, model in gateway.router.models.items()
+            if gateway.allows(key, name)
+        ]
+        requests = [
+            {
+                "request_id": one.request_id,
+                "model": one.model,
+                "key": one.key.name if one.key else "",
+                "route": one.route,
+                "stream": one.stream,
+                "seconds": round(one.seconds, 1),
+                "characters": one.characters,
+            }
+            for one in live[:100]
+        ]
+        await respond_json(
+            send,
+            200,
+            {"version": __version__, "models": models, "live": len(live), "requests": requests, "key": key.name},
+            {"cache-control": "no-store"},
+        )
+
+
+class Page(_Route):
+    """`/`: one static page."""
+
+    name = "page"
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Answer with the page; it may load nothing from anywhere else."""
+        policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
+        policy += "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        headers = {"content-security-policy": policy, "x-content-type-options": "nosniff", "cache-control": "no-cache"}
+        await respond(send, 200, _page(), "text/html; charset=utf-8", headers)
+
+
+@cache
+def _page() -> bytes:
+    return resources.files("sagewire.gateway.page").joinpath("index.html").read_bytes()
