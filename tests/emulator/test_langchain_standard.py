@@ -16,7 +16,13 @@ PIXEL = base64.b64decode(
 
 @pytest.fixture(scope="module", autouse=True)
 def emulator():
-    with Emulator({"chat": EndpointSpec("openai_chat", "schema", adapters=["other-model"])}) as running:
+    endpoints = {
+        "openai-chat": EndpointSpec("openai_chat", "schema", adapters=["other-model"]),
+        "sglang": "sglang:schema",
+        "llamacpp": "llamacpp:schema",
+        "tgi": "tgi:schema",
+    }
+    with Emulator(endpoints) as running:
         yield running
 
 
@@ -30,12 +36,13 @@ def image(monkeypatch):
 # Both warnings are langchain-openai's own, about its own client.
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @pytest.mark.filterwarnings("ignore:Received a Pydantic BaseModel V1 schema")
-class TestStandard(ChatModelIntegrationTests):
+class TestVllm(ChatModelIntegrationTests):
+    container = "openai-chat"
     url = ""
 
     @pytest.fixture(autouse=True)
     def _url(self, emulator):
-        type(self).url = emulator.container_url("chat") + "/v1"
+        type(self).url = emulator.container_url(self.container) + "/v1"
 
     @property
     def chat_model_class(self):
@@ -65,3 +72,24 @@ class TestStandard(ChatModelIntegrationTests):
     @property
     def structured_output_kwargs(self):
         return {"method": "json_schema"}
+
+
+class TestSglang(TestVllm):
+    container = "sglang"
+    model_override_value = "Qwen/Qwen3-8B"
+
+
+class TestLlamaCpp(TestVllm):
+    container = "llamacpp"
+    # The server reports the model it has loaded, whatever was asked for.
+    model_override_value = "unsloth/Qwen3-4B-GGUF"
+
+
+class TestTgi(TestVllm):
+    container = "tgi"
+    model_override_value = "mistralai/Mistral-7B-Instruct-v0.3"
+
+    @property
+    def supports_json_mode(self):
+        # TGI's `json_object` needs a schema in `value`, which OpenAI's clients do not send.
+        return False
