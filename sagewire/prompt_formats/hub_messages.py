@@ -15,11 +15,9 @@ __all__ = ["MessageWriter", "plain", "tool_dicts"]
 Guard = Callable[[str], str]
 
 # How templates look into a message's content. Those that only walk over its parts would walk over a text's letters.
-CONTENT = r"\w+(?:\.content|\[['\"]content['\"]\])"
-WALKS_PARTS = re.compile(rf"for\s+\w+\s+in\s+{CONTENT}")
-KNOWS_PARTS = re.compile(
-    rf"{CONTENT}\s+is\s+(?:not\s+)?(?:string|iterable|sequence|mapping)|{CONTENT}\[0\]|content\s+is\s+(?:not\s+)?string"
-)
+CONTENT = r"(?<!\w)\w{1,60}(?:\.content|\[['\"]content['\"]\])"
+WALKS_PARTS = re.compile(rf"\bfor\s{{1,9}}\w{{1,60}}\s{{1,9}}in\s{{1,9}}{CONTENT}")
+KNOWS_PARTS = re.compile(rf"(?:{CONTENT}|\bcontent) is (?:not )?(?:string|iterable|sequence|mapping)\b|{CONTENT}\[0\]")
 THINKING = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
 # Longer than any token: what of a part's end may be the beginning of one.
 TAIL = 100
