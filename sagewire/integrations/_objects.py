@@ -10,7 +10,7 @@ from sagewire.openai_shapes import chat_completion, embedding_list, text_complet
 from sagewire.openai_shapes.answers import add_usage
 from sagewire.types import Embeddings, Reply, ResponseInfo, Usage
 
-__all__ = ["OpenAiObject", "chat_object", "embedding_object", "object_of", "text_object", "usage_object"]
+__all__ = ["OpenAiObject", "chat_object", "embedding_object", "joined", "object_of", "text_object", "usage_object"]
 
 # Fields that OpenAI's objects have or have not; those that are absent read as None, as in OpenAI's own client.
 _OPTIONAL = frozenset(
@@ -88,7 +88,7 @@ def object_of(value: Any) -> Any:
 
 def chat_object(replies: list[Reply], *, model: str | None) -> OpenAiObject:
     """Return one or several answers to the same conversation as a `chat.completion`."""
-    whole = _joined(replies)
+    whole = joined(replies)
     return _completed(chat_completion(whole, model=model or ""), whole, model)
 
 
@@ -101,7 +101,7 @@ def text_object(replies: list[Reply], *, model: str | None, echo: list[str] | No
         echo: For each of the replies its prompt, where that should precede the answer.
     """
     body = text_completion(replies, model=model or "", echo=echo or ())
-    return _completed(body, _joined(replies), model)
+    return _completed(body, joined(replies), model)
 
 
 def embedding_object(embeddings: Embeddings, *, model: str | None, base64: bool = False) -> OpenAiObject:
@@ -133,7 +133,8 @@ def _completed(body: dict[str, Any], whole: Reply, model: str | None) -> OpenAiO
     return _with_info(object_of({**body, "model": model}), whole.info)
 
 
-def _joined(replies: list[Reply]) -> Reply:
+def joined(replies: list[Reply]) -> Reply:
+    """Return one or several answers to the same conversation as one reply."""
     if len(replies) == 1:
         return replies[0]
     first = replies[0]
