@@ -102,7 +102,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         """Return what instrumentation events say of this model; neither waits for the endpoint nor fails over it."""
         if self._client.known:
             with suppress(SagewireError):
-                return super().to_payload()
+                return {"class_name": self.class_name(), **self.metadata.model_dump()}
         return {"class_name": self.class_name(), "model_name": self._model_name()}
 
     def _found_window(self) -> int | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -11,12 +10,11 @@ from llama_index.core.base.llms.types import (
     ImageBlock,
     MessageRole,
     TextBlock,
-    ThinkingBlock,
-    ToolCallBlock,
 )
 
 from sagewire.errors import UnsupportedFeature, UsageError
-from sagewire.types import ImagePart, Message, Part, Role, TextPart, ToolCall, as_message
+from sagewire.integrations.llama_index._blocks import is_plain, thinking_in, tool_calls_in
+from sagewire.types import ImagePart, Message, Part, Role, TextPart
 
 __all__ = ["as_sagewire_messages"]
 
@@ -52,8 +50,7 @@ def as_sagewire_messages(messages: Sequence[ChatMessage]) -> tuple[Message, ...]
 def _message(message: ChatMessage) -> Message:
     role = _ROLES[MessageRole(message.role)]
     given = message.additional_kwargs
-    thinking = [block.content or "" for block in message.blocks if isinstance(block, ThinkingBlock)]
-    calls = _tool_calls(message.blocks, given)
+    thinking, calls = thinking_in(message), tool_calls_in(message)
     if role != "assistant" and (thinking or calls):
         what = "thinking" if thinking else "tool calls"
         raise UsageError(f"a message of role '{role}' holds {what}, which only an assistant's can")
@@ -63,12 +60,12 @@ def _message(message: ChatMessage) -> Message:
         tool_calls=calls,
         tool_call_id=given.get("tool_call_id") if role == "tool" else None,
         name=given.get("name"),
-        thinking="\n".join(thinking) or None,
+        thinking=thinking,
     )
 
 
 def _content(blocks: Sequence[Any]) -> str | tuple[Part, ...]:
-    parts = [_part(block) for block in blocks if not isinstance(block, ThinkingBlock | ToolCallBlock)]
+    parts = [_part(block) for block in blocks if is_plain(block)]
     if all(isinstance(part, TextPart) for part in parts):
         # What `ChatMessage.content` says: text blocks are separate lines.
         return "\n".join(part.text for part in parts if isinstance(part, TextPart))
@@ -103,25 +100,3 @@ def _media_type(data: bytes) -> str:
 
     guess = filetype.guess(data)
     return str(guess.mime) if guess else "image/png"
-
-
-def _tool_calls(blocks: Iterable[Any], given: Mapping[str, Any]) -> tuple[ToolCall, ...]:
-    """Return the calls in the blocks, or those in `additional_kwargs`, where older integrations keep them."""
-    calls = tuple(
-        ToolCall(id=block.tool_call_id or "", name=block.tool_name, arguments=_arguments(block.tool_kwargs))
-        for block in blocks
-        if isinstance(block, ToolCallBlock)
-    )
-    if calls or not given.get("tool_calls"):
-        return calls
-    plain = [call.model_dump() if hasattr(call, "model_dump") else call for call in given["tool_calls"]]
-    return as_message({"role": "assistant", "tool_calls": plain}).tool_calls
-
-
-def _arguments(value: Mapping[str, Any] | str) -> str:
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"the tool_kwargs of a ToolCallBlock must be JSON: {error}") from None

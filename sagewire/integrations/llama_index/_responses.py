@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from llama_index.core.base.llms.types import (
-    ChatMessage,
-    ChatResponse,
-    CompletionResponse,
-    LogProb,
-    MessageRole,
-    TextBlock,
-    ThinkingBlock,
-    ToolCallBlock,
-)
+from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, LogProb
 
+from sagewire.integrations.llama_index._blocks import assistant_message, raw_call
 from sagewire.types import Choice, Delta, Reply, TextDelta, ThinkingDelta, ToolCall, ToolCallDelta, Usage
 
 __all__ = ["ChatGrowth", "CompletionGrowth", "chat_response", "completion_response"]
@@ -36,7 +28,7 @@ def chat_response(reply: Reply, *, single_call: bool = False, clean: Clean | Non
     text = clean(choice.text) if clean else choice.text
     thinking_tokens = reply.usage.reasoning_tokens if reply.usage else None
     return ChatResponse(
-        message=_message(text, choice.thinking or "", calls, thinking_tokens),
+        message=assistant_message(text, choice.thinking or "", calls, thinking_tokens),
         raw=raw_reply(reply),
         logprobs=_logprobs(choice),
         additional_kwargs=_counts(reply.usage),
@@ -100,7 +92,7 @@ class ChatGrowth:
     ) -> ChatResponse:
         calls = tuple(call for _, call in sorted(self._calls.items()) if call.name)
         return ChatResponse(
-            message=_message(self._text.shown, self._thinking, calls[:1] if self._single_call else calls),
+            message=assistant_message(self._text.shown, self._thinking, calls[:1] if self._single_call else calls),
             delta=delta,
             raw=_raw_piece(piece),
             additional_kwargs=dict(additional or {}),
@@ -173,17 +165,13 @@ def _raw_choice(index: int, choice: Choice) -> dict[str, Any]:
     if choice.thinking:
         message["reasoning_content"] = choice.thinking
     if choice.tool_calls:
-        message["tool_calls"] = [_raw_call(call) for call in choice.tool_calls]
+        message["tool_calls"] = [raw_call(call) for call in choice.tool_calls]
     raw = {"index": index, "message": message, "finish_reason": choice.finish_reason or "other"}
     return {**raw, "stop_reason": choice.stop} if choice.stop is not None else raw
 
 
 def _raw_piece(delta: Mapping[str, Any]) -> dict[str, Any]:
     return {"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": dict(delta), "finish_reason": None}]}
-
-
-def _raw_call(call: ToolCall) -> dict[str, Any]:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def _raw_usage(usage: Usage | None) -> dict[str, Any]:
@@ -205,18 +193,6 @@ def _counts(usage: Usage | None) -> dict[str, int]:
         "total_tokens": usage.total_tokens,
     }
     return {name: count for name, count in counts.items() if count is not None}
-
-
-def _message(text: str, thinking: str, calls: tuple[ToolCall, ...], thinking_tokens: int | None = None) -> ChatMessage:
-    blocks: list[Any] = []
-    if thinking:
-        blocks.append(ThinkingBlock(content=thinking, num_tokens=thinking_tokens))
-    if text or not (thinking or calls):
-        blocks.append(TextBlock(text=text))
-    blocks += [ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=call.arguments) for call in calls]
-    # LlamaIndex's own programs look for streamed calls in `additional_kwargs` and nowhere else.
-    additional = {"tool_calls": [_raw_call(call) for call in calls]} if calls else {}
-    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=additional)
 
 
 def _logprobs(choice: Choice) -> list[list[LogProb]] | None:

