@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize, ref
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, UsageError
@@ -119,29 +119,15 @@ class AsyncEngine:
         loop = asyncio.get_running_loop()
         owner = self._owners.get(loop)
         if owner is None or owner.session.closed:
-            generator = self._own()
+            generator = _own(self._context(), partial(_forget, ref(self), loop))
             owner = _Owner(generator, await anext(generator))
+            # Kept alive by this and not by the engine alone, so that a dropped engine leaves a session that can
+            # still be closed.
+            owner.finalizer = finalize(self, _release, loop, generator)
+            owner.finalizer.atexit = False
             with self._lock:
                 self._owners[loop] = owner
         return owner.session
-
-    async def _own(self) -> AsyncGenerator[ClientSession, None]:
-        import aiohttp
-
-        connector = aiohttp.TCPConnector(
-            limit=0, ssl=self._context(), keepalive_timeout=_KEEP_ALIVE_SECONDS, ttl_dns_cache=60
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("Accept", "User-Agent", "Content-Type"),
-            trace_configs=[_trace()],
-        )
-        try:
-            yield session
-        finally:
-            await session.close()
 
     def _context(self) -> Any:
         place = self._place
@@ -160,11 +146,44 @@ class AsyncEngine:
 class _Owner:
     """A loop's session and the generator that closes it with the loop."""
 
-    __slots__ = ("generator", "session")
+    __slots__ = ("finalizer", "generator", "session")
 
     def __init__(self, generator: AsyncGenerator[ClientSession, None], session: ClientSession) -> None:
         self.generator = generator
         self.session = session
+        self.finalizer: finalize[..., AsyncEngine] | None = None
+
+
+async def _own(context: Any, forget: Callable[[], None]) -> AsyncGenerator[ClientSession, None]:
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(limit=0, ssl=context, keepalive_timeout=_KEEP_ALIVE_SECONDS, ttl_dns_cache=60)
+    session = aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("Accept", "User-Agent", "Content-Type"),
+        trace_configs=[_trace()],
+    )
+    try:
+        yield session
+    finally:
+        forget()
+        await session.close()
+
+
+def _forget(engine_ref: ref[AsyncEngine], loop: asyncio.AbstractEventLoop) -> None:
+    """Drop a loop that ends: a session refers to its loop, so the weak keys alone would keep both for ever."""
+    engine = engine_ref()
+    owner = engine._owners.pop(loop, None) if engine is not None else None
+    if owner is not None and owner.finalizer is not None:
+        owner.finalizer.detach()
+
+
+def _release(loop: asyncio.AbstractEventLoop, generator: AsyncGenerator[ClientSession, None]) -> None:
+    """Close the session of an engine that was dropped while its loop goes on."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(lambda: loop.create_task(generator.aclose()))  # type: ignore[arg-type]
 
 
 class _Lost(Exception):

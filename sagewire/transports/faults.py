@@ -75,7 +75,9 @@ _THROTTLED = frozenset(
     }
 )
 _TRANSIENT = frozenset({"InternalFailure", "InternalServerError", "ServiceUnavailable", "ServiceUnavailableException"})
-_NOT_FOUND = re.compile(r"Endpoint \S+ of account \S+ not found|Could not find (endpoint|inference component)", re.I)
+_NOT_FOUND = re.compile(
+    r"Endpoint .{1,200}? of account \S+ not found|Could not find (endpoint|inference component)", re.I
+)
 _COMPONENT_NOT_FOUND = re.compile(r"inference component .*(not found|does not exist)", re.I)
 _TOO_LARGE = re.compile(r"(length less than or equal to|payload|body|request).*(exceed|too large|6291456|limit)", re.I)
 # A container says these of itself when it is overloaded or still loading; SageMaker passes the status on in the body.

@@ -59,16 +59,19 @@ class HttpTarget:
         return self._shown
 
     def check(self, call: Invocation, *, stream: bool) -> None:
-        """Raise `UsageError` for what only SageMaker has."""
-        if call.parameters:
+        """Raise `UsageError` for what only SageMaker has; `InferenceId`, your own id of a call, travels as a header."""
+        foreign = [name for name in call.parameters if name != "InferenceId"]
+        if foreign:
             raise UsageError(
-                f"{', '.join(call.parameters)}: InvokeEndpoint parameters mean nothing to {self._shown}; "
+                f"{', '.join(foreign)}: InvokeEndpoint parameters mean nothing to {self._shown}; "
                 "leave endpoint_kwargs out"
             )
 
     def request(self, call: Invocation, credentials: Credentials | None, *, stream: bool) -> Request:
         """Return the request."""
         headers = {"Content-Type": call.content_type, "Accept": call.accept, **self._headers}
+        if "InferenceId" in call.parameters:
+            headers["X-Request-Id"] = call.parameters["InferenceId"]
         if self._token is not None:
             token = self._token if isinstance(self._token, str) else self._token()
             headers["Authorization"] = f"Bearer {token}"

@@ -12,10 +12,12 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from sagewire.aws.settings import ServiceSettings
 from sagewire.errors import UsageError
 
-__all__ = ["Place", "proxy_for", "proxy_login", "tls_context", "without_login"]
+__all__ = ["Place", "place_of", "proxy_for", "proxy_login", "tls_context", "without_login"]
 
+DEFAULT_POOL_SIZE = 64
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -40,7 +42,7 @@ class Place:
     proxy: str | None = field(default=None, repr=False)
     proxy_ca_bundle: str | None = None
     proxy_client_cert: str | tuple[str, str] | None = None
-    pool_size: int = 64
+    pool_size: int = DEFAULT_POOL_SIZE
     tcp_keepalive: bool = False
 
     def __post_init__(self) -> None:
@@ -66,6 +68,20 @@ class Place:
     def port(self) -> int:
         """The port."""
         return self.parts.port or _PORTS[self.parts.scheme]
+
+
+def place_of(settings: ServiceSettings) -> Place:
+    """Return where an AWS service is reached."""
+    return Place(
+        settings.endpoint_url,
+        ca_bundle=settings.ca_bundle,
+        client_cert=settings.client_cert,
+        proxy=proxy_for(settings.endpoint_url, settings.proxies),
+        proxy_ca_bundle=settings.proxies_config.get("proxy_ca_bundle"),
+        proxy_client_cert=settings.proxies_config.get("proxy_client_cert"),
+        pool_size=settings.pool_size or DEFAULT_POOL_SIZE,
+        tcp_keepalive=settings.tcp_keepalive,
+    )
 
 
 def proxy_for(url: str, proxies: Mapping[str, str] | None = None) -> str | None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.types import Invocation, ResponseInfo
 
-__all__ = ["PARAMETERS", "check_parameters", "endpoint_path", "request_headers", "response_info"]
+__all__ = ["PARAMETERS", "check_parameters", "check_values", "endpoint_path", "request_headers", "response_info"]
 
 PARAMETERS: Mapping[str, str] = {
     "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
@@ -43,17 +43,22 @@ def check_parameters(parameters: Mapping[str, str], *, stream: bool = False) -> 
         UsageError: Unknown name or value; the message lists the known names.
         UnsupportedFeature: The streaming route has no such parameter.
     """
+    check_values(parameters, PARAMETERS)
+    if stream:
+        _check_stream(parameters)
+
+
+def check_values(parameters: Mapping[str, str], known: Mapping[str, str]) -> None:
+    """Raise `UsageError` where a parameter is not among `known` or cannot travel as a header."""
     for name, value in parameters.items():
-        if name not in PARAMETERS:
-            raise UsageError(_unknown(name))
+        if name not in known:
+            raise UsageError(_unknown(name, known))
         if not isinstance(value, str):
             raise UsageError(f"{name}={value!r} must be a string")
         if not value.isascii() or not value.isprintable():
             raise UsageError(f"{name}={value!r} travels as an HTTP header and must be visible ASCII")
         if name == "CustomAttributes" and len(value) > _MAX_CUSTOM_ATTRIBUTES:
             raise UsageError(f"CustomAttributes has {len(value)} characters; SageMaker takes {_MAX_CUSTOM_ATTRIBUTES}")
-    if stream:
-        _check_stream(parameters)
 
 
 def _check_stream(parameters: Mapping[str, str]) -> None:
@@ -67,12 +72,13 @@ def _check_stream(parameters: Mapping[str, str]) -> None:
         )
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str, known: Mapping[str, str]) -> str:
     if name in _DECIDED:
         return f"{name} is not an endpoint parameter here: {_DECIDED[name]}"
-    close = difflib.get_close_matches(name, PARAMETERS, 1, 0.6)
+    close = difflib.get_close_matches(name, known, 1, 0.6)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{name!r} is not a parameter of InvokeEndpoint; {hint}known are {', '.join(PARAMETERS)}"
+    operation = "InvokeEndpoint" if known is PARAMETERS else "InvokeEndpointAsync"
+    return f"{name!r} is not a parameter of {operation}; {hint}known are {', '.join(known)}"
 
 
 def endpoint_path(endpoint_name: str, *, stream: bool) -> str:

@@ -16,7 +16,7 @@ from sagewire.transports._sync_engine import SyncEngine
 from sagewire.transports._sync_transport import SyncTransport
 from sagewire.transports.base import Retries, Timeouts
 from sagewire.transports.faults import error_of, fault_of_response
-from sagewire.transports.place import Place, proxy_for
+from sagewire.transports.place import place_of
 from sagewire.transports.runtime_api import check_parameters, endpoint_path, request_headers, response_info
 from sagewire.transports.target import Request
 from sagewire.types import Invocation, ResponseInfo
@@ -98,26 +98,17 @@ def _plan(
     config: Any,
     parameters: Mapping[str, str] | None,
     max_request_bytes: int | None,
-) -> tuple[SageMakerTarget, Place, ServiceSettings]:
+) -> tuple[SageMakerTarget, ServiceSettings]:
     if not endpoint_name:
         raise UsageError("name the endpoint")
     check_parameters(parameters or {})
     who = as_session(session, region_name=region_name)
     settings = resolve(who, region_name=region_name, endpoint_url=endpoint_url, config=config)
-    place = Place(
-        settings.endpoint_url,
-        ca_bundle=settings.ca_bundle,
-        client_cert=settings.client_cert,
-        proxy=proxy_for(settings.endpoint_url, settings.proxies),
-        proxy_ca_bundle=settings.proxies_config.get("proxy_ca_bundle"),
-        proxy_client_cert=settings.proxies_config.get("proxy_client_cert"),
-        pool_size=settings.pool_size or 64,
-        tcp_keepalive=settings.tcp_keepalive,
-    )
-    return SageMakerTarget(endpoint_name, settings, parameters, max_request_bytes), place, settings
+    return SageMakerTarget(endpoint_name, settings, parameters, max_request_bytes), settings
 
 
-def _timeouts(given: Timeouts | None, settings: ServiceSettings) -> Timeouts:
+def timeouts_of(given: Timeouts | None, settings: ServiceSettings) -> Timeouts:
+    """Return the limits of a call: those given, else those of a botocore `Config`, else the defaults."""
     if given is not None:
         return given
     plain = Timeouts()
@@ -128,7 +119,8 @@ def _timeouts(given: Timeouts | None, settings: ServiceSettings) -> Timeouts:
     )
 
 
-def _retries(given: Retries | None, settings: ServiceSettings) -> Retries:
+def retries_of(given: Retries | None, settings: ServiceSettings) -> Retries:
+    """Return how often to try: what is given, else what the AWS configuration says, else the default."""
     if given is not None:
         return given
     return Retries(attempts=settings.max_attempts) if settings.max_attempts else Retries()
@@ -171,11 +163,13 @@ class SageMakerTransport(SyncTransport):
         parameters: Mapping[str, str] | None = None,
         max_request_bytes: int | None = MAX_REQUEST_BYTES,
     ) -> None:
-        target, place, settings = _plan(
+        target, settings = _plan(
             endpoint_name, session, region_name, endpoint_url, config, parameters, max_request_bytes
         )
-        engine = SyncEngine(place)
-        super().__init__(target, engine, _timeouts(timeouts, settings), _retries(retries, settings), settings.source)
+        engine = SyncEngine(place_of(settings))
+        super().__init__(
+            target, engine, timeouts_of(timeouts, settings), retries_of(retries, settings), settings.source
+        )
 
 
 class AsyncSageMakerTransport(AsyncTransport):
@@ -194,8 +188,10 @@ class AsyncSageMakerTransport(AsyncTransport):
         parameters: Mapping[str, str] | None = None,
         max_request_bytes: int | None = MAX_REQUEST_BYTES,
     ) -> None:
-        target, place, settings = _plan(
+        target, settings = _plan(
             endpoint_name, session, region_name, endpoint_url, config, parameters, max_request_bytes
         )
-        engine = AsyncEngine(place)
-        super().__init__(target, engine, _timeouts(timeouts, settings), _retries(retries, settings), settings.source)
+        engine = AsyncEngine(place_of(settings))
+        super().__init__(
+            target, engine, timeouts_of(timeouts, settings), retries_of(retries, settings), settings.source
+        )
