@@ -58,9 +58,9 @@ class Gateway:
         self.live: dict[int, Journal] = {}
         self.draining = False
         self.router = Router(config)
-        self.access = Access(config, store, required=require_keys or bool(store.keys()))
+        self.access = Access(config, store, required=require_keys or bool(store.all_keys()))
         self.rates = RateLimits(_plain(config.server.redis_url))
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
 
     def reload(self, config: GatewayConfig) -> None:
         """Put a new configuration to work. Requests under way end as they began.
@@ -76,8 +76,16 @@ class Gateway:
         for deployment in before.deployments():
             if id(deployment) not in kept:
                 task = asyncio.create_task(_say_farewell(deployment))
-                self._leaving.add(task)
-                task.add_done_callback(self._leaving.discard)
+                self._background.add(task)
+                task.add_done_callback(self._background.discard)
+
+    def warm_up(self) -> None:
+        """Ask endpoints in the background what they speak, so that the first callers need not wait for it."""
+        for deployment in self.router.deployments():
+            if deployment.chat.discovers and not deployment.chat.known:
+                task = asyncio.create_task(_discover(deployment))
+                self._background.add(task)
+                task.add_done_callback(self._background.discard)
 
     async def admit(self, journal: Journal, key: Key, body: Any) -> Turn:
         """Return the turn for a parsed request body.
@@ -138,7 +146,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Write down what is left and close all connections."""
-        for task in list(self._leaving):
+        for task in list(self._background):
             task.cancel()
         await self.ledger.close()
         await self.rates.close()
@@ -161,6 +169,15 @@ async def _say_farewell(deployment: Deployment) -> None:
         await asyncio.sleep(0.2)
         waited += 0.2
     await deployment.close()
+
+
+async def _discover(deployment: Deployment) -> None:
+    try:
+        await asyncio.to_thread(deployment.chat.dialect)
+    except SagewireError as error:
+        # The first call will meet it again, and say so to its caller.
+        deployment.last_error = f"{type(error).__name__}: {error}"[:300]
+        _log.warning("%s: %s", deployment.label, deployment.last_error)
 
 
 def _plain(secret: Any) -> str | None:

@@ -93,7 +93,7 @@ class Store:
             row = connection.execute(sa.select(_keys).where(_keys.c.digest == digest)).mappings().first()
         return None if row is None else _as_key(row)
 
-    def keys(self) -> list[Key]:
+    def all_keys(self) -> list[Key]:
         """Return all keys, by name."""
         with _as_store_error("list the keys in"), self._engine.connect() as connection:
             rows = connection.execute(sa.select(_keys).order_by(_keys.c.name)).mappings().all()

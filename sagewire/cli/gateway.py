@@ -1,0 +1,241 @@
+"""`sagewire gateway` and `sagewire keys`: an OpenAI server in front of endpoints, and who may use it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.table import Table
+
+from sagewire._extras import require
+from sagewire.cli._app import AsJson, FormatName, HandlerName, Profile, Region, RoleArn, console, friendly
+from sagewire.errors import UsageError
+
+if TYPE_CHECKING:
+    from sagewire.gateway.config import GatewayConfig
+    from sagewire.gateway.store import Store
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="A configuration file, sagewire's or LiteLLM's.")
+]
+keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke the gateway's API keys; show what they used.")
+
+
+@friendly
+def gateway(
+    config: ConfigFile = None,
+    endpoint: Annotated[
+        list[str] | None, typer.Option("--endpoint", "-e", help="[MODEL=]ENDPOINT or [MODEL=]URL; any number of times.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 4000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes; about one per core.")] = 1,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Let everybody in where no key is configured.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Serve models of the local emulator.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check the configuration.")] = False,
+    region: Region = None,
+    profile: Profile = None,
+    role_arn: RoleArn = None,
+    handler: HandlerName = None,
+    format: FormatName = None,
+) -> None:
+    """Serve endpoints to any OpenAI client: chat, completions, embeddings, rerank, responses."""
+    _require_extra()
+    from sagewire.gateway.config import GatewayConfig
+    from sagewire.gateway.server import Plan, load_plan, serve
+
+    if sum((config is not None, bool(endpoint), demo)) != 1:
+        raise UsageError("give one of --config FILE, --endpoint NAME (any number of times), or --demo")
+    if config is not None:
+        plan = load_plan(config, host, port, workers, insecure)
+    elif endpoint:
+        shared = {"region": region, "profile": profile, "role_arn": role_arn, "handler": handler, "format": format}
+        models = dict(_deployment(given, shared) for given in endpoint)
+        plan = Plan(GatewayConfig.model_validate({"models": models}), None, host, port, workers, insecure)
+    else:
+        _serve_demo(host, port)
+        return
+    if check:
+        for note in plan.config.notes:
+            console.print(note, markup=False)
+        console.print(f"{config or 'The configuration'} is good: {', '.join(plan.config.models)}", markup=False)
+        return
+    raise typer.Exit(serve(plan, ready=lambda url: _announce(url, plan.config)))
+
+
+def _deployment(given: str, shared: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    name, equals, place = given.partition("=")
+    # A URL may hold an equals sign of its own.
+    if not equals or "/" in name:
+        name, place = given.rstrip("/").rsplit("/", 1)[-1], given
+    if not (name and place):
+        raise UsageError(f"--endpoint {given!r} should be ENDPOINT or MODEL=ENDPOINT")
+    settings = {key: value for key, value in shared.items() if value is not None}
+    if place.startswith(("http://", "https://")):
+        return name, {"url": place} | {key: settings[key] for key in ("handler", "format") if key in settings}
+    return name, {"endpoint": place} | settings
+
+
+def _serve_demo(host: str, port: int) -> None:
+    from sagewire.emulator import Emulator
+    from sagewire.gateway.config import GatewayConfig
+    from sagewire.gateway.server import Plan, serve
+
+    with Emulator(
+        {
+            "demo-chat": "openai_chat:extractive",
+            "demo-tgi": "tgi:extractive",
+            "demo-embedding": "tei",
+            "demo-rerank": "tei_rerank",
+        }
+    ) as emulator:
+        where = {
+            "endpoint_url": emulator.url,
+            "region": emulator.region,
+            "aws_access_key_id": emulator.credentials.access_key,
+            "aws_secret_access_key": emulator.credentials.secret_key,
+        }
+        models = {
+            name.removeprefix("demo-"): {"endpoint": name, **where, **settings}
+            for name, settings in (
+                ("demo-chat", {"handler": "openai_chat"}),
+                ("demo-tgi", {"handler": "tgi", "format": "llama3_1"}),
+                ("demo-embedding", {"handler": "openai_chat", "embedding_handler": "tei"}),
+                ("demo-rerank", {"handler": "openai_chat", "rerank_handler": "tei_rerank"}),
+            )
+        }
+        config = GatewayConfig.model_validate({"models": models})
+        raise typer.Exit(serve(Plan(config, None, host, port), ready=lambda url: _announce(url, config)))
+
+
+def _announce(url: str, config: GatewayConfig) -> None:
+    console.print(f"Models: {', '.join([*config.models, *config.aliases])}", markup=False)
+    key = "your key" if config.has_keys else "anything"
+    console.print(f"OpenAI clients: base_url={url}/v1, api_key={key}", markup=False)
+    console.print(f"In a browser: {url}", markup=False)
+    sys.stdout.flush()
+
+
+@keys.command("add")
+@friendly
+def add(
+    name: Annotated[str, typer.Argument(help="Whose key it is; shown in logs and accounts.")],
+    config: ConfigFile = None,
+    models: Annotated[str, typer.Option(help="Models it may use, separated by commas; else all.")] = "",
+    expires: Annotated[str, typer.Option(help="How long it is good: 90d, 12h; or until a date, 2027-01-31.")] = "",
+    requests_per_minute: Annotated[int | None, typer.Option("--rpm", min=1, help="The most requests a minute.")] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option("--tpm", min=1, help="The most tokens a minute.")] = None,
+) -> None:
+    """Make a key. It is shown once; the database keeps its hash."""
+    store, settings = _open(config)
+    from sagewire.gateway.keys import Key, digest_of, new_secret
+
+    chosen = tuple(model.strip() for model in models.split(",") if model.strip()) or None
+    if settings is not None:
+        for model in chosen or ():
+            if settings.canonical(model) is None:
+                raise UsageError(f"there is no model {model!r}; known: {', '.join(settings.models)}")
+    secret = new_secret()
+    store.add_key(Key(name, digest_of(secret), chosen, _moment(expires), requests_per_minute, tokens_per_minute))
+    console.print(secret, markup=False, highlight=False, soft_wrap=True)
+
+
+@keys.command("list")
+@friendly
+def list_keys(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """List the keys in the database."""
+    store, _ = _open(config)
+    rows = [
+        {
+            "name": key.name,
+            "models": list(key.models) if key.models is not None else None,
+            "expires": key.expires.isoformat() if key.expires else None,
+            "expired": key.expired(),
+            "requests_per_minute": key.requests_per_minute,
+            "tokens_per_minute": key.tokens_per_minute,
+        }
+        for key in store.all_keys()
+    ]
+    _show(rows, as_json)
+
+
+@keys.command("revoke")
+@friendly
+def revoke(name: Annotated[str, typer.Argument(help="The key's name.")], config: ConfigFile = None) -> None:
+    """Revoke a key; running gateways notice within 15 seconds."""
+    store, _ = _open(config)
+    if not store.remove_key(name):
+        raise UsageError(
+            f"there is no key named {name!r}; known: {', '.join(key.name for key in store.all_keys()) or 'none'}"
+        )
+    console.print(f"{name} is revoked.", markup=False)
+
+
+@keys.command("usage")
+@friendly
+def usage(
+    config: ConfigFile = None,
+    key: Annotated[str | None, typer.Option(help="Only this key's.")] = None,
+    days: Annotated[int, typer.Option(min=1, help="How far back.")] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """Show requests and tokens by key and model."""
+    store, _ = _open(config)
+    sums: dict[tuple[str, str], dict[str, Any]] = {}
+    counts = ("requests", "failures", "unmetered", "prompt_tokens", "completion_tokens")
+    for row in store.usage(datetime.now(UTC) - timedelta(days=days), key):
+        total = sums.setdefault(
+            (row.key_name, row.model), {"key": row.key_name, "model": row.model, **dict.fromkeys(counts, 0)}
+        )
+        for name in counts:
+            total[name] += getattr(row, name)
+    _show([sums[place] for place in sorted(sums)], as_json)
+
+
+def _require_extra() -> None:
+    for module in ("starlette", "uvicorn", "pydantic", "yaml", "prometheus_client", "limits", "sqlalchemy"):
+        require(module, "gateway")
+
+
+def _open(config: Path | None) -> tuple[Store, GatewayConfig | None]:
+    _require_extra()
+    from sagewire.gateway.config import load_config
+    from sagewire.gateway.store import open_store
+
+    if config is None:
+        return open_store(), None
+    settings = load_config(config)
+    url = settings.server.database_url
+    return open_store(url.get_secret_value() if url else None), settings
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    span = re.fullmatch(r"(\d+)([dhm])", text)
+    if span:
+        unit = {"d": "days", "h": "hours", "m": "minutes"}[span[2]]
+        return datetime.now(UTC) + timedelta(**{unit: int(span[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--expires {text!r} should be like 90d, 12h, or a date such as 2027-01-31") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        console.out(orjson.dumps(rows).decode(), highlight=False)
+        return
+    if not rows:
+        console.print("Nothing yet.")
+        return
+    table = Table(*[name.replace("_", " ") for name in rows[0]], box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*["" if value is None else str(value) for value in row.values()])
+    console.print(table)

@@ -1,0 +1,118 @@
+"""Several worker processes on one listening socket, kept alive and told what their parent is told."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+__all__ = ["Supervisor"]
+
+_log = logging.getLogger("sagewire.gateway")
+# A worker that dies sooner than this after its start counts as one that cannot start.
+YOUNG = 5.0
+MAX_FAILED_STARTS = 3
+
+
+class Supervisor:
+    """Runs workers until it is told to stop.
+
+    Args:
+        target: What a worker runs; called with `args` and the socket. Must be importable: workers are spawned, so
+            that they inherit neither threads nor event loops.
+        args: Its arguments; picklable.
+        listening: The socket the workers accept from.
+        workers: How many.
+        drain_seconds: How long workers may take to end.
+    """
+
+    def __init__(
+        self,
+        target: Callable[..., object],
+        args: tuple[Any, ...],
+        listening: socket.socket,
+        workers: int,
+        drain_seconds: float,
+    ) -> None:
+        self._target = target
+        self._args = (*args, listening)
+        self._workers = workers
+        self._drain_seconds = drain_seconds
+        self._context = multiprocessing.get_context("spawn")
+        self._running: dict[BaseProcess, float] = {}
+        self._failed_starts = 0
+        self._stopping = False
+
+    def run(self) -> int:
+        """Run; return the exit code.
+
+        SIGHUP is passed on, and makes each worker read its configuration again. SIGTERM and SIGINT let the workers
+        finish what they have begun.
+        """
+        previous = {
+            number: signal.signal(number, handler)
+            for number, handler in (
+                (signal.SIGTERM, self._stop),
+                (signal.SIGINT, self._stop),
+                (signal.SIGHUP, self._pass_on),
+            )
+        }
+        try:
+            for _ in range(self._workers):
+                self._start()
+            while not self._stopping:
+                multiprocessing.connection.wait([worker.sentinel for worker in self._running], timeout=0.2)
+                if not self._stopping and not self._replace_the_dead():
+                    return 1
+            return 0
+        finally:
+            self._end()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _start(self) -> None:
+        worker = self._context.Process(target=self._target, args=self._args, name="sagewire-gateway")
+        worker.start()
+        self._running[worker] = time.monotonic()
+
+    def _replace_the_dead(self) -> bool:
+        for worker, started in list(self._running.items()):
+            if worker.is_alive():
+                if time.monotonic() - started > YOUNG:
+                    self._failed_starts = 0
+                continue
+            del self._running[worker]
+            _log.error("worker %s ended with exit code %s", worker.pid, worker.exitcode)
+            if time.monotonic() - started < YOUNG:
+                self._failed_starts += 1
+                if self._failed_starts >= MAX_FAILED_STARTS:
+                    _log.error("workers do not start; giving up")
+                    return False
+            self._start()
+        return True
+
+    def _stop(self, number: int, frame: object) -> None:
+        self._stopping = True
+
+    def _pass_on(self, number: int, frame: object) -> None:
+        for worker in self._running:
+            if worker.pid is not None and worker.is_alive():
+                os.kill(worker.pid, number)
+
+    def _end(self) -> None:
+        for worker in self._running:
+            worker.terminate()
+        deadline = time.monotonic() + self._drain_seconds + 5
+        for worker in self._running:
+            worker.join(max(0.0, deadline - time.monotonic()))
+            if worker.is_alive():
+                _log.error("worker %s does not end; killed", worker.pid)
+                worker.kill()
+                worker.join()
