@@ -201,6 +201,9 @@ def _hub_reader(repository: str, revision: str | None, token: str | bool | None,
         except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError) as error:
             what = str(error).partition("\n")[0]
             raise UsageError(f"There is no repository or folder {repository!r}: {what}") from None
+        except errors.HfHubHTTPError as error:
+            what = str(error).partition("\n")[0]
+            raise UsageError(f"The Hub did not give {name} of {repository!r}: {what}") from None
         return _read_path(Path(path))
 
     return read

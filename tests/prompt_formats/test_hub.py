@@ -381,7 +381,7 @@ def test_without_jinja(monkeypatch):
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """A Hub on loopback with one repository; returns the list of what it was asked for."""
-    hub_package = pytest.importorskip("huggingface_hub")
+    constants = pytest.importorskip("huggingface_hub.constants")
     files = {"tokenizer_config.json": json.dumps(TOKENS).encode(), "chat_template.jinja": CHATML.encode()}
     asked = []
 
@@ -413,11 +413,11 @@ def hub(monkeypatch, tmp_path):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(hub_package.constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    url = f"http://127.0.0.1:{server.server_port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr(hub_package.constants, "HUGGINGFACE_CO_URL_TEMPLATE", url)
-    monkeypatch.setattr(hub_package.file_download, "HUGGINGFACE_CO_URL_TEMPLATE", url, raising=False)
-    monkeypatch.setattr(hub_package.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    url = f"{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield asked
     server.shutdown()

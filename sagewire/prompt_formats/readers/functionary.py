@@ -1,4 +1,6 @@
-r"""Functionary v3.2 (`>>>recipient\ncontent`), v3.1 and Llama 3.1's custom tags (`<function=name>{...}</function>`).
+r"""Functionary v3.2 (`>>>recipient\ncontent`), v2.5 (the same behind a token), v3.1 (`<function=name>{...}`).
+
+The last is also how Llama 3.1 is told to write calls of custom tools.
 
 Facts: the models' chat templates and MeetKai's description of the three prompt versions.
 """
@@ -62,7 +64,12 @@ def _read_code(source: Source, calls: Calls) -> Wait[None]:
 
 FUNCTIONARY = Style(
     name="functionary",
-    blocks={">>>": _read_recipient, "<function=": _read_tag, "<|python_tag|>": _read_code},
+    blocks={
+        ">>>": _read_recipient,
+        "<|reserved_special_token_249|>": _read_recipient,  # v2.5
+        "<function=": _read_tag,
+        "<|python_tag|>": _read_code,
+    },
     closers=("</function>",),
     start=_read_start,
 )

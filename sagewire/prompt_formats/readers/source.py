@@ -92,7 +92,7 @@ class Source:
 
     def release(self) -> None:
         """Forget the checkpoint."""
-        self._kept = None
+        self._kept, self._kept_size = None, 0
 
     def since(self, place: int) -> str:
         """Return the text read since `place`, which is not before the checkpoint."""
@@ -107,7 +107,7 @@ class Source:
             self._offset = self._kept_from
             start = 0
         self.position = start
-        self._kept = None
+        self.release()
 
     def more(self) -> Wait[bool]:
         """Wait for more text; return `False` if there is none."""

@@ -125,3 +125,12 @@ def test_hostile_text_takes_linear_time(name, unit, size):
     started = time.process_time()
     fold(read(name, [raw[start : start + size] for start in range(0, len(raw), size)]))
     assert time.process_time() - started < 15
+
+
+def test_a_call_that_never_ends_is_given_up(monkeypatch):
+    monkeypatch.setattr("sagewire.prompt_formats.readers.source.MAX_BLOCK_CHARACTERS", 10_000)
+    raw = '<tool_call>{"name": "f", "arguments": {"a": "' + "b" * 30_000
+    reader = get_reader("hermes")
+    deltas = [delta for start in range(0, len(raw), 100) for delta in reader.feed(raw[start : start + 100])]
+    assert fold(deltas).text.startswith("<tool_call>")
+    assert fold(deltas + reader.close()).text == raw

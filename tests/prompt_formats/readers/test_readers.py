@@ -408,3 +408,8 @@ def test_the_number_of_calls_is_bounded():
     found = fold(deltas("mistral", "[TOOL_CALLS]f{}" * 1001))
     assert len(found.tool_calls) == 1000
     assert found.text == "[TOOL_CALLS]f{}"
+
+
+def test_functionary_2_5_writes_a_token_where_3_2_writes_a_mark():
+    raw = 'I look.<|reserved_special_token_249|>place\n{"city": "Rome", "count": 2}<|eot_id|>'
+    assert read("functionary", raw) == ("I look.", None, SAME)
