@@ -108,8 +108,9 @@ class Connection(BaseModel):
     def __getstate__(self) -> dict[Any, Any]:
         given = [name for name in self._named("secret_fields") if getattr(self, name)]
         if given:
-            raise UsageError(f"{given[0]} is a secret and is never pickled; use a profile, a role session or the "
-                             "environment instead")  # fmt: skip
+            raise UsageError(
+                f"{given[0]} is a secret and is never pickled; use a profile, a role session or the environment instead"
+            )
         state = dict(self.__dict__)
         for name in self._named("shared_fields"):
             _check_pickles(name, state[name])
@@ -205,5 +206,7 @@ def _pickles(value: Any) -> bool:
 
 def _check_pickles(name: str, value: Any) -> None:
     if not _pickles(value):
-        raise UsageError(f"{name} cannot be pickled: {type(value).__name__}; pickle the arguments and make the object "
-                         "where it is used, or give something importable")  # fmt: skip
+        raise UsageError(
+            f"{name} cannot be pickled: {type(value).__name__}; pickle the arguments and make the object where it is "
+            "used, or give something importable"
+        )

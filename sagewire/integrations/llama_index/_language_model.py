@@ -26,7 +26,7 @@ from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.tools.types import BaseTool
 
 from sagewire.content_handlers import get_handler
-from sagewire.errors import SagewireError, UnsupportedFeature, UsageError
+from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, excerpt
 from sagewire.integrations.llama_index._asking import Question
 from sagewire.integrations.llama_index._connection import Connection, describe
 from sagewire.integrations.llama_index._messages import as_sagewire_messages
@@ -46,6 +46,7 @@ from sagewire.integrations.llama_index._responses import (
 )
 from sagewire.integrations.llama_index._structured import StructuredPrediction
 from sagewire.integrations.llama_index._tools import conversation, openai_tools, tool_selections
+from sagewire.prompt_formats import FORMATS
 
 __all__ = ["EndpointLLM"]
 
@@ -84,7 +85,8 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
 
     @field_serializer("prompt_format")
     def _name_format(self, value: Any) -> str | None:
-        return describe(value)
+        name = getattr(value, "name", None)
+        return str(name) if name in FORMATS and FORMATS[name] == value else describe(value)
 
     @property
     def metadata(self) -> LLMMetadata:
@@ -116,7 +118,8 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
 
         Args:
             messages: The turns so far.
-            **kwargs: Settings of this call; `tools`, `tool_choice` and `parallel_tool_calls` as OpenAI has them.
+            **kwargs: Settings of this call; `tools`, `tool_choice` and `parallel_tool_calls` as OpenAI has them, and
+                `endpoint_kwargs` for InvokeEndpoint parameters of this call.
         """
         question = self._chat_question(messages, kwargs)
         reply = question.answer(self._client)
@@ -214,7 +217,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         """
         selections = tool_selections(response)
         if not selections and error_on_no_tool_call:
-            raise ValueError(f"Expected at least one tool call, but got {len(selections)} tool calls.")
+            raise ValueError(f"the model called no tool; it said: {excerpt(response.message.content or '')}")
         return selections
 
     # What is asked.
@@ -226,12 +229,14 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         options = self._options(settings)
         if self._is_text_model():
             if tools:
-                raise UnsupportedFeature("tools", "a model that is sent plain text",
-                                         "Give prompt_format= the name of the model's family, which knows how tools "
-                                         "are written, and leave messages_to_prompt out.")  # fmt: skip
+                cure = "Name the model's family in prompt_format, which writes tools, and leave messages_to_prompt out."
+                raise UnsupportedFeature("tools", "a model that is sent plain text", cure)
             return Question(self._write_messages(messages), options)
+        choice = as_tool_choice(choice)
+        if not tools and choice not in (None, "auto", "none"):
+            raise UsageError(f"tool_choice={choice!r} needs tools to choose from; pass tools=[...] as well")
         if tools:
-            options |= {"tools": tools, "tool_choice": as_tool_choice(choice), "parallel_tool_calls": parallel}
+            options |= {"tools": tools, "tool_choice": choice, "parallel_tool_calls": parallel}
         return Question(as_sagewire_messages(messages), options, single_call=parallel is False)
 
     def _complete_question(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> Question:
@@ -248,7 +253,10 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         return {name: value for name, value in own.items() if value is not None}
 
     def _options(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        return as_options(self._handler, self._default_settings(), self.model_kwargs, self._own_settings(), kwargs)
+        settings = dict(kwargs)
+        endpoint_kwargs = settings.pop("endpoint_kwargs", None)
+        options = as_options(self._handler, self._default_settings(), self.model_kwargs, self._own_settings(), settings)
+        return {**options, "endpoint_kwargs": endpoint_kwargs} if endpoint_kwargs else options
 
     def _default_settings(self) -> dict[str, Any]:
         """Return settings that anything else overrides."""
@@ -281,8 +289,10 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         dialect = self._dialect
         handler = self._handler if dialect is None else get_handler(dialect.complete or dialect.chat)
         if handler.speaks == "messages":
-            raise UsageError(f"{function} writes a prompt, but handler '{handler.name}' takes messages and applies "
-                             "the model's own chat template; leave it out")  # fmt: skip
+            raise UsageError(
+                f"{function} writes a prompt, but handler '{handler.name}' takes messages and applies the model's own "
+                "chat template; leave it out"
+            )
 
     def _write_messages(self, messages: Sequence[ChatMessage]) -> str:
         write = given(self.messages_to_prompt) or llama2_messages_to_prompt

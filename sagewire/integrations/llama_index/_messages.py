@@ -14,7 +14,7 @@ from llama_index.core.base.llms.types import (
 
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.integrations.llama_index._blocks import is_plain, thinking_in, tool_calls_in
-from sagewire.types import ImagePart, Message, Part, Role, TextPart
+from sagewire.types import ImagePart, Message, Part, Role, TextPart, as_message
 
 __all__ = ["as_sagewire_messages"]
 
@@ -81,11 +81,11 @@ def _part(block: Any) -> Part:
     raise UnsupportedFeature(f"a block of type '{kind}'", "a chat endpoint", "Put what it says into a TextBlock.")
 
 
-def _image(block: ImageBlock) -> ImagePart:
-    url = str(block.url) if block.url else ""
-    if url and not url.startswith("data:"):
-        # The container fetches it; reading it here would send a picture the caller only wanted to point at.
-        return ImagePart(url=url, detail=block.detail)
+def _image(block: ImageBlock) -> Part:
+    if block.url:
+        # Not fetched: the container does that, and LlamaIndex would look for a `data:` URL on the network.
+        image = {"type": "image_url", "image_url": {"url": str(block.url), "detail": block.detail}}
+        return as_message({"role": "user", "content": [image]}).content[0]  # type: ignore[return-value]
     try:
         data = block.resolve_image(as_base64=False).read()
     except (OSError, ValueError) as error:

@@ -146,6 +146,10 @@ def test_endpoint_kwargs_reach_the_service_and_unknown_ones_are_refused(emulator
         "chat", content_handler="openai_chat", endpoint_kwargs={"CustomAttributes": "a=b"}
     ).chat(HELLO)  # fmt: skip
     assert emulator.calls[-1].headers["x-amzn-sagemaker-custom-attributes"] == "a=b"
+    llm = SageMakerLLM("chat", content_handler="openai_chat")
+    llm.complete("x", endpoint_kwargs={"CustomAttributes": "c=d"})
+    assert emulator.calls[-1].headers["x-amzn-sagemaker-custom-attributes"] == "c=d"
+    assert "endpoint_kwargs" not in emulator.calls[-1].json
     with pytest.raises(UsageError, match="TargetVariant"):
         SageMakerLLM("chat", content_handler="openai_chat", endpoint_kwargs={"TargetVariante": "A"}).chat(HELLO)
 

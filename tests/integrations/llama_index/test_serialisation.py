@@ -11,7 +11,7 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.callbacks import CallbackManager
 
-from sagewire import UsageError
+from sagewire import UsageError, get_format
 from sagewire.content_handlers import OpenAiChatHandler, TgiHandler
 from sagewire.emulator import Emulator
 from sagewire.integrations.llama_index import SageMakerLLM
@@ -64,6 +64,16 @@ def test_a_handler_object_is_written_by_name_and_not_replaced_by_another_when_re
     with pytest.raises(UsageError, match="OpenAiChatHandler"):
         SageMakerLLM.from_dict(written)
     assert SageMakerLLM.from_dict(written, content_handler="openai_chat").metadata.is_chat_model
+
+
+def test_a_prompt_format_is_written_by_name() -> None:
+    where = {"endpoint_name": "e", "aws_region_name": "us-east-1", "content_handler": "tgi"}
+    plain = SageMakerLLM(prompt_format=get_format("chatml"), **where)
+    assert plain.to_dict()["prompt_format"] == "chatml"
+    assert SageMakerLLM.from_dict(plain.to_dict()).metadata.is_chat_model
+    unlike = SageMakerLLM(prompt_format=get_format("chatml", special_tokens="allow"), **where).to_dict()
+    with pytest.raises(UsageError, match="no prompt format"):
+        SageMakerLLM.from_dict(unlike)
 
 
 def test_a_pickle_answers_like_the_original(emulator: Emulator) -> None:
