@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
-from sagewire.emulator.endpoints import ContainerCall, EndpointSpec
+from sagewire.emulator.endpoints import ContainerCall, EndpointSpec, find_endpoint
 from sagewire.emulator.identity import DEFAULT_ROLE, Credentials, Role
 from sagewire.emulator.server import Server
 from sagewire.emulator.service import Service
@@ -98,13 +98,13 @@ class Emulator:
         """Return the base URL of a container's own HTTP server, for clients that speak to it directly.
 
         Args:
-            endpoint: An endpoint's name; `endpoint.component` for an inference component.
+            endpoint: An endpoint's name, a fault's suffix allowed; `endpoint.component` for an inference component.
 
         Raises:
             UsageError: There is no such endpoint.
         """
         stem = endpoint.partition(".")[0]
-        if stem not in self.service.endpoints:
+        if find_endpoint(self.service.endpoints, stem)[0] is None:
             raise UsageError(f"there is no endpoint {stem!r}; known: {', '.join(sorted(self.service.endpoints))}")
         return f"{self.url}/containers/{endpoint}"
 

@@ -92,6 +92,9 @@ class Dialect(ABC):
             return Response(answer.raw.status, headers, answer.raw.data)
         except EngineFailure as failure:
             return self.failure(failure)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            # A body may be malformed in more ways than anyone checks: real servers answer those with status 500, too.
+            return self.failure(EngineFailure(f"{type(error).__name__}: {error}"))
 
     @abstractmethod
     def routes(self, container: Container) -> Mapping[tuple[str, str], Route]:

@@ -56,6 +56,8 @@ class HfPipeline(Dialect):
                 raise PipelineError(f"the request must be an object, not {type(data).__name__}")
             inputs = data.get("inputs", data)
             parameters = data.get("parameters") or {} if "inputs" in data else {}
+            if not isinstance(parameters, dict):
+                raise PipelineError(f"pipeline() argument after ** must be a mapping, not {type(parameters).__name__}")
             task = container.environment.get("HF_TASK", "text-generation")
             known = "translation" if task.startswith("translation_") else task
             if known not in TASKS:

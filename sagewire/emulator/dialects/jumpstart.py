@@ -99,6 +99,8 @@ class JumpStartLlama2(_Script):
         body = json_body(request, self.refusal)
         if not isinstance(body, dict) or "inputs" not in body:
             raise self.refusal("Missing key `inputs`")
+        if not isinstance(body.get("parameters") or {}, dict):
+            raise self.refusal("parameters must be an object")
         settings = self.settings(body.get("parameters") or {}, ("max_new_tokens",), 64)
         return json_response(200, self.answers(body["inputs"], settings, container))
 

@@ -263,8 +263,10 @@ def _prompts(prompt: str | list[Any]) -> Iterator[str]:
         )
 
 
-def read_messages(messages: Sequence[Any]) -> tuple[Message, ...]:
+def read_messages(messages: Any) -> tuple[Message, ...]:
     """Return the conversation; raises `BadRequest` naming the message that is wrong."""
+    if not isinstance(messages, list):
+        raise BadRequest("Input should be a valid list", "messages")
     if not messages:
         raise BadRequest("messages must not be empty", "messages", shape=False)
     return tuple(_message(message, number) for number, message in enumerate(messages))

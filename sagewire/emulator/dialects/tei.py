@@ -215,6 +215,8 @@ class TeiClassify(Tei):
         self.check_batch(given, container)
         if all(isinstance(item, str) for item in given):
             return json_response(200, _labels(" ".join(given)))
+        if not all(isinstance(item, list) and all(isinstance(text, str) for text in item) for item in given):
+            raise _plain("Failed to deserialize the JSON body into the target type: inputs: invalid type")
         return json_response(200, [_labels(" ".join(item)) for item in given])
 
 

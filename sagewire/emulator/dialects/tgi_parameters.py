@@ -67,10 +67,10 @@ def check(parameters: Mapping[str, Any], stream: bool) -> None:
     if any(not isinstance(stop, str) for stop in parameters.get("stop") or ()):
         raise plain_refusal(f"{NO_SHAPE}: parameters.stop: invalid type, expected a string")
     if (parameters.get("best_of") or 1) > 1:
-        if stream:
-            raise invalid("`best_of` != 1 is not supported when streaming tokens")
         if not parameters.get("do_sample"):
             raise invalid("you must use sampling when `best_of` is > 1")
+        if stream:
+            raise invalid("`best_of` != 1 is not supported when streaming tokens")
         if parameters.get("seed") is not None:
             raise invalid("`seed` must not be set when `best_of` > 1")
     if stream and parameters.get("decoder_input_details"):
