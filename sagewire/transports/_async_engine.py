@@ -183,7 +183,7 @@ def _forget(engine_ref: ref[AsyncEngine], loop: asyncio.AbstractEventLoop) -> No
 def _release(loop: asyncio.AbstractEventLoop, generator: AsyncGenerator[ClientSession, None]) -> None:
     """Close the session of an engine that was dropped while its loop goes on."""
     if not loop.is_closed():
-        loop.call_soon_threadsafe(lambda: loop.create_task(generator.aclose()))  # type: ignore[arg-type]
+        loop.call_soon_threadsafe(lambda: loop.create_task(generator.aclose()))
 
 
 class _Lost(Exception):
