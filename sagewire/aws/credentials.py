@@ -21,6 +21,9 @@ class Credentials:
     secret_key: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Credentials:
+        return self
+
     def __reduce__(self) -> NoReturn:
         raise UsageError(
             "AWS keys are not pickled. Use a profile or a role (profile_name=..., assume_role_session(...)): "

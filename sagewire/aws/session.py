@@ -52,6 +52,10 @@ class Session:
     def __reduce__(self) -> tuple[object, ...]:
         return Session, (self.recipe,)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Session:
+        # Shared rather than copied: one session refreshes once, and secrets stay where they are.
+        return self
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "_lock" not in self.__dict__:
             raise AttributeError(name)

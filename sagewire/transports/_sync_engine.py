@@ -17,6 +17,7 @@ import weakref
 import zlib
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Literal
 
 from sagewire._forks import reset_in_child
@@ -122,8 +123,10 @@ class SyncEngine:
 
 
 def _close_all(connections: deque[_Connection]) -> None:
-    while connections:
-        connections.pop().close()
+    # Other threads take from it meanwhile, so looking first would prove nothing.
+    with suppress(IndexError):
+        while True:
+            connections.pop().close()
 
 
 class _Lost(Exception):
@@ -186,8 +189,8 @@ class _Connection:
         """Send, and return the error if the server stopped listening: it may have said why before it did."""
         assert self.limits is not None
         try:
+            self.sock.settimeout(self.limits.wait("idle"))
             if len(body) <= _SEND_SIZE:
-                self.sock.settimeout(self.limits.wait("idle"))
                 self.sock.sendall(head + body)
                 return None
             view = memoryview(body)

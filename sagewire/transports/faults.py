@@ -244,7 +244,8 @@ def connection_error(error: BaseException | str, where: str, *, code: str = "con
 def tls_error(error: BaseException, where: str) -> EndpointError:
     """Return the error for a certificate that is not trusted, or a TLS handshake that failed."""
     return EndpointError(
-        f"no trusted TLS connection to {where}: {error}; for a private CA set AWS_CA_BUNDLE", code="tls"
+        f"no trusted TLS connection to {where}: {error}; for a private CA set AWS_CA_BUNDLE or REQUESTS_CA_BUNDLE",
+        code="tls",
     )
 
 
