@@ -152,6 +152,8 @@ class Generation:
             elif isinstance(piece, Thinking):
                 self.reasoning_tokens += 1
                 yield Token(part, "thinking")
+            elif not self._turn.stop:
+                yield Token(part)
             else:
                 yield from self._hold(part)
                 if self.stop is not None:
@@ -160,9 +162,6 @@ class Generation:
     def _hold(self, part: str) -> Iterator[Token]:
         """Hold back what may be the beginning of a stop string."""
         self._held.append(part)
-        if not self._turn.stop:
-            yield from self._release()
-            return
         text = "".join(self._held)
         found = [(place, stop) for stop in self._turn.stop if (place := text.find(stop)) >= 0]
         if found:

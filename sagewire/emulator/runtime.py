@@ -126,6 +126,8 @@ class Runtime:
             )
         if endpoint.spec.asynchronous:
             raise _invalid(f"Endpoint {endpoint.name} takes asynchronous invocations only; use InvokeEndpointAsync.")
+        if f"{_PREFIX}target-container-hostname" in headers:
+            raise _invalid(f"Endpoint {endpoint.name} is not configured for direct invocation of its containers.")
         variant = headers.get(f"{_PREFIX}target-variant", VARIANT)
         if variant != VARIANT:
             raise _invalid(f"Variant {variant} not found for endpoint {endpoint.name}.")

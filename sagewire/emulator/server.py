@@ -42,6 +42,7 @@ class Server:
         self._thread: threading.Thread | None = None
         self._stopping: asyncio.Event | None = None
         self._socket: socket.socket | None = None
+        self._failure: BaseException | None = None
 
     @property
     def url(self) -> str:
@@ -71,6 +72,8 @@ class Server:
         self._thread.start()
         if not ready.wait(START_SECONDS):
             raise RuntimeError(f"the emulator did not start within {START_SECONDS} seconds")
+        if self._failure is not None:
+            raise RuntimeError("the emulator did not start") from self._failure
 
     def stop(self) -> None:
         """Close the socket and every connection; harmless if it does not run."""
@@ -81,7 +84,11 @@ class Server:
         self._thread = self._loop = self._stopping = self._socket = None
 
     def _run(self, ready: threading.Event) -> None:
-        asyncio.run(self._serve(ready))
+        try:
+            asyncio.run(self._serve(ready))
+        except BaseException as error:
+            self._failure = error
+            ready.set()
 
     async def _serve(self, ready: threading.Event) -> None:
         from aiohttp import web

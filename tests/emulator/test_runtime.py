@@ -109,6 +109,7 @@ def test_the_wrapped_message_is_cut_at_2048_characters(judge):
         ("creating", {}, "Endpoint creating of account 111122223333 not found."),
         ("zero", {}, "has no capacity to process this request"),
         ("tgi", {"TargetVariant": "Other"}, "Variant Other not found"),
+        ("tgi", {"TargetContainerHostname": "other"}, "not configured for direct invocation"),
         ("tgi", {"TargetModel": "a.tar.gz"}, "not a multi-model endpoint"),
         ("tgi", {"InferenceComponentName": "base"}, "is not allowed"),
         ("many", {}, "X-Amzn-SageMaker-Target-Model"),
