@@ -20,6 +20,7 @@ from sagewire.gateway.journal import Journal, request_id_of
 from sagewire.gateway.refusals import ClientGone, Refusal, envelope_of
 from sagewire.gateway.routes.chat import Chat, Completions
 from sagewire.gateway.routes.information import Live, MetricsText, Models, Page, Ready, Status
+from sagewire.gateway.routes.responses import Responses
 from sagewire.gateway.routes.vectors import EmbeddingsRoute, Rerank
 from sagewire.gateway.tracing import span_of
 from sagewire.gateway.wire import respond_json
@@ -58,6 +59,7 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
             Route(f"{prefix}/completions", Completions(gateway), methods=["POST"]),
             Route(f"{prefix}/embeddings", EmbeddingsRoute(gateway), methods=["POST"]),
             Route(f"{prefix}/rerank", Rerank(gateway), methods=["POST"]),
+            Route(f"{prefix}/responses", Responses(gateway), methods=["POST"]),
             Route(f"{prefix}/models", Models(gateway), methods=["GET"]),
             Route(f"{prefix}/models/{{name:path}}", Models(gateway), methods=["GET"]),
         ]

@@ -21,11 +21,15 @@ from sagewire.openai_shapes.arguments import (
 )
 from sagewire.openai_shapes.chunks import ChatChunks, TextChunks
 from sagewire.openai_shapes.envelopes import error_body, error_envelope
+from sagewire.openai_shapes.responses_events import ResponseEvents
+from sagewire.openai_shapes.responses_input import response_arguments
+from sagewire.openai_shapes.responses_output import response_object
 from sagewire.openai_shapes.vectors import embedding_arguments, embedding_list, rerank_arguments, rerank_list
 
 __all__ = [
     "BadRequest",
     "ChatChunks",
+    "ResponseEvents",
     "TextChunks",
     "chat_arguments",
     "chat_completion",
@@ -37,6 +41,8 @@ __all__ = [
     "new_id",
     "rerank_arguments",
     "rerank_list",
+    "response_arguments",
+    "response_object",
     "text_completion",
     "usage_of",
     "wants_stream",

@@ -1,0 +1,78 @@
+"""`/v1/responses`: OpenAI's newer API for conversations, with text and function tools; nothing is stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from starlette.types import Send
+
+from sagewire.gateway.deployments import Deployment
+from sagewire.gateway.gateway import Turn
+from sagewire.gateway.generation import Generation, Opened, Stream, sum_characters
+from sagewire.gateway.routes.base import ModelRoute
+from sagewire.gateway.wire import respond_json
+from sagewire.openai_shapes import ResponseEvents, response_arguments, response_object, wants_stream
+from sagewire.types import Delta, Reply
+
+__all__ = ["Responses"]
+
+
+class Responses(ModelRoute):
+    """Conversations, in the shape of the Responses API."""
+
+    name = "responses"
+
+    async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
+        """Answer whole, or as a stream of events."""
+        arguments = response_arguments(turn.body)
+        if wants_stream(turn.body):
+            await self._stream(turn, generation, arguments)
+            return
+
+        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Reply:
+            fitting = await generation.fitting(deployment, arguments)
+            return await deployment.chat.chat(**fitting, endpoint_kwargs=endpoint_kwargs)
+
+        reply = await generation.whole(call)
+        journal = turn.journal
+        journal.usage = reply.usage
+        journal.upstream_id = reply.info.request_id if reply.info else None
+        journal.characters = sum_characters([reply])
+        await respond_json(send, 200, response_object(reply, turn.body, model=turn.name, id=_id_of(turn)))
+
+    async def _stream(self, turn: Turn, generation: Generation, arguments: dict[str, Any]) -> None:
+        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Stream:
+            fitting = await generation.fitting(deployment, arguments)
+            return deployment.chat.stream(**fitting, endpoint_kwargs=endpoint_kwargs)
+
+        def events(opened: Opened) -> _NamedEvents:
+            return _NamedEvents(
+                ResponseEvents(turn.body, model=turn.name, id=_id_of(turn), calls_are_final=opened.calls_are_final)
+            )
+
+        await generation.stream(call, events)
+
+
+def _id_of(turn: Turn) -> str:
+    return f"resp_{turn.journal.request_id}"
+
+
+class _NamedEvents:
+    """Events whose names are their types; there is no `[DONE]` behind them."""
+
+    def __init__(self, events: ResponseEvents) -> None:
+        self._events = events
+
+    def feed(self, delta: Delta) -> bytes:
+        return _named(self._events.encode(delta))
+
+    def end(self) -> bytes:
+        return _named(self._events.close())
+
+    def error(self, body: dict[str, Any]) -> bytes:
+        return _named(self._events.fail(body["error"]))
+
+
+def _named(events: list[dict[str, Any]]) -> bytes:
+    return b"".join([b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(event)) for event in events])

@@ -1,0 +1,176 @@
+"""Deltas as the events of a streamed Responses API answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sagewire.openai_shapes.answers import new_id
+from sagewire.openai_shapes.chunks import ChatChunks
+from sagewire.openai_shapes.responses_output import (
+    begun,
+    ended,
+    message_item,
+    reasoning_item,
+    text_part,
+    tool_call_item,
+)
+from sagewire.types import Choice, Delta
+
+__all__ = ["ResponseEvents"]
+
+JSON = dict[str, Any]
+
+
+class _Item:
+    """An output item that is being written."""
+
+    def __init__(self, kind: str, index: int, key: object = None) -> None:
+        self.kind = kind
+        self.index = index
+        self.key = key
+        self.id = new_id({"message": "msg", "reasoning": "rs", "function_call": "fc"}[kind]).replace("-", "_")
+        self.pieces: list[str] = []
+        self.call_id = ""
+        self.name = ""
+
+    def as_json(self, status: str = "completed") -> JSON:
+        text = "".join(self.pieces)
+        if self.kind == "message":
+            return message_item(self.id, text, status)
+        if self.kind == "reasoning":
+            return reasoning_item(self.id, text, status)
+        return tool_call_item(self.id, self.call_id, self.name, text, status)
+
+
+class ResponseEvents:
+    """Turns the deltas of one answer into events; each is a dictionary whose `type` is also the event's name.
+
+    Args:
+        body: The request, whose settings the `response` object repeats.
+        model: The name under which it was asked for.
+        id: The response's id; else a fresh one.
+        created: Seconds since the epoch; else now.
+        calls_are_final: As for `ChatChunks`, which decides here, too, when a tool call may be sent.
+
+    Example:
+        >>> from sagewire.types import TextDelta
+        >>> events = ResponseEvents({}, model="m")
+        >>> [event["type"] for event in events.encode(TextDelta("Hi"))][-2:]
+        ['response.content_part.added', 'response.output_text.delta']
+        >>> events.close()[-1]["response"]["output"][0]["content"][0]["text"]
+        'Hi'
+    """
+
+    def __init__(
+        self,
+        body: Mapping[str, Any],
+        *,
+        model: str,
+        id: str | None = None,
+        created: int | None = None,
+        calls_are_final: bool = False,
+    ) -> None:
+        self._chunks = ChatChunks(model, calls_are_final=calls_are_final)
+        self._response = begun(body, model=model, id=id or new_id("resp").replace("-", "_"), created=created)
+        self._sequence = 0
+        self._begun = False
+        self._done: list[JSON] = []
+        self._open: _Item | None = None
+        self._finish: str | None = None
+
+    def encode(self, delta: Delta) -> list[JSON]:
+        """Return the events for one more delta."""
+        return self._translate(self._chunks.encode(delta))
+
+    def close(self) -> list[JSON]:
+        """Return the last events."""
+        events = self._translate(self._chunks.close())
+        if self._open is None and not self._done:
+            self._switch("message", events)
+        self._close_item(events)
+        reason: Any = self._finish
+        self._response |= ended(Choice(finish_reason=reason), self._done, self._chunks.usage)
+        events.append(self._event(f"response.{self._response['status']}", response=self._response))
+        return events
+
+    def fail(self, error: Mapping[str, Any]) -> list[JSON]:
+        """Return the event for an error in the middle of the answer.
+
+        Args:
+            error: The inner object of OpenAI's error envelope.
+        """
+        code = error.get("code") or "server_error"
+        return [self._event("error", code=code, message=error.get("message"), param=error.get("param"))]
+
+    def _translate(self, chunks: list[JSON]) -> list[JSON]:
+        events: list[JSON] = []
+        if not self._begun:
+            self._begun = True
+            names = ("response.created", "response.in_progress")
+            events += [self._event(name, response=dict(self._response)) for name in names]
+        for chunk in chunks:
+            # The API has one answer only; `n` is none of its fields.
+            for choice in chunk["choices"]:
+                self._finish = choice["finish_reason"] or self._finish
+                self._take(choice["delta"], events)
+        return events
+
+    def _take(self, delta: JSON, events: list[JSON]) -> None:
+        if delta.get("reasoning_content"):
+            item = self._switch("reasoning", events)
+            self._add(item, delta["reasoning_content"], "response.reasoning_text.delta", events, content_index=0)
+        if delta.get("content"):
+            item = self._switch("message", events)
+            more: JSON = {"content_index": 0, "logprobs": []}
+            self._add(item, delta["content"], "response.output_text.delta", events, **more)
+        for call in delta.get("tool_calls", ()):
+            item = self._switch("function_call", events, call)
+            arguments = call["function"]["arguments"]
+            if arguments:
+                self._add(item, arguments, "response.function_call_arguments.delta", events)
+
+    def _add(self, item: _Item, text: str, name: str, events: list[JSON], **more: Any) -> None:
+        item.pieces.append(text)
+        events.append(self._event(name, item_id=item.id, output_index=item.index, delta=text, **more))
+
+    def _switch(self, kind: str, events: list[JSON], call: Mapping[str, Any] | None = None) -> _Item:
+        """Return the open item of a kind; open one, and close what was open before, where it is another."""
+        key = call["index"] if call else None
+        item = self._open
+        if item is not None and item.kind == kind and item.key == key:
+            return item
+        self._close_item(events)
+        item = self._open = _Item(kind, len(self._done), key)
+        if call is not None:
+            item.call_id, item.name = call.get("id", ""), call["function"].get("name", "")
+        added = item.as_json("in_progress")
+        events.append(self._event("response.output_item.added", output_index=item.index, item=added))
+        if kind == "message":
+            part = {"item_id": item.id, "output_index": item.index, "content_index": 0, "part": text_part("")}
+            events.append(self._event("response.content_part.added", **part))
+        return item
+
+    def _close_item(self, events: list[JSON]) -> None:
+        item, self._open = self._open, None
+        if item is None:
+            return
+        text = "".join(item.pieces)
+        place: JSON = {"item_id": item.id, "output_index": item.index}
+        if item.kind == "message":
+            inside = place | {"content_index": 0}
+            events.append(self._event("response.output_text.done", **inside, text=text, logprobs=[]))
+            events.append(self._event("response.content_part.done", **inside, part=text_part(text)))
+        elif item.kind == "reasoning":
+            events.append(self._event("response.reasoning_text.done", **place, content_index=0, text=text))
+        else:
+            name = "response.function_call_arguments.done"
+            events.append(self._event(name, **place, name=item.name, arguments=text))
+        whole = item.as_json()
+        self._done.append(whole)
+        events.append(self._event("response.output_item.done", output_index=item.index, item=whole))
+
+    def _event(self, name: str, /, **more: Any) -> JSON:
+        event = {"type": name, "sequence_number": self._sequence, **more}
+        self._sequence += 1
+        return event

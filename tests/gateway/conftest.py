@@ -1,0 +1,123 @@
+"""Gateways on loopback in front of the emulator, as real servers in threads."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import urllib3
+import uvicorn
+
+from sagewire.emulator import Emulator, EndpointSpec
+from sagewire.gateway.app import create_app
+from sagewire.gateway.config import parse_config
+from sagewire.gateway.gateway import Gateway
+from sagewire.gateway.protocol import limited_protocol
+from sagewire.gateway.store import Store, open_store
+
+ENDPOINTS = {
+    "chat": "openai_chat:echo",
+    "facts": "openai_chat:extractive",
+    "schema": "openai_chat:schema",
+    "tgi": "tgi:echo",
+    "embedding": "tei",
+    "reranker": "tei_rerank",
+    "slow": EndpointSpec("openai_chat", "echo", faults=["slow_tokens:0.05"]),
+}
+
+
+@dataclass
+class Running:
+    """A gateway under test."""
+
+    url: str
+    gateway: Gateway
+    loop_call: Callable[[Callable[[], Any]], None]
+
+    def post(self, path: str, body: Any, **headers: str) -> urllib3.BaseHTTPResponse:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return urllib3.request("POST", self.url + path, json=body, headers=names, retries=False)
+
+    def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return urllib3.request("GET", self.url + path, headers=names, retries=False)
+
+
+@contextmanager
+def running(config: str, store: Store | None = None, **settings: Any) -> Iterator[Running]:
+    parsed = parse_config(config, "test.yaml")
+    gateway = Gateway(parsed, store or open_store("sqlite://"), **settings)
+    loops: list[Any] = []
+    started = threading.Event()
+
+    async def on_start() -> None:
+        import asyncio
+
+        loops.append(asyncio.get_running_loop())
+        started.set()
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(gateway, on_start=on_start),
+            port=0,
+            log_config=None,
+            http=limited_protocol(parsed.server.max_header_bytes, parsed.server.header_seconds),
+            timeout_graceful_shutdown=1,
+        )
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert started.wait(10)
+    while not server.started:
+        threading.Event().wait(0.005)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield Running(f"http://127.0.0.1:{port}", gateway, lambda call: loops[0].call_soon_threadsafe(call))
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def models() -> Iterator[Emulator]:
+    with Emulator(ENDPOINTS) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def upstream(models: Emulator, clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    for name, value in models.environ().items():
+        monkeypatch.setenv(name, value)
+    models.clear()
+    return models
+
+
+@pytest.fixture
+def start(upstream: Emulator) -> Iterator[Callable[..., Running]]:
+    with ExitStack() as stack:
+        yield lambda config, *args, **settings: stack.enter_context(running(config, *args, **settings))
+
+
+ALL = """
+models:
+  chat: {endpoint: chat, handler: openai_chat}
+  facts: {endpoint: facts, handler: openai_chat}
+  schema: {endpoint: schema, handler: openai_chat}
+  slow: {endpoint: slow, handler: openai_chat}
+  tgi: {endpoint: tgi, handler: tgi, format: chatml}
+  embedding: {endpoint: embedding, embedding_handler: tei}
+  reranker: {endpoint: reranker, rerank_handler: tei_rerank}
+aliases: {gpt-4o: chat}
+"""
+
+
+@pytest.fixture(scope="module")
+def everything(models: Emulator) -> Iterator[Running]:
+    """One gateway for all tests of a module that change nothing."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in models.environ().items():
+            monkeypatch.setenv(name, value)
+        with running(ALL) as gateway:
+            yield gateway
