@@ -70,12 +70,15 @@ class MustCall(BaseDecoder[Delta, Delta]):
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
         self._settled: set[int] = set()
+        self._calls: set[tuple[int, int]] = set()
         self._texts: dict[int, str] = {}
 
     def _decode(self, delta: Delta, out: list[Delta]) -> None:
         out.append(delta)
-        if isinstance(delta, ToolCallDelta) and not delta.cancelled:
-            self._settled.add(delta.choice)
+        if isinstance(delta, ToolCallDelta):
+            # A call that began may still turn out to be none.
+            change = self._calls.discard if delta.cancelled else self._calls.add
+            change((delta.choice, delta.index))
         elif isinstance(delta, TextDelta):
             # Only as much as an error message shows.
             self._texts[delta.choice] = (self._texts.get(delta.choice, "") + delta.text)[:400]
@@ -90,7 +93,7 @@ class MustCall(BaseDecoder[Delta, Delta]):
             self._check(choice)
 
     def _check(self, choice: int) -> None:
-        if choice not in self._settled:
+        if choice not in self._settled and not any(choice == called for called, _ in self._calls):
             self._settled.add(choice)
             text = excerpt(self._texts.get(choice, ""))
             raise WireError(f"the model had to call {' or '.join(map(repr, self._names))} and answered: {text!r}")

@@ -76,6 +76,10 @@ class ChatGrowth:
         return response
 
     def _add_call(self, delta: ToolCallDelta) -> ChatResponse | None:
+        if delta.cancelled:
+            # What looked like a call was none; its text follows.
+            self._calls.pop(delta.index, None)
+            return None
         call = self._calls.get(delta.index) or ToolCall(f"call_{delta.index}", "", "")
         self._calls[delta.index] = ToolCall(
             delta.id or call.id if delta.index not in self._calls else call.id,
