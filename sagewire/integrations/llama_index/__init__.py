@@ -13,8 +13,21 @@ from sagewire._extras import require
 require("llama_index.core", "llama-index")
 
 from sagewire.integrations.llama_index.embeddings import SageMakerEmbedding  # noqa: E402
+from sagewire.integrations.llama_index.huggingface import (  # noqa: E402
+    HuggingFaceEndpointEmbedding,
+    HuggingFaceEndpointLLM,
+    HuggingFaceEndpointRerank,
+)
 from sagewire.integrations.llama_index.io_handler import BaseIOHandler  # noqa: E402
 from sagewire.integrations.llama_index.llm import SageMakerLLM  # noqa: E402
 from sagewire.integrations.llama_index.rerank import SageMakerRerank  # noqa: E402
 
-__all__ = ["BaseIOHandler", "SageMakerEmbedding", "SageMakerLLM", "SageMakerRerank"]
+__all__ = [
+    "BaseIOHandler",
+    "HuggingFaceEndpointEmbedding",
+    "HuggingFaceEndpointLLM",
+    "HuggingFaceEndpointRerank",
+    "SageMakerEmbedding",
+    "SageMakerLLM",
+    "SageMakerRerank",
+]

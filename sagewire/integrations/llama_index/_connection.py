@@ -16,10 +16,10 @@ from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, Priva
 
 from sagewire.client import AsyncClient, Client
 from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDLERS, ContentHandler
-from sagewire.errors import UsageError, unknown_name
+from sagewire.errors import AccessDenied, CredentialsExpired, UsageError, unknown_name
 from sagewire.transports.base import Retries
 
-__all__ = ["Connection", "SageMakerConnection"]
+__all__ = ["Connection", "HuggingFaceConnection", "SageMakerConnection", "describe"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +38,14 @@ class Connection(BaseModel):
     max_retries: int | None = Field(default=3, description="How often a failed call is tried again.", ge=0)
 
     _made: tuple[dict[str, Any], Client, AsyncClient] | None = PrivateAttr(default=None)
+    _fallen_back: bool = PrivateAttr(default=False)
 
     # Never written anywhere, and no pickle is made while one of them is set.
     secret_fields: ClassVar[tuple[str, ...]] = ()
     # Live objects, shared by copies; those that cannot be pickled stop a pickle instead of silently missing from it.
     shared_fields: ClassVar[tuple[str, ...]] = ("content_handler",)
+    # What is spoken where the endpoint may be called but not described; `None` leaves that an error.
+    fallback_handler: ClassVar[str | None] = None
 
     def __init__(self, **data: Any) -> None:
         unknown = [name for name in data if name not in type(self).model_fields]
@@ -55,7 +58,8 @@ class Connection(BaseModel):
     def _client_arguments(self) -> dict[str, Any]:
         """Return the arguments both clients are made of."""
         retries = None if self.max_retries is None else Retries(attempts=self.max_retries + 1)
-        return {"handler": self.content_handler, "timeout": self.timeout, "retries": retries}
+        handler = self.fallback_handler if self._fallen_back and self.content_handler is None else self.content_handler
+        return {"handler": handler, "timeout": self.timeout, "retries": retries}
 
     def _clients(self) -> tuple[Client, AsyncClient]:
         """Return the clients; they are made anew after a field they depend on was changed."""
@@ -68,6 +72,7 @@ class Connection(BaseModel):
 
     @property
     def _client(self) -> Client:
+        self._settle()
         return self._clients()[0]
 
     @property
@@ -83,10 +88,28 @@ class Connection(BaseModel):
         """What the endpoint was found to be; `None` where it is not asked, because a handler was named."""
         return self._client.dialect() if self._client.discovers else None
 
+    @property
+    def _known(self) -> bool:
+        """Whether what the endpoint speaks can be said without waiting."""
+        return self._clients()[0].known
+
+    def _settle(self) -> None:
+        """Fall back to `fallback_handler` where the endpoint may not be described."""
+        client = self._clients()[0]
+        if client.known or self.fallback_handler is None:
+            return
+        try:
+            client.dialect()
+        except CredentialsExpired:
+            raise
+        except AccessDenied as error:
+            logger.warning("%s; it is spoken to as '%s'", error, self.fallback_handler)
+            self._fallen_back = True
+
     async def _ready(self) -> None:
         """Find out in a thread what the endpoint speaks, so that nothing later blocks the event loop."""
-        if not self._client.known:
-            await asyncio.to_thread(self._client.dialect)
+        if not self._known:
+            await asyncio.to_thread(self._settle if self.fallback_handler else self._clients()[0].dialect)
 
     @field_serializer("content_handler", check_fields=False)
     def _name_handler(self, value: Any) -> str | None:
@@ -149,7 +172,7 @@ class SageMakerConnection(Connection):
     def __init__(self, endpoint_name: str = "", **data: Any) -> None:
         if not endpoint_name:
             raise UsageError("name the endpoint: endpoint_name='...'")
-        super().__init__(endpoint_name=endpoint_name, **_with_region(data))
+        super().__init__(endpoint_name=endpoint_name, **one_of(data, "aws_region_name", "region_name"))
 
     def _client_arguments(self) -> dict[str, Any]:
         return {
@@ -169,6 +192,25 @@ class SageMakerConnection(Connection):
         }
 
 
+class HuggingFaceConnection(Connection):
+    """Any HTTP server: a Hugging Face Inference Endpoint, the router, TGI, vLLM, TEI, llama.cpp, Ollama."""
+
+    url: str = Field(description="The server's base URL.")
+    token: str | None = Field(default=None, exclude=True, repr=False)
+    model: str | None = Field(default=None, description="A served model name, where the server has several.")
+
+    secret_fields = ("token",)
+
+    def __init__(self, url: str = "", **data: Any) -> None:
+        data = one_of({"url": url or None, **data}, "url", "base_url", "endpoint_url")
+        if not data.get("url"):
+            raise UsageError("name the server: url='https://...'")
+        super().__init__(**data)
+
+    def _client_arguments(self) -> dict[str, Any]:
+        return {**super()._client_arguments(), "url": self.url, "token": self.token}
+
+
 def describe(value: Any) -> str | None:
     """Return a handler or format as `to_dict` writes it: its name, or the class of an object that has none.
 
@@ -185,14 +227,20 @@ def describe(value: Any) -> str | None:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _with_region(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments with `region_name`, the older name, under its newer one."""
+def one_of(data: Mapping[str, Any], name: str, *others: str) -> dict[str, Any]:
+    """Return the arguments with an argument that has several names under the first of them.
+
+    Raises:
+        UsageError: It was given twice, and not alike.
+    """
     renamed = dict(data)
-    old = renamed.pop("region_name", None)
-    if old is not None and renamed.setdefault("aws_region_name", old) not in (None, old):
-        raise UsageError(f"region_name={old!r} and aws_region_name={renamed['aws_region_name']!r} contradict; give one")
-    if old is not None:
-        renamed["aws_region_name"] = old
+    for other in others:
+        value, already = renamed.pop(other, None), renamed.get(name)
+        if value is None:
+            continue
+        if already not in (None, value):
+            raise UsageError(f"{other}={value!r} and {name}={already!r} contradict; give one")
+        renamed[name] = value
     return renamed
 
 

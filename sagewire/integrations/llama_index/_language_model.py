@@ -102,7 +102,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
 
     def to_payload(self) -> dict[str, Any]:
         """Return what instrumentation events say of this model; neither waits for the endpoint nor fails over it."""
-        if self._client.known:
+        if self._known:
             with suppress(SagewireError):
                 return {"class_name": self.class_name(), **self.metadata.model_dump()}
         return {"class_name": self.class_name(), "model_name": self._model_name()}

@@ -22,8 +22,8 @@ class SageMakerLLM(SageMakerConnection, EndpointLLM):
       Tools, images and server-side JSON schemas work, and so do agents.
     - The container takes text and `prompt_format` names the model's family: the format writes the conversation, tools
       included where the family has them, and reads tool calls and thinking out of the answer.
-    - The container takes text and neither is given, or `messages_to_prompt` and `completion_to_prompt` are: a text
-      model, as the published class is one, whose defaults are Llama 2's prompt with its long system text.
+    - The container takes text and no format is given or found, or `messages_to_prompt` and `completion_to_prompt` are
+      given: a text model, as the published class is one, whose defaults are Llama 2's prompt with its long system text.
 
     Settings are looked for in the call, then in `temperature` and `max_tokens`, then in `model_kwargs`; without any
     the temperature is 0.5, as in the published class. `model_kwargs={"temperature": None}` leaves it to the server.
@@ -32,7 +32,8 @@ class SageMakerLLM(SageMakerConnection, EndpointLLM):
     Args:
         endpoint_name: The endpoint's name.
         content_handler: What the container speaks: a name in `sagewire.content_handlers.HANDLERS`, a handler object,
-            or one in the style of `BaseIOHandler`; `tgi` if left out.
+            or one in the style of `BaseIOHandler`. The endpoint is asked if it is left out; where it may not be
+            described, it is spoken to as the published class does by default, and the log says so.
         prompt_format: A name in `sagewire.prompt_formats.FORMATS`, or a format object.
         model_kwargs: Settings of every call.
         endpoint_kwargs: InvokeEndpoint parameters of every call (`TargetVariant`, `SessionId`, ...).
@@ -63,6 +64,8 @@ class SageMakerLLM(SageMakerConnection, EndpointLLM):
         >>> llm.complete("Why is the sky blue?").text  # doctest: +SKIP
         'Because air scatters blue light more than red.'
     """
+
+    fallback_handler = "tgi"
 
     @classmethod
     def class_name(cls) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from sagewire.emulator import Emulator, EndpointSpec
-from sagewire.integrations.llama_index import SageMakerLLM
+from sagewire.integrations.llama_index import HuggingFaceEndpointLLM, SageMakerLLM
 from sagewire.testing.llama_index import LLMTests
 
 ENDPOINTS = {
@@ -70,3 +70,20 @@ class TestTextModel(SageMakerTests):
     llm_params: Mapping[str, object] = {"endpoint_name": "tgi-text", "content_handler": "tgi", "max_tokens": 500}
     supports_tools = False
     counts = "completion"
+
+
+class TestHuggingFaceUrl(LLMTests):
+    """A container's own HTTP server, with a token."""
+
+    llm_class = HuggingFaceEndpointLLM
+    secrets = ("token",)
+    supports_images = True
+    pickles = False  # the token is a secret, and those are never pickled
+
+    @property
+    def llm_params(self) -> Mapping[str, object]:
+        return {"url": self.url, "token": "hf_not_to_be_shown", "content_handler": "openai_chat"}
+
+    @pytest.fixture(autouse=True)
+    def _at(self, emulator: Emulator) -> None:
+        self.url = emulator.container_url("vllm")
