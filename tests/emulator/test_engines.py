@@ -166,6 +166,48 @@ def test_after_a_result_comes_the_answer_and_after_an_error_another_try():
     assert [piece.name for piece in forced] == ["WeatherReport"]
 
 
+def test_a_grammar_of_several_calls_gets_the_one_that_fits():
+    tools = [{"name": t.name, "description": t.description, "parameters": t.parameters} for t in TOOLS]
+    prompt = (
+        f"<|im_start|>system\n<tools>\n{json.dumps(tools)}\n</tools><|im_end|>\n<|im_start|>user\nASKED<|im_end|>\n"
+    )
+    options = [
+        {
+            "type": "object",
+            "properties": {"name": {"const": t.name}, "arguments": t.parameters},
+            "required": ["name", "arguments"],
+        }
+        for t in TOOLS
+    ]
+    for text, expected in (
+        ("Multiply 6 by 7.", {"name": "multiply", "arguments": {"a": 6, "b": 7}}),
+        ("Weather in Paris?", {"name": "get_weather", "arguments": {"location": "Paris"}}),
+    ):
+        turn = Turn(prompt=prompt.replace("ASKED", text), json_schema={"anyOf": options})
+        assert json.loads(say(turn, "schema")[0].text) == expected
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        (
+            '[AVAILABLE_TOOLS] [{"type": "function", "function": {"name": "add", "parameters": {"type": "object", '
+            '"properties": {"a": {"type": "integer"}}, "required": ["a"]}}}] [/AVAILABLE_TOOLS][INST] add 5 [/INST]',
+            '[TOOL_CALLS] [{"name": "add", "arguments": {"a": 5}}]',
+        ),
+        (
+            "<|start_header_id|>user<|end_header_id|>\n\nGiven the following functions, please respond with a JSON for "
+            'a function call.\n\n{"type": "function", "function": {"name": "add", "parameters": {"type": "object", '
+            '"properties": {"a": {"type": "integer"}}, "required": ["a"]}}}\n\nadd 5<|eot_id|>',
+            '{"name": "add", "parameters": {"a": 5}}',
+        ),
+    ],
+    ids=["mistral", "llama3"],
+)
+def test_calls_are_written_in_the_way_of_the_family(prompt, expected):
+    assert say(Turn(prompt=prompt), "schema") == [Text(expected)]
+
+
 def test_json_is_written_for_a_schema_in_the_request_or_in_the_text():
     schema = {"type": "object", "properties": {"setup": TEXT, "punchline": TEXT}, "required": ["setup", "punchline"]}
     joke = (Message("user", "Tell me a joke"),)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sagewire.emulator.engines.base import Call, Piece, Text, Thinking, Turn, text_of
@@ -84,13 +85,26 @@ def _reply(turn: Turn) -> str:
     evidence = Evidence("\n".join([_said(turn), *map(text_of, results)]))
     schema = turn.json_schema if turn.json_schema is not None else _schema_in_text(turn)
     if schema is not None:
-        return _dumps(_object(schema, turn, evidence))
+        return _dumps(_object(_chosen_call(schema, turn), turn, evidence))
     if results:
         return _from_results(turn, results)
     images = [part for message in turn.messages[max(start, 0) :] for part in _images(message)]
     if images:
         return f"I was given {len(images)} image{'s' if len(images) > 1 else ''} ({', '.join(map(_describe, images))})."
     return _chat(turn)
+
+
+def _chosen_call(schema: Mapping[str, Any], turn: Turn) -> Mapping[str, Any]:
+    """Return, of a grammar that allows one of several calls, the part for the call that fits the request."""
+    options = schema.get("anyOf") or schema.get("oneOf") or ()
+    named = {option.get("properties", {}).get("name", {}).get("const"): option for option in options}
+    offered = tuple(tool for tool in turn.tools if tool.name in named)
+    if not offered:
+        return schema
+    # A grammar leaves no choice but to call.
+    wanted = wanted_calls(replace(turn, tools=offered, tool_choice="required"))
+    option = named[wanted[0].tool.name]
+    return {**option, **({"$defs": schema["$defs"]} if "$defs" in schema else {})}
 
 
 def _object(schema: Any, turn: Turn, evidence: Evidence) -> Any:
