@@ -27,7 +27,12 @@ logger = logging.getLogger(__name__)
 class Connection(BaseModel):
     """Fields and rules that do not depend on where the endpoint lives."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=("pydantic_model_",))
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True,
+        protected_namespaces=("pydantic_model_",),
+        # A value of the wrong type may be a secret.
+        hide_input_in_errors=True,
+    )
 
     content_handler: Any = Field(
         default=None,

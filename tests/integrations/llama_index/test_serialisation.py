@@ -57,6 +57,12 @@ def test_secrets_are_nowhere() -> None:
     assert not [secret for secret in SECRETS.values() if secret in str(caught.value)]
 
 
+def test_a_secret_of_the_wrong_type_is_not_in_the_error() -> None:
+    with pytest.raises(ValueError, match="aws_secret_access_key") as caught:
+        SageMakerLLM("e", aws_access_key_id="AKIA", aws_secret_access_key=["s3cr3t/key"])
+    assert "s3cr3t" not in str(caught.value)
+
+
 def test_a_handler_object_is_written_by_name_and_not_replaced_by_another_when_read() -> None:
     where = {"endpoint_name": "e", "aws_region_name": "us-east-1"}
     assert SageMakerLLM(content_handler=TgiHandler(), **where).to_dict()["content_handler"] == "tgi"
