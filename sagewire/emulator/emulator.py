@@ -83,7 +83,7 @@ class Emulator:
 
     @property
     def calls(self) -> list[ContainerCall]:
-        """What reached the containers so far, oldest first."""
+        """What reached the containers so far, oldest first; of very many the older half is dropped."""
         return self.service.calls
 
     def clear(self) -> None:

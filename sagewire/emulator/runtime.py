@@ -204,6 +204,8 @@ class Runtime:
         if not target.running.spec.sessions:
             return Response(400, {"Content-Type": "text/plain"}, b"stateful sessions not enabled")
         if session_id == "NEW_SESSION":
+            for ended in [key for key, end in ends.items() if end <= now]:
+                del ends[ended]
             new = str(uuid.uuid4())
             ends[new] = now + SESSION_SECONDS
             until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ends[new]))

@@ -7,6 +7,7 @@ import math
 import socket
 import struct
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sagewire.emulator.exchange import Abort, Request, Response, StreamFailure, Wait
@@ -138,13 +139,15 @@ class Server:
             return outgoing
         await outgoing.prepare(incoming)
         steps = iter(response.body) if not isinstance(response.body, bytes) else iter(())
-        while True:
-            step = await asyncio.to_thread(next, steps, _END) if blocks else next(steps, _END)
-            if step is _END:
-                break
-            if not await _take(incoming, outgoing, step):
-                return outgoing
-        await outgoing.write_eof()
+        # A caller may leave at any time; aiohttp would log a traceback for each that does.
+        with suppress(ConnectionResetError):
+            while True:
+                step = await asyncio.to_thread(next, steps, _END) if blocks else next(steps, _END)
+                if step is _END:
+                    break
+                if not await _take(incoming, outgoing, step):
+                    return outgoing
+            await outgoing.write_eof()
         return outgoing
 
 

@@ -24,6 +24,8 @@ __all__ = ["Service"]
 
 _INVOKE = re.compile(r"/endpoints/([^/]+)/(invocations|invocations-response-stream|async-invocations)")
 _ENDPOINT = re.compile(r"/endpoints/([^/]+)/")
+MAX_CALLS = 20_000
+MAX_REMEMBERED_BYTES = 512 * 1024 * 1024
 _CONTAINER = re.compile(r"/containers/([^/]+)(/.*)?")
 
 
@@ -48,22 +50,31 @@ class Service:
         self.identities = Identities(clock, roles)
         self.endpoints: dict[str, Endpoint] = {}
         self.calls: list[ContainerCall] = []
+        self._remembered = 0
         self._region = region
         self._clock = clock
         for name, spec in endpoints.items():
             self.add(name, spec)
-        self.runtime = Runtime(self.endpoints, self.identities, region, clock, self.calls.append)
+        self.runtime = Runtime(self.endpoints, self.identities, region, clock, self._remember)
         self.storage = Storage(self.identities, clock, region)
         self._asynchronous = Asynchronous(self.runtime, self.storage)
         self._openai = OpenAiRoute(self.runtime, self.identities, region, clock)
         self._control_plane = ControlPlane(self.endpoints, self.identities, region)
-        self._containers = Containers(self.endpoints, self.calls.append)
+        self._containers = Containers(self.endpoints, self._remember)
 
     def add(self, name: str, spec: str | EndpointSpec) -> None:
         """Start an endpoint, or replace one."""
         parsed = parse_spec(spec)
         account = parsed.account or self.identities.user.account
         self.endpoints[name] = Endpoint(name, parsed, account, self._clock)
+
+    def _remember(self, call: ContainerCall) -> None:
+        """Keep a call for `calls`; a server that runs for days keeps the latest only."""
+        self.calls.append(call)
+        self._remembered += len(call.body)
+        if len(self.calls) > MAX_CALLS or self._remembered > MAX_REMEMBERED_BYTES:
+            del self.calls[: len(self.calls) // 2]
+            self._remembered = sum(len(kept.body) for kept in self.calls)
 
     def blocks(self, request: Request) -> bool:
         """Return whether answering may wait for a network: the shell then uses a thread."""

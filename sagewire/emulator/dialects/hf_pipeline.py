@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 from collections.abc import Mapping
@@ -19,11 +18,15 @@ from sagewire.emulator.exchange import Request, Response
 __all__ = ["HfPipeline", "mms_error", "pipeline"]
 
 
+# Gson, which multi-model-server writes with, escapes what could be HTML.
+_ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&='"})
+
+
 def mms_error(message: str, status: int = 400) -> Response:
     """Return multi-model-server's error: pretty-printed, HTML-escaped, and internal even where it is not."""
-    text = html.escape(message, quote=True).replace("&#x27;", "\\u0027").replace("&quot;", '\\"')
-    body = f'{{\n  "code": {status},\n  "type": "InternalServerException",\n  "message": "{text}"\n}}\n'
-    return Response(status, {"Content-Type": "application/json"}, body.replace("\n  ", "\n  ").encode())
+    text = json.dumps(message, ensure_ascii=False).translate(_ESCAPES)
+    body = f'{{\n  "code": {status},\n  "type": "InternalServerException",\n  "message": {text}\n}}\n'
+    return Response(status, {"Content-Type": "application/json"}, body.encode("utf-8", "replace"))
 
 
 class HfPipeline(Dialect):

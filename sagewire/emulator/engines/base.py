@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from sagewire.types import Message, TextPart, Tool
@@ -132,16 +132,6 @@ class Engine(Protocol):
             EngineFailure: The model could not answer.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What an answer cost, in the emulator's tokens unless the engine counted."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    reasoning_tokens: int = 0
-    details: Mapping[str, int] = field(default_factory=dict)
 
 
 def text_of(message: Message) -> str:
