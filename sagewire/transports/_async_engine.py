@@ -281,6 +281,9 @@ class AsyncResponse:
             if _broke_off(error):
                 raise truncated(error, limits.where) from error
             raise
+        if self._response.connection is not None:
+            # Given back already, had the request been sent to its end. The server answered early and reads no more.
+            self.close()
         self._open = False
         self._response.release()
 
@@ -288,13 +291,21 @@ class AsyncResponse:
         """Close the connection, unless the body was read to its end."""
         if self._open:
             self._open = False
-            self._response.close()
+            _hang_up(self._response)
 
     def __del__(self) -> None:
         if self._open and not self._loop.is_closed():
             # The garbage collector may run in any thread.
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._response.close)
+                self._loop.call_soon_threadsafe(_hang_up, self._response)
+
+
+def _hang_up(response: ClientResponse) -> None:
+    # Closing alone would wait until the rest of the request is sent, which may be never.
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
 
 
 def _broke_off(error: BaseException) -> bool:
