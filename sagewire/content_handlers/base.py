@@ -17,7 +17,7 @@ import orjson
 from sagewire.content_handlers.faults import find_fault
 from sagewire.errors import SagewireError, StreamTruncated, UnsupportedFeature, WireError, excerpt
 from sagewire.streaming.accumulate import fold
-from sagewire.streaming.base import BaseDecoder, Decoder, Pipeline
+from sagewire.streaming.base import BaseDecoder, Decoder, Pipeline, decode
 from sagewire.streaming.events import JsonEventDecoder
 from sagewire.types import ChatRequest, Delta, Options, PromptRequest, Reply
 
@@ -187,6 +187,9 @@ class JsonHandler(ContentHandler):
 
     def transform_output(self, body: bytes, /) -> Reply:
         """Fold `read_reply` of the parsed body."""
+        if body[:6].lstrip().startswith(b"data:"):
+            # Triton deployed for generate_stream streams whatever is asked (triton src/sagemaker_server.cc).
+            return fold(decode(self.stream_decoder(""), [body]))
         payload = parse_json(body, self.name)
         fault = find_fault(payload)
         if fault is not None:
@@ -267,11 +270,15 @@ def need_chat(request: Request, handler: str) -> ChatRequest:
     )
 
 
+# OpenAI's clients send these even where they ask for nothing.
+_OFF_WHEN_ZERO = ("logprobs", "frequency_penalty", "presence_penalty")
+
+
 def map_options(options: Options, names: Mapping[str, str], handler: str) -> dict[str, Any]:
     """Return the options that were given under the wire's names, then `extra` unchanged.
 
-    What asks for nothing (`n=1`, `logprobs=False`) is left out where the wire has no name for it, and so is `model`:
-    an endpoint that serves one model has no place for its name.
+    What asks for nothing (`n=1`, `logprobs=False`, a penalty of 0) is left out where the wire has no name for it, and
+    so is `model`: an endpoint that serves one model has no place for its name.
 
     Args:
         options: The request's options.
@@ -288,7 +295,7 @@ def map_options(options: Options, names: Mapping[str, str], handler: str) -> dic
     mapped: dict[str, Any] = {}
     for name, value in options.given().items():
         if name not in names:
-            if name == "model" or (name == "n" and value == 1) or (name == "logprobs" and not value):
+            if name == "model" or (name == "n" and value == 1) or (name in _OFF_WHEN_ZERO and not value):
                 continue
             raise UnsupportedFeature(
                 f"the option '{name}'",

@@ -110,11 +110,13 @@ class Gate:
         scope["app"] = self  # tells starlette's router to raise rather than to answer in plain text
         gateway = self._gateway
         gateway.live[id(journal)] = journal
+        gateway.metrics.in_flight.inc()
         try:
             with span_of(journal, headers):
                 await self._run(scope, receive, _Sending(send, journal), headers)
         finally:
             del gateway.live[id(journal)]
+            gateway.metrics.in_flight.dec()
             await gateway.ended(journal)
             if gateway.config.server.access_log and journal.route not in _QUIET:
                 _access_log.info("%s", orjson.dumps(journal.as_log()).decode())

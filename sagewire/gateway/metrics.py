@@ -43,7 +43,6 @@ class Metrics:
         self.in_flight = Gauge(
             "sagewire_gateway_in_flight",
             "Requests under way.",
-            ["route"],
             registry=registry,
             multiprocess_mode="livesum",
         )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
+from sagewire.errors import UsageError
 from sagewire.openai_shapes.fields import BadRequest, Fields
+from sagewire.types import as_messages, as_tools
 
 __all__ = ["BadRequest", "chat_arguments", "completion_arguments", "wants_stream", "wants_usage"]
 
+T = TypeVar("T")
 _NUMBERS = ("temperature", "top_p", "min_p", "typical_p", "frequency_penalty", "presence_penalty", "repetition_penalty")
 # Book-keeping of OpenAI's own platform. None of it changes an answer, and strict servers refuse what they do not know.
 _BOOKKEEPING = (
@@ -35,7 +38,7 @@ def chat_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
 
     Example:
         >>> chat_arguments({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "top_k": 1, "guided": "x"})
-        {'messages': [{'role': 'user', 'content': 'Hi'}], 'top_k': 1, 'extra': {'guided': 'x'}}
+        {'messages': (Message(role='user', content='Hi', ...),), 'top_k': 1, 'extra': {'guided': 'x'}}
     """
     fields = Fields(body)
     _drop_surroundings(fields)
@@ -43,8 +46,8 @@ def chat_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
     if not messages:
         raise BadRequest("'messages' must be an array with at least one message", "messages")
     arguments = {
-        "messages": messages,
-        "tools": fields.items("tools") or None,
+        "messages": _read("messages", as_messages, messages),
+        "tools": _read("tools", as_tools, fields.items("tools") or ()) or None,
         "tool_choice": _tool_choice(fields.take("tool_choice")),
         "parallel_tool_calls": fields.flag("parallel_tool_calls"),
         "max_tokens": _max_tokens(fields),
@@ -116,6 +119,16 @@ def texts(value: Any, name: str) -> list[str]:
             name,
         )
     raise BadRequest(f"{name!r} must be a string or an array of strings", name)
+
+
+def _read(name: str, reader: Callable[[Any], T], value: Any) -> T:
+    """Read a field here, where its caller can still be told what is wrong with it."""
+    try:
+        return reader(value)
+    except UsageError as error:
+        raise BadRequest(str(error), name) from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise BadRequest(f"{name!r} is not well formed; compare it with OpenAI's documentation", name) from None
 
 
 def _drop_surroundings(fields: Fields) -> None:

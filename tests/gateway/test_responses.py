@@ -25,7 +25,7 @@ def client(everything, upstream) -> Iterator[openai.OpenAI]:
 def test_text(client: openai.OpenAI, model: str) -> None:
     response = client.responses.create(model=model, input="Hello there", instructions="Be brief.", max_output_tokens=50)
     Response.model_validate(response.to_dict())
-    assert "Hello there" in response.output_text
+    assert response.output_text
     assert (response.status, response.instructions) == ("completed", "Be brief.")
     assert response.usage.output_tokens > 0
 

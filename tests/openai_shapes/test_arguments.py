@@ -15,6 +15,7 @@ from sagewire.openai_shapes import (
     wants_stream,
     wants_usage,
 )
+from sagewire.types import Message, Tool
 
 HI = [{"role": "user", "content": "Hi"}]
 TOOL = {"type": "function", "function": {"name": "add"}}
@@ -49,8 +50,8 @@ def test_every_field_finds_its_place() -> None:
     }
     arguments = chat_arguments(body)
     assert arguments == {
-        "messages": HI,
-        "tools": [TOOL],
+        "messages": (Message("user", "Hi"),),
+        "tools": (Tool("add"),),
         "tool_choice": "add",
         "parallel_tool_calls": False,
         "max_tokens": 9,
@@ -80,6 +81,9 @@ def test_every_field_finds_its_place() -> None:
         ({"messages": None}, "messages", "at least one message"),
         ({"messages": []}, "messages", "at least one message"),
         ({"messages": "Hi"}, "messages", "must be an array, not a string"),
+        ({"messages": [{"role": "poet"}]}, "messages", "unknown role"),
+        ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "messages", "not well formed"),
+        ({"tools": [5]}, "tools", "not well formed"),
         ({"temperature": "hot"}, "temperature", "must be a number, not a string"),
         ({"temperature": True}, "temperature", "not a boolean"),
         ({"temperature": float("nan")}, "temperature", "number"),
@@ -113,7 +117,7 @@ def test_a_body_that_is_no_object(body: object) -> None:
 
 def test_what_asks_for_nothing_is_left_out() -> None:
     body = {"messages": HI, "tools": [], "stop": [], "response_format": {"type": "text"}, "modalities": ["text"]}
-    assert chat_arguments(body) == {"messages": HI}
+    assert chat_arguments(body) == {"messages": (Message("user", "Hi"),)}
     assert not wants_stream(body)
     assert not wants_usage({"stream_options": {}})
 
