@@ -1,0 +1,43 @@
+import logging
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from sagewire.emulator import Emulator, Role
+from sagewire.integrations import _assumed
+from sagewire.integrations.easyllm import huggingface, sagemaker
+
+NOBODY = Role("arn:aws:iam::111122223333:role/may-not-describe", may_describe=False)
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Programs assign to the modules; here that ends with the test."""
+    for module in (huggingface, sagemaker):
+        for name, value in vars(module).items():
+            if name.startswith(("api_", "prompt_", "stop_", "seed")):
+                monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(_assumed, "_said", set())
+    logger = logging.getLogger("sagewire.easyllm")
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
+
+
+@pytest.fixture
+def restricted(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """An emulator whose caller may invoke endpoints and describe none."""
+    endpoints = {"tgi": "tgi:echo", "tei": "tei", "vllm": "openai_chat:echo"}
+    with Emulator(endpoints, roles=[NOBODY]) as emulator:
+        keys = emulator.issue_credentials(NOBODY.arn)
+        variables = emulator.environ() | {
+            "AWS_ACCESS_KEY_ID": keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+            "AWS_SESSION_TOKEN": keys.session_token or "",
+        }
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        assert os.environ["AWS_SESSION_TOKEN"]
+        yield emulator

@@ -1,0 +1,28 @@
+from collections.abc import Iterator
+
+import pytest
+
+from sagewire.emulator import Emulator, Role
+from sagewire.integrations import _assumed
+
+NOBODY = Role("arn:aws:iam::111122223333:role/may-not-describe", may_describe=False)
+
+
+@pytest.fixture(autouse=True)
+def fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_assumed, "_said", set())
+
+
+@pytest.fixture
+def restricted(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """An emulator whose caller may invoke endpoints and describe none."""
+    with Emulator({"vllm": "openai_chat:echo"}, roles=[NOBODY]) as emulator:
+        keys = emulator.issue_credentials(NOBODY.arn)
+        variables = emulator.environ() | {
+            "AWS_ACCESS_KEY_ID": keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+            "AWS_SESSION_TOKEN": keys.session_token or "",
+        }
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield emulator
