@@ -1,0 +1,15 @@
+"""Run one model over a file or dataset: a million rows, on one machine or a cluster.
+
+    >>> from sagewire import bulk
+    >>> report = bulk.run("in.jsonl", "sagemaker/my-llama", "out.parquet", column="question")  # doctest: +SKIP
+
+Nothing is lost: a row counts once it is on disk, and `resume=True` goes on after a crash.
+"""
+
+from __future__ import annotations
+
+from sagewire.bulk.job import Bounds, Job, Report
+from sagewire.bulk.running import arun, run
+from sagewire.bulk.tally import Tally
+
+__all__ = ["Bounds", "Job", "Report", "Tally", "arun", "run"]

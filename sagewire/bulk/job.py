@@ -1,0 +1,190 @@
+"""What is to be done (`Job`), within which bounds (`Bounds`), and what was done (`Report`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypedDict
+
+from sagewire.bulk.places import format_of
+from sagewire.errors import UsageError, unknown_name
+
+__all__ = ["Bounds", "Job", "JobSettings", "Report", "split_settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be done; everything here decides what the output holds.
+
+    Args:
+        source: A JSON lines, Parquet or CSV file, a directory of such files, or an `s3://` address of either.
+        model: `sagemaker/NAME`, `huggingface/ID-OR-URL`, a server's URL, or a `Client` or `AsyncClient`.
+        output: The file to write; its extension says the format.
+        task: `chat`, `complete`, `embed` or `rerank`.
+        column: The column with the text; `prompt`, for embeddings `text`, for rerank `documents` if not said. A chat
+            column may hold lists of messages.
+        template: Instead of `column`: text with column names in braces.
+        system: System text of every chat.
+        query: The query of every row of rerank.
+        query_column: Instead of `query`: the column it is in.
+        schema: A JSON schema that every output has to fit.
+        schema_mode: How the model hears of the schema: `server` (the server enforces it), `prompt` (it is written into
+            the system text) or `check` (not at all).
+        schema_retries: How often to ask again for an output that does not fit.
+        options: Generation settings (`max_tokens`, ...), or those of `embed` or `rerank`.
+        client_arguments: Arguments of `Client` that belong to the model's name: `region_name`, `session`, `handler`...
+        prefix: Put before the names of the columns that are added.
+        thinking: Keep the model's reasoning in a column of its own.
+        dedup: Ask once for rows that ask the same; `None` for yes, unless a temperature above 0 is asked for.
+        batch_size: Texts a call for embeddings; 32 if not said.
+    """
+
+    source: str
+    model: Any
+    output: str
+    task: str = "chat"
+    column: str | None = None
+    template: str | None = None
+    system: str | None = None
+    query: str | None = None
+    query_column: str = "query"
+    schema: Mapping[str, Any] | None = None
+    schema_mode: Literal["server", "prompt", "check"] = "server"
+    schema_retries: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+    client_arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    prefix: str = ""
+    thinking: bool = False
+    dedup: bool | None = None
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        format_of(self.output)
+        if self.schema_mode not in ("server", "prompt", "check"):
+            raise UsageError(f"schema_mode={self.schema_mode!r} must be 'server', 'prompt' or 'check'")
+        if self.schema_retries < 0 or (self.batch_size is not None and self.batch_size < 1):
+            raise UsageError("schema_retries must be 0 or more, and batch_size 1 or more")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a job to be resumed."""
+        names = [one.name for one in fields(self) if one.name not in ("client_arguments", "model", "dedup")]
+        # A client object has no name that would survive the process.
+        model = self.model if isinstance(self.model, str) else repr(self.model)
+        return {"model": model, **{name: getattr(self, name) for name in names}}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How hard to work, and when to stop. All counts are those of this run; a resumed one starts anew.
+
+    Args:
+        concurrency: Calls in flight; `None` finds out how many the endpoint takes.
+        max_concurrency: The most calls in flight it may try.
+        max_errors: Stop when more rows than this have failed.
+        budget_tokens: Stop before more tokens than this, read and written, are spent.
+        deadline: Seconds after which no more calls are begun.
+        attempts: Calls for a row in all, where they fail.
+        patience: Seconds for which a row waits for an endpoint that throttles or is not ready.
+    """
+
+    concurrency: int | None = None
+    max_concurrency: int = 256
+    max_errors: int | None = None
+    budget_tokens: int | None = None
+    deadline: float | None = None
+    attempts: int = 4
+    patience: float = 900.0
+
+    def __post_init__(self) -> None:
+        for name in ("concurrency", "max_concurrency", "budget_tokens", "deadline", "attempts"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"{name}={value!r} must be more than 0")
+        if self.max_errors is not None and self.max_errors < 0:
+            raise UsageError(f"max_errors={self.max_errors!r} must be 0 or more")
+
+
+class JobSettings(TypedDict, total=False):
+    """The settings of a job as keyword arguments; see `Job` and `Bounds`."""
+
+    task: Literal["chat", "complete", "embed", "rerank"]
+    column: str | None
+    template: str | None
+    system: str | None
+    query: str | None
+    query_column: str
+    schema: Mapping[str, Any] | None
+    schema_mode: Literal["server", "prompt", "check"]
+    schema_retries: int
+    options: Mapping[str, Any]
+    client_arguments: Mapping[str, Any]
+    prefix: str
+    thinking: bool
+    dedup: bool | None
+    batch_size: int | None
+    concurrency: int | None
+    max_concurrency: int
+    max_errors: int | None
+    budget_tokens: int | None
+    deadline: float | None
+    attempts: int
+    patience: float
+
+
+def split_settings(source: str, model: Any, output: str, settings: Mapping[str, Any]) -> tuple[Job, Bounds]:
+    """Return the job and its bounds out of keyword arguments.
+
+    Raises:
+        UsageError: A name is unknown, or a value is wrong.
+    """
+    bounds = {one.name for one in fields(Bounds)}
+    known = {one.name for one in fields(Job)} | bounds
+    for name in settings:
+        if name not in known:
+            raise UsageError(unknown_name(name, known, "setting"))
+    job = {name: value for name, value in settings.items() if name not in bounds}
+    return Job(str(source), model, str(output), **job), Bounds(
+        **{name: value for name, value in settings.items() if name in bounds}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run has done.
+
+    Args:
+        rows: Rows done since the job began, those of earlier runs included.
+        failed: How many of them failed.
+        done_before: Rows that earlier runs had done.
+        reused: Rows of this run whose answer was that of an equal row.
+        malformed: Rows of this run that could not be read.
+        calls: Calls of this run, retries included.
+        throttled: How many of them the endpoint refused as too many.
+        prompt_tokens: Tokens read in this run, as far as the server said.
+        completion_tokens: Tokens written in this run, likewise.
+        seconds: How long this run took.
+        concurrency: The number of calls in flight it ended with.
+        complete: Whether every row is done and the output is written.
+        stopped: Why not, in a sentence.
+        output: The file that was written, if it was.
+        dead_letter: The file with the rows that failed, if there are any.
+        errors: The most frequent errors with their counts.
+    """
+
+    rows: int
+    failed: int = 0
+    done_before: int = 0
+    reused: int = 0
+    malformed: int = 0
+    calls: int = 0
+    throttled: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    concurrency: int = 0
+    complete: bool = False
+    stopped: str | None = None
+    output: str | None = None
+    dead_letter: str | None = None
+    errors: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,78 @@
+"""Which endpoint a model's name means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from sagewire.client import AsyncClient, Client
+from sagewire.errors import UnsupportedFeature, UsageError
+
+__all__ = ["open_model", "preflight"]
+
+_ROUTER = "https://router.huggingface.co/v1"
+_FORMS = "'sagemaker/NAME', 'huggingface/ID-OR-URL' or a server's URL"
+
+
+def open_model(model: Any, arguments: Mapping[str, Any], task: str) -> AsyncClient:
+    """Return a client for a model.
+
+    Args:
+        model: `sagemaker/NAME`, `huggingface/ID-OR-URL`, a URL, or a client.
+        arguments: More arguments for the client.
+        task: What it will be asked for.
+
+    Raises:
+        UsageError: The name does not say where the model is.
+    """
+    if isinstance(model, AsyncClient | Client):
+        if arguments:
+            raise UsageError(f"{', '.join(arguments)}: the client you gave has its arguments already")
+        return model.to_async() if isinstance(model, Client) else model
+    if not isinstance(model, str):
+        raise UsageError(f"model: {type(model).__name__} is no model; give {_FORMS}, or a client")
+    # Retries are the job's business: it has to know of every refusal to find the right pace.
+    given = {"retries": 1, **arguments}
+    if model.startswith(("http://", "https://")):
+        return AsyncClient(url=model, **given)
+    kind, _, name = model.partition("/")
+    if kind == "sagemaker" and name and "/" not in name:
+        return AsyncClient(name, **given)
+    if kind == "huggingface" and name:
+        return _hugging_face(name, given, task)
+    raise UsageError(f"model={model!r} does not say where it is; write {_FORMS}")
+
+
+def _hugging_face(name: str, arguments: dict[str, Any], task: str) -> AsyncClient:
+    if name.startswith(("http://", "https://")):
+        return AsyncClient(url=name, **arguments)
+    if task == "chat":
+        options = {**(arguments.pop("options", None) or {}), "model": name}
+        return AsyncClient(url=_ROUTER, **{"handler": "openai_chat", **arguments, "options": options})
+    raise UsageError(
+        f"model='huggingface/{name}': Hugging Face's router serves chat; for {task} give the URL of an Inference "
+        "Endpoint: huggingface/https://..."
+    )
+
+
+async def preflight(client: AsyncClient, task: str) -> None:
+    """Find out what the endpoint speaks before the first row is sent.
+
+    Raises:
+        UnsupportedFeature: It does not do the task.
+        UsageError: What it speaks is not known.
+        EndpointError: It may not be asked, or does not exist.
+    """
+    if not client.discovers:
+        return
+    dialect = await asyncio.to_thread(client.dialect)
+    able = {
+        "chat": dialect.chat or dialect.complete,
+        "complete": dialect.complete or dialect.chat,
+        "embed": dialect.embed,
+        "rerank": dialect.rerank,
+    }
+    if able[task] is None:
+        can = ", ".join(name for name in able if able[name]) or "nothing"
+        raise UnsupportedFeature(f"'{task}'", repr(client), f"It can: {can}. If that is wrong, name the handler.")

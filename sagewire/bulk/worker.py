@@ -1,0 +1,201 @@
+"""Asking the model about rows: attempts, waits, and whose fault it is when it does not work."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from sagewire.bulk.job import Bounds, Job
+from sagewire.bulk.pace import Call, Pace
+from sagewire.bulk.rows import Answer, Record
+from sagewire.bulk.tasks import Asked, Task
+from sagewire.errors import (
+    AccessDenied,
+    EndpointError,
+    EndpointNotFound,
+    NotReady,
+    PayloadTooLarge,
+    SagewireError,
+    Throttled,
+    UnsupportedFeature,
+    WireError,
+)
+
+if TYPE_CHECKING:
+    from sagewire.async_client import AsyncClient
+
+__all__ = ["Halted", "Question", "Unanswered", "Worker"]
+
+_LONGEST_WAIT = 20.0
+_BASE_WAIT = 0.25
+
+
+class Halted(Exception):
+    """The job is being stopped, and these rows are not done."""
+
+
+class Unanswered(Exception):
+    """The endpoint gave no answer, which need not be the rows' fault; `__cause__` says how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A row on its way to the model.
+
+    Args:
+        row: The row's number.
+        request: What to ask.
+        key: The request's digest, where equal rows are asked once.
+        line: The row's line in its file.
+        path: Its file.
+        values: Its columns.
+        size: About how many bytes it holds.
+    """
+
+    row: int
+    request: Any
+    key: str | None = None
+    line: int = 0
+    path: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 0
+
+
+class Worker:
+    """Turns questions into records.
+
+    Args:
+        job: What is to be done.
+        bounds: How patiently.
+        task: What is asked.
+        client: Who is asked; its retries should be off.
+        pace: When calls may begin.
+    """
+
+    def __init__(self, job: Job, bounds: Bounds, task: Task, client: AsyncClient, pace: Pace) -> None:
+        self._job = job
+        self._bounds = bounds
+        self._task = task
+        self._client = client
+        self._pace = pace
+        self.stopping = asyncio.Event()
+
+    async def work(self, questions: Sequence[Question], call: Call | None = None) -> list[Record]:
+        """Return a record for each question; what fails because of the rows themselves is a record too.
+
+        Args:
+            questions: At most as many as the task takes in one call.
+            call: The leave to make the first call, where it was given already.
+
+        Raises:
+            Halted: The job is being stopped.
+            Unanswered: The endpoint gave no answer after all attempts.
+            AccessDenied: No row can be asked; so with `EndpointNotFound` and `UnsupportedFeature`.
+        """
+        try:
+            answers, spent = await self._ask(questions, call)
+        except (UnsupportedFeature, AccessDenied, EndpointNotFound):
+            raise
+        except SagewireError as error:
+            if len(questions) > 1 and _may_be_one_of_them(error):
+                # One text that is too long must not take the others with it.
+                middle = len(questions) // 2
+                return [*await self.work(questions[:middle]), *await self.work(questions[middle:])]
+            if isinstance(error, EndpointError) and error.fault == "service" and not isinstance(error, PayloadTooLarge):
+                raise Unanswered from error
+            answers, spent = [Answer(error=describe(error))] * len(questions), (0, 0)
+        shared = [spent, *[(0, 0)] * (len(questions) - 1)]
+        return [
+            Record(question.row, answer, tokens, question.key)
+            for question, answer, tokens in zip(questions, answers, shared, strict=True)
+        ]
+
+    async def _ask(self, questions: Sequence[Question], call: Call | None) -> Asked:
+        requests = [question.request for question in questions]
+        prompt = completion = 0
+        for left in range(self._job.schema_retries, -1, -1):
+            answers, spent = await _Attempts(self, self._bounds, call).run(requests)
+            call = None
+            prompt, completion = prompt + spent[0], completion + spent[1]
+            if answers[0].error is None or not left:
+                break
+        return answers, (prompt, completion)
+
+    async def once(self, requests: Sequence[Any], call: Call | None) -> Asked:
+        """Make one call."""
+        call = call or await self._pace.enter()
+        refused, failed, wait = False, True, None
+        try:
+            if self.stopping.is_set():
+                raise Halted
+            asked = await self._task.ask(self._client, requests)
+            failed = False
+            return asked
+        except EndpointError as error:
+            refused, wait = _is_refusal(error), error.retry_after
+            raise
+        finally:
+            self._pace.leave(call, refused=refused, failed=failed, retry_after=wait)
+
+
+class _Attempts:
+    """The attempts of one call."""
+
+    def __init__(self, worker: Worker, bounds: Bounds, call: Call | None) -> None:
+        self._worker = worker
+        self._bounds = bounds
+        self._call = call
+        self._failures = 0
+
+    async def run(self, requests: Sequence[Any]) -> Asked:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_worth), wait=self._wait, stop=self._stop, sleep=self._nap, reraise=True
+        )
+        return await retrying(self._once, requests)
+
+    async def _once(self, requests: Sequence[Any]) -> Asked:
+        call, self._call = self._call, None
+        return await self._worker.once(requests, call)
+
+    def _stop(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, EndpointError) and (_is_refusal(error) or isinstance(error, NotReady)):
+            # Being told to wait is no failure, however often.
+            return (state.seconds_since_start or 0.0) + state.upcoming_sleep > self._bounds.patience
+        self._failures += 1
+        return self._failures >= self._bounds.attempts
+
+    def _wait(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        longest = min(_LONGEST_WAIT, _BASE_WAIT * 2.0 ** min(state.attempt_number - 1, 30))
+        asked = error.retry_after if isinstance(error, EndpointError) else None
+        return max(random.uniform(0.0, longest), asked or 0.0)
+
+    async def _nap(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._worker.stopping.wait(), seconds)
+        except TimeoutError:
+            return
+        raise Halted
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as a sentence for a column."""
+    return f"{type(error).__name__}: {error}"
+
+
+def _worth(error: BaseException) -> bool:
+    return isinstance(error, WireError) or (isinstance(error, EndpointError) and error.retry_safe)
+
+
+def _is_refusal(error: EndpointError) -> bool:
+    return isinstance(error, Throttled) or error.status == 503
+
+
+def _may_be_one_of_them(error: SagewireError) -> bool:
+    return isinstance(error, PayloadTooLarge) or not isinstance(error, EndpointError) or error.fault != "service"
