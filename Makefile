@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
+# Linked files are refused by nltk, which LlamaIndex splits sentences with.
+export UV_LINK_MODE := copy
 PIP := $(UV) pip install --quiet --python $(BIN)/python
 
 .PHONY: help

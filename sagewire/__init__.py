@@ -20,6 +20,7 @@ _HOMES = {
     "AsyncClient": "sagewire.client",
     "Client": "sagewire.client",
     "EndpointError": "sagewire.errors",
+    "Hooks": "sagewire.watching",
     "ImagePart": "sagewire.types",
     "Message": "sagewire.types",
     "Options": "sagewire.types",
@@ -55,11 +56,13 @@ if TYPE_CHECKING:
     from sagewire.prompt_formats import get_format
     from sagewire.transports.base import Retries, Timeouts
     from sagewire.types import ImagePart, Message, Options, Reply, TextPart, Tool, ToolCall, Usage
+    from sagewire.watching import Hooks
 
 __all__ = [
     "AsyncClient",
     "Client",
     "EndpointError",
+    "Hooks",
     "ImagePart",
     "Message",
     "Options",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from sagewire._exchange import Exchange, prepare
@@ -26,6 +27,7 @@ from sagewire.types import (
     as_tools,
     make_options,
 )
+from sagewire.watching import CallStarted, Hooks, Outcome, watch
 
 __all__ = ["ClientBase", "MessagesLike", "ToolsLike"]
 
@@ -60,6 +62,8 @@ class ClientBase:
         retries: Retries | int | None = None,
         transport: Any = None,
         stream_internally: bool = False,
+        hooks: Hooks | None = None,
+        upload_to: str | None = None,
     ) -> None:
         self._settings = Settings(
             endpoint=endpoint,
@@ -79,6 +83,8 @@ class ClientBase:
             timeouts=None if timeout is None else Timeouts.of(timeout),
             retries=Retries(attempts=retries) if isinstance(retries, int) else retries,
             transport=transport,
+            hooks=hooks,
+            upload_to=upload_to,
             handler=handler,
             format=format,
         )
@@ -186,6 +192,24 @@ class ClientBase:
         handler = self._wiring.rerank_handler()
         parameters = {**self._wiring.parameters(), **(endpoint_kwargs or {})}
         return Reranking(handler, query, documents, top_n, extra or {}, parameters)
+
+    def _watch(self, exchange: Exchange) -> AbstractContextManager[Outcome]:
+        def begin() -> CallStarted:
+            # What the caller asked for, not the plain prompt it may have become.
+            request = exchange.chat or exchange.request
+            operation = "chat" if isinstance(request, ChatRequest) else "text_completion"
+            options = {name: value for name, value in request.options.given().items() if name != "response_format"}
+            return self._begin(operation, len(exchange.invocation.body), options, exchange.streams)
+
+        return watch(self._settings.hooks, begin)
+
+    def _watch_work(self, work: Embedding | Reranking) -> AbstractContextManager[Outcome]:
+        operation = "embeddings" if isinstance(work, Embedding) else "rerank"
+        return watch(self._settings.hooks, lambda: self._begin(operation, 0, {}, False))
+
+    def _begin(self, operation: str, size: int, options: Mapping[str, Any], streaming: bool) -> CallStarted:
+        provider = "http" if self._settings.url else "aws.sagemaker"
+        return CallStarted(self._settings.target, operation, provider, streaming, options, size)
 
     def _rewired(self, exchange: Exchange) -> bool:
         """Ask the endpoint anew after an answer that did not fit; return whether it speaks differently now."""

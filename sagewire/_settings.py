@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from sagewire.errors import UsageError
+from sagewire.errors import UsageError, unknown_name
 from sagewire.transports.base import AsyncTransport, Retries, Timeouts, Transport
+from sagewire.watching import CallRetried, Hooks
 
 if TYPE_CHECKING:
     from sagewire.aws.session import Session
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["Settings"]
 
 _SECRETS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "token")
+
+
+ASYNC_INFERENCE = "async-inference"
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,14 @@ class Settings:
     timeouts: Timeouts | None = None
     retries: Retries | None = None
     transport: Any = None
+    hooks: Hooks | None = None
+    upload_to: str | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.transport, str) and self.transport != ASYNC_INFERENCE:
+            raise UsageError(unknown_name(self.transport, [ASYNC_INFERENCE], "transport"))
+        if self.transport == ASYNC_INFERENCE and not self.endpoint:
+            raise UsageError("asynchronous inference is SageMaker's; name the endpoint")
         named = [name for name in ("endpoint", "url", "transport") if getattr(self, name)]
         if not named:
             raise UsageError("name the endpoint, or give `url=` for a server that is not on SageMaker")
@@ -79,12 +89,16 @@ class Settings:
 
     def transport_in_use(self) -> Transport:
         """Return a new transport, or the one that was given."""
+        if self.transport == ASYNC_INFERENCE:
+            from sagewire.transports.async_inference import DeferredTransport
+
+            return DeferredTransport(self._name, **self._sagemaker_arguments(), upload_to=self.upload_to)
         if self.transport is not None:
             return self.transport  # type: ignore[no-any-return]
         if self.url is not None:
             from sagewire.transports.http import HttpTransport
 
-            return HttpTransport(self.url, token=self.token, timeouts=self.timeouts, retries=self.retries)
+            return HttpTransport(self.url, token=self.token, timeouts=self.timeouts, retries=self._retries)
         if self.client is not None:
             from sagewire.transports.boto3_client import Boto3Transport
 
@@ -95,12 +109,16 @@ class Settings:
 
     def async_transport_in_use(self) -> AsyncTransport:
         """Return a new async transport, or the one that was given."""
+        if self.transport == ASYNC_INFERENCE:
+            from sagewire.transports.async_inference import AsyncDeferredTransport
+
+            return AsyncDeferredTransport(self._name, **self._sagemaker_arguments(), upload_to=self.upload_to)
         if self.transport is not None:
             return self.transport  # type: ignore[no-any-return]
         if self.url is not None:
             from sagewire.transports.http import AsyncHttpTransport
 
-            return AsyncHttpTransport(self.url, token=self.token, timeouts=self.timeouts, retries=self.retries)
+            return AsyncHttpTransport(self.url, token=self.token, timeouts=self.timeouts, retries=self._retries)
         if self.client is not None:
             from sagewire.transports.boto3_client import AsyncBoto3Transport
 
@@ -130,6 +148,16 @@ class Settings:
         )
 
     @property
+    def _retries(self) -> Retries | None:
+        tell = self.hooks.on_retry if self.hooks else None
+        if tell is None:
+            return self.retries
+        return replace(
+            self.retries or Retries(),
+            on_retry=lambda attempt, error, delay: tell(CallRetried(attempt, error, delay)),
+        )
+
+    @property
     def _name(self) -> str:
         assert self.endpoint is not None, "checked in __post_init__"
         return self.endpoint
@@ -147,7 +175,7 @@ class Settings:
             "region_name": self.region_name,
             "endpoint_url": self.endpoint_url,
             "timeouts": self.timeouts,
-            "retries": self.retries,
+            "retries": self._retries,
             "config": self.config,
             "parameters": self._parameters,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
@@ -10,6 +11,7 @@ from sagewire._exchange import Exchange, Reading
 from sagewire.streaming.accumulate import unfold
 from sagewire.transports.base import AsyncTransport, Transport
 from sagewire.types import Delta, Reply, TextDelta
+from sagewire.watching import Outcome
 
 __all__ = ["AsyncReplyStream", "ReplyStream"]
 
@@ -40,7 +42,13 @@ class ReplyStream(_Kept):
         ...     usage = stream.reply.usage
     """
 
-    def __init__(self, prepare: Callable[[], Exchange], connect: Callable[[], Transport]) -> None:
+    def __init__(
+        self,
+        prepare: Callable[[], Exchange],
+        connect: Callable[[], Transport],
+        watch: Callable[[Exchange], AbstractContextManager[Outcome]],
+    ) -> None:
+        self._watch = watch
         self._deltas = self._run(prepare, connect)
 
     def __iter__(self) -> Iterator[Delta]:
@@ -63,6 +71,11 @@ class ReplyStream(_Kept):
 
     def _run(self, prepare: Callable[[], Exchange], connect: Callable[[], Transport]) -> Generator[Delta, None, None]:
         exchange, transport = prepare(), connect()
+        with self._watch(exchange) as outcome:
+            outcome.answer = lambda: self.reply
+            yield from self._read(exchange, transport)
+
+    def _read(self, exchange: Exchange, transport: Transport) -> Generator[Delta, None, None]:
         if not exchange.streams:
             body = transport.invoke(exchange.invocation)
             self._whole = exchange.read_whole(body.data, body.info)
@@ -83,7 +96,13 @@ class ReplyStream(_Kept):
 class AsyncReplyStream(_Kept):
     """`ReplyStream` for `async for` and `async with`."""
 
-    def __init__(self, prepare: Callable[[], Awaitable[Exchange]], connect: Callable[[], AsyncTransport]) -> None:
+    def __init__(
+        self,
+        prepare: Callable[[], Awaitable[Exchange]],
+        connect: Callable[[], AsyncTransport],
+        watch: Callable[[Exchange], AbstractContextManager[Outcome]],
+    ) -> None:
+        self._watch = watch
         self._deltas = self._run(prepare, connect)
 
     def __aiter__(self) -> AsyncIterator[Delta]:
@@ -110,21 +129,23 @@ class AsyncReplyStream(_Kept):
         self, prepare: Callable[[], Awaitable[Exchange]], connect: Callable[[], AsyncTransport]
     ) -> AsyncGenerator[Delta, None]:
         exchange, transport = await prepare(), connect()
-        if not exchange.streams:
-            body = await transport.invoke(exchange.invocation)
-            self._whole = exchange.read_whole(body.data, body.info)
-            for delta in unfold(self._whole):
-                yield delta
-            return
-        async with transport.stream(exchange.invocation) as body_stream:
-            self._reading = reading = exchange.reading(body_stream.info)
-            with reading.attaching_partial():
-                async for chunk in body_stream:
-                    for delta in reading.feed(chunk):
-                        yield delta
-                    if reading.stopped:
-                        break
-                # What the service says at the end (timings) is known only now.
-                reading.info = body_stream.info
-                for delta in reading.close():
+        with self._watch(exchange) as outcome:
+            outcome.answer = lambda: self.reply
+            if not exchange.streams:
+                body = await transport.invoke(exchange.invocation)
+                self._whole = exchange.read_whole(body.data, body.info)
+                for delta in unfold(self._whole):
                     yield delta
+                return
+            async with transport.stream(exchange.invocation) as body_stream:
+                self._reading = reading = exchange.reading(body_stream.info)
+                with reading.attaching_partial():
+                    async for chunk in body_stream:
+                        for delta in reading.feed(chunk):
+                            yield delta
+                        if reading.stopped:
+                            break
+                    # What the service says at the end (timings) is known only now.
+                    reading.info = body_stream.info
+                    for delta in reading.close():
+                        yield delta

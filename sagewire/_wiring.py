@@ -58,7 +58,8 @@ class Wiring:
     @property
     def discovers(self) -> bool:
         """Whether handlers come from what the endpoint or server says of itself rather than from the caller."""
-        return self._settings.handler is None and self._settings.transport is None
+        own_transport = self._settings.transport is not None and not isinstance(self._settings.transport, str)
+        return self._settings.handler is None and not own_transport
 
     @property
     def known(self) -> bool:

@@ -99,7 +99,11 @@ class AsyncClient(ClientBase):
         if not len(texts):
             return Embeddings()
         options = EmbedOptions(input_type, dimensions, truncate, normalize, model, extra or {})
-        return await self._work_off(await self._found(self._embedding, texts, options, endpoint_kwargs))
+        work = await self._found(self._embedding, texts, options, endpoint_kwargs)
+        with self._watch_work(work) as outcome:
+            embeddings = await self._work_off(work)
+            outcome.answer = lambda: embeddings
+        return embeddings
 
     async def rerank(
         self,
@@ -114,7 +118,10 @@ class AsyncClient(ClientBase):
         if not len(documents):
             return Ranking()
         work = await self._found(self._reranking, query, documents, top_n, extra, endpoint_kwargs)
-        return await self._work_off(work)
+        with self._watch_work(work) as outcome:
+            ranking = await self._work_off(work)
+            outcome.answer = lambda: ranking
+        return ranking
 
     async def close(self) -> None:
         """Give back pooled connections of the running event loop. The client may be used again."""
@@ -130,7 +137,7 @@ class AsyncClient(ClientBase):
         await self.close()
 
     def _stream(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> AsyncReplyStream:
-        return AsyncReplyStream(lambda: self._aprepare(request, endpoint_kwargs), self._connect)
+        return AsyncReplyStream(lambda: self._aprepare(request, endpoint_kwargs), self._connect, self._watch)
 
     async def _aprepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Exchange:
         return await self._found(self._prepare, request, endpoint_kwargs)
@@ -156,12 +163,15 @@ class AsyncClient(ClientBase):
             async def prepared() -> Exchange:
                 return exchange
 
-            async with AsyncReplyStream(prepared, self._connect) as stream:
+            async with AsyncReplyStream(prepared, self._connect, self._watch) as stream:
                 async for _ in stream:
                     pass
                 return stream.reply
-        body = await self._connect().invoke(exchange.invocation)
-        return exchange.read_whole(body.data, body.info)
+        with self._watch(exchange) as outcome:
+            body = await self._connect().invoke(exchange.invocation)
+            reply = exchange.read_whole(body.data, body.info)
+            outcome.answer = lambda: reply
+        return reply
 
     async def _work_off(self, work: Work[T]) -> T:
         slots = asyncio.Semaphore(BATCHES_IN_FLIGHT)

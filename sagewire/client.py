@@ -49,7 +49,10 @@ class Client(ClientBase):
         inference_component_name: The inference component to call.
         timeout: Seconds to wait for the server, or `Timeouts` for each limit by itself.
         retries: How often to try in all, or `Retries`.
-        transport: Your own transport; everything about hosts and credentials is then yours.
+        transport: `async-inference` for an endpoint with Asynchronous Inference; or your own transport: everything
+            about hosts and credentials is then yours.
+        upload_to: With `async-inference`: an S3 folder for bodies over 128,000 bytes.
+        hooks: Functions of your own that are told about calls, see `sagewire.watching.Hooks`.
         stream_internally: Answer `chat` and `complete` by folding a stream: SageMaker gives a whole answer 60 s only.
 
     Example:
@@ -171,7 +174,11 @@ class Client(ClientBase):
         if not len(texts):
             return Embeddings()
         options = EmbedOptions(input_type, dimensions, truncate, normalize, model, extra or {})
-        return self._work_off(self._embedding(texts, options, endpoint_kwargs))
+        work = self._embedding(texts, options, endpoint_kwargs)
+        with self._watch_work(work) as outcome:
+            embeddings = self._work_off(work)
+            outcome.answer = lambda: embeddings
+        return embeddings
 
     def rerank(
         self,
@@ -198,7 +205,11 @@ class Client(ClientBase):
         """
         if not len(documents):
             return Ranking()
-        return self._work_off(self._reranking(query, documents, top_n, extra, endpoint_kwargs))
+        work = self._reranking(query, documents, top_n, extra, endpoint_kwargs)
+        with self._watch_work(work) as outcome:
+            ranking = self._work_off(work)
+            outcome.answer = lambda: ranking
+        return ranking
 
     def close(self) -> None:
         """Give back pooled connections. The client may be used again."""
@@ -219,7 +230,7 @@ class Client(ClientBase):
         return twin
 
     def _stream(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> ReplyStream:
-        return ReplyStream(lambda: self._prepare(request, endpoint_kwargs), self._connect)
+        return ReplyStream(lambda: self._prepare(request, endpoint_kwargs), self._connect, self._watch)
 
     def _answer(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Reply:
         exchange = self._prepare(request, endpoint_kwargs)
@@ -232,12 +243,15 @@ class Client(ClientBase):
 
     def _run(self, exchange: Exchange) -> Reply:
         if exchange.streams:
-            with ReplyStream(lambda: exchange, self._connect) as stream:
+            with ReplyStream(lambda: exchange, self._connect, self._watch) as stream:
                 for _ in stream:
                     pass
                 return stream.reply
-        body = self._connect().invoke(exchange.invocation)
-        return exchange.read_whole(body.data, body.info)
+        with self._watch(exchange) as outcome:
+            body = self._connect().invoke(exchange.invocation)
+            reply = exchange.read_whole(body.data, body.info)
+            outcome.answer = lambda: reply
+        return reply
 
     def _work_off(self, work: Work[T]) -> T:
         parts: list[tuple[Batch, T]] = []

@@ -30,6 +30,7 @@ CHAT = {
     "tgi_chat": {},
     "triton": {"format": "llama2"},
     "triton_llm_api": {"format": "llama2", "handler": "triton_llm_api"},
+    "triton_stream": {"format": "llama2"},
 }
 COMPLETE = ["ai21_j2", "hf_pipeline", "hf_summarization", "hf_text2text", "hf_translation", "jumpstart_text2text"]
 COMPLETE += ["jumpstart_textgeneration", "lmi", "lmi_async", "openai_completions", "tgi", "tgi_1", "triton"]
@@ -42,7 +43,7 @@ RERANK = ["cohere_rerank", "lmi_rerank", "tei_rerank", "vllm_rerank"]
 def zoo():
     endpoints = {name.replace("_", "-"): EndpointSpec(name, engine="echo") for name in DIALECTS}
     # These may repeat the prompt, so an engine that does nothing else would leave nothing behind it.
-    for name in ("hf_pipeline", "jumpstart_textgeneration", "triton", "triton_llm_api"):
+    for name in ("hf_pipeline", "jumpstart_textgeneration", "triton", "triton_llm_api", "triton_stream"):
         endpoints[name.replace("_", "-")] = EndpointSpec(name, engine=Scripted(["Hello back"], loop=True))
     endpoints["many"] = EndpointSpec(components={"base": "lmi:echo", "other": "tgi:echo"})
     endpoints["asleep"] = EndpointSpec(components={"sleeper": EndpointSpec("lmi", copies=0)})
@@ -229,3 +230,15 @@ def test_wrong_counts_and_numbers_are_errors():
 
     with pytest.raises(WireError, match="sent 2 texts and got 1"):
         Client("tei", handler=Losing()).embed(["a", "b"])
+
+
+def test_asynchronous_inference_behind_the_same_methods(zoo):
+    zoo.add("deferred", EndpointSpec("openai_chat", engine="echo", asynchronous="s3://answers/out"))
+    client = Client("deferred", transport="async-inference")
+    assert client.describe().asynchronous
+    assert client.chat("Hello there").text == "Hello there"
+    with client.stream("Hello there") as stream:
+        assert "".join(stream.text) == "Hello there"
+    assert asyncio.run(client.to_async().chat("Hello there")).text == "Hello there"
+    with pytest.raises(UsageError, match="async-inference"):
+        Client("deferred", transport="async-inferenze")

@@ -40,6 +40,11 @@ class AsyncEngine:
         # 0.2 s the first time: better here than inside the event loop.
         import aiohttp  # noqa: F401
 
+        if place.proxy_client_cert:
+            raise UsageError(
+                "a client certificate for the proxy itself (proxy_client_cert) works with the sync client only: "
+                "aiohttp has one certificate for the proxy and the server behind it"
+            )
         self._place = place
         # The login apart, because aiohttp's errors show the proxy's URL.
         self._proxy = without_login(place.proxy) if place.proxy else None

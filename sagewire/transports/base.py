@@ -6,12 +6,12 @@ nothing of JSON, models or prompts.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from sagewire.errors import UsageError
+from sagewire.errors import EndpointError, UsageError
 from sagewire.types import Invocation, ResponseInfo
 
 __all__ = [
@@ -67,12 +67,15 @@ class Retries:
         max_delay: The longest wait in seconds, `Retry-After` included.
         wait_for_ready: Seconds to wait, however many attempts that takes, for an endpoint that is loading its model
             or was scaled to zero.
+        on_retry: Told before each further attempt: the number of the one that failed, its error, and the seconds
+            until the next.
     """
 
     attempts: int = 3
     base_delay: float = 0.2
     max_delay: float = 20.0
     wait_for_ready: float = 0.0
+    on_retry: Callable[[int, EndpointError, float], None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.attempts < 1:

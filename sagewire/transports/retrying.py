@@ -185,6 +185,8 @@ class _Run:
             error.request_id,
             state.upcoming_sleep,
         )
+        if self._policy.retries.on_retry is not None:
+            self._policy.retries.on_retry(state.attempt_number, error, state.upcoming_sleep)
 
 
 def _error(state: RetryCallState) -> EndpointError:

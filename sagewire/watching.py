@@ -1,0 +1,233 @@
+"""Watching calls from outside: hooks of your own, and OpenTelemetry where its API is installed.
+
+Nothing here sees a prompt, an answer or a credential: only names, settings, counts, times and ids.
+Spans and metrics follow OpenTelemetry's semantic conventions for generative AI clients (`gen_ai.*`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from sagewire.errors import EndpointError
+from sagewire.types import Embeddings, Ranking, Reply, ResponseInfo, Usage
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Histogram
+    from opentelemetry.trace import Span, Tracer
+
+__all__ = ["CallEnded", "CallRetried", "CallStarted", "Hooks", "Outcome", "watch"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A call is about to be sent.
+
+    Args:
+        target: The endpoint's name, or the server's URL.
+        operation: `chat`, `text_completion`, `embeddings` or `rerank`.
+        provider: `aws.sagemaker` or `http`.
+        streaming: The answer is asked for as a stream.
+        options: The generation settings that were given, without texts.
+        request_bytes: The size of the body.
+    """
+
+    target: str
+    operation: str
+    provider: str = "aws.sagemaker"
+    streaming: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    request_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CallRetried:
+    """An attempt failed, and another follows after `delay` seconds."""
+
+    attempt: int
+    error: EndpointError
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """A call is over.
+
+    Args:
+        started: The call.
+        seconds: How long it took.
+        info: What the service said about the response, request id and timings included.
+        usage: Token counts where the server gave them.
+        model: The model name the server reported.
+        finish_reason: Why the answer ended.
+        error: What went wrong, if anything did.
+        cancelled: The caller stopped reading before the answer was complete.
+    """
+
+    started: CallStarted
+    seconds: float
+    info: ResponseInfo | None = None
+    usage: Usage | None = None
+    model: str | None = None
+    finish_reason: str | None = None
+    error: BaseException | None = None
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Functions of your own that are told about calls; they must be quick, and must not raise.
+
+    Args:
+        on_request: Before a call is sent.
+        on_response: After a call ended, well or badly.
+        on_retry: Before another attempt.
+
+    Example:
+        >>> hooks = Hooks(on_response=lambda call: print(call.started.target, call.seconds, call.usage))
+        >>> client = Client("my-endpoint", hooks=hooks)  # doctest: +SKIP
+    """
+
+    on_request: Callable[[CallStarted], None] | None = None
+    on_response: Callable[[CallEnded], None] | None = None
+    on_retry: Callable[[CallRetried], None] | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Where a running call says how its answer can be had: whole, or as far as it was read."""
+
+    answer: Callable[[], Reply | Embeddings | Ranking | None] = lambda: None
+
+
+def watch(hooks: Hooks | None, begin: Callable[[], CallStarted]) -> AbstractContextManager[Outcome]:
+    """Return a context manager around one call; without anyone who watches it costs next to nothing."""
+    telemetry = _telemetry()
+    if telemetry is None and (hooks is None or not (hooks.on_request or hooks.on_response)):
+        return nullcontext(Outcome())
+    return _watched(hooks or Hooks(), telemetry, begin())
+
+
+@contextmanager
+def _watched(hooks: Hooks, telemetry: _Telemetry | None, started: CallStarted) -> Iterator[Outcome]:
+    outcome, failure, cancelled = Outcome(), None, False
+    if hooks.on_request:
+        hooks.on_request(started)
+    span = telemetry.start(started) if telemetry else None
+    at = time.monotonic()
+    try:
+        yield outcome
+    except Exception as error:
+        failure = error
+        raise
+    except BaseException:
+        # GeneratorExit, CancelledError, KeyboardInterrupt: somebody no longer wants the answer.
+        cancelled = True
+        raise
+    finally:
+        answer = outcome.answer()
+        ended = CallEnded(
+            started,
+            time.monotonic() - at,
+            answer.info if answer else None,
+            answer.usage if answer else None,
+            answer.model if answer else None,
+            answer.finish_reason if isinstance(answer, Reply) else None,
+            failure,
+            cancelled,
+        )
+        if telemetry and span is not None:
+            telemetry.end(span, ended)
+        if hooks.on_response:
+            hooks.on_response(ended)
+
+
+# ---------------------------------------------------------------------------------------------------- OpenTelemetry
+
+# Our option -> the attribute of the semantic conventions.
+_OPTIONS = {
+    "frequency_penalty": "gen_ai.request.frequency_penalty",
+    "max_tokens": "gen_ai.request.max_tokens",
+    "model": "gen_ai.request.model",
+    "n": "gen_ai.request.choice.count",
+    "presence_penalty": "gen_ai.request.presence_penalty",
+    "seed": "gen_ai.request.seed",
+    "stop": "gen_ai.request.stop_sequences",
+    "temperature": "gen_ai.request.temperature",
+    "top_k": "gen_ai.request.top_k",
+    "top_p": "gen_ai.request.top_p",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Telemetry:
+    tracer: Tracer
+    duration: Histogram
+    tokens: Histogram
+
+    def start(self, started: CallStarted) -> Span:
+        from opentelemetry.trace import SpanKind
+
+        attributes = {name: started.options[option] for option, name in _OPTIONS.items() if option in started.options}
+        return self.tracer.start_span(
+            f"{started.operation} {started.target}", kind=SpanKind.CLIENT, attributes={**_common(started), **attributes}
+        )
+
+    def end(self, span: Span, ended: CallEnded) -> None:
+        from opentelemetry.trace import Status, StatusCode
+
+        common = _common(ended.started)
+        if ended.model:
+            common["gen_ai.response.model"] = ended.model
+            span.set_attribute("gen_ai.response.model", ended.model)
+        if ended.finish_reason:
+            span.set_attribute("gen_ai.response.finish_reasons", [ended.finish_reason])
+        if ended.info and ended.info.request_id:
+            span.set_attribute("aws.request_id", ended.info.request_id)
+        for kind, count in _counts(ended.usage):
+            span.set_attribute(f"gen_ai.usage.{kind}_tokens", count)
+            self.tokens.record(count, {**common, "gen_ai.token.type": kind})
+        if ended.error is not None:
+            kind = type(ended.error).__name__
+            common["error.type"] = kind
+            span.set_attribute("error.type", kind)
+            # The class alone: a container's message may quote the prompt.
+            span.set_status(Status(StatusCode.ERROR, kind))
+        self.duration.record(ended.seconds, common)
+        span.end()
+
+
+@cache
+def _telemetry() -> _Telemetry | None:
+    if find_spec("opentelemetry") is None:
+        return None
+    try:
+        from opentelemetry import metrics, trace
+    except ImportError:
+        return None
+    meter = metrics.get_meter("sagewire")
+    return _Telemetry(
+        trace.get_tracer("sagewire"),
+        meter.create_histogram("gen_ai.client.operation.duration", "s", "Duration of calls."),
+        meter.create_histogram("gen_ai.client.token.usage", "{token}", "Tokens of calls."),
+    )
+
+
+def _common(started: CallStarted) -> dict[str, Any]:
+    return {
+        "gen_ai.operation.name": started.operation,
+        "gen_ai.provider.name": started.provider,
+        "gen_ai.request.model": started.options.get("model") or started.target,
+    }
+
+
+def _counts(usage: Usage | None) -> Iterator[tuple[str, int]]:
+    if usage is not None and usage.prompt_tokens is not None:
+        yield "input", usage.prompt_tokens
+    if usage is not None and usage.completion_tokens is not None:
+        yield "output", usage.completion_tokens
