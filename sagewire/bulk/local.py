@@ -71,6 +71,8 @@ class LocalEngine:
         self._parts = PartWriter(folder)
         self._index = AnswerIndex(folder) if dedup else None
         self._followers: dict[str, list[Question]] = {}
+        # Answers on their way to the disk, which the index does not have yet.
+        self._fresh: dict[str, Answer] = {}
         self._batch: list[Question] = []
         self._finished: list[tuple[Record, Question]] = []
         self._silent: list[tuple[Sequence[Question], BaseException]] = []
@@ -157,7 +159,7 @@ class LocalEngine:
             )
             return
         if question.key is not None and self._index is not None:
-            known = self._index.find(question.key)
+            known = self._fresh.get(question.key) or self._index.find(question.key)
             if known is not None:
                 self._reuse(question, known)
                 return
@@ -253,8 +255,11 @@ class LocalEngine:
     def _finish(self, records: Sequence[Record], questions: Sequence[Question]) -> None:
         self._finished += zip(records, questions, strict=True)
         for record in records:
-            waiting = self._followers.pop(record.key, ()) if record.key is not None else ()
-            for question in waiting:
+            if record.key is None:
+                continue
+            if record.answer.error is None:
+                self._fresh[record.key] = record.answer
+            for question in self._followers.pop(record.key, ()):
                 self._reuse(question, record.answer)
         self._wake.set()
 
@@ -277,6 +282,9 @@ class LocalEngine:
     def _count(self, finished: Sequence[tuple[Record, Question]], places: Sequence[tuple[str, int, int]]) -> None:
         if self._index is not None:
             self._index.add([record for record, _ in finished], places)
+            for record, _ in finished:
+                if record.key is not None:
+                    self._fresh.pop(record.key, None)
         for record, question in finished:
             self._done.add(record.row)
             self._bytes -= question.size
