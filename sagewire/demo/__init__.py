@@ -54,13 +54,14 @@ def run(console: Console, question: str = "") -> None:
         answer = _ask_langchain(question)
         answered = time.perf_counter()
         console.print("[bold]LangChain[/]  ", end="")
-        console.print(answer, markup=False)
+        console.print(answer, markup=False, soft_wrap=True)
         console.print("[bold]LlamaIndex[/] ", end="")
         first, pieces = _stream_llama_index(console, question)
         done = time.perf_counter()
     console.print(
         f"\nLangChain, role assumed and answered: {_ms(answered - started)}. "
-        f"LlamaIndex, first token after {_ms(first)}, {pieces} tokens in {_ms(done - answered)}."
+        f"LlamaIndex, first token after {_ms(first)}, {pieces} tokens in {_ms(done - answered)}.",
+        soft_wrap=True,
     )
 
 

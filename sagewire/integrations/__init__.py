@@ -1,0 +1,1 @@
+"""Skins over sagewire for other people's frameworks; they hold no wire knowledge."""
