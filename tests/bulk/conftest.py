@@ -18,7 +18,7 @@ def shared_models() -> Iterator[Emulator]:
         "tgi": "tgi_1:echo",
         "tei": "tei",
         "rerank": "tei_rerank",
-        "label": "openai_chat:scripted={\"label\": \"spam\"}",
+        "label": 'openai_chat:scripted={"label": "spam"}',
         "babble": "openai_chat:scripted=no json at all",
         "slow": EndpointSpec("openai_chat", engine="echo", latency=0.05),
         "deferred": EndpointSpec("openai_chat", engine="echo", asynchronous="s3://answers/out"),

@@ -269,7 +269,12 @@ def test_output_that_does_not_fit_the_schema_is_asked_for_again_and_then_fails(m
     assert json.loads(rows[0]["output"]) == {"label": "spam"}
     assert "JSON schema" in models.calls[0].json["messages"][0]["content"]
     report = bulk.run(
-        write(questions(1)), "sagemaker/babble", tmp_path / "2.jsonl", schema=SCHEMA, schema_mode="check", schema_retries=0
+        write(questions(1)),
+        "sagemaker/babble",
+        tmp_path / "2.jsonl",
+        schema=SCHEMA,
+        schema_mode="check",
+        schema_retries=0,
     )
     assert "no JSON" in read(report.dead_letter)[0]["error"]
 
@@ -280,15 +285,16 @@ def test_client_objects_are_models(models, write, tmp_path):
     assert bulk.run(write(questions(3)), AsyncClient("chat"), tmp_path / "b.jsonl").complete
     with pytest.raises(UsageError, match="has its arguments already"):
         bulk.run(
-            write(questions(3)), AsyncClient("chat"), tmp_path / "c.jsonl", client_arguments={"region_name": "us-east-1"}
+            write(questions(3)),
+            AsyncClient("chat"),
+            tmp_path / "c.jsonl",
+            client_arguments={"region_name": "us-east-1"},
         )
 
 
 def test_an_http_server_is_a_model(models, write, tmp_path):
     url = models.container_url("chat")
-    report = bulk.run(
-        write(questions(3)), url, tmp_path / "out.jsonl", client_arguments={"handler": "openai_chat"}
-    )
+    report = bulk.run(write(questions(3)), url, tmp_path / "out.jsonl", client_arguments={"handler": "openai_chat"})
     assert report.failed == 0
 
 
