@@ -38,11 +38,16 @@ def dialect_of(client: Client, assumed: Dialect, log: logging.Logger) -> Dialect
     try:
         return client.dialect()
     except (AccessDenied, UsageError) as error:
-        if isinstance(error, UsageError) and not _is_one_container(client):
+        if not (_not_allowed(error) or (isinstance(error, UsageError) and _is_one_container(client))):
             raise
         _refused[client] = time.monotonic() + PATIENCE
         once(log, f"{client!r}: {error} Going on as if it were {assumed.container}.")
         return assumed
+
+
+def _not_allowed(error: SagewireError) -> bool:
+    """Return whether the caller is known and may not ask; wrong or expired keys are refused everywhere."""
+    return isinstance(error, AccessDenied) and any(word in (error.code or "") for word in ("AccessDenied", "Unauthor"))
 
 
 def _is_one_container(client: Client) -> bool:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from sagewire.emulator import EndpointSpec
 from sagewire.errors import (
+    AccessDenied,
     EndpointNotFound,
     EndpointTimeout,
     ModelError,
@@ -255,6 +256,31 @@ def test_where_describing_is_not_allowed_it_is_what_litellm_sends(restricted, ca
     litellm.embedding("sagemaker/script", ["a", "b"])
     assert restricted.calls[-1].json == {"text_inputs": ["a", "b"]}
     assert len([r for r in caplog.records if "is not allowed" in r.message and "'tgi'" in r.message]) == 1
+
+
+def test_an_image_of_ones_own_is_taken_for_tgi(emulator, caplog):
+    own = "111122223333.dkr.ecr.us-east-1.amazonaws.com/my-own-server:3"
+    emulator.add("own", EndpointSpec("tgi_1", image=own))
+    litellm.completion("sagemaker/own", QUESTION, hf_model_name=LLAMA2)
+    assert sent(emulator)["inputs"] == "<s>[INST] Hello there [/INST]"
+    assert "does not know" in caplog.text
+    several = {"own-one": EndpointSpec("tgi", image=own), "own-two": "tgi"}
+    emulator.add("several", EndpointSpec(components=several))
+    with pytest.raises(UsageError, match="inference_component_name"):
+        litellm.completion("sagemaker/several", QUESTION)
+
+
+def test_wrong_keys_are_not_taken_for_a_missing_permission(emulator, caplog):
+    with pytest.raises(AccessDenied):
+        litellm.completion(
+            "sagemaker/tgi", QUESTION, aws_access_key_id="AKIAUNKNOWN", aws_secret_access_key="x", num_retries=0
+        )
+    assert "Going on as if" not in caplog.text
+    keys = emulator.issue_credentials(emulator.role_arn, seconds=-1)
+    expired = {"aws_access_key_id": keys.access_key, "aws_secret_access_key": keys.secret_key}
+    with pytest.raises(AccessDenied, match="expired"):
+        litellm.completion("sagemaker/tgi", QUESTION, **expired, aws_session_token=keys.session_token)
+    assert "Going on as if" not in caplog.text
 
 
 @pytest.mark.parametrize(
