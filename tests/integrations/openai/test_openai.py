@@ -18,7 +18,7 @@ from pydantic import BaseModel
 import sagewire
 from sagewire import Client
 from sagewire.emulator import EndpointSpec
-from sagewire.errors import UsageError
+from sagewire.errors import MissingExtra, UsageError
 from sagewire.integrations.openai import async_openai_client, openai_client
 
 HELLO = [{"role": "user", "content": "Hello there"}]
@@ -389,3 +389,16 @@ def test_programs_with_the_client_before_httpx2(emulator, capsys, openai_2_pytho
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     assert done.stdout == expected
     assert done.stderr.strip() == "httpx"
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(MissingExtra, match=r"sagewire\[openai\]"):
+        openai_client("vllm")
+
+
+def test_importing_the_integration_imports_neither_the_package_nor_aws():
+    code = (
+        "import sys, sagewire.integrations.openai; sys.exit(bool({'openai', 'botocore', 'aiohttp'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
