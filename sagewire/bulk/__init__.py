@@ -9,7 +9,8 @@ Nothing is lost: a row counts once it is on disk, and `resume=True` goes on afte
 from __future__ import annotations
 
 from sagewire.bulk.job import Bounds, Job, Report
+from sagewire.bulk.planning import Plan, aplan, plan
 from sagewire.bulk.running import arun, run
 from sagewire.bulk.tally import Tally
 
-__all__ = ["Bounds", "Job", "Report", "Tally", "arun", "run"]
+__all__ = ["Bounds", "Job", "Plan", "Report", "Tally", "aplan", "arun", "plan", "run"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict
@@ -71,7 +72,8 @@ class Job:
         names = [one.name for one in fields(self) if one.name not in ("client_arguments", "model", "dedup")]
         # A client object has no name that would survive the process.
         model = self.model if isinstance(self.model, str) else repr(self.model)
-        return {"model": model, **{name: getattr(self, name) for name in names}}
+        source = self.source if "://" in self.source else os.path.abspath(os.path.expanduser(self.source))
+        return {"model": model, **{name: getattr(self, name) for name in names}, "source": source}
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,8 @@ class Folder:
         """Raise `UsageError` unless the job and its input are those of the manifest."""
         now = orjson.loads(orjson.dumps(identity, default=plain_json))
         then = self.manifest["identity"]
-        changed = [name for name in now if now[name] != then.get(name)]
+        # The output is where the folder is; it may be written another way from another directory.
+        changed = [name for name in now if now[name] != then.get(name) and name != "output"]
         if changed:
             name = changed[0]
             raise UsageError(

@@ -146,13 +146,37 @@ def run(
     )
 
 
+def remembered(output: str, work_dir: str | None = None) -> tuple[str, str, str, dict[str, Any]]:
+    """Return source, model, output and settings of a job that was begun before.
+
+    Raises:
+        UsageError: There is none, or its model was an object.
+    """
+    folder = Folder(Path(work_dir).expanduser() if work_dir is not None else default_folder(output))
+    if not folder.exists:
+        raise UsageError(f"there is no job in {folder.path}; name the output of one, or its work_dir")
+    folder.load()
+    settings = dict(folder.manifest["identity"])
+    source, model = settings.pop("source"), settings.pop("model")
+    written = settings.pop("output")
+    if model.endswith(")"):
+        raise UsageError(f"the model of this job was an object, {model}; resume it from Python")
+    # A relative path is where the job was begun, which need not be here.
+    if not work_dir:
+        written = output
+    return source, model, written, {**settings, **folder.manifest["more"]}
+
+
 def folder_path(job: Job, work_dir: str | None) -> Path:
     """Return the work folder of a job."""
-    if work_dir is not None:
-        return Path(work_dir).expanduser()
-    if job.output.startswith("s3://"):
-        return Path(f"{job.output.rpartition('/')[2]}.bulk")
-    return Path(f"{job.output}.bulk").expanduser()
+    return default_folder(job.output) if work_dir is None else Path(work_dir).expanduser()
+
+
+def default_folder(output: str) -> Path:
+    """Return the work folder of an output where none was named: beside it, or for S3 in the current directory."""
+    if output.startswith("s3://"):
+        return Path(f"{output.rpartition('/')[2]}.bulk")
+    return Path(f"{output}.bulk").expanduser()
 
 
 def _check_columns(source: Source, task: Task, job: Job) -> None:
@@ -187,6 +211,7 @@ def _open_folder(prepared: Prepared, folder: Folder, *, resume: bool, retry: boo
         if not overwrite and prepared.storage.exists(job.output):
             raise UsageError(f"{job.output} exists already; overwrite it, or name another output")
         folder.begin(identity, files)
+        folder.save(more=_more(job))
         return None
     folder.load()
     folder.check(identity, files)
@@ -201,6 +226,13 @@ def _open_folder(prepared: Prepared, folder: Folder, *, resume: bool, retry: boo
         state = "is complete" if complete else "was begun and not finished"
         raise UsageError(f"the job in {folder.path} {state}; resume it, or overwrite it")
     return _finished_report(job, folder) if complete else None
+
+
+def _more(job: Job) -> dict[str, Any]:
+    """Return what is no part of a job's identity and yet worth remembering; nothing of it is a secret."""
+    names = ("region_name", "profile_name", "handler", "format", "inference_component_name", "endpoint_url")
+    given = {name: value for name, value in job.client_arguments.items() if name in names and isinstance(value, str)}
+    return {"client_arguments": given, "dedup": job.dedup}
 
 
 def _finished_report(job: Job, folder: Folder) -> Report:
@@ -230,11 +262,13 @@ async def _run(prepared: Prepared, folder: Folder, watch: Watch | None) -> Repor
     )
     start = await asyncio.to_thread(engine.recover)
     chunks = pass_chunks(prepared.source, folder, number, prepared.task.columns, start)
+    counting = asyncio.create_task(_count(prepared, tally, number, folder))
     with _interrupts(engine):
         try:
             await preflight(client, job.task)
             await engine.run(chunks)
         finally:
+            counting.cancel()
             if client is not job.model:
                 await client.close()
     report = _report(tally, pace, engine.stopped)
@@ -242,6 +276,14 @@ async def _run(prepared: Prepared, folder: Folder, watch: Watch | None) -> Repor
         letters = folder.path / "failed.jsonl"
         return replace(report, dead_letter=str(letters) if letters.exists() else None)
     return await _finish(prepared, folder, report)
+
+
+async def _count(prepared: Prepared, tally: Tally, number: int, folder: Folder) -> None:
+    """Find out how many rows there are, for the progress bar, while the first are on their way."""
+    if number:
+        tally.total = folder.manifest.get("failed")
+        return
+    tally.total = await asyncio.to_thread(prepared.source.count)
 
 
 async def _finish(prepared: Prepared, folder: Folder, report: Report) -> Report:

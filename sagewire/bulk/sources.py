@@ -86,6 +86,21 @@ class Source:
             shared = names if shared is None else [name for name in shared if name in names]
         return shared
 
+    def count(self) -> int:
+        """Return how many rows there are; for CSV and JSON lines, how many lines, which is about the same."""
+        count = 0
+        for file in self.files:
+            with self.storage.open(file.path) as stream:
+                if file.format == "parquet":
+                    count += _parquet_file(stream, file).metadata.num_rows
+                    continue
+                last = b"\n"
+                while piece := stream.read(_READ_BYTES):
+                    count += piece.count(b"\n")
+                    last = piece[-1:]
+                count += (last != b"\n") - (file.format == "csv")
+        return max(0, count)
+
     def _read(self, file: SourceFile, columns: list[str] | None) -> Iterator[Chunk]:
         with self.storage.open(file.path) as stream:
             if file.format == "parquet":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sagewire.cli._app import app
+from sagewire.cli.bulk import bulk
 from sagewire.cli.catalogue import formats, handlers, render
 from sagewire.cli.conversation import ask, chat
 from sagewire.cli.endpoints import doctor, inspect
@@ -14,4 +15,5 @@ __all__ = ["app"]
 
 for command in (ask, chat, demo, doctor, embed, emulator, formats, gateway, handlers, inspect, render, rerank):
     app.command()(command)
+app.add_typer(bulk, name="bulk")
 app.add_typer(keys, name="keys")

@@ -1,0 +1,182 @@
+"""What a job would cost, from a sample: rows, tokens, time, and the concurrency it would use."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+from sagewire.bulk.job import JobSettings
+from sagewire.bulk.models import open_model, preflight
+from sagewire.bulk.pace import Pace
+from sagewire.bulk.running import Prepared, prepare
+from sagewire.bulk.tasks import RowError
+from sagewire.bulk.worker import Question, Unanswered, Worker
+from sagewire.errors import SagewireError
+
+__all__ = ["Plan", "aplan", "plan"]
+
+# English text; other scripts have fewer. Used only where no server has counted.
+_CHARACTERS_PER_TOKEN = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a job would cost.
+
+    Args:
+        rows: Rows of the input, about.
+        sampled: Rows that were looked at.
+        asked: How many of them the model was asked about.
+        failed: How many of those failed.
+        malformed: How many of the sample cannot be asked.
+        equal: The share of the sample that repeats another row of it.
+        prompt_tokens: Tokens to be read in all, estimated.
+        completion_tokens: Tokens to be written in all, estimated.
+        measured: Whether tokens and time come from answers, rather than from the number of characters.
+        concurrency: Calls in flight that the sample ended with.
+        seconds: How long it would take; `None` where nothing was asked.
+        errors: What went wrong in the sample.
+    """
+
+    rows: int
+    sampled: int
+    asked: int = 0
+    failed: int = 0
+    malformed: int = 0
+    equal: float = 0.0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    measured: bool = False
+    concurrency: int | None = None
+    seconds: float | None = None
+    errors: tuple[str, ...] = ()
+
+
+async def aplan(source: str, model: Any, output: str, *, sample: int = 64, **settings: Unpack[JobSettings]) -> Plan:
+    """Estimate a job; see `plan`."""
+    prepared = prepare(source, model, output, settings)
+    rows = await asyncio.to_thread(prepared.source.count)
+    looked = await asyncio.to_thread(_look, prepared, max(sample, 1000))
+    if not looked.questions or not sample:
+        return _guess(prepared, rows, looked)
+    return await _measure(prepared, rows, looked, looked.questions[:sample])
+
+
+def plan(source: str, model: Any, output: str, *, sample: int = 64, **settings: Unpack[JobSettings]) -> Plan:
+    """Estimate rows, tokens and time of a job by asking about a few of its rows.
+
+    Args:
+        source: As for `run`.
+        model: As for `run`.
+        output: As for `run`; nothing is written.
+        sample: Rows the model is asked about; 0 asks nothing, and tokens are guessed from the number of characters.
+        **settings: As for `run`.
+
+    Raises:
+        UsageError: As for `run`.
+    """
+    return asyncio.run(aplan(source, model, output, sample=sample, **settings))
+
+
+@dataclass(slots=True)
+class _Sample:
+    questions: list[Question]
+    sampled: int = 0
+    malformed: int = 0
+    equal: float = 0.0
+    characters: int = 0
+
+
+def _look(prepared: Prepared, most: int) -> _Sample:
+    """Read the first rows; later ones are taken to be like them."""
+    found = _Sample([])
+    keys: set[str] = set()
+    for chunk in prepared.source.chunks(prepared.task.columns):
+        for row in chunk.rows:
+            if found.sampled >= most:
+                break
+            found.sampled += 1
+            try:
+                if row.values is None:
+                    raise RowError
+                request = prepared.task.request(row.values)
+            except RowError:
+                found.malformed += 1
+                continue
+            key = prepared.task.key(request)
+            if prepared.dedup and key in keys:
+                found.equal += 1
+                continue
+            keys.add(key)
+            found.characters += len(str(request))
+            found.questions.append(Question(row.number, request))
+        if found.sampled >= most:
+            break
+    found.equal = found.equal / found.sampled if found.sampled else 0.0
+    return found
+
+
+def _guess(prepared: Prepared, rows: int, looked: _Sample) -> Plan:
+    each = looked.characters / _CHARACTERS_PER_TOKEN / max(1, looked.sampled)
+    most = prepared.job.options.get("max_tokens")
+    generates = prepared.job.task in ("chat", "complete")
+    share = len(looked.questions) / max(1, looked.sampled)
+    completion = round(rows * share * most) if generates and most else (None if generates else 0)
+    return Plan(
+        rows,
+        looked.sampled,
+        malformed=looked.malformed,
+        equal=looked.equal,
+        prompt_tokens=round(rows * each),
+        completion_tokens=completion,
+    )
+
+
+async def _measure(prepared: Prepared, rows: int, looked: _Sample, questions: list[Question]) -> Plan:
+    job, task, bounds = prepared.job, prepared.task, prepared.bounds
+    client = open_model(job.model, job.client_arguments, job.task)
+    pace = Pace(bounds.concurrency, most=bounds.max_concurrency)
+    worker = Worker(job, bounds, task, client, pace)
+    errors: list[str] = []
+
+    async def ask(some: list[Question]) -> tuple[int, int]:
+        try:
+            records = await worker.work(some)
+        except Unanswered as error:
+            errors.append(str(error.__cause__))
+            return 0, 0
+        errors.extend(record.answer.error for record in records if record.answer.error is not None)
+        return sum(record.spent[0] for record in records), sum(record.spent[1] for record in records)
+
+    try:
+        await preflight(client, job.task)
+        # The first call opens connections and is no measure; its tokens count all the same.
+        first = await ask(questions[: task.batch])
+        started = time.monotonic()
+        rest = questions[task.batch :]
+        batches = [rest[at : at + task.batch] for at in range(0, len(rest), task.batch)]
+        tokens = [first, *await asyncio.gather(*map(ask, batches))]
+        elapsed = time.monotonic() - started
+    finally:
+        if client is not job.model:
+            await client.close()
+    to_ask = rows * len(looked.questions) / looked.sampled
+    prompt, completion = (sum(one[at] for one in tokens) for at in (0, 1))
+    if len(errors) >= len(questions):
+        raise SagewireError(f"no row of the sample was answered: {errors[0]}")
+    return Plan(
+        rows,
+        looked.sampled,
+        asked=len(questions),
+        failed=len(errors),
+        malformed=looked.malformed,
+        equal=looked.equal,
+        prompt_tokens=round(prompt / len(questions) * to_ask),
+        completion_tokens=round(completion / len(questions) * to_ask),
+        measured=True,
+        concurrency=pace.limit,
+        seconds=elapsed / len(rest) * to_ask if rest else None,
+        errors=tuple(dict.fromkeys(errors))[:5],
+    )

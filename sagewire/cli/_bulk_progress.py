@@ -1,0 +1,79 @@
+"""The progress bar of a bulk job: rows, rate, time left, tokens and errors."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+
+if TYPE_CHECKING:
+    from sagewire.bulk import Tally
+
+__all__ = ["Progress"]
+
+# Where there is no terminal, a line now and then is what a log needs.
+_LOG_SECONDS = 30.0
+
+
+class Progress:
+    """Shows a tally; a context manager.
+
+    Args:
+        console: Where to.
+        budget: The token budget, to be shown beside the tokens.
+    """
+
+    def __init__(self, console: Console, budget: int | None = None) -> None:
+        self._console = console
+        self._budget = f"/{budget:,}" if budget else ""
+        self._bar = RichProgress(
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("{task.fields[rate]:,.0f} rows/s"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[tokens]} tokens"),
+            TextColumn("{task.fields[failed]:,} failed"),
+            TextColumn("{task.fields[concurrency]} in flight"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("rows", total=None, rate=0.0, tokens="0", failed=0, concurrency=0)
+        self._logged = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def show(self, tally: Tally) -> None:
+        """Show how far the job is."""
+        rate = (tally.rows - tally.done_before) / max(tally.seconds, 1e-3)
+        tokens = f"{tally.tokens:,}{self._budget}"
+        if self._console.is_terminal:
+            self._bar.update(
+                self._task,
+                completed=tally.rows,
+                total=tally.total,
+                rate=rate,
+                tokens=tokens,
+                failed=tally.failed,
+                concurrency=tally.concurrency,
+            )
+        elif time.monotonic() - self._logged >= _LOG_SECONDS:
+            self._logged = time.monotonic()
+            of = f" of {tally.total:,}" if tally.total else ""
+            self._console.print(
+                f"{tally.rows:,}{of} rows, {rate:,.0f}/s, {tokens} tokens, {tally.failed:,} failed", markup=False
+            )
