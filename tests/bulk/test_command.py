@@ -37,7 +37,7 @@ def test_run_writes_the_output_and_says_what_it_did(run, rows, models):
             "--output",
             "out.csv",
             "--template",
-            "Summarise: {body}",
+            "Sum up: {body}",
         ),
         *("--system", "Be brief.", "--max-tokens", 50, "--option", "top_p=0.5"),
     )

@@ -1,0 +1,62 @@
+"""Input and output in S3, against moto."""
+
+import json
+
+import boto3
+import pytest
+
+from sagewire import UsageError, bulk
+
+moto_server = pytest.importorskip("moto.server")
+
+
+@pytest.fixture(scope="module")
+def moto_url():
+    server = moto_server.ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(models, moto_url, monkeypatch, tmp_path):
+    # The model is the emulator's, the bucket is moto's: boto3's variable for one service.
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", moto_url)
+    monkeypatch.chdir(tmp_path)
+    s3 = boto3.client("s3", "us-east-1", endpoint_url=moto_url)
+    s3.create_bucket(Bucket="rows")
+    yield s3
+    for found in s3.list_objects_v2(Bucket="rows").get("Contents", []):
+        s3.delete_object(Bucket="rows", Key=found["Key"])
+
+
+def put(s3, key, rows):
+    s3.put_object(Bucket="rows", Key=key, Body="".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def test_from_a_prefix_to_an_object(bucket, tmp_path):
+    put(bucket, "in/1.jsonl", [{"prompt": f"one {number}"} for number in range(20)])
+    put(bucket, "in/2.jsonl", [{"prompt": "two"}, {"prompt": None}])
+    report = bulk.run("s3://rows/in", "sagemaker/chat", "s3://rows/out/o.jsonl")
+    assert (report.rows, report.failed, report.complete) == (22, 1, True)
+    body = bucket.get_object(Bucket="rows", Key="out/o.jsonl")["Body"].read()
+    assert [json.loads(line)["output"] for line in body.splitlines()][19:21] == ["one 19", "two"]
+    letters = bucket.get_object(Bucket="rows", Key="out/o.failed.jsonl")["Body"].read()
+    assert json.loads(letters)["file"] == "s3://rows/in/2.jsonl"
+    assert (tmp_path / "o.jsonl.bulk" / "manifest.json").exists()
+
+
+def test_parquet_there_and_back(bucket):
+    put(bucket, "in.jsonl", [{"text": "one"}, {"text": "two"}])
+    report = bulk.run("s3://rows/in.jsonl", "sagemaker/tei", "s3://rows/v.parquet", task="embed")
+    assert report.complete
+    report = bulk.run("s3://rows/v.parquet", "sagemaker/chat", "local.csv", column="text", prefix="chat_")
+    assert report.complete
+
+
+def test_what_is_not_there_is_an_error(bucket):
+    with pytest.raises(UsageError, match="no file or directory"):
+        bulk.run("s3://rows/nothing.jsonl", "sagemaker/chat", "out.jsonl")
+    with pytest.raises(UsageError, match="s3://"):
+        bulk.run("gs://rows/nothing.jsonl", "sagemaker/chat", "out.jsonl")
