@@ -13,7 +13,7 @@ PIP := $(UV) pip install --quiet --python $(BIN)/python
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sagewire needs Python 3.11 or newer; name it: make PYTHON=python3.11"; exit 1; }
@@ -46,7 +46,15 @@ wheel: $(UV) ## Build dist/*.whl and dist/*.tar.gz
 .PHONY: test
 test: install-test lint wheel ## Install, lint, type-check, build the wheel and test the built wheel
 	@$(PIP) --reinstall-package sagewire --no-deps dist/*.whl
-	SAGEWIRE_TEST_INSTALLED=1 $(BIN)/pytest -q -n auto --dist loadgroup $(PYTEST_ARGS)
+	SAGEWIRE_TEST_INSTALLED=1 $(BIN)/pytest -q -n auto --dist loadgroup -m "not slow" $(PYTEST_ARGS)
+
+.PHONY: test-versions
+test-versions: wheel ## Test beside the oldest and newest frameworks, and each extra alone
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/versions/run.py dist/*.whl
+
+.PHONY: test-slow
+test-slow: install-test ## Run the slow tests: originals side by side, Ray, real databases, browsers (what is missing is skipped)
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -q -m slow $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: ## Measure sagewire beside boto3 and its peers, in one run
