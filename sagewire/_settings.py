@@ -28,6 +28,7 @@ class Settings:
     endpoint: str | None = None
     url: str | None = None
     token: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     handler: Any = None
     format: Any = None
     region_name: str | None = None
@@ -57,6 +58,8 @@ class Settings:
             raise UsageError("name the endpoint, or give `url=` for a server that is not on SageMaker")
         if self.endpoint and self.url:
             raise UsageError("give either an endpoint name or `url=`, not both: they are two different servers")
+        if (self.headers or self.token) and not self.url:
+            raise UsageError("token= and headers= are for servers named by url=; SageMaker's calls are signed instead")
         keys = [name for name in _SECRETS[:3] if getattr(self, name)]
         if keys and (self.session is not None or self.profile_name):
             raise UsageError(
@@ -66,7 +69,8 @@ class Settings:
             raise UsageError("aws_access_key_id and aws_secret_access_key go together; give both")
 
     def __getstate__(self) -> dict[str, Any]:
-        given = [name for name in _SECRETS if getattr(self, name)]
+        # Headers are where gateways want their keys.
+        given = [name for name in (*_SECRETS, "headers") if getattr(self, name)]
         if given:
             raise UsageError(
                 f"{given[0]} is a secret and is never pickled; use a profile, a role session or the environment instead"
@@ -98,7 +102,9 @@ class Settings:
         if self.url is not None:
             from sagewire.transports.http import HttpTransport
 
-            return HttpTransport(self.url, token=self.token, timeouts=self.timeouts, retries=self._retries)
+            return HttpTransport(
+                self.url, token=self.token, headers=self.headers, timeouts=self.timeouts, retries=self._retries
+            )
         if self.client is not None:
             from sagewire.transports.boto3_client import Boto3Transport
 
@@ -118,7 +124,9 @@ class Settings:
         if self.url is not None:
             from sagewire.transports.http import AsyncHttpTransport
 
-            return AsyncHttpTransport(self.url, token=self.token, timeouts=self.timeouts, retries=self._retries)
+            return AsyncHttpTransport(
+                self.url, token=self.token, headers=self.headers, timeouts=self.timeouts, retries=self._retries
+            )
         if self.client is not None:
             from sagewire.transports.boto3_client import AsyncBoto3Transport
 

@@ -31,6 +31,7 @@ class Client(ClientBase):
         endpoint: The SageMaker endpoint's name.
         url: Instead of `endpoint`: the base URL of a Hugging Face endpoint or of any HTTP server.
         token: Bearer token for `url`; sent to that host only.
+        headers: Further headers for `url`, sent with every request.
         handler: What the container speaks: a name out of `HANDLERS`, a `ContentHandler`, or a content handler object
             written for LangChain or LlamaIndex.
         format: How the model family writes: a name out of `FORMATS`, a `PromptFormat`, or a callable from messages to

@@ -208,6 +208,7 @@ class TestErrors:
                 "contradict",
             ),
             ({"endpoint": "a", "timeout": -1}, "positive"),
+            ({"endpoint": "a", "token": "hf_x"}, "signed"),
             ({"endpoint": "a", "options": {"temprature": 1}}, "'temperature'"),
         ],
     )
@@ -242,3 +243,12 @@ def test_a_client_travels_by_pickle(emulator):
 def test_a_reply_ends_with_one_finish(emulator):
     deltas = list(Client("vllm", handler="openai_chat").stream("Hi"))
     assert [delta.reason for delta in deltas if isinstance(delta, FinishDelta)] == ["stop"]
+
+
+def test_headers_go_to_a_server_named_by_its_url(emulator):
+    client = Client(url=emulator.container_url("vllm"), handler="openai_chat", headers={"X-Tenant": "blue"})
+    assert client.chat("Hi").text == "Hi"
+    assert emulator.calls[-1].headers["x-tenant"] == "blue"
+    assert "blue" not in repr(client._settings)
+    with pytest.raises(UsageError, match="never pickled"):
+        pickle.dumps(client)
