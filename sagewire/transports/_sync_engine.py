@@ -149,6 +149,7 @@ class _Connection:
         self.limits: Limits | None = None
         self.phase: Literal["first_byte", "idle"] = "first_byte"
         self.heard = False
+        self.ended = False
 
     def usable(self) -> bool:
         """Return whether the server has neither closed the idle connection nor sent anything on it."""
@@ -170,7 +171,7 @@ class _Connection:
         return io.BufferedReader(_PatientReader(self), READ_SIZE)
 
     def exchange(self, head: bytes, body: bytes, limits: Limits) -> SyncResponse:
-        self.limits, self.phase, self.heard = limits, "first_byte", False
+        self.limits, self.phase, self.heard, self.ended = limits, "first_byte", False, False
         broken = self._write(head, body)
         # Stands in for the socket: all the standard library wants of it is a file to read from.
         response = http.client.HTTPResponse(self, method="POST")  # type: ignore[arg-type]
@@ -182,6 +183,10 @@ class _Connection:
             if translated is error:
                 raise
             raise translated from (broken or error)
+        if self.ended:
+            # The standard library takes the end of the connection for the end of the headers.
+            response.close()
+            raise _Lost
         self.phase = "idle"
         return SyncResponse(self, response, limits, reusable=broken is None)
 
@@ -243,6 +248,8 @@ class _PatientReader(io.RawIOBase):
             raise limits.expired(connection.phase) from None
         if count:
             connection.heard = True
+        else:
+            connection.ended = True
         return count
 
     def close(self) -> None:
