@@ -137,10 +137,10 @@ class Server:
         outgoing.enable_chunked_encoding()
         if response.reset:
             return outgoing
-        await outgoing.prepare(incoming)
         steps = iter(response.body) if not isinstance(response.body, bytes) else iter(())
         # A caller may leave at any time; aiohttp would log a traceback for each that does.
         with suppress(ConnectionResetError):
+            await outgoing.prepare(incoming)
             while True:
                 step = await asyncio.to_thread(next, steps, _END) if blocks else next(steps, _END)
                 if step is _END:
