@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,17 +76,19 @@ class Gateway:
         kept = set(map(id, self.router.deployments()))
         for deployment in before.deployments():
             if id(deployment) not in kept:
-                task = asyncio.create_task(_say_farewell(deployment))
-                self._background.add(task)
-                task.add_done_callback(self._background.discard)
+                self.in_background(_say_farewell(deployment))
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something until it is done or the gateway ends."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def warm_up(self) -> None:
         """Ask endpoints in the background what they speak, so that the first callers need not wait for it."""
         for deployment in self.router.deployments():
             if deployment.chat.discovers and not deployment.chat.known:
-                task = asyncio.create_task(_discover(deployment))
-                self._background.add(task)
-                task.add_done_callback(self._background.discard)
+                self.in_background(_discover(deployment))
 
     async def admit(self, journal: Journal, key: Key, body: Any) -> Turn:
         """Return the turn for a parsed request body.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ from sagewire.gateway.supervisor import Supervisor
 __all__ = ["Plan", "load_plan", "serve"]
 
 _log = logging.getLogger("sagewire.gateway")
+BACKLOG = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,10 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
         # Without a handler the signal would end the process.
         loop.add_signal_handler(signal.SIGHUP, reloader.ask if reloader is not None else lambda: None)
         gateway.warm_up()
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            # A worker whose supervisor was killed would serve on, unseen: this descriptor is readable when that happens.
+            loop.add_reader(parent.sentinel, os.kill, os.getpid(), signal.SIGTERM)
 
     server = _Server(
         uvicorn.Config(
@@ -112,11 +118,14 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
             # SSE clients and load balancers reuse connections; theirs must not be the longer patience.
             timeout_keep_alive=75,
             timeout_graceful_shutdown=int(config.server.drain_seconds),
-            backlog=2048,
+            backlog=BACKLOG,
             ws="none",
         ),
         gateway,
     )
+    # Uvicorn raises the signal that ended it once more when it is done, for whoever handled it before.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: None)
     server.run(sockets=[listening])
     return 0 if server.started else 1
 
@@ -178,13 +187,17 @@ def is_loopback(host: str) -> bool:
 
 
 def _bind(host: str, port: int) -> socket.socket:
+    listening = None
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.set_inheritable(True)
+        # From here on callers wait in the queue instead of being refused, however long a worker takes to start.
+        listening.listen(BACKLOG)
     except OSError as error:
+        if listening is not None:
+            listening.close()
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port") from None
     return listening
 

@@ -1,0 +1,219 @@
+"""`sagewire gateway` and `sagewire keys` as processes: refusing, reloading, draining, several workers."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import openai
+import pytest
+import urllib3
+from click.testing import Result
+from typer.testing import CliRunner
+
+from sagewire.cli import app
+from sagewire.errors import UsageError
+from sagewire.gateway.config import parse_config
+from sagewire.gateway.server import Plan, check_address, check_limits, is_loopback
+from sagewire.gateway.store import open_store
+
+HI = [{"role": "user", "content": "Hello there"}]
+CHAT = "models:\n  chat: {endpoint: chat, handler: openai_chat}\n  slow: {endpoint: slow, handler: openai_chat}\n"
+
+
+class Process:
+    """A gateway in a process of its own."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sagewire", "gateway", "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **environment},
+        )
+        self.url = ""
+        for line in self.process.stdout:
+            found = re.search(r"base_url=(\S+)/v1,", line)
+            if found:
+                self.url = found[1]
+            if line.startswith("In a browser"):
+                return
+        raise AssertionError(self.process.stderr.read())
+
+    def models(self) -> list[str]:
+        answer = urllib3.request("GET", f"{self.url}/v1/models", retries=urllib3.Retry(8, backoff_factor=0.1))
+        return [model["id"] for model in answer.json()["data"]]
+
+    def client(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key="x", max_retries=3)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        try:
+            self.process.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            raise
+        return self.process.returncode
+
+
+@pytest.fixture
+def launch(upstream, tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    running: list[Process] = []
+
+    def start(*arguments: str, **environment: str) -> Process:
+        running.append(Process(*arguments, XDG_STATE_HOME=str(tmp_path / "state"), **environment))
+        return running[-1]
+
+    yield start
+    for one in running:
+        if one.process.poll() is None:
+            # Workers too, or they would keep the pipes open.
+            os.killpg(one.process.pid, signal.SIGKILL)
+            one.process.communicate()
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), env={"NO_COLOR": "1", "COLUMNS": "200"})
+
+
+def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.05)
+
+
+def test_reloading_and_draining(launch: Callable[..., Process], tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(CHAT)
+    gateway = launch("--config", str(path))
+    assert gateway.models() == ["chat", "slow"]
+    with gateway.client() as client:
+        words = " ".join(map(str, range(40)))
+        stream = iter(
+            client.chat.completions.create(model="slow", messages=[{"role": "user", "content": words}], stream=True)
+        )
+        text = next(stream).choices[0].delta.content or ""
+        path.write_text(CHAT.replace("chat:", "renamed:", 1))
+        until(lambda: gateway.models() == ["renamed", "slow"])
+        path.write_text("models: {chat: {endpont: x}}")
+        gateway.process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+        assert gateway.models() == ["renamed", "slow"]
+        # SIGTERM while the stream is still being written: it ends as if nothing had happened.
+        gateway.process.send_signal(signal.SIGTERM)
+        text += "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+    assert words in text
+    out, errors = gateway.process.communicate(timeout=20)
+    assert gateway.process.returncode == 0
+    assert "not reloaded" in errors
+    assert "did you mean 'endpoint'" in errors
+    assert '"path":"/v1/chat/completions"' in out
+
+
+@pytest.mark.slow
+def test_several_workers(launch: Callable[..., Process], tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(CHAT)
+    gateway = launch("--config", str(path), "--workers", "2")
+    with gateway.client() as client:
+        for _ in range(6):
+            assert client.chat.completions.create(model="chat", messages=HI).choices[0].message.content
+    counted = 'sagewire_gateway_requests_total{model="chat",route="chat",status="200"} 6.0'
+
+    def metrics() -> str:
+        return urllib3.request("GET", f"{gateway.url}/metrics").data.decode()
+
+    # Whichever worker answers, the numbers are those of both.
+    until(lambda: all(counted in metrics() for _ in range(4)))
+    path.write_text(CHAT.replace("chat:", "renamed:", 1))
+    gateway.process.send_signal(signal.SIGHUP)
+    until(lambda: all(gateway.models() == ["renamed", "slow"] for _ in range(6)))
+    assert gateway.end() == 0
+
+
+@pytest.mark.slow
+def test_endpoints_without_a_file(launch: Callable[..., Process], upstream) -> None:
+    gateway = launch("-e", "mine=chat", "-e", f"direct={upstream.container_url('chat')}", "-e", "tgi")
+    assert gateway.models() == ["direct", "mine", "tgi"]
+    with gateway.client() as client:
+        for model in ("mine", "direct"):
+            reply = client.chat.completions.create(model=model, messages=HI)
+            assert "Hello there" in reply.choices[0].message.content
+    assert gateway.end(signal.SIGINT) == 0
+
+
+@pytest.mark.slow
+def test_demo_needs_no_aws(launch: Callable[..., Process]) -> None:
+    gateway = launch("--demo", AWS_ENDPOINT_URL="http://127.0.0.1:1", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    with gateway.client() as client:
+        for model in ("chat", "tgi"):
+            question = [{"role": "user", "content": "The sky is blue. What is blue?"}]
+            assert client.chat.completions.create(model=model, messages=question).choices[0].message.content
+        assert client.embeddings.create(model="embedding", input="x").data[0].embedding
+
+
+def test_mistakes_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("models:\n  chat:\n    endpont: x\n")
+    checked = command("gateway", "--config", str(path), "--check")
+    assert checked.exit_code == 2
+    assert f"{path}, line 3: models.chat.endpont: unknown key; did you mean 'endpoint'?" in checked.stderr
+    assert "Traceback" not in checked.stderr
+    path.write_text(CHAT)
+    assert command("gateway", "--config", str(path), "--check").exit_code == 0
+    for arguments, says in (
+        ((), "give one of --config"),
+        (("--endpoint", "x", "--host", "0.0.0.0"), "--insecure"),
+        (("--endpoint", "x", "--host", "192.0.2.1", "--insecure"), "cannot listen"),
+        (("--config", str(tmp_path / "none")), "cannot read"),
+    ):
+        done = command("gateway", *arguments)
+        assert (done.exit_code, says in done.stderr) == (2, True), done.stderr
+
+
+def test_addresses() -> None:
+    assert all(map(is_loopback, ("127.0.0.1", "::1", "localhost", "127.8.8.8")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "example.com")))
+    config = parse_config(CHAT)
+    with pytest.raises(UsageError, match="everybody"):
+        check_address(Plan(config, host="0.0.0.0"), with_keys=False)
+    check_address(Plan(config, host="0.0.0.0", insecure=True), with_keys=False)
+    check_address(Plan(config, host="0.0.0.0"), with_keys=True)
+    limited = parse_config(CHAT + "keys: [{name: k, key: sk-key, requests_per_minute: 1}]")
+    with pytest.raises(UsageError, match="redis_url"):
+        check_limits(Plan(limited, workers=2), open_store("sqlite://"))
+    check_limits(Plan(limited), open_store("sqlite://"))
+
+
+def test_keys(tmp_path: Path, start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    path = tmp_path / "gateway.yaml"
+    path.write_text(CHAT)
+    made = command("keys", "add", "team", "-c", str(path), "--models", "chat", "--expires", "90d", "--rpm", "50")
+    secret = made.stdout.strip()
+    assert secret.startswith("sk-sagewire-")
+    assert "team" in command("keys", "list").stdout
+    assert command("keys", "add", "x", "-c", str(path), "--models", "nope").exit_code == 2
+    assert command("keys", "add", "x", "--expires", "soon").exit_code == 2
+    gateway = start(CHAT, open_store())
+    with openai.OpenAI(base_url=gateway.url, api_key=secret, max_retries=0) as client:
+        client.chat.completions.create(model="chat", messages=HI)
+        with pytest.raises(openai.PermissionDeniedError):
+            client.chat.completions.create(model="slow", messages=HI)
+    stranger = openai.OpenAI(base_url=gateway.url, api_key="x", max_retries=0)
+    with stranger, pytest.raises(openai.AuthenticationError):
+        stranger.models.list()
+    until(lambda: '"key":"team","model":"chat","requests":1' in command("keys", "usage", "--json").stdout)
+    assert command("keys", "revoke", "team").exit_code == 0
+    assert command("keys", "revoke", "team").exit_code == 2
+    stored = (tmp_path / "state/sagewire/gateway.db").read_bytes()
+    assert secret.encode() not in stored
