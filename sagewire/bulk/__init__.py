@@ -12,5 +12,6 @@ from sagewire.bulk.job import Bounds, Job, Report
 from sagewire.bulk.planning import Plan, aplan, plan
 from sagewire.bulk.running import arun, run
 from sagewire.bulk.tally import Tally
+from sagewire.bulk.udf import ray_udf
 
-__all__ = ["Bounds", "Job", "Plan", "Report", "Tally", "aplan", "arun", "plan", "run"]
+__all__ = ["Bounds", "Job", "Plan", "Report", "Tally", "aplan", "arun", "plan", "ray_udf", "run"]

@@ -7,9 +7,31 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from sagewire.bulk.journal import Place
 from sagewire.bulk.rows import Answer, Record
 
-__all__ = ["AnswerIndex"]
+__all__ = ["AnswerIndex", "MemoryIndex"]
+
+
+class MemoryIndex:
+    """Answers to a few thousand rows, in memory."""
+
+    def __init__(self) -> None:
+        self._answers: dict[str, Answer] = {}
+
+    def find(self, key: str) -> Answer | None:
+        """Return the answer to an equal question, `None` if there is none yet."""
+        return self._answers.get(key)
+
+    def add(self, records: Iterable[Record], places: Iterable[Place]) -> None:
+        """Keep the answers; where they are does not matter."""
+        for record in records:
+            if record.key is not None and record.answer.error is None:
+                self._answers[record.key] = record.answer
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._answers.clear()
 
 
 class AnswerIndex:
@@ -45,7 +67,7 @@ class AnswerIndex:
             return None
         return record.answer if record.key == key else None
 
-    def add(self, records: Iterable[Record], places: Iterable[tuple[str, int, int]]) -> None:
+    def add(self, records: Iterable[Record], places: Iterable[Place]) -> None:
         """Note down where the records are that hold an answer."""
         rows = [
             (bytes.fromhex(record.key), *place)

@@ -19,7 +19,10 @@ import orjson
 from sagewire.bulk.rows import Record, plain_json
 from sagewire.errors import UsageError
 
-__all__ = ["WINDOW_ROWS", "Done", "Folder", "PartWriter", "read_records"]
+__all__ = ["WINDOW_ROWS", "Done", "Folder", "PartWriter", "Place", "read_records", "reasons"]
+
+Place = tuple[str, int, int]
+"""The file, position and length of a record."""
 
 # Rows may overtake each other by no more than this, so that sorting them again takes bounded memory.
 WINDOW_ROWS = 8192
@@ -132,10 +135,14 @@ class Folder:
 
 
 class Done:
-    """Which rows are done: all below a number, and a few above it."""
+    """Which rows are done: all below a number, and a few above it.
 
-    def __init__(self) -> None:
-        self.below = 0
+    Args:
+        below: The number.
+    """
+
+    def __init__(self, below: int = 0) -> None:
+        self.below = below
         self._above: set[int] = set()
 
     def __contains__(self, row: int) -> bool:
@@ -168,7 +175,7 @@ class PartWriter:
         self._file: Any = None
         self._size = 0
 
-    def append(self, records: Iterable[Record]) -> list[tuple[str, int, int]]:
+    def append(self, records: Iterable[Record]) -> list[Place]:
         """Write records and wait until they are on disk; return the file's name, position and length of each.
 
         Raises:
@@ -229,6 +236,42 @@ def read_records(folder: Path) -> Iterator[Record]:
                     yield Record.from_json(line)
                 except ValueError:
                     continue
+    yield from _read_blocks(folder)
+
+
+def _read_blocks(folder: Path) -> Iterator[Record]:
+    """Yield the records in Parquet files that Ray wrote, those with the lowest rows first."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    found: list[tuple[int, Path]] = []
+    for path in folder.rglob("*.parquet"):
+        try:
+            with ParquetFile(path) as file:
+                meta = file.metadata
+                lowest = [meta.row_group(at).column(0).statistics.min for at in range(meta.num_row_groups)]
+        except (pa.ArrowInvalid, OSError):
+            # Cut off by a crash: a Parquet file ends with what makes it one.
+            continue
+        if lowest:
+            found.append((min(lowest), path))
+    for _, path in sorted(found):
+        with ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1024, columns=["row", "record"]):
+                for row, line in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True):
+                    if row >= 0:
+                        yield Record.from_json(line)
+
+
+def reasons(folder: Path) -> Iterator[str]:
+    """Yield why workers stopped that left blocks in a folder."""
+    import pyarrow as pa
+    from pyarrow.parquet import read_table
+
+    for path in sorted(folder.rglob("*.parquet")):
+        with suppress(pa.ArrowInvalid):
+            table = read_table(path, columns=["row", "record"], filters=[("row", "<", 0)])
+            yield from (line.decode() for line in table["record"].to_pylist())
 
 
 def sync_folder(path: Path) -> None:

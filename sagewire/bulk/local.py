@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
-from sagewire.bulk.duplicates import AnswerIndex
 from sagewire.bulk.job import Bounds
-from sagewire.bulk.journal import WINDOW_ROWS, Done, PartWriter, read_records
+from sagewire.bulk.journal import WINDOW_ROWS, Done, Place
 from sagewire.bulk.pace import Call, Pace
 from sagewire.bulk.rows import Answer, Record, Row, plain_json
 from sagewire.bulk.sources import Chunk
@@ -31,6 +30,34 @@ _WINDOW_BYTES = 64 << 20
 _LOST_AFTER = 3
 
 
+class Parts(Protocol):
+    """Takes records and keeps them."""
+
+    def append(self, records: Sequence[Record]) -> Sequence[Place]:
+        """Keep records for good; return where they are. May wait: it is called in a thread."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+class Index(Protocol):
+    """Finds answers to equal questions."""
+
+    def find(self, key: str) -> Answer | None:
+        """Return the answer to an equal question, `None` if there is none yet."""
+        ...
+
+    def add(self, records: Sequence[Record], places: Sequence[Place]) -> None:
+        """Note down where records are."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
 class LocalEngine:
     """Works off one pass.
 
@@ -39,10 +66,11 @@ class LocalEngine:
         task: What is asked.
         pace: When calls may begin.
         bounds: When to stop.
-        folder: Where the pass's records go.
-        reserved: Names of columns that are added, and so must not be in a row.
-        dedup: Ask once for equal rows.
+        parts: Where records go.
         tally: Counts.
+        index: Finds answers to equal rows; `None` to ask about every row.
+        reserved: Names of columns that are added, and so must not be in a row.
+        letters: The file for rows that fail, if there is one.
         watch: Called with the tally after each write.
     """
 
@@ -52,11 +80,12 @@ class LocalEngine:
         task: Task,
         pace: Pace,
         bounds: Bounds,
-        folder: Path,
-        *,
-        reserved: Sequence[str] = (),
-        dedup: bool = True,
+        parts: Parts,
         tally: Tally,
+        *,
+        index: Index | None = None,
+        reserved: Sequence[str] = (),
+        letters: Path | None = None,
         watch: Callable[[Tally], None] | None = None,
     ) -> None:
         self._worker = worker
@@ -66,10 +95,10 @@ class LocalEngine:
         self._reserved = frozenset(reserved)
         self._tally = tally
         self._watch = watch
-        self._folder = folder
+        self._letters = letters
         self._done = Done()
-        self._parts = PartWriter(folder)
-        self._index = AnswerIndex(folder) if dedup else None
+        self._parts = parts
+        self._index = index
         self._followers: dict[str, list[Question]] = {}
         # Answers on their way to the disk, which the index does not have yet.
         self._fresh: dict[str, Answer] = {}
@@ -85,12 +114,18 @@ class LocalEngine:
         self._fatal: BaseException | None = None
         self.stopped: str | None = None
 
-    def recover(self) -> int:
-        """Read what earlier runs have done; return the first row that is not done."""
-        for record in read_records(self._folder):
+    def recover(self, records: Iterable[Record]) -> int:
+        """Take in what earlier runs have done; return the first row that is not done."""
+        for record in records:
             self._done.add(record.row)
             self._tally.before(record)
         return self._done.below
+
+    def begin(self, first: int, done: Iterable[int]) -> None:
+        """Begin in the middle of the input, with some of the rows from there on done already."""
+        self._done = Done(first)
+        for row in done:
+            self._done.add(row)
 
     def stop(self, reason: str) -> None:
         """Begin no more calls; those in flight are waited for."""
@@ -279,7 +314,7 @@ class LocalEngine:
             if self._ending and not self._finished:
                 return
 
-    def _count(self, finished: Sequence[tuple[Record, Question]], places: Sequence[tuple[str, int, int]]) -> None:
+    def _count(self, finished: Sequence[tuple[Record, Question]], places: Sequence[Place]) -> None:
         if self._index is not None:
             self._index.add([record for record, _ in finished], places)
             for record, _ in finished:
@@ -290,8 +325,8 @@ class LocalEngine:
             self._bytes -= question.size
             self._tally.done(record)
         failed = [(record, question) for record, question in finished if record.answer.error is not None]
-        if failed:
-            self._bury(failed)
+        if failed and self._letters is not None:
+            self._bury(failed, self._letters)
         limit = self._bounds.max_errors
         if limit is not None and self._tally.failed > limit:
             self.stop(f"more than {limit} rows have failed")
@@ -300,12 +335,12 @@ class LocalEngine:
             self._tally.concurrency = self._pace.limit
             self._watch(self._tally)
 
-    def _bury(self, failed: Sequence[tuple[Record, Question]]) -> None:
+    def _bury(self, failed: Sequence[tuple[Record, Question]], letters: Path) -> None:
         lines = [
             orjson.dumps(letter(one.path, one.line, record, one.values), default=plain_json) for record, one in failed
         ]
         try:
-            with (self._folder.parent / "failed.jsonl").open("ab") as file:
+            with letters.open("ab") as file:
                 file.write(b"\n".join(lines) + b"\n")
         except OSError as error:
             # It is written anew from the records at the end.
@@ -313,7 +348,7 @@ class LocalEngine:
 
     def _disk_failed(self, error: OSError) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        self.stop(f"{'the disk is full' if full else 'the disk fails'}: {error.strerror or error} ({self._folder})")
+        self.stop(f"{'the disk is full' if full else 'the disk fails'}: {error.strerror or error}")
         # Their answers could not be kept.
         for task in self._calls:
             task.cancel()

@@ -16,7 +16,7 @@ from sagewire.bulk.places import Storage, format_of
 from sagewire.bulk.rows import Answer, Row, plain_json
 from sagewire.bulk.sources import Chunk, Source, arrow_schemas
 
-__all__ = ["OutputWriter", "added_columns", "open_output"]
+__all__ = ["OutputWriter", "added_columns", "added_fields", "as_text", "open_output"]
 
 
 class OutputWriter(Protocol):
@@ -131,7 +131,7 @@ def _parquet(job: Job, source: Source, storage: Storage, path: str) -> Iterator[
 
     schema = _input_schema(source)
     whole = schema
-    for field in _added_fields(job):
+    for field in added_fields(job):
         whole = whole.append(field)
     with storage.create(path) as stream, ParquetWriter(stream, whole) as writer:
         gathered = _ParquetWriter(job, schema, whole, writer)
@@ -205,7 +205,8 @@ def _batch_columns(batch: Any, schema: Any) -> list[Any]:
     ]
 
 
-def _added_fields(job: Job) -> list[Any]:
+def added_fields(job: Job) -> list[Any]:
+    """Return the Arrow fields of the columns that are added."""
     import pyarrow as pa
 
     kinds = {

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 from sagewire.bulk.job import JobSettings
 from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.pace import Pace
-from sagewire.bulk.running import Prepared, prepare
+from sagewire.bulk.preparing import Prepared, prepare
 from sagewire.bulk.tasks import RowError
 from sagewire.bulk.worker import Question, Unanswered, Worker
 from sagewire.errors import SagewireError

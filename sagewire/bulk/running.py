@@ -5,69 +5,30 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, Unpack
+from dataclasses import replace
+from typing import Any, Unpack
 
-from sagewire._extras import require
 from sagewire.bulk.assembly import assemble, dead_letter_path
-from sagewire.bulk.job import Bounds, Job, JobSettings, Report, split_settings
-from sagewire.bulk.journal import Folder
+from sagewire.bulk.cluster import run_on_ray
+from sagewire.bulk.deferred import DEFERRED_IN_FLIGHT, defer
+from sagewire.bulk.duplicates import AnswerIndex
+from sagewire.bulk.engines import Engine, check_engine
+from sagewire.bulk.job import JobSettings, Report
+from sagewire.bulk.journal import Done, Folder, PartWriter, read_records
 from sagewire.bulk.local import LocalEngine
 from sagewire.bulk.models import open_model, preflight
-from sagewire.bulk.outputs import added_columns
 from sagewire.bulk.pace import Pace
 from sagewire.bulk.passes import pass_chunks
-from sagewire.bulk.places import Storage
-from sagewire.bulk.sources import Source
+from sagewire.bulk.preparing import Prepared, folder_path, open_folder, prepare
 from sagewire.bulk.tally import Tally
-from sagewire.bulk.tasks import Task, make_task, temperature_of
+from sagewire.bulk.transform import run_transform
 from sagewire.bulk.worker import Worker
-from sagewire.errors import UsageError
 
-__all__ = ["Engine", "Prepared", "Watch", "arun", "prepare", "run"]
+__all__ = ["Engine", "Watch", "arun", "run"]
 
-Engine = Literal["local"]
 Watch = Callable[[Tally], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A job whose arguments and input were checked; nothing was sent.
-
-    Args:
-        job: What is to be done.
-        bounds: Within which bounds.
-        task: What is asked.
-        source: The input.
-        storage: Opens files.
-        dedup: Whether equal rows are asked once.
-    """
-
-    job: Job
-    bounds: Bounds
-    task: Task
-    source: Source
-    storage: Storage
-    dedup: bool
-
-
-def prepare(source: str, model: Any, output: str, settings: JobSettings) -> Prepared:
-    """Check everything that can be checked without asking the endpoint.
-
-    Raises:
-        UsageError: A setting is wrong, the input cannot be read, or lacks a column.
-    """
-    require("pyarrow", "bulk")
-    job, bounds = split_settings(source, model, output, settings)
-    task = make_task(job)
-    storage = Storage(job.client_arguments)
-    found = Source(storage, storage.files(job.source))
-    _check_columns(found, task, job)
-    dedup = job.dedup if job.dedup is not None else not temperature_of(task)
-    return Prepared(job, bounds, task, found, storage, dedup)
 
 
 async def arun(
@@ -75,6 +36,8 @@ async def arun(
     model: Any,
     output: str,
     *,
+    engine: Engine = "local",
+    engine_options: Mapping[str, Any] | None = None,
     resume: bool = False,
     retry: bool = False,
     overwrite: bool = False,
@@ -84,8 +47,11 @@ async def arun(
 ) -> Report:
     """Run one model over every row of a file or dataset; see `run`."""
     prepared = prepare(source, model, output, settings)
+    options = dict(engine_options or {})
+    check_engine(engine, options, prepared)
     with Folder(folder_path(prepared.job, work_dir)) as folder:
-        if finished := _open_folder(prepared, folder, resume=resume, retry=retry, overwrite=overwrite):
+        flags = {"resume": resume, "retry": retry, "overwrite": overwrite}
+        if finished := open_folder(prepared, folder, engine, options, **flags):
             return finished
         return await _run(prepared, folder, watch)
 
@@ -95,6 +61,8 @@ def run(
     model: Any,
     output: str,
     *,
+    engine: Engine = "local",
+    engine_options: Mapping[str, Any] | None = None,
     resume: bool = False,
     retry: bool = False,
     overwrite: bool = False,
@@ -113,6 +81,9 @@ def run(
         source: A JSON lines, Parquet or CSV file, a directory of such files, or an `s3://` address of either.
         model: `sagemaker/NAME`, `huggingface/ID-OR-URL`, a server's URL, or a `Client` or `AsyncClient`.
         output: The file to write; its extension says the format.
+        engine: What does the work: `local` (this process), `ray` (a Ray cluster), `async-inference` (a SageMaker
+            endpoint of that kind) or `batch-transform` (a SageMaker job with instances of its own).
+        engine_options: What the engine wants to know: see `sagewire.bulk.engines`.
         resume: Go on with a job that was begun before; begin it where it was not.
         retry: Ask again about the rows that failed in a job that is complete, and write its output anew.
         overwrite: Begin anew where there is a job or an output already.
@@ -136,6 +107,8 @@ def run(
             source,
             model,
             output,
+            engine=engine,
+            engine_options=engine_options,
             resume=resume,
             retry=retry,
             overwrite=overwrite,
@@ -146,104 +119,40 @@ def run(
     )
 
 
-def remembered(output: str, work_dir: str | None = None) -> tuple[str, str, str, dict[str, Any]]:
-    """Return source, model, output and settings of a job that was begun before.
-
-    Raises:
-        UsageError: There is none, or its model was an object.
-    """
-    folder = Folder(Path(work_dir).expanduser() if work_dir is not None else default_folder(output))
-    if not folder.exists:
-        raise UsageError(f"there is no job in {folder.path}; name the output of one, or its work_dir")
-    folder.load()
-    settings = dict(folder.manifest["identity"])
-    source, model = settings.pop("source"), settings.pop("model")
-    written = settings.pop("output")
-    if model.endswith(")"):
-        raise UsageError(f"the model of this job was an object, {model}; resume it from Python")
-    # A relative path is where the job was begun, which need not be here.
-    if not work_dir:
-        written = output
-    return source, model, written, {**settings, **folder.manifest["more"]}
-
-
-def folder_path(job: Job, work_dir: str | None) -> Path:
-    """Return the work folder of a job."""
-    return default_folder(job.output) if work_dir is None else Path(work_dir).expanduser()
-
-
-def default_folder(output: str) -> Path:
-    """Return the work folder of an output where none was named: beside it, or for S3 in the current directory."""
-    if output.startswith("s3://"):
-        return Path(f"{output.rpartition('/')[2]}.bulk")
-    return Path(f"{output}.bulk").expanduser()
-
-
-def _check_columns(source: Source, task: Task, job: Job) -> None:
-    names = source.columns()
-    if names is None:
-        # JSON lines say it row by row; the first ones speak for the rest.
-        first = next(source.chunks(), None)
-        rows = [row.values for row in first.rows if row.values is not None] if first is not None else []
-        if not rows:
-            return
-        names = list(dict.fromkeys(name for values in rows for name in values))
-    missing = [name for name in task.columns if name not in names]
-    if missing:
-        raise UsageError(
-            f"{source.files[0].path} has no column {missing[0]!r}; its columns: {', '.join(names)}. "
-            "Name the right one with column, or write a template"
-        )
-    taken = [name for name in added_columns(job) if name in names]
-    if taken:
-        raise UsageError(f"the input has a column {taken[0]!r} already; give a prefix for the columns that are added")
-
-
-def _open_folder(prepared: Prepared, folder: Folder, *, resume: bool, retry: bool, overwrite: bool) -> Report | None:
-    """Begin, resume or extend the job in a folder; return a report where there is nothing to do."""
-    job, identity = prepared.job, prepared.job.identity
-    files = [asdict(file) for file in prepared.source.files]
-    if overwrite and (resume or retry):
-        raise UsageError("overwrite begins anew, which is the opposite of resume and retry")
-    if not folder.exists or overwrite:
-        if retry:
-            raise UsageError(f"there is no job in {folder.path} whose failed rows could be retried")
-        if not overwrite and prepared.storage.exists(job.output):
-            raise UsageError(f"{job.output} exists already; overwrite it, or name another output")
-        folder.begin(identity, files)
-        folder.save(more=_more(job))
-        return None
-    folder.load()
-    folder.check(identity, files)
-    complete, failed = folder.manifest["complete"], folder.manifest.get("failed", 0)
-    if retry:
-        if not complete:
-            raise UsageError(f"the job in {folder.path} is not complete; resume it first")
-        if failed:
-            folder.save(passes=folder.manifest["passes"] + 1, complete=False)
-            return None
-    elif not resume:
-        state = "is complete" if complete else "was begun and not finished"
-        raise UsageError(f"the job in {folder.path} {state}; resume it, or overwrite it")
-    return _finished_report(job, folder) if complete else None
-
-
-def _more(job: Job) -> dict[str, Any]:
-    """Return what is no part of a job's identity and yet worth remembering; nothing of it is a secret."""
-    names = ("region_name", "profile_name", "handler", "format", "inference_component_name", "endpoint_url")
-    given = {name: value for name, value in job.client_arguments.items() if name in names and isinstance(value, str)}
-    return {"client_arguments": given, "dedup": job.dedup}
-
-
-def _finished_report(job: Job, folder: Folder) -> Report:
-    rows, failed = folder.manifest["rows"], folder.manifest["failed"]
-    letters = dead_letter_path(job.output) if failed else None
-    return Report(rows, failed, rows, complete=True, output=job.output, dead_letter=letters)
-
-
 async def _run(prepared: Prepared, folder: Folder, watch: Watch | None) -> Report:
+    engine, options = folder.manifest["engine"], folder.manifest["engine_options"]
+    # Rows that failed are few, and numbered among themselves.
+    if folder.manifest["passes"] > 1 or engine in ("local", "async-inference"):
+        report = await _run_here(prepared, folder, watch, engine, options)
+    else:
+        report = await _run_elsewhere(prepared, folder, engine, options)
+    return report if report.stopped is not None else await _finish(prepared, folder, report)
+
+
+async def _run_elsewhere(prepared: Prepared, folder: Folder, engine: str, options: Mapping[str, Any]) -> Report:
+    tally, done = Tally(), Done()
+    pass_folder = folder.pass_folder(0)
+    for record in await asyncio.to_thread(lambda: list(read_records(pass_folder))):
+        done.add(record.row)
+        tally.before(record)
+    work: Callable[..., str | None] = run_on_ray if engine == "ray" else run_transform
+    stopped = await asyncio.to_thread(work, prepared, pass_folder, done, **options)
+    for record in read_records(pass_folder):
+        if record.row not in done:
+            tally.answered([record])
+            tally.done(record)
+    return _report(tally, None, stopped)
+
+
+async def _run_here(
+    prepared: Prepared, folder: Folder, watch: Watch | None, kind: str, options: Mapping[str, Any]
+) -> Report:
     job, bounds, number = prepared.job, prepared.bounds, folder.manifest["passes"] - 1
+    pass_folder = folder.pass_folder(number)
     client = open_model(job.model, job.client_arguments, job.task)
+    if kind == "async-inference":
+        defer(client, job, **options)
+        bounds = bounds if bounds.concurrency else replace(bounds, concurrency=DEFERRED_IN_FLIGHT)
     tally = Tally(float(job.options.get("max_tokens") or 256))
     pace = Pace(bounds.concurrency, most=bounds.max_concurrency)
     worker = Worker(job, bounds, prepared.task, client, pace)
@@ -252,15 +161,14 @@ async def _run(prepared: Prepared, folder: Folder, watch: Watch | None) -> Repor
         prepared.task,
         pace,
         bounds,
-        folder.pass_folder(number),
-        # Parquet and CSV rows all have the same columns, which were checked.
-        reserved=added_columns(job) if prepared.source.format == "jsonl" else (),
-        # Who retries wants another answer, not the same again.
-        dedup=prepared.dedup,
-        tally=tally,
+        PartWriter(pass_folder),
+        tally,
+        index=AnswerIndex(pass_folder) if prepared.dedup else None,
+        reserved=prepared.reserved,
+        letters=folder.path / "failed.jsonl",
         watch=watch,
     )
-    start = await asyncio.to_thread(engine.recover)
+    start = await asyncio.to_thread(engine.recover, read_records(pass_folder))
     chunks = pass_chunks(prepared.source, folder, number, prepared.task.columns, start)
     counting = asyncio.create_task(_count(prepared, tally, number, folder))
     with _interrupts(engine):
@@ -271,11 +179,9 @@ async def _run(prepared: Prepared, folder: Folder, watch: Watch | None) -> Repor
             counting.cancel()
             if client is not job.model:
                 await client.close()
+    letters = folder.path / "failed.jsonl"
     report = _report(tally, pace, engine.stopped)
-    if engine.stopped is not None:
-        letters = folder.path / "failed.jsonl"
-        return replace(report, dead_letter=str(letters) if letters.exists() else None)
-    return await _finish(prepared, folder, report)
+    return replace(report, dead_letter=str(letters) if letters.exists() else None)
 
 
 async def _count(prepared: Prepared, tally: Tally, number: int, folder: Folder) -> None:
@@ -301,19 +207,19 @@ async def _finish(prepared: Prepared, folder: Folder, report: Report) -> Report:
     )
 
 
-def _report(tally: Tally, pace: Pace, stopped: str | None) -> Report:
+def _report(tally: Tally, pace: Pace | None, stopped: str | None) -> Report:
     return Report(
         rows=tally.rows,
         failed=tally.failed + tally.failed_before,
         done_before=tally.done_before,
         reused=tally.reused,
         malformed=tally.malformed,
-        calls=pace.calls,
-        throttled=pace.refused,
+        calls=pace.calls if pace else tally.answers,
+        throttled=pace.refused if pace else 0,
         prompt_tokens=tally.prompt_tokens,
         completion_tokens=tally.completion_tokens,
         seconds=tally.seconds,
-        concurrency=pace.limit,
+        concurrency=pace.limit if pace else 0,
         stopped=stopped,
         errors=dict(tally.errors.most_common()),
     )

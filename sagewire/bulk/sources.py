@@ -17,12 +17,26 @@ from sagewire.bulk.places import SourceFile, Storage
 from sagewire.bulk.rows import Row
 from sagewire.errors import UsageError, excerpt
 
-__all__ = ["CHUNK_ROWS", "Chunk", "Source", "arrow_schemas"]
+__all__ = [
+    "CHUNK_ROWS",
+    "Chunk",
+    "CsvText",
+    "Source",
+    "arrow_schemas",
+    "csv_reader",
+    "csv_rows",
+    "gathered",
+    "jsonl_rows",
+    "lines_of",
+    "parquet_chunks",
+    "parquet_file",
+]
 
 CHUNK_ROWS = 512
 _READ_BYTES = 1 << 20
 # A line longer than this is no row: somebody gave a JSON document, or a binary file.
 _LONGEST_LINE = 64 << 20
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +106,7 @@ class Source:
         for file in self.files:
             with self.storage.open(file.path) as stream:
                 if file.format == "parquet":
-                    count += _parquet_file(stream, file).metadata.num_rows
+                    count += parquet_file(stream, file).metadata.num_rows
                     continue
                 last = b"\n"
                 while piece := stream.read(_READ_BYTES):
@@ -104,10 +118,13 @@ class Source:
     def _read(self, file: SourceFile, columns: list[str] | None) -> Iterator[Chunk]:
         with self.storage.open(file.path) as stream:
             if file.format == "parquet":
-                yield from _parquet_chunks(stream, file, columns)
+                yield from parquet_chunks(parquet_file(stream, file), file, columns)
                 return
-            rows = _jsonl_rows(stream, file) if file.format == "jsonl" else _csv_rows(stream, file)
-            yield from _gathered(rows)
+            if file.format == "jsonl":
+                yield from gathered(jsonl_rows(stream, file))
+                return
+            text, reader, header = csv_reader(stream, file)
+            yield from gathered(csv_rows(reader, text, file, header))
 
 
 def _numbered(chunk: Chunk, number: int, skip: int) -> Chunk:
@@ -115,7 +132,8 @@ def _numbered(chunk: Chunk, number: int, skip: int) -> Chunk:
     return Chunk(rows, chunk.batch.slice(skip) if chunk.batch is not None else None)
 
 
-def _gathered(rows: Iterable[Row]) -> Iterator[Chunk]:
+def gathered(rows: Iterable[Row]) -> Iterator[Chunk]:
+    """Gather rows into chunks."""
     gathered: list[Row] = []
     size = 0
     for row in rows:
@@ -128,7 +146,7 @@ def _gathered(rows: Iterable[Row]) -> Iterator[Chunk]:
         yield Chunk(gathered)
 
 
-def _lines(stream: Any, file: SourceFile) -> Iterator[bytes]:
+def lines_of(stream: Any, file: SourceFile) -> Iterator[bytes]:
     """Yield lines with their ends; a line that is too long is an error of the whole input."""
     # Splitting large pieces ourselves is ten times as fast as pyarrow's readline.
     rest = b""
@@ -143,10 +161,11 @@ def _lines(stream: Any, file: SourceFile) -> Iterator[bytes]:
         yield rest
 
 
-def _jsonl_rows(stream: Any, file: SourceFile) -> Iterator[Row]:
-    for number, line in enumerate(_lines(stream, file), 1):
+def jsonl_rows(stream: Any, file: SourceFile, first: int = 1) -> Iterator[Row]:
+    """Yield the rows of JSON lines, where the stream is at line `first`."""
+    for number, line in enumerate(lines_of(stream, file), first):
         if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
+            line = line.removeprefix(_BOM)
         text = line.strip()
         if not text:
             continue
@@ -164,46 +183,79 @@ def _parse(text: bytes) -> tuple[dict[str, Any] | None, str | None]:
     return found, None
 
 
-class _Text:
-    """Decoded lines for the `csv` module, and whether one of the current row was not UTF-8."""
+class CsvText:
+    """Decoded lines for the `csv` module, and what it has no place for.
+
+    Attributes:
+        read: Bytes handed out so far.
+        size: Bytes of the current row.
+        broken: A line of the current row is not UTF-8.
+    """
 
     def __init__(self, lines: Iterator[bytes]) -> None:
         self._lines = lines
         self.broken = False
-        self.size = 0
+        self.read = self.size = 0
 
     def __iter__(self) -> Iterator[str]:
-        first = True
         for line in self._lines:
+            data = line if self.read else line.removeprefix(_BOM)
+            self.read += len(line)
             self.size += len(line)
             try:
-                text = line.decode("utf-8-sig" if first else "utf-8")
+                text = data.decode()
             except UnicodeDecodeError:
                 self.broken = True
-                text = line.decode("utf-8", "replace")
-            first = False
+                text = data.decode("utf-8", "replace")
             yield text
 
+    def next_row(self) -> tuple[int, bool]:
+        """Return size and brokenness of the row just read, and begin the next one."""
+        found = self.size, self.broken
+        self.size, self.broken = 0, False
+        return found
 
-def _csv_rows(stream: Any, file: SourceFile) -> Iterator[Row]:
+
+def csv_reader(stream: Any, file: SourceFile, header: list[str] | None = None) -> tuple[CsvText, Any, list[str]]:
+    """Return the text of a CSV file, a reader of it, and the header; read from the stream unless it is given.
+
+    Raises:
+        UsageError: There is no header.
+    """
     # The module's limit of 128 kB for a field is a global setting; documents are longer.
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_LINE))
-    text = _Text(_lines(stream, file))
+    text = CsvText(lines_of(stream, file))
     reader = csv.reader(iter(text), strict=True)
-    header = _next_fields(reader)
-    if not isinstance(header, list):
-        raise UsageError(f"{file.path}: the first line is no CSV header ({header})" if header else _empty(file))
-    text.size = 0
+    if header is None:
+        found = _next_fields(reader)
+        if not isinstance(found, list) or not found:
+            reason = f" ({found})" if found else ""
+            raise UsageError(f"{file.path}: a CSV file starts with a header, and this one does not{reason}")
+        header = found
+        text.next_row()
+    return text, reader, header
+
+
+def csv_rows(reader: Any, text: CsvText, file: SourceFile, header: list[str] | None, first: int = 0) -> Iterator[Row]:
+    """Yield the rows of a CSV file.
+
+    Args:
+        reader: A reader that is past the header.
+        text: What it reads.
+        file: The file.
+        header: The columns' names; `None` to count rows only, whatever is in them.
+        first: The line that the reader begins at, where that is not the file's second.
+    """
+    before = reader.line_num - first + 1 if first else 0
     while True:
-        line = reader.line_num + 1
+        line = reader.line_num + 1 - before
         fields = _next_fields(reader)
         if fields is None:
             return
-        size, broken = text.size, text.broken
-        text.size, text.broken = 0, False
-        if not fields:
-            continue
-        yield _csv_row(file, header, fields, line, size, broken)
+        size, broken = text.next_row()
+        if fields:
+            names = header if header is not None else list(fields)
+            yield _csv_row(file, names, fields, line, size, broken)
 
 
 def _csv_row(file: SourceFile, header: list[str], fields: list[str] | str, line: int, size: int, broken: bool) -> Row:
@@ -230,20 +282,15 @@ def _next_fields(reader: Any) -> list[str] | str | None:
 
 
 def _csv_header(stream: Any, file: SourceFile) -> list[str]:
-    header = _next_fields(csv.reader(iter(_Text(_lines(stream, file))), strict=True))
-    if not isinstance(header, list) or not header:
-        raise UsageError(_empty(file))
+    _, _, header = csv_reader(stream, file)
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise UsageError(f"{file.path}: the header names {twice[0]!r} twice")
     return header
 
 
-def _empty(file: SourceFile) -> str:
-    return f"{file.path} is empty: a CSV file starts with a header"
-
-
-def _parquet_file(stream: Any, file: SourceFile) -> Any:
+def parquet_file(stream: Any, file: SourceFile) -> Any:
+    """Return an open Parquet file; raise `UsageError` if it is none."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
@@ -254,13 +301,15 @@ def _parquet_file(stream: Any, file: SourceFile) -> Any:
 
 
 def _parquet_names(stream: Any, file: SourceFile) -> list[str]:
-    return list(_parquet_file(stream, file).schema_arrow.names)
+    return list(parquet_file(stream, file).schema_arrow.names)
 
 
-def _parquet_chunks(stream: Any, file: SourceFile, columns: list[str] | None) -> Iterator[Chunk]:
-    parquet = _parquet_file(stream, file)
+def parquet_chunks(
+    parquet: Any, file: SourceFile, columns: list[str] | None, groups: list[int] | None = None
+) -> Iterator[Chunk]:
+    """Yield the rows of a Parquet file, or of some of its row groups; without `columns`, all with record batches."""
     line = 1
-    for batch in parquet.iter_batches(batch_size=CHUNK_ROWS, columns=columns):
+    for batch in parquet.iter_batches(batch_size=CHUNK_ROWS, columns=columns, row_groups=groups):
         if not batch.num_rows:
             continue
         size = batch.nbytes // batch.num_rows
@@ -275,5 +324,5 @@ def arrow_schemas(source: Source) -> list[Any]:
     found = []
     for file in source.files:
         with source.storage.open(file.path) as stream:
-            found.append(_parquet_file(stream, file).schema_arrow)
+            found.append(parquet_file(stream, file).schema_arrow)
     return found
