@@ -14,6 +14,7 @@ from sagewire._wiring import Task, Wiring
 from sagewire.aws.discovery import Description
 from sagewire.aws.recognise import Dialect
 from sagewire.content_handlers.base import ContentHandler, Request
+from sagewire.errors import UsageError
 from sagewire.prompt_formats.base import PromptFormat
 from sagewire.transports.base import Retries, Timeouts
 from sagewire.types import (
@@ -83,13 +84,15 @@ class ClientBase:
             endpoint_kwargs=dict(endpoint_kwargs or {}),
             inference_component_name=inference_component_name,
             timeouts=None if timeout is None else Timeouts.of(timeout),
-            retries=Retries(attempts=retries) if isinstance(retries, int) else retries,
+            retries=Retries.of(retries),
             transport=transport,
             hooks=hooks,
             upload_to=upload_to,
             handler=handler,
             format=format,
         )
+        if not isinstance(options, Options | Mapping | None):
+            raise UsageError(f"options must be Options or a mapping, not {type(options).__name__}")
         self._options = options if isinstance(options, Options) else make_options(**(options or {}))
         self._stream_internally = stream_internally
         self._start()
@@ -170,12 +173,18 @@ class ClientBase:
     def _complete(
         self, prompt: str, options: Mapping[str, Any], stream: bool, include_usage: bool = True
     ) -> PromptRequest:
+        if not isinstance(prompt, str):
+            raise UsageError(f"a prompt is a string, not {type(prompt).__name__}; messages go to `chat`")
         return PromptRequest(prompt, make_options(self._options, **options), stream, include_usage)
 
     def _prepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Exchange:
         handler = self._wiring.handler("chat" if isinstance(request, ChatRequest) else "complete")
         prompt_format = self._wiring.format(handler) if isinstance(request, ChatRequest) else None
-        return prepare(request, handler, prompt_format, {**self._wiring.parameters(), **(endpoint_kwargs or {})})
+        parameters = {**self._wiring.parameters(), **(endpoint_kwargs or {})}
+        try:
+            return prepare(request, handler, prompt_format, parameters)
+        except RecursionError:
+            raise UsageError("the messages or tools are nested too deeply to be written as JSON") from None
 
     def _embedding(
         self, texts: Sequence[str], options: EmbedOptions, endpoint_kwargs: Mapping[str, Any] | None

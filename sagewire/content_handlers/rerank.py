@@ -79,7 +79,9 @@ class RerankHandler(ABC):
             top_n: How many of the best are wanted, `None` for all.
             extra: Anything else, passed to the server under the name given.
         """
-        if isinstance(documents, str):
+        if not isinstance(query, str):
+            raise UsageError(f"query must be a string, not {type(query).__name__}")
+        if isinstance(documents, str) or not all(isinstance(document, str) for document in documents):
             raise UsageError("documents must be a list of strings")
         if top_n is not None and top_n < 1:
             raise UsageError(f"top_n={top_n} must be at least 1, or None for all documents")

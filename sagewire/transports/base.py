@@ -6,6 +6,7 @@ nothing of JSON, models or prompts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class Timeouts:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not _is_duration(value):
                 raise UsageError(f"timeout {name}={value!r} must be a positive number of seconds, or None")
 
     @classmethod
@@ -54,7 +55,11 @@ class Timeouts:
             return cls()
         if isinstance(timeout, Timeouts):
             return timeout
-        return cls(connect=min(timeout, 10.0), first_byte=timeout, idle=timeout)
+        return cls(connect=min(timeout, 10.0) if _is_duration(timeout) else timeout, first_byte=timeout, idle=timeout)
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +83,13 @@ class Retries:
     on_retry: Callable[[int, EndpointError, float], None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise UsageError(f"attempts={self.attempts} must be at least 1: the first call counts")
+        if not isinstance(self.attempts, int) or self.attempts < 1:
+            raise UsageError(f"attempts={self.attempts!r} must be a number of at least 1: the first call counts")
+
+    @classmethod
+    def of(cls, retries: Retries | int | None) -> Retries | None:
+        """Return `retries` as it is, or the defaults with this number of attempts."""
+        return retries if retries is None or isinstance(retries, Retries) else cls(attempts=retries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ def as_messages(value: str | MessageLike | Iterable[MessageLike]) -> tuple[Messa
         return (Message("user", value),)
     if isinstance(value, Message | Mapping):
         return (as_message(value),)
+    if not isinstance(value, Iterable):
+        raise UsageError(f"messages must be a string or a list of messages, not {type(value).__name__}")
     messages = tuple(as_message(item) for item in value)
     if not messages:
         raise UsageError("messages is empty; give at least one, for example [{'role': 'user', 'content': 'Hi'}]")
@@ -67,7 +69,7 @@ def as_message(value: MessageLike) -> Message:
     return Message(
         role=role,
         content=_content(value.get("content")),
-        tool_calls=tuple(_tool_call(call) for call in value.get("tool_calls") or ()),
+        tool_calls=_tool_calls(value.get("tool_calls")),
         tool_call_id=value.get("tool_call_id"),
         name=value.get("name"),
         thinking=value.get("reasoning_content") or value.get("reasoning") or value.get("thinking"),
@@ -76,6 +78,8 @@ def as_message(value: MessageLike) -> Message:
 
 def as_tools(values: Iterable[ToolLike] | None) -> tuple[Tool, ...]:
     """Return tools from `Tool` objects or OpenAI-shaped dictionaries."""
+    if values is not None and not isinstance(values, Iterable):
+        raise UsageError(f"tools must be a list of tools, not {type(values).__name__}")
     return tuple(as_tool(value) for value in values or ())
 
 
@@ -83,7 +87,7 @@ def as_tool(value: ToolLike) -> Tool:
     """Return a `Tool` from `{"type": "function", "function": {...}}` or from the inner dictionary alone."""
     if isinstance(value, Tool):
         return value
-    function = value.get("function", value)
+    function = value.get("function", value) if isinstance(value, Mapping) else None
     if not isinstance(function, Mapping) or not function.get("name"):
         raise UsageError(
             f"a tool needs a name: {{'type': 'function', 'function': {{'name': ...}}}}, got {value!r:.200}"
@@ -138,6 +142,12 @@ def image_from_url(url: str, detail: str | None = None) -> ImagePart:
     return ImagePart(data=data, media_type=media_type or "image/png", detail=detail)
 
 
+def _tool_calls(values: Any) -> tuple[ToolCall, ...]:
+    if values is not None and not isinstance(values, Iterable):
+        raise UsageError(f"tool_calls must be a list, not {type(values).__name__}")
+    return tuple(_tool_call(value) for value in values or ())
+
+
 def _tool_call(value: Any) -> ToolCall:
     if isinstance(value, ToolCall):
         return value
@@ -146,5 +156,8 @@ def _tool_call(value: Any) -> ToolCall:
         raise UsageError(f"a tool call needs a function name, got {value!r:.200}")
     arguments = function.get("arguments")
     if not isinstance(arguments, str):
-        arguments = orjson.dumps(arguments if arguments is not None else {}).decode()
+        try:
+            arguments = orjson.dumps(arguments if arguments is not None else {}).decode()
+        except orjson.JSONEncodeError as error:
+            raise UsageError(f"the arguments of a call of {function['name']!r} are no JSON: {error}") from None
     return ToolCall(id=str(value.get("id") or ""), name=function["name"], arguments=arguments)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -150,7 +151,7 @@ def make_options(base: Options | None = None, /, **given: Unpack[OptionArguments
     """Return `base` with the given settings on top; `extra` mappings are merged.
 
     Raises:
-        UsageError: A name is unknown; the message lists the known ones.
+        UsageError: A name is unknown, the message lists the known ones; or a value cannot be sent.
 
     Example:
         >>> make_options(Options(seed=1), stop="END", temperature=0.2).stop
@@ -161,11 +162,19 @@ def make_options(base: Options | None = None, /, **given: Unpack[OptionArguments
     for name in changes:
         if name not in _OPTION_NAMES and name != "extra":
             raise UsageError(unknown_name(name, [*_OPTION_NAMES, "extra"], "option"))
+    for name, value in changes.items():
+        # JSON has no such numbers: they would be sent as null, which is to say not at all.
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{name}={value} must be a finite number")
     stop = changes.get("stop")
     if stop is not None:
+        if not isinstance(stop, Iterable):
+            raise UsageError(f"stop={stop!r} must be a string or a list of strings")
         changes["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
         if not all(isinstance(text, str) and text for text in changes["stop"]):
             raise UsageError(f"stop={stop!r} must hold non-empty strings")
     if "extra" in changes:
+        if not isinstance(changes["extra"], Mapping):
+            raise UsageError(f"extra must be a mapping, not {type(changes['extra']).__name__}")
         changes["extra"] = {**base.extra, **changes["extra"]}
     return replace(base, **changes) if changes else base

@@ -185,7 +185,7 @@ def join_embeddings(parts: Iterable[Embeddings], handler: str) -> Embeddings:
 
 def _check_texts(texts: Sequence[str]) -> None:
     # The letters of a string would be embedded one by one.
-    if isinstance(texts, str):
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise UsageError("texts must be a list of strings; for one text write [text]")
 
 

@@ -1,0 +1,80 @@
+"""Arguments of the wrong kind: told at once, before anything is sent, by one kind of error."""
+
+import math
+
+import pytest
+
+from sagewire import AsyncClient, Client, UsageError
+
+DEEP: dict[str, object] = {"type": "object"}
+for _ in range(2000):
+    DEEP = {"type": "object", "properties": {"a": DEEP}}
+
+CHATS = [
+    ({"messages": None}, "messages must be"),
+    ({"messages": 5}, "messages must be"),
+    ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "tool_calls must be a list"),
+    ({"messages": [{"role": "assistant", "tool_calls": [{"name": "f", "arguments": {1, 2}}]}]}, "call of 'f' are no"),
+    ({"tools": {"type": "function", "function": {"name": "f"}}}, "a tool needs a name"),
+    ({"tools": ["f"]}, "a tool needs a name"),
+    ({"tools": [None]}, "a tool needs a name"),
+    ({"tools": [len]}, "a tool needs a name"),
+    ({"tools": 5}, "tools must be a list"),
+    ({"stop": 5}, "stop=5"),
+    ({"temperature": math.nan}, "temperature=nan must be a finite"),
+    ({"top_p": math.inf}, "top_p=inf must be a finite"),
+    ({"extra": "text"}, "extra must be a mapping"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), CHATS, ids=[f"{message}-{n}" for n, (_, message) in enumerate(CHATS)]
+)
+def test_of_a_chat(emulator, arguments, message):
+    with pytest.raises(UsageError, match=message):
+        Client("vllm", handler="openai_chat").chat(**({"messages": "Hi"} | arguments))
+    assert not emulator.calls
+
+
+@pytest.mark.parametrize("tool_choice", [None, "f"])
+def test_a_tool_too_deep_to_be_written_into_a_prompt(emulator, tool_choice):
+    client = Client("tgi", handler="tgi", format="llama3_1")
+    with pytest.raises(UsageError, match="nested too deeply"):
+        client.chat("Hi", tools=[{"name": "f", "parameters": DEEP}], tool_choice=tool_choice)
+    assert not emulator.calls
+
+
+@pytest.mark.parametrize("prompt", [None, 5, b"Hi", ["Hi"]])
+async def test_of_a_completion(emulator, prompt):
+    with pytest.raises(UsageError, match="a prompt is a string"):
+        Client("tgi", handler="tgi").complete(prompt)
+    with pytest.raises(UsageError, match="a prompt is a string"):
+        await AsyncClient("tgi", handler="tgi").complete(prompt)
+    assert not emulator.calls
+
+
+@pytest.mark.parametrize("texts", ["Hi", [None], ["Hi", 5]])
+def test_of_an_embedding_or_a_ranking(emulator, texts):
+    with pytest.raises(UsageError, match="texts must be a list of strings"):
+        Client("tgi", handler="tei").embed(texts)
+    with pytest.raises(UsageError, match="documents must be a list of strings"):
+        Client("tgi", handler="tei_rerank").rerank("Hi", texts)
+    with pytest.raises(UsageError, match="query must be a string"):
+        Client("tgi", handler="tei_rerank").rerank(None, ["Hi"])
+    assert not emulator.calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"timeout": "5"}, "timeout connect='5'"),
+        ({"timeout": math.inf}, "timeout connect=inf"),
+        ({"timeout": math.nan}, "timeout connect=nan"),
+        ({"retries": "5"}, "attempts='5'"),
+        ({"options": "temperature=0"}, "options must be"),
+        ({"endpoint": "http://127.0.0.1:8000"}, "give it as url="),
+    ],
+)
+def test_of_a_client(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        Client(**({"endpoint": "vllm"} | arguments))
