@@ -56,6 +56,8 @@ class Settings:
         named = [name for name in ("endpoint", "url", "transport") if getattr(self, name)]
         if not named:
             raise UsageError("name the endpoint, or give `url=` for a server that is not on SageMaker")
+        if isinstance(self.endpoint, str) and self.endpoint.startswith(("http://", "https://")):
+            raise UsageError(f"{self.endpoint} is a URL and no endpoint's name; give it as url=")
         if self.endpoint and self.url:
             raise UsageError("give either an endpoint name or `url=`, not both: they are two different servers")
         if (self.headers or self.token) and not self.url:
@@ -141,7 +143,7 @@ class Settings:
             from sagewire.aws.session import as_session
 
             session = as_session(self._session(), region_name=self.region_name)
-            return session.client("sagemaker", region_name=self.region_name or session.region_name)
+            return session.client("sagemaker", region_name=self.region_name or session.region_name, config=self.config)
         import botocore.session
 
         # A boto3 client does not say publicly whose credentials it uses.
@@ -150,6 +152,7 @@ class Settings:
         return botocore.session.get_session().create_client(
             "sagemaker",
             region_name=self.client.meta.region_name,
+            config=self.client.meta.config,
             aws_access_key_id=keys and keys.access_key,
             aws_secret_access_key=keys and keys.secret_key,
             aws_session_token=keys and keys.token,

@@ -156,7 +156,10 @@ class Wiring:
         if self._settings.url is not None:
             return recognise_url(self._settings.url) or recognise_server(self._ask_server)
         found = self.description()
-        found.require_serving()
+        retries = self._settings.retries
+        # Auto scaling starts from zero copies only when a call is refused, so whoever is willing to wait has to call.
+        if not (found.copies == 0 and retries and retries.wait_for_ready):
+            found.require_serving()
         return recognise(found, self._settings.endpoint_kwargs.get("TargetContainerHostname"))
 
     def _ask_server(self, path: str) -> bytes:

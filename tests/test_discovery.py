@@ -5,10 +5,12 @@ import dataclasses
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from sagewire import AsyncClient, Client, UnsupportedFeature, UsageError, WireError
 from sagewire.emulator import DIALECTS, Emulator, EndpointSpec, Scripted
-from sagewire.errors import AccessDenied, EndpointNotFound, NotReady
+from sagewire.errors import AccessDenied, EndpointError, EndpointNotFound, NotReady
+from sagewire.transports.base import Retries
 
 # Dialect -> what has to be said besides the endpoint's name, for chat to work.
 CHAT = {
@@ -136,6 +138,25 @@ def test_components_are_chosen_by_name():
     assert Client("many", inference_component_name="base").chat("Hi").text == "Hi"
     assert Client("many", inference_component_name="other").dialect().chat == "tgi_chat"
     assert Client("one").chat("the only one").text == "the only one"
+
+
+async def test_whoever_waits_wakes_up_what_is_scaled_to_zero(zoo):
+    """Auto scaling starts from zero only when a call is refused, so discovery must not stand in its way."""
+    client = Client("asleep", retries=Retries(wait_for_ready=0.01))
+    with pytest.raises(NotReady, match="has no capacity"):
+        client.chat("Hi")
+    with pytest.raises(NotReady, match="has no capacity"):
+        await client.to_async().chat("Hi")
+
+
+def test_the_control_plane_is_asked_with_the_settings_of_the_client(zoo, monkeypatch):
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    config = Config(proxies={"http": "http://127.0.0.1:9"}, retries={"total_max_attempts": 1})
+    with pytest.raises(EndpointError, match="proxy"):
+        Client("tgi", config=config).dialect()
+    with pytest.raises(EndpointError, match="proxy"):
+        Client("tgi", client=boto3.client("sagemaker-runtime", config=config)).dialect()
 
 
 def test_what_cannot_answer_says_so():

@@ -84,12 +84,13 @@ class Description:
         if self.serving:
             return
         if self.copies == 0:
-            what = f"inference component '{self.inference_component}' of endpoint '{self.endpoint}' is scaled to zero"
+            what = (
+                f"inference component '{self.inference_component}' of endpoint '{self.endpoint}' is scaled to zero; "
+                "Retries(wait_for_ready=600) wakes it up and waits for it"
+            )
         else:
-            what = f"endpoint '{self.endpoint}' is {self.status}"
-        raise NotReady(
-            f"{what}; wait_for_ready=SECONDS waits for it", code=self.status, fault="client", retry_safe=True
-        )
+            what = f"endpoint '{self.endpoint}' is {self.status}, and answers once it is {READY}"
+        raise NotReady(what, code=self.status, fault="client", retry_safe=True)
 
 
 def describe(control: Any, endpoint: str, inference_component: str | None = None) -> Description:

@@ -114,7 +114,7 @@ def recognise(found: Description, hostname: str | None = None) -> Dialect:
         seen = container.image or container.model_package or "no image is visible"
         raise UsageError(
             f"endpoint '{found.endpoint}' runs a container sagewire does not know ({seen}); name what it speaks, "
-            "for example handler='openai_chat' (`sagewire handlers` lists them), or allow probing with probe=True"
+            "for example handler='openai_chat' (`sagewire handlers` lists them)"
         )
     return _complete_facts(dialect, clues, container, found)
 
