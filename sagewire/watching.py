@@ -166,21 +166,20 @@ _OPTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class _Telemetry:
+    api: Any
     tracer: Tracer
     duration: Histogram
     tokens: Histogram
 
     def start(self, started: CallStarted) -> Span:
-        from opentelemetry.trace import SpanKind
-
         attributes = {name: started.options[option] for option, name in _OPTIONS.items() if option in started.options}
         return self.tracer.start_span(
-            f"{started.operation} {started.target}", kind=SpanKind.CLIENT, attributes={**_common(started), **attributes}
+            f"{started.operation} {started.target}",
+            kind=self.api.SpanKind.CLIENT,
+            attributes={**_common(started), **attributes},
         )
 
     def end(self, span: Span, ended: CallEnded) -> None:
-        from opentelemetry.trace import Status, StatusCode
-
         common = _common(ended.started)
         if ended.model:
             common["gen_ai.response.model"] = ended.model
@@ -197,7 +196,7 @@ class _Telemetry:
             common["error.type"] = kind
             span.set_attribute("error.type", kind)
             # The class alone: a container's message may quote the prompt.
-            span.set_status(Status(StatusCode.ERROR, kind))
+            span.set_status(self.api.Status(self.api.StatusCode.ERROR, kind))
         self.duration.record(ended.seconds, common)
         span.end()
 
@@ -212,6 +211,7 @@ def _telemetry() -> _Telemetry | None:
         return None
     meter = metrics.get_meter("sagewire")
     return _Telemetry(
+        trace,
         trace.get_tracer("sagewire"),
         meter.create_histogram("gen_ai.client.operation.duration", "s", "Duration of calls."),
         meter.create_histogram("gen_ai.client.token.usage", "{token}", "Tokens of calls."),
