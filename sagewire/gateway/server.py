@@ -105,7 +105,7 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
         gateway.warm_up()
         parent = multiprocessing.parent_process()
         if parent is not None:
-            # A worker whose supervisor was killed would serve on, unseen: this descriptor is readable when that happens.
+            # Readable when the supervisor is gone, which a worker would otherwise outlive unseen.
             loop.add_reader(parent.sentinel, os.kill, os.getpid(), signal.SIGTERM)
 
     server = _Server(

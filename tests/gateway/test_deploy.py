@@ -1,0 +1,73 @@
+"""The examples in `deploy/`: valid by their own schemas, and in step with the gateway."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sagewire.gateway.config import load_config, parse_config
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+ENVIRONMENT = {
+    "SAGEWIRE_MASTER_KEY": "sk-some-master-key",
+    "SAGEWIRE_DATABASE_URL": "postgresql://u:p@h/d",
+    "SAGEWIRE_REDIS_URL": "redis://h",
+}
+
+
+def documents() -> dict[str, dict]:
+    return {one["kind"]: one for one in yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())}
+
+
+def test_the_configurations_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    assert load_config(DEPLOY / "gateway.yaml").has_keys
+    inner = parse_config(documents()["ConfigMap"]["data"]["gateway.yaml"], "ConfigMap", ENVIRONMENT)
+    assert inner.has_keys
+    assert set(documents()["Secret"]["stringData"]) == set(ENVIRONMENT)
+
+
+def test_draining_fits_into_the_time_that_is_given() -> None:
+    pod = documents()["Deployment"]["spec"]["template"]["spec"]
+    config = parse_config(documents()["ConfigMap"]["data"]["gateway.yaml"], "ConfigMap", ENVIRONMENT)
+    assert pod["terminationGracePeriodSeconds"] >= 5 + config.server.drain_seconds
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["gateway"]
+    drain = parse_config((DEPLOY / "gateway.yaml").read_text(), "gateway", ENVIRONMENT).server.drain_seconds
+    assert int(compose["stop_grace_period"].removesuffix("s")) > drain
+
+
+def test_the_probes_exist(start) -> None:
+    gateway = start("models: {chat: {endpoint: chat, handler: openai_chat}}")
+    (container,) = documents()["Deployment"]["spec"]["template"]["spec"]["containers"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert gateway.get(container[probe]["httpGet"]["path"]).status == 200
+
+
+@pytest.mark.slow
+def test_kubernetes_schemas() -> None:
+    validate = pytest.importorskip("kubernetes_validate")
+    for document in documents().values():
+        validate.validate(document, "1.31", strict=True)
+    broken = documents()["Deployment"]
+    broken["spec"]["replica"] = 2
+    with pytest.raises(validate.ValidationError):
+        validate.validate(broken, "1.31", strict=True)
+
+
+@pytest.mark.slow
+def test_compose_schema(tmp_path: Path) -> None:
+    command = shutil.which("check-jsonschema", path=str(Path(sys.executable).parent)) or shutil.which(
+        "check-jsonschema"
+    )
+    if command is None:
+        pytest.skip("needs check-jsonschema")
+    arguments = [command, "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run([*arguments, str(DEPLOY / "compose.yaml")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    broken = tmp_path / "compose.yaml"
+    broken.write_text((DEPLOY / "compose.yaml").read_text().replace("healthcheck:", "healthchek:", 1))
+    assert subprocess.run([*arguments, str(broken)], capture_output=True, check=False).returncode != 0
