@@ -41,6 +41,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
         "shard_rows",
     ),
 }
+_NEEDED = {"batch-transform": ("s3_folder", "instance_type")}
 
 
 def check_engine(engine: str, options: Mapping[str, Any], prepared: Prepared) -> None:
@@ -50,6 +51,9 @@ def check_engine(engine: str, options: Mapping[str, Any], prepared: Prepared) ->
     for name in options:
         if name not in _OPTIONS[engine]:
             raise UsageError(unknown_name(name, _OPTIONS[engine] or ("(none)",), f"option of engine {engine!r}"))
+    for name in _NEEDED.get(engine, ()):
+        if not options.get(name):
+            raise UsageError(f"engine={engine!r} needs engine_options {name!r}")
     job = prepared.job
     if engine == "ray":
         check_cluster(job, prepared.bounds)

@@ -135,8 +135,10 @@ async def _run_elsewhere(prepared: Prepared, folder: Folder, engine: str, option
     for record in await asyncio.to_thread(lambda: list(read_records(pass_folder))):
         done.add(record.row)
         tally.before(record)
-    work: Callable[..., str | None] = run_on_ray if engine == "ray" else run_transform
-    stopped = await asyncio.to_thread(work, prepared, pass_folder, done, **options)
+    if engine == "ray":
+        stopped = await asyncio.to_thread(run_on_ray, prepared, pass_folder, done, **options)
+    else:
+        stopped = await run_transform(prepared, pass_folder, done, **options)
     for record in read_records(pass_folder):
         if record.row not in done:
             tally.answered([record])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,8 +13,20 @@ import orjson
 from sagewire.bulk.rows import Answer, plain_json
 from sagewire.bulk.structured import SchemaCheck
 from sagewire.bulk.templates import Template
-from sagewire.errors import UsageError, unknown_name
-from sagewire.types import EmbedOptions, Options, Usage, make_options
+from sagewire.errors import UnsupportedFeature, UsageError, unknown_name
+from sagewire.transports.base import Body
+from sagewire.types import (
+    ChatRequest,
+    Embeddings,
+    EmbedOptions,
+    Invocation,
+    Options,
+    PromptRequest,
+    Reply,
+    ResponseInfo,
+    Usage,
+    make_options,
+)
 
 if TYPE_CHECKING:
     from sagewire.async_client import AsyncClient
@@ -64,6 +76,14 @@ class Task(ABC):
     async def ask(self, client: AsyncClient, requests: Sequence[Any]) -> Asked:
         """Ask for up to `batch` rows in one call, and return an answer for each."""
 
+    def wire(self, client: AsyncClient, request: Any) -> tuple[Invocation, Callable[[bytes], Asked]]:
+        """Return a request as bytes, and what reads the answer to it; for engines that carry bytes themselves.
+
+        Raises:
+            UnsupportedFeature: The task takes more than one call a row.
+        """
+        raise UnsupportedFeature("one call a row", f"task {type(self).__name__}", "Use the local engine.")
+
     def key(self, request: Any) -> str:
         """Return a digest of a request; equal requests of a job have equal digests."""
         return blake2b(orjson.dumps(request, default=plain_json), digest_size=16).hexdigest()
@@ -100,7 +120,14 @@ class _Generation(Task):
 
     async def ask(self, client: AsyncClient, requests: Sequence[Any]) -> Asked:
         """Ask once."""
-        reply = await self._reply(client, requests[0])
+        return self._asked(await self._reply(client, requests[0]))
+
+    def wire(self, client: AsyncClient, request: Any) -> tuple[Invocation, Callable[[bytes], Asked]]:
+        """Return a request as bytes, and what reads the answer to it."""
+        exchange = client._prepare(self._typed(client, request), None)
+        return exchange.invocation, lambda data: self._asked(exchange.read_whole(data, ResponseInfo()))
+
+    def _asked(self, reply: Reply) -> Asked:
         usage = reply.usage or Usage()
         output: Any = reply.text
         error = None
@@ -113,7 +140,10 @@ class _Generation(Task):
         return [answer], (prompt or 0, completion or 0)
 
     @abstractmethod
-    async def _reply(self, client: AsyncClient, request: Any) -> Any: ...
+    async def _reply(self, client: AsyncClient, request: Any) -> Reply: ...
+
+    @abstractmethod
+    def _typed(self, client: AsyncClient, request: Any) -> ChatRequest | PromptRequest: ...
 
 
 class ChatTask(_Generation):
@@ -136,8 +166,11 @@ class ChatTask(_Generation):
             return [*opening, *turns]
         return [*opening, {"role": "user", "content": self._text(values)}]
 
-    async def _reply(self, client: AsyncClient, request: Any) -> Any:
+    async def _reply(self, client: AsyncClient, request: Any) -> Reply:
         return await client.chat(request, **self._arguments)
+
+    def _typed(self, client: AsyncClient, request: Any) -> ChatRequest:
+        return client._chat(request, None, None, None, self._arguments, False)
 
 
 class CompleteTask(_Generation):
@@ -154,8 +187,11 @@ class CompleteTask(_Generation):
         """Return the text."""
         return self._text(values)
 
-    async def _reply(self, client: AsyncClient, request: Any) -> Any:
+    async def _reply(self, client: AsyncClient, request: Any) -> Reply:
         return await client.complete(request, **self._arguments)
+
+    def _typed(self, client: AsyncClient, request: Any) -> PromptRequest:
+        return client._complete(request, self._arguments, False)
 
 
 class EmbedTask(Task):
@@ -177,10 +213,18 @@ class EmbedTask(Task):
 
     async def ask(self, client: AsyncClient, requests: Sequence[Any]) -> Asked:
         """Embed the texts."""
-        found = await client.embed(requests, **self._arguments)
+        return self._asked(await client.embed(requests, **self._arguments))
+
+    def wire(self, client: AsyncClient, request: Any) -> tuple[Invocation, Callable[[bytes], Asked]]:
+        """Return a text as a request of its own, and what reads its vector."""
+        work = client._embedding([request], self.options, None)
+        batch = next(iter(work.batches()))
+        return work.invocation(batch), lambda data: self._asked(work.read(batch, Body(data, ResponseInfo())))
+
+    def _asked(self, found: Embeddings) -> Asked:
         tokens = found.usage.prompt_tokens if found.usage else None
         # The server counts the batch; a row's share of it is known only where it was alone.
-        own = tokens if len(requests) == 1 else None
+        own = tokens if len(found) == 1 else None
         vectors = [row if isinstance(row, array) and row.typecode == "f" else array("f", row) for row in found.rows]
         return [Answer(vector, prompt_tokens=own) for vector in vectors], (tokens or 0, 0)
 

@@ -58,6 +58,10 @@ MaxErrors = Annotated[int | None, typer.Option(min=0, help="Stop when more rows 
 BudgetTokens = Annotated[int | None, typer.Option(min=1, help="Stop before more tokens than this are spent.")]
 Deadline = Annotated[float | None, typer.Option(help="Seconds after which no more calls are begun.")]
 WorkDir = Annotated[str | None, typer.Option(help="The folder for what is done so far; `OUTPUT.bulk` if not said.")]
+EngineName = Annotated[str, typer.Option(help="`local`, `ray`, `async-inference` or `batch-transform`.")]
+EngineOption = Annotated[
+    list[str] | None, typer.Option("--engine-option", help="NAME=VALUE for the engine: `address=ray://head:10001`.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier run ended.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Begin anew where there is a job or an output.")]
 
@@ -88,6 +92,8 @@ def run(
     max_errors: MaxErrors = None,
     budget_tokens: BudgetTokens = None,
     deadline: Deadline = None,
+    engine: EngineName = "local",
+    engine_option: EngineOption = None,
     work_dir: WorkDir = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -100,7 +106,8 @@ def run(
 ) -> None:
     """Run a model over every row. Exits with 1 if it stopped early or rows failed."""
     given = locals()
-    flags = {"resume": resume, "overwrite": overwrite, "work_dir": work_dir}
+    flags: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "work_dir": work_dir, "engine": engine}
+    flags["engine_options"] = dict(_option(text) for text in engine_option or ())
     _run(input, model, output, _settings(given), as_json, **flags)
 
 
@@ -236,7 +243,7 @@ def _json_file(path: Path) -> Any:
 
 def _again(given: dict[str, Any], as_json: bool, **flags: Any) -> None:
     require("pyarrow", "bulk")
-    from sagewire.bulk.running import remembered
+    from sagewire.bulk.preparing import remembered
 
     source, model, output, settings = remembered(given["output"], given["work_dir"])
     settings |= {name: given[name] for name in _BOUNDS if given.get(name) is not None}

@@ -1,0 +1,153 @@
+"""SageMaker's own engines: Asynchronous Inference on the emulator, Batch Transform on moto and the emulator."""
+
+import urllib.request
+
+import boto3
+import pytest
+
+from sagewire import UsageError, bulk
+
+moto_server = pytest.importorskip("moto.server")
+
+
+def questions(count):
+    return [{"id": number, "prompt": f"question {number}"} for number in range(count)]
+
+
+def test_async_inference(models, write, read, tmp_path):
+    rows = [*questions(40), "{bad"]
+    options = {"poll": [0.01, 0.1]}
+    report = bulk.run(
+        write(rows), "sagemaker/deferred", tmp_path / "out.jsonl", engine="async-inference", engine_options=options
+    )
+    assert (report.rows, report.failed, report.complete) == (41, 1, True)
+    assert [row.get("output") for row in read(report.output)][:40] == [f"question {number}" for number in range(40)]
+
+
+def test_async_inference_puts_large_requests_into_s3(models, write, tmp_path):
+    source = write([{"prompt": "x" * 200_000}])
+    report = bulk.run(source, "sagemaker/deferred", tmp_path / "a.jsonl", engine="async-inference")
+    assert report.failed == 1
+    assert "upload_to" in next(iter(report.errors))
+    options = {"upload_to": "s3://answers/in", "poll": [0.01, 0.1]}
+    report = bulk.run(
+        source, "sagemaker/deferred", tmp_path / "b.jsonl", engine="async-inference", engine_options=options
+    )
+    assert report.failed == 0
+
+
+@pytest.fixture
+def aws(models, monkeypatch):
+    """moto's S3 and SageMaker; its transform jobs, which do nothing, are worked off by the emulator's container."""
+    from moto.sagemaker.models import SageMakerModelBackend
+
+    server = moto_server.ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    for service in ("S3", "SAGEMAKER"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", url)
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="transforms")
+    create = SageMakerModelBackend.create_transform_job
+    jobs = []
+
+    def work(self, *args, **kwargs):
+        jobs.append(kwargs)
+        source = kwargs["transform_input"]["DataSource"]["S3DataSource"]["S3Uri"]
+        target = kwargs["transform_output"]["S3OutputPath"]
+        bucket, _, prefix = source.removeprefix("s3://").partition("/")
+        for found in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
+            lines = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read().splitlines()
+            name = found["Key"].rpartition("/")[2]
+            key = f"{target.removeprefix('s3://').partition('/')[2]}/{name}.out"
+            s3.put_object(Bucket=bucket, Key=key, Body=b"".join(answer(line) + b"\n" for line in lines))
+        return create(self, *args, **kwargs)
+
+    def answer(line):
+        address = f"{models.container_url('chat')}/invocations"
+        headers = {"Content-Type": kwargs_type}
+        request = urllib.request.Request(address, line, headers)
+        with urllib.request.urlopen(request) as response:
+            return response.read()
+
+    kwargs_type = "application/json"
+    monkeypatch.setattr(SageMakerModelBackend, "create_transform_job", work)
+    yield jobs
+    server.stop()
+
+
+OPTIONS = {
+    "s3_folder": "s3://transforms/work",
+    "instance_type": "ml.g5.2xlarge",
+    "model_name": "llama",
+    "poll": 0.01,
+    "shard_rows": 16,
+}
+
+
+def test_batch_transform(aws, write, read, tmp_path):
+    rows = questions(50)
+    rows[20] = "{bad"
+    report = bulk.run(
+        write(rows),
+        "sagemaker/chat",
+        tmp_path / "out.jsonl",
+        engine="batch-transform",
+        engine_options=OPTIONS,
+        client_arguments={"handler": "openai_chat"},
+        options={"max_tokens": 5},
+    )
+    assert (report.rows, report.failed, report.complete) == (50, 1, True)
+    found = read(report.output)
+    assert [row.get("output") for row in found] == [
+        None if number == 20 else f"question {number}" for number in range(50)
+    ]
+    assert found[0]["prompt_tokens"] > 0
+    [job] = aws
+    assert job["model_name"] == "llama"
+    assert job["transform_input"]["SplitType"] == "Line"
+
+
+def test_a_transform_job_that_fails_says_why(aws, write, tmp_path, monkeypatch):
+    from moto.sagemaker.models import SageMakerModelBackend
+
+    describe = SageMakerModelBackend.describe_transform_job
+    failed = {"TransformJobStatus": "Failed", "FailureReason": "AlgorithmError: see job logs"}
+    monkeypatch.setattr(
+        SageMakerModelBackend, "describe_transform_job", lambda *args, **kwargs: {**describe(*args, **kwargs), **failed}
+    )
+    report = bulk.run(
+        write(questions(3)),
+        "sagemaker/chat",
+        tmp_path / "out.jsonl",
+        engine="batch-transform",
+        engine_options=OPTIONS,
+        client_arguments={"handler": "openai_chat"},
+    )
+    assert report.stopped.endswith("AlgorithmError: see job logs")
+    monkeypatch.setattr(SageMakerModelBackend, "describe_transform_job", describe)
+    report = bulk.run(
+        write(questions(3)),
+        "sagemaker/chat",
+        tmp_path / "out2.jsonl",
+        engine="batch-transform",
+        engine_options=OPTIONS,
+        client_arguments={"handler": "openai_chat"},
+    )
+    assert report.complete
+
+
+def test_what_an_engine_needs_is_said(models, write, tmp_path):
+    source = write(questions(1))
+    with pytest.raises(UsageError, match="needs engine_options 's3_folder'"):
+        bulk.run(source, "sagemaker/chat", tmp_path / "a.jsonl", engine="batch-transform")
+    with pytest.raises(UsageError, match="did you mean 'upload_to'"):
+        bulk.run(
+            source, "sagemaker/chat", tmp_path / "b.jsonl", engine="async-inference", engine_options={"uplod_to": "x"}
+        )
+    with pytest.raises(UsageError, match="SageMaker's"):
+        bulk.run(source, "http://localhost:1", tmp_path / "c.jsonl", engine="async-inference")
+    with pytest.raises(UsageError, match="did you mean 'ray'"):
+        bulk.run(source, "sagemaker/chat", tmp_path / "d.jsonl", engine="rya")
+    assert not list(tmp_path.glob("*.bulk"))
