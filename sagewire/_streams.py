@@ -17,23 +17,27 @@ __all__ = ["AsyncReplyStream", "ReplyStream"]
 
 
 class _Kept:
-    """The reading of the running stream, or the whole reply where the container cannot stream."""
+    """What a running stream has read: its reading, or the whole reply where the container cannot stream.
 
-    _reading: Reading | None = None
-    _whole: Reply | None = None
+    Apart from the stream, so that the running generator does not refer to the object that holds it: dropping a
+    half-read stream then ends it at once, rather than whenever the garbage collector comes by.
+    """
+
+    reading: Reading | None = None
+    whole: Reply | None = None
 
     @property
     def reply(self) -> Reply:
-        """The answer as far as it was read; whole once the iteration has ended."""
-        if self._whole is not None:
-            return self._whole
-        return self._reading.reply if self._reading is not None else Reply()
+        """The answer as far as it was read."""
+        if self.whole is not None:
+            return self.whole
+        return self.reading.reply if self.reading is not None else Reply()
 
 
-class ReplyStream(_Kept):
+class ReplyStream:
     """Iterate over it for deltas. The request is sent when the iteration starts.
 
-    Leaving the loop or the `with` block early closes the connection, so the container can stop generating.
+    Leaving the `with` block early, or dropping the stream, closes the connection, so the container can stop generating.
 
     Example:
         >>> with client.stream("Why is the sky blue?") as stream:  # doctest: +SKIP
@@ -48,8 +52,8 @@ class ReplyStream(_Kept):
         connect: Callable[[], Transport],
         watch: Callable[[Exchange], AbstractContextManager[Outcome]],
     ) -> None:
-        self._watch = watch
-        self._deltas = self._run(prepare, connect)
+        self._kept = _Kept()
+        self._deltas = _run(self._kept, prepare, connect, watch)
 
     def __iter__(self) -> Iterator[Delta]:
         return self._deltas
@@ -61,6 +65,11 @@ class ReplyStream(_Kept):
         self.close()
 
     @property
+    def reply(self) -> Reply:
+        """The answer as far as it was read; whole once the iteration has ended."""
+        return self._kept.reply
+
+    @property
     def text(self) -> Iterator[str]:
         """The answer's text pieces, of the first choice."""
         return (delta.text for delta in self._deltas if isinstance(delta, TextDelta) and delta.choice == 0)
@@ -69,20 +78,23 @@ class ReplyStream(_Kept):
         """Stop reading and close the connection if the answer is not complete."""
         self._deltas.close()
 
-    def _run(self, prepare: Callable[[], Exchange], connect: Callable[[], Transport]) -> Generator[Delta, None, None]:
-        exchange, transport = prepare(), connect()
-        with self._watch(exchange) as outcome:
-            outcome.answer = lambda: self.reply
-            yield from self._read(exchange, transport)
 
-    def _read(self, exchange: Exchange, transport: Transport) -> Generator[Delta, None, None]:
+def _run(
+    kept: _Kept,
+    prepare: Callable[[], Exchange],
+    connect: Callable[[], Transport],
+    watch: Callable[[Exchange], AbstractContextManager[Outcome]],
+) -> Generator[Delta, None, None]:
+    exchange, transport = prepare(), connect()
+    with watch(exchange) as outcome:
+        outcome.answer = lambda: kept.reply
         if not exchange.streams:
             body = transport.invoke(exchange.invocation)
-            self._whole = exchange.read_whole(body.data, body.info)
-            yield from unfold(self._whole)
+            kept.whole = exchange.read_whole(body.data, body.info)
+            yield from unfold(kept.whole)
             return
         with transport.stream(exchange.invocation) as body_stream:
-            self._reading = reading = exchange.reading(body_stream.info)
+            kept.reading = reading = exchange.reading(body_stream.info)
             with reading.attaching_partial():
                 for chunk in body_stream:
                     yield from reading.feed(chunk)
@@ -93,7 +105,7 @@ class ReplyStream(_Kept):
                 yield from reading.close()
 
 
-class AsyncReplyStream(_Kept):
+class AsyncReplyStream:
     """`ReplyStream` for `async for` and `async with`."""
 
     def __init__(
@@ -102,8 +114,8 @@ class AsyncReplyStream(_Kept):
         connect: Callable[[], AsyncTransport],
         watch: Callable[[Exchange], AbstractContextManager[Outcome]],
     ) -> None:
-        self._watch = watch
-        self._deltas = self._run(prepare, connect)
+        self._kept = _Kept()
+        self._deltas = _arun(self._kept, prepare, connect, watch)
 
     def __aiter__(self) -> AsyncIterator[Delta]:
         return self._deltas
@@ -117,6 +129,11 @@ class AsyncReplyStream(_Kept):
         await self.close()
 
     @property
+    def reply(self) -> Reply:
+        """The answer as far as it was read; whole once the iteration has ended."""
+        return self._kept.reply
+
+    @property
     def text(self) -> AsyncIterator[str]:
         """The answer's text pieces, of the first choice."""
         return (delta.text async for delta in self._deltas if isinstance(delta, TextDelta) and delta.choice == 0)
@@ -125,27 +142,31 @@ class AsyncReplyStream(_Kept):
         """Stop reading and close the connection if the answer is not complete."""
         await self._deltas.aclose()
 
-    async def _run(
-        self, prepare: Callable[[], Awaitable[Exchange]], connect: Callable[[], AsyncTransport]
-    ) -> AsyncGenerator[Delta, None]:
-        exchange, transport = await prepare(), connect()
-        with self._watch(exchange) as outcome:
-            outcome.answer = lambda: self.reply
-            if not exchange.streams:
-                body = await transport.invoke(exchange.invocation)
-                self._whole = exchange.read_whole(body.data, body.info)
-                for delta in unfold(self._whole):
-                    yield delta
-                return
-            async with transport.stream(exchange.invocation) as body_stream:
-                self._reading = reading = exchange.reading(body_stream.info)
-                with reading.attaching_partial():
-                    async for chunk in body_stream:
-                        for delta in reading.feed(chunk):
-                            yield delta
-                        if reading.stopped:
-                            break
-                    # What the service says at the end (timings) is known only now.
-                    reading.info = body_stream.info
-                    for delta in reading.close():
+
+async def _arun(
+    kept: _Kept,
+    prepare: Callable[[], Awaitable[Exchange]],
+    connect: Callable[[], AsyncTransport],
+    watch: Callable[[Exchange], AbstractContextManager[Outcome]],
+) -> AsyncGenerator[Delta, None]:
+    exchange, transport = await prepare(), connect()
+    with watch(exchange) as outcome:
+        outcome.answer = lambda: kept.reply
+        if not exchange.streams:
+            body = await transport.invoke(exchange.invocation)
+            kept.whole = exchange.read_whole(body.data, body.info)
+            for delta in unfold(kept.whole):
+                yield delta
+            return
+        async with transport.stream(exchange.invocation) as body_stream:
+            kept.reading = reading = exchange.reading(body_stream.info)
+            with reading.attaching_partial():
+                async for chunk in body_stream:
+                    for delta in reading.feed(chunk):
                         yield delta
+                    if reading.stopped:
+                        break
+                # What the service says at the end (timings) is known only now.
+                reading.info = body_stream.info
+                for delta in reading.close():
+                    yield delta

@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import gc
 import multiprocessing
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 from sagewire import AsyncClient, Client, Message, Options, Tool, UnsupportedFeature, UsageError, WireError
 from sagewire.errors import AccessDenied, EndpointNotFound, ModelError, StreamTruncated
 from sagewire.types import FinishDelta, TextDelta
+from sagewire.watching import Hooks
 
 QUESTION = "Context: The sky is blue. Thirty gears survive today.\nQuestion: How many gears survive?\nAnswer:"
 WIRES = [
@@ -252,3 +254,31 @@ def test_headers_go_to_a_server_named_by_its_url(emulator):
     assert "blue" not in repr(client._settings)
     with pytest.raises(UsageError, match="never pickled"):
         pickle.dumps(client)
+
+
+@pytest.mark.parametrize("leave", ["deltas", "text"])
+def test_a_stream_that_is_dropped_half_read_ends_at_once(emulator, leave):
+    """Without the garbage collector's help, which might come by minutes later."""
+    ended = []
+    client = Client("vllm", handler="openai_chat", hooks=Hooks(on_response=ended.append))
+    gc.disable()
+    try:
+        for _ in client.stream("one two three").text if leave == "text" else client.stream("one two three"):
+            break
+        assert [call.cancelled for call in ended] == [True]
+    finally:
+        gc.enable()
+
+
+async def test_an_async_stream_that_is_dropped_half_read_ends_by_itself(emulator):
+    ended = asyncio.Event()
+    client = AsyncClient("vllm", handler="openai_chat", hooks=Hooks(on_response=lambda call: ended.set()))
+    gc.disable()
+    try:
+        async for _ in client.stream("one two three"):
+            break
+        # The event loop closes it in a task of its own.
+        await asyncio.wait_for(ended.wait(), 5)
+    finally:
+        gc.enable()
+        await client.close()
