@@ -52,8 +52,9 @@ def recognise_server(ask: Asker) -> Dialect:
             return _tgi(info)
     listed = _ask(ask, "/v1/models")
     models = listed.get("data") if isinstance(listed, dict) else None
-    if isinstance(models, list) and models and isinstance(models[0], dict):
-        return _openai(models[0])
+    if isinstance(models, list):
+        # `transformers serve` lists nothing while its models are in a folder of their own.
+        return _openai(models[0] if models and isinstance(models[0], dict) else {})
     # LMI is among these: it serves the chat route only.
     return Dialect(
         "an unknown server",
