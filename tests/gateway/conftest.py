@@ -106,6 +106,7 @@ models:
   facts: {endpoint: facts, handler: openai_chat}
   schema: {endpoint: schema, handler: openai_chat}
   slow: {endpoint: slow, handler: openai_chat}
+  never: {endpoint: chat--never-answer, handler: openai_chat}
   tgi: {endpoint: tgi, handler: tgi, format: chatml}
   embedding: {endpoint: embedding, embedding_handler: tei}
   reranker: {endpoint: reranker, rerank_handler: tei_rerank}
