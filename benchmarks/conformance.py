@@ -54,7 +54,7 @@ def run(path: Path, *options: str) -> dict[str, Counter[str]]:
 
     outcomes = Outcomes()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        pytest.main([str(path), "-q", "-p", "no:cacheprovider", "-p", "no:benchmark", *options], plugins=[outcomes])
+        pytest.main([str(path), "-q", "-p", "no:cacheprovider", *options], plugins=[outcomes])
     if not outcomes.counts:
         raise SystemExit(f"no case of {path.name} ran")
     return outcomes.counts

@@ -12,7 +12,7 @@ __all__ = ["ROOT", "install_in", "run_inside", "uv"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = ROOT / ".bench-venv"
-PEERS = ("boto3", "langchain-aws", "langchain-huggingface", "langchain-tests", "litellm", "matplotlib", "pytest-xdist")
+PEERS = ("boto3", "langchain-aws", "langchain-huggingface", "langchain-tests", "litellm", "matplotlib", "uv")
 # Its dependencies include llama-cpp-python, a C++ build, for two functions that write Llama 2 prompts.
 WITHOUT_DEPENDENCIES = "llama-index-llms-sagemaker-endpoint"
 STAND_IN = '''\
@@ -47,8 +47,8 @@ def install_in(python: Path, *arguments: str) -> None:
 
 def _make() -> Path:
     python = PLACE / "bin" / "python"
-    ready = PLACE / "peers-are-installed"
-    if ready.exists() and ready.read_text() == STAND_IN:
+    ready, wanted = PLACE / "peers-are-installed", repr((PEERS, STAND_IN))
+    if ready.exists() and ready.read_text() == wanted:
         return python
     print(f"installing the peers into {PLACE.name}, once", flush=True)
     if not python.exists():
@@ -60,7 +60,7 @@ def _make() -> Path:
     stand_in.mkdir(parents=True, exist_ok=True)
     (stand_in / "__init__.py").write_text("")
     (stand_in / "llama_utils.py").write_text(STAND_IN)
-    ready.write_text(STAND_IN)
+    ready.write_text(wanted)
     return python
 
 
