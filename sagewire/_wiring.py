@@ -15,6 +15,7 @@ from typing import Any, Literal
 from sagewire._recognise_http import recognise_server, recognise_url
 from sagewire._settings import Settings
 from sagewire.aws.discovery import Description, describe
+from sagewire.aws.failures import credential_errors
 from sagewire.aws.recognise import Dialect, recognise
 from sagewire.content_handlers import get_handler
 from sagewire.content_handlers.base import ContentHandler
@@ -91,9 +92,9 @@ class Wiring:
             raise UsageError(
                 "only SageMaker endpoints can be described; this client was made with a URL or a transport"
             )
-        return describe(
-            self._settings.control_client(), self._settings.endpoint, self._settings.inference_component_name
-        )
+        with credential_errors("asking what the endpoint runs"):
+            control = self._settings.control_client()
+        return describe(control, self._settings.endpoint, self._settings.inference_component_name)
 
     def handler(self, task: Task) -> ContentHandler:
         """Return the handler for a task; may wait.

@@ -149,6 +149,20 @@ async def test_whoever_waits_wakes_up_what_is_scaled_to_zero(zoo):
         await client.to_async().chat("Hi")
 
 
+def test_no_region_for_the_control_plane(monkeypatch):
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UsageError, match="no AWS region; pass region_name="):
+        Client("tgi").chat("Hi")
+
+
+def test_no_credentials_for_the_control_plane(monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(AccessDenied, match="aws configure"):
+        Client("tgi").chat("Hi")
+
+
 def test_the_control_plane_is_asked_with_the_settings_of_the_client(zoo, monkeypatch):
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)

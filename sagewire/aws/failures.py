@@ -7,7 +7,12 @@ from contextlib import contextmanager
 
 from sagewire.errors import AccessDenied, CredentialsExpired, EndpointError, SagewireError, Throttled, UsageError
 
-__all__ = ["credential_errors", "translate"]
+__all__ = ["NO_CREDENTIALS", "credential_errors", "translate"]
+
+NO_CREDENTIALS = (
+    "no AWS credentials were found; run `aws configure` or `aws sso login`, set AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY, or pass session= or profile_name="
+)
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "ExpiredIdentityToken", "RequestExpired"})
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "IDPCommunicationError"})
@@ -49,8 +54,9 @@ def translate(error: Exception, doing: str = "") -> SagewireError | None:
         )
     if isinstance(error, exceptions.NoRegionError):
         return UsageError(f"{prefix}no AWS region; pass region_name= or set AWS_REGION")
+    if isinstance(error, exceptions.NoCredentialsError):
+        return AccessDenied(f"{prefix}{NO_CREDENTIALS}", code="NoCredentials", fault="client")
     credentials = (
-        exceptions.NoCredentialsError,
         exceptions.PartialCredentialsError,
         exceptions.CredentialRetrievalError,
         exceptions.MetadataRetrievalError,

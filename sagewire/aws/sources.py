@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from sagewire._forks import reset_in_child
 from sagewire.aws.credentials import Credentials
-from sagewire.aws.failures import credential_errors
+from sagewire.aws.failures import NO_CREDENTIALS, credential_errors
 from sagewire.errors import AccessDenied
 
 __all__ = ["BotocoreSource", "CredentialSource", "EnvironmentSource", "StaticSource"]
@@ -149,12 +149,7 @@ class BotocoreSource:
                 if self._loaded is None:
                     self._loaded = self._load()
                     if self._loaded is None:
-                        raise AccessDenied(
-                            "no AWS credentials were found; run `aws configure` or `aws sso login`, set "
-                            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass session= or profile_name=",
-                            code="NoCredentials",
-                            fault="client",
-                        )
+                        raise AccessDenied(NO_CREDENTIALS, code="NoCredentials", fault="client")
         return self._loaded
 
     def _convert(self, frozen: Any) -> Credentials:
