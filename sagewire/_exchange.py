@@ -40,7 +40,7 @@ class Exchange:
         make_reader: Makes the readers of the answer's text, where a prompt format wrote the prompt.
         must_call: The tools of which one has to be called, where the wire has no field for that.
         request: The request as the handler saw it.
-        tools_request: The chat request before it became a prompt.
+        chat: The chat request before it became a prompt.
     """
 
     invocation: Invocation
