@@ -22,6 +22,7 @@ AFTER_DELAY = 0.85
 GAIN = 1.05
 # Answers that take this many times as long as the quickest round's say that calls wait in a queue.
 DELAYED = 2.0
+UNDELAYED = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,10 @@ class Pace:
         elif latency > self._quickest * DELAYED and self._limit > 1:
             self._cut(AFTER_DELAY)
             return
+        elif latency <= self._quickest * UNDELAYED:
+            # Nothing waits, so the answers of this round were merely fewer by chance.
+            self._doubling = False
+            self._limit = min(float(self._most), self._limit + max(1.0, self._limit * 0.1))
         else:
             self._doubling = False
             # The endpoint may get faster again, or more replicas: old records fade.

@@ -246,7 +246,7 @@ class Capacity(Fault):
 def test_throttling_slows_the_job_down_and_fails_no_row(models, write, tmp_path):
     models.add("tight", EndpointSpec("openai_chat", engine="echo", latency=0.05, faults=[Capacity(8, 0.05)]))
     report = bulk.run(write(questions(400)), "sagemaker/tight", tmp_path / "out.jsonl")
-    assert (report.rows, report.failed) == (400, 0)
+    assert (report.stopped, report.rows, report.failed) == (None, 400, 0)
     assert report.throttled > 0
     # It does not hammer: eight fit, and the most it may try is 256.
     assert report.concurrency < 40
