@@ -29,7 +29,7 @@ OURS = {
 }
 PEERS = {
     "LangchainAws": "langchain-aws ChatSagemakerEndpoint, vLLM",
-    "HuggingFace": "langchain-huggingface ChatHuggingFace, vLLM",
+    "HuggingFace": "langchain-huggingface ChatHuggingFace, TGI messages",
 }
 HERE = Path(__file__).resolve().parent
 

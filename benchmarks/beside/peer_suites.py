@@ -15,16 +15,17 @@ from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from sagewire.emulator import Emulator, EndpointSpec
+from sagewire.emulator import Emulator
 
 
 @pytest.fixture(scope="module", autouse=True)
 def emulator() -> Iterator[None]:
     before = dict(os.environ)
-    with Emulator({"vllm": EndpointSpec("openai_chat", "schema", adapters=["another-model"])}) as running:
+    with Emulator({"vllm": "openai_chat:schema", "tgi": "tgi_chat:schema"}) as running:
         os.environ.update(running.environ())
-        os.environ["HF_HUB_OFFLINE"] = "1"
-        HuggingFace.url = f"{running.container_url('vllm')}/v1"
+        # A closed port: whatever the Hub is asked for, nothing leaves this machine.
+        os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+        HuggingFace.url = f"{running.container_url('tgi')}/v1"
         yield
     os.environ.clear()
     os.environ.update(before)
@@ -62,7 +63,7 @@ class LangchainAws:
 
 
 class HuggingFace:
-    """langchain-huggingface's class on the same container's own URL."""
+    """langchain-huggingface's class on TGI's own URL: it sends a model name that only TGI does not look at."""
 
     url = ""
 
