@@ -66,6 +66,7 @@ class ClientBase:
         stream_internally: bool = False,
         hooks: Hooks | None = None,
         upload_to: str | None = None,
+        probe: bool = False,
     ) -> None:
         self._settings = Settings(
             endpoint=endpoint,
@@ -88,6 +89,7 @@ class ClientBase:
             transport=transport,
             hooks=hooks,
             upload_to=upload_to,
+            probe=probe,
             handler=handler,
             format=format,
         )

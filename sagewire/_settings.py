@@ -47,6 +47,7 @@ class Settings:
     transport: Any = None
     hooks: Hooks | None = None
     upload_to: str | None = None
+    probe: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.transport, str) and self.transport != ASYNC_INFERENCE:

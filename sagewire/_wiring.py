@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sagewire._probing import probe
 from sagewire._recognise_http import recognise_server, recognise_url
 from sagewire._settings import Settings
 from sagewire.aws.discovery import Description, describe
@@ -21,7 +22,7 @@ from sagewire.content_handlers import get_handler
 from sagewire.content_handlers.base import ContentHandler
 from sagewire.content_handlers.embeddings import EmbeddingHandler, get_embedding_handler
 from sagewire.content_handlers.rerank import RerankHandler, get_rerank_handler
-from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.errors import AccessDenied, UnsupportedFeature, UsageError
 from sagewire.prompt_formats import get_format
 from sagewire.prompt_formats.base import PromptFormat
 from sagewire.types import Invocation
@@ -156,6 +157,15 @@ class Wiring:
     def _recognise(self) -> Dialect:
         if self._settings.url is not None:
             return recognise_url(self._settings.url) or recognise_server(self._ask_server)
+        if self._settings.probe and not isinstance(self._settings.transport, str):
+            try:
+                return self._described()
+            except (AccessDenied, UsageError) as error:
+                _log.info("%s: trying out what it speaks, because: %s", self._settings.target, error)
+                return probe(self._try, self._settings.target)
+        return self._described()
+
+    def _described(self) -> Dialect:
         found = self.description()
         retries = self._settings.retries
         # Auto scaling starts from zero copies only when a call is refused, so whoever is willing to wait has to call.
@@ -164,8 +174,14 @@ class Wiring:
         return recognise(found, self._settings.endpoint_kwargs.get("TargetContainerHostname"))
 
     def _ask_server(self, path: str) -> bytes:
+        return self._send(Invocation(b"", method="GET", path=path))
+
+    def _try(self, body: bytes) -> bytes:
+        return self._send(Invocation(body))
+
+    def _send(self, call: Invocation) -> bytes:
         transport = self._settings.transport_in_use()
         try:
-            return transport.invoke(Invocation(b"", method="GET", path=path)).data
+            return transport.invoke(call).data
         finally:
             transport.close()

@@ -53,6 +53,8 @@ class Client(ClientBase):
         transport: `async-inference` for an endpoint with Asynchronous Inference; or your own transport: everything
             about hosts and credentials is then yours.
         upload_to: With `async-inference`: an S3 folder for bodies over 128,000 bytes.
+        probe: Where the endpoint may not be described, or its container is not known: try out what it speaks, with one
+            to three tiny requests.
         hooks: Functions of your own that are told about calls, see `sagewire.watching.Hooks`.
         stream_internally: Answer `chat` and `complete` by folding a stream: SageMaker gives a whole answer 60 s only.
 
