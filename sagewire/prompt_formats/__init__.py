@@ -254,8 +254,7 @@ def _of_model(model_id: str) -> PromptFormat:
     name = format_of_model(model_id)
     if name is not None:
         return _named(name)
-    close = difflib.get_close_matches(model_id.lower().rpartition("/")[2], FORMATS, n=5, cutoff=0.3)
     raise UsageError(
-        f"No rule knows the prompt format of the model {model_id!r}. Name one, perhaps {', '.join(close) or 'chatml'}. "
-        f"{HUB}"
+        f"No rule knows the prompt format of the model {model_id!r}: name one, or send plain text with `complete`, which "
+        f"needs none. {HUB}"
     )
