@@ -62,6 +62,10 @@ class ModelServer(asyncio.Protocol):
             return
         self._buffer = rest[length:]
         body = json.loads(rest[:length] or b"{}")
+        if "messages" not in body:
+            # LiteLLM looks for a list of models when it starts.
+            self._write(b"application/json", b'{"data": []}')
+            return
         text = body["messages"][-1]["content"]
         if body.get("stream"):
             self._task = asyncio.ensure_future(self._stream(text, bool(body.get("stream_options"))))
@@ -235,6 +239,8 @@ async def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 async def measure(server: Server, direct: str, seconds: float) -> dict[str, Any]:
     whole = await load(server, server.url, 64, seconds, 8, False)
     short = await load(server, server.url, 64, seconds, 8, True)
+    alone_base = await load(None, direct, 1, seconds / 2, 8, True)
+    alone = await load(server, server.url, 1, seconds / 2, 8, True)
     base = await load(None, direct, 64, seconds, TOKENS, True)
     long = await load(server, server.url, 64, seconds, TOKENS, True)
     return {
@@ -242,8 +248,9 @@ async def measure(server: Server, direct: str, seconds: float) -> dict[str, Any]
         "answers per CPU-s": whole.done / max(whole.cpu, 0.01),
         "streams of 8 per CPU-s": short.done / max(short.cpu, 0.01),
         "chunks per CPU-s (64 streams of 100)": long.done * TOKENS / max(long.cpu, 0.01),
-        "first piece added, p50 ms": quantile(long.first, 0.5) - quantile(base.first, 0.5),
-        "first piece added, p99 ms": quantile(long.first, 0.99) - quantile(base.first, 0.99),
+        "first piece added, one stream, p50 ms": quantile(alone.first, 0.5) - quantile(alone_base.first, 0.5),
+        "first piece added, 64 streams, p50 ms": quantile(long.first, 0.5) - quantile(base.first, 0.5),
+        "first piece added, 64 streams, p99 ms": quantile(long.first, 0.99) - quantile(base.first, 0.99),
         "answer p50 ms at 64": quantile(whole.whole, 0.5),
         "answer p99 ms at 64": quantile(whole.whole, 0.99),
         "memory MB": server.megabytes(),
@@ -307,9 +314,10 @@ models:
     attempts: 4
     deployments:
       - {{endpoint: good, handler: openai_chat, weight: 4}}
-      - {{endpoint: throttled, handler: openai_chat}}
-      - {{endpoint: cut, handler: openai_chat}}
-      - {{endpoint: resetting, handler: openai_chat}}
+      # A breaker that never opens: they are to be met all the time.
+      - {{endpoint: throttled, handler: openai_chat, breaker_failures: 1000000}}
+      - {{endpoint: cut, handler: openai_chat, breaker_failures: 1000000}}
+      - {{endpoint: resetting, handler: openai_chat, breaker_failures: 1000000}}
 server: {{master_key: sk-benchmark, access_log: false}}
 aliases: {{alias{number}: m}}
 """
@@ -368,7 +376,7 @@ def run_soak(seconds: float) -> bool:
 
     endpoints: dict[str, Any] = {
         "good": "openai_chat:echo",
-        "throttled": EndpointSpec("openai_chat", "echo", faults=["throttle:300"]),
+        "throttled": EndpointSpec("openai_chat", "echo", faults=["throttle"]),
         "cut": EndpointSpec("openai_chat", "echo", faults=["truncate_stream"]),
         "resetting": EndpointSpec("openai_chat", "echo", faults=["reset_mid_stream"]),
     }
@@ -381,7 +389,7 @@ def run_soak(seconds: float) -> bool:
         command = [sys.executable, "-m", "sagewire", "gateway", "--config", str(config), "--port", str(port)]
         server = start("sagewire", command, port, Path(folder) / "log")
         try:
-            time.sleep(3)
+            asyncio.run(wait_for(server.url, server.process))
             ends = asyncio.run(soak(server, config, seconds))
             memory = server.megabytes()
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -127,6 +128,10 @@ class Gate:
             self._check_headers(headers)
             await self._app(scope, receive, send)
         except ClientGone:
+            journal.status, journal.error = CLIENT_GONE, "client_gone"
+        except asyncio.CancelledError:
+            if not journal.gone:
+                raise
             journal.status, journal.error = CLIENT_GONE, "client_gone"
         except SagewireError as error:
             await self._say(send, error)

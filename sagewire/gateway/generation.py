@@ -124,7 +124,7 @@ class Generation:
             SagewireError: Nobody could answer.
             ClientGone: The caller hung up; the call upstream was given up, too.
         """
-        async with while_connected(self._receive):
+        async with while_connected(self._receive, self._turn.journal):
             served = await self._serve(lambda deployment: call(deployment, self._endpoint_kwargs(deployment)))
         served.lease.succeeded()
         return served.result
@@ -143,7 +143,7 @@ class Generation:
             ClientGone: The caller hung up; the stream upstream was closed, too.
         """
         self._turn.journal.stream = True
-        async with while_connected(self._receive):
+        async with while_connected(self._receive, self._turn.journal):
             served = await self._serve(lambda deployment: self._open(deployment, call))
             try:
                 await self._pump(served.result, events(served.result), served)
@@ -167,6 +167,7 @@ class Generation:
         await out.begin()
         try:
             if opened.first is not None:
+                self._note(opened.first)
                 await out.write(events.feed(opened.first))
                 async for delta in opened.deltas:
                     self._note(delta)

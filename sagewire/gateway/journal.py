@@ -41,6 +41,7 @@ class Journal:
         served_by: The model that answered, which a fallback makes another one.
         characters: Of the streamed answer so far.
         headers: Further headers of the response.
+        gone: The caller has hung up.
     """
 
     request_id: str
@@ -64,6 +65,7 @@ class Journal:
     characters: int = 0
     asked_bytes: int = 0
     headers: dict[str, str] = field(default_factory=dict)
+    gone: bool = False
 
     @property
     def seconds(self) -> float:

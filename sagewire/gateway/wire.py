@@ -10,25 +10,41 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Send
 
+from sagewire.gateway.journal import Journal
 from sagewire.gateway.refusals import ClientGone, Refusal
 from sagewire.openai_shapes import BadRequest
 
 __all__ = ["EventStream", "read_json", "respond", "respond_json", "while_connected"]
 
 JSON_TYPE = "application/json"
+# 20 MB over a slow line take that long.
+BODY_SECONDS = 120.0
 
 
 async def read_json(receive: Receive, headers: Mapping[str, str], limit: int) -> tuple[Any, int]:
     """Return a request's parsed JSON body and its size in bytes.
 
     Raises:
-        Refusal: 413, it is larger than `limit` bytes.
+        Refusal: 413, it is larger than `limit` bytes; 408, it takes too long.
         BadRequest: It is no JSON.
         ClientGone: The caller hung up halfway.
     """
     announced = headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await _read(receive, limit)
+    except TimeoutError:
+        message = f"the request body did not arrive within {BODY_SECONDS:g} s"
+        raise Refusal(408, "request_timeout", message, headers={"connection": "close"}) from None
+    try:
+        return orjson.loads(body), len(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the request body is not JSON: {error}") from None
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
@@ -41,11 +57,7 @@ async def read_json(receive: Receive, headers: Mapping[str, str], limit: int) ->
             raise _too_large(limit)
         parts.append(part)
         if not message.get("more_body", False):
-            break
-    try:
-        return orjson.loads(b"".join(parts)), size
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"the request body is not JSON: {error}") from None
+            return b"".join(parts)
 
 
 def _too_large(limit: int) -> Refusal:
@@ -102,28 +114,30 @@ class EventStream:
 
 
 @asynccontextmanager
-async def while_connected(receive: Receive) -> AsyncIterator[None]:
+async def while_connected(receive: Receive, journal: Journal) -> AsyncIterator[None]:
     """Run the block as long as the caller stays; cancel it when the caller hangs up.
+
+    Args:
+        receive: ASGI's.
+        journal: Its `gone` is set when the caller hangs up, for a cancellation that arrives just behind the block.
 
     Raises:
         ClientGone: The caller hung up.
     """
     task = asyncio.current_task()
     assert task is not None, "ASGI applications run in a task"
-    gone = False
 
     async def watch() -> None:
-        nonlocal gone
         while (await receive())["type"] != "http.disconnect":
             pass
-        gone = True
+        journal.gone = True
         task.cancel()
 
     watcher = asyncio.create_task(watch())
     try:
         yield
     except asyncio.CancelledError:
-        if gone and task.uncancel() == 0:
+        if journal.gone and task.uncancel() == 0:
             raise ClientGone from None
         raise
     finally:

@@ -69,8 +69,8 @@ def error_envelope(error: BaseException, *, behind_gateway: bool = False) -> tup
 
     Args:
         error: What was raised.
-        behind_gateway: The caller is not the one whose AWS credentials were used, so that they were refused is not
-            the caller's 401 or 403 but a 502.
+        behind_gateway: The caller is neither the one whose credentials were used nor the one who named the endpoint:
+            that one of them is wrong is a 502, and the service's words about accounts and roles are not for them.
 
     Example:
         >>> status, body = error_envelope(UsageError("temperature must be a number"))
@@ -78,9 +78,13 @@ def error_envelope(error: BaseException, *, behind_gateway: bool = False) -> tup
         (400, 'invalid_request_error')
     """
     status, code = _status_and_code(error)
+    message = str(error) if isinstance(error, SagewireError) else "internal error"
     if behind_gateway and isinstance(error, AccessDenied):
         status, code = 502, "upstream_access_denied"
-    message = str(error) if isinstance(error, SagewireError) else "internal error"
+        message = "the gateway was refused by the model's endpoint; its log says why"
+    elif behind_gateway and isinstance(error, EndpointNotFound):
+        status, code = 502, "upstream_not_found"
+        message = "the model's endpoint is not there; the gateway's log says more"
     return status, error_body(message, status=status, code=code, param=getattr(error, "param", None))
 
 

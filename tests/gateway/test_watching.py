@@ -89,13 +89,14 @@ def test_health(start) -> None:
 def test_status_shows_a_key_only_its_own(start) -> None:
     gateway = start(
         ONE + "\nserver: {master_key: sk-master-key}\nkeys: [{name: team, key: sk-team}, {name: none, key: sk-none,"
-        " models: []}]"
+        " models: []}, {name: master, key: sk-sounds-like-it}]"
     )
     assert gateway.get("/status").status == 401
     whole = gateway.get("/status", authorization="Bearer sk-master-key").json()
     assert whole["models"][0]["deployments"][0]["name"] == "chat"
-    team = gateway.get("/status", authorization="Bearer sk-team").json()
-    assert team["models"][0]["deployments"][0]["name"] == "deployment 1"
+    for key in ("sk-team", "sk-sounds-like-it"):
+        seen = gateway.get("/status", authorization=f"Bearer {key}").json()
+        assert seen["models"][0]["deployments"][0]["name"] == "deployment 1"
     assert gateway.get("/status", authorization="Bearer sk-none").json()["models"] == []
 
 

@@ -74,8 +74,13 @@ def test_foreign_errors_say_nothing_of_themselves() -> None:
 
 
 def test_behind_a_gateway_refused_credentials_are_not_the_callers() -> None:
-    status, body = error_envelope(CredentialsExpired("x", status=403), behind_gateway=True)
-    assert (status, body["error"]["code"]) == (502, "upstream_access_denied")
+    for error, code in (
+        (CredentialsExpired("arn:aws:iam::123:role/x", status=403), "upstream_access_denied"),
+        (EndpointNotFound("Endpoint x of account 123 not found", status=400), "upstream_not_found"),
+    ):
+        status, body = error_envelope(error, behind_gateway=True)
+        assert (status, body["error"]["code"]) == (502, code)
+        assert "123" not in body["error"]["message"]
 
 
 def test_the_field_is_named() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from starlette.types import Send
@@ -27,6 +28,10 @@ from sagewire.openai_shapes.answers import add_usage
 from sagewire.types import Delta, Reply, Usage
 
 __all__ = ["Chat", "Completions"]
+
+
+# Prompts of one request that are under way at once.
+PROMPTS_IN_FLIGHT = 8
 
 
 class Chat(ModelRoute):
@@ -90,7 +95,7 @@ class Completions(ModelRoute):
             if len(prompts) == 1:
                 return [await client.complete(prompts[0], **fitting, endpoint_kwargs=endpoint_kwargs)]
             return await _side_by_side(
-                [client.complete(prompt, **fitting, endpoint_kwargs=endpoint_kwargs) for prompt in prompts]
+                [partial(client.complete, prompt, **fitting, endpoint_kwargs=endpoint_kwargs) for prompt in prompts]
             )
 
         replies = await generation.whole(call)
@@ -115,10 +120,16 @@ class Completions(ModelRoute):
         await generation.stream(call, events)
 
 
-async def _side_by_side(calls: list[Any]) -> list[Reply]:
+async def _side_by_side(calls: list[Callable[[], Awaitable[Reply]]]) -> list[Reply]:
+    slots = asyncio.Semaphore(PROMPTS_IN_FLIGHT)
+
+    async def run(call: Callable[[], Awaitable[Reply]]) -> Reply:
+        async with slots:
+            return await call()
+
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
+            tasks = [group.create_task(run(call)) for call in calls]
     except BaseExceptionGroup as failed:
         # The first failure cancelled the others; it is the one to speak of.
         raise failed.exceptions[0] from None

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from sagewire import __version__
 from sagewire.errors import SagewireError
 from sagewire.gateway.gateway import Gateway
+from sagewire.gateway.keys import MASTER, OPEN
 from sagewire.gateway.metrics import CONTENT_TYPE
 from sagewire.gateway.refusals import Refusal
 from sagewire.gateway.routes.base import journal_of
@@ -118,7 +119,7 @@ class Status(_Route):
         """Answer with models, deployments and what is under way in this worker."""
         gateway, journal = self.gateway, journal_of(scope)
         journal.key = key = await gateway.access.authenticate(Headers(scope=scope))
-        sees_all = key.name in ("master", "open")
+        sees_all = key is MASTER or key is OPEN
         live = [one for one in gateway.live.values() if one.model and (sees_all or one.key == key)]
         models = [
             {
