@@ -56,6 +56,14 @@ test-versions: wheel ## Test beside the oldest and newest frameworks, and each e
 test-slow: install-test ## Run the slow tests: originals side by side, Ray, real databases, browsers (what is missing is skipped)
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -q -m slow $(PYTEST_ARGS)
 
+.PHONY: test-real
+test-real: install-test ## Judge handlers by real servers: llama.cpp, transformers serve, the inference toolkit (needs Java)
+	@$(PYTHON) -m venv .real-venv && .real-venv/bin/pip install --quiet torch==2.13.0
+	@$(UV) pip install --quiet --python .real-venv/bin/python -r tests/real_servers/requirements.txt
+	@$(UV) pip install --quiet --python .real-venv/bin/python --no-deps -r tests/real_servers/requirements-bare.txt
+	@$(UV) pip install --quiet --no-deps --target .real-venv/serve -r tests/real_servers/requirements-serve.txt
+	$(BIN)/pytest -q -m slow tests/real_servers
+
 .PHONY: bench
 bench: ## Measure sagewire beside boto3 and its peers, in one run
 	$(MAKE) install-test
