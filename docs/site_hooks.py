@@ -54,9 +54,12 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     import nbformat
     from nbclient import NotebookClient
+    from traitlets.config import Config
 
+    # Kernels that listen on a port warn of it.
+    config = Config(KernelManager={"transport": "ipc"})
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=90, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=90, kernel_name="python3", config=config).execute()
     return notebook
 
 

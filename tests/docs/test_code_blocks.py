@@ -84,10 +84,17 @@ def test_blocks_run(path: Path, clean_environment: None, monkeypatch: pytest.Mon
     with Emulator(ENDPOINTS, roles=[THEIRS], region=region) as emulator:
         for name, value in emulator.environ().items():
             monkeypatch.setenv(name, value)
-        for block in page:
-            printed = run(block, path, names)
-            if block.shown is not None:
-                assert printed.rstrip() == block.shown.rstrip(), f"{path.name}, line {block.line}"
+        try:
+            for block in page:
+                printed = run(block, path, names)
+                if block.shown is not None:
+                    assert printed.rstrip() == block.shown.rstrip(), f"{path.name}, line {block.line}"
+        finally:
+            # The end of a program closes OpenAI's client, too, which leaves its connections open when it is dropped.
+            for value in names.values():
+                close = getattr(value, "close", None)
+                if callable(close) and not isinstance(value, type) and not inspect.iscoroutinefunction(close):
+                    close()
 
 
 def test_every_fence_is_seen() -> None:
