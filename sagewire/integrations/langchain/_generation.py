@@ -15,7 +15,7 @@ from pydantic import AliasChoices, Field, PrivateAttr
 
 from sagewire import __version__
 from sagewire.content_handlers import LangChainHandler, LlamaIndexHandler
-from sagewire.errors import ModelError, UsageError
+from sagewire.errors import EndpointError, ModelError, UsageError
 from sagewire.integrations.langchain._endpoint import EndpointFields, name_of
 from sagewire.integrations.langchain._messages import to_messages
 from sagewire.types import OptionArguments, as_tools
@@ -143,9 +143,13 @@ class GenerationFields(EndpointFields):
             options["extra"] = {**unknown, **extra}
         return Call(options, endpoint_kwargs, include_usage, self._model_name(given))
 
-    def _usage_was_refused(self, error: ModelError, call: Call) -> bool:
+    def _usage_was_refused(self, error: EndpointError, call: Call) -> bool:
         """Return whether a stream failed only because it was asked for token counts; then it is not asked again."""
-        refused = error.original_status in (400, 422) and _USAGE_REFUSED.search(error.original_message or error.message)
+        # SageMaker wraps a container's refusal, a plain HTTP server gives its own.
+        status, words = error.status, error.message
+        if isinstance(error, ModelError):
+            status, words = error.original_status, error.original_message or error.message
+        refused = status in (400, 422) and _USAGE_REFUSED.search(words)
         if not (refused and call.include_usage and error.partial is None):
             return False
         logger.info("the server does not report token counts of streams, and is not asked for them any more")

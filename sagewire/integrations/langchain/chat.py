@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from sagewire.client import AsyncClient, Client
-from sagewire.errors import ModelError, UsageError
+from sagewire.errors import EndpointError, UsageError
 from sagewire.integrations.langchain import _blocks
 from sagewire.integrations.langchain._chunks import ChunkWriter, last_chunk
 from sagewire.integrations.langchain._endpoint import SagemakerFields
@@ -80,7 +80,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
             turns = to_messages(messages)
             try:
                 yield from self._chunks(turns, call, run_manager)
-            except ModelError as error:
+            except EndpointError as error:
                 if not self._usage_was_refused(error, call):
                     raise
                 yield from self._chunks(turns, call, run_manager)
@@ -99,7 +99,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
                 async with aclosing(self._achunks(turns, call, run_manager)) as chunks:
                     async for chunk in chunks:
                         yield chunk
-            except ModelError as error:
+            except EndpointError as error:
                 if not self._usage_was_refused(error, call):
                     raise
                 async with aclosing(self._achunks(turns, call, run_manager)) as chunks:
