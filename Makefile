@@ -65,11 +65,14 @@ test-real: install-test ## Judge handlers by real servers: llama.cpp, transforme
 	$(BIN)/pytest -q -m slow tests/real_servers
 
 .PHONY: bench
-bench: ## Measure sagewire beside boto3 and its peers, in one run
-	$(MAKE) install-test
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+bench: install-test ## Measure sagewire beside boto3 and its peers, in one run (installs them into .bench-venv)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python benchmarks/peers.py
+
+.PHONY: conformance
+conformance: install-test ## Run the frameworks' standard suites on sagewire and its peers, and print the table
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python benchmarks/conformance.py
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed
-	rm -rf $(VENV) dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .bench-venv .real-venv dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
