@@ -255,6 +255,6 @@ def _of_model(model_id: str) -> PromptFormat:
     if name is not None:
         return _named(name)
     raise UsageError(
-        f"No rule knows the prompt format of the model {model_id!r}: name one, or send plain text with `complete`, which "
-        f"needs none. {HUB}"
+        f"No rule knows the prompt format of the model {model_id!r}: name one, or send plain text with `complete`, "
+        f"which needs none. {HUB}"
     )
