@@ -1,1 +1,45 @@
-"""An OpenAI server in front of every endpoint."""
+"""An OpenAI server in front of every endpoint, for any OpenAI client.
+
+The command `sagewire gateway` runs it; as a part of another ASGI application it is
+
+    gateway = Gateway(load_config("gateway.yaml"), open_store())
+    app = create_app(gateway)
+
+Importing this package needs nothing; its names need the extra `gateway`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from sagewire._extras import require
+
+if TYPE_CHECKING:
+    from sagewire.gateway.app import create_app
+    from sagewire.gateway.config import GatewayConfig, load_config, parse_config
+    from sagewire.gateway.gateway import Gateway
+    from sagewire.gateway.server import Plan, serve
+    from sagewire.gateway.store import open_store
+
+__all__ = ["Gateway", "GatewayConfig", "Plan", "create_app", "load_config", "open_store", "parse_config", "serve"]
+
+# Public name -> the module it lives in, and what of the extra that one imports first.
+_HOMES = {
+    "Gateway": ("sagewire.gateway.gateway", "prometheus_client"),
+    "GatewayConfig": ("sagewire.gateway.config", "pydantic"),
+    "Plan": ("sagewire.gateway.server", "uvicorn"),
+    "create_app": ("sagewire.gateway.app", "starlette"),
+    "load_config": ("sagewire.gateway.config", "yaml"),
+    "open_store": ("sagewire.gateway.store", "sqlalchemy"),
+    "parse_config": ("sagewire.gateway.config", "yaml"),
+    "serve": ("sagewire.gateway.server", "uvicorn"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sagewire.gateway' has no attribute {name!r}")
+    module, needed = _HOMES[name]
+    require(needed, "gateway")
+    return getattr(import_module(module), name)

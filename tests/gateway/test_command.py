@@ -217,3 +217,12 @@ def test_keys(tmp_path: Path, start, monkeypatch: pytest.MonkeyPatch) -> None:
     assert command("keys", "revoke", "team").exit_code == 2
     stored = (tmp_path / "state/sagewire/gateway.db").read_bytes()
     assert secret.encode() not in stored
+
+
+def test_public_names() -> None:
+    import sagewire.gateway
+
+    for name in sagewire.gateway.__all__:
+        assert getattr(sagewire.gateway, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Gatway'"):
+        sagewire.gateway.Gatway  # noqa: B018

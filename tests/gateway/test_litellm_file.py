@@ -1,0 +1,80 @@
+"""A configuration file of LiteLLM's proxy, unchanged, in front of the endpoints it names."""
+
+import openai
+import pytest
+
+from sagewire.emulator import EndpointSpec
+
+CONFIG = """
+model_list:
+  - model_name: text
+    litellm_params:
+      model: sagemaker/tgi
+      hf_model_name: Qwen/Qwen2.5-7B-Instruct
+      aws_region_name: us-east-1
+      aws_access_key_id: os.environ/AWS_ACCESS_KEY_ID
+      aws_secret_access_key: os.environ/AWS_SECRET_ACCESS_KEY
+      temperature: 0
+      top_k: 5
+  - model_name: text-zero
+    litellm_params: {model: sagemaker/tgi, aws_sagemaker_allow_zero_temp: true, aws_region_name: us-east-1}
+  - model_name: chat
+    litellm_params: {model: sagemaker_chat/served, hf_model_name: served-name, rpm: 10}
+  - model_name: chat
+    litellm_params: {model: sagemaker_chat/facts, rpm: 1}
+  - model_name: embed
+    litellm_params: {model: sagemaker/embedding}
+    model_info: {mode: embedding}
+  - model_name: failing
+    litellm_params: {model: sagemaker_chat/chat--container-error-500}
+litellm_settings:
+  drop_params: true
+  num_retries: 0
+router_settings:
+  fallbacks: [{failing: [text]}]
+  model_group_alias: {gpt-4: text}
+general_settings:
+  master_key: sk-1234
+"""
+HI = [{"role": "user", "content": "Hello there"}]
+
+
+@pytest.fixture
+def client(start, upstream):
+    upstream.add("served", EndpointSpec("openai_chat", "echo", model_id="served-name"))
+    gateway = start(CONFIG)
+    with openai.OpenAI(base_url=gateway.url, api_key="sk-1234", max_retries=0) as client:
+        yield client
+
+
+def test_text_models_get_their_own_prompt_and_settings(client: openai.OpenAI, upstream) -> None:
+    client.chat.completions.create(model="gpt-4", messages=HI, max_tokens=5, presence_penalty=1.5)
+    sent = upstream.calls[-1].json
+    assert sent["inputs"].startswith("<|im_start|>system")
+    assert sent["inputs"].endswith("<|im_start|>user\nHello there<|im_end|>\n<|im_start|>assistant\n")
+    parameters = sent["parameters"]
+    assert (parameters["max_new_tokens"], parameters["do_sample"]) == (5, False)
+    assert "presence_penalty" not in parameters
+    # Zero is what TGI refuses; only who says so gets it through.
+    assert "temperature" not in parameters
+    with pytest.raises(openai.UnprocessableEntityError, match="strictly positive"):
+        client.chat.completions.create(model="text-zero", messages=HI, temperature=0)
+    assert upstream.calls[-1].json["parameters"]["temperature"] == 0
+    # Neither the file nor the name says which family it is: the bare text, as LiteLLM sends it then.
+    assert upstream.calls[-1].json["inputs"] == "Hello there"
+
+
+def test_chat_models_get_messages_and_the_served_name(client: openai.OpenAI, upstream) -> None:
+    for _ in range(12):
+        client.chat.completions.create(model="chat", messages=HI)
+    bodies = {call.endpoint: call.json for call in upstream.calls}
+    assert bodies["served"]["messages"] == HI
+    assert bodies["served"]["model"] == "served-name"
+
+
+def test_embeddings_fallbacks_and_the_key(client: openai.OpenAI) -> None:
+    assert len(client.embeddings.create(model="embed", input=["a", "b"]).data) == 2
+    answer = client.chat.completions.with_raw_response.create(model="failing", messages=HI)
+    assert answer.headers["x-sagewire-model"] == "text"
+    with pytest.raises(openai.AuthenticationError):
+        client.with_options(api_key="sk-12345").models.list()

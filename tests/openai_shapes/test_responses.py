@@ -1,0 +1,117 @@
+"""Objects and events of the Responses API, judged by the types of OpenAI's own client."""
+
+from openai.types.responses import Response
+from pydantic import TypeAdapter
+
+from sagewire.openai_shapes import ResponseEvents, response_arguments, response_object
+from sagewire.streaming.accumulate import fold
+from sagewire.types import (
+    Choice,
+    Delta,
+    FinishDelta,
+    Reply,
+    TextDelta,
+    ThinkingDelta,
+    TokenLogprob,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    UsageDelta,
+)
+
+DELTAS: list[Delta] = [
+    ThinkingDelta("Let me "),
+    ThinkingDelta("see."),
+    TextDelta("I will "),
+    TextDelta("add."),
+    ToolCallDelta(0, "c0", "add", '{"a":'),
+    ToolCallDelta(0, arguments="1}"),
+    ToolCallDelta(1, "c1", "never", "{"),
+    ToolCallDelta(1, cancelled=True),
+    ToolCallDelta(2, "c2", "sub", "{}"),
+    FinishDelta("tool_calls"),
+    UsageDelta(Usage(1, 2, 3, 4)),
+]
+BODY = {"instructions": "Be kind.", "tools": [], "temperature": 0.5, "metadata": {"a": "b"}}
+
+
+def kinds(response: Response) -> list[tuple[str, str]]:
+    found = []
+    for item in response.output:
+        if item.type == "function_call":
+            found.append((item.name, item.arguments))
+        else:
+            found.append((item.type, "".join(part.text for part in item.content)))
+    return found
+
+
+def test_whole_and_streamed_say_the_same() -> None:
+    whole = Response.model_validate(response_object(fold(DELTAS), BODY, model="m", created=1))
+    events = ResponseEvents(BODY, model="m", created=1)
+    seen = [event for delta in DELTAS for event in events.encode(delta)] + events.close()
+    streamed = Response.model_validate(seen[-1]["response"])
+    expected = [("reasoning", "Let me see."), ("message", "I will add."), ("add", '{"a":1}'), ("sub", "{}")]
+    assert kinds(whole) == kinds(streamed) == expected
+    assert whole.usage == streamed.usage
+    assert (whole.status, whole.instructions, whole.metadata) == ("completed", "Be kind.", {"a": "b"})
+    assert [event["sequence_number"] for event in seen] == list(range(len(seen)))
+    # Each item is added, written and done, one after the other.
+    assert [event["output_index"] for event in seen if event["type"] == "response.output_item.added"] == [0, 1, 2, 3]
+    assert [event["item"] for event in seen if event["type"] == "response.output_item.done"] == seen[-1]["response"][
+        "output"
+    ]
+
+
+def test_every_event_is_one_that_the_client_knows() -> None:
+    from openai.types.responses import ResponseStreamEvent
+
+    adapter = TypeAdapter(ResponseStreamEvent)
+    events = ResponseEvents(BODY, model="m")
+    seen = [event for delta in DELTAS for event in events.encode(delta)] + events.close() + events.fail({"code": "x"})
+    for event in seen[:-1]:
+        assert type(adapter.validate_python(event)).__name__.startswith("Response")
+    assert seen[-1]["type"] == "error"
+
+
+def test_an_empty_answer_and_one_that_was_cut() -> None:
+    events = ResponseEvents({}, model="m")
+    (message,) = events.close()[-1]["response"]["output"]
+    assert message["content"][0]["text"] == ""
+    cut = response_object(
+        Reply((Choice("a", finish_reason="length", logprobs=(TokenLogprob("a", -1.0),)),)), {}, model="m"
+    )
+    assert cut["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert Response.model_validate(cut).output[0].content[0].logprobs[0].logprob == -1.0
+
+
+def test_a_whole_conversation_as_input() -> None:
+    arguments = response_arguments(
+        {
+            "model": "m",
+            "instructions": "Be kind.",
+            "input": [
+                {"role": "user", "content": "Add."},
+                {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+                {"type": "function_call", "call_id": "c", "name": "add", "arguments": '{"a":1}'},
+                {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_text", "text": "2"}]},
+                {"role": "assistant", "content": [{"type": "output_text", "text": "Two."}]},
+                {"role": "assistant", "content": "Really."},
+                {"role": "user", "content": [{"type": "input_image", "image_url": "https://x/y.png", "detail": "low"}]},
+            ],
+            "text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}, "strict": True}},
+            "reasoning": {"effort": "low"},
+            "tools": [{"type": "function", "name": "add", "parameters": {"type": "object"}}],
+            "tool_choice": {"type": "function", "name": "add"},
+            "store": True,
+            "top_k": 3,
+        }
+    )
+    messages = arguments["messages"]
+    roles = [message.role for message in messages]
+    assert roles == ["system", "user", "assistant", "tool", "assistant", "assistant", "user"]
+    assert messages[2].thinking == "Hm."
+    assert messages[2].tool_calls == (ToolCall("c", "add", '{"a":1}'),)
+    assert messages[3].text == "2"
+    assert messages[6].content[0].detail == "low"
+    assert arguments["response_format"]["json_schema"]["name"] == "n"
+    assert (arguments["reasoning_effort"], arguments["tool_choice"], arguments["top_k"]) == ("low", "add", 3)
