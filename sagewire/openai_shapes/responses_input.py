@@ -20,7 +20,7 @@ _IMPOSSIBLE = {
 }
 # No part of an answer depends on these: nothing is stored, cut or encrypted here.
 _BOOKKEEPING = ("store", "truncation", "max_tool_calls", "stream_options")
-_INCLUDABLE = {"reasoning.encrypted_content", "message.output_text.logprobs"}
+_INCLUDABLE = ("message.output_text.logprobs", "reasoning.encrypted_content")
 
 
 def response_arguments(body: Mapping[str, Any]) -> JSON:
@@ -151,5 +151,5 @@ def _wants_logprobs(fields: Fields) -> bool | None:
     wanted: Iterable[Any] = fields.items("include") or ()
     for one in wanted:
         if one not in _INCLUDABLE:
-            raise BadRequest(f"'include' knows {', '.join(sorted(_INCLUDABLE))} here, not {one!r}", "include")
+            raise BadRequest(f"'include' knows {', '.join(_INCLUDABLE)} here, not {one!r}", "include")
     return True if "message.output_text.logprobs" in wanted or fields.rest().get("top_logprobs") else None

@@ -91,6 +91,7 @@ def test_structured_answers(client: openai.OpenAI) -> None:
         ({"input": [{"type": "item_reference", "id": "x"}]}, "unknown type"),
         ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "x"}]}]}, "unknown part"),
         ({"include": ["file_search_call.results"]}, "include"),
+        ({"include": [[]]}, "include"),
     ],
 )
 def test_what_only_openai_has_is_refused(client: openai.OpenAI, change: dict, says: str) -> None:
