@@ -53,10 +53,10 @@ def friendly(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except (UsageError, UnsupportedFeature) as error:
-            errors.print(f"[bold red]sagewire:[/] {_escape(error)}")
+            errors.print(f"[bold red]sagewire:[/] {_escape(error)}", soft_wrap=True)
             raise typer.Exit(2) from None
         except SagewireError as error:
-            errors.print(f"[bold red]sagewire:[/] {_escape(error)}")
+            errors.print(f"[bold red]sagewire:[/] {_escape(error)}", soft_wrap=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             errors.print("interrupted")

@@ -14,8 +14,8 @@ from sagewire.emulator.exchange import Request
 from sagewire.emulator.identity import Identities, IdentityError
 from sagewire.emulator.signature import verify
 
-NOW = time.time()
-IDENTITIES = Identities(lambda: NOW)
+# botocore signs with the clock of the moment, and requests made when this file is loaded may wait for minutes.
+IDENTITIES = Identities(time.time)
 USER = IDENTITIES.user
 URL = "http://127.0.0.1:1234"
 SERVICES = ("sagemaker", "s3", "sts")
@@ -57,8 +57,21 @@ def signed(
     return Request(method, target, received, body)
 
 
+def signed_at(request):
+    """Return the seconds since the epoch of the request's own date; now, where it has none."""
+    written = request.headers.get("x-amz-date")
+    if written is None:
+        return time.time()
+    try:
+        return datetime.datetime.strptime(written, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC).timestamp()
+    except ValueError:
+        return time.time()
+
+
 def check(request, **options):
-    return verify(request, IDENTITIES, lambda: NOW, **{"region": "us-east-1", "services": SERVICES, **options})
+    return verify(
+        request, IDENTITIES, lambda: signed_at(request), **{"region": "us-east-1", "services": SERVICES, **options}
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -133,22 +146,26 @@ def test_a_signature_is_good_for_five_minutes_either_way():
     for minutes, words in ((6, "Signature expired"), (-6, "Signature not yet current")):
         with pytest.raises(IdentityError, match=words):
             verify(
-                request, IDENTITIES, lambda minutes=minutes: NOW + 60 * minutes, region="us-east-1", services=SERVICES
+                request,
+                IDENTITIES,
+                lambda minutes=minutes: signed_at(request) + 60 * minutes,
+                region="us-east-1",
+                services=SERVICES,
             )
-    assert verify(request, IDENTITIES, lambda: NOW + 240, region="us-east-1", services=SERVICES)
+    assert verify(request, IDENTITIES, lambda: signed_at(request) + 240, region="us-east-1", services=SERVICES)
 
 
 def test_temporary_credentials_expire():
-    clock = [NOW]
+    clock = [time.time()]
     identities = Identities(lambda: clock[0])
     role = next(iter(identities.roles.values()))
     issued = identities.issue(role, "me", seconds=30)
     keys = BotoCredentials(issued.access_key, issued.secret_key, issued.session_token)
     request = signed(credentials=keys)
-    assert verify(request, identities, lambda: NOW, region="us-east-1", services=SERVICES).account == role.account
+    assert verify(request, identities, time.time, region="us-east-1", services=SERVICES).account == role.account
     clock[0] += 31
     with pytest.raises(IdentityError) as error:
-        verify(request, identities, lambda: NOW, region="us-east-1", services=SERVICES)
+        verify(request, identities, time.time, region="us-east-1", services=SERVICES)
     assert error.value.code == "ExpiredTokenException"
     assert issued.secret_key not in repr(issued)
     assert issued.session_token not in repr(issued)
