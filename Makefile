@@ -48,6 +48,16 @@ test: install-test lint wheel ## Install, lint, type-check, build the wheel and 
 	@$(PIP) --reinstall-package sagewire --no-deps dist/*.whl
 	SAGEWIRE_TEST_INSTALLED=1 $(BIN)/pytest -q -n auto --dist loadgroup -m "not slow" $(PYTEST_ARGS)
 
+.PHONY: notebooks
+notebooks: $(UV) ## Run every notebook from top to bottom
+	@$(PIP) --editable ".[test,notebooks]"
+	$(BIN)/pytest -q -m slow tests/notebooks
+
+.PHONY: docs
+docs: $(UV) ## Build the site into site/, strictly
+	@$(PIP) --editable ".[test,docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 .PHONY: test-versions
 test-versions: wheel ## Test beside the oldest and newest frameworks, and each extra alone
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/versions/run.py dist/*.whl

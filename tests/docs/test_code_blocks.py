@@ -38,8 +38,6 @@ ENDPOINTS = {
     "my-ranker": "tei_rerank",
     **{name: EndpointSpec("openai_chat", "extractive", THEIRS.account) for name in ("their-llama", "their-endpoint")},
 }
-# What a page leaves to the reader.
-GIVEN = {"README.md": "def get_weather(city: str) -> str:\n    'Get the weather of a city.'\n    return 'rain'\n"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,6 @@ def run(block: Block, path: Path, names: dict[str, Any]) -> str:
 def test_blocks_run(path: Path, clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     region = "eu-west-1" if path.name == "README.md" else "us-east-1"
     names: dict[str, Any] = {"__name__": "page"}
-    exec(GIVEN.get(path.name, ""), names)
     page = [block for block in blocks(path) if block.runs]
     if not page:
         return
