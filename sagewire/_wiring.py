@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sagewire._probing import probe
 from sagewire._recognise_http import recognise_server, recognise_url
 from sagewire._settings import Settings
-from sagewire.aws.discovery import Description, describe
+from sagewire.aws.discovery import LOST, Description, describe
 from sagewire.aws.failures import credential_errors
 from sagewire.aws.recognise import Dialect, recognise
 from sagewire.content_handlers import get_handler
@@ -96,6 +97,28 @@ class Wiring:
         with credential_errors("asking what the endpoint runs"):
             control = self._settings.control_client()
         return describe(control, self._settings.endpoint, self._settings.inference_component_name)
+
+    def wait_until_serving(self, budget: float, on_progress: Callable[[Description], None] | None) -> Description:
+        """Ask until the endpoint can answer; see `Client.wait_for_ready`."""
+        from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_exponential
+
+        def look() -> Description:
+            found = self.description()
+            if on_progress is not None:
+                on_progress(found)
+            return found
+
+        asking = Retrying(
+            retry=retry_if_result(lambda found: not found.serving and found.status not in LOST),
+            stop=stop_after_delay(budget),
+            wait=wait_exponential(multiplier=1, max=30),
+        )
+        try:
+            found: Description = asking(look)
+        except RetryError as error:
+            found = error.last_attempt.result()
+        found.require_serving()
+        return found
 
     def handler(self, task: Task) -> ContentHandler:
         """Return the handler for a task; may wait.

@@ -11,6 +11,7 @@ from sagewire._client_base import ClientBase, MessagesLike, ToolsLike
 from sagewire._exchange import Exchange
 from sagewire._streams import AsyncReplyStream
 from sagewire._vectors import Batch, Work, halves
+from sagewire.aws.discovery import Description
 from sagewire.content_handlers.base import Request
 from sagewire.errors import EndpointError, WireError
 from sagewire.transports.base import AsyncTransport
@@ -122,6 +123,12 @@ class AsyncClient(ClientBase):
             ranking = await self._work_off(work)
             outcome.answer = lambda: ranking
         return ranking
+
+    async def wait_for_ready(
+        self, budget: float = 900.0, on_progress: Callable[[Description], None] | None = None
+    ) -> Description:
+        """Wait until the endpoint is in service; see `Client.wait_for_ready`."""
+        return await asyncio.to_thread(self._wiring.wait_until_serving, budget, on_progress)
 
     async def close(self) -> None:
         """Give back pooled connections of the running event loop. The client may be used again."""

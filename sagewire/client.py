@@ -5,7 +5,7 @@ A client made once works from many threads, in several event loops and after a f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -14,6 +14,7 @@ from sagewire._exchange import Exchange
 from sagewire._streams import ReplyStream
 from sagewire._vectors import Batch, Work, halves
 from sagewire.async_client import AsyncClient
+from sagewire.aws.discovery import Description
 from sagewire.content_handlers.base import Request
 from sagewire.errors import EndpointError, WireError
 from sagewire.transports.base import Transport
@@ -213,6 +214,22 @@ class Client(ClientBase):
             ranking = self._work_off(work)
             outcome.answer = lambda: ranking
         return ranking
+
+    def wait_for_ready(
+        self, budget: float = 900.0, on_progress: Callable[[Description], None] | None = None
+    ) -> Description:
+        """Wait until the endpoint is in service, asking SageMaker's control plane every now and then.
+
+        An endpoint that is scaled to zero wakes up only when it is called: `Retries(wait_for_ready=...)` does that.
+
+        Args:
+            budget: Seconds to wait at most.
+            on_progress: Told what was found each time.
+
+        Raises:
+            NotReady: It is not in service in time, or never will be; the message names the status.
+        """
+        return self._wiring.wait_until_serving(budget, on_progress)
 
     def close(self) -> None:
         """Give back pooled connections. The client may be used again."""

@@ -303,3 +303,16 @@ def test_an_endpoint_that_may_not_be_described_is_tried_out(zoo, dialect, expect
     found = Client("secretive", probe=True).dialect()
     assert expected in (found.chat, found.complete, found.embed, found.rerank)
     assert found.reasons == ("it was tried out",)
+
+
+def test_waiting_until_an_endpoint_is_in_service(zoo, monkeypatch):
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: zoo.add("slow-start", "openai_chat:echo"))
+    zoo.add("slow-start", EndpointSpec("openai_chat", engine="echo", status="Creating"))
+    seen = []
+    client = Client("slow-start")
+    client.wait_for_ready(60, on_progress=lambda found: seen.append(found.status))
+    assert seen == ["Creating", "InService"]
+    assert client.chat("Hi").text == "Hi"
+    zoo.add("slow-start", EndpointSpec("openai_chat", status="Failed"))
+    with pytest.raises(NotReady, match="Failed"):
+        asyncio.run(client.to_async().wait_for_ready(60))

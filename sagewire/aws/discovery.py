@@ -20,6 +20,9 @@ READY = "InService"
 # States in which an endpoint answers, apart from READY: an update keeps the old version in service.
 SERVING = {READY, "Updating", "SystemUpdating", "RollingBack"}
 
+# States that no waiting ends.
+LOST = {"Deleting", "Failed", "OutOfService", "UpdateRollbackFailed"}
+
 
 @dataclass(frozen=True, slots=True)
 class Container:
