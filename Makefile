@@ -62,6 +62,10 @@ docs: $(UV) ## Build the site into site/, strictly
 test-versions: wheel ## Test beside the oldest and newest frameworks, and each extra alone
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/versions/run.py dist/*.whl
 
+.PHONY: fuzz
+fuzz: install-test ## Run the property tests with new examples each time, as `make test` does with always the same
+	$(BIN)/pytest -q -n auto --dist loadgroup -m "not slow and hypothesis" --hypothesis-profile fuzz $(PYTEST_ARGS)
+
 .PHONY: test-slow
 test-slow: install-test ## Run the slow tests: originals side by side, Ray, real databases, browsers (what is missing is skipped)
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -q -m slow $(PYTEST_ARGS)

@@ -4,8 +4,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from sagewire.emulator import Emulator, EndpointSpec
+
+# A commit passes or fails the same way wherever it is tested; `make fuzz` looks for what nobody has seen yet.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("fuzz", print_blob=True, deadline=None)
+settings.load_profile("repeatable")
 
 # What a developer's machine may have set, and what must not leak into a test.
 FOREIGN = ("AWS_", "HF_", "HUGGING", "SAGEWIRE_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")

@@ -109,7 +109,7 @@ class ContentHandler(ABC):
         return f"{type(self).__name__}()"
 
 
-class EventReader:
+class EventReader(ABC):
     """Reads the JSON events of one stream into deltas; a fresh one is made for each stream.
 
     Subclasses override `read`. `finished` must become true once the wire's own end marker was seen; if it is still
@@ -121,9 +121,9 @@ class EventReader:
 
     finished: bool = False
 
+    @abstractmethod
     def read(self, event: Any) -> Iterable[Delta]:
         """Return the deltas in one event; raise `ModelStreamError` or `WireError`."""
-        raise NotImplementedError
 
 
 class WholeReader(EventReader):

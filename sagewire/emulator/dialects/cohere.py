@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -45,9 +46,9 @@ class _Marketplace(Dialect):
         """Return the container's error."""
         return json_response(failure.status, {"message": failure.message})
 
+    @abstractmethod
     def invoke(self, request: Request, container: Container) -> Response:
         """Answer `/invocations`."""
-        raise NotImplementedError
 
     def body(self, request: Request) -> JSON:
         """Return the request's body, an object."""

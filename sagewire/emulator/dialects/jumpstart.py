@@ -5,6 +5,7 @@ Sources: the notebooks of aws/amazon-sagemaker-examples; recognised by their tag
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -67,9 +68,9 @@ class _Script(Dialect):
             failure.status, {"code": failure.status, "message": "prediction failure", "error": failure.message}
         )
 
+    @abstractmethod
     def invoke(self, request: Request, container: Container) -> Response:
         """Answer `/invocations`."""
-        raise NotImplementedError
 
     def refusal(self, message: str, status: int = 424) -> Refusal:
         """Return a refusal in the container's words."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
@@ -20,7 +22,7 @@ def journal_of(scope: Scope) -> Journal:
     return journal
 
 
-class ModelRoute:
+class ModelRoute(ABC):
     """An ASGI application for one route; subclasses say how to answer.
 
     Attributes:
@@ -42,6 +44,6 @@ class ModelRoute:
         turn = await self.gateway.admit(journal, key, body)
         await self.answer(turn, Generation(self.gateway, turn, receive, send), send)
 
+    @abstractmethod
     async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
         """Answer an admitted request."""
-        raise NotImplementedError

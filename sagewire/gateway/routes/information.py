@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -22,7 +23,7 @@ from sagewire.gateway.wire import respond, respond_json
 __all__ = ["Live", "MetricsText", "Models", "Page", "Ready", "Status"]
 
 
-class _Route:
+class _Route(ABC):
     name = ""
 
     def __init__(self, gateway: Gateway) -> None:
@@ -32,8 +33,8 @@ class _Route:
         journal_of(scope).route = self.name
         await self.answer(scope, send)
 
-    async def answer(self, scope: Scope, send: Send) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def answer(self, scope: Scope, send: Send) -> None: ...
 
 
 class Models(_Route):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -87,19 +88,19 @@ class EndpointFields(BaseModel):
         """Raise if `content_handler` is none; called only where one is named, so nothing has to be asked."""
         _ = self._clients.sync.handler, self._clients.sync.format
 
+    @abstractmethod
     def _target(self) -> dict[str, Any]:
         """Return the arguments of `Client` that say where the server is."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def _endpoint_label(self) -> str:
         """What to call the server where a model's name is wanted and none is known."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def _where(self) -> dict[str, Any]:
         """What tells one server from another, for traces and the keys of caches."""
-        raise NotImplementedError
 
     def _client_arguments(self) -> dict[str, Any]:
         return {

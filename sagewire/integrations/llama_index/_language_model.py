@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -266,8 +267,8 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         """Return what a completion's `additional_kwargs` say about the call, as the published class has it."""
         return {"model_kwargs": {**self.model_kwargs, **self._own_settings(), **kwargs}}
 
-    def _model_name(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _model_name(self) -> str: ...
 
     # Text models.
 

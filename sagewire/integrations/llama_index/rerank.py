@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -83,8 +84,8 @@ class EndpointRerank(Connection, BaseNodePostprocessor):
             event.on_end(payload={EventPayload.NODES: kept})
         dispatcher.event(ReRankEndEvent(nodes=kept))
 
-    def _model_name(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _model_name(self) -> str: ...
 
 
 class SageMakerRerank(SageMakerConnection, EndpointRerank):

@@ -60,12 +60,12 @@ class Route(ABC):
         """Return the whole answer."""
 
     def chunks(self, client: Client) -> Iterator[JSON]:
-        """Return the answer's chunks as they arrive."""
-        raise NotImplementedError
+        """Return the answer's chunks as they arrive; raise `UnsupportedFeature` where an answer comes as a whole."""
+        raise UnsupportedFeature("This route has no streaming: its answer comes as a whole. Leave `stream` out.")
 
     def achunks(self, client: AsyncClient) -> AsyncIterator[JSON]:
-        """Return the answer's chunks as they arrive."""
-        raise NotImplementedError
+        """Return the answer's chunks as they arrive; raise `UnsupportedFeature` where an answer comes as a whole."""
+        raise UnsupportedFeature("This route has no streaming: its answer comes as a whole. Leave `stream` out.")
 
 
 class _Generating(Route):
