@@ -61,11 +61,11 @@ class Route(ABC):
 
     def chunks(self, client: Client) -> Iterator[JSON]:
         """Return the answer's chunks as they arrive; raise `UnsupportedFeature` where an answer comes as a whole."""
-        raise UnsupportedFeature("This route has no streaming: its answer comes as a whole. Leave `stream` out.")
+        raise UnsupportedFeature("streaming", type(self).__name__, "Its answer comes as a whole; leave stream out.")
 
     def achunks(self, client: AsyncClient) -> AsyncIterator[JSON]:
         """Return the answer's chunks as they arrive; raise `UnsupportedFeature` where an answer comes as a whole."""
-        raise UnsupportedFeature("This route has no streaming: its answer comes as a whole. Leave `stream` out.")
+        raise UnsupportedFeature("streaming", type(self).__name__, "Its answer comes as a whole; leave stream out.")
 
 
 class _Generating(Route):
