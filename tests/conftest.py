@@ -5,6 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from sagewire.emulator import Emulator, EndpointSpec
 
@@ -48,3 +54,23 @@ def emulator(shared_emulator: Emulator, clean_environment: None, monkeypatch: py
         monkeypatch.setenv(name, value)
     shared_emulator.clear()
     return shared_emulator
+
+
+@pytest.fixture(scope="session")
+def _collected() -> tuple[InMemorySpanExporter, InMemoryMetricReader]:
+    # OpenTelemetry takes one provider in the life of a process.
+    spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    trace.set_tracer_provider(provider)
+    metrics.set_meter_provider(MeterProvider([reader]))
+    return spans, reader
+
+
+@pytest.fixture
+def telemetry(
+    _collected: tuple[InMemorySpanExporter, InMemoryMetricReader],
+) -> tuple[InMemorySpanExporter, InMemoryMetricReader]:
+    """The spans and metrics that are collected from here on."""
+    _collected[0].clear()
+    return _collected

@@ -3,12 +3,6 @@
 import asyncio
 
 import pytest
-from opentelemetry import metrics, trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from sagewire import Client, Retries
 from sagewire.errors import EndpointNotFound
@@ -63,19 +57,8 @@ def test_hooks_are_told_who_left_early(emulator):
     assert told[-1].error is None
 
 
-@pytest.fixture(scope="module")
-def telemetry():
-    spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-    trace.set_tracer_provider(provider)
-    metrics.set_meter_provider(MeterProvider([reader]))
-    return spans, reader
-
-
 def test_spans_and_metrics_follow_the_genai_conventions(telemetry, emulator):
     spans, reader = telemetry
-    spans.clear()
     client = Client("vllm", handler="openai_chat", options={"temperature": 0.5, "max_tokens": 9})
     reply = client.chat("a secret text")
     with pytest.raises(EndpointNotFound):

@@ -190,17 +190,8 @@ def until(condition) -> None:
         time.sleep(0.01)
 
 
-def test_spans_continue_the_callers_trace(start) -> None:
-    pytest.importorskip("opentelemetry.sdk")
-    from opentelemetry import trace
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-    spans = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-    trace.set_tracer_provider(provider)
+def test_spans_continue_the_callers_trace(start, telemetry) -> None:
+    spans, _ = telemetry
     number = "0af7651916cd43dd8448eb211c80319c"
     start(ONE).post("/v1/chat/completions", HI, traceparent=f"00-{number}-b7ad6b7169203331-01")
     until(lambda: any(span.name == "POST /v1/chat/completions" for span in spans.get_finished_spans()))
