@@ -1,18 +1,19 @@
 """One emulator for all tests that need no settings of their own, and an environment that points at it only."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from opentelemetry import metrics, trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from sagewire.emulator import Emulator, EndpointSpec
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 # A commit passes or fails the same way wherever it is tested; `make fuzz` looks for what nobody has seen yet.
 settings.register_profile("repeatable", derandomize=True)
@@ -58,6 +59,14 @@ def emulator(shared_emulator: Emulator, clean_environment: None, monkeypatch: py
 
 @pytest.fixture(scope="session")
 def _collected() -> tuple[InMemorySpanExporter, InMemoryMetricReader]:
+    # Imported here: `make test-versions` runs tests where OpenTelemetry is not installed.
+    from opentelemetry import metrics, trace
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
     # OpenTelemetry takes one provider in the life of a process.
     spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
     provider = TracerProvider()
