@@ -136,7 +136,13 @@ class Wiring:
         Raises:
             UnsupportedFeature: The container makes no embeddings.
         """
-        return get_embedding_handler(self._name("embed") if self.discovers else self._settings.handler or "tei")
+        if not self.discovers:
+            return get_embedding_handler(self._settings.handler or "tei")
+        handler = get_embedding_handler(self._name("embed"))
+        most = self.dialect().limits.max_batch
+        if most is not None and not handler.one_text_per_call:
+            handler.max_texts = most
+        return handler
 
     def rerank_handler(self) -> RerankHandler:
         """Return the handler for reranking; may wait.
@@ -144,7 +150,13 @@ class Wiring:
         Raises:
             UnsupportedFeature: The container does not rerank.
         """
-        return get_rerank_handler(self._name("rerank") if self.discovers else self._settings.handler or "tei_rerank")
+        if not self.discovers:
+            return get_rerank_handler(self._settings.handler or "tei_rerank")
+        handler = get_rerank_handler(self._name("rerank"))
+        most = self.dialect().limits.max_batch
+        if most is not None:
+            handler.max_documents = most
+        return handler
 
     def format(self, handler: ContentHandler) -> PromptFormat | None:
         """Return the prompt format, where one is named or follows from the model; may wait."""

@@ -118,6 +118,23 @@ def test_a_batch_the_server_finds_too_large_is_halved(zoo):
     assert asyncio.run(client.to_async().embed(texts)).vectors == client.embed(texts).vectors
 
 
+@pytest.mark.parametrize("most", [3, 50])
+def test_batches_are_as_large_as_the_server_was_configured_to_take(zoo, most):
+    settings = {"MAX_CLIENT_BATCH_SIZE": str(most)}
+    zoo.add("sized", EndpointSpec("tei", environment=settings))
+    zoo.add("sized-rerank", EndpointSpec("tei_rerank", environment=settings))
+    zoo.clear()
+    texts = [f"text {number}" for number in range(40)]
+    assert len(Client("sized").embed(texts).vectors) == 40
+    assert len(Client("sized-rerank").rerank("text 7", texts).results) == 40
+    sizes = {"sized": [], "sized-rerank": []}
+    for call in zoo.calls:
+        sizes[call.endpoint].append(len(call.json.get("inputs") or call.json["texts"]))
+    for name in sizes:
+        assert max(sizes[name]) == min(most, 40), name
+        assert len(sizes[name]) == -(-40 // most), name
+
+
 def test_what_was_found_is_kept_and_shown(zoo):
     client = Client("openai-chat")
     dialect = client.dialect()

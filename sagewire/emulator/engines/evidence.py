@@ -62,11 +62,6 @@ class Evidence:
         return list(self._numbers)
 
     @property
-    def quotations(self) -> list[str]:
-        """What stands in quotation marks."""
-        return list(self._quoted)
-
-    @property
     def entities(self) -> list[str]:
         """Quotations and names."""
         return [*self._quoted, *self._places, *self._names]
