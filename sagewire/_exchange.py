@@ -101,8 +101,8 @@ class Reading:
         self._accumulator = Accumulator()
         self.info = info
 
-    def feed(self, chunk: bytes) -> list[Delta]:
-        """Return the deltas this chunk completes."""
+    def feed(self, chunk: bytes) -> Iterator[Delta]:
+        """Yield the deltas this chunk completes."""
         return self._keep(self._decoder.feed(chunk))
 
     def close(self) -> Iterator[Delta]:
@@ -124,10 +124,12 @@ class Reading:
         """The answer as far as it was read."""
         return self._accumulator.reply(self.info)
 
-    def _keep(self, deltas: list[Delta]) -> list[Delta]:
+    def _keep(self, deltas: list[Delta]) -> Iterator[Delta]:
+        add = self._accumulator.add
         for delta in deltas:
-            self._accumulator.add(delta)
-        return deltas
+            # Only now: what was not handed on yet does not belong to the reply so far.
+            add(delta)
+            yield delta
 
     @contextmanager
     def attaching_partial(self) -> Iterator[None]:

@@ -75,6 +75,10 @@ class Accumulator:
             WireError: An index is out of bounds, or two tool calls share one.
             TypeError: `delta` is not a delta.
         """
+        # Nearly every delta is more text of a known answer.
+        if type(delta) is TextDelta and (parts := self._choices.get(delta.choice)) is not None:
+            parts.text.append(delta.text)
+            return
         try:
             add = _ADD[type(delta)]
         except KeyError:

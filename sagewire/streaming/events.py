@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import orjson
 
 from sagewire.errors import StreamTruncated, WireError, excerpt
 from sagewire.streaming.base import BaseDecoder, finish, owed
@@ -42,6 +45,10 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
         self._at_start = True
         self._documents: JsonDocumentsDecoder | None = None
         self._sse: SseDecoder | None = None
+
+    def _decode_all(self, pieces: Sequence[bytes], out: list[Any]) -> None:
+        # The frames around a stream may cut it anywhere, so what arrived together is read together.
+        self._decode(pieces[0] if len(pieces) == 1 else b"".join(pieces), out)
 
     def _decode(self, data: bytes, out: list[Any]) -> None:
         if self._sse is not None:
@@ -107,7 +114,13 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
             raise error
 
     def _parse(self, events: list[bytes], out: list[Any]) -> None:
+        loads = orjson.loads
         for data in events:
+            try:
+                out.append(loads(data))
+                continue
+            except orjson.JSONDecodeError:
+                pass
             try:
                 out.append(parse_json(data))
             except ValueError as error:

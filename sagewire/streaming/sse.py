@@ -52,9 +52,10 @@ class SseDecoder(BaseDecoder[bytes, bytes]):
             return
         if b"\r" in data or self._after_cr:
             data = self._with_newlines(data)
-        elif data.startswith(b"data:") and not self._line and self._is_one_event(data):
-            out.append(data[6:-2] if data.startswith(b" ", 5) else data[5:-2])
-            return
+        if not (self._line or self._data):
+            data = self._read_events(data, out)
+            if not data:
+                return
         first, newline, rest = data.partition(b"\n")
         if self._line or not newline:
             self._line += first
@@ -82,10 +83,17 @@ class SseDecoder(BaseDecoder[bytes, bytes]):
             self._read_line(line, out)
         self._dispatch(out)
 
-    def _is_one_event(self, data: bytes) -> bool:
-        """Tell whether this is one event with one line, which is how nearly all of them arrive."""
-        end = len(data) - 2
-        return data.find(b"\n") == end and data.endswith(b"\n\n") and end < self._max_bytes and not self._data
+    def _read_events(self, data: bytes, out: list[bytes]) -> bytes:
+        """Read the events that are whole and return what is behind them; nearly all have one line, of `data`."""
+        *events, rest = data.split(b"\n\n")
+        for event in events:
+            if event.startswith(b"data:") and b"\n" not in event and len(event) <= self._max_bytes:
+                out.append(event[6:] if event.startswith(b" ", 5) else event[5:])
+                continue
+            for line in event.split(b"\n"):
+                self._read_line(line, out)
+            self._dispatch(out)
+        return rest
 
     def _skip_bom(self, data: bytes) -> bytes:
         data = self._start + data

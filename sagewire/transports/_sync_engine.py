@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, UsageError
+from sagewire.transports._chunks import ChunkedBody
 from sagewire.transports.faults import connection_error, tls_error, truncated
 from sagewire.transports.limits import Limits
 from sagewire.transports.place import Place
@@ -294,21 +295,33 @@ class SyncResponse:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the body in pieces as they arrive, then give the connection back."""
-        response, decoder = self._response, self._decoder
+        decoder = self._decoder
         try:
-            while data := response.read1(READ_SIZE):
+            for data in self._pieces():
                 if decoder is not None:
                     data = decoder.decompress(data)
-                    if not data:
-                        continue
-                yield data
-            # For a body of known length the standard library takes an early end for the end.
-            if response.length:
-                raise http.client.IncompleteRead(b"", response.length)
+                if data:
+                    yield data
         except BaseException as error:
             self._fail(error)
             raise
         self._finish()
+
+    def _pieces(self) -> Iterator[bytes]:
+        """Yield all that has arrived, each time; raise if the body breaks off."""
+        response = self._response
+        if response.chunked:
+            body = ChunkedBody()
+            while not body.ended and (data := response.fp.read1(READ_SIZE)):
+                yield body.feed(data)
+            body.close()
+            self._reusable = self._reusable and body.ended and not body.surplus
+            return
+        while data := response.read1(READ_SIZE):
+            yield data
+        # For a body of known length the standard library takes an early end for the end.
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
 
     def close(self) -> None:
         """Close the connection, unless the body was read to its end."""

@@ -62,3 +62,10 @@ def check(make: Callable[[], BaseDecoder], stream: bytes, seed: int) -> None:
         shown = "".join(values) if make is Utf8Decoder else repr(values)
         outcomes.add((shown, type(error)))
     assert len(outcomes) == 1
+
+
+def test_pieces_taken_at_once_give_what_they_give_one_after_the_other() -> None:
+    stream = b"".join(encode_payload_part(b'data: {"n": %d}\n\n' % n + b"\n" * (n % 3)) for n in range(20))
+    for pieces in chop(stream):
+        at_once = Pipeline(EventStreamDecoder(), JsonEventDecoder()).feed_all(pieces)
+        assert at_once == list(decode(Pipeline(EventStreamDecoder(), JsonEventDecoder()), pieces))

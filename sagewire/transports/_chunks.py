@@ -1,0 +1,110 @@
+"""The chunk framing of HTTP/1.1 bodies (RFC 9112, section 7.1), taken off whatever has arrived."""
+
+from __future__ import annotations
+
+from http.client import HTTPException, IncompleteRead, LineTooLong
+
+__all__ = ["ChunkedBody"]
+
+_MAX_LINE = 8_192
+
+
+class ChunkedBody:
+    r"""Bytes with chunk framing to the bytes inside; fed, and never waiting.
+
+    The standard library hands out one chunk at a time, at 4 us each, and SageMaker sends a chunk for every token: half
+    of the time of a stream went there. Here all that the socket had is unpacked at once.
+
+    Attributes:
+        ended: Whether the last chunk and what belongs to it were seen.
+        surplus: Whether something came behind the end, which nobody asked for.
+
+    Raises:
+        HTTPException: By `feed`, the framing is broken; what came before is returned first. By `close`, the body
+            ended in its midst.
+
+    Example:
+        >>> body = ChunkedBody()
+        >>> body.feed(b"2\r\nab\r\n3\r\nc"), body.feed(b"de\r\n0\r\n\r\n"), body.ended
+        (b'abc', b'de', True)
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.surplus = False
+        self._held = b""  # less than a line
+        self._left = 0  # bytes that are missing of the chunk being read
+        self._behind_chunk = 0  # 2 where the line break that ends a chunk comes first
+        self._in_trailer = False
+        self._error: HTTPException | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the bytes that `data` holds of the body."""
+        if self._error is not None:
+            raise self._error
+        parts: list[bytes] = []
+        try:
+            self._unpack(self._held + data if self._held else data, parts)
+        except HTTPException as error:
+            self._error = error
+            if not parts:
+                raise
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Raise if the body may not end here; a trailer may be missing, as some servers leave it out."""
+        if self._error is not None:
+            raise self._error
+        if not (self.ended or self._in_trailer):
+            raise IncompleteRead(b"", self._left or None)
+
+    def _unpack(self, data: bytes, parts: list[bytes]) -> None:
+        self._held = b""
+        position, end = 0, len(data)
+        if self._left:
+            parts.append(data[: self._left])
+            position = min(self._left, end)
+            self._left -= position
+        while position < end and not self._in_trailer:
+            newline = data.find(b"\n", position + self._behind_chunk)
+            if newline < 0:
+                self._hold(data[position:])
+                return
+            size = _size(data[position:newline])
+            position = newline + 1
+            if size:
+                parts.append(data[position : position + size])
+                position += size
+                self._behind_chunk = 2
+            else:
+                self._in_trailer = True
+        if position > end:
+            self._left = position - end
+        elif self._in_trailer:
+            self._skip_trailer(data, position)
+
+    def _skip_trailer(self, data: bytes, position: int) -> None:
+        while not self.ended:
+            newline = data.find(b"\n", position)
+            if newline < 0:
+                self._hold(data[position:])
+                return
+            self.ended = not data[position:newline].strip()
+            position = newline + 1
+        self.surplus = self.surplus or position < len(data)
+
+    def _hold(self, line: bytes) -> None:
+        if len(line) > _MAX_LINE:
+            raise LineTooLong("chunk size")
+        self._held = line
+
+
+def _size(line: bytes) -> int:
+    try:
+        # The line break behind the chunk before is blank, too. Extensions mean nothing.
+        size = int(line if b";" not in line else line.partition(b";")[0], 16)
+    except ValueError:
+        size = -1
+    if size < 0:
+        raise IncompleteRead(b"")
+    return size
