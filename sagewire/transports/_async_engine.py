@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
@@ -13,10 +14,11 @@ from weakref import WeakKeyDictionary, finalize, ref
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, UsageError
+from sagewire.transports._proxy_tls import client_context
 from sagewire.transports._watch import Watch
 from sagewire.transports.faults import connection_error, tls_error, truncated
 from sagewire.transports.limits import Limits
-from sagewire.transports.place import Place, proxy_login, tls_context, without_login
+from sagewire.transports.place import Place, proxy_login, without_login
 from sagewire.transports.target import Request
 
 if TYPE_CHECKING:
@@ -40,11 +42,6 @@ class AsyncEngine:
         # 0.2 s the first time: better here than inside the event loop.
         import aiohttp  # noqa: F401
 
-        if place.proxy_client_cert:
-            raise UsageError(
-                "a client certificate for the proxy itself (proxy_client_cert) works with the sync client only: "
-                "aiohttp has one certificate for the proxy and the server behind it"
-            )
         self._place = place
         # The login apart, because aiohttp's errors show the proxy's URL.
         self._proxy = without_login(place.proxy) if place.proxy else None
@@ -83,7 +80,7 @@ class AsyncEngine:
                 return await self._send(request, limits, progress)
             except _Lost as lost:
                 if not (progress.reused and replay):
-                    raise connection_error(lost.__cause__ or lost, limits.where, code="connection_lost") from lost
+                    raise connection_error(_why(lost), limits.where, code="connection_lost") from lost
 
     async def _send(self, request: Request, limits: Limits, progress: _Progress) -> AsyncResponse:
         import aiohttp
@@ -115,6 +112,9 @@ class AsyncEngine:
                 f"{limits.where} did not answer in HTTP: {error.message}", code="protocol", fault="service"
             ) from error
         except (aiohttp.ClientConnectionError, OSError) as error:
+            # Under TLS 1.3 a server's objections to the handshake arrive with its first bytes.
+            if isinstance(error.__cause__, ssl.SSLError):
+                raise tls_error(error.__cause__, limits.where) from error
             raise _Lost from error
         except ValueError as error:
             raise UsageError(f"a header's value cannot be sent: {error}") from None
@@ -141,10 +141,7 @@ class AsyncEngine:
         if self._tls is None:
             with self._lock:
                 if self._tls is None:
-                    self._tls = tls_context(place.ca_bundle, place.client_cert)
-                    if place.proxy_ca_bundle:
-                        # aiohttp has one context for the proxy and the server behind it.
-                        self._tls.load_verify_locations(place.proxy_ca_bundle)
+                    self._tls = client_context(place)
         return self._tls
 
 
@@ -193,6 +190,15 @@ def _release(loop: asyncio.AbstractEventLoop, generator: AsyncGenerator[ClientSe
 
 class _Lost(Exception):
     """The connection broke before the answer."""
+
+
+def _why(lost: _Lost) -> BaseException | str:
+    import aiohttp
+
+    # aiohttp's words for this are its own object with the headers read so far.
+    if isinstance(lost.__cause__, aiohttp.ServerDisconnectedError):
+        return "the server closed it without an answer"
+    return lost.__cause__ or lost
 
 
 class _Progress:

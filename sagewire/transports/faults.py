@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -242,7 +243,12 @@ def connection_error(error: BaseException | str, where: str, *, code: str = "con
 
 
 def tls_error(error: BaseException, where: str) -> EndpointError:
-    """Return the error for a certificate that is not trusted, or a TLS handshake that failed."""
+    """Return the error for a certificate that is not trusted, or a TLS handshake that failed.
+
+    A server that hung up during the handshake objected to nothing: that is a connection which could not be made.
+    """
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return connection_error("the server hung up during the TLS handshake", where)
     return EndpointError(
         f"no trusted TLS connection to {where}: {error}; for a private CA set AWS_CA_BUNDLE or REQUESTS_CA_BUNDLE",
         code="tls",

@@ -13,8 +13,9 @@ import pytest
 import trustme
 from botocore.config import Config
 
-from sagewire.errors import EndpointError, UsageError
+from sagewire.errors import EndpointError, SagewireError, StreamTruncated, UsageError
 from sagewire.transports.base import Retries, Timeouts
+from sagewire.transports.sagemaker import AsyncSageMakerTransport, SageMakerTransport
 from sagewire.types import Invocation
 
 CALL = Invocation(b"{}")
@@ -228,6 +229,129 @@ def test_a_tunnel_through_a_proxy_behind_tls(authority, server, carry, secure, c
     config = Config(proxies={"https": f"https://localhost:{proxy.port}"}, proxies_config={"proxy_ca_bundle": ca_file})
     assert carry(endpoint_url=secure(), config=config).invoke(CALL).data == b'{"ok": true}'
     assert proxy.asked[0].startswith("CONNECT localhost:")
+
+
+@pytest.mark.parametrize("behind", ["http", "https"])
+def test_a_proxy_that_wants_a_client_certificate(
+    authority, server, carry, secure, ca_file, client_cert, make_proxy, monkeypatch, behind
+):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    proxy = make_proxy(context=context)
+    monkeypatch.setenv("AWS_CA_BUNDLE", ca_file)
+    url = secure() if behind == "https" else f"http://localhost:{server.port}"
+    proxies = {behind: f"https://127.0.0.1:{proxy.port}"}
+    config = Config(proxies=proxies, proxies_config={"proxy_client_cert": client_cert})
+    assert carry(endpoint_url=url, config=config).invoke(CALL).data == b'{"ok": true}'
+    with pytest.raises(EndpointError):
+        carry(endpoint_url=url, config=Config(proxies=proxies), retries=ONCE).invoke(CALL)
+    assert len(proxy.asked) == 1
+
+
+def test_each_of_proxy_and_server_is_checked_by_its_own_authority(
+    carry, secure, ca_file, make_proxy, tmp_path, monkeypatch
+):
+    others = trustme.CA()
+    others.cert_pem.write_to_path(tmp_path / "others.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    others.issue_cert("127.0.0.1").configure_cert(context)
+    proxy = make_proxy(context=context)
+    proxies = {"https": f"https://127.0.0.1:{proxy.port}"}
+    config = Config(proxies=proxies, proxies_config={"proxy_ca_bundle": str(tmp_path / "others.pem")})
+    monkeypatch.setenv("AWS_CA_BUNDLE", ca_file)
+    assert carry(endpoint_url=secure(), config=config).invoke(CALL).data == b'{"ok": true}'
+    # Whoever vouches for the proxy does not vouch for the server.
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "others.pem"))
+    with pytest.raises(EndpointError) as caught:
+        carry(endpoint_url=secure(), config=config, retries=ONCE).invoke(CALL)
+    # asyncio of Python 3.11 loses the reason of a handshake inside a tunnel that is TLS itself.
+    assert caught.value.code in ("tls", "connection_lost")
+
+
+def test_a_proxy_and_a_server_of_one_name(carry_kinds, server, session, client_cert):
+    config = Config(
+        proxies={"https": "https://localhost:1"},
+        proxies_config={"proxy_client_cert": client_cert},
+    )
+    options = {"session": session, "endpoint_url": f"https://localhost:{server.port}", "config": config}
+    carrier = carry_kinds(SageMakerTransport, AsyncSageMakerTransport, "my-llm", retries=ONCE, **options)
+    if carrier.colour == "sync":
+        with pytest.raises(EndpointError, match="cannot connect"):
+            carrier.invoke(CALL)
+    else:
+        with pytest.raises(UsageError, match="both called 'localhost'"):
+            carrier.invoke(CALL)
+
+
+def hang_up_on_hello(sock):
+    sock.recv(65_536)
+    sock.close()
+    raise OSError
+
+
+def half_a_handshake(sock):
+    sock.recv(65_536)
+    sock.sendall(b"\x16\x03\x03\x00\x50abc")
+    sock.close()
+    raise OSError
+
+
+@pytest.mark.parametrize("wrap", [hang_up_on_hello, half_a_handshake])
+def test_a_handshake_that_is_cut_off(server, carry, wrap):
+    server.wrap = wrap
+    with pytest.raises(EndpointError, match="cannot connect") as caught:
+        carry(endpoint_url=f"https://localhost:{server.port}", retries=ONCE).invoke(CALL)
+    assert (caught.value.code, caught.value.retry_safe) == ("connection", True)
+
+
+def test_an_objection_that_comes_after_the_handshake(carry, secure, ca_file, monkeypatch):
+    monkeypatch.setenv("AWS_CA_BUNDLE", ca_file)
+    with pytest.raises(EndpointError, match=r"(?i)certificate.required|handshake.failure") as caught:
+        carry(endpoint_url=secure(verify_client=True), retries=ONCE).invoke(CALL)
+    assert (caught.value.code, caught.value.retry_safe) == ("tls", False)
+
+
+# What the server sent before the connection closed; the error of a whole answer, and that of a stream.
+CLOSED_AFTER = {
+    "nothing": (b"", "connection_lost", "connection_lost"),
+    "half of the head": (b"HTTP/1.1 200 OK\r\ncontent-ty", "connection_lost", "connection_lost"),
+    "half of the body": (
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{",
+        StreamTruncated,
+        StreamTruncated,
+    ),
+    "half of the chunks": (
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        StreamTruncated,
+        StreamTruncated,
+    ),
+}
+
+
+@pytest.mark.parametrize("goodbye", [True, False], ids=["close_notify", "just closed"])
+@pytest.mark.parametrize("sent", CLOSED_AFTER)
+def test_a_connection_that_is_closed_mid_way(server, carry, secure, ca_file, monkeypatch, sent, goodbye):
+    data, *expected = CLOSED_AFTER[sent]
+
+    def script(peer, seen):
+        peer.sock.sendall(data)
+        if goodbye:
+            peer.sock.unwrap()
+        peer.close()
+
+    server.script = script
+    monkeypatch.setenv("AWS_CA_BUNDLE", ca_file)
+    carrier = carry(endpoint_url=secure(), retries=ONCE)
+    for call, outcome in zip((carrier.invoke, carrier.stream), expected, strict=True):
+        with pytest.raises(SagewireError) as caught:
+            call(CALL)
+        if isinstance(outcome, str):
+            assert (type(caught.value), caught.value.code) == (EndpointError, outcome)
+            assert "RawResponse" not in str(caught.value)
+        else:
+            assert type(caught.value) is outcome
 
 
 def test_a_forwarding_proxy(server, carry, make_proxy, monkeypatch):
