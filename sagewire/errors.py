@@ -24,6 +24,7 @@ Errors raised while an answer is being read carry what was read so far in `parti
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
@@ -53,6 +54,13 @@ __all__ = [
 ]
 
 EXCERPT_CHARACTERS = 300
+# How servers say that a conversation is too long: vLLM, SGLang and OpenAI; TGI; LMI; llama.cpp.
+_TOO_LONG = re.compile(
+    r"maximum context length|context[_ ]length[_ ]exceeded|longer than the model's context|exceeds? the (available )?"
+    r"context|must be <= \d+\. Given: \d+ `inputs`|`inputs` must have less than|prompt is too long"
+    r"|input.{0,40}exceeds.{0,40}(max_model_len|max_length|maximum.{0,10}length)",
+    re.IGNORECASE,
+)
 
 
 def excerpt(data: bytes | str, limit: int = EXCERPT_CHARACTERS) -> str:
@@ -196,6 +204,11 @@ class ModelError(EndpointError):
     original_status: int | None = None
     original_message: str = ""
     log_stream_arn: str | None = None
+
+    @property
+    def context_exceeded(self) -> bool:
+        """Whether the container said that the conversation is longer than the model's context."""
+        return _TOO_LONG.search(self.original_message or self.message) is not None
 
 
 class WireError(SagewireError):

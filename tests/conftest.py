@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -31,6 +32,20 @@ ENDPOINTS = {
     "vllm": "openai_chat:echo",
     "other-account": EndpointSpec("tgi", engine="extractive", account="444455556666"),
 }
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., Any]:
+    """Wait for what another thread or process does; `until(condition)` returns the first true value."""
+
+    def wait(condition: Callable[[], Any], seconds: float = 15.0, *, pause: float = 0.01) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f"it did not happen within {seconds:g} s"
+            time.sleep(pause)
+        return value
+
+    return wait
 
 
 @pytest.fixture(scope="session")

@@ -45,12 +45,14 @@ class RateLimits:
 
     Args:
         redis_url: `redis://...`, `rediss://...` or `redis+sentinel://...`; `None` counts in this process.
+        clock: Seconds, monotonic.
 
     Raises:
         UsageError: The URL is none, or redis is not installed.
     """
 
-    def __init__(self, redis_url: str | None = None) -> None:
+    def __init__(self, redis_url: str | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._local = _Counters(MemoryStorage())
         self._shared = None if redis_url is None else _Counters(_redis(redis_url))
         self._paused_until = 0.0
@@ -99,11 +101,11 @@ class RateLimits:
                 await storage.bridge.storage.aclose()
 
     async def _ask(self, question: Callable[[_Counters], Awaitable[T]]) -> T:
-        if self._shared is not None and time.monotonic() >= self._paused_until:
+        if self._shared is not None and self._clock() >= self._paused_until:
             try:
                 return await question(self._shared)
             except (StorageError, OSError, TimeoutError) as error:
-                self._paused_until = time.monotonic() + PAUSE
+                self._paused_until = self._clock() + PAUSE
                 reason = error.storage_error if isinstance(error, StorageError) else error
                 _log.warning("redis does not answer (%s): rate limits count per process now", type(reason).__name__)
         return await question(self._local)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from sagewire.errors import (
@@ -24,13 +23,6 @@ from sagewire.errors import (
 
 __all__ = ["error_body", "error_envelope"]
 
-# How servers say that a conversation is too long: vLLM, SGLang and OpenAI; TGI; LMI; llama.cpp.
-_TOO_LONG = re.compile(
-    r"maximum context length|context[_ ]length[_ ]exceeded|longer than the model's context|exceeds? the (available )?"
-    r"context|must be <= \d+\. Given: \d+ `inputs`|`inputs` must have less than|prompt is too long"
-    r"|input.{0,40}exceeds.{0,40}(max_model_len|max_length|maximum.{0,10}length)",
-    re.IGNORECASE,
-)
 # Status -> OpenAI's `type`. Clients choose their exception by the status alone; people read the type.
 _TYPES = {
     400: "invalid_request_error",
@@ -116,7 +108,7 @@ _SIMPLE: tuple[tuple[type[SagewireError], int, str | None], ...] = (
 
 
 def _of_container(error: ModelError) -> tuple[int, str | None]:
-    if _TOO_LONG.search(error.original_message or error.message):
+    if error.context_exceeded:
         return 400, "context_length_exceeded"
     status = error.original_status
     if status == 0:

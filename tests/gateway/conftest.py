@@ -1,5 +1,7 @@
 """Gateways on loopback in front of the emulator, as real servers in threads."""
 
+import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -52,15 +54,15 @@ def running(config: str, store: Store | None = None, **settings: Any) -> Iterato
     loops: list[Any] = []
     started = threading.Event()
 
-    async def on_start() -> None:
-        import asyncio
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            loops.append(asyncio.get_running_loop())
+            started.set()
 
-        loops.append(asyncio.get_running_loop())
-        started.set()
-
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
-            create_app(gateway, on_start=on_start),
+            create_app(gateway),
             port=0,
             log_config=None,
             http=limited_protocol(parsed.server.max_header_bytes, parsed.server.header_seconds),
@@ -70,8 +72,6 @@ def running(config: str, store: Store | None = None, **settings: Any) -> Iterato
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     assert started.wait(10)
-    while not server.started:
-        threading.Event().wait(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         yield Running(f"http://127.0.0.1:{port}", gateway, lambda call: loops[0].call_soon_threadsafe(call))

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -99,20 +98,16 @@ def test_tokens_per_minute_count_streams_and_hang_ups(start) -> None:
     assert 429 in [gateway.post("/v1/chat/completions", HI, **bearer("sk-short")).status for _ in range(5)]
 
 
-def test_usage_is_written_down(start, tmp_path: Path) -> None:
+def test_usage_is_written_down(start, until, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/usage.db"
     gateway = start(KEYS, open_store(url))
     for stream in (False, True):
         assert gateway.post("/v1/chat/completions", HI | {"stream": stream}, **bearer("sk-team")).status == 200
     gateway.post("/v1/chat/completions", HI | {"temperature": "x"}, **bearer("sk-team"))
     # Written by the gateway's own loop, every other second; a second reader of the same file sees it.
-    deadline = time.monotonic() + 10
-    rows: list[UsageRow] = []
-    while sum(row.requests for row in rows) < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-        rows = open_store(url).usage(key_name="team")
-    (row,) = rows
+    reader = open_store(url)
+    until(lambda: sum(row.requests for row in reader.usage(key_name="team")) >= 3)
+    (row,) = reader.usage(key_name="team")
     assert (row.model, row.requests, row.failures, row.unmetered) == ("chat", 3, 1, 0)
     assert row.completion_tokens > 0
     assert row.prompt_tokens > 0
@@ -129,13 +124,12 @@ def test_keys_in_the_database(start) -> None:
     assert secret not in json.dumps([repr(key) for key in store.all_keys()])
 
 
-def test_reloading_never_opens_a_gateway(start) -> None:
+def test_reloading_never_opens_a_gateway(start, until) -> None:
     gateway = start(KEYS)
     done = []
     without = parse_config("models: {chat: {endpoint: chat, handler: openai_chat}}")
     gateway.loop_call(lambda: (gateway.gateway.reload(without), done.append(True)))
-    while not done:
-        time.sleep(0.01)
+    until(lambda: done)
     assert gateway.post("/v1/chat/completions", HI).status == 401
 
 

@@ -5,9 +5,9 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -21,6 +21,7 @@ from sagewire.gateway.config import parse_config
 from sagewire.gateway.server import Plan, check_address, check_limits, is_loopback
 from sagewire.gateway.store import open_store
 
+Until = Callable[..., Any]
 HI = [{"role": "user", "content": "Hello there"}]
 CHAT = "models:\n  chat: {endpoint: chat, handler: openai_chat}\n  slow: {endpoint: slow, handler: openai_chat}\n"
 
@@ -28,15 +29,17 @@ CHAT = "models:\n  chat: {endpoint: chat, handler: openai_chat}\n  slow: {endpoi
 class Process:
     """A gateway in a process of its own."""
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "sagewire", "gateway", "--port", "0", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **environment},
-        )
+    def __init__(self, log: Path, *arguments: str, **environment: str) -> None:
+        self._log = log
+        with log.open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "sagewire", "gateway", "--port", "0", *arguments],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+                env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **environment},
+            )
         self.url = ""
         for line in self.process.stdout:
             found = re.search(r"base_url=(\S+)/v1,", line)
@@ -44,7 +47,10 @@ class Process:
                 self.url = found[1]
             if line.startswith("In a browser"):
                 return
-        raise AssertionError(self.process.stderr.read())
+        raise AssertionError(self.errors())
+
+    def errors(self) -> str:
+        return self._log.read_text()
 
     def models(self) -> list[str]:
         answer = urllib3.request("GET", f"{self.url}/v1/models", retries=urllib3.Retry(8, backoff_factor=0.1))
@@ -69,7 +75,8 @@ def launch(upstream, tmp_path: Path) -> Iterator[Callable[..., Process]]:
     running: list[Process] = []
 
     def start(*arguments: str, **environment: str) -> Process:
-        running.append(Process(*arguments, XDG_STATE_HOME=str(tmp_path / "state"), **environment))
+        log = tmp_path / f"gateway-{len(running)}.log"
+        running.append(Process(log, *arguments, XDG_STATE_HOME=str(tmp_path / "state"), **environment))
         return running[-1]
 
     yield start
@@ -84,14 +91,7 @@ def command(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments), env={"NO_COLOR": "1", "COLUMNS": "200"})
 
 
-def until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.05)
-
-
-def test_reloading_and_draining(launch: Callable[..., Process], tmp_path: Path) -> None:
+def test_reloading_and_draining(launch: Callable[..., Process], until: Until, tmp_path: Path) -> None:
     path = tmp_path / "gateway.yaml"
     path.write_text(CHAT)
     gateway = launch("--config", str(path))
@@ -106,21 +106,20 @@ def test_reloading_and_draining(launch: Callable[..., Process], tmp_path: Path) 
         until(lambda: gateway.models() == ["renamed", "slow"])
         path.write_text("models: {chat: {endpont: x}}")
         gateway.process.send_signal(signal.SIGHUP)
-        time.sleep(0.2)
+        until(lambda: "not reloaded" in gateway.errors())
         assert gateway.models() == ["renamed", "slow"]
         # SIGTERM while the stream is still being written: it ends as if nothing had happened.
         gateway.process.send_signal(signal.SIGTERM)
         text += "".join(chunk.choices[0].delta.content or "" for chunk in stream)
     assert words in text
-    out, errors = gateway.process.communicate(timeout=20)
+    out, _ = gateway.process.communicate(timeout=20)
     assert gateway.process.returncode == 0
-    assert "not reloaded" in errors
-    assert "did you mean 'endpoint'" in errors
+    assert "did you mean 'endpoint'" in gateway.errors()
     assert '"path":"/v1/chat/completions"' in out
 
 
 @pytest.mark.slow
-def test_several_workers(launch: Callable[..., Process], tmp_path: Path) -> None:
+def test_several_workers(launch: Callable[..., Process], until: Until, tmp_path: Path) -> None:
     path = tmp_path / "gateway.yaml"
     path.write_text(CHAT)
     gateway = launch("--config", str(path), "--workers", "2")
@@ -194,7 +193,7 @@ def test_addresses() -> None:
     check_limits(Plan(limited), open_store("sqlite://"))
 
 
-def test_keys(tmp_path: Path, start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys(tmp_path: Path, start, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     path = tmp_path / "gateway.yaml"
     path.write_text(CHAT)

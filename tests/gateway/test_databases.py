@@ -1,16 +1,15 @@
 """Keys, usage and limits in real PostgreSQL and Redis servers, which these tests start."""
 
-import asyncio
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +21,7 @@ from sagewire.gateway.refusals import Refusal
 from sagewire.gateway.store import Store, StoreError, UsageRow, open_store
 
 pytestmark = pytest.mark.slow
+Until = Callable[..., Any]
 HI = {"model": "chat", "messages": [{"role": "user", "content": "Hello there"}]}
 
 
@@ -31,19 +31,24 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            assert time.monotonic() < deadline, "the server does not start"
-            time.sleep(0.05)
+def listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def answers(url: str) -> bool:
+    try:
+        open_store(url).close()
+    except StoreError:  # it accepts connections before it answers
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
+def postgres(until: Until) -> Iterator[str]:
     pytest.importorskip("psycopg")
     places = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True), Path("/usr/local/bin")]
     binaries = next((place for place in places if (place / "initdb").exists()), None)
@@ -64,15 +69,9 @@ def postgres() -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen([*as_user, binaries / "postgres", "-D", data, *settings], stdout=log, stderr=log)
     try:
-        wait_for(port)
+        until(lambda: listens(port), 30)
         url = f"postgresql://sagewire@127.0.0.1:{port}/postgres"
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                open_store(url).close()
-                break
-            except StoreError:  # it accepts connections before it answers
-                assert time.monotonic() < deadline
+        until(lambda: answers(url), 20)
         yield url
     finally:
         server.terminate()
@@ -81,27 +80,28 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator["RedisServer"]:
+def redis(tmp_path: Path, until: Until) -> Iterator["RedisServer"]:
     pytest.importorskip("redis")
     if shutil.which("redis-server") is None:
         pytest.skip("needs Redis (on Debian: apt-get install redis-server)")
-    server = RedisServer(tmp_path)
+    server = RedisServer(tmp_path, until)
     server.start()
     yield server
     server.stop()
 
 
 class RedisServer:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, until: Until) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = folder
+        self._until = until
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = ["redis-server", "--port", str(self.port), "--save", "", "--bind", "127.0.0.1"]
         self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
-        wait_for(self.port)
+        self._until(lambda: listens(self.port), 30)
 
     def stop(self) -> None:
         assert self._process is not None
@@ -133,7 +133,7 @@ def test_postgres_keeps_keys_and_adds_up_usage(postgres: str) -> None:
     other.close()
 
 
-def test_a_gateway_on_postgres_and_redis(start, postgres: str, redis: RedisServer) -> None:
+def test_a_gateway_on_postgres_and_redis(start, until: Until, postgres: str, redis: RedisServer) -> None:
     config = f"""
 models: {{chat: {{endpoint: chat, handler: openai_chat}}}}
 keys: [{{name: few, key: sk-few, requests_per_minute: 3}}]
@@ -149,17 +149,14 @@ server: {{database_url: "{postgres}", redis_url: "{redis.url}"}}
     assert statuses.count(200) == 3
     assert statuses.count(429) == 3
     assert first.get("/health/ready").status == 200
-    deadline = time.monotonic() + 15
     store = open_store(postgres)
-    while sum(row.requests for row in store.usage(key_name="few")) < 6:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: sum(row.requests for row in store.usage(key_name="few")) >= 6)
     store.close()
 
 
-async def test_limits_survive_a_redis_that_goes_away(redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagewire.gateway.rates.PAUSE", 0.05)
-    rates = RateLimits(redis.url)
+async def test_limits_survive_a_redis_that_goes_away(redis: RedisServer) -> None:
+    now = [0.0]
+    rates = RateLimits(redis.url, clock=lambda: now[0])
     key = Key("k", requests_per_minute=2, tokens_per_minute=50)
     await rates.admit(key)
     redis.stop()
@@ -170,7 +167,7 @@ async def test_limits_survive_a_redis_that_goes_away(redis: RedisServer, monkeyp
         await rates.admit(key)
     await rates.charge(key, 100)
     redis.start()
-    await asyncio.sleep(0.1)  # the pause after a failure
+    now[0] = 10.0  # the pause after a failure is over
     assert int((await rates.admit(key))["x-ratelimit-remaining-requests"]) == 1
     await rates.charge(key, 60)
     with pytest.raises(Refusal, match="50 tokens per minute"):

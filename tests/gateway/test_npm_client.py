@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ def package() -> Path:
     return cache
 
 
-def test_npm_openai(everything, upstream, package: Path) -> None:
+def test_npm_openai(everything, upstream, until, package: Path) -> None:
     script = package / SCRIPT.name
     shutil.copyfile(SCRIPT, script)
     done = subprocess.run(
@@ -42,7 +41,5 @@ def test_npm_openai(everything, upstream, package: Path) -> None:
     }  # fmt: skip
     assert {name: value for name, value in results.items() if value != "ok"} == {}
     aborted = [one for name in ("slow", "never") for one in everything.gateway.router.models[name].deployments]
-    deadline = time.monotonic() + 5
-    while any(one.in_flight for one in aborted):
-        assert time.monotonic() < deadline, "an abort did not reach the endpoint"
-        time.sleep(0.01)
+    # An abort reaches the endpoint, too.
+    until(lambda: not any(one.in_flight for one in aborted))

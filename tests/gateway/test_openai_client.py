@@ -1,6 +1,5 @@
 """The gateway as OpenAI's own Python client sees it."""
 
-import time
 from collections.abc import Iterator
 
 import openai
@@ -149,25 +148,25 @@ def test_errors_after_the_first_byte_are_events(start) -> None:
     assert caught.value.code == "model_stream_error"
 
 
-def test_an_abort_cancels_the_call_upstream(client: openai.OpenAI, everything) -> None:
+def test_an_abort_cancels_the_call_upstream(client: openai.OpenAI, everything, until) -> None:
     words = [{"role": "user", "content": "word " * 200}]
     stream = client.chat.completions.create(model="slow", messages=words, stream=True)
     next(iter(stream))
     (deployment,) = everything.gateway.router.models["slow"].deployments
     assert deployment.in_flight == 1
     stream.close()
-    _until(lambda: deployment.in_flight == 0)
+    until(lambda: deployment.in_flight == 0)
     assert deployment.breaker.state == "closed"
 
 
-def test_an_abort_before_the_first_byte_cancels_too(everything, upstream, start) -> None:
+def test_an_abort_before_the_first_byte_cancels_too(everything, upstream, start, until) -> None:
     waiting = start("models: {m: {endpoint: chat--never-answer, handler: openai_chat}}")
     (deployment,) = waiting.gateway.router.models["m"].deployments
     for streamed in (False, True):
         client = openai.OpenAI(base_url=waiting.url, api_key="x", max_retries=0, timeout=0.3)
         with client, pytest.raises(openai.APITimeoutError):
             client.chat.completions.create(model="m", messages=HI, stream=streamed)
-        _until(lambda: deployment.in_flight == 0)
+        until(lambda: deployment.in_flight == 0)
 
 
 async def test_async_client_many_at_once(everything, upstream) -> None:
@@ -186,10 +185,3 @@ async def test_async_client_many_at_once(everything, upstream) -> None:
         answers = await asyncio.gather(*map(ask, range(40)))
     # Every caller got its own answer.
     assert all(f"number {number} please" in answer for number, answer in enumerate(answers))
-
-
-def _until(condition) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)

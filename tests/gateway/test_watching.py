@@ -4,7 +4,6 @@ import contextlib
 import logging
 import re
 import socket
-import time
 
 import orjson
 import pytest
@@ -23,7 +22,7 @@ def samples(gateway) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_metrics(start) -> None:
+def test_metrics(start, until) -> None:
     gateway = start(ONE + "\nserver: {access_log: false}")
     for stream in (False, True):
         gateway.post("/v1/chat/completions", HI | {"stream": stream})
@@ -55,7 +54,7 @@ def test_metrics_behind_a_key(start) -> None:
     assert gateway.get("/metrics", authorization="Bearer sk-master-key").status == 200
 
 
-def test_access_log(start, caplog: pytest.LogCaptureFixture) -> None:
+def test_access_log(start, until, caplog: pytest.LogCaptureFixture) -> None:
     gateway = start(ONE)
     with caplog.at_level(logging.INFO, "sagewire.gateway.access"):
         gateway.post("/v1/chat/completions", HI, x_request_id="abc")
@@ -183,14 +182,7 @@ def test_cors_is_off_unless_configured(start) -> None:
     assert "access-control-allow-origin" not in gateway.get("/v1/models", origin="https://y").headers
 
 
-def until(condition) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
-
-
-def test_spans_continue_the_callers_trace(start, telemetry) -> None:
+def test_spans_continue_the_callers_trace(start, until, telemetry) -> None:
     spans, _ = telemetry
     number = "0af7651916cd43dd8448eb211c80319c"
     start(ONE).post("/v1/chat/completions", HI, traceparent=f"00-{number}-b7ad6b7169203331-01")

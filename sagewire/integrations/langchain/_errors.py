@@ -6,7 +6,6 @@ LangChain's retry, fallback and summarization middleware understand what sagewir
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,13 +16,6 @@ from sagewire import errors
 
 __all__ = ["as_langchain_error", "model_errors"]
 
-# How servers say that a conversation is too long: vLLM, SGLang and OpenAI; TGI; LMI; llama.cpp.
-_TOO_LONG = re.compile(
-    r"maximum context length|context[_ ]length[_ ]exceeded|longer than the model's context|exceeds? the (available )?"
-    r"context|must be <= \d+\. Given: \d+ `inputs`|`inputs` must have less than|prompt is too long"
-    r"|input.{0,40}exceeds.{0,40}(max_model_len|max_length|maximum.{0,10}length)",
-    re.IGNORECASE,
-)
 _NOT_WHO_YOU_SAY = frozenset(
     {
         "UnrecognizedClientException",
@@ -96,7 +88,7 @@ def _their_class(error: errors.SagewireError) -> type[theirs.ModelError] | None:
 
 
 def _of_container(error: errors.ModelError) -> type[theirs.ModelError]:
-    if _TOO_LONG.search(error.original_message or error.message):
+    if error.context_exceeded:
         return theirs.ContextOverflowError
     if error.original_status == 0:
         return theirs.ModelTimeoutError
