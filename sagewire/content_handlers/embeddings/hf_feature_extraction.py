@@ -1,8 +1,8 @@
 """Embeddings from the feature-extraction pipeline of Hugging Face's inference toolkit, pooled here.
 
-The pipeline returns a vector per token (batch x tokens x dimensions), special tokens included and without the
-attention mask. In a batch the shorter texts are padded, and padding could not be told from text: so each text is a
-call of its own.
+The pipeline returns a vector per token (1 x tokens x dimensions), special tokens included and without the attention
+mask. Releases of transformers that batch a list pad its shorter texts, and padding could not be told from text: so each
+text is a call of its own.
 """
 
 from __future__ import annotations

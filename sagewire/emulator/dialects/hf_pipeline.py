@@ -70,15 +70,16 @@ class HfPipeline(Dialect):
             return mms_error(str(error))
         accept = request.headers.get("accept", "application/json").partition(";")[0].strip()
         if accept not in ("*/*", "application/json", "application/*", ""):
-            return mms_error(f"Content type {accept} is not supported by this framework.")
+            return mms_error(_unsupported(accept))
         return Response(200, {"Content-Type": "application/json"}, orjson.dumps(result))
 
     def _decode(self, request: Request) -> Any:
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip()
         if kind == "application/json":
             try:
-                return orjson.loads(request.body)
-            except orjson.JSONDecodeError as error:
+                # In the words of Python's own parser, which the toolkit uses.
+                return json.loads(request.body)
+            except (ValueError, RecursionError) as error:
                 raise PipelineError(str(error)) from None
         if kind == "text/csv":
             rows = list(csv.DictReader(io.StringIO(request.body.decode("utf-8", "replace"))))
@@ -89,7 +90,16 @@ class HfPipeline(Dialect):
             raise PipelineError(
                 "You need to provide the correct CSV with Header columns to use it with the inference toolkit."
             )
-        raise PipelineError(f"Content type {json.dumps(kind)} is not supported by this framework.")
+        raise PipelineError(_unsupported(kind))
+
+
+def _unsupported(media_type: str) -> str:
+    # sagemaker_inference/errors.py, UnsupportedFormatError; its line breaks and spelling included.
+    return (
+        f"Content type {media_type} is not supported by this framework.\n\n"
+        f"{' ' * 12}Please implement input_fn to to deserialize the request data or an output_fn to\n"
+        f"{' ' * 12}serialize the response. For more information, see the SageMaker Python SDK README."
+    )
 
 
 def pipeline(task: str, model_id: str) -> type[HfPipeline]:

@@ -44,14 +44,31 @@ def _check(parameters: Mapping[str, Any]) -> None:
         )
     temperature = parameters.get("temperature")
     if temperature is not None and temperature <= 0 and parameters.get("do_sample"):
-        raise PipelineError(f"`temperature` (={temperature}) has to be a strictly positive float")
+        # transformers/generation/logits_process.py, TemperatureLogitsWarper
+        cure = "" if temperature else " If you're looking for greedy decoding strategies, set `do_sample=False`."
+        raise PipelineError(
+            f"`temperature` (={temperature}) has to be a strictly positive float, otherwise your next token scores "
+            f"will be invalid.{cure}"
+        )
 
 
 def _texts(inputs: Any) -> list[str]:
     texts = inputs if isinstance(inputs, list) else [inputs]
     if not texts or not all(isinstance(text, str) for text in texts):
-        raise PipelineError("text input must be of type `str` (single example) or `List[str]` (batch)")
+        # transformers/tokenization_utils_base.py
+        raise PipelineError(
+            "text input must be of type `str` (single example), `List[str]` (batch or single pretokenized example) or "
+            "`List[List[str]]` (batch of pretokenized examples)."
+        )
     return texts
+
+
+def _prompts(inputs: Any) -> list[str]:
+    # transformers/pipelines/text_generation.py puts a prefix in front before anyone looks at the type.
+    for text in inputs if isinstance(inputs, list) else [inputs]:
+        if not isinstance(text, str):
+            raise PipelineError(f'can only concatenate str (not "{type(text).__name__}") to str')
+    return _texts(inputs)
 
 
 def _generate(container: Container, text: str, parameters: Mapping[str, Any], default: int) -> list[str]:
@@ -75,7 +92,7 @@ def _text_generation(inputs: Any, parameters: Mapping[str, Any], container: Cont
     whole = parameters.get("return_full_text") is not False
     answers = [
         [{"generated_text": (text if whole else "") + said} for said in _generate(container, text, parameters, 256)]
-        for text in _texts(inputs)
+        for text in _prompts(inputs)
     ]
     return answers if isinstance(inputs, list) else answers[0]
 
@@ -98,11 +115,9 @@ def _question_answering(inputs: Any, parameters: Mapping[str, Any], container: C
 
 
 def _feature_extraction(inputs: Any, parameters: Mapping[str, Any], container: Container) -> Any:
-    rows = [vectors.token_vectors(text, container.dimensions) for text in _texts(inputs)]
-    # A batch is padded to its longest text, and nothing in the answer says which tokens are padding.
-    longest = max(len(row) for row in rows)
-    padding = vectors.embed("[PAD]", container.dimensions)
-    return [row + [padding] * (longest - len(row)) for row in rows]
+    # Each text is a batch of one (1 x tokens x dimensions), so a list of texts is answered one level deeper.
+    answers = [[vectors.token_vectors(text, container.dimensions)] for text in _texts(inputs)]
+    return answers if isinstance(inputs, list) else answers[0]
 
 
 def _classification(inputs: Any, parameters: Mapping[str, Any], container: Container) -> Any:
