@@ -31,13 +31,15 @@ CHAT = {
     "tgi_1": {},
     "tgi_chat": {},
     "triton": {"format": "llama2"},
+    "triton_infer": {"format": "llama2"},
     "triton_llm_api": {"format": "llama2", "handler": "triton_llm_api"},
     "triton_stream": {"format": "llama2"},
 }
 COMPLETE = ["ai21_j2", "hf_pipeline", "hf_summarization", "hf_text2text", "hf_translation", "jumpstart_text2text"]
 COMPLETE += ["jumpstart_textgeneration", "lmi", "lmi_async", "openai_completions", "tgi", "tgi_1", "triton"]
+COMPLETE += ["triton_infer"]
 EMBED = ["cohere_embed", "hf_feature_extraction", "jumpstart_embedding", "lmi_embedding", "lmi_vllm_embedding"]
-EMBED += ["openai_embeddings", "tei", "vllm_pooling"]
+EMBED += ["openai_embeddings", "tei", "triton_embedding", "vllm_pooling"]
 RERANK = ["cohere_rerank", "lmi_rerank", "tei_rerank", "vllm_rerank"]
 
 
@@ -45,7 +47,14 @@ RERANK = ["cohere_rerank", "lmi_rerank", "tei_rerank", "vllm_rerank"]
 def zoo():
     endpoints = {name.replace("_", "-"): EndpointSpec(name, engine="echo") for name in DIALECTS}
     # These may repeat the prompt, so an engine that does nothing else would leave nothing behind it.
-    for name in ("hf_pipeline", "jumpstart_textgeneration", "triton", "triton_llm_api", "triton_stream"):
+    for name in (
+        "hf_pipeline",
+        "jumpstart_textgeneration",
+        "triton",
+        "triton_infer",
+        "triton_llm_api",
+        "triton_stream",
+    ):
         endpoints[name.replace("_", "-")] = EndpointSpec(name, engine=Scripted(["Hello back"], loop=True))
     endpoints["many"] = EndpointSpec(components={"base": "lmi:echo", "other": "tgi:echo"})
     endpoints["asleep"] = EndpointSpec(components={"sleeper": EndpointSpec("lmi", copies=0)})

@@ -308,9 +308,13 @@ def _jumpstart_script(clues: _Clues) -> Dialect:
 def _triton(clues: _Clues) -> Dialect:
     mode = clues.setting("SAGEMAKER_TRITON_INFERENCE_TYPE") or "infer"
     if mode == "infer":
-        raise UsageError(
-            "this Triton container serves tensors (SAGEMAKER_TRITON_INFERENCE_TYPE=infer), not text; "
-            "deploy it with 'generate' or 'generate_stream', or give a handler of your own"
+        # The names of its tensors are in the model's own configuration, which nobody outside can read.
+        return Dialect(
+            "Triton",
+            complete="triton_infer",
+            embed="triton_embedding",
+            tools=False,
+            reasons=("mode infer: tensors named text_input and text_output are assumed",),
         )
     return Dialect("Triton", chat="triton", complete="triton", tools=False, reasons=(f"mode {mode}",))
 

@@ -37,6 +37,7 @@ from sagewire.content_handlers.sglang import SglangHandler
 from sagewire.content_handlers.tgi import TgiHandler
 from sagewire.content_handlers.tgi_chat import TgiChatHandler
 from sagewire.content_handlers.triton import TritonHandler, TritonLlmApiHandler
+from sagewire.content_handlers.triton_infer import TritonInferHandler
 
 __all__ = [
     "EMBEDDING_HANDLERS",
@@ -71,6 +72,7 @@ __all__ = [
     "TgiChatHandler",
     "TgiHandler",
     "TritonHandler",
+    "TritonInferHandler",
     "TritonLlmApiHandler",
     "get_embedding_handler",
     "get_handler",
@@ -109,6 +111,7 @@ HANDLERS: dict[str, Callable[[], ContentHandler]] = {
     "tgi": TgiHandler,
     "tgi_chat": TgiChatHandler,
     "triton": TritonHandler,
+    "triton_infer": TritonInferHandler,
     "triton_llm_api": TritonLlmApiHandler,
 }
 

@@ -46,6 +46,7 @@ def seen(image: str = "", env: dict[str, str] | None = None, package: str | None
             "hf_summarization",
         ),
         ("sagemaker-tritonserver:24.09-py3", {"SAGEMAKER_TRITON_INFERENCE_TYPE": "generate"}, "triton", "triton"),
+        ("sagemaker-tritonserver:24.09-py3", {}, None, "triton_infer"),
     ],
 )
 def test_text_containers(image, env, chat, complete):
@@ -58,6 +59,7 @@ def test_text_containers(image, env, chat, complete):
     [
         ("tei:2.0.1-tei1.8.2-gpu-py310-cu122-ubuntu22.04", {}, "tei", "tei_rerank"),
         ("vllm:0.11.2-gpu-sagemaker", {"SM_VLLM_RUNNER": "pooling"}, "openai_embeddings", "vllm_rerank"),
+        ("sagemaker-tritonserver:24.09-py3", {}, "triton_embedding", None),
         ("djl-inference:0.33.0-lmi15.0.0-cu128", {"OPTION_TASK": "text_embedding"}, "lmi_embedding", None),
         (
             "huggingface-pytorch-inference:2.1.0-transformers4.37.0-cpu",
@@ -117,8 +119,6 @@ def test_a_serial_pipeline_answers_in_the_words_of_its_last_container():
 def test_what_is_not_known_is_named():
     with pytest.raises(UsageError, match=r"my-own-image.*handler="):
         seen("my-own-image:1")
-    with pytest.raises(UsageError, match="serves tensors"):
-        seen("sagemaker-tritonserver:24.09-py3")
     with pytest.raises(UsageError, match="adapter-a, base"):
         recognise(Description("e", "InService", components=("adapter-a", "base")))
 
@@ -131,7 +131,8 @@ def test_the_environment_is_not_shown():
 
 
 def test_status_is_understood():
-    Description("e", "Updating").require_serving()
+    for status in ("Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed"):
+        Description("e", status).require_serving()
     with pytest.raises(NotReady, match="'e' is Creating"):
         Description("e", "Creating").require_serving()
     with pytest.raises(NotReady, match="scaled to zero"):

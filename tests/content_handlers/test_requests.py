@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sagewire.content_handlers import HANDLERS, OpenAiChatHandler, TgiHandler, get_handler
+from sagewire.content_handlers import HANDLERS, OpenAiChatHandler, TgiHandler, TritonInferHandler, get_handler
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.types import ChatRequest, ImagePart, Message, Options, PromptRequest, TextPart, Tool, ToolCall
 
@@ -69,6 +69,10 @@ def test_extra_reaches_the_wire_under_its_own_name(name):
             body(handler, Options(extra={"own_name": 3}))
         return
     sent = json.loads(body(handler, Options(extra={"own_name": 3})))
+    if name == "triton_infer":
+        tensor = sent["inputs"][-1]
+        assert tensor == {"name": "own_name", "shape": [1, 1], "datatype": "INT32", "data": [3]}
+        return
     assert {**sent, **sent.get("parameters", {})}["own_name"] == 3
 
 
@@ -277,3 +281,23 @@ def test_pipelines_say_what_they_need():
     with pytest.raises(UsageError, match="summarization"):
         type(get_handler("hf_pipeline"))("sumarize")
     assert repr(type(get_handler("hf_pipeline"))("translation_en_to_de")) == "HfPipelineHandler('translation')"
+
+
+def test_tensors_have_the_types_of_the_model_or_of_their_values():
+    def tensors(handler="triton_infer", **extra):
+        sent = json.loads(body(handler, Options(extra=extra)))["inputs"][1:]
+        return [(tensor["datatype"], tensor["shape"], tensor["data"]) for tensor in sent]
+
+    assert tensors(temperature=0, lora_task_id=7) == [("FP32", [1, 1], [0.0]), ("UINT64", [1, 1], [7])]
+    assert tensors(a=True, b=0.5, c="x", d=[1, 2]) == [
+        ("BOOL", [1, 1], [True]),
+        ("FP32", [1, 1], [0.5]),
+        ("BYTES", [1, 1], ["x"]),
+        ("INT32", [1, 2], [1, 2]),
+    ]
+    whole = {"datatype": "FP16", "shape": [2], "data": [1, 2]}
+    assert tensors(e=whole) == [("FP16", [2], [1, 2])]
+    assert tensors(TritonInferHandler(batched=False), top_k=5) == [("INT32", [1], [5])]
+    for value in ([], None, [1, "a"]):
+        with pytest.raises(UsageError, match="tensor 'e' does not follow"):
+            tensors(e=value)

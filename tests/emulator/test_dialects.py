@@ -1,6 +1,7 @@
 """What each container takes, answers and refuses, as the reference of its wire says."""
 
 import json
+import re
 
 import pytest
 
@@ -312,7 +313,23 @@ class TestScriptsAndPipelines:
             == "aa"
         )
         infer = Container("triton", environment={"SAGEMAKER_TRITON_INFERENCE_TYPE": "infer"})
-        assert "error" in infer.ask(body).json
+        assert infer.ask(body).json["error"].startswith("Unable to parse 'inputs': attempt to access non-existing")
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"name": "text"}, "unexpected inference input 'text' for model 'ensemble'"),
+            ({"datatype": "FP32"}, "data-type is 'FP32', but model 'ensemble' expects 'BYTES'"),
+            ({"shape": [1]}, "unexpected shape for input 'text_input'"),
+            ({"data": ["a", "b"]}, "unexpected total number of elements 2"),
+            ({"data": [5]}, "Unable to parse 'data'"),
+            ({}, r"missing required input\(s\) \['max_tokens'\]"),
+        ],
+    )
+    def test_tritons_tensors_are_checked_against_the_model(self, change, words):
+        tensor = {"name": "text_input", "datatype": "BYTES", "shape": [1, 1], "data": ["a"], **change}
+        answer = Container("triton_infer").ask({"inputs": [tensor]})
+        assert (answer.status, bool(re.search(words, answer.json["error"]))) == (400, True)
 
     def test_cohere_chats_generates_and_streams_because_the_api_does(self):
         container = Container("cohere", Scripted([Reply("yes", calls=[Call("f", '{"a": 1}')])] * 2))

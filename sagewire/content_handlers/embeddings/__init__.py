@@ -17,6 +17,7 @@ from sagewire.content_handlers.embeddings.jumpstart import JumpStartEmbeddingHan
 from sagewire.content_handlers.embeddings.lmi import LmiEmbeddingHandler
 from sagewire.content_handlers.embeddings.openai import OpenAiEmbeddingsHandler, VllmPoolingHandler
 from sagewire.content_handlers.embeddings.tei import TeiHandler
+from sagewire.content_handlers.embeddings.triton import TritonEmbeddingHandler
 from sagewire.content_handlers.registry import pick
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "LmiEmbeddingHandler",
     "OpenAiEmbeddingsHandler",
     "TeiHandler",
+    "TritonEmbeddingHandler",
     "VllmPoolingHandler",
     "get_embedding_handler",
     "join_embeddings",
@@ -43,6 +45,7 @@ EMBEDDING_HANDLERS: dict[str, Callable[[], EmbeddingHandler]] = {
     "lmi_embedding": LmiEmbeddingHandler,
     "openai_embeddings": OpenAiEmbeddingsHandler,
     "tei": TeiHandler,
+    "triton_embedding": TritonEmbeddingHandler,
     "vllm_pooling": VllmPoolingHandler,
 }
 

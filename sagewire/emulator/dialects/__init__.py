@@ -20,7 +20,7 @@ from sagewire.emulator.dialects.pooling import LmiEmbedding, LmiRerank, LmiVllmE
 from sagewire.emulator.dialects.sglang import Sglang
 from sagewire.emulator.dialects.tei import Tei, TeiClassify, TeiRerank
 from sagewire.emulator.dialects.tgi import Tgi, Tgi1, TgiChat
-from sagewire.emulator.dialects.triton import Triton, TritonLlmApi, TritonStream
+from sagewire.emulator.dialects.triton import Triton, TritonEmbedding, TritonInfer, TritonLlmApi, TritonStream
 from sagewire.emulator.dialects.vllm import OpenAiChat, OpenAiCompletions
 from sagewire.errors import UsageError, unknown_name
 
@@ -66,6 +66,8 @@ DIALECTS: dict[str, type[Dialect]] = {
     "tgi_1": Tgi1,
     "tgi_chat": TgiChat,
     "triton": Triton,
+    "triton_embedding": TritonEmbedding,
+    "triton_infer": TritonInfer,
     "triton_llm_api": TritonLlmApi,
     "triton_stream": TritonStream,
     "vllm_pooling": VllmPooling,

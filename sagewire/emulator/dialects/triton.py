@@ -1,22 +1,32 @@
-"""Triton Inference Server with TensorRT-LLM (`docs/protocol/extension_generate.md`): one mode per deployment."""
+"""Triton Inference Server with TensorRT-LLM (`docs/protocol/extension_generate.md`): one mode per deployment.
+
+The tensors of `infer` are those of tensorrtllm_backend all_models/inflight_batcher_llm/ensemble/config.pbtxt.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, begin, json_body, sse, streamed
+from sagewire.emulator import vectors
+from sagewire.emulator.dialects.base import Container, Dialect, Route, begin, json_body, sse, streamed
+from sagewire.emulator.dialects.kserve import output_tensor, read_inputs, refusal, wanted_outputs
 from sagewire.emulator.engines.base import EngineFailure, Turn
 from sagewire.emulator.exchange import Request, Response, json_response
 from sagewire.emulator.generation import Generation, Token
 
-__all__ = ["Triton", "TritonLlmApi", "TritonStream"]
+__all__ = ["Triton", "TritonEmbedding", "TritonInfer", "TritonLlmApi", "TritonStream"]
 
 JSON = dict[str, Any]
-
-
-def _refusal(message: str, status: int = 400) -> Refusal:
-    return Refusal(json_response(status, {"error": message}))
+_ENSEMBLE = {
+    **dict.fromkeys(("text_input", "stop_words", "bad_words", "embedding_bias_words"), "BYTES"),
+    **dict.fromkeys(("max_tokens", "min_tokens", "end_id", "pad_id", "top_k", "beam_width"), "INT32"),
+    **dict.fromkeys(("num_return_sequences",), "INT32"),
+    **dict.fromkeys(("temperature", "top_p", "length_penalty", "repetition_penalty"), "FP32"),
+    **dict.fromkeys(("presence_penalty", "frequency_penalty", "embedding_bias_weights"), "FP32"),
+    **dict.fromkeys(("seed", "lora_task_id"), "UINT64"),
+    **dict.fromkeys(("return_log_probs", "stream"), "BOOL"),
+}
 
 
 class Triton(Dialect):
@@ -37,6 +47,7 @@ class Triton(Dialect):
         ready = Response(200)
         return {
             ("POST", "/invocations"): self.invoke,
+            ("POST", f"/v2/models/{model}/infer"): self.infer,
             ("POST", f"/v2/models/{model}/generate"): lambda request, box: self.answer(request, box, stream=False),
             ("POST", f"/v2/models/{model}/generate_stream"): lambda request, box: self.answer(
                 request, box, stream=True
@@ -57,20 +68,48 @@ class Triton(Dialect):
         """Answer `/invocations` in the deployment's mode."""
         mode = container.environment.get("SAGEMAKER_TRITON_INFERENCE_TYPE", "infer")
         if mode == "infer":
-            text = "failed to parse the request JSON buffer: missing required property 'inputs'"
-            return json_response(400, {"error": text})
+            return self.infer(request, container)
         return self.answer(request, container, stream=mode == "generate_stream")
+
+    def infer(self, request: Request, container: Container) -> Response:
+        """Answer one KServe v2 request."""
+        if "binary" in request.headers.get("content-type", ""):
+            raise refusal("the emulator reads tensors as JSON only, not as binary data")
+        body = json_body(request, lambda text: refusal(f"failed to parse the request JSON buffer: {text}"))
+        head = self._head(body, container)
+        outputs = wanted_outputs(body, head["model_name"], self.outputs(body, head["model_name"], container))
+        return json_response(200, head | {"outputs": outputs})
+
+    def outputs(self, body: Any, model: str, container: Container) -> list[JSON]:
+        """Return the model's output tensors."""
+        given = read_inputs(body, model, _ENSEMBLE, ("text_input", "max_tokens"))
+        texts = []
+        for text in given["text_input"]:
+            turn = Turn(
+                prompt=text,
+                max_tokens=int(given["max_tokens"][0]),
+                stop=tuple(stop for stop in given.get("stop_words", ()) if stop),
+                temperature=next(iter(given.get("temperature", ())), None),
+                top_p=next(iter(given.get("top_p", ())), None),
+            )
+            said = Generation(container.engine, turn).collect().text
+            texts.append(f"{text if self.echoes else ''}{said}")
+        return [
+            output_tensor("cum_log_probs", "FP32", [len(texts), 1], [0.0] * len(texts)),
+            output_tensor("text_output", "BYTES", [len(texts), 1], texts),
+        ]
+
+    def _head(self, body: Any, container: Container) -> JSON:
+        head: JSON = {"id": body["id"]} if isinstance(body, dict) and "id" in body else {}
+        name = container.environment.get("SAGEMAKER_TRITON_DEFAULT_MODEL_NAME", "ensemble")
+        return head | {"model_name": name, "model_version": "1"}
 
     def answer(self, request: Request, container: Container, *, stream: bool) -> Response:
         """Answer one generate request."""
-        body = json_body(request, lambda text: _refusal(f"failed to parse the request JSON buffer: {text}"))
+        body = json_body(request, lambda text: refusal(f"failed to parse the request JSON buffer: {text}"))
         turn = self._turn(body)
         run = Generation(container.engine, turn, limit=16)
-        head: JSON = {"id": body["id"]} if "id" in body else {}
-        head |= {
-            "model_name": container.environment.get("SAGEMAKER_TRITON_DEFAULT_MODEL_NAME", "ensemble"),
-            "model_version": "1",
-        }
+        head = self._head(body, container)
         if not stream:
             answer = run.collect()
             text = (turn.prompt or "" if self.echoes else "") + answer.text
@@ -80,14 +119,14 @@ class Triton(Dialect):
     def _turn(self, body: Any) -> Turn:
         text = body.get("text_input") if isinstance(body, dict) else None
         if not isinstance(text, str):
-            raise _refusal("expected 1 inputs but got 0 inputs for model 'ensemble': missing 'text_input'")
+            raise refusal("expected 1 inputs but got 0 inputs for model 'ensemble': missing 'text_input'")
         given: Mapping[str, Any] = {**(body.get("parameters") or {}), **body}
         stops = given.get("stop_words") or []
         if not isinstance(stops, list):
             stops = [stops]
         number = given.get(f"{self.prefix}max_tokens")
         if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-            raise _refusal("unable to parse 'max_tokens': attempt to access JSON non-unsigned-integer")
+            raise refusal("unable to parse 'max_tokens': attempt to access JSON non-unsigned-integer")
         return Turn(
             prompt=text,
             max_tokens=number,
@@ -112,6 +151,25 @@ class TritonStream(Triton):
         **Triton.environment,
         "SAGEMAKER_TRITON_INFERENCE_TYPE": "generate_stream",
     }
+
+
+class TritonInfer(Triton):
+    """Triton as its SageMaker image starts: tensors in, tensors out; the prompt comes back, as it does by default."""
+
+    environment: ClassVar[Mapping[str, str]] = {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "ensemble"}
+    echoes = True
+
+
+class TritonEmbedding(TritonInfer):
+    """An embedding model with its tokenizer behind Triton."""
+
+    model_id = "sentence-transformers/all-MiniLM-L6-v2"
+
+    def outputs(self, body: Any, model: str, container: Container) -> list[JSON]:
+        """Return a vector per text."""
+        texts = read_inputs(body, model, {"text_input": "BYTES"}, ("text_input",))["text_input"]
+        values = [value for text in texts for value in vectors.embed(text, container.dimensions)]
+        return [output_tensor("embeddings", "FP32", [len(texts), container.dimensions], values)]
 
 
 class TritonLlmApi(Triton):
