@@ -17,11 +17,12 @@ from sagewire.errors import AccessDenied, EndpointNotFound, NotReady, SagewireEr
 __all__ = ["Container", "Description", "describe"]
 
 READY = "InService"
-# States in which an endpoint answers, apart from READY: an update keeps the old version in service.
-SERVING = {READY, "Updating", "SystemUpdating", "RollingBack"}
+# States in which an endpoint answers: an update keeps the old version in service, and where the way back failed as
+# well, a mix of both is (DescribeEndpoint, EndpointStatus).
+SERVING = {READY, "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed"}
 
 # States that no waiting ends.
-LOST = {"Deleting", "Failed", "OutOfService", "UpdateRollbackFailed"}
+LOST = {"Deleting", "Failed", "OutOfService"}
 
 
 @dataclass(frozen=True, slots=True)
