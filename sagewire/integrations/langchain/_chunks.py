@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
+from sagewire.integrations._moulds import Mould
 from sagewire.integrations.langchain._messages import REASONING
 from sagewire.integrations.langchain._replies import PROVIDER, generation_info_of, metadata_of, usage_metadata_of
 from sagewire.types import Delta, Reply, TextDelta, ThinkingDelta, ToolCallDelta
@@ -43,7 +44,8 @@ class ChunkWriter:
             return self._write_call(delta)
         chunks = self.flush()
         if isinstance(delta, TextDelta) and delta.text:
-            chunks.append(_chunk(content=delta.text))
+            message = _MESSAGES.cast(content=delta.text)
+            chunks.append(_CHUNKS.cast(text=delta.text, message=message))
         elif isinstance(delta, ThinkingDelta) and delta.text:
             chunks.append(_chunk(content="", additional_kwargs={REASONING: delta.text}))
         return chunks
@@ -92,3 +94,8 @@ def last_chunk(reply: Reply, model_name: str) -> ChatGenerationChunk:
 
 def _chunk(**fields: Any) -> ChatGenerationChunk:
     return ChatGenerationChunk(message=AIMessageChunk(response_metadata={"model_provider": PROVIDER}, **fields))
+
+
+# Nearly all chunks are text and nothing else.
+_CHUNKS = Mould(_chunk(content=""))
+_MESSAGES = Mould(AIMessageChunk(content="", response_metadata={"model_provider": PROVIDER}))
