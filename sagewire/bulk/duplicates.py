@@ -39,6 +39,9 @@ class AnswerIndex:
 
     Args:
         folder: The pass's folder.
+
+    Raises:
+        OSError: There is no room for it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,7 +52,10 @@ class AnswerIndex:
         except sqlite3.DatabaseError:
             # Spoiled by a power failure.
             path.unlink(missing_ok=True)
-            self._database = self._open(path)
+            try:
+                self._database = self._open(path)
+            except sqlite3.DatabaseError as error:
+                raise OSError(f"{path}: {error}") from None
 
     def find(self, key: str) -> Answer | None:
         """Return the answer to an equal question, `None` if there is none yet."""

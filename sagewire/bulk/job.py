@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict
 
-from sagewire.bulk.places import format_of
+from sagewire.bulk.places import absolute, format_of
 from sagewire.errors import UsageError, unknown_name
 
 __all__ = ["Bounds", "Job", "JobSettings", "Report", "split_settings"]
@@ -72,8 +71,7 @@ class Job:
         names = [one.name for one in fields(self) if one.name not in ("client_arguments", "model", "dedup")]
         # A client object has no name that would survive the process.
         model = self.model if isinstance(self.model, str) else repr(self.model)
-        source = self.source if "://" in self.source else os.path.abspath(os.path.expanduser(self.source))
-        return {"model": model, **{name: getattr(self, name) for name in names}, "source": source}
+        return {"model": model, **{name: getattr(self, name) for name in names}, "source": absolute(self.source)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,8 @@ class Bounds:
         concurrency: Calls in flight; `None` finds out how many the endpoint takes.
         max_concurrency: The most calls in flight it may try.
         max_errors: Stop when more rows than this have failed.
-        budget_tokens: Stop before more tokens than this, read and written, are spent.
+        budget_tokens: Stop before more tokens than this, read and written, are spent; what a server does not count is
+            estimated at four characters a token.
         deadline: Seconds after which no more calls are begun.
         attempts: Calls for a row in all, where they fail.
         patience: Seconds for which a row waits for an endpoint that throttles or is not ready.
@@ -165,6 +164,7 @@ class Report:
         throttled: How many of them the endpoint refused as too many.
         prompt_tokens: Tokens read in this run, as far as the server said.
         completion_tokens: Tokens written in this run, likewise.
+        estimated_tokens: Tokens of this run that the server did not count, estimated at four characters each.
         seconds: How long this run took.
         concurrency: The number of calls in flight it ended with.
         complete: Whether every row is done and the output is written.
@@ -183,6 +183,7 @@ class Report:
     throttled: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    estimated_tokens: int = 0
     seconds: float = 0.0
     concurrency: int = 0
     complete: bool = False

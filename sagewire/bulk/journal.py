@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import orjson
 
+from sagewire.bulk.places import absolute
 from sagewire.bulk.rows import Record, plain_json
 from sagewire.errors import UsageError
 
@@ -46,6 +47,18 @@ class Folder:
     def exists(self) -> bool:
         """Whether a job was begun here."""
         return (self.path / "manifest.json").exists()
+
+    @property
+    def blank(self) -> bool:
+        """Whether there is nothing here that a new job would destroy: no job, or one that has done nothing yet."""
+        if not self.exists:
+            return True
+        self.load()
+        if self.manifest["complete"] or self.manifest["passes"] > 1:
+            return False
+        # Of the database only the answers in the part files are worth anything.
+        kept = [path for path in self.path.glob("pass-*/**/*") if not path.name.startswith("answers.sqlite")]
+        return not any(path.is_file() and path.stat().st_size for path in kept)
 
     def __enter__(self) -> Self:
         """Take the folder.
@@ -82,7 +95,8 @@ class Folder:
         with suppress(FileNotFoundError):
             (self.path / "manifest.json").unlink()
         identity = orjson.loads(orjson.dumps(identity, default=plain_json))
-        self.save(version=_VERSION, identity=identity, files=list(files), passes=1, complete=False)
+        self.manifest = {}
+        self.save(version=_VERSION, identity=identity, files=_absolute(files), passes=1, complete=False)
 
     def load(self) -> None:
         """Read the manifest.
@@ -110,17 +124,26 @@ class Folder:
                 f"{self.path} belongs to another job: {name} was {then.get(name)!r} and is {now[name]!r}; "
                 "name another output, or overwrite"
             )
-        if orjson.loads(orjson.dumps(list(files))) != self.manifest["files"]:
+        if _absolute(files) != _absolute(self.manifest["files"]):
             raise UsageError(f"the input has changed since {self.path} was begun; name another output, or overwrite")
 
     def save(self, **changes: Any) -> None:
-        """Write the manifest so that a crash leaves the old one or the new one."""
+        """Write the manifest so that a crash leaves the old one or the new one.
+
+        Raises:
+            OSError: It cannot be written; the old one is intact.
+        """
         self.manifest |= changes
         new = self.path / "manifest.json.new"
-        with new.open("wb") as file:
-            file.write(orjson.dumps(self.manifest, option=orjson.OPT_INDENT_2))
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with new.open("wb") as file:
+                file.write(orjson.dumps(self.manifest, option=orjson.OPT_INDENT_2))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                new.unlink()
+            raise
         new.replace(self.path / "manifest.json")
         sync_folder(self.path)
 
@@ -132,6 +155,14 @@ class Folder:
         """Delete all part files; the manifest stays."""
         for folder in self.path.glob("pass-*"):
             shutil.rmtree(folder)
+
+
+def _absolute(files: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the files with paths that mean the same from every directory, as JSON has them."""
+    found = [dict(file) for file in files]
+    for file in found:
+        file["path"] = absolute(file["path"])
+    return found
 
 
 class Done:

@@ -153,7 +153,10 @@ class LocalEngine:
         try:
             await asyncio.wait({self._feeder})
             if not self._feeder.cancelled() and (error := self._feeder.exception()) is not None:
-                self._fail(error)
+                if isinstance(error, OSError):
+                    self.stop(f"the input cannot be read any more: {error}")
+                else:
+                    self._fail(error)
             while self._calls:
                 await asyncio.wait(self._calls)
             self._judge_silence(at_end=True)
@@ -231,7 +234,8 @@ class LocalEngine:
             return
         while not self._tally.affords(self._bounds.budget_tokens, self._pace.in_flight):
             if not self._calls:
-                self.stop(f"the budget of {self._bounds.budget_tokens:,} tokens is spent")
+                about = " (as estimated where the server does not count)" if self._tally.estimated_tokens else ""
+                self.stop(f"the budget of {self._bounds.budget_tokens:,} tokens is spent{about}")
             self._changed.clear()
             await self._changed.wait()
         call = await self._pace.enter()
@@ -259,7 +263,7 @@ class LocalEngine:
         except Exception as error:
             self._fail(error)
             return
-        self._tally.answered(records)
+        self._tally.answered(records, [question.request for question in questions])
         self._fail_silent()
         self._finish(records, questions)
 

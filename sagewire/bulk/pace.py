@@ -97,7 +97,13 @@ class Pace:
         return Call(self._clock(), self._round)
 
     def leave(
-        self, call: Call, *, refused: bool = False, failed: bool = False, retry_after: float | None = None
+        self,
+        call: Call,
+        *,
+        refused: bool = False,
+        failed: bool = False,
+        retry_after: float | None = None,
+        made: bool = True,
     ) -> None:
         """A call ended.
 
@@ -106,7 +112,9 @@ class Pace:
             refused: The endpoint said that it had too much to do.
             failed: It ended in another error, which says nothing about capacity.
             retry_after: Seconds the endpoint asked to wait.
+            made: Whether the call was made at all.
         """
+        self.calls -= not made
         if refused:
             self.refused += 1
             if retry_after:

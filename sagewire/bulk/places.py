@@ -12,7 +12,7 @@ from typing import Any
 from sagewire._extras import require
 from sagewire.errors import UsageError, unknown_name
 
-__all__ = ["FORMATS", "SourceFile", "Storage", "format_of"]
+__all__ = ["FORMATS", "SourceFile", "Storage", "absolute", "format_of"]
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet", ".csv": "csv"}
 
@@ -48,6 +48,16 @@ def format_of(path: str) -> str:
     if suffix not in FORMATS:
         raise UsageError(f"{path}: {unknown_name(suffix or '(none)', FORMATS, 'file extension')}")
     return FORMATS[suffix]
+
+
+def absolute(path: str) -> str:
+    """Return a path that means the same from every directory; addresses do as they are.
+
+    Example:
+        >>> absolute("s3://bucket/in.csv")
+        's3://bucket/in.csv'
+    """
+    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
 
 
 @dataclass(frozen=True)
@@ -117,7 +127,7 @@ class Storage:
             return self._s3(), path.removeprefix("s3://").rstrip("/")
         if "://" in path:
             raise UsageError(f"{path!r}: only local paths and s3:// addresses can be read and written")
-        return fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(path))
+        return fs.LocalFileSystem(), absolute(path)
 
     def _s3(self) -> Any:
         # Made anew for each file: credentials of a session last an hour or so, and jobs last longer.
@@ -162,7 +172,8 @@ _IDENTITY = (
 
 def _is_data(path: str) -> bool:
     # Spark and Hive keep books in files and folders of such names.
-    hidden = any(part.startswith(("_", ".")) for part in path.strip("/").split("/"))
+    # A work folder's records are no input either.
+    hidden = any(part.startswith(("_", ".")) or part.endswith(".bulk") for part in path.strip("/").split("/"))
     return not hidden and Path(path).suffix.lower() in FORMATS
 
 

@@ -11,14 +11,12 @@ from sagewire.bulk.job import JobSettings
 from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.pace import Pace
 from sagewire.bulk.preparing import Prepared, prepare
+from sagewire.bulk.tally import estimated_tokens, uncounted
 from sagewire.bulk.tasks import RowError
 from sagewire.bulk.worker import Question, Unanswered, Worker
 from sagewire.errors import SagewireError
 
 __all__ = ["Plan", "aplan", "plan"]
-
-# English text; other scripts have fewer. Used only where no server has counted.
-_CHARACTERS_PER_TOKEN = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,8 @@ class Plan:
         equal: The share of the sample that repeats another row of it.
         prompt_tokens: Tokens to be read in all, estimated.
         completion_tokens: Tokens to be written in all, estimated.
-        measured: Whether tokens and time come from answers, rather than from the number of characters.
+        measured: Whether tokens and time come from answers, rather than from the number of characters; tokens that the
+            server does not count are estimated all the same.
         concurrency: Calls in flight that the sample ended with.
         seconds: How long it would take; `None` where nothing was asked.
         errors: What went wrong in the sample.
@@ -86,7 +85,7 @@ class _Sample:
     sampled: int = 0
     malformed: int = 0
     equal: float = 0.0
-    characters: int = 0
+    tokens: int = 0
 
 
 def _look(prepared: Prepared, most: int) -> _Sample:
@@ -110,7 +109,7 @@ def _look(prepared: Prepared, most: int) -> _Sample:
                 found.equal += 1
                 continue
             keys.add(key)
-            found.characters += len(str(request))
+            found.tokens += estimated_tokens(request)
             found.questions.append(Question(row.number, request))
         if found.sampled >= most:
             break
@@ -119,7 +118,7 @@ def _look(prepared: Prepared, most: int) -> _Sample:
 
 
 def _guess(prepared: Prepared, rows: int, looked: _Sample) -> Plan:
-    each = looked.characters / _CHARACTERS_PER_TOKEN / max(1, looked.sampled)
+    each = looked.tokens / max(1, looked.sampled)
     most = prepared.job.options.get("max_tokens")
     generates = prepared.job.task in ("chat", "complete")
     share = len(looked.questions) / max(1, looked.sampled)
@@ -148,7 +147,10 @@ async def _measure(prepared: Prepared, rows: int, looked: _Sample, questions: li
             errors.append(str(error.__cause__))
             return 0, 0
         errors.extend(record.answer.error for record in records if record.answer.error is not None)
-        return sum(record.spent[0] for record in records), sum(record.spent[1] for record in records)
+        prompt, completion = (sum(record.spent[at] for record in records) for at in (0, 1))
+        # Some servers count nothing, or only what they write.
+        guess = uncounted([question.request for question in some], records)
+        return (prompt, completion) if prompt else (guess, completion)
 
     try:
         await preflight(client, job.task)

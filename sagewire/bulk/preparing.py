@@ -12,7 +12,7 @@ from sagewire.bulk.assembly import dead_letter_path
 from sagewire.bulk.job import Bounds, Job, JobSettings, Report, split_settings
 from sagewire.bulk.journal import Folder
 from sagewire.bulk.outputs import added_columns
-from sagewire.bulk.places import Storage
+from sagewire.bulk.places import Storage, absolute
 from sagewire.bulk.sources import Source
 from sagewire.bulk.tasks import Task, make_task, temperature_of
 from sagewire.errors import UsageError
@@ -56,8 +56,12 @@ def prepare(source: str, model: Any, output: str, settings: JobSettings) -> Prep
     job, bounds = split_settings(source, model, output, settings)
     task = make_task(job)
     storage = Storage(job.client_arguments)
-    found = Source(storage, storage.files(job.source))
-    _check_columns(found, task, job)
+    try:
+        found = Source(storage, storage.files(job.source))
+        _check_output(found, job)
+        _check_columns(found, task, job)
+    except OSError as error:
+        raise UsageError(f"the input {job.source} cannot be read: {error}") from None
     dedup = job.dedup if job.dedup is not None else not temperature_of(task)
     return Prepared(job, bounds, task, found, storage, dedup)
 
@@ -96,6 +100,15 @@ def default_folder(output: str) -> Path:
     return Path(f"{output}.bulk").expanduser()
 
 
+def _check_output(source: Source, job: Job) -> None:
+    output, folder = absolute(job.output), absolute(job.source).rstrip("/")
+    if any(absolute(file.path) == output for file in source.files):
+        raise UsageError(f"the output {job.output} is the input; name another file")
+    if output.startswith(f"{folder}/"):
+        # The next run would take it for one of the inputs, and find that they have changed.
+        raise UsageError(f"the output {job.output} lies in the input directory {job.source}; put it elsewhere")
+
+
 def _check_columns(source: Source, task: Task, job: Job) -> None:
     names = source.columns()
     if names is None:
@@ -131,7 +144,7 @@ def open_folder(
     files = [asdict(file) for file in prepared.source.files]
     if overwrite and (resume or retry):
         raise UsageError("overwrite begins anew, which is the opposite of resume and retry")
-    if not folder.exists or overwrite:
+    if folder.blank or overwrite:
         if retry:
             raise UsageError(f"there is no job in {folder.path} whose failed rows could be retried")
         if not overwrite and prepared.storage.exists(job.output):

@@ -25,6 +25,7 @@ from sagewire.bulk.preparing import Prepared, folder_path, open_folder, prepare
 from sagewire.bulk.tally import Tally
 from sagewire.bulk.transform import run_transform
 from sagewire.bulk.worker import Worker
+from sagewire.errors import UsageError
 
 __all__ = ["Engine", "Watch", "arun", "run"]
 
@@ -51,7 +52,7 @@ async def arun(
     check_engine(engine, options, prepared)
     with Folder(folder_path(prepared.job, work_dir)) as folder:
         flags = {"resume": resume, "retry": retry, "overwrite": overwrite}
-        if finished := open_folder(prepared, folder, engine, options, **flags):
+        if finished := _opened(prepared, folder, engine, options, flags):
             return finished
         return await _run(prepared, folder, watch)
 
@@ -119,6 +120,15 @@ def run(
     )
 
 
+def _opened(
+    prepared: Prepared, folder: Folder, engine: Engine, options: Mapping[str, Any], flags: Mapping[str, bool]
+) -> Report | None:
+    try:
+        return open_folder(prepared, folder, engine, options, **flags)
+    except OSError as error:
+        raise UsageError(f"the work folder {folder.path} cannot be written: {error.strerror or error}") from None
+
+
 async def _run(prepared: Prepared, folder: Folder, watch: Watch | None) -> Report:
     engine, options = folder.manifest["engine"], folder.manifest["engine_options"]
     # Rows that failed are few, and numbered among themselves.
@@ -151,6 +161,11 @@ async def _run_here(
 ) -> Report:
     job, bounds, number = prepared.job, prepared.bounds, folder.manifest["passes"] - 1
     pass_folder = folder.pass_folder(number)
+    try:
+        parts = PartWriter(pass_folder)
+        index = AnswerIndex(pass_folder) if prepared.dedup else None
+    except OSError as error:
+        return Report(0, stopped=f"the work folder cannot be written: {error}")
     client = open_model(job.model, job.client_arguments, job.task)
     if kind == "async-inference":
         defer(client, job, **options)
@@ -163,9 +178,9 @@ async def _run_here(
         prepared.task,
         pace,
         bounds,
-        PartWriter(pass_folder),
+        parts,
         tally,
-        index=AnswerIndex(pass_folder) if prepared.dedup else None,
+        index=index,
         reserved=prepared.reserved,
         letters=folder.path / "failed.jsonl",
         watch=watch,
@@ -198,9 +213,9 @@ async def _finish(prepared: Prepared, folder: Folder, report: Report) -> Report:
     job = prepared.job
     try:
         totals = await asyncio.to_thread(assemble, job, prepared.source, folder, prepared.storage)
+        folder.save(complete=True, rows=totals.rows, failed=totals.failed)
     except OSError as error:
         return replace(report, stopped=f"the output cannot be written: {error}; resume to write it")
-    folder.save(complete=True, rows=totals.rows, failed=totals.failed)
     if not totals.failed:
         folder.drop_parts()
     letters = dead_letter_path(job.output) if totals.failed else None
@@ -220,6 +235,7 @@ def _report(tally: Tally, pace: Pace | None, stopped: str | None) -> Report:
         throttled=pace.refused if pace else 0,
         prompt_tokens=tally.prompt_tokens,
         completion_tokens=tally.completion_tokens,
+        estimated_tokens=tally.estimated_tokens,
         seconds=tally.seconds,
         concurrency=pace.limit if pace else 0,
         stopped=stopped,

@@ -101,18 +101,14 @@ class Source:
         return shared
 
     def count(self) -> int:
-        """Return how many rows there are; for CSV and JSON lines, how many lines, which is about the same."""
+        """Return how many rows there are; for CSV and JSON lines about, as nothing is parsed."""
         count = 0
         for file in self.files:
             with self.storage.open(file.path) as stream:
                 if file.format == "parquet":
                     count += parquet_file(stream, file).metadata.num_rows
                     continue
-                last = b"\n"
-                while piece := stream.read(_READ_BYTES):
-                    count += piece.count(b"\n")
-                    last = piece[-1:]
-                count += (last != b"\n") - (file.format == "csv")
+                count += _line_ends(stream, file.format == "csv")
         return max(0, count)
 
     def _read(self, file: SourceFile, columns: list[str] | None) -> Iterator[Chunk]:
@@ -125,6 +121,21 @@ class Source:
                 return
             text, reader, header = csv_reader(stream, file)
             yield from gathered(csv_rows(reader, text, file, header))
+
+
+def _line_ends(stream: Any, quotes: bool) -> int:
+    """Count rows by their ends; those of CSV are line ends outside of quotes, and the first one is the header's."""
+    count, quoted, last = 0, False, b"\n"
+    while piece := stream.read(_READ_BYTES):
+        last = piece[-1:]
+        if not quotes:
+            count += piece.count(b"\n")
+            continue
+        # A quote in quotes is written twice, which changes nothing here.
+        outside = piece.split(b'"')
+        count += sum(part.count(b"\n") for part in outside[int(quoted) :: 2])
+        quoted ^= len(outside) % 2 == 0
+    return count + (last != b"\n") - quotes
 
 
 def _numbered(chunk: Chunk, number: int, skip: int) -> Chunk:

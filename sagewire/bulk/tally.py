@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sagewire.bulk.rows import Record
 
-__all__ = ["Tally"]
+__all__ = ["Tally", "estimated_tokens", "uncounted"]
 
+# English text; other scripts have fewer. Used only where no server has counted.
+_CHARACTERS_PER_TOKEN = 4
 # Kinds of errors kept apart; the rest is "other".
 _MOST_KINDS = 50
 
@@ -30,6 +33,7 @@ class Tally:
         reused: Rows of this run with an equal row's answer.
         answers: Calls that were answered.
         concurrency: Calls in flight allowed now.
+        estimated_tokens: Tokens that the server has not counted.
     """
 
     def __init__(self, guess: float = 256.0) -> None:
@@ -38,7 +42,7 @@ class Tally:
         self.started = time.monotonic()
         self.rows = self.done_before = self.failed_before = 0
         self.failed = self.malformed = self.reused = self.answers = self.concurrency = 0
-        self.prompt_tokens = self.completion_tokens = 0
+        self.prompt_tokens = self.completion_tokens = self.estimated_tokens = 0
         self.errors: Counter[str] = Counter()
 
     @property
@@ -48,8 +52,8 @@ class Tally:
 
     @property
     def tokens(self) -> int:
-        """Tokens spent in this run."""
-        return self.prompt_tokens + self.completion_tokens
+        """Tokens spent in this run, as counted or else estimated."""
+        return self.prompt_tokens + self.completion_tokens + self.estimated_tokens
 
     def before(self, record: Record) -> None:
         """Count a row that an earlier run has done."""
@@ -57,9 +61,10 @@ class Tally:
         self.done_before += 1
         self.failed_before += record.answer.error is not None
 
-    def answered(self, records: Sequence[Record]) -> None:
+    def answered(self, records: Sequence[Record], requests: Sequence[Any] = ()) -> None:
         """Count a call's answer, whether or not it gets to the disk: it was paid for."""
         self.answers += 1
+        self.estimated_tokens += uncounted(requests, records)
         for record in records:
             self.prompt_tokens += record.spent[0]
             self.completion_tokens += record.spent[1]
@@ -79,3 +84,36 @@ class Tally:
             return True
         each = self.tokens / self.answers if self.answers else self._guess
         return self.tokens + (in_flight + 1) * each <= budget or (not self.answers and not in_flight)
+
+
+def estimated_tokens(value: Any) -> int:
+    """Return about how many tokens the texts in a value have.
+
+    Example:
+        >>> estimated_tokens([{"role": "user", "content": "How do you do?"}])
+        4
+    """
+    if isinstance(value, str):
+        return -(-len(value) // _CHARACTERS_PER_TOKEN)
+    if isinstance(value, Mapping):
+        # Of a message the role is no text; of a tool call everything may be.
+        return sum(estimated_tokens(part) for name, part in value.items() if name != "role")
+    return sum(map(estimated_tokens, value)) if isinstance(value, list) else 0
+
+
+def uncounted(requests: Sequence[Any], records: Sequence[Record]) -> int:
+    """Return about how many tokens a call's server has not counted, 0 where it has counted.
+
+    Args:
+        requests: What was asked.
+        records: What was answered.
+    """
+    if not requests or all(record.answer.output is None for record in records):
+        # A refused call costs nothing.
+        return 0
+    found = 0
+    if not any(record.spent[0] for record in records):
+        found += sum(map(estimated_tokens, requests))
+    if not any(record.spent[1] for record in records):
+        found += sum(estimated_tokens(record.answer.output) for record in records)
+    return found

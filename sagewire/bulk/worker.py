@@ -129,10 +129,11 @@ class Worker:
     async def once(self, requests: Sequence[Any], call: Call | None) -> Asked:
         """Make one call."""
         call = call or await self._pace.enter()
+        if self.stopping.is_set():
+            self._pace.leave(call, failed=True, made=False)
+            raise Halted
         refused, failed, wait = False, True, None
         try:
-            if self.stopping.is_set():
-                raise Halted
             asked = await self._task.ask(self._client, requests)
             failed = False
             return asked

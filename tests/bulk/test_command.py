@@ -68,6 +68,16 @@ def test_a_stopped_job_is_resumed_and_its_failures_retried(run, write, models):
     assert "there is no job" in run("retry", "other.jsonl").output
 
 
+def test_a_job_of_relative_paths_is_resumed(run, write):
+    write([{"prompt": f"text {number}", "output": number} for number in range(100)])
+    arguments = ("-m", "sagemaker/chat", "-i", "in.jsonl", "--prefix", "my_")
+    assert run("plan", *arguments).exit_code == 0
+    assert run("run", *arguments, "-o", "out.jsonl", "--budget-tokens", 200).exit_code == 1
+    done = run("resume", "out.jsonl")
+    assert done.exit_code == 0, done.output
+    assert "of them done before" in done.output
+
+
 def test_embed_needs_no_template(run, write):
     source = write([{"text": "one"}, {"text": "two"}])
     assert run("run", "-m", "sagemaker/tei", "-t", "embed", "-i", source, "-o", "v.parquet").exit_code == 0
