@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import Any
 
 from sagewire.aws.identity_tokens import token_reader
@@ -27,6 +28,7 @@ OPTION_NAMES = (
     "aws_profile_name",
     "aws_role_name",
     "aws_external_id",
+    "aws_session_tags",
     "aws_web_identity_token",
     "aws_sts_endpoint",
 )
@@ -40,8 +42,9 @@ def options_session(**options: Any) -> Session:
 
     Args:
         **options: `aws_access_key_id`, `aws_secret_access_key`, `aws_session_token`, `aws_region_name`,
-            `aws_session_name`, `aws_profile_name`, `aws_role_name`, `aws_external_id`, `aws_web_identity_token` (a
-            token, a file's name or `oidc/...`) and `aws_sts_endpoint`.
+            `aws_session_name`, `aws_profile_name`, `aws_role_name`, `aws_external_id`, `aws_session_tags` (a mapping,
+            or AWS's list of `Key` and `Value`), `aws_web_identity_token` (a token, a file's name or `oidc/...`) and
+            `aws_sts_endpoint`.
 
     Raises:
         UsageError: An option is unknown, or two contradict.
@@ -60,15 +63,36 @@ def options_session(**options: Any) -> Session:
     if token:
         if not role:
             raise UsageError("aws_web_identity_token needs aws_role_name: the role the token is exchanged for")
-        if given["aws_external_id"]:
-            raise UsageError("aws_external_id is not part of taking on a role with a web identity token; leave it out")
+        for name in ("aws_external_id", "aws_session_tags"):
+            if given[name]:
+                raise UsageError(f"{name} is not part of taking on a role with a web identity token; leave it out")
         return web_identity_session(role, token=token_reader(token), **role_options)
     caller = _caller(given, None if role else region)
     if role:
-        return assume_role_session(role, external_id=given["aws_external_id"], source=caller, **role_options)
-    if given["aws_external_id"] or given["aws_session_name"]:
-        raise UsageError("aws_external_id and aws_session_name need aws_role_name: the role they are for")
+        role_options |= {"external_id": given["aws_external_id"], "tags": _tags(given["aws_session_tags"] or {})}
+        return assume_role_session(role, source=caller, **role_options)
+    if given["aws_external_id"] or given["aws_session_name"] or given["aws_session_tags"]:
+        raise UsageError(
+            "aws_external_id, aws_session_name and aws_session_tags need aws_role_name: the role they are for"
+        )
     return caller
+
+
+def _tags(given: Any) -> dict[str, str]:
+    if isinstance(given, list | tuple) and all(
+        isinstance(tag, Mapping) and tag.keys() == {"Key", "Value"} for tag in given
+    ):
+        pairs = [(tag["Key"], tag["Value"]) for tag in given]
+    else:
+        pairs = list(given.items()) if isinstance(given, Mapping) else [(None, None)]
+    if not all(isinstance(text, str) for pair in pairs for text in pair):
+        raise UsageError(
+            "aws_session_tags must be a mapping of names to texts, or a list like [{'Key': 'team', 'Value': 'search'}]"
+        )
+    tags = dict(pairs)
+    if len(tags) < len(pairs):
+        raise UsageError("aws_session_tags names a key twice")
+    return tags
 
 
 def _caller(given: dict[str, Any], region: str | None) -> Session:

@@ -12,7 +12,7 @@ import orjson
 from sagewire.emulator.endpoints import Endpoint, Running, find_endpoint
 from sagewire.emulator.exchange import Request, Response, json_response
 from sagewire.emulator.faults import Refused
-from sagewire.emulator.identity import Credentials, Identities
+from sagewire.emulator.identity import Credentials, Identities, IdentityError
 
 __all__ = ["ControlPlane"]
 
@@ -62,6 +62,10 @@ class ControlPlane:
             return self._json(200, operation(_document(request), caller))
         except Refused as refused:
             return self._json(refused.status, {"__type": refused.code, "message": refused.message})
+
+    def refuse(self, error: IdentityError) -> Response:
+        """Answer a request of nobody known: this protocol has the code in the body, and 400 for all of them."""
+        return self._json(400, {"__type": error.code, "message": error.message})
 
     def _json(self, status: int, document: JSON) -> Response:
         response = json_response(status, document)

@@ -107,9 +107,15 @@ class Service:
             return self._openai.handle(request, match[1], match[2], match[3])
         if path == "/" and request.method == "POST":
             if request.headers.get("x-amz-target", "").startswith(TARGET):
-                caller = verify(request, self.identities, self._clock, region=self._region, services=("sagemaker",))
-                return self._control_plane.handle(request, caller)
+                return self._ask_control_plane(request)
             return sts.handle(request, self.identities, self._clock, self._region)
         if "/s3/aws4_request" in request.headers.get("authorization", "") or "X-Amz-Signature" in request.query:
             return self.storage.handle(request)
         return aws_error("UnknownOperationException", 404, "The requested operation is not recognized by the service.")
+
+    def _ask_control_plane(self, request: Request) -> Response:
+        try:
+            caller = verify(request, self.identities, self._clock, region=self._region, services=("sagemaker",))
+        except IdentityError as error:
+            return self._control_plane.refuse(error)
+        return self._control_plane.handle(request, caller)

@@ -4,6 +4,7 @@ import http.server
 import json
 import threading
 
+import botocore.client
 import pytest
 
 from sagewire.aws import recipes
@@ -43,6 +44,41 @@ def test_a_role_on_top_of_keys(sts):
     assert session.client("sts").get_caller_identity()["Arn"].endswith("assumed-role/endpoints/tester")
 
 
+@pytest.mark.parametrize("tags", [{"team": "search"}, [{"Key": "team", "Value": "search"}]], ids=["mapping", "list"])
+def test_session_tags(tags):
+    given = {"aws_access_key_id": "AKIA", "aws_secret_access_key": "s", "aws_role_name": ROLE, "aws_session_tags": tags}
+    assert options_session(**given).recipe.tags == (("team", "search"),)
+
+
+def test_session_tags_arrive_at_sts(monkeypatch, sts):
+    asked = []
+    make = botocore.client.BaseClient._make_api_call
+
+    def spy(client, operation, parameters):
+        asked.append((operation, parameters))
+        return make(client, operation, parameters)
+
+    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", spy)
+    session = options_session(
+        aws_role_name=ROLE, aws_session_tags=[{"Key": "team", "Value": "search"}], aws_region_name="us-east-1"
+    )
+    assert session.source.get().token
+    assert [given["Tags"] for name, given in asked if name == "AssumeRole"] == [[{"Key": "team", "Value": "search"}]]
+
+
+@pytest.mark.parametrize(
+    "tags", ["team=search", ["team"], [{"Key": "team"}], {"team": 1}, [{"Key": "a", "Value": "b", "More": "c"}]]
+)
+def test_session_tags_of_another_shape(tags):
+    with pytest.raises(UsageError, match="aws_session_tags must be"):
+        options_session(aws_role_name=ROLE, aws_session_tags=tags)
+
+
+def test_session_tags_that_repeat_a_key():
+    with pytest.raises(UsageError, match="twice"):
+        options_session(aws_role_name=ROLE, aws_session_tags=[{"Key": "a", "Value": "b"}, {"Key": "a", "Value": "c"}])
+
+
 @pytest.mark.parametrize("how", ["value", "file", "oidc/file", "oidc/env", "oidc/env_path"])
 def test_a_web_identity_token(sts, monkeypatch, tmp_path, how):
     file = tmp_path / "token"
@@ -71,6 +107,8 @@ def test_a_web_identity_token(sts, monkeypatch, tmp_path, how):
         ({"aws_profile_name": "p", "aws_access_key_id": "AKIA", "aws_secret_access_key": "s"}, "contradict"),
         ({"aws_web_identity_token": "t"}, "needs aws_role_name"),
         ({"aws_external_id": "x"}, "need aws_role_name"),
+        ({"aws_session_tags": {"a": "b"}}, "need aws_role_name"),
+        ({"aws_web_identity_token": "t", "aws_role_name": ROLE, "aws_session_tags": {"a": "b"}}, "not part of"),
         ({"aws_web_identity_token": "oidc/azure/x", "aws_role_name": ROLE}, "oidc/github"),
         ({"aws_web_identity_token": "t", "aws_role_name": ROLE, "aws_external_id": "x"}, "not part of"),
     ],

@@ -1,9 +1,13 @@
 """What boto3 learns about an endpoint."""
 
+from dataclasses import replace
+
 import pytest
 from botocore.exceptions import ClientError
 
+from sagewire import Client
 from sagewire.emulator import DIALECTS, EndpointSpec
+from sagewire.errors import CredentialsExpired
 
 from .conftest import client_of
 
@@ -110,3 +114,32 @@ def test_what_is_not_there_or_not_ours_cannot_be_found(sagemaker, name):
         sagemaker.describe_inference_component(InferenceComponentName=name)
     with pytest.raises(ClientError, match="has no operation 'ListModels'"):
         sagemaker.list_models()
+
+
+@pytest.mark.parametrize(
+    ("which", "code"),
+    [
+        ("expired", "ExpiredTokenException"),
+        ("unknown", "UnrecognizedClientException"),
+        ("wrong", "InvalidSignatureException"),
+    ],
+)
+def test_a_caller_nobody_knows_is_told_so_in_the_words_of_this_protocol(emulator, which, code):
+    credentials = emulator.issue_credentials(seconds=-60) if which == "expired" else emulator.credentials
+    if which != "expired":
+        name = {"unknown": "access_key", "wrong": "secret_key"}[which]
+        credentials = replace(credentials, **{name: "AKIAUNKNOWNUNKNOWN00"})
+    with pytest.raises(ClientError) as caught:
+        client_of(emulator, "sagemaker", credentials).list_endpoints()
+    assert caught.value.response["Error"]["Code"] == code
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_expired_credentials_are_named_by_a_client_that_asks_what_the_endpoint_speaks(emulator, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", emulator.url)
+    credentials = emulator.issue_credentials(seconds=-60)
+    keys = {"aws_access_key_id": credentials.access_key, "aws_secret_access_key": credentials.secret_key}
+    keys |= {"aws_session_token": credentials.session_token, "region_name": emulator.region}
+    with Client("tgi", **keys) as client, pytest.raises(CredentialsExpired) as caught:
+        client.chat("Hi")
+    assert caught.value.code == "ExpiredTokenException"

@@ -11,8 +11,8 @@ speaks is found out; where the endpoint may not be described, it is taken for wh
 All functions take, besides OpenAI's parameters:
 
 - `aws_access_key_id`, `aws_secret_access_key`, `aws_session_token`, `aws_region_name`, `aws_profile_name`,
-  `aws_role_name`, `aws_session_name`, `aws_external_id`, `aws_web_identity_token`, `aws_sts_endpoint`:
-  whose call it is;
+  `aws_role_name`, `aws_session_name`, `aws_external_id`, `aws_session_tags`, `aws_web_identity_token`,
+  `aws_sts_endpoint`: whose call it is;
 - `model_id`: the inference component;
 - `hf_model_name`, or `roles`, `initial_prompt_value`, `final_prompt_value`, `bos_token` and `eos_token`: how the prompt
   is written, where the container takes text (for `sagemaker_chat/`, `hf_model_name` is the served model's name);

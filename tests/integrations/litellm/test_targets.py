@@ -80,12 +80,14 @@ def test_addresses_that_contradict():
 def test_credentials():
     options = {"aws_role_name": "arn:aws:iam::1:role/r", "aws_session_name": "me", "aws_external_id": "x"}
     assert target("sagemaker/a", **options).parts["identity"] == options
+    options["aws_session_tags"] = [{"Key": "team", "Value": "search"}]
+    assert target("sagemaker/a", **options).client()
     keys = {"aws_access_key_id": "AKIA", "aws_secret_access_key": "very-secret", "aws_session_token": "very-secret"}
     found = target("sagemaker/a", **keys, aws_region_name="eu-west-1")
     assert found.parts["identity"] == {**keys, "aws_region_name": "eu-west-1"}
     assert "very-secret" not in repr(found)
     assert "very-secret" not in repr(found.client())
-    for name in ("aws_session_tags", "aws_bedrock_runtime_endpoint", "aws_acess_key_id"):
+    for name in ("aws_bedrock_runtime_endpoint", "aws_acess_key_id"):
         with pytest.raises(UsageError, match=name):
             find_target("sagemaker/a", {name: "x"})
     with pytest.raises(UsageError, match="no api_key"):
