@@ -14,6 +14,7 @@ from llama_index.core.base.llms import types
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
 
 from sagewire.errors import UsageError
+from sagewire.integrations._moulds import Mould
 from sagewire.types import ToolCall, as_message
 
 __all__ = ["assistant_message", "is_plain", "raw_call", "thinking_in", "tool_calls_in"]
@@ -21,6 +22,9 @@ __all__ = ["assistant_message", "is_plain", "raw_call", "thinking_in", "tool_cal
 # `isinstance(block, ())` is never true, which is right where there is no such block.
 _ThinkingBlock: Any = getattr(types, "ThinkingBlock", ())
 _ToolCallBlock: Any = getattr(types, "ToolCallBlock", ())
+# Nearly all messages are text and nothing else, and a streamed answer makes one for each token.
+_TEXTS = Mould(TextBlock(text=""))
+_MESSAGES = Mould(ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")], additional_kwargs={}))
 
 
 def is_plain(block: Any) -> bool:
@@ -56,13 +60,15 @@ def assistant_message(
     text: str, thinking: str, calls: Sequence[ToolCall], thinking_tokens: int | None = None
 ) -> ChatMessage:
     """Return an assistant's message: its thinking, its text, its calls."""
+    if not (thinking or calls):
+        return _MESSAGES.cast(blocks=[_TEXTS.cast(text=text)])
     blocks: list[Any] = []
     additional: dict[str, Any] = {}
     if thinking and _ThinkingBlock:
         blocks.append(_ThinkingBlock(content=thinking, num_tokens=thinking_tokens))
     elif thinking:
         additional["thinking"] = thinking
-    if text or not (thinking or calls):
+    if text:
         blocks.append(TextBlock(text=text))
     if calls:
         additional["tool_calls"] = [raw_call(call) for call in calls]

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import pickle
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_serializer
 
@@ -22,6 +22,19 @@ from sagewire.transports.base import Retries
 __all__ = ["Connection", "HuggingFaceConnection", "SageMakerConnection", "describe"]
 
 logger = logging.getLogger(__name__)
+
+
+class _Made(NamedTuple):
+    """Both clients, the fields they were last asked for with, and the arguments they were made of."""
+
+    fields: dict[str, Any]
+    arguments: dict[str, Any]
+    pair: tuple[Client, AsyncClient]
+
+
+def _snapshot(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields as they are now: what is changed inside a dictionary later is not changed here."""
+    return {name: dict(value) if isinstance(value, dict) else value for name, value in fields.items()}
 
 
 class Connection(BaseModel):
@@ -42,7 +55,7 @@ class Connection(BaseModel):
     timeout: float | None = Field(default=60.0, description="Seconds to wait for the server's next byte.", gt=0)
     max_retries: int | None = Field(default=3, description="How often a failed call is tried again.", ge=0)
 
-    _made: tuple[dict[str, Any], Client, AsyncClient] | None = PrivateAttr(default=None)
+    _made: _Made | None = PrivateAttr(default=None)
     _fallen_back: bool = PrivateAttr(default=False)
 
     # Never written anywhere, and no pickle is made while one of them is set.
@@ -68,15 +81,24 @@ class Connection(BaseModel):
 
     def _clients(self) -> tuple[Client, AsyncClient]:
         """Return the clients; they are made anew after a field they depend on was changed."""
-        arguments = self._client_arguments()
         made = self._made
-        if made is None or made[0] != arguments:
+        # A call asks for them ten times: comparing the fields costs a tenth of putting the arguments together.
+        if made is not None and made.fields == self.__dict__:
+            return made.pair
+        arguments = self._client_arguments()
+        if made is None or made.arguments != arguments:
             client = Client(**arguments)
-            made = self._made = (arguments, client, client.to_async())
-        return made[1], made[2]
+            pair = client, client.to_async()
+        else:
+            pair = made.pair
+        self._made = _Made(_snapshot(self.__dict__), arguments, pair)
+        return pair
 
     @property
     def _client(self) -> Client:
+        client = self._clients()[0]
+        if self.fallback_handler is None or client.known:
+            return client
         self._settle()
         return self._clients()[0]
 
@@ -91,7 +113,8 @@ class Connection(BaseModel):
     @property
     def _dialect(self) -> Any:
         """What the endpoint was found to be; `None` where it is not asked, because a handler was named."""
-        return self._client.dialect() if self._client.discovers else None
+        client = self._client
+        return client.dialect() if client.discovers else None
 
     @property
     def _known(self) -> bool:
@@ -110,6 +133,7 @@ class Connection(BaseModel):
         except AccessDenied as error:
             logger.warning("%s; it is spoken to as '%s'", error, self.fallback_handler)
             self._fallen_back = True
+            self._made = None
 
     async def _ready(self) -> None:
         """Find out in a thread what the endpoint speaks, so that nothing later blocks the event loop."""

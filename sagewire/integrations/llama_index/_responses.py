@@ -7,12 +7,16 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, LogProb
 
+from sagewire.integrations._moulds import Mould
 from sagewire.integrations.llama_index._blocks import assistant_message, raw_call
 from sagewire.types import Choice, Delta, Reply, TextDelta, ThinkingDelta, ToolCall, ToolCallDelta, Usage
 
 __all__ = ["ChatGrowth", "CompletionGrowth", "chat_response", "completion_response"]
 
 Clean = Callable[[str], str]
+
+_PIECES = Mould(ChatResponse(message=assistant_message("", "", ()), delta="", raw=None, additional_kwargs={}))
+_COMPLETIONS = Mould(CompletionResponse(text="", delta="", raw=None))
 
 
 def chat_response(reply: Reply, *, single_call: bool = False, clean: Clean | None = None) -> ChatResponse:
@@ -95,7 +99,7 @@ class ChatGrowth:
         self, delta: str, piece: Mapping[str, Any], additional: Mapping[str, Any] | None = None
     ) -> ChatResponse:
         calls = tuple(call for _, call in sorted(self._calls.items()) if call.name)
-        return ChatResponse(
+        return _PIECES.cast(
             message=assistant_message(self._text.shown, self._thinking, calls[:1] if self._single_call else calls),
             delta=delta,
             raw=_raw_piece(piece),
@@ -116,7 +120,7 @@ class CompletionGrowth:
         new = self._text.add(delta.text)
         if not new:
             return None
-        return CompletionResponse(text=self._text.shown, delta=new, raw=_raw_piece({"content": new}))
+        return _COMPLETIONS.cast(text=self._text.shown, delta=new, raw=_raw_piece({"content": new}))
 
     def finish(self, reply: Reply, **additional: Any) -> CompletionResponse:
         """Return the last response, the one that knows the usage and why the answer ended."""
