@@ -182,17 +182,20 @@ class ClientBase:
     def _prepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Exchange:
         handler = self._wiring.handler("chat" if isinstance(request, ChatRequest) else "complete")
         prompt_format = self._wiring.format(handler) if isinstance(request, ChatRequest) else None
-        parameters = {**self._wiring.parameters(), **(endpoint_kwargs or {})}
+        parameters = self._parameters(endpoint_kwargs)
         try:
             return prepare(request, handler, prompt_format, parameters)
         except RecursionError:
             raise UsageError("the messages or tools are nested too deeply to be written as JSON") from None
 
+    def _parameters(self, endpoint_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {**self._wiring.parameters(), **(endpoint_kwargs or {})}
+
     def _embedding(
         self, texts: Sequence[str], options: EmbedOptions, endpoint_kwargs: Mapping[str, Any] | None
     ) -> Embedding:
         handler = self._wiring.embedding_handler()
-        return Embedding(handler, texts, options, {**self._wiring.parameters(), **(endpoint_kwargs or {})})
+        return Embedding(handler, texts, options, self._parameters(endpoint_kwargs))
 
     def _reranking(
         self,
@@ -203,7 +206,7 @@ class ClientBase:
         endpoint_kwargs: Mapping[str, Any] | None,
     ) -> Reranking:
         handler = self._wiring.rerank_handler()
-        parameters = {**self._wiring.parameters(), **(endpoint_kwargs or {})}
+        parameters = self._parameters(endpoint_kwargs)
         return Reranking(handler, query, documents, top_n, extra or {}, parameters)
 
     def _watch(self, exchange: Exchange) -> AbstractContextManager[Outcome]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
+from sagewire import _sessions as sessions
 from sagewire._client_base import ClientBase, MessagesLike, ToolsLike
 from sagewire._exchange import Exchange
 from sagewire._streams import AsyncReplyStream
@@ -123,6 +124,16 @@ class AsyncClient(ClientBase):
             ranking = await self._work_off(work)
             outcome.answer = lambda: ranking
         return ranking
+
+    async def open_session(self, *, endpoint_kwargs: Mapping[str, Any] | None = None) -> str:
+        """Open a sticky session and return its id; see `Client.open_session`."""
+        parameters = await self._found(self._parameters, endpoint_kwargs)
+        return sessions.opened((await self._connect().invoke(sessions.opening(parameters))).info)
+
+    async def close_session(self, session_id: str, *, endpoint_kwargs: Mapping[str, Any] | None = None) -> None:
+        """Close a sticky session; see `Client.close_session`."""
+        parameters = await self._found(self._parameters, endpoint_kwargs)
+        await self._connect().invoke(sessions.closing(session_id, parameters))
 
     async def wait_for_ready(
         self, budget: float = 900.0, on_progress: Callable[[Description], None] | None = None

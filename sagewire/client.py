@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
+from sagewire import _sessions as sessions
 from sagewire._client_base import ClientBase, MessagesLike, ToolsLike
 from sagewire._exchange import Exchange
 from sagewire._streams import ReplyStream
@@ -214,6 +215,30 @@ class Client(ClientBase):
             ranking = self._work_off(work)
             outcome.answer = lambda: ranking
         return ranking
+
+    def open_session(self, *, endpoint_kwargs: Mapping[str, Any] | None = None) -> str:
+        """Open a sticky session of a SageMaker endpoint: its calls all go to one instance.
+
+        Args:
+            endpoint_kwargs: InvokeEndpoint parameters, for example `TargetVariant`.
+
+        Returns:
+            Its id, for `endpoint_kwargs={"SessionId": ...}` of the calls that belong to it.
+
+        Raises:
+            ModelError: The container has stateful sessions switched off.
+            WireError: The container knows no sessions.
+
+        Example:
+            >>> session = client.open_session()  # doctest: +SKIP
+            >>> client.chat("Hello", endpoint_kwargs={"SessionId": session}).text  # doctest: +SKIP
+            'Hello! How can I help?'
+        """
+        return sessions.opened(self._connect().invoke(sessions.opening(self._parameters(endpoint_kwargs))).info)
+
+    def close_session(self, session_id: str, *, endpoint_kwargs: Mapping[str, Any] | None = None) -> None:
+        """Close a sticky session; what the container kept for it is given up."""
+        self._connect().invoke(sessions.closing(session_id, self._parameters(endpoint_kwargs)))
 
     def wait_for_ready(
         self, budget: float = 900.0, on_progress: Callable[[Description], None] | None = None

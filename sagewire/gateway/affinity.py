@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["prefix_id"]
+__all__ = ["conversation_id", "prefix_id"]
 
 
 def prefix_id(body: Mapping[str, Any], caller: str = "") -> str | None:
@@ -36,6 +36,24 @@ def prefix_id(body: Mapping[str, Any], caller: str = "") -> str | None:
         text = orjson.dumps([caller, body.get("model"), beginning])
     except orjson.JSONEncodeError:
         return None
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def conversation_id(body: Mapping[str, Any], caller: str, named: str = "") -> str | None:
+    """Return the id of the conversation a request names, `None` where it names none.
+
+    Unlike `prefix_id` nothing is guessed: what is opened for a conversation must not be opened for every single
+    question.
+
+    Args:
+        body: A request; `prompt_cache_key` and `user` name the conversation, in this order.
+        caller: Whose request it is; two callers with the same name for it have two conversations.
+        named: The `x-session-id` header, which comes first.
+    """
+    name = named or body.get("prompt_cache_key") or body.get("user")
+    if not isinstance(name, str) or not name:
+        return None
+    text = orjson.dumps([caller, body.get("model"), name])
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 

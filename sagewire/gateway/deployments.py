@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from typing import Any
 
 from sagewire.aws.session import Session, assume_role_session, static_session, web_identity_session
 from sagewire.client import AsyncClient
 from sagewire.content_handlers import TgiHandler
-from sagewire.errors import SagewireError, Throttled
+from sagewire.errors import EndpointTimeout, SagewireError, Throttled
+from sagewire.gateway.allowance import Allowance
 from sagewire.gateway.breaker import Breaker
 from sagewire.gateway.config import DeploymentConfig
+from sagewire.gateway.pace import Pace
 from sagewire.gateway.refusals import is_callers_fault
+from sagewire.gateway.sessions import Sessions
 from sagewire.prompt_formats.litellm_templates import LITELLM_BUILDERS
 from sagewire.transports.base import Timeouts
 from sagewire.types import make_options
@@ -25,18 +29,27 @@ class Deployment:
 
     Args:
         config: Where and how.
+        name: What its requests and tokens are counted under, among all deployments; else its label.
 
     Attributes:
         in_flight: Calls under way.
+        pace: How long its answers have taken lately.
+        allowance: How many requests and tokens it may use in a minute.
+        sessions: Open sticky sessions.
         last_error: What went wrong last, for the status page; never holds a body or a secret.
     """
 
-    def __init__(self, config: DeploymentConfig) -> None:
+    def __init__(self, config: DeploymentConfig, name: str = "") -> None:
         self.config = config
         self.label = config.label
+        self.pace = Pace()
+        self.allowance = Allowance(
+            f"deployment {name or config.label}", config.requests_per_minute, config.tokens_per_minute
+        )
         self.breaker = Breaker(config.breaker_failures, config.breaker_seconds)
         self.in_flight = 0
         self.last_error = ""
+        self.sessions = Sessions(lambda: self.chat, config.session_idle_seconds)
         self._clients: dict[str, AsyncClient] = {}
         self._session: Session | None = None
 
@@ -72,7 +85,8 @@ class Deployment:
         return kwargs
 
     async def close(self) -> None:
-        """Give back the connections."""
+        """Close the sessions and give back the connections."""
+        await self.sessions.close()
         for client in self._clients.values():
             with contextlib.suppress(SagewireError, OSError):
                 await client.close()
@@ -149,14 +163,37 @@ class Deployment:
 
 
 class Lease:
-    """The right to make one call on a deployment; give it back exactly once."""
+    """The right to make one call on a deployment; give it back exactly once.
+
+    Attributes:
+        seconds: Until the answer, or the first piece of a stream, was there; `None` before.
+    """
 
     def __init__(self, deployment: Deployment, released: asyncio.Event) -> None:
         self.deployment = deployment
         self._released = released
         self._open = True
+        self._began = time.perf_counter()
+        self.seconds: float | None = None
         deployment.in_flight += 1
         deployment.breaker.entered()
+
+    def answered(self) -> None:
+        """The answer, or the first piece of a stream, is there."""
+        self.seconds = time.perf_counter() - self._began
+
+    def ended(self, tokens: int, completion_tokens: int | None, *, stream: bool) -> None:
+        """Remember what the answer took.
+
+        Args:
+            tokens: Of prompt and answer.
+            completion_tokens: Of the answer.
+            stream: Whether it was streamed.
+        """
+        pace = self.deployment.pace
+        pace.used(tokens)
+        if self.seconds is not None:
+            pace.took(self.seconds if stream else self.seconds / max(1, completion_tokens or 0), stream=stream)
 
     def succeeded(self) -> None:
         """The call went well."""
@@ -168,6 +205,9 @@ class Lease:
         if not self._give_back():
             return
         breaker = self.deployment.breaker
+        if isinstance(error, EndpointTimeout):
+            for stream in (True, False):
+                self.deployment.pace.took(time.perf_counter() - self._began, stream=stream)
         if not isinstance(error, SagewireError) or isinstance(error, Throttled) or is_callers_fault(error):
             # A throttled deployment works, only not harder.
             breaker.left()

@@ -58,9 +58,9 @@ class Gateway:
         self.ledger = Ledger(store)
         self.live: dict[int, Journal] = {}
         self.draining = False
-        self.router = Router(config)
         self.access = Access(config, store, required=require_keys or bool(store.all_keys()))
         self.rates = RateLimits(_plain(config.server.redis_url))
+        self.router = Router(config, rates=self.rates)
         self._background: set[asyncio.Task[None]] = set()
 
     def reload(self, config: GatewayConfig) -> None:
@@ -120,14 +120,20 @@ class Gateway:
         """Return the names of models and aliases that a key may use, sorted."""
         aliases = self.config.aliases
         names = [name for name in self.config.models if self.allows(key, name)]
-        names += [alias for alias, target in aliases.items() if self.allows(key, target, alias)]
+        hidden = self.config.hidden_aliases
+        names += [alias for alias, target in aliases.items() if alias not in hidden and self.allows(key, target, alias)]
         return sorted(names)
 
     async def ended(self, journal: Journal) -> None:
         """Count a request that has ended."""
         served = journal.served_by or journal.model
         if journal.key is not None:
-            await self.rates.charge(journal.key, journal.tokens_to_charge if journal.attempts else 0)
+            tokens = journal.tokens_to_charge if journal.attempts else 0
+            await self.rates.charge(journal.key.allowance, tokens)
+            if journal.lease is not None:
+                completion = journal.usage.completion_tokens if journal.usage else None
+                journal.lease.ended(tokens, completion, stream=journal.stream)
+                await self.rates.charge(journal.lease.deployment.allowance, tokens)
             if journal.model:
                 self.ledger.note(journal.key.name, served, journal.usage, failed=journal.error is not None)
         metrics = self.metrics
@@ -136,9 +142,9 @@ class Gateway:
         if journal.first_piece is not None:
             metrics.first_token.labels(journal.model).observe(journal.first_piece)
         if journal.usage is not None and journal.key is not None:
-            tokens = metrics.tokens
-            tokens.labels(served, journal.key.name, "prompt").inc(journal.usage.prompt_tokens or 0)
-            tokens.labels(served, journal.key.name, "completion").inc(journal.usage.completion_tokens or 0)
+            counter = metrics.tokens
+            counter.labels(served, journal.key.name, "prompt").inc(journal.usage.prompt_tokens or 0)
+            counter.labels(served, journal.key.name, "completion").inc(journal.usage.completion_tokens or 0)
 
     def attempt_failed(self, model: Model, deployment: Deployment, error: SagewireError) -> None:
         """Count a failed call of a deployment, whether or not another one makes it good."""

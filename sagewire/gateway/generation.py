@@ -13,11 +13,12 @@ from starlette.types import Receive, Send
 from sagewire.client import AsyncClient
 from sagewire.content_handlers import JsonHandler
 from sagewire.errors import SagewireError
-from sagewire.gateway.affinity import prefix_id
+from sagewire.gateway.affinity import conversation_id, prefix_id
 from sagewire.gateway.deployments import Deployment
 from sagewire.gateway.gateway import Gateway, Turn
 from sagewire.gateway.refusals import envelope_of
 from sagewire.gateway.routing import Served
+from sagewire.gateway.sessions import session_is_gone
 from sagewire.gateway.wire import EventStream, while_connected
 from sagewire.types import Delta, OptionArguments, Reply, TextDelta, ThinkingDelta, ToolCallDelta, UsageDelta
 
@@ -125,7 +126,7 @@ class Generation:
             ClientGone: The caller hung up; the call upstream was given up, too.
         """
         async with while_connected(self._receive, self._turn.journal):
-            served = await self._serve(lambda deployment: call(deployment, self._endpoint_kwargs(deployment)))
+            served = await self._serve(lambda deployment: self._call(deployment, call))
         served.lease.succeeded()
         return served.result
 
@@ -156,9 +157,12 @@ class Generation:
     async def _open(
         self, deployment: Deployment, call: Callable[[Deployment, dict[str, str]], Awaitable[Stream]]
     ) -> Opened:
-        stream = await call(deployment, self._endpoint_kwargs(deployment))
-        deltas = aiter(stream)
-        return Opened(stream, deltas, await anext(deltas, None), deployment.chat)
+        async def begin(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Opened:
+            stream = await call(deployment, endpoint_kwargs)
+            deltas = aiter(stream)
+            return Opened(stream, deltas, await anext(deltas, None), deployment.chat)
+
+        return await self._call(deployment, begin)
 
     async def _pump(self, opened: Opened, events: Events, served: Served[Any]) -> None:
         journal = self._turn.journal
@@ -207,21 +211,43 @@ class Generation:
             turn.model,
             work,
             affinity=self._affinity,
+            stream=journal.stream,
             allowed=lambda name: gateway.allows(turn.key, name),
             failed=failed,
         )
         journal.attempts += 1
+        journal.lease = served.lease
         journal.deployment = served.lease.deployment.label
         journal.served_by = served.model.name
         if served.model is not turn.model:
             journal.headers["x-sagewire-model"] = served.model.name
         return served
 
-    def _endpoint_kwargs(self, deployment: Deployment) -> dict[str, str]:
-        return deployment.endpoint_kwargs(self._turn.journal.request_id, self._affinity)
+    async def _call(self, deployment: Deployment, call: Callable[[Deployment, dict[str, str]], Awaitable[T]]) -> T:
+        """Make a call, in the conversation's session where there is one."""
+        kwargs = deployment.endpoint_kwargs(self._turn.journal.request_id, self._affinity)
+        if self._conversation is None or deployment.config.endpoint is None:
+            return await call(deployment, kwargs)
+        session = await deployment.sessions.use(self._conversation)
+        if session is None:
+            return await call(deployment, kwargs)
+        try:
+            return await call(deployment, {**kwargs, "SessionId": session})
+        except SagewireError as error:
+            if not session_is_gone(error):
+                raise
+        deployment.sessions.forget(self._conversation, session)
+        session = await deployment.sessions.use(self._conversation)
+        return await call(deployment, kwargs if session is None else {**kwargs, "SessionId": session})
+
+    @property
+    def _conversation(self) -> str | None:
+        return self._affinity if self._turn.model.config.affinity == "session" else None
 
     def _affinity_of(self, turn: Turn) -> str | None:
         model = turn.model
+        if model.config.affinity == "session":
+            return conversation_id(turn.body, turn.key.name, turn.journal.conversation)
         wanted = model.config.affinity != "none" or any(one.config.prefix_aware for one in model.deployments)
         return prefix_id(turn.body, turn.key.name) if wanted else None
 

@@ -8,10 +8,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sagewire.gateway.keys import Key
 from sagewire.types import Usage
+
+if TYPE_CHECKING:
+    from sagewire.gateway.deployments import Lease
 
 __all__ = ["Journal", "request_id_of"]
 
@@ -39,6 +42,8 @@ class Journal:
         route: The route's name; what did not match any has none.
         model: The model that was asked for.
         served_by: The model that answered, which a fallback makes another one.
+        lease: What it was answered with.
+        conversation: What the caller calls the conversation it belongs to.
         characters: Of the streamed answer so far.
         headers: Further headers of the response.
         gone: The caller has hung up.
@@ -55,6 +60,8 @@ class Journal:
     model: str = ""
     served_by: str = ""
     deployment: str = ""
+    lease: Lease | None = None
+    conversation: str = ""
     upstream_id: str | None = None
     attempts: int = 0
     stream: bool = False

@@ -8,6 +8,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sagewire.gateway.allowance import Allowance
 from sagewire.gateway.config import KeyConfig
 
 __all__ = ["MASTER", "OPEN", "Key", "digest_of", "from_config", "new_secret", "same"]
@@ -37,6 +38,11 @@ class Key:
     def may_use(self, model: str) -> bool:
         """Return whether it is good for a model."""
         return self.models is None or model in self.models
+
+    @property
+    def allowance(self) -> Allowance:
+        """What it may use in a minute."""
+        return Allowance(f"key {self.name}", self.requests_per_minute, self.tokens_per_minute)
 
     def expired(self, now: datetime | None = None) -> bool:
         """Return whether its time is over."""

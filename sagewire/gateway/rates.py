@@ -15,6 +15,7 @@ from limits.aio.strategies import FixedWindowRateLimiter, SlidingWindowCounterRa
 from limits.errors import StorageError
 
 from sagewire.errors import UsageError
+from sagewire.gateway.allowance import Allowance
 from sagewire.gateway.keys import Key
 from sagewire.gateway.refusals import Refusal
 
@@ -71,27 +72,37 @@ class RateLimits:
         Raises:
             Refusal: A limit is reached; `retry-after` says when to come back.
         """
+        allowance = key.allowance
         headers: dict[str, str] = {}
-        if key.tokens_per_minute is not None:
-            item = RateLimitItemPerMinute(key.tokens_per_minute)
-            reset, left = await self._ask(lambda counters: counters.tokens.get_window_stats(item, "tokens", key.name))
-            headers |= _headers("tokens", key.tokens_per_minute, left, reset)
+        if allowance.tokens is not None:
+            reset, left = await self._tokens_left(allowance, allowance.tokens)
+            headers |= _headers("tokens", allowance.tokens, left, reset)
             if left <= 0:
-                raise _too_many(key, "tokens", key.tokens_per_minute, reset, headers)
-        if key.requests_per_minute is not None:
-            item = RateLimitItemPerMinute(key.requests_per_minute)
-            admitted = await self._ask(lambda counters: counters.requests.hit(item, "requests", key.name))
-            stats = await self._ask(lambda counters: counters.requests.get_window_stats(item, "requests", key.name))
-            headers |= _headers("requests", key.requests_per_minute, stats[1], stats[0])
+                raise _too_many(key, "tokens", allowance.tokens, reset, headers)
+        if allowance.requests is not None:
+            admitted, reset, left = await self._request(allowance, allowance.requests)
+            headers |= _headers("requests", allowance.requests, left, reset)
             if not admitted:
-                raise _too_many(key, "requests", key.requests_per_minute, stats[0], headers)
+                raise _too_many(key, "requests", allowance.requests, reset, headers)
         return headers
 
-    async def charge(self, key: Key, tokens: int) -> None:
+    async def take(self, allowance: Allowance) -> float | None:
+        """Count one request; return the seconds until there is another where none is left, else `None`."""
+        if allowance.tokens is not None:
+            reset, left = await self._tokens_left(allowance, allowance.tokens)
+            if left <= 0:
+                return max(0.0, reset - time.time())
+        if allowance.requests is not None:
+            admitted, reset, _ = await self._request(allowance, allowance.requests)
+            if not admitted:
+                return max(0.0, reset - time.time())
+        return None
+
+    async def charge(self, allowance: Allowance, tokens: int) -> None:
         """Count the tokens of a finished request."""
-        if key.tokens_per_minute is not None and tokens > 0:
-            item = RateLimitItemPerMinute(key.tokens_per_minute)
-            await self._ask(lambda counters: counters.tokens.hit(item, "tokens", key.name, cost=tokens))
+        if allowance.tokens is not None and tokens > 0:
+            item = RateLimitItemPerMinute(allowance.tokens)
+            await self._ask(lambda counters: counters.tokens.hit(item, "tokens", allowance.name, cost=tokens))
 
     async def close(self) -> None:
         """Close the connections to Redis."""
@@ -99,6 +110,17 @@ class RateLimits:
             storage: Any = self._shared.requests.storage
             with contextlib.suppress(Exception):
                 await storage.bridge.storage.aclose()
+
+    async def _tokens_left(self, allowance: Allowance, limit: int) -> tuple[float, int]:
+        item = RateLimitItemPerMinute(limit)
+        stats = await self._ask(lambda counters: counters.tokens.get_window_stats(item, "tokens", allowance.name))
+        return stats[0], stats[1]
+
+    async def _request(self, allowance: Allowance, limit: int) -> tuple[bool, float, int]:
+        item = RateLimitItemPerMinute(limit)
+        admitted = await self._ask(lambda counters: counters.requests.hit(item, "requests", allowance.name))
+        stats = await self._ask(lambda counters: counters.requests.get_window_stats(item, "requests", allowance.name))
+        return admitted, stats[0], stats[1]
 
     async def _ask(self, question: Callable[[_Counters], Awaitable[T]]) -> T:
         if self._shared is not None and self._clock() >= self._paused_until:

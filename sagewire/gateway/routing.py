@@ -1,9 +1,8 @@
-"""Which deployment answers: weights, load, health, affinity; and what happens when it does not."""
+"""Which deployment answers: a healthy one that has room and is within its limits; and what happens when it fails."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 import random
 import time
@@ -14,13 +13,13 @@ from typing import Generic, TypeVar
 from sagewire.errors import EndpointError, SagewireError
 from sagewire.gateway.config import GatewayConfig, ModelConfig
 from sagewire.gateway.deployments import Deployment, Lease
+from sagewire.gateway.rates import RateLimits
 from sagewire.gateway.refusals import Refusal, envelope_of, is_callers_fault
+from sagewire.gateway.strategies import choose
 
 __all__ = ["Model", "RetryBudget", "Router", "Served"]
 
 T = TypeVar("T")
-# A conversation's own deployment may be this much busier than the average before another one takes over.
-CROWDED = 1.5
 BASE_DELAY, MAX_DELAY = 0.1, 2.0
 
 
@@ -66,27 +65,41 @@ class Model:
     name: str
     config: ModelConfig
     deployments: Sequence[Deployment]
+    rates: RateLimits
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def lease(self, tried: Sequence[Deployment], affinity: str | None) -> Lease:
+    async def lease(
+        self, tried: Sequence[Deployment] = (), affinity: str | None = None, *, stream: bool = False
+    ) -> Lease:
         """Return the right to call the best deployment now; wait for one where that is configured.
 
         Args:
             tried: Deployments that have failed this request; they come last.
             affinity: What ties the request to a deployment, if anything does.
+            stream: Whether a stream is asked for.
 
         Raises:
-            Refusal: None can be called: 503 where all are unhealthy, 429 where all are full.
+            Refusal: None can be called: 503 where all are unhealthy, 429 where all are full or have used up their
+                requests or tokens of the minute.
         """
         deadline = time.monotonic() + self.config.queue_seconds
+        used_up: dict[Deployment, float] = {}
         while True:
             healthy = [one for one in self.deployments if one.breaker.allows()]
             if not healthy:
                 raise self._unhealthy()
-            free = [one for one in healthy if one.has_room]
+            within = [one for one in healthy if one not in used_up]
+            if not within:
+                raise self._used_up(min(used_up[one] for one in healthy))
+            free = [one for one in within if one.has_room]
             fresh = [one for one in free if one not in tried]
             if free:
-                return Lease(self._pick(fresh or free, affinity), self.released)
+                lease = Lease(choose(fresh or free, self.config, affinity=affinity, stream=stream), self.released)
+                wait = await self._limited(lease)
+                if wait is None:
+                    return lease
+                used_up[lease.deployment] = wait
+                continue
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Refusal(
@@ -102,6 +115,30 @@ class Model:
             except TimeoutError:
                 continue
 
+    async def _limited(self, lease: Lease) -> float | None:
+        """Count one request of a deployment; give it back and return the seconds to wait where none is left."""
+        allowance = lease.deployment.allowance
+        if not allowance.limited:
+            return None
+        try:
+            wait = await self.rates.take(allowance)
+        except BaseException:
+            lease.given_up()
+            raise
+        if wait is not None:
+            lease.given_up()
+        return wait
+
+    def _used_up(self, wait: float) -> Refusal:
+        seconds = max(1, math.ceil(wait))
+        return Refusal(
+            429,
+            "rate_limit_exceeded",
+            f"all deployments of '{self.name}' have used up their requests or tokens of this minute; "
+            f"try again in {seconds} s",
+            headers={"retry-after": str(seconds)},
+        )
+
     def _unhealthy(self) -> Refusal:
         wait = max(1, math.ceil(min(one.breaker.seconds_left for one in self.deployments)))
         return Refusal(
@@ -111,29 +148,6 @@ class Model:
             headers={"retry-after": str(wait)},
         )
 
-    def _pick(self, candidates: Sequence[Deployment], affinity: str | None) -> Deployment:
-        if len(candidates) == 1:
-            return candidates[0]
-        weighty = [one for one in candidates if one.config.weight > 0] or candidates
-        if affinity is not None and self.config.affinity == "conversation":
-            ranked = sorted(weighty, key=lambda one: _rendezvous(affinity, one), reverse=True)
-            average = sum(one.in_flight for one in weighty) / len(weighty)
-            return next((one for one in ranked if one.in_flight <= CROWDED * average + 2), ranked[0])
-        if self.config.routing == "least_busy":
-            return min(weighty, key=lambda one: ((one.in_flight + 1) / (one.config.weight or 1), random.random()))
-        weights = [one.config.weight or 1.0 for one in weighty]
-        return random.choices(weighty, weights)[0]
-
-
-def _rendezvous(key: str, deployment: Deployment) -> float:
-    """Return a deployment's score for a key; the highest wins.
-
-    Weighted rendezvous hashing: shares follow the weights, and when a deployment comes or goes, only its own keys move.
-    """
-    digest = hashlib.blake2b(f"{key}\0{deployment.label}".encode(), digest_size=8).digest()
-    share = (int.from_bytes(digest, "big") + 1) / 2**64
-    return -(deployment.config.weight or 1.0) / math.log(share) if share < 1 else math.inf
-
 
 class Router:
     """All models of a configuration.
@@ -142,21 +156,26 @@ class Router:
         config: The configuration.
         previous: The router of the configuration before: deployments that did not change are taken over with their
             connections, counts and health.
+        rates: Counts requests and tokens of deployments that have limits; else this process does.
     """
 
-    def __init__(self, config: GatewayConfig, previous: Router | None = None) -> None:
+    def __init__(
+        self, config: GatewayConfig, previous: Router | None = None, *, rates: RateLimits | None = None
+    ) -> None:
         self.config = config
+        self.rates: RateLimits = rates or (previous.rates if previous else RateLimits())
         self.budget: RetryBudget = previous.budget if previous else RetryBudget()
         self.models: dict[str, Model] = {}
         for name, model in config.models.items():
             known = list(previous.models[name].deployments) if previous and name in previous.models else []
-            deployments = []
+            deployments: list[Deployment] = []
             for settings in model.deployments:
                 same = next((one for one in known if one.config == settings), None)
                 if same is not None:
                     known.remove(same)
-                deployments.append(same or Deployment(settings))
-            self.models[name] = Model(name, model, deployments)
+                twins = sum(one.label == settings.label for one in deployments)
+                deployments.append(same or Deployment(settings, f"{name}/{settings.label}/{twins}"))
+            self.models[name] = Model(name, model, deployments, self.rates)
 
     def find(self, name: str) -> Model | None:
         """Return the model of a name or alias."""
@@ -174,6 +193,7 @@ class Router:
         work: Callable[[Deployment], Awaitable[T]],
         *,
         affinity: str | None = None,
+        stream: bool = False,
         allowed: Callable[[str], bool] = lambda name: True,
         failed: Callable[[Deployment, SagewireError], None] = lambda deployment, error: None,
     ) -> Served[T]:
@@ -183,6 +203,7 @@ class Router:
             model: The model that was asked for.
             work: Makes the call; for a stream it returns once the first piece is there.
             affinity: What ties the request to a deployment, if anything does.
+            stream: Whether a stream is asked for.
             allowed: Whether the caller may use a model; fallbacks to others are passed over.
             failed: Told of each failed attempt.
 
@@ -195,7 +216,7 @@ class Router:
         while waiting:
             current = waiting.pop(0)
             try:
-                served = await self._serve_one(current, work, affinity, failed)
+                served = await self._serve_one(current, work, affinity, stream, failed)
                 served.attempts += attempts
                 return served
             except SagewireError as error:
@@ -222,15 +243,18 @@ class Router:
         model: Model,
         work: Callable[[Deployment], Awaitable[T]],
         affinity: str | None,
+        stream: bool,
         failed: Callable[[Deployment, SagewireError], None],
     ) -> Served[T]:
         tried: list[Deployment] = []
         attempt = 0
         while True:
             attempt += 1
-            lease = await model.lease(tried, affinity)
+            lease = await model.lease(tried, affinity, stream=stream)
             try:
-                return Served(await work(lease.deployment), model, lease, attempt)
+                result = await work(lease.deployment)
+                lease.answered()
+                return Served(result, model, lease, attempt)
             except SagewireError as error:
                 lease.failed(error)
                 failed(lease.deployment, error)

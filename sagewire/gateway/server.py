@@ -169,9 +169,15 @@ def check_limits(plan: Plan, store: Store) -> None:
         for key in (*map(from_config, plan.config.keys), *store.all_keys())
         if key.requests_per_minute or key.tokens_per_minute
     ]
+    limited += [
+        one.label
+        for model in plan.config.models.values()
+        for one in model.deployments
+        if one.requests_per_minute or one.tokens_per_minute
+    ]
     if limited:
         raise UsageError(
-            f"the keys {', '.join(limited)} have rate limits, which {plan.workers} workers can only count together in "
+            f"{', '.join(limited)} have rate limits, which {plan.workers} workers can only count together in "
             "Redis: set `server.redis_url`, or run one worker"
         )
 

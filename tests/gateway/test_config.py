@@ -159,7 +159,7 @@ def test_a_litellm_file_runs_unchanged() -> None:
     assert (first.inference_component, first.name, first.weight, first.allow_zero_temperature) == (
         "my-component",
         "first",
-        6,
+        1,  # `rpm` is no weight for least-busy
         True,
     )
     assert first.options == {"temperature": 0, "top_k": 5, "extra": {"details": True}}

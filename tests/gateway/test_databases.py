@@ -165,11 +165,11 @@ async def test_limits_survive_a_redis_that_goes_away(redis: RedisServer) -> None
     await rates.admit(key)
     with pytest.raises(Refusal):
         await rates.admit(key)
-    await rates.charge(key, 100)
+    await rates.charge(key.allowance, 100)
     redis.start()
     now[0] = 10.0  # the pause after a failure is over
     assert int((await rates.admit(key))["x-ratelimit-remaining-requests"]) == 1
-    await rates.charge(key, 60)
+    await rates.charge(key.allowance, 60)
     with pytest.raises(Refusal, match="50 tokens per minute"):
         await rates.admit(key)
     await rates.close()

@@ -18,11 +18,15 @@ __all__ = ["LiteLlmConfig"]
 _STRATEGIES = {
     "simple-shuffle": "weighted",
     "least-busy": "least_busy",
-    "usage-based-routing": "least_busy",
-    "usage-based-routing-v2": "least_busy",
-    "latency-based-routing": "least_busy",
+    "usage-based-routing": "lowest_usage",
+    "usage-based-routing-v2": "lowest_usage",
+    "latency-based-routing": "fastest",
     "cost-based-routing": "weighted",
 }
+# The others choose without a look at `rpm` and `tpm`, or take them for weights (litellm/router_strategy).
+_LIMITING = frozenset({"usage-based-routing", "usage-based-routing-v2", "latency-based-routing", "cost-based-routing"})
+_ENFORCE = "enforce_model_rate_limits"
+_STICKY = frozenset({"deployment_affinity", "prompt_caching", "session_affinity"})
 
 
 class _Entry(BaseModel):
@@ -82,6 +86,7 @@ class _Translation:
         raw = {
             "models": models,
             "aliases": self._aliases(router),
+            "hidden_aliases": self._hidden(router),
             "default_fallbacks": router.get("default_fallbacks")
             or settings.get("default_fallbacks")
             or self._fallbacks("fallbacks").get("*", []),
@@ -123,22 +128,40 @@ class _Translation:
             if name in taken or name in keys.REFUSED:
                 continue
             if name not in idle:
-                known = hints or {*taken, *idle}
-                raise self._document.error((*path, name), f"unknown key{nearest(name, known)}")
-            self._notes.append(str(self._document.error((*path, name), "has no effect in sagewire")))
+                hint = nearest(name, hints or {*taken, *idle})
+                if hint or path != ("litellm_settings",):
+                    raise self._document.error((*path, name), f"unknown key{hint}")
+                # LiteLLM makes any key of this section a variable of its module, there are hundreds.
+            self._note((*path, name), "has no effect in sagewire")
 
     def _models(self) -> dict[str, dict[str, Any]]:
+        shared = self._routing()
+        defaults = self._defaults()
         router, settings = self._source.router_settings, self._source.litellm_settings
-        strategy = str(router.get("routing_strategy", "simple-shuffle"))
-        if strategy not in _STRATEGIES:
-            raise self._document.error(
-                ("router_settings", "routing_strategy"),
-                f"unknown strategy {strategy!r}{nearest(strategy, _STRATEGIES)}",
-            )
-        if strategy not in ("simple-shuffle", "least-busy"):
-            self._notes.append(f"routing_strategy {strategy}: deployments are chosen by '{_STRATEGIES[strategy]}'")
         retries = router.get("num_retries", settings.get("num_retries"))
-        defaults = Defaults(
+        models: dict[str, dict[str, Any]] = {}
+        for number, entry in enumerate(self._source.model_list):
+            path: Path = ("model_list", number, "litellm_params")
+            if "*" in entry.model_name:
+                raise self._document.error(
+                    ("model_list", number, "model_name"), "wildcards are not served: give each model an entry"
+                )
+            limits = {name: entry.model_info.get(name) for name in ("rpm", "tpm")}
+            limits |= {name: value for name, value in (("rpm", entry.rpm), ("tpm", entry.tpm)) if value is not None}
+            params = limits | entry.litellm_params
+            deployment, notes = deployment_settings(params, entry.model_info, defaults, self._document, path)
+            self._notes += notes
+            model = models.setdefault(entry.model_name, {"deployments": [], **shared})
+            model["deployments"].append(deployment)
+            own = entry.litellm_params.get("num_retries", entry.litellm_params.get("max_retries", retries))
+            if own is not None:
+                model["attempts"] = max(model.get("attempts", 1), int(own) + 1)
+        return models
+
+    def _defaults(self) -> Defaults:
+        router, settings = self._source.router_settings, self._source.litellm_settings
+        checks = self._checks()
+        return Defaults(
             params=router.get("default_litellm_params") or {},
             timeout=router.get("timeout", settings.get("request_timeout")),
             stream_timeout=router.get("stream_timeout"),
@@ -147,19 +170,50 @@ class _Translation:
             cooldowns=not router.get("disable_cooldowns"),
             max_parallel=router.get("default_max_parallel_requests"),
             drop_params=bool(settings.get("drop_params")),
+            weighted=_STRATEGIES.get(self._strategy()) == "weighted",
+            limit_requests=self._strategy() in _LIMITING
+            or _ENFORCE in checks
+            or bool(router.get("enable_pre_call_checks")),
+            limit_tokens=self._strategy() in _LIMITING or _ENFORCE in checks,
         )
-        models: dict[str, dict[str, Any]] = {}
-        for number, entry in enumerate(self._source.model_list):
-            path: Path = ("model_list", number, "litellm_params")
-            params = {"rpm": entry.rpm, "tpm": entry.tpm} | entry.litellm_params
-            deployment, notes = deployment_settings(params, entry.model_info, defaults, self._document, path)
-            self._notes += notes
-            model = models.setdefault(entry.model_name, {"deployments": [], "routing": _STRATEGIES[strategy]})
-            model["deployments"].append(deployment)
-            own = entry.litellm_params.get("num_retries", entry.litellm_params.get("max_retries", retries))
-            if own is not None:
-                model["attempts"] = max(model.get("attempts", 1), int(own) + 1)
-        return models
+
+    def _strategy(self) -> str:
+        return str(self._source.router_settings.get("routing_strategy") or "simple-shuffle")
+
+    def _checks(self) -> list[str]:
+        return [str(name) for name in self._source.router_settings.get("optional_pre_call_checks") or []]
+
+    def _routing(self) -> dict[str, Any]:
+        """Return how all models choose among their deployments."""
+        strategy, router = self._strategy(), self._source.router_settings
+        place: Path = ("router_settings", "routing_strategy")
+        if strategy not in _STRATEGIES:
+            raise self._document.error(place, f"unknown strategy {strategy!r}{nearest(strategy, _STRATEGIES)}")
+        if strategy == "cost-based-routing":
+            self._note(place, "one's own endpoints have no price for each token: deployments are chosen by weight")
+        chosen: dict[str, Any] = {"routing": _STRATEGIES[strategy]}
+        for name, value in (router.get("routing_strategy_args") or {}).items():
+            if strategy == "latency-based-routing" and name == "ttl":
+                chosen["speed_seconds"] = value
+            elif strategy == "latency-based-routing" and name == "lowest_latency_buffer":
+                chosen["speed_slack"] = value
+            else:
+                self._note(("router_settings", "routing_strategy_args", name), "has no effect in sagewire")
+        for number, check in enumerate(self._checks()):
+            if check in _STICKY:
+                chosen["affinity"] = "conversation"
+            elif check != _ENFORCE:
+                check_path: Path = ("router_settings", "optional_pre_call_checks", number)
+                self._note(check_path, f"{check} has no effect in sagewire")
+        if router.get("enable_pre_call_checks"):
+            self._note(
+                ("router_settings", "enable_pre_call_checks"),
+                "`rpm` is enforced; whether a conversation fits the endpoint says: see context_window_fallbacks",
+            )
+        return chosen
+
+    def _note(self, path: Path, message: str) -> None:
+        self._notes.append(str(self._document.error(path, message)))
 
     def _fallbacks(self, name: str) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
@@ -183,8 +237,15 @@ class _Translation:
     def _aliases(self, router: Mapping[str, Any]) -> dict[str, str]:
         aliases = {}
         for alias, target in (router.get("model_group_alias") or {}).items():
+            if isinstance(target, dict) and not isinstance(target.get("model"), str):
+                place: Path = ("router_settings", "model_group_alias", str(alias))
+                raise self._document.error(place, "should name a `model`")
             aliases[str(alias)] = str(target["model"] if isinstance(target, dict) else target)
         return aliases
+
+    def _hidden(self, router: Mapping[str, Any]) -> list[str]:
+        given = (router.get("model_group_alias") or {}).items()
+        return [str(alias) for alias, target in given if isinstance(target, dict) and target.get("hidden")]
 
     def _server(self) -> dict[str, Any]:
         general, router = self._source.general_settings, self._source.router_settings

@@ -1,6 +1,7 @@
 """The keys of LiteLLM's configuration files: which have an effect here, which have none, which must not be ignored.
 
-Names are those of LiteLLM 1.9x (`Router.__init__`, `ConfigGeneralSettings`, `LiteLLM_Params` and its settings page).
+Names are those of LiteLLM 1.9x and 1.106 (`Router.__init__`, `ConfigGeneralSettings`, `LiteLLM_Params`, and its page of
+settings).
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ def _names(text: str) -> frozenset[str]:
 
 # Each of these keeps somebody or something out. A gateway that started without it would be open where it was closed.
 REFUSED = _names(
-    "admin_only_routes allowed_ips allowed_routes custom_auth custom_auth_run_common_checks enable_jwt_auth "
-    "enable_oauth2_auth enable_oauth2_proxy_auth guardrails litellm_jwtauth public_routes "
-    "reject_clientside_metadata_tags"
+    "admin_only_routes allowed_ips allowed_routes banned_keywords_list blocked_user_list custom_auth "
+    "custom_auth_run_common_checks enable_jwt_auth enable_oauth2_auth enable_oauth2_proxy_auth guardrail_list "
+    "guardrails litellm_jwtauth public_routes reject_clientside_metadata_tags"
 )
 
 PARAMS_TAKEN = _names(
@@ -48,18 +49,19 @@ PARAMS_NO_EFFECT = _names(
 
 ROUTER_TAKEN = _names(
     "allowed_fails context_window_fallbacks cooldown_time default_fallbacks default_litellm_params "
-    "default_max_parallel_requests disable_cooldowns fallbacks model_group_alias num_retries redis_db redis_host "
-    "redis_password redis_port redis_url routing_strategy stream_timeout timeout"
+    "default_max_parallel_requests disable_cooldowns enable_pre_call_checks fallbacks model_group_alias num_retries "
+    "optional_pre_call_checks redis_db redis_host redis_password redis_port redis_url routing_strategy "
+    "routing_strategy_args stream_timeout timeout"
 )
 ROUTER_NO_EFFECT = _names(
     "alerting_config allowed_fails_policy assistants_config auto_router_capability_limit "
     "background_health_check_model_groups cache_kwargs cache_responses caching_groups client_ttl "
     "content_policy_fallbacks debug_level default_priority deployment_affinity_ttl_seconds "
-    "enable_health_check_routing enable_pre_call_checks enable_tag_filtering enable_weighted_failover "
+    "enable_health_check_routing enable_tag_filtering enable_weighted_failover "
     "fallback_access_check fallback_budget_check health_check_ignore_transient_errors "
     "health_check_staleness_threshold ignore_invalid_deployments max_fallbacks model_group_affinity_config "
-    "model_group_retry_policy optional_pre_call_checks plugins polling_interval provider_budget_config "
-    "retry_after retry_policy router_general_settings routing_groups routing_strategy_args search_tools "
+    "model_group_retry_policy plugins polling_interval provider_budget_config "
+    "retry_after retry_policy router_general_settings routing_groups search_tools "
     "set_verbose tag_filtering_match_any tag_routing_prefix"
 )
 
@@ -87,28 +89,45 @@ SETTINGS_NO_EFFECT = _names(
 
 GENERAL_TAKEN = _names("database_url master_key max_request_size_mb")
 GENERAL_NO_EFFECT = _names(
-    "alert_to_webhook_url alert_types alerting alerting_args alerting_threshold allow_requests_on_db_unavailable "
-    "allow_user_auth apply_user_budget_to_team_keys background_health_checks block_robots cancel_on_disconnect "
-    "completion_model control_plane_url coordination_redis custom_key_generate custom_sso "
-    "custom_ui_sso_sign_in_handler database_args database_connect_timeout database_connection_pool_limit "
-    "database_connection_timeout database_disable_prepared_statements database_extra_connection_params "
-    "database_max_idle_connection_lifetime database_socket_timeout database_type default_team_disabled "
-    "disable_adding_master_key_hash_to_db disable_budget_reservation disable_env_credential_login "
-    "disable_error_logs disable_master_key_return disable_prisma_schema_update disable_reset_budget "
-    "disable_responses_id_security disable_retry_on_max_parallel_request_limit_error disable_spend_logs "
-    "disable_spend_updates enable_health_check_routing enable_mcp_registry enable_openai_websocket_passthrough "
-    "enable_public_model_hub enforce_user_param enforced_params forward_client_headers_to_llm_api "
-    "forward_openai_org_id global_max_parallel_requests health_check_concurrency health_check_details "
-    "health_check_interval include_call_id_in_error_body infer_model_from_keys key_management_settings "
-    "key_management_system litellm_key_header_name max_batch_file_size_mb max_file_size_mb "
-    "max_in_flight_requests_per_worker max_parallel_requests max_queued_requests_per_worker max_response_size_mb "
-    "maximum_spend_logs_retention_interval maximum_spend_logs_retention_period missing_session_id "
-    "model_list_healthy_only otel pass_through_endpoints pass_through_request_timeout "
-    "proxy_batch_polling_interval proxy_batch_write_at proxy_budget_rescheduler_max_time "
-    "proxy_budget_rescheduler_min_time proxy_config_reload_interval_seconds service_account_settings "
-    "spend_logs_metadata_fields store_model_in_db store_prompts_in_spend_logs supported_db_objects "
+    "admission_queue_timeout_seconds alert_to_webhook_url alert_types alerting alerting_args alerting_threshold "
+    "allow_cli_sso_verification_uri_complete allow_requests_on_db_unavailable allow_unmanaged_response_ids "
+    "allow_user_auth allowed_file_extensions apply_user_budget_to_team_keys background_health_check_model_groups "
+    "background_health_checks block_robots blocked_file_extensions cancel_on_disconnect "
+    "claude_code_gateway_managed_settings completion_model control_plane_url coordination_redis custom_key_generate "
+    "custom_sso custom_ui_sso_sign_in_handler dangerously_permit_weak_or_unset_master_key database_args "
+    "database_connect_timeout database_connection_pool_limit database_connection_timeout "
+    "database_disable_prepared_statements database_extra_connection_params database_max_idle_connection_lifetime "
+    "database_socket_timeout database_type default_team_disabled disable_adding_master_key_hash_to_db "
+    "disable_auto_add_proxy_admin_to_teams disable_budget_reservation disable_env_credential_login disable_error_logs "
+    "disable_master_key_return disable_password_login_when_sso_enabled disable_prisma_schema_update "
+    "disable_reset_budget disable_responses_id_security disable_retry_on_max_parallel_request_limit_error "
+    "disable_spend_logs disable_spend_updates enable_claude_code_gateway enable_health_check_routing "
+    "enable_mcp_registry enable_openai_websocket_passthrough enable_public_model_hub enforce_fallback_model_access "
+    "enforce_user_param enforced_params fail_closed_rate_limit_enforcement failed_login_block_seconds "
+    "failed_login_window_seconds forward_client_headers_to_llm_api forward_openai_org_id global_max_parallel_requests "
+    "health_check_concurrency health_check_details health_check_interval health_check_skip_disabled_background_models "
+    "include_call_id_in_error_body infer_model_from_keys key_management_settings key_management_system "
+    "litellm_key_header_name max_batch_file_records max_batch_file_size_mb max_batch_file_uploads_per_day "
+    "max_failed_login_attempts_per_source max_failed_login_attempts_per_source_overrides "
+    "max_file_downloads_per_minute max_file_size_mb max_in_flight_requests_per_worker max_parallel_requests "
+    "max_queued_requests_per_worker max_response_size_mb maximum_autorouter_session_retention_period "
+    "maximum_daily_tag_spend_retention_period maximum_health_check_retention_period "
+    "maximum_spend_logs_cleanup_batch_size maximum_spend_logs_cleanup_batch_timeout "
+    "maximum_spend_logs_cleanup_max_batches maximum_spend_logs_cleanup_run_budget "
+    "maximum_spend_logs_retention_interval maximum_spend_logs_retention_period mcp_advertised_versions "
+    "mcp_allowed_clients mcp_client_id_header mcp_internal_ip_ranges mcp_prefer_client_id_metadata_document "
+    "mcp_required_fields mcp_trusted_proxy_ranges mcp_xff_num_trusted_hops missing_session_id model_list_healthy_only "
+    "otel pass_through_endpoints pass_through_request_timeout password_policy_min_length "
+    "password_policy_require_lowercase password_policy_require_numbers password_policy_require_special_characters "
+    "password_policy_require_uppercase plugins provider_url_destination_allowed_hosts proxy_batch_polling_interval "
+    "proxy_batch_write_at proxy_budget_rescheduler_max_time proxy_budget_rescheduler_min_time "
+    "proxy_config_reload_interval_seconds responses_websocket_session_limit_seconds scheduled_job_stagger "
+    "search_tool_deny_by_default service_account_settings spend_capture_rate_check spend_logs_metadata_fields "
+    "store_model_in_db store_prompts_in_spend_logs supported_db_objects transcribe_media_buckets trusted_proxy_ranges "
     "ui_access_mode ui_password ui_username use_azure_key_vault use_client_credentials_pass_through_routes "
-    "use_google_kms user_api_key_cache_max_size user_api_key_cache_ttl user_header_mappings user_header_name"
+    "use_google_kms use_spend_logs_partitioning user_api_key_cache_max_size user_api_key_cache_ttl "
+    "user_header_mappings user_header_name user_mcp_management_mode user_url_allowed_hosts user_url_validation "
+    "vector_store_deny_by_default"
 )
 
 TOP_NO_EFFECT = _names(

@@ -52,6 +52,9 @@ class Defaults:
     cooldowns: bool = True
     max_parallel: int | None = None
     drop_params: bool = False
+    weighted: bool = True
+    limit_requests: bool = False
+    limit_tokens: bool = False
 
 
 def deployment_settings(
@@ -88,7 +91,8 @@ def deployment_settings(
             settings.pop(ours, None)
     if info.get("id"):
         settings["name"] = str(info["id"])
-    return settings | _limits(given, defaults), notes
+    notes += _unlimited(given, defaults, document, path)
+    return settings | _shares(given, defaults) | _limits(given, defaults), notes
 
 
 def _place(provider: str, name: str, given: JSON, info: Mapping[str, Any], document: Document, path: Path) -> JSON:
@@ -181,11 +185,35 @@ def _check_typo(name: str, document: Document, path: Path) -> None:
         raise document.error((*path, name), f"unknown key{nearest(name, known)}")
 
 
-def _limits(given: JSON, defaults: Defaults) -> JSON:
+def _unlimited(given: JSON, defaults: Defaults, document: Document, path: Path) -> list[str]:
+    """Return what to say of rates that limit nothing, here as there."""
+    return [
+        str(
+            document.error(
+                (*path, name),
+                f"{'is a weight, not a limit' if defaults.weighted else 'limits nothing'}, as in LiteLLM; "
+                "`optional_pre_call_checks: [enforce_model_rate_limits]` in router_settings makes it a limit",
+            )
+        )
+        for name, limits in (("rpm", defaults.limit_requests), ("tpm", defaults.limit_tokens))
+        if given.get(name) is not None and not limits
+    ]
+
+
+def _shares(given: JSON, defaults: Defaults) -> JSON:
     settings: JSON = {}
     weight = next((given[name] for name in ("weight", "rpm", "tpm") if given.get(name) is not None), None)
-    if weight is not None:
+    if weight is not None and defaults.weighted:
         settings["weight"] = weight
+    if defaults.limit_requests and given.get("rpm") is not None:
+        settings["requests_per_minute"] = max(1, int(given["rpm"]))
+    if defaults.limit_tokens and given.get("tpm") is not None:
+        settings["tokens_per_minute"] = max(1, int(given["tpm"]))
+    return settings
+
+
+def _limits(given: JSON, defaults: Defaults) -> JSON:
+    settings: JSON = {}
     parallel = given.get("max_parallel_requests", defaults.max_parallel)
     if parallel is not None:
         settings["max_concurrency"] = parallel
@@ -199,7 +227,7 @@ def _limits(given: JSON, defaults: Defaults) -> JSON:
     cooldown = given.get("cooldown_time", defaults.cooldown)
     if cooldown:
         settings["breaker_seconds"] = cooldown
-    if not defaults.cooldowns:
+    if not defaults.cooldowns or cooldown == 0:
         settings["breaker_failures"] = 1_000_000
     if given.get("drop_params", defaults.drop_params):
         settings["drop_unsupported"] = True

@@ -68,6 +68,11 @@ class DeploymentConfig(Section):
 
     weight: float = Field(default=1.0, ge=0)
     max_concurrency: int | None = Field(default=None, ge=1)
+    requests_per_minute: int | None = Field(default=None, ge=1, description="The most requests in a minute.")
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="The most tokens in a minute, of prompts and answers."
+    )
+    session_idle_seconds: Seconds = Field(default=600.0, description="How long an unused sticky session stays open.")
     prefix_aware: bool = Field(default=False, description="The endpoint routes by prefix: send PrefixAwareId.")
     timeouts: TimeLimits = TimeLimits()
     breaker_failures: int = Field(default=3, ge=1, description="Failures in a row that open the circuit breaker.")
@@ -101,9 +106,19 @@ class ModelConfig(Section):
     """One model as clients see it, with one or several deployments behind it."""
 
     deployments: list[DeploymentConfig] = Field(min_length=1)
-    routing: Literal["weighted", "least_busy"] = "weighted"
-    affinity: Literal["none", "conversation"] = Field(
-        "none", description="Keep a conversation on the deployment that has its prefix cached."
+    routing: Literal["weighted", "least_busy", "lowest_usage", "fastest"] = Field(
+        default="weighted",
+        description="By weight; to the deployment with the fewest requests for its weight; to the one with the fewest "
+        "tokens in this minute; or to the one that has answered fastest lately.",
+    )
+    speed_seconds: Seconds = Field(default=3600.0, description="How long an answer counts for `routing: fastest`.")
+    speed_slack: float = Field(
+        default=0.0, ge=0, description="Deployments slower than the fastest by this share are as good."
+    )
+    affinity: Literal["none", "conversation", "session"] = Field(
+        "none",
+        description="Keep a conversation on the deployment that has its prefix cached; `session` opens a sticky "
+        "session of SageMaker for it, so that it stays on one instance, too.",
     )
     attempts: int = Field(default=3, ge=1, description="Calls in all for one request, before the first byte.")
     queue_seconds: float = Field(
@@ -111,6 +126,12 @@ class ModelConfig(Section):
     )
     fallbacks: list[str] = Field(default_factory=list)
     context_fallbacks: list[str] = Field(default_factory=list, description="Where conversations go that are too long.")
+
+    @model_validator(mode="after")
+    def _sessions_need_endpoints(self) -> Self:
+        if self.affinity == "session" and any(one.endpoint is None for one in self.deployments):
+            raise ValueError("`affinity: session` needs SageMaker endpoints: servers behind a `url` have no sessions")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -186,6 +207,7 @@ class GatewayConfig(Section):
 
     models: dict[str, ModelConfig] = Field(min_length=1)
     aliases: dict[str, str] = Field(default_factory=dict, description="Further names of models.")
+    hidden_aliases: list[str] = Field(default_factory=list, description="Aliases that are not listed.")
     default_fallbacks: list[str] = Field(default_factory=list)
     keys: list[KeyConfig] = Field(default_factory=list)
     server: ServerConfig = ServerConfig()

@@ -38,6 +38,7 @@ class ModelRoute(ABC):
         """Answer one request."""
         journal, headers = journal_of(scope), Headers(scope=scope)
         journal.route = self.name
+        journal.conversation = headers.get("x-session-id", "")
         journal.key = key = await self.gateway.access.authenticate(headers)
         # The key comes first: a stranger's body is not even read.
         body, journal.asked_bytes = await read_json(receive, headers, self.gateway.config.server.max_body_bytes)

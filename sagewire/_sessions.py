@@ -1,0 +1,36 @@
+"""Sticky sessions of SageMaker endpoints: the two requests that open and close one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sagewire.errors import WireError
+from sagewire.types import Invocation, ResponseInfo
+
+__all__ = ["closing", "opened", "opening"]
+
+
+def opening(parameters: Mapping[str, str]) -> Invocation:
+    """Return the call that opens a session. Containers refuse any other key in its body."""
+    return Invocation(
+        b'{"requestType":"NEW_SESSION"}', parameters={**parameters, "SessionId": "NEW_SESSION"}, idempotent=False
+    )
+
+
+def closing(session_id: str, parameters: Mapping[str, str]) -> Invocation:
+    """Return the call that closes a session."""
+    return Invocation(b'{"requestType":"CLOSE"}', parameters={**parameters, "SessionId": session_id})
+
+
+def opened(info: ResponseInfo) -> str:
+    """Return the id of the session that was opened.
+
+    Raises:
+        WireError: The answer names none: the container took the request for something else.
+    """
+    if info.new_session_id is None:
+        raise WireError(
+            "the endpoint opened no session: its container has no stateful sessions "
+            "(LMI: OPTION_ENABLE_STATEFUL_SESSIONS; vLLM and SGLang: SAGEMAKER_ENABLE_STATEFUL_SESSIONS=true)"
+        )
+    return info.new_session_id
