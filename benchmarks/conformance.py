@@ -3,16 +3,18 @@
     python benchmarks/conformance.py
 
 Each cell is what passed of what ran; skipped cases are those a suite leaves out by itself. Writes
-`benchmarks/conformance.json`.
+`benchmarks/conformance.json`, of which `python docs/tables.py` makes the tables in the documentation.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import io
 import json
 import os
 from collections import Counter, defaultdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ PEERS = {
     "LangchainAws": "langchain-aws ChatSagemakerEndpoint, vLLM",
     "HuggingFace": "langchain-huggingface ChatHuggingFace, TGI messages",
 }
+PACKAGES = ("sagewire", "langchain-core", "langchain-tests", "langchain-aws", "langchain-huggingface")
 HERE = Path(__file__).resolve().parent
 
 
@@ -90,7 +93,8 @@ def main() -> None:
     for title, suites in rows.items():
         table.add_row(title, *(cell(suites[suite]) for suite in SUITES))
     Console(width=140).print(table)
-    (HERE / "conformance.json").write_text(json.dumps(rows, indent=2) + "\n")
+    about = {"date": datetime.date.today().isoformat(), "packages": {name: version(name) for name in PACKAGES}}
+    (HERE / "conformance.json").write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import platform
 from dataclasses import dataclass
@@ -91,7 +92,11 @@ def write(results: list[Result], path: Path) -> None:
         }
         for result in results
     ]
-    about = {"python": platform.python_version(), "packages": {name: version(name) for name in VERSIONS}}
+    about = {
+        "date": datetime.date.today().isoformat(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in VERSIONS},
+    }
     path.write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
 
 

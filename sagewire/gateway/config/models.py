@@ -24,59 +24,65 @@ class Section(BaseModel):
 class TimeLimits(Section):
     """Time limits in seconds, see `sagewire.Timeouts`."""
 
-    connect: Seconds = 10.0
-    first_byte: Seconds | None = 70.0
-    idle: Seconds | None = 70.0
-    total: Seconds | None = None
+    connect: Seconds = Field(default=10.0, description="Until the connection stands.")
+    first_byte: Seconds | None = Field(default=70.0, description="Until the first byte of the answer.")
+    idle: Seconds | None = Field(default=70.0, description="Between two pieces of a stream.")
+    total: Seconds | None = Field(default=None, description="For the whole call.")
 
 
 class DeploymentConfig(Section):
     """One place where a model runs: a SageMaker endpoint, or the URL of an HTTP server."""
 
-    endpoint: str | None = None
-    url: str | None = None
-    token: SecretStr | None = None
+    endpoint: str | None = Field(default=None, description="A SageMaker endpoint's name; this or `url`.")
+    url: str | None = Field(default=None, description="The base URL of an HTTP server; this or `endpoint`.")
+    token: SecretStr | None = Field(default=None, description="The bearer token for `url`.")
     name: str | None = Field(
         default=None, description="What it is called in logs and metrics; else the endpoint or URL."
     )
-    inference_component: str | None = None
+    inference_component: str | None = Field(default=None, description="The inference component to call.")
 
     handler: str | None = Field(default=None, description="What the container speaks; else the endpoint is asked.")
     format: str | dict[str, Any] | None = Field(
         default=None, description="How the model writes, where the wire is text."
     )
-    embedding_handler: str | None = None
-    rerank_handler: str | None = None
-    allow_zero_temperature: bool = False
+    embedding_handler: str | None = Field(default=None, description="What it speaks for embeddings.")
+    rerank_handler: str | None = Field(default=None, description="What it speaks for reranking.")
+    allow_zero_temperature: bool = Field(
+        default=False, description="Send a temperature of 0 to TGI, for a build that takes it; else it means greedy."
+    )
     drop_unsupported: bool = Field(
         False, description="Leave out options the wire cannot express, and say so in a header."
     )
     served_model: str | None = Field(default=None, description="The model name to send upstream.")
     options: dict[str, Any] = Field(default_factory=dict, description="Generation settings; those of a call win.")
 
-    region: str | None = None
-    profile: str | None = None
-    role_arn: str | None = None
-    role_session_name: str = "sagewire-gateway"
-    external_id: SecretStr | None = None
-    web_identity_token_file: str | None = None
-    sts_endpoint: str | None = None
-    aws_access_key_id: SecretStr | None = None
-    aws_secret_access_key: SecretStr | None = None
-    aws_session_token: SecretStr | None = None
+    region: str | None = Field(default=None, description="AWS region; else as boto3 finds it.")
+    profile: str | None = Field(default=None, description="A profile of the AWS configuration.")
+    role_arn: str | None = Field(default=None, description="A role to assume, for an endpoint of another account.")
+    role_session_name: str = Field(default="sagewire-gateway", description="The name of the role's sessions.")
+    external_id: SecretStr | None = Field(default=None, description="The external id that the role asks for.")
+    web_identity_token_file: str | None = Field(
+        default=None, description="A file with a web identity token, to assume the role with."
+    )
+    sts_endpoint: str | None = Field(default=None, description="Another URL of the security token service.")
+    aws_access_key_id: SecretStr | None = Field(default=None, description="Static credentials.")
+    aws_secret_access_key: SecretStr | None = Field(default=None, description="The secret that goes with them.")
+    aws_session_token: SecretStr | None = Field(default=None, description="The session token, where they have one.")
     endpoint_url: str | None = Field(default=None, description="Another SageMaker Runtime URL.")
 
-    weight: float = Field(default=1.0, ge=0)
-    max_concurrency: int | None = Field(default=None, ge=1)
+    weight: float = Field(
+        default=1.0, ge=0, description="Its share of the requests; 0 takes none but as a last resort."
+    )
+    max_concurrency: int | None = Field(default=None, ge=1, description="The most requests in flight.")
     requests_per_minute: int | None = Field(default=None, ge=1, description="The most requests in a minute.")
     tokens_per_minute: int | None = Field(
         default=None, ge=1, description="The most tokens in a minute, of prompts and answers."
     )
     session_idle_seconds: Seconds = Field(default=600.0, description="How long an unused sticky session stays open.")
     prefix_aware: bool = Field(default=False, description="The endpoint routes by prefix: send PrefixAwareId.")
-    timeouts: TimeLimits = TimeLimits()
+    timeouts: TimeLimits = Field(default=TimeLimits(), description="Time limits in seconds.")
     breaker_failures: int = Field(default=3, ge=1, description="Failures in a row that open the circuit breaker.")
-    breaker_seconds: Seconds = 30.0
+    breaker_seconds: Seconds = Field(default=30.0, description="How long it then gets no requests.")
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -105,7 +111,9 @@ class DeploymentConfig(Section):
 class ModelConfig(Section):
     """One model as clients see it, with one or several deployments behind it."""
 
-    deployments: list[DeploymentConfig] = Field(min_length=1)
+    deployments: list[DeploymentConfig] = Field(
+        min_length=1, description="Where it runs; the settings of a single deployment may stand here directly."
+    )
     routing: Literal["weighted", "least_busy", "lowest_usage", "fastest"] = Field(
         default="weighted",
         description="By weight; to the deployment with the fewest requests for its weight; to the one with the fewest "
@@ -124,7 +132,9 @@ class ModelConfig(Section):
     queue_seconds: float = Field(
         default=0.0, ge=0, description="How long a request waits where all deployments are full."
     )
-    fallbacks: list[str] = Field(default_factory=list)
+    fallbacks: list[str] = Field(
+        default_factory=list, description="Models that answer in its place, in this order, when it cannot."
+    )
     context_fallbacks: list[str] = Field(default_factory=list, description="Where conversations go that are too long.")
 
     @model_validator(mode="after")
@@ -156,15 +166,17 @@ def _as_moment(value: Any) -> Any:
 class KeyConfig(Section):
     """An API key out of the configuration file; further ones are kept in the database."""
 
-    name: str = Field(min_length=1)
-    key: SecretStr | None = None
+    name: str = Field(min_length=1, description="Whose key it is; shown in logs and accounts.")
+    key: SecretStr | None = Field(default=None, description="The key; better from the environment.")
     sha256: str | None = Field(
         default=None, pattern=r"^[0-9a-f]{64}$", description="The key's SHA-256, instead of the key."
     )
     models: list[str] | None = Field(default=None, description="The models it may use; else all.")
-    expires: Annotated[datetime | None, BeforeValidator(_as_moment)] = None
-    requests_per_minute: int | None = Field(default=None, ge=1)
-    tokens_per_minute: int | None = Field(default=None, ge=1)
+    expires: Annotated[datetime | None, BeforeValidator(_as_moment)] = Field(
+        default=None, description="A moment, or a date through which it is good."
+    )
+    requests_per_minute: int | None = Field(default=None, ge=1, description="The most requests a minute.")
+    tokens_per_minute: int | None = Field(default=None, ge=1, description="The most tokens a minute, read and written.")
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
@@ -184,15 +196,17 @@ class ServerConfig(Section):
     master_key: SecretStr | None = Field(default=None, description="May use every model, without limits.")
     database_url: SecretStr | None = Field(default=None, description="Keys and usage; else an SQLite file of its own.")
     redis_url: SecretStr | None = Field(default=None, description="Where rate limits are counted for several workers.")
-    cors_origins: list[str] = Field(default_factory=list)
-    max_body_bytes: int = Field(default=20_000_000, ge=1024)
-    max_header_bytes: int = Field(default=65_536, ge=1024)
+    cors_origins: list[str] = Field(
+        default_factory=list, description="Origins whose web pages may call the gateway; `*` for all."
+    )
+    max_body_bytes: int = Field(default=20_000_000, ge=1024, description="The largest request.")
+    max_header_bytes: int = Field(default=65_536, ge=1024, description="The largest headers of a request.")
     header_seconds: Seconds = Field(
         default=30.0, description="How long a client may take to send its request's headers."
     )
     drain_seconds: float = Field(default=60.0, ge=0, description="How long open requests may go on after SIGTERM.")
-    metrics_need_key: bool = False
-    access_log: bool = True
+    metrics_need_key: bool = Field(default=False, description="`/metrics` asks for a key, too.")
+    access_log: bool = Field(default=True, description="Write a line of JSON for every request.")
 
     @field_validator("master_key")
     @classmethod
@@ -205,12 +219,14 @@ class ServerConfig(Section):
 class GatewayConfig(Section):
     """Everything a gateway is configured with."""
 
-    models: dict[str, ModelConfig] = Field(min_length=1)
+    models: dict[str, ModelConfig] = Field(min_length=1, description="Each model under the name that clients use.")
     aliases: dict[str, str] = Field(default_factory=dict, description="Further names of models.")
     hidden_aliases: list[str] = Field(default_factory=list, description="Aliases that are not listed.")
-    default_fallbacks: list[str] = Field(default_factory=list)
-    keys: list[KeyConfig] = Field(default_factory=list)
-    server: ServerConfig = ServerConfig()
+    default_fallbacks: list[str] = Field(default_factory=list, description="Fallbacks of models that name none.")
+    keys: list[KeyConfig] = Field(
+        default_factory=list, description="API keys; without any, only this machine is let in."
+    )
+    server: ServerConfig = Field(default=ServerConfig(), description="What concerns the gateway itself.")
     environment: dict[str, str] = Field(default_factory=dict, description="Environment variables to set.", repr=False)
     notes: tuple[str, ...] = Field(default=(), description="What was read and has no effect.", exclude=True)
 
