@@ -21,7 +21,11 @@ ROOT = Path(__file__).parents[1]
 # Files of the repository that are pages of the site, too; their links to each other are changed with them.
 PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 # Links to files of the repository, and the pages that say the same.
-LINKS = {"../README.md#without-aws": "how_to/offline_testing.md", "../sagewire/errors.py": "reference/errors.md"}
+LINKS = {
+    "../README.md#without-aws": "how_to/offline_testing.md",
+    "../sagewire/errors.py": "reference/errors.md",
+    "../benchmarks/results.png": "results.png",
+}
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -32,6 +36,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for other, page in PAGES.items():
             text = text.replace(f"]({other})", f"]({page})")
         files.append(File.generated(config, target, content=text))
+    files.append(File.generated(config, "results.png", content=(ROOT / "benchmarks" / "results.png").read_bytes()))
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = _read(path)
         pictures: list[bytes] = []

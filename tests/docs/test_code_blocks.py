@@ -36,6 +36,7 @@ ENDPOINTS = {
     "my-llama": "tgi:schema",
     "my-bge": "tei",
     "my-ranker": "tei_rerank",
+    "my-queue": EndpointSpec("openai_chat", "schema", asynchronous="s3://my-bucket/answers"),
     **{name: EndpointSpec("openai_chat", "extractive", THEIRS.account) for name in ("their-llama", "their-endpoint")},
 }
 
@@ -74,7 +75,11 @@ def run(block: Block, path: Path, names: dict[str, Any]) -> str:
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_blocks_run(path: Path, clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_run(
+    path: Path, clean_environment: None, telemetry: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The files that a page writes.
+    monkeypatch.chdir(tmp_path)
     region = "eu-west-1" if path.name == "README.md" else "us-east-1"
     names: dict[str, Any] = {"__name__": "page"}
     page = [block for block in blocks(path) if block.runs]

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -15,13 +16,15 @@ pytestmark = pytest.mark.skipif(not (ROOT / "mkdocs.yml").exists(), reason="the 
 
 
 @pytest.fixture(scope="module")
-def tables() -> ModuleType:
+def tables() -> Iterator[ModuleType]:
     spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs")
+        spec.loader.exec_module(module)
+        yield module
 
 
 def test_tables_are_those_of_the_code(tables: ModuleType) -> None:
@@ -29,9 +32,8 @@ def test_tables_are_those_of_the_code(tables: ModuleType) -> None:
 
 
 def test_every_table_is_on_a_page(tables: ModuleType) -> None:
-    asked = {
-        name for path in (ROOT / "docs").rglob("*.md") for name in re.findall(r"<!-- table: (\w+)", path.read_text())
-    }
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    asked = {name for path in pages for name in re.findall(r"<!-- table: (\w+)", path.read_text("utf-8"))}
     assert asked == set(tables.TABLES)
 
 

@@ -1,0 +1,154 @@
+"""The comparison with other libraries, out of what the benchmarks wrote: `benchmarks/*.json`.
+
+A part says so where its benchmark has not been run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from table_rows import code, table
+
+__all__ = ["fault_outcomes", "fault_summary", "measures", "measures_summary", "packages", "standard_suites"]
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+NOT_RUN = "No run has been recorded yet.\n"
+SUITES = {"Unit": "Unit", "ByTool": "Integration, tools", "ByJsonSchema": "Integration, JSON schema"}
+# A fault's outcome, by how it begins; the first that matches counts.
+ENDS = {
+    "hangs": "hangs",
+    "text lost silently": "text lost silently",
+    "text doubled": "wrong text",
+    "wrong text": "wrong text",
+    "untyped error": "untyped error",
+    "typed error": "an error, though the text could be had",
+    "full text": "a text, though there was an error",
+}
+
+
+def standard_suites() -> str:
+    """Return how many cases of LangChain's standard suites pass."""
+    found = _read("conformance.json")
+    if found is None:
+        return NOT_RUN
+    rows = [(title, *(_passed(suites.get(suite, {})) for suite in SUITES)) for title, suites in found["rows"].items()]
+    return (
+        f"{table(('Class and container', *SUITES.values()), rows)}\n{_when(found, 'python benchmarks/conformance.py')}"
+    )
+
+
+def measures() -> str:
+    """Return every measurement, with its target."""
+    found = _read("results.json")
+    if found is None:
+        return NOT_RUN
+    head = ("What is measured", "Unit", "sagewire", "The other", "Ratio", "Target", "Met")
+    rows = []
+    for row in found["rows"]:
+        ours, other, theirs = _pair(row)
+        ratio = f"{_times(row):.1f} x" if theirs is not None else ""
+        shown = f"{_number(theirs)} ({other})" if theirs is not None else ""
+        met = "yes" if row["met"] else "no"
+        rows.append((row["work"], row["unit"], _number(ours), shown, ratio, row["target"], met))
+    return f"{table(head, rows)}\n{_when(found, 'make bench')}"
+
+
+def measures_summary() -> str:
+    """Return the measurements beside published classes for the same endpoints."""
+    found = _read("results.json")
+    if found is None:
+        return NOT_RUN
+    rows = []
+    for row in found["rows"]:
+        ours, other, theirs = _pair(row)
+        if theirs is not None and other in _peers(found):
+            rows.append(
+                (row["work"], f"{_number(ours)} {row['unit']}", f"{_number(theirs)} ({other})", f"{_times(row):.1f} x")
+            )
+    return f"{table(('Work', 'sagewire', 'The other', 'Times better'), rows)}\n{_when(found, 'make bench')}"
+
+
+def fault_summary() -> str:
+    """Return how often each library did what is right when something broke, and what it did instead."""
+    found = _read("faults.json")
+    if found is None:
+        return NOT_RUN
+    libraries = list(dict.fromkeys(name for row in found["rows"] for name in row["outcomes"]))
+    kinds = list(dict.fromkeys(ENDS.values()))
+    rows = []
+    for library in libraries:
+        ended = [_ended(row["outcomes"].get(library, ""), row["right"]) for row in found["rows"]]
+        ended = [kind for kind in ended if kind]
+        counts = [str(ended.count(kind) or "") for kind in kinds]
+        rows.append((library, f"{ended.count('right')} of {len(ended)}", *counts))
+    return f"{table(('Library', 'Right', *kinds), rows)}\n{_when(found, 'python benchmarks/faults.py')}"
+
+
+def fault_outcomes() -> str:
+    """Return what became of each call."""
+    found = _read("faults.json")
+    if found is None:
+        return NOT_RUN
+    libraries = list(dict.fromkeys(name for row in found["rows"] for name in row["outcomes"]))
+    rows = []
+    for row in found["rows"]:
+        outcomes = [row["outcomes"].get(name, "") for name in libraries]
+        marked = [text if not text or _ended(text, row["right"]) == "right" else f"**{text}**" for text in outcomes]
+        rows.append((code(row["fault"]), row["mode"], row["right"], *marked))
+    return f"{table(('Fault', 'Call', 'Right', *libraries), rows)}\n{_when(found, 'python benchmarks/faults.py')}"
+
+
+def packages() -> int:
+    """Return how many packages `pip install sagewire` installs, by the recorded measurement."""
+    rows = _read("results.json")["rows"]
+    return next(int(row["values"]["sagewire"]) for row in rows if row["unit"] == "packages")
+
+
+def _read(name: str) -> Any:
+    path = FOLDER / name
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def _when(found: Mapping[str, Any], command: str) -> str:
+    packages = found.get("packages") or found.get("versions") or {}
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
+    return f"One run of `{command}` on {found['date']}" + (f", with {versions}.\n" if versions else ".\n")
+
+
+def _passed(counts: Mapping[str, int]) -> str:
+    passed = counts.get("passed", 0)
+    ran = passed + counts.get("failed", 0) + counts.get("xfailed", 0)
+    return f"{passed} of {ran}" if ran else ""
+
+
+def _pair(row: Mapping[str, Any]) -> tuple[float, str, float | None]:
+    """Return our value, and the other's name and value."""
+    values = row["values"]
+    other = next((name for name in values if name != "sagewire"), "")
+    return values["sagewire"], other, values.get(other)
+
+
+def _times(row: Mapping[str, Any]) -> float:
+    ours, _, theirs = _pair(row)
+    less = row["target"].startswith("<")
+    return float(theirs / ours if less else ours / theirs) if theirs is not None else 1.0
+
+
+def _peers(found: Mapping[str, Any]) -> set[str]:
+    """Return whose classes do the same as ours: not boto3, on which they are built, nor a raw socket."""
+    return {*found["packages"], "LiteLLM"} - {"sagewire", "boto3"}
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def _ended(outcome: str, right: str) -> str:
+    """Return `right`, or the kind of the first outcome (called, awaited) that is not."""
+    for one in filter(None, outcome.split("; awaited: ")):
+        if not one.startswith(right):
+            return next(kind for start, kind in ENDS.items() if one.startswith(start))
+    return "right" if outcome else ""
