@@ -1,22 +1,24 @@
-"""The command-line application object, its consoles, and what all commands share: options and errors."""
+"""The command-line application object, its consoles, and what all commands share: errors and standard input."""
 
 from __future__ import annotations
 
+import difflib
 import functools
+import re
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any, ParamSpec, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from sagewire import __version__
-from sagewire.errors import SagewireError, UnsupportedFeature, UsageError
+from sagewire.cli._options import AccountOptions, is_url, spread
+from sagewire.errors import EndpointNotFound, MissingExtra, SagewireError, UnsupportedFeature, UsageError
 
 __all__ = ["app", "console", "errors", "friendly"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 # Rich honours NO_COLOR and leaves colours out where the output is no terminal.
 console = Console(highlight=False)
@@ -25,17 +27,21 @@ errors = Console(stderr=True, highlight=False)
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
+    # Of a bug's traceback: variables may hold credentials.
+    pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Name a SageMaker or Hugging Face endpoint, and it is a first-class model.",
 )
 
-Endpoint = Annotated[str, typer.Argument(help="The endpoint's name, or the URL of any HTTP server.")]
-Region = Annotated[str | None, typer.Option("--region", help="AWS region; else as boto3 finds it.")]
-Profile = Annotated[str | None, typer.Option("--profile", help="Profile of the AWS configuration.")]
-RoleArn = Annotated[str | None, typer.Option("--role-arn", help="Role to assume, for an endpoint of another account.")]
-HandlerName = Annotated[str | None, typer.Option("--handler", help="What the container speaks; see `handlers`.")]
-FormatName = Annotated[str | None, typer.Option("--format", help="How the model writes; see `formats`.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+# The library's messages name arguments as Python code would give them.
+_OPTIONS = {
+    "region_name": "--region",
+    "profile_name": "--profile",
+    "session": "--role-arn",
+    "handler": "--handler",
+    "format": "--format",
+}
+_ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?!\w)")
 
 
 @app.callback(invoke_without_command=True)
@@ -45,18 +51,22 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
         raise typer.Exit
 
 
-def friendly(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn sagewire's errors into one line and an exit code: 2 for the caller's mistakes, 1 for everything else."""
+def friendly(command: Callable[..., None]) -> Callable[..., None]:
+    """Spread the options of a command, and turn sagewire's errors into one line and an exit code.
 
-    @functools.wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+    The code is 2 for the caller's mistakes, 130 after Ctrl-C, 1 for everything else.
+    """
+    spread_command = spread(command)
+
+    @functools.wraps(spread_command)
+    def run(**arguments: Any) -> None:
         try:
-            return command(*args, **kwargs)
-        except (UsageError, UnsupportedFeature) as error:
-            errors.print(f"[bold red]sagewire:[/] {_escape(error)}", soft_wrap=True)
+            spread_command(**arguments)
+        except (UsageError, UnsupportedFeature, MissingExtra) as error:
+            complain(error)
             raise typer.Exit(2) from None
         except SagewireError as error:
-            errors.print(f"[bold red]sagewire:[/] {_escape(error)}", soft_wrap=True)
+            complain(error, close_names(error, arguments))
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             errors.print("interrupted")
@@ -65,37 +75,59 @@ def friendly(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-def client_arguments(
-    endpoint: str,
-    region: str | None,
-    profile: str | None,
-    role_arn: str | None,
-    handler: str | None,
-    format: str | None,
-) -> dict[str, Any]:
-    """Return the arguments of `Client` for the options that the commands share."""
-    arguments: dict[str, Any] = {"handler": handler, "format": format}
-    if endpoint.startswith(("http://", "https://")):
-        return {**arguments, "url": endpoint}
-    if role_arn:
-        from sagewire.aws.session import assume_role_session
-
-        arguments["session"] = assume_role_session(role_arn, region_name=region, source=profile)
-    else:
-        arguments["profile_name"] = profile
-    return {**arguments, "endpoint": endpoint, "region_name": region}
+def complain(error: Exception, hint: str = "") -> None:
+    """Print an error in one line, on standard error."""
+    errors.print(f"[bold red]sagewire:[/] {escape(in_options(error))}{escape(hint)}", soft_wrap=True)
 
 
-def prompt_or_stdin(text: str | None) -> str:
-    """Return the argument, or what is piped in."""
-    if text is not None and text != "-":
-        return text
+def in_options(error: Exception) -> str:
+    """Return what an error says, with the options of the command line in place of Python's arguments."""
+    return _ARGUMENT.sub(lambda found: _OPTIONS[found[1]], str(error))
+
+
+def close_names(error: Exception, arguments: Mapping[str, Any]) -> str:
+    """Return a hint where an endpoint does not exist but others are called nearly like it; else nothing."""
+    endpoint = arguments.get("endpoint")
+    if not isinstance(error, EndpointNotFound) or not isinstance(endpoint, str) or is_url(endpoint):
+        return ""
+    account = AccountOptions(**{name: arguments.get(name) for name in ("region", "profile", "role_arn")})
+    try:
+        told = account.session().client("sagemaker", region_name=account.region).list_endpoints(MaxResults=100)
+    except Exception:
+        # Listing may be forbidden, and a hint must not hide the error.
+        return ""
+    names = [each["EndpointName"] for each in told["Endpoints"]]
+    close = difflib.get_close_matches(endpoint, names)
+    return f" Close names: {', '.join(close)}." if close else ""
+
+
+def show_table(table: Table) -> None:
+    """Print a table; in a pipe each row is one line, however long, which is what grep and cut want."""
+    wide = console if console.is_terminal else Console(highlight=False, width=100_000)
+    wide.print(table)
+
+
+def text_of(words: Sequence[str] | None) -> str:
+    """Return the words of an argument, standard input in place of a `-`; all of it where there are no words.
+
+    Raises:
+        UsageError: There is nothing to read, or no text in it.
+    """
+    text = "\n\n".join(read_input() if word == "-" else word for word in words or ["-"])
+    if not text.strip():
+        raise UsageError("the text is empty")
+    return text
+
+
+def read_input() -> str:
+    """Return standard input, without the line break at its end.
+
+    Raises:
+        UsageError: It is a terminal, or no text.
+    """
     if sys.stdin.isatty():
         raise UsageError("no text: give it as an argument or pipe it in")
-    return sys.stdin.read()
-
-
-def _escape(error: Exception) -> str:
-    from rich.markup import escape
-
-    return escape(str(error))
+    try:
+        return sys.stdin.read().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is not text in {error.encoding}: {error.reason}") from None

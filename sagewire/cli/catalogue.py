@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from sagewire.cli._app import AsJson, console, friendly
+from sagewire.cli._app import console, friendly, show_table
+from sagewire.cli._options import AsJson, format_names
 from sagewire.content_handlers import HANDLERS, get_handler
 from sagewire.errors import UsageError
 from sagewire.prompt_formats import FORMATS, get_format
@@ -29,10 +30,10 @@ def handlers(as_json: AsJson = False) -> None:
     if as_json:
         console.out(orjson.dumps(rows).decode())
         return
-    table = Table("handler", "takes", "can", "about", box=None, header_style="bold")
+    table = Table("handler", "takes", "can", Column("about", overflow="fold"), box=None, header_style="bold")
     for row in rows:
         table.add_row(row["name"], row["speaks"], ", ".join(row["can"]), row["about"])
-    console.print(table)
+    show_table(table)
 
 
 @friendly
@@ -45,15 +46,17 @@ def formats(as_json: AsJson = False) -> None:
     if as_json:
         console.out(orjson.dumps(rows).decode())
         return
-    table = Table("format", "stops", box=None, header_style="bold")
+    table = Table("format", Column("stops", overflow="fold"), box=None, header_style="bold")
     for row in rows:
         table.add_row(str(row["name"]), Text(" ".join(row["stops"])))
-    console.print(table)
+    show_table(table)
 
 
 @friendly
 def render(
-    name: Annotated[str, typer.Argument(metavar="FORMAT", help="A format, see `sagewire formats`.")],
+    name: Annotated[
+        str, typer.Argument(metavar="FORMAT", help="A format, see `sagewire formats`.", autocompletion=format_names)
+    ],
     user: Annotated[list[str], typer.Argument(help="User turns; between them stands a sample answer.")],
     system: Annotated[str | None, typer.Option(help="System text.")] = None,
 ) -> None:

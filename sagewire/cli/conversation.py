@@ -2,119 +2,154 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import orjson
 import typer
+from rich.text import Text
 
-from sagewire.cli._app import (
-    AsJson,
-    Endpoint,
-    FormatName,
-    HandlerName,
-    Profile,
-    Region,
-    RoleArn,
-    client_arguments,
-    console,
-    errors,
-    friendly,
-    prompt_or_stdin,
-)
+from sagewire.cli._app import complain, console, errors, friendly, text_of
+from sagewire.cli._options import AsJson, Endpoint, ModelOptions, Options
 from sagewire.client import Client
 from sagewire.errors import SagewireError
-from sagewire.types import Message, Reply
-
-System = Annotated[str | None, typer.Option("--system", help="System text.")]
-MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="The most tokens to generate.")]
-Temperature = Annotated[float | None, typer.Option("--temperature", help="Sampling temperature; 0 is greedy.")]
+from sagewire.types import Message, Reply, TextDelta, ThinkingDelta
 
 _COMMANDS = """/help          this list
+/history       what was said so far
 /system TEXT   replace the system text and start over
 /clear         start over
-/quit          leave (also Ctrl-D)"""
+/quit          leave (also Ctrl-D); Ctrl-C stops an answer"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling(Options):
+    """How to answer."""
+
+    system: Annotated[str | None, typer.Option("--system", help="System text.")] = None
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="The most tokens to generate.")] = 512
+    temperature: Annotated[float | None, typer.Option("--temperature", help="Sampling temperature; 0 is greedy.")] = (
+        None
+    )
+
+    def generation(self) -> dict[str, Any]:
+        """Return the options of `Client.chat`."""
+        return {"max_tokens": self.max_tokens, "temperature": self.temperature}
 
 
 @friendly
 def ask(
     endpoint: Endpoint,
-    question: Annotated[str | None, typer.Argument(help="The question; `-` or nothing reads standard input.")] = None,
-    system: System = None,
-    max_tokens: MaxTokens = 512,
-    temperature: Temperature = None,
-    region: Region = None,
-    profile: Profile = None,
-    role_arn: RoleArn = None,
-    handler: HandlerName = None,
-    format: FormatName = None,
+    question: Annotated[
+        list[str] | None,
+        typer.Argument(help="The question, in one or more parts; `-`, or no part, is what is piped in."),
+    ] = None,
+    *,
+    sampling: Sampling,
+    options: ModelOptions,
     as_json: AsJson = False,
 ) -> None:
     """Ask one question and stream the answer."""
-    messages = [*_opening(system), Message("user", prompt_or_stdin(question))]
-    with Client(**client_arguments(endpoint, region, profile, role_arn, handler, format)) as client:
+    messages = [*_opening(sampling.system), Message("user", text_of(question))]
+    with Client(**options.client_arguments(endpoint)) as client:
         if as_json:
-            reply = client.chat(messages, max_tokens=max_tokens, temperature=temperature)
-            console.out(orjson.dumps(_as_dict(reply)).decode())
+            reply = client.chat(messages, **sampling.generation())
+            console.out(orjson.dumps(_as_dict(reply)).decode(), highlight=False)
             return
-        _stream(client, messages, max_tokens, temperature)
+        _stream(client, messages, sampling)
 
 
 @friendly
-def chat(
-    endpoint: Endpoint,
-    system: System = None,
-    max_tokens: MaxTokens = 512,
-    temperature: Temperature = None,
-    region: Region = None,
-    profile: Profile = None,
-    role_arn: RoleArn = None,
-    handler: HandlerName = None,
-    format: FormatName = None,
-) -> None:
+def chat(endpoint: Endpoint, *, sampling: Sampling, options: ModelOptions) -> None:
     """Chat in the terminal; `/help` lists the commands."""
-    messages = _opening(system)
-    with Client(**client_arguments(endpoint, region, profile, role_arn, handler, format)) as client:
-        while True:
-            try:
-                line = console.input("[bold]you>[/] ").strip()
-            except (EOFError, KeyboardInterrupt):
-                console.print()
-                return
-            command, _, rest = line.partition(" ")
-            if command in {"/quit", "/exit"}:
-                return
-            if command == "/help":
-                console.print(_COMMANDS, markup=False)
-            elif command == "/clear":
-                messages = _opening(system)
-            elif command == "/system":
-                system = rest or None
-                messages = _opening(system)
-            elif command.startswith("/"):
-                console.print(f"no command {command}; /help lists them", markup=False)
+    with Client(**options.client_arguments(endpoint)) as client:
+        conversation = _Conversation(client, sampling, _opening(sampling.system))
+        for line in _lines():
+            if line in {"/quit", "/exit"}:
+                break
+            if line.startswith("/"):
+                conversation.obey(line)
             elif line:
-                messages = _turn(client, [*messages, Message("user", line)], max_tokens, temperature)
+                conversation.say(line)
+    # Someone at the keyboard has seen what failed; a script sees only this.
+    if conversation.failed and not sys.stdin.isatty():
+        raise typer.Exit(1)
 
 
-def _turn(client: Client, messages: list[Message], max_tokens: int, temperature: float | None) -> list[Message]:
-    try:
-        reply = _stream(client, messages, max_tokens, temperature)
-    except SagewireError as error:
-        # A failed turn is taken back, so that the conversation can go on.
-        errors.print(f"{error}", style="red", markup=False)
-        return messages[:-1]
-    except KeyboardInterrupt:
-        console.print()
-        return messages[:-1]
-    return [*messages, Message("assistant", reply.text)]
+def _lines() -> Iterator[str]:
+    if not sys.stdin.isatty():
+        for line in sys.stdin:
+            yield line.strip()
+        return
+    with contextlib.suppress(ImportError):
+        # Gives `input` the arrow keys and a history, where Python was built with it.
+        import readline  # noqa: F401
+    plain = console.no_color or not console.is_terminal
+    # The marks tell readline which characters take no room.
+    prompt = "you> " if plain else "\001\033[1m\002you>\001\033[0m\002 "
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
+        while True:
+            yield input(prompt).strip()
+    console.print()
 
 
-def _stream(client: Client, messages: list[Message], max_tokens: int, temperature: float | None) -> Reply:
-    with client.stream(messages, max_tokens=max_tokens, temperature=temperature) as stream:
-        for text in stream.text:
-            console.out(text, end="", highlight=False)
+@dataclass
+class _Conversation:
+    client: Client
+    sampling: Sampling
+    messages: list[Message] = field(default_factory=list)
+    failed: bool = False
+
+    def obey(self, line: str) -> None:
+        """Do what a line that begins with a slash says."""
+        command, _, rest = line.partition(" ")
+        opening = self.messages[:1] if self.messages and self.messages[0].role == "system" else []
+        if command == "/help":
+            console.print(_COMMANDS, markup=False)
+        elif command == "/history":
+            for message in self.messages:
+                console.print(Text.assemble((f"{message.role}> ", "bold"), message.text), soft_wrap=True)
+        elif command == "/clear":
+            self.messages = opening
+        elif command == "/system":
+            self.messages = _opening(rest.strip() or None)
+        else:
+            console.print(f"no command {command}; /help lists them", markup=False)
+
+    def say(self, line: str) -> None:
+        """Say something and show the answer; a turn that fails or is stopped is taken back."""
+        asked = [*self.messages, Message("user", line)]
+        try:
+            reply = _stream(self.client, asked, self.sampling)
+        except SagewireError as error:
+            complain(error)
+            self.failed = True
+        except KeyboardInterrupt:
+            console.print()
+            errors.print("stopped, and taken back")
+        else:
+            self.messages = [*asked, Message("assistant", reply.text)]
+            self.failed = False
+
+
+def _stream(client: Client, messages: list[Message], sampling: Sampling) -> Reply:
+    thinking = False
+    with client.stream(messages, **sampling.generation()) as stream:
+        for delta in stream:
+            if isinstance(delta, ThinkingDelta) and console.is_terminal:
+                console.print(Text(delta.text, style="dim"), end="", soft_wrap=True)
+                thinking = True
+            elif isinstance(delta, TextDelta) and delta.text:
+                console.out("\n" if thinking else "", delta.text, sep="", end="", highlight=False)
+                thinking = False
         console.out("")
-        return stream.reply
+        reply = stream.reply
+    if reply.finish_reason == "length":
+        errors.print(f"(cut off after {sampling.max_tokens} tokens; --max-tokens allows more)", style="dim")
+    return reply
 
 
 def _opening(system: str | None) -> list[Message]:

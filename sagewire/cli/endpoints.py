@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import metadata
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -14,9 +15,10 @@ from rich.table import Table
 from sagewire import __version__
 from sagewire.aws.discovery import Description
 from sagewire.aws.recognise import Dialect, recognise
-from sagewire.cli._app import AsJson, Endpoint, Profile, Region, RoleArn, client_arguments, console, friendly
+from sagewire.cli._app import close_names, console, friendly, in_options, show_table
+from sagewire.cli._options import AccountOptions, AsJson, Endpoint, is_url
 from sagewire.client import Client
-from sagewire.errors import SagewireError
+from sagewire.errors import SagewireError, UsageError
 
 _PACKAGES = ("botocore", "boto3", "urllib3", "aiohttp", "langchain-core", "llama-index-core", "openai")
 
@@ -24,29 +26,31 @@ _PACKAGES = ("botocore", "boto3", "urllib3", "aiohttp", "langchain-core", "llama
 @friendly
 def inspect(
     endpoint: Endpoint,
-    component: str | None = typer.Option(None, "--component", help="The inference component."),
-    region: Region = None,
-    profile: Profile = None,
-    role_arn: RoleArn = None,
+    component: Annotated[str | None, typer.Option("--component", help="The inference component.")] = None,
+    *,
+    account: AccountOptions,
     as_json: AsJson = False,
 ) -> None:
     """Show what an endpoint runs, what it speaks, and how that is known."""
-    client = Client(
-        **client_arguments(endpoint, region, profile, role_arn, None, None), inference_component_name=component
-    )
-    found = client.describe()
-    dialect = recognise(found)
-    facts = _facts(found, dialect)
+    with Client(**account.client_arguments(endpoint), inference_component_name=component) as client:
+        if is_url(endpoint):
+            facts = {"server": endpoint} | _spoken(client.dialect())
+        else:
+            found = client.describe()
+            facts = _facts(found, recognise(found))
     if as_json:
-        console.out(orjson.dumps(facts).decode())
+        console.out(orjson.dumps(facts).decode(), highlight=False)
         return
     table = Table(box=None, show_header=False)
-    table.add_column(style="bold")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in facts.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        if isinstance(shown, bool):
+            shown = "yes" if shown else "no"
         if shown not in (None, ""):
             table.add_row(name.replace("_", " "), escape(str(shown)))
-    console.print(table)
+    show_table(table)
 
 
 def _facts(found: Description, dialect: Dialect) -> dict[str, Any]:
@@ -57,6 +61,15 @@ def _facts(found: Description, dialect: Dialect) -> dict[str, Any]:
         "copies": found.copies,
         "instance_type": found.instance_type,
         "image": found.containers[-1].image if found.containers else None,
+        **_spoken(dialect),
+        "asynchronous": found.asynchronous,
+        "serverless": found.serverless,
+        "not_readable": list(found.incomplete),
+    }
+
+
+def _spoken(dialect: Dialect) -> dict[str, Any]:
+    return {
         "container": dialect.container,
         "chat": dialect.chat,
         "complete": dialect.complete,
@@ -66,31 +79,34 @@ def _facts(found: Description, dialect: Dialect) -> dict[str, Any]:
         "tools": dialect.tools,
         "reasoning": dialect.reasoning,
         "context_window": dialect.limits.context_window,
-        "asynchronous": found.asynchronous,
-        "serverless": found.serverless,
         "because": list(dialect.reasons),
-        "not_readable": list(found.incomplete),
     }
 
 
 @friendly
 def doctor(
-    endpoint: str | None = typer.Argument(None, help="An endpoint to check as well."),
-    region: Region = None,
-    profile: Profile = None,
-    role_arn: RoleArn = None,
+    endpoint: Annotated[
+        str | None, typer.Argument(help="An endpoint, or the URL of a server, to check as well.")
+    ] = None,
+    *,
+    call: Annotated[bool, typer.Option("--call", help="Also call it, for one token or one vector.")] = False,
+    account: AccountOptions,
     as_json: AsJson = False,
 ) -> None:
     """Check versions, credentials, region and an endpoint; say what is wrong and how to fix it."""
-    checks = [_versions(), *_account(region, profile, role_arn)]
+    if call and not endpoint:
+        raise UsageError("--call needs an endpoint")
+    # A server that is not SageMaker's asks for no AWS credentials.
+    checks = [_versions(), *([] if endpoint and is_url(endpoint) else _account(account))]
     if endpoint:
-        checks += _endpoint(endpoint, region, profile, role_arn)
+        checks += _endpoint(endpoint, account, call)
     if as_json:
-        console.out(orjson.dumps([{"check": name, "ok": ok, "says": says} for name, ok, says in checks]).decode())
+        rows = [{"check": name, "ok": ok, "says": says} for name, ok, says in checks]
+        console.out(orjson.dumps(rows).decode(), highlight=False)
     else:
         for name, ok, says in checks:
             mark = "[green]ok[/]    " if ok else "[red]wrong[/] "
-            console.print(f"{mark} [bold]{name}[/] {escape(says)}")
+            console.print(f"{mark} [bold]{name}[/] {escape(says)}", soft_wrap=True)
     if not all(ok for _, ok, _ in checks):
         raise typer.Exit(1)
 
@@ -108,40 +124,72 @@ def _versions() -> Check:
     return "versions", True, ", ".join(found)
 
 
-def _account(region: str | None, profile: str | None, role_arn: str | None) -> list[Check]:
+def _account(account: AccountOptions) -> list[Check]:
     from sagewire.aws.failures import credential_errors
-    from sagewire.aws.session import as_session, assume_role_session
 
-    session = (
-        assume_role_session(role_arn, region_name=region, source=profile)
-        if role_arn
-        else as_session(profile, region_name=region)
-    )
     checks: list[Check] = []
     try:
         with credential_errors():
+            session = account.session()
             found = session.region_name
         checks.append(("region", bool(found), found or "none; pass --region or set AWS_REGION"))
         with credential_errors():
             told = session.client("sts", region_name=found or "us-east-1").get_caller_identity()
         checks.append(("credentials", True, told["Arn"]))
     except SagewireError as error:
-        checks.append(("credentials", False, str(error)))
+        checks.append(("credentials", False, in_options(error)))
     return checks
 
 
-def _endpoint(name: str, region: str | None, profile: str | None, role_arn: str | None) -> list[Check]:
-    client = Client(**client_arguments(name, region, profile, role_arn, None, None))
+def _endpoint(name: str, account: AccountOptions, call: bool) -> list[Check]:
+    with Client(**account.client_arguments(name)) as client:
+        checks = _server(client) if is_url(name) else _described(client, name, account)
+        if call and all(ok for _, ok, _ in checks):
+            checks.append(_called(client))
+    return checks
+
+
+def _server(client: Client) -> list[Check]:
+    try:
+        return [("server", True, _tasks(client.dialect()))]
+    except SagewireError as error:
+        return [("server", False, in_options(error))]
+
+
+def _described(client: Client, name: str, account: AccountOptions) -> list[Check]:
     try:
         found = client.describe()
     except SagewireError as error:
-        return [("endpoint", False, str(error))]
+        hint = close_names(error, {"endpoint": name, **account.given()})
+        return [("endpoint", False, in_options(error) + hint)]
     checks: list[Check] = [("endpoint", found.serving, f"{name} is {found.status}")]
     try:
-        dialect = recognise(found)
-        spoken = [task for task in ("chat", "complete", "embed", "rerank") if getattr(dialect, task)]
-        checks.append(("container", True, f"{dialect.container}: {', '.join(spoken)}"))
+        checks.append(("container", True, _tasks(recognise(found))))
     except SagewireError as error:
-        checks.append(("container", False, str(error)))
+        checks.append(("container", False, in_options(error)))
     checks += [("permission", False, missing) for missing in found.incomplete]
     return checks
+
+
+def _called(client: Client) -> Check:
+    calls: dict[str, Callable[[], object]] = {
+        "chat": lambda: client.chat("Hi", max_tokens=1),
+        "complete": lambda: client.complete("Hi", max_tokens=1),
+        "embed": lambda: client.embed(["Hi"]),
+        "rerank": lambda: client.rerank("Hi", ["Hi"]),
+    }
+    says = "it is not known what to ask it"
+    # A container that could do several things runs a model that does one: TEI embeds or reranks.
+    for task in calls:
+        try:
+            if getattr(client.dialect(), task):
+                calls[task]()
+                return "call", True, f"{task}: it answered"
+        except SagewireError as error:
+            says = f"{task}: {in_options(error)}"
+    return "call", False, says
+
+
+def _tasks(dialect: Dialect) -> str:
+    spoken = [task for task in ("chat", "complete", "embed", "rerank") if getattr(dialect, task)]
+    return f"{dialect.container}: {', '.join(spoken)}"

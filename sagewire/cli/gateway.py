@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,11 +14,13 @@ import typer
 from rich.table import Table
 
 from sagewire._extras import require
-from sagewire.cli._app import AsJson, FormatName, HandlerName, Profile, Region, RoleArn, console, friendly
+from sagewire.cli._app import console, friendly, show_table
+from sagewire.cli._options import AsJson, ModelOptions, is_url
 from sagewire.errors import UsageError
 
 if TYPE_CHECKING:
     from sagewire.gateway.config import GatewayConfig
+    from sagewire.gateway.server import Plan
     from sagewire.gateway.store import Store
 
 ConfigFile = Annotated[
@@ -38,24 +41,27 @@ def gateway(
     insecure: Annotated[bool, typer.Option("--insecure", help="Let everybody in where no key is configured.")] = False,
     demo: Annotated[bool, typer.Option("--demo", help="Serve models of the local emulator.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only check the configuration.")] = False,
-    region: Region = None,
-    profile: Profile = None,
-    role_arn: RoleArn = None,
-    handler: HandlerName = None,
-    format: FormatName = None,
+    *,
+    options: ModelOptions,
 ) -> None:
     """Serve endpoints to any OpenAI client: chat, completions, embeddings, rerank, responses."""
     _require_extra()
     from sagewire.gateway.config import GatewayConfig
-    from sagewire.gateway.server import Plan, load_plan, serve
+    from sagewire.gateway.server import Plan, load_plan
 
     if sum((config is not None, bool(endpoint), demo)) != 1:
         raise UsageError("give one of --config FILE, --endpoint NAME (any number of times), or --demo")
+    if config is not None and options.given():
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in options.given())
+        raise UsageError(f"{flags}: say it in {config}, for each model by itself")
+    if demo and (workers > 1 or options.given()):
+        raise UsageError(
+            "--demo serves its own models with one worker, and takes no other option than --host and --port"
+        )
     if config is not None:
         plan = load_plan(config, host, port, workers, insecure)
     elif endpoint:
-        shared = {"region": region, "profile": profile, "role_arn": role_arn, "handler": handler, "format": format}
-        models = dict(_deployment(given, shared) for given in endpoint)
+        models = dict(_deployment(given, options.given()) for given in endpoint)
         plan = Plan(GatewayConfig.model_validate({"models": models}), None, host, port, workers, insecure)
     else:
         _serve_demo(host, port)
@@ -65,18 +71,17 @@ def gateway(
             console.print(note, markup=False)
         console.print(f"{config or 'The configuration'} is good: {', '.join(plan.config.models)}", markup=False)
         return
-    raise typer.Exit(serve(plan, ready=lambda url: _announce(url, plan.config)))
+    _serve(plan)
 
 
-def _deployment(given: str, shared: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _deployment(given: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     name, equals, place = given.partition("=")
     # A URL may hold an equals sign of its own.
     if not equals or "/" in name:
         name, place = given.rstrip("/").rsplit("/", 1)[-1], given
     if not (name and place):
         raise UsageError(f"--endpoint {given!r} should be ENDPOINT or MODEL=ENDPOINT")
-    settings = {key: value for key, value in shared.items() if value is not None}
-    if place.startswith(("http://", "https://")):
+    if is_url(place):
         return name, {"url": place} | {key: settings[key] for key in ("handler", "format") if key in settings}
     return name, {"endpoint": place} | settings
 
@@ -84,7 +89,7 @@ def _deployment(given: str, shared: dict[str, Any]) -> tuple[str, dict[str, Any]
 def _serve_demo(host: str, port: int) -> None:
     from sagewire.emulator import Emulator
     from sagewire.gateway.config import GatewayConfig
-    from sagewire.gateway.server import Plan, serve
+    from sagewire.gateway.server import Plan
 
     with Emulator(
         {
@@ -109,8 +114,18 @@ def _serve_demo(host: str, port: int) -> None:
                 ("demo-rerank", {"handler": "openai_chat", "rerank_handler": "tei_rerank"}),
             )
         }
-        config = GatewayConfig.model_validate({"models": models})
-        raise typer.Exit(serve(Plan(config, None, host, port), ready=lambda url: _announce(url, config)))
+        _serve(Plan(GatewayConfig.model_validate({"models": models}), None, host, port))
+
+
+def _serve(plan: Plan) -> None:
+    from sagewire.gateway.server import serve
+
+    # Told to end before it serves, it has nothing to drain, and ended as it should, too: 0, as after draining.
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    try:
+        raise typer.Exit(serve(plan, ready=lambda url: _announce(url, plan.config)))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _announce(url: str, config: GatewayConfig) -> None:
@@ -238,4 +253,4 @@ def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
     table = Table(*[name.replace("_", " ") for name in rows[0]], box=None, header_style="bold")
     for row in rows:
         table.add_row(*["" if value is None else str(value) for value in row.values()])
-    console.print(table)
+    show_table(table)

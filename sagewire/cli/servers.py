@@ -50,7 +50,8 @@ def emulator(
 
 
 def _announce(running: Emulator) -> None:
-    console.print(f"SageMaker is emulated on {running.url} with the endpoints: {', '.join(running.service.endpoints)}")
+    names = ", ".join(running.service.endpoints)
+    console.print(f"SageMaker is emulated on {running.url} with the endpoints: {names}", markup=False, soft_wrap=True)
     console.print("Point boto3, sagewire or anything else at it with:\n")
     for name, value in running.environ().items():
         console.print(f"  export {name}={value}", markup=False, soft_wrap=True)

@@ -60,6 +60,24 @@ def test_ask_an_endpoint_of_another_account(run, emulated):
     assert done.stdout == "Hello\n"
 
 
+def test_ask_takes_its_question_in_parts(run):
+    assert run("ask", "vllm", "Sum up:", "-", input="a report\n").stdout == "Sum up:\n\na report\n"
+
+
+@pytest.mark.parametrize(("text", "says"), [("", "empty"), (" \n", "empty"), (b"\xff", "not text")])
+def test_ask_refuses_what_is_no_question(run, text, says):
+    done = run("ask", "vllm", input=text)
+    assert done.exit_code == 2
+    assert says in done.stderr
+
+
+def test_an_answer_that_was_cut_off_says_so_beside_it(run):
+    done = run("ask", "vllm", "one two three four five six seven eight", "--max-tokens", 2)
+    assert done.exit_code == 0
+    assert "--max-tokens" in done.stderr
+    assert "--max-tokens" not in done.stdout
+
+
 def test_chat_keeps_the_conversation(run, emulated):
     emulated.clear()
     done = run(
@@ -68,6 +86,7 @@ def test_chat_keeps_the_conversation(run, emulated):
     assert done.exit_code == 0
     assert "/clear" in done.stdout
     assert "no command /nonsense" in done.stdout
+    assert "you>" not in done.stdout
     sent = [
         [message["content"] for message in call.json["messages"]] for call in emulated.calls if call.method == "POST"
     ]
@@ -75,8 +94,8 @@ def test_chat_keeps_the_conversation(run, emulated):
 
 
 def test_a_failed_turn_is_taken_back(run, emulated):
-    done = run("chat", "vllm--too-many-requests-9", "--handler", "openai_chat", input="one\n")
-    assert done.exit_code == 0
+    done = run("chat", "vllm--too-many-requests-9", "--handler", "openai_chat", input="one\n/history\n")
+    assert done.exit_code == 1
     assert "one" not in done.stdout
 
 
@@ -110,6 +129,71 @@ def test_doctor_says_what_is_wrong(run, monkeypatch):
     done = run("doctor", "nowhere")
     assert done.exit_code == 1
     assert "wrong  credentials" in done.stdout
+
+
+def test_inspect_and_doctor_take_the_url_of_a_server(run, emulated, monkeypatch):
+    url = emulated.container_url("vllm")
+    facts = json.loads(run("inspect", url, "--json").stdout)
+    assert (facts["server"], facts["chat"]) == (url, "openai_chat")
+    # No AWS is needed for a server of one's own, and none is asked for.
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    done = run("doctor", url, "--call")
+    assert (done.exit_code, done.stdout.count("ok")) == (0, 3)
+    done = run("doctor", "http://127.0.0.1:9")
+    assert done.exit_code == 1
+    assert "cannot connect" in done.stdout
+
+
+@pytest.mark.parametrize("endpoint", ["vllm", "tei", "tei-rerank"])
+def test_doctor_calls_on_request(run, emulated, endpoint):
+    emulated.clear()
+    assert "it answered" in run("doctor", endpoint, "--call").stdout
+    assert 1 <= len([call for call in emulated.calls if call.method == "POST"]) <= 2
+    assert run("doctor", "--call").exit_code == 2
+
+
+def test_long_values_are_not_cut_off(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = "".join(run("inspect", "vllm").stdout.split())
+    assert json.loads(run("inspect", "vllm", "--json").stdout)["image"] in shown
+    assert "…" not in run("handlers").stdout + run("formats").stdout
+
+
+@pytest.mark.parametrize("command", [("ask", "vlm", "Hi"), ("inspect", "vlm"), ("doctor", "vlm")])
+def test_a_wrong_endpoint_name_is_answered_with_close_ones(run, command):
+    done = run(*command)
+    assert done.exit_code == 1
+    assert "Close names: vllm." in done.output
+
+
+def test_messages_name_options_and_not_arguments(run, monkeypatch):
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    done = run("ask", "vllm", "Hi")
+    assert done.exit_code in (1, 2)
+    assert "pass --region or set AWS_REGION" in done.stderr
+
+
+def test_aws_options_of_a_url_are_refused(run, emulated):
+    done = run("ask", emulated.container_url("vllm"), "Hi", "--role-arn", emulated.role_arn)
+    assert done.exit_code == 2
+    assert "--role-arn" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("sagewire ren", "render"),
+        ("sagewire render llama3_", "llama3_1"),
+        ("sagewire ask x --handler openai_c", "openai_chat"),
+        ("sagewire embed x --handler te", "tei"),
+        ("sagewire ask x --format chat", "chatml"),
+    ],
+)
+def test_the_shell_completes_names(typed, found):
+    variables = {"_SAGEWIRE_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    done = CliRunner().invoke(app, prog_name="sagewire", env=variables)
+    assert found in done.stdout.split()
 
 
 def test_lists(run):

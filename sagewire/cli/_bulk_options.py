@@ -1,0 +1,98 @@
+"""The options of `sagewire bulk`, in the groups its commands take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from sagewire.cli._options import Options
+from sagewire.errors import UsageError
+
+__all__ = ["BoundOptions", "Concurrency", "JobOptions", "WorkDir", "setting"]
+
+WorkDir = Annotated[str | None, typer.Option(help="The folder for what is done so far; `OUTPUT.bulk` if not said.")]
+
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Calls in flight; else found out.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions(Options):
+    """What is asked about every row."""
+
+    task: Annotated[str, typer.Option("--task", "-t", help="`chat`, `complete`, `embed` or `rerank`.")] = "chat"
+    column: Annotated[
+        str | None, typer.Option(help="The text's column: `prompt`, for `embed` `text`, if not said.")
+    ] = None
+    template: Annotated[
+        str | None, typer.Option("--template", help="Text with columns in braces: `Sum up: {body}`.")
+    ] = None
+    system: Annotated[str | None, typer.Option(help="System text of every chat.")] = None
+    schema: Annotated[Path | None, typer.Option(help="A JSON schema file that every output has to fit.")] = None
+    schema_mode: Annotated[str, typer.Option(help="Who enforces it: `server`, the `prompt`, or nobody (`check`).")] = (
+        "server"
+    )
+    query: Annotated[str | None, typer.Option(help="`rerank`: one query for all rows.")] = None
+    query_column: Annotated[str, typer.Option(help="`rerank`: the column with the query.")] = "query"
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens to generate for a row.")] = None
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature; 0 is greedy.")] = None
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", help="NAME=VALUE: any other option of the task, as JSON or text."),
+    ] = None
+    prefix: Annotated[str, typer.Option(help="Put before the names of the columns that are added.")] = ""
+    dedup: Annotated[bool | None, typer.Option("--dedup/--no-dedup", help="Ask once for equal rows.")] = None
+    batch_size: Annotated[int | None, typer.Option(min=1, help="`embed`: texts a call.")] = None
+    max_concurrency: Annotated[int, typer.Option(min=1, help="The most calls in flight to try.")] = 256
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of a job.
+
+        Raises:
+            UsageError: An option is no NAME=VALUE, or the schema file cannot be read.
+        """
+        settings = self.given()
+        options = dict(setting(text) for text in settings.pop("option", ()))
+        options |= {name: settings.pop(name) for name in ("max_tokens", "temperature") if name in settings}
+        if self.schema is not None:
+            settings["schema"] = _json_file(self.schema)
+        return {**settings, "options": options}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundOptions(Options):
+    """When a job stops."""
+
+    concurrency: Concurrency = None
+    max_errors: Annotated[int | None, typer.Option(min=0, help="Stop when more rows than this have failed.")] = None
+    budget_tokens: Annotated[int | None, typer.Option(min=1, help="Stop before more tokens than this are spent.")] = (
+        None
+    )
+    deadline: Annotated[float | None, typer.Option(help="Seconds after which no more calls are begun.")] = None
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Return the name and the value of NAME=VALUE; the value is JSON or text.
+
+    Raises:
+        UsageError: There is no name, or no equals sign.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"--option {text!r} must be NAME=VALUE")
+    try:
+        return name, orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return name, value
+
+
+def _json_file(path: Path) -> Any:
+    try:
+        return orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except orjson.JSONDecodeError as error:
+        raise UsageError(f"{path}: line {error.lineno}: {error.msg}") from None

@@ -1,0 +1,144 @@
+"""Options that several commands take, in groups: a command takes a group as one argument."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from sagewire.errors import UsageError
+
+__all__ = ["AccountOptions", "AsJson", "Endpoint", "HandlerOptions", "ModelOptions", "Options", "spread"]
+
+
+def _handler_names(typed: str) -> list[str]:
+    from sagewire.content_handlers import HANDLERS
+    from sagewire.content_handlers.embeddings import EMBEDDING_HANDLERS
+    from sagewire.content_handlers.rerank import RERANK_HANDLERS
+
+    return _beginning(typed, {*HANDLERS, *EMBEDDING_HANDLERS, *RERANK_HANDLERS})
+
+
+def format_names(typed: str) -> list[str]:
+    """Return the names of prompt formats that begin with what was typed, for the shell."""
+    from sagewire.prompt_formats import FORMATS
+
+    return _beginning(typed, FORMATS)
+
+
+def _beginning(typed: str, names: Iterable[str]) -> list[str]:
+    return sorted(name for name in names if name.startswith(typed))
+
+
+Endpoint = Annotated[str, typer.Argument(help="The endpoint's name, or the URL of any HTTP server.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Region = Annotated[str | None, typer.Option("--region", help="AWS region; else as boto3 finds it.")]
+Profile = Annotated[str | None, typer.Option("--profile", help="Profile of the AWS configuration.")]
+RoleArn = Annotated[str | None, typer.Option("--role-arn", help="Role to assume, for an endpoint of another account.")]
+HandlerName = Annotated[
+    str | None,
+    typer.Option("--handler", help="What the container speaks; see `handlers`.", autocompletion=_handler_names),
+]
+FormatName = Annotated[
+    str | None,
+    typer.Option("--format", help="How the model writes; see `formats`.", autocompletion=format_names),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """A group of options: every field is one, annotated as an argument of a command would be."""
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that were said."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountOptions(Options):
+    """Whose endpoint it is."""
+
+    region: Region = None
+    profile: Profile = None
+    role_arn: RoleArn = None
+
+    def session(self) -> Any:
+        """Return the session these options name."""
+        from sagewire.aws.session import as_session, assume_role_session
+
+        if self.role_arn:
+            return assume_role_session(self.role_arn, region_name=self.region, source=self.profile)
+        return as_session(self.profile, region_name=self.region)
+
+    def client_arguments(self, endpoint: str) -> dict[str, Any]:
+        """Return the arguments of `Client` for an endpoint's name or a URL.
+
+        Raises:
+            UsageError: A URL was given, and AWS options that would do nothing there.
+        """
+        given = self.given()
+        spoken: dict[str, Any] = {name: given.pop(name) for name in ("handler", "format") if name in given}
+        if is_url(endpoint):
+            if given:
+                flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+                raise UsageError(f"{flags}: {endpoint} is not asked through AWS")
+            return {**spoken, "url": endpoint}
+        if self.role_arn:
+            spoken["session"] = self.session()
+        else:
+            spoken["profile_name"] = self.profile
+        return {**spoken, "endpoint": endpoint, "region_name": self.region}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandlerOptions(AccountOptions):
+    """Whose endpoint it is, and what it speaks."""
+
+    handler: HandlerName = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(HandlerOptions):
+    """Whose endpoint it is, what it speaks, and how its model writes."""
+
+    format: FormatName = None
+
+
+def is_url(endpoint: str) -> bool:
+    """Return whether an endpoint is named by a URL."""
+    return endpoint.startswith(("http://", "https://"))
+
+
+def spread(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the command with the options of its groups as arguments of its own, which is what typer reads."""
+    hints = get_type_hints(command, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, type[Options]] = {}
+    for parameter in inspect.signature(command).parameters.values():
+        kind = hints[parameter.name]
+        if not (isinstance(kind, type) and issubclass(kind, Options)):
+            parameters.append(_keyword(parameter.name, kind, parameter.default))
+            continue
+        groups[parameter.name] = kind
+        annotated = get_type_hints(kind, include_extras=True)
+        parameters += [_keyword(field.name, annotated[field.name], field.default) for field in dataclasses.fields(kind)]
+
+    def run(**arguments: Any) -> Any:
+        for name, kind in groups.items():
+            fields = [field.name for field in dataclasses.fields(kind)]
+            arguments[name] = kind(**{field: arguments.pop(field) for field in fields})
+        return command(**arguments)
+
+    run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def _keyword(name: str, kind: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
