@@ -15,12 +15,13 @@ import orjson
 from sagewire.aws.recognise import Dialect, Limits
 from sagewire.errors import EndpointError, EndpointTimeout, SagewireError
 
-__all__ = ["QUESTIONS", "Asker", "recognise_server", "recognise_url"]
+__all__ = ["QUESTIONS", "UNKNOWN", "Asker", "recognise_server", "recognise_url"]
 
 Asker = Callable[[str], bytes]
 """GETs a path of the server and returns the body; raises `SagewireError`."""
 
 QUESTIONS = ("/info", "/v1/models")
+UNKNOWN = "an unknown server"
 _SERVERS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "library": "Ollama"}
 
 
@@ -57,7 +58,7 @@ def recognise_server(ask: Asker) -> Dialect:
         return _openai(models[0] if models and isinstance(models[0], dict) else {})
     # LMI is among these: it serves the chat route only.
     return Dialect(
-        "an unknown server",
+        UNKNOWN,
         chat="openai_chat",
         embed="openai_embeddings",
         rerank="vllm_rerank",

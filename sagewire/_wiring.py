@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sagewire._probing import probe
-from sagewire._recognise_http import recognise_server, recognise_url
+from sagewire._recognise_http import UNKNOWN, recognise_server, recognise_url
 from sagewire._settings import Settings
 from sagewire.aws.discovery import LOST, Description, describe
 from sagewire.aws.failures import credential_errors
@@ -191,7 +191,7 @@ class Wiring:
 
     def _recognise(self) -> Dialect:
         if self._settings.url is not None:
-            return recognise_url(self._settings.url) or recognise_server(self._ask_server)
+            return recognise_url(self._settings.url) or self._recognise_server()
         if self._settings.probe and not isinstance(self._settings.transport, str):
             try:
                 return self._described()
@@ -199,6 +199,15 @@ class Wiring:
                 _log.info("%s: trying out what it speaks, because: %s", self._settings.target, error)
                 return probe(self._try, self._settings.target)
         return self._described()
+
+    def _recognise_server(self) -> Dialect:
+        found = recognise_server(self._ask_server)
+        if not self._settings.probe or found.container != UNKNOWN:
+            return found
+        try:
+            return probe(self._try, self._settings.target)
+        except UsageError:
+            return found
 
     def _described(self) -> Dialect:
         found = self.description()

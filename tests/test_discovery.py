@@ -305,32 +305,6 @@ def test_asynchronous_inference_behind_the_same_methods(zoo):
         Client("deferred", transport="async-inferenze")
 
 
-PROBED = {
-    "openai_chat": "openai_chat",
-    "tgi": "openai_chat",  # TGI from 2.4 takes messages on the same route
-    "tgi_1": "tgi",
-    "lmi_async": "openai_chat",
-    "hf_pipeline": "tgi",
-    "tei": "tei",
-    "tei_rerank": "tei_rerank",
-    "vllm_pooling": "openai_embeddings",
-    "vllm_rerank": "vllm_rerank",
-    "lmi_embedding": "lmi_embedding",
-    "hf_feature_extraction": "hf_feature_extraction",
-}
-
-
-@pytest.mark.parametrize(("dialect", "expected"), PROBED.items(), ids=PROBED)
-def test_an_endpoint_that_may_not_be_described_is_tried_out(zoo, dialect, expected):
-    # An image nobody knows stands for a missing permission: both leave the container unrecognised.
-    zoo.add("secretive", EndpointSpec(dialect, engine="echo", image="123456789012.dkr.ecr.us-east-1.amazonaws.com/x:1"))
-    with pytest.raises(UsageError, match="handler="):
-        Client("secretive").dialect()
-    found = Client("secretive", probe=True).dialect()
-    assert expected in (found.chat, found.complete, found.embed, found.rerank)
-    assert found.reasons == ("it was tried out",)
-
-
 def test_waiting_until_an_endpoint_is_in_service(zoo, monkeypatch):
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: zoo.add("slow-start", "openai_chat:echo"))
     zoo.add("slow-start", EndpointSpec("openai_chat", engine="echo", status="Creating"))

@@ -19,7 +19,7 @@ JSON = dict[str, Any]
 _GENERATION = frozenset(
     """
     max_new_tokens max_length min_new_tokens min_length do_sample temperature top_k top_p typical_p min_p num_beams
-    num_return_sequences repetition_penalty length_penalty no_repeat_ngram_size early_stopping return_full_text
+    num_return_sequences repetition_penalty length_penalty no_repeat_ngram_size early_stopping
     return_text clean_up_tokenization_spaces eos_token_id pad_token_id use_cache penalty_alpha stop_strings
     diversity_penalty encoder_no_repeat_ngram_size prefix handle_long_generation truncation src_lang tgt_lang
     """.split()  # noqa: SIM905 - a paragraph reads better than thirty quoted words
@@ -35,7 +35,7 @@ class PipelineError(Exception):
 
 
 def _check(parameters: Mapping[str, Any]) -> None:
-    unknown = sorted(set(parameters) - _GENERATION)
+    unknown = [name for name in parameters if name not in _GENERATION]
     if unknown:
         # transformers/generation/utils.py, _validate_model_kwargs
         raise PipelineError(
@@ -89,7 +89,8 @@ def _generate(container: Container, text: str, parameters: Mapping[str, Any], de
 
 
 def _text_generation(inputs: Any, parameters: Mapping[str, Any], container: Container) -> Any:
-    whole = parameters.get("return_full_text") is not False
+    parameters = {**parameters}
+    whole = parameters.pop("return_full_text", None) is not False
     answers = [
         [{"generated_text": (text if whole else "") + said} for said in _generate(container, text, parameters, 256)]
         for text in _prompts(inputs)
