@@ -9,6 +9,7 @@ from sagewire.content_handlers.base import Capabilities, JsonHandler, Request, n
 from sagewire.content_handlers.openai_chat import OpenAiChatHandler
 from sagewire.content_handlers.outcome import finish_reason
 from sagewire.content_handlers.shapes import as_text
+from sagewire.errors import UnsupportedFeature
 from sagewire.types import Delta, FinishDelta, MetadataDelta, TextDelta
 
 __all__ = ["JambaHandler", "Jurassic2Handler"]
@@ -22,6 +23,10 @@ class JambaHandler(OpenAiChatHandler):
     name = "ai21_jamba"
     can = Capabilities(tools=True, usage=True, n=True, response_format=True)
     option_names: Mapping[str, str] = {name: name for name in _NAMES}
+
+    def adapter_fields(self, model: str | None, adapter: str) -> Mapping[str, Any]:
+        """Refuse: a marketplace package loads no adapters."""
+        raise UnsupportedFeature("an adapter", f"handler '{self.name}'")
 
 
 class Jurassic2Handler(JsonHandler):

@@ -14,6 +14,7 @@ from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandle
 from sagewire.content_handlers.faults import Fault
 from sagewire.content_handlers.openai_messages import refuse_images, refuse_tools
 from sagewire.content_handlers.outcome import finish_reason, token_count
+from sagewire.content_handlers.sampling import write_no_top_k
 from sagewire.content_handlers.shapes import as_text
 from sagewire.errors import UnsupportedFeature
 from sagewire.types import ChatRequest, Delta, FinishDelta, MetadataDelta, TextDelta, ToolCallDelta, Usage, UsageDelta
@@ -27,8 +28,9 @@ _EXTRA_FIELDS = ("citations", "documents", "search_queries", "search_results")
 class CohereHandler(JsonHandler):
     """Cohere chat: the last user turn is `message`, what came before `chat_history`, a first system turn `preamble`.
 
-    Citations and documents of the answer are in the reply's `extra`. Cohere's own ways of grounding (`documents`,
-    `search_queries_only`, ...) and of describing tools go through `extra`.
+    `top_p=1` is sent as 0.99, the most the API takes. Citations and documents of the answer are in the reply's
+    `extra`. Cohere's own ways of grounding (`documents`, `search_queries_only`, ...) and of describing tools go through
+    `extra`.
     """
 
     name = "cohere"
@@ -54,7 +56,7 @@ class CohereHandler(JsonHandler):
         payload = _conversation(chat, self.name)
         if chat.stream:
             payload["stream"] = True
-        payload.update(self.named_options(chat.options))
+        payload.update(_repaired(self.named_options(chat.options)))
         return payload
 
     def read_reply(self, payload: Any, /) -> Iterator[Delta]:
@@ -89,7 +91,7 @@ class CohereGenerateHandler(JsonHandler):
     def payload(self, request: Request, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
         prompt = need_prompt(request, self.name)
-        payload: dict[str, Any] = {"prompt": prompt.prompt, **self.named_options(prompt.options)}
+        payload: dict[str, Any] = {"prompt": prompt.prompt, **_repaired(self.named_options(prompt.options))}
         if prompt.stream:
             payload["stream"] = True
         return payload
@@ -166,6 +168,15 @@ class _GenerateReader(EventReader):
             if word:
                 yield FinishDelta(finish_reason(word), choice=number if generations else choice)
         yield from _read_usage(response.get("meta") or {})
+
+
+def _repaired(settings: dict[str, Any]) -> dict[str, Any]:
+    # Cohere's API takes p from 0.01 to 0.99 (and 0.75 where none is given), and 0 for "all tokens".
+    p = settings.get("p")
+    if isinstance(p, int | float) and p >= 1:
+        settings["p"] = 0.99
+    write_no_top_k(settings, 0, "k")
+    return settings
 
 
 def _conversation(chat: ChatRequest, handler: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from sagewire.content_handlers.base import Capabilities, JsonHandler, Request, need_prompt
-from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample
+from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample, write_no_top_k
 from sagewire.content_handlers.shapes import as_text
 from sagewire.errors import UsageError
 from sagewire.types import Delta, MetadataDelta, PromptRequest, TextDelta
@@ -28,6 +28,19 @@ _GENERATION_NAMES = {
     "typical_p": "typical_p",
     "repetition_penalty": "repetition_penalty",
     "n": "num_return_sequences",
+}
+
+
+# Task -> the handler's key in HANDLERS, where it has one of its own.
+_NAMES = {
+    "fill-mask": "hf_fill_mask",
+    "question-answering": "hf_question_answering",
+    "summarization": "hf_summarization",
+    "text-classification": "hf_classification",
+    "text2text-generation": "hf_text2text",
+    "token-classification": "hf_token_classification",
+    "translation": "hf_translation",
+    "zero-shot-classification": "hf_zero_shot",
 }
 
 
@@ -62,6 +75,7 @@ class HfPipelineHandler(JsonHandler):
         self.task = "translation" if task.startswith("translation_") else task
         if self.task not in PIPELINE_TASKS:
             raise UsageError(f"unknown pipeline task {task!r}; known: {', '.join(sorted(PIPELINE_TASKS))}")
+        self.name = _NAMES.get(self.task, self.name)
         self.generates = self.task in _TEXT_FIELDS
         # The pipeline's own default is to repeat the prompt; a user's extra may ask for it, too.
         self.echoes_prompt = self.task == "text-generation"
@@ -97,6 +111,8 @@ class HfPipelineHandler(JsonHandler):
 
 
 def _repair(settings: dict[str, Any]) -> None:
+    # transformers refuses -1: "has to be a strictly positive integer"; 0 switches its default of 50 off.
+    write_no_top_k(settings, 0)
     if is_zero(settings.get("temperature")):
         # transformers refuses temperature=0: "has to be a strictly positive float".
         drop_greedy_leftovers(settings)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sagewire.content_handlers.base import Capabilities, JsonHandler, Request, need_prompt
-from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample
+from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample, write_no_top_k
 from sagewire.content_handlers.shapes import as_text
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.types import Delta, TextDelta
@@ -40,6 +40,7 @@ class JumpStartText2TextHandler(JsonHandler):
         """Return the request as a JSON object."""
         prompt = need_prompt(request, self.name)
         settings = self.named_options(prompt.options)
+        write_no_top_k(settings, 0)
         if is_zero(settings.get("temperature")):
             drop_greedy_leftovers(settings)
         set_do_sample(settings)

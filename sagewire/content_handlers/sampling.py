@@ -1,10 +1,10 @@
-"""The `do_sample` switch of Hugging Face style wires."""
+"""Sampling settings that wires switch on and off in their own ways."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["drop_greedy_leftovers", "is_zero", "set_do_sample"]
+__all__ = ["drop_greedy_leftovers", "is_zero", "set_do_sample", "write_no_top_k"]
 
 _SAMPLING = ("temperature", "top_p", "top_k", "typical_p", "min_p")
 
@@ -25,3 +25,19 @@ def set_do_sample(settings: dict[str, Any]) -> None:
     """Switch sampling on where a sampling setting was given and the switch itself was not."""
     if "do_sample" not in settings and any(settings.get(name) is not None for name in _SAMPLING):
         settings["do_sample"] = True
+
+
+def write_no_top_k(settings: dict[str, Any], off: int | None, name: str = "top_k") -> None:
+    """Write "sample from all tokens", which users know as 0 or as -1, in the wire's way.
+
+    Args:
+        settings: The settings, which are changed.
+        off: The number that says so; `None` where the setting has to be left out.
+        name: What the wire calls the setting.
+    """
+    value = settings.get(name)
+    if not isinstance(value, int) or value > 0:
+        return
+    del settings[name]
+    if off is not None:
+        settings[name] = off

@@ -10,7 +10,7 @@ from typing import Any
 
 from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_prompt
 from sagewire.content_handlers.grammar import json_grammar
-from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample
+from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample, write_no_top_k
 from sagewire.content_handlers.shapes import as_text
 from sagewire.content_handlers.tokens import read_details, read_top_tokens
 from sagewire.types import Delta, LogprobsDelta, PromptRequest, TextDelta
@@ -97,8 +97,7 @@ class TgiHandler(JsonHandler):
         for name in ("top_p", "typical_p"):
             if isinstance(settings.get(name), int | float) and settings[name] >= 1:
                 del settings[name]
-        if isinstance(settings.get("top_k"), int) and settings["top_k"] <= 0:
-            del settings["top_k"]
+        write_no_top_k(settings, None)
         set_do_sample(settings)
 
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:

@@ -11,10 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_prompt
+from sagewire.content_handlers.sampling import write_no_top_k
 from sagewire.content_handlers.shapes import as_text
-from sagewire.types import Delta, MetadataDelta, TextDelta
+from sagewire.types import Delta, MetadataDelta, Options, TextDelta
 
-__all__ = ["TritonHandler", "TritonLlmApiHandler"]
+__all__ = ["DEFAULT_MAX_TOKENS", "TritonHandler", "TritonLlmApiHandler"]
+
+DEFAULT_MAX_TOKENS = 256
 
 _NAMES = (
     "max_tokens",
@@ -38,6 +41,8 @@ class TritonHandler(JsonHandler):
         cumulative: The model sends the whole text so far in each event instead of the new piece (BLS models with
             `accumulate_tokens`).
         model: The model's name, for the path of a plain HTTP server.
+        default_max_tokens: What is asked for where no `max_tokens` is given, which TensorRT-LLM's models require
+            (`max_tokens` is not optional in their config.pbtxt); `None` sends nothing.
     """
 
     name = "triton"
@@ -47,15 +52,26 @@ class TritonHandler(JsonHandler):
     echoes_prompt = True
     option_names: Mapping[str, str] = {**{name: name for name in _NAMES}, "stop": "stop_words"}
 
-    def __init__(self, *, cumulative: bool = False, model: str = "ensemble") -> None:
+    def __init__(
+        self, *, cumulative: bool = False, model: str = "ensemble", default_max_tokens: int | None = DEFAULT_MAX_TOKENS
+    ) -> None:
         self.cumulative = cumulative
+        self.default_max_tokens = default_max_tokens
         self.path = f"/v2/models/{model}/generate"
         self.stream_path = f"/v2/models/{model}/generate_stream"
+
+    def named_options(self, options: Options) -> dict[str, Any]:
+        """Return the options under the model's names."""
+        named = super().named_options(options)
+        write_no_top_k(named, 0, self.option_names["top_k"])
+        return named
 
     def payload(self, request: Request, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
         prompt = need_prompt(request, self.name)
         payload: dict[str, Any] = {"text_input": prompt.prompt, **self.named_options(prompt.options)}
+        if self.default_max_tokens is not None:
+            payload.setdefault("max_tokens", self.default_max_tokens)
         if prompt.stream:
             payload["stream"] = True
         return payload
@@ -82,7 +98,7 @@ class TritonLlmApiHandler(TritonHandler):
     }
 
     def __init__(self, *, cumulative: bool = False, model: str = "tensorrt_llm") -> None:
-        super().__init__(cumulative=cumulative, model=model)
+        super().__init__(cumulative=cumulative, model=model, default_max_tokens=None)
 
 
 class _TritonReader(EventReader):

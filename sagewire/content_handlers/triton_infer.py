@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sagewire.content_handlers.base import Capabilities, JsonHandler, Request, need_prompt
+from sagewire.content_handlers.sampling import write_no_top_k
 from sagewire.content_handlers.shapes import as_text
 from sagewire.content_handlers.tensors import flat, read_tensor, tensor
-from sagewire.content_handlers.triton import TritonHandler
+from sagewire.content_handlers.triton import DEFAULT_MAX_TOKENS, TritonHandler
 from sagewire.types import Delta, MetadataDelta, TextDelta
 
 __all__ = ["TritonInferHandler"]
@@ -53,6 +54,8 @@ class TritonInferHandler(JsonHandler):
         output: The name of the tensor that holds the text.
         batched: The model has a batch dimension (`max_batch_size` of 1 or more).
         model: The model's name, for the path of a plain HTTP server.
+        default_max_tokens: What is asked for where no `max_tokens` is given, which TensorRT-LLM's models require;
+            `None` for models that have no such input.
 
     Example:
         >>> from sagewire.types import Options, PromptRequest
@@ -74,9 +77,11 @@ class TritonInferHandler(JsonHandler):
         output: str = "text_output",
         batched: bool = True,
         model: str = "ensemble",
+        default_max_tokens: int | None = DEFAULT_MAX_TOKENS,
     ) -> None:
         self.input = input
         self.output = output
+        self.default_max_tokens = default_max_tokens
         self.batched = batched
         self.path = f"/v2/models/{model}/infer"
 
@@ -84,6 +89,9 @@ class TritonInferHandler(JsonHandler):
         """Return the request as a JSON object."""
         prompt = need_prompt(request, self.name)
         values = {self.input: prompt.prompt, **self.named_options(prompt.options)}
+        write_no_top_k(values, 0)
+        if self.default_max_tokens is not None:
+            values.setdefault("max_tokens", self.default_max_tokens)
         inputs = [tensor(name, value, _DATATYPES.get(name), batched=self.batched) for name, value in values.items()]
         return {"inputs": inputs, "outputs": [{"name": self.output}]}
 

@@ -34,7 +34,7 @@ OPTIONS = {
 def body(handler, options=None, *, prompt=None, **request):
     handler = get_handler(handler) if isinstance(handler, str) else handler
     options = options or Options()
-    extra = {"context": "c", "candidate_labels": ["a"]} if handler.name == "hf_pipeline" else {}
+    extra = {"context": "c", "candidate_labels": ["a"]} if handler.name.startswith("hf_") else {}
     if extra:
         options = Options(**options.given(), extra={**extra, **options.extra})
     if handler.speaks == "prompt":
@@ -70,7 +70,7 @@ def test_extra_reaches_the_wire_under_its_own_name(name):
         return
     sent = json.loads(body(handler, Options(extra={"own_name": 3})))
     if name == "triton_infer":
-        tensor = sent["inputs"][-1]
+        (tensor,) = (tensor for tensor in sent["inputs"] if tensor["name"] == "own_name")
         assert tensor == {"name": "own_name", "shape": [1, 1], "datatype": "INT32", "data": [3]}
         return
     assert {**sent, **sent.get("parameters", {})}["own_name"] == 3
@@ -284,7 +284,8 @@ def test_pipelines_say_what_they_need():
 
 
 def test_tensors_have_the_types_of_the_model_or_of_their_values():
-    def tensors(handler="triton_infer", **extra):
+    def tensors(handler=None, **extra):
+        handler = handler or TritonInferHandler(default_max_tokens=None)
         sent = json.loads(body(handler, Options(extra=extra)))["inputs"][1:]
         return [(tensor["datatype"], tensor["shape"], tensor["data"]) for tensor in sent]
 
@@ -297,7 +298,41 @@ def test_tensors_have_the_types_of_the_model_or_of_their_values():
     ]
     whole = {"datatype": "FP16", "shape": [2], "data": [1, 2]}
     assert tensors(e=whole) == [("FP16", [2], [1, 2])]
-    assert tensors(TritonInferHandler(batched=False), top_k=5) == [("INT32", [1], [5])]
+    assert tensors(TritonInferHandler(batched=False, default_max_tokens=None), top_k=5) == [("INT32", [1], [5])]
     for value in ([], None, [1, "a"]):
         with pytest.raises(UsageError, match="tensor 'e' does not follow"):
             tensors(e=value)
+
+
+# What says "all tokens": 0 to some servers, -1 to others, and nothing at all to TGI.
+ALL_TOKENS = {
+    "cohere": ("k", 0),
+    "cohere_generate": ("k", 0),
+    "hf_pipeline": ("top_k", 0),
+    "jumpstart_text2text": ("top_k", 0),
+    "sglang": ("top_k", -1),
+    "tgi": ("top_k", None),
+    "triton": ("top_k", 0),
+    "triton_llm_api": ("sampling_param_top_k", 0),
+}
+
+
+@pytest.mark.parametrize("top_k", [0, -1])
+@pytest.mark.parametrize("name", ALL_TOKENS)
+def test_sampling_from_all_tokens_is_written_in_the_wire_s_way(name, top_k):
+    field, value = ALL_TOKENS[name]
+    sent = json.loads(body(name, Options(top_k=top_k)))
+    assert {**sent, **sent.get("parameters", {})}.get(field) == value
+    assert json.loads(body("triton_infer", Options(top_k=top_k)))["inputs"][1]["data"] == [0]
+
+
+@pytest.mark.parametrize("name", ["cohere", "cohere_generate"])
+def test_cohere_is_asked_for_no_more_than_it_takes(name):
+    assert json.loads(body(name, Options(top_p=1.0)))["p"] == 0.99
+    assert json.loads(body(name, Options(top_p=0.5)))["p"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["nova", "ai21_jamba"])
+def test_models_without_adapters_say_so(name):
+    with pytest.raises(UnsupportedFeature, match="adapter"):
+        body(name, Options(adapter="tone"))

@@ -300,7 +300,7 @@ class TestScriptsAndPipelines:
         assert [item["label"] for item in csv] == ["POSITIVE", "NEGATIVE"]
 
     def test_triton_has_one_mode_per_deployment(self):
-        body = {"id": "42", "text_input": "a b", "stream": True}
+        body = {"id": "42", "text_input": "a b", "max_tokens": 16, "stream": True}
         assert Container("triton").ask(body).json == {
             "id": "42",
             "model_name": "ensemble",

@@ -12,7 +12,7 @@ from typing import Any
 from sagewire.emulator.dialects.base import Refusal
 from sagewire.emulator.exchange import json_response
 
-__all__ = ["output_tensor", "read_inputs", "refusal", "wanted_outputs"]
+__all__ = ["missing_inputs", "output_tensor", "read_inputs", "refusal", "wanted_outputs"]
 
 
 def refusal(message: str, status: int = 400) -> Refusal:
@@ -39,16 +39,21 @@ def read_inputs(body: Any, model: str, known: Mapping[str, str], required: Seque
         found[name] = values
     missing = [name for name in required if name not in found]
     if missing:
-        count = f"number of inputs between {len(required)} and {len(known)}"
-        expected = f"{len(required)} inputs" if len(required) == len(known) else count
-        raise refusal(
-            f"expected {expected} but got {len(found)} inputs for model '{model}'. Got input(s) [{_names(found)}], but "
-            f"missing required input(s) [{_names(missing)}]. Please provide all required input(s)."
-        )
+        raise missing_inputs(model, list(found), missing, (len(required), len(known)))
     return found
 
 
-def _names(names: Sequence[str] | Mapping[str, Any]) -> str:
+def missing_inputs(model: str, got: Sequence[str], missing: Sequence[str], counts: tuple[int, int]) -> Refusal:
+    """Return the refusal of a request without inputs the model needs; `counts` are how many it needs and has."""
+    least, most = counts
+    expected = f"{least} inputs" if least == most else f"number of inputs between {least} and {most}"
+    return refusal(
+        f"expected {expected} but got {len(got)} inputs for model '{model}'. Got input(s) [{_names(got)}], but missing "
+        f"required input(s) [{_names(missing)}]. Please provide all required input(s)."
+    )
+
+
+def _names(names: Sequence[str]) -> str:
     return ",".join(f"'{name}'" for name in names)
 
 

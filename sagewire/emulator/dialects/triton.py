@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from sagewire.emulator import vectors
 from sagewire.emulator.dialects.base import Container, Dialect, Route, begin, json_body, sse, streamed
-from sagewire.emulator.dialects.kserve import output_tensor, read_inputs, refusal, wanted_outputs
+from sagewire.emulator.dialects.kserve import missing_inputs, output_tensor, read_inputs, refusal, wanted_outputs
 from sagewire.emulator.engines.base import EngineFailure, Turn
 from sagewire.emulator.exchange import Request, Response, json_response
 from sagewire.emulator.generation import Generation, Token
@@ -119,12 +119,15 @@ class Triton(Dialect):
     def _turn(self, body: Any) -> Turn:
         text = body.get("text_input") if isinstance(body, dict) else None
         if not isinstance(text, str):
-            raise refusal("expected 1 inputs but got 0 inputs for model 'ensemble': missing 'text_input'")
+            needed = ["text_input"] if self.prefix else ["text_input", "max_tokens"]
+            raise missing_inputs("ensemble", [], needed, (len(needed), len(_ENSEMBLE)))
         given: Mapping[str, Any] = {**(body.get("parameters") or {}), **body}
         stops = given.get("stop_words") or []
         if not isinstance(stops, list):
             stops = [stops]
         number = given.get(f"{self.prefix}max_tokens")
+        if number is None and not self.prefix:
+            raise missing_inputs("ensemble", ["text_input"], ["max_tokens"], (2, len(_ENSEMBLE)))
         if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
             raise refusal("unable to parse 'max_tokens': attempt to access JSON non-unsigned-integer")
         return Turn(
