@@ -283,7 +283,17 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
             return True
         if given(self.completion_to_prompt):
             self._check_takes_text("completion_to_prompt")
-        return self._handler.speaks == "prompt" and self._client.format is None
+        return self._handler.speaks == "prompt" and (not self._has_rule() or self._client.format is None)
+
+    def _has_rule(self) -> bool:
+        """Whether it can be said how the model's family writes; of summarizers, base models and others it cannot."""
+        if self.prompt_format is not None:
+            return True
+        try:
+            _ = self._client.format
+        except UsageError:
+            return False
+        return True
 
     def _check_takes_text(self, function: str) -> None:
         """Refuse a prompt function where the text it writes would become one message inside a chat template."""
@@ -296,12 +306,15 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
             )
 
     def _write_messages(self, messages: Sequence[ChatMessage]) -> str:
+        if not given(self.messages_to_prompt):
+            # Raises where the model is known and no family's way of writing is its.
+            _ = self._client.format
         write = given(self.messages_to_prompt) or llama2_messages_to_prompt
         return write(messages)
 
     def _write_completion(self, prompt: str) -> str:
-        write = given(self.completion_to_prompt) or llama2_completion_to_prompt
-        return write_completion(write, prompt, self.system_prompt)
+        default = llama2_completion_to_prompt if self._has_rule() else _as_it_is
+        return write_completion(given(self.completion_to_prompt) or default, prompt, self.system_prompt)
 
     def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:
         # LlamaIndex would put system prompt and output format outside of what `completion_to_prompt` writes.
@@ -322,3 +335,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
             return bool(getattr(self._client.format, "supports_tools", False))
         # A server can speak of tools and still have no parser for the model's calls.
         return self._handler.can.tools and not (self._dialect is not None and self._dialect.tools is False)
+
+
+def _as_it_is(prompt: str) -> str:
+    return prompt
