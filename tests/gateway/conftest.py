@@ -67,6 +67,7 @@ def running(config: str, store: Store | None = None, **settings: Any) -> Iterato
             log_config=None,
             http=limited_protocol(parsed.server.max_header_bytes, parsed.server.header_seconds),
             timeout_graceful_shutdown=1,
+            ws="none",
         )
     )
     thread = threading.Thread(target=server.run, daemon=True)

@@ -1,4 +1,4 @@
-"""Run the integrations' tests beside other versions of the frameworks, and each extra alone.
+"""Run tests beside the oldest and newest frameworks, and install each extra alone: newest and oldest dependencies.
 
     python tests/versions/run.py dist/sagewire-*.whl [NAME ...]
 
@@ -11,19 +11,51 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-RUNNER = ["pytest>=9,<10", "pytest-asyncio>=1,<2", "hypothesis", "boto3", "numpy"]
+RUNNER = ["pytest>=9,<10", "pytest-asyncio>=1,<2", "hypothesis>=6.100,<7", "boto3>=1.36,<2", "numpy>=1.26,<3"]
 LANGCHAIN = ["langchain", "langchain-classic", "langchain-tests>=1.1.9,<2"]
 # LlamaIndex 0.13 warns while it is imported: about a pydantic field, and about code it deprecated itself.
 OLD_LLAMA_INDEX = ["-W", "ignore::UserWarning", "-W", "ignore::DeprecationWarning"]
 
+# What each extra is there for.
+MODULES = {
+    "bulk": "sagewire.bulk",
+    "cli": "sagewire.cli",
+    "demo": "sagewire.demo, boto3",
+    "docs": "mkdocs, mkdocstrings, sagewire.gateway",
+    "gateway": "sagewire.gateway.server",
+    "gateway-cluster": "sagewire.gateway.server, redis, psycopg",
+    "huggingface": "sagewire.prompt_formats.hub",
+    "langchain": "sagewire.integrations.langchain",
+    "llama-index": "sagewire.integrations.llama_index",
+    "notebooks": "sagewire.integrations.langchain, langchain_openai, nbclient, nbformat, matplotlib, numpy",
+    "openai": "sagewire.integrations.openai",
+    "ray": "sagewire.bulk, ray.data",
+    "telemetry": "sagewire.watching, opentelemetry.trace",
+    "all": "sagewire.bulk, sagewire.cli, sagewire.gateway.server, sagewire.integrations.langchain,"
+    " sagewire.integrations.llama_index, sagewire.integrations.openai, sagewire.prompt_formats.hub",
+    "test": "sagewire.testing, moto, langchain_tests",
+}
+
 
 @dataclass(frozen=True)
 class Environment:
-    """What is installed with the wheel, what is then replaced without its dependencies, and what is run."""
+    """What is installed with the wheel, what is then replaced without its dependencies, and what is run.
+
+    Args:
+        extra: The extra that is installed.
+        requirements: What is installed beside it.
+        replaced: What is installed afterwards, without its dependencies.
+        tests: What is run.
+        imports: What must be importable.
+        pytest_arguments: How the tests are run.
+        oldest: Take the oldest versions of the direct dependencies that `pyproject.toml` allows.
+    """
 
     extra: str
     requirements: tuple[str, ...] = ()
@@ -31,6 +63,11 @@ class Environment:
     tests: tuple[str, ...] = ()
     imports: str = "sagewire"
     pytest_arguments: tuple[str, ...] = ()
+    oldest: bool = False
+
+
+def _alone(extra: str, oldest: bool) -> Environment:
+    return Environment(extra, imports=MODULES[extra], oldest=oldest)
 
 
 ENVIRONMENTS = {
@@ -51,44 +88,75 @@ ENVIRONMENTS = {
         pytest_arguments=tuple(OLD_LLAMA_INDEX),
     ),
     "llama-index-core-newest": Environment("llama-index", tuple(RUNNER), tests=("tests/integrations/llama_index",)),
-    "only-cli": Environment("cli", imports="sagewire.cli"),
-    "only-langchain": Environment("langchain", imports="sagewire.integrations.langchain"),
-    "only-llama-index": Environment("llama-index", imports="sagewire.integrations.llama_index"),
-    "only-huggingface": Environment("huggingface", imports="sagewire.prompt_formats.hub"),
-    "only-openai": Environment("openai", imports="sagewire.integrations.openai"),
-    "only-gateway": Environment("gateway", imports="sagewire.gateway"),
-    "only-bulk": Environment("bulk", imports="sagewire.bulk"),
-    "only-telemetry": Environment("telemetry", imports="sagewire.watching"),
     "nothing": Environment("", imports="sagewire.client, sagewire.emulator, sagewire.integrations.easyllm"),
+    "nothing-oldest": Environment(
+        "", tuple(RUNNER), imports="sagewire.client, sagewire.emulator", tests=("tests/test_client.py",), oldest=True
+    ),
+    "oldest": Environment(
+        "test",
+        imports=MODULES["all"],
+        tests=(
+            "tests/aws/test_session.py",
+            "tests/bulk",
+            "tests/cli",
+            "tests/gateway",
+            "tests/integrations/openai",
+            "tests/prompt_formats/test_hub.py",
+            "tests/test_client.py",
+            "tests/test_discovery.py",
+            "tests/test_watching.py",
+        ),
+        pytest_arguments=("-n", "auto", "--dist", "loadgroup"),
+        oldest=True,
+    ),
+    **{f"only-{extra}": _alone(extra, False) for extra in MODULES if extra != "test"},
+    **{f"only-{extra}-oldest": _alone(extra, True) for extra in MODULES if extra != "test"},
 }
 
 
 def run(name: str, environment: Environment, wheel: Path) -> bool:
     """Make an environment, run what it is for, and say whether that went well."""
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sagewire-") as folder:
-        python = f"{folder}/bin/python"
-        # Linked files are refused by nltk, which LlamaIndex splits sentences with.
-        variables = {**os.environ, "UV_LINK_MODE": "copy"}
-
-        def call(*command: str) -> int:
-            return subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
-
-        def install(*requirements: str) -> int:
-            return call("uv", "pip", "install", "--quiet", "--python", python, *requirements)
-
-        what = f"sagewire[{environment.extra}] @ {wheel.resolve().as_uri()}"
-        steps = [
-            lambda: call("uv", "venv", "--quiet", folder, "--clear"),
-            lambda: install(what, *environment.requirements),
-            lambda: install("--no-deps", *environment.replaced) if environment.replaced else 0,
-            lambda: call(python, "-I", "-c", f"import {environment.imports}"),
-        ]
-        if environment.tests:
-            arguments = ("-q", "-m", "not slow", "-p", "no:cacheprovider", *environment.pytest_arguments)
-            steps.append(lambda: call(f"{folder}/bin/pytest", *arguments, *environment.tests))
-        passed = all(step() == 0 for step in steps)
-    print(f"{'passed' if passed else 'FAILED'}  {name}", flush=True)  # noqa: T201
+        passed = all(step() == 0 for step in _steps(environment, wheel, folder))
+    seconds = time.monotonic() - began
+    print(f"{'passed' if passed else 'FAILED'}  {name} ({seconds:.0f} s)", flush=True)  # noqa: T201
     return passed
+
+
+def _steps(environment: Environment, wheel: Path, folder: str) -> Iterator[Callable[[], int]]:
+    python = f"{folder}/bin/python"
+    # Linked files are refused by nltk, which LlamaIndex splits sentences with.
+    variables = {**os.environ, "UV_LINK_MODE": "copy", "SAGEWIRE_TEST_INSTALLED": "1"}
+
+    def call(*command: str) -> int:
+        return subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
+
+    def install(*requirements: str) -> int:
+        return call("uv", "pip", "install", "--quiet", "--python", python, *requirements)
+
+    yield lambda: call("uv", "venv", "--quiet", "--python", sys.executable, folder, "--clear")
+    if environment.oldest:
+        pinned = f"{folder}/pinned.txt"
+        # Of a wheel's dependencies uv takes the newest in any case; those of a project count as direct.
+        more = Path(folder, "more.in")
+        more.write_text("\n".join(environment.requirements), "utf-8")
+        extra = ("--extra", environment.extra) if environment.extra else ()
+        resolving = ("--quiet", "--python", python, "--resolution", "lowest-direct", *extra, "--output-file", pinned)
+        yield lambda: call("uv", "pip", "compile", *resolving, "pyproject.toml", str(more))
+        yield lambda: install("--requirements", pinned)
+        yield lambda: install("--no-deps", str(wheel.resolve()))
+    else:
+        what = f"sagewire[{environment.extra}] @ {wheel.resolve().as_uri()}"
+        yield lambda: install(what, *environment.requirements)
+    if environment.replaced:
+        yield lambda: install("--no-deps", *environment.replaced)
+    else:
+        yield lambda: call("uv", "pip", "check", "--quiet", "--python", python)
+    yield lambda: call(python, "-I", "-c", f"import {environment.imports}")
+    if environment.tests:
+        arguments = ("-q", "-m", "not slow", "-p", "no:cacheprovider", *environment.pytest_arguments)
+        yield lambda: call(f"{folder}/bin/pytest", *arguments, *environment.tests)
 
 
 def main(wheel: str, *names: str) -> int:
