@@ -19,12 +19,13 @@ class Watch:
         seconds: How long the block may take; `None` for as long as it likes.
     """
 
-    __slots__ = ("_expired", "_handle", "_loop", "_outer_cancels", "_seconds", "_task", "_when")
+    __slots__ = ("_expired", "_handle", "_loop", "_outer_cancels", "_over", "_seconds", "_task", "_when")
 
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
         self._handle: asyncio.TimerHandle | None = None
         self._expired = False
+        self._over = False
 
     async def __aenter__(self) -> Self:
         task = asyncio.current_task()
@@ -36,8 +37,8 @@ class Watch:
         return self
 
     def set(self, seconds: float | None) -> None:
-        """Let the block take `seconds` from now on; `None` for as long as it likes."""
-        if seconds is None:
+        """Let the block take `seconds` from now on, `None` for as long as it likes; nothing once the block is left."""
+        if seconds is None or self._over:
             self._when: float | None = None
             return
         self._when = self._loop.time() + seconds
@@ -59,6 +60,7 @@ class Watch:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over = True
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

@@ -93,3 +93,10 @@ async def test_inside_of_asyncios_timeout():
 
     with pytest.raises(TimeoutError):
         await work()
+
+
+async def test_nothing_happens_once_the_block_is_left():
+    async with Watch(10) as watch:
+        pass
+    watch.set(0.001)
+    await asyncio.sleep(0.01)
