@@ -47,7 +47,13 @@ class CallStarted:
 
 @dataclass(frozen=True, slots=True)
 class CallRetried:
-    """An attempt failed, and another follows after `delay` seconds."""
+    """An attempt failed, and another follows.
+
+    Args:
+        attempt: The number of the one that failed, from 1.
+        error: Why it failed.
+        delay: Seconds until the next.
+    """
 
     attempt: int
     error: EndpointError

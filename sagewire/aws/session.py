@@ -109,7 +109,12 @@ SessionLike = Any
 
 
 def as_session(session: SessionLike = None, *, region_name: str | None = None) -> Session:
-    """Return anything that says who you are as a `Session`."""
+    """Return anything that says who you are as a `Session`.
+
+    Args:
+        session: A `Session`; the name of a profile; a boto3 or botocore session; `None` for whatever boto3 would find.
+        region_name: The region; a `Session` keeps its own.
+    """
     if isinstance(session, Session):
         return session
     return Session(_as_recipe(session, region_name))
@@ -147,12 +152,21 @@ def _shared(session: Session, region_name: str | None) -> _Shared:
 
 
 def default_session(*, region_name: str | None = None) -> Session:
-    """Return whatever boto3 would find: environment, files, SSO, web identity, container and instance metadata."""
+    """Return whatever boto3 would find: environment, files, SSO, web identity, container and instance metadata.
+
+    Args:
+        region_name: The region; else as boto3 finds it.
+    """
     return Session(DefaultChain(region_name=region_name))
 
 
 def profile_session(profile_name: str, *, region_name: str | None = None) -> Session:
-    """Return a profile of the AWS configuration files, SSO and `role_arn` with `source_profile` included."""
+    """Return a profile of the AWS configuration files, SSO and `role_arn` with `source_profile` included.
+
+    Args:
+        profile_name: The name of the profile.
+        region_name: The region; else the profile's own.
+    """
     return Session(Profile(profile_name, region_name=region_name))
 
 
@@ -163,7 +177,17 @@ def static_session(
     *,
     region_name: str | None = None,
 ) -> Session:
-    """Return fixed keys as a session; it refuses to be pickled, because the keys would travel with it."""
+    """Return fixed keys as a session; it refuses to be pickled, because the keys would travel with it.
+
+    Args:
+        aws_access_key_id: The key's id.
+        aws_secret_access_key: The secret that goes with it.
+        aws_session_token: The token that temporary credentials have besides.
+        region_name: The region; else as boto3 finds it.
+
+    Raises:
+        UsageError: One of the first two is missing.
+    """
     if not aws_access_key_id or not aws_secret_access_key:
         raise UsageError("give both aws_access_key_id and aws_secret_access_key")
     credentials = Credentials(aws_access_key_id, aws_secret_access_key, aws_session_token)

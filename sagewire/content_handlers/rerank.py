@@ -56,7 +56,14 @@ class RerankHandler(ABC):
     def payload(
         self, query: str, documents: Sequence[str], top_n: int | None, extra: Mapping[str, Any], /
     ) -> Mapping[str, Any]:
-        """Return the request as a JSON object."""
+        """Return the request as a JSON object.
+
+        Args:
+            query: What the documents should be relevant to.
+            documents: The texts to rank.
+            top_n: How many of the best are wanted, `None` for all.
+            extra: Anything else, passed to the server under the name given.
+        """
 
     @abstractmethod
     def read(self, payload: Any, /) -> Sequence[tuple[int, float]]:

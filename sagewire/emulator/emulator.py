@@ -91,7 +91,12 @@ class Emulator:
         self.service.calls.clear()
 
     def add(self, name: str, spec: str | EndpointSpec) -> None:
-        """Start one more endpoint, or replace one, while running."""
+        """Start one more endpoint, or replace one, while running.
+
+        Args:
+            name: The name of the endpoint.
+            spec: `DIALECT[:ENGINE]`, or everything that can be said of one.
+        """
         self.service.add(name, spec)
 
     def container_url(self, endpoint: str) -> str:
@@ -130,6 +135,10 @@ class Emulator:
 
     def issue_credentials(self, role_arn: str | None = None, *, seconds: float = 3600) -> Credentials:
         """Return temporary credentials of a role, of any lifetime: shorter ones than STS would ever give.
+
+        Args:
+            role_arn: The role; else that of the account.
+            seconds: How long they live.
 
         Raises:
             UsageError: There is no such role.

@@ -38,11 +38,26 @@ class PromptFormat(ABC):
         date_string: str | None = None,
         **template_kwargs: Any,
     ) -> str:
-        """Return the prompt text of a conversation."""
+        """Return the prompt text of a conversation.
+
+        Args:
+            messages: The turns so far, oldest first.
+            tools: Functions on offer.
+            add_generation_prompt: Write the opening of the assistant's turn behind them.
+            continue_final_message: Leave the last turn open, for the model to go on with it.
+            now: The moment that formats with a date write; else the present.
+            date_string: The date as the format should write it, instead.
+            **template_kwargs: Variables that the family's own template knows.
+        """
 
     @abstractmethod
     def render_completion(self, prompt: str, system_prompt: str | None = None) -> str:
-        """Return the prompt text of a single instruction."""
+        """Return the prompt text of a single instruction.
+
+        Args:
+            prompt: The instruction.
+            system_prompt: A system text before it.
+        """
 
     @abstractmethod
     def reader(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:

@@ -94,7 +94,12 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A whole response."""
+    """A whole response.
+
+    Args:
+        data: The bytes.
+        info: What the service said about them.
+    """
 
     data: bytes
     info: ResponseInfo

@@ -12,7 +12,11 @@ Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """A run of text inside a message."""
+    """A run of text inside a message.
+
+    Args:
+        text: The text.
+    """
 
     text: str
 
@@ -45,7 +49,17 @@ Part: TypeAlias = TextPart | ImagePart
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function the model asks for. `arguments` is the JSON text as the model wrote it, never evaluated."""
+    """A function the model asks for.
+
+    Args:
+        id: What the result refers to; made up where the model gave none.
+        name: The function's name.
+        arguments: JSON text as the model wrote it, which may be anything; it is never evaluated.
+
+    Example:
+        >>> ToolCall("call_1", "get_weather", '{"city": "Bergen"}').name
+        'get_weather'
+    """
 
     id: str
     name: str
@@ -54,7 +68,19 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function the model may ask for; `parameters` is its JSON schema."""
+    """A function the model may ask for.
+
+    Args:
+        name: Its name.
+        description: What it does, for the model to read.
+        parameters: The JSON schema of its arguments.
+        strict: Whether arguments have to match the schema exactly, where the container can see to it.
+
+    Example:
+        >>> schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+        >>> Tool("get_weather", "Get the weather of a city.", schema).name
+        'get_weather'
+    """
 
     name: str
     description: str = ""

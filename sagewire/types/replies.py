@@ -13,7 +13,14 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filte
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts as the server reported them; sagewire never invents any."""
+    """Token counts as the server reported them; sagewire never invents any.
+
+    Args:
+        prompt_tokens: Tokens read.
+        completion_tokens: Tokens written.
+        cached_tokens: How many of those read came out of a cache.
+        reasoning_tokens: How many of those written were reasoning.
+    """
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -30,7 +37,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """One generated token with its log probability, and the alternatives where they were asked for."""
+    """One generated token with its log probability, and the alternatives where they were asked for.
+
+    Args:
+        token: The token as text.
+        logprob: The natural logarithm of its probability.
+        top: The most likely tokens in its place, with their logarithms.
+    """
 
     token: str
     logprob: float
@@ -39,7 +52,12 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """More answer text."""
+    """More answer text.
+
+    Args:
+        text: The piece.
+        choice: Which of several answers it belongs to.
+    """
 
     text: str
     choice: int = 0
@@ -49,8 +67,11 @@ class TextDelta:
 class ThinkingDelta:
     """More reasoning text.
 
-    `takes_text`: the answer text so far turned out to be reasoning, and comes before this piece. Only readers that
-    were not told whether the prompt opened the reasoning say so.
+    Args:
+        text: The piece.
+        choice: Which of several answers it belongs to.
+        takes_text: The answer text so far turned out to be reasoning, and comes before this piece. Only readers that
+            were not told whether the prompt opened the reasoning say so.
     """
 
     text: str
@@ -62,7 +83,13 @@ class ThinkingDelta:
 class ToolCallDelta:
     """A piece of a tool call: the first of an `index` carries `name` and mostly `id`, each may carry argument text.
 
-    `cancelled`: what was delivered under this `index` is no call after all; the text follows as it was written.
+    Args:
+        index: Which of the answer's calls it belongs to, counted from 0.
+        id: The call's id.
+        name: The function's name.
+        arguments: More of the arguments' JSON text.
+        choice: Which of several answers it belongs to.
+        cancelled: What was delivered under this `index` is no call after all; the text follows as it was written.
     """
 
     index: int
@@ -75,7 +102,12 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class LogprobsDelta:
-    """Log probabilities of tokens just generated."""
+    """Log probabilities of tokens just generated.
+
+    Args:
+        tokens: The tokens.
+        choice: Which of several answers they belong to.
+    """
 
     tokens: tuple[TokenLogprob, ...]
     choice: int = 0
@@ -83,7 +115,13 @@ class LogprobsDelta:
 
 @dataclass(frozen=True, slots=True)
 class FinishDelta:
-    """An answer ended, why, and the stop string that ended it where the server or sagewire knows."""
+    """An answer ended.
+
+    Args:
+        reason: Why.
+        stop: The stop string that ended it, where the server or sagewire knows.
+        choice: Which of several answers it was.
+    """
 
     reason: FinishReason
     stop: str | None = None
@@ -92,14 +130,24 @@ class FinishDelta:
 
 @dataclass(frozen=True, slots=True)
 class UsageDelta:
-    """Token counts; a later one replaces an earlier one."""
+    """Token counts; a later one replaces an earlier one.
+
+    Args:
+        usage: The counts.
+    """
 
     usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataDelta:
-    """What the server says about the answer as a whole: its id, the model's name, and whatever else it volunteers."""
+    """What the server says about the answer as a whole.
+
+    Args:
+        id: The server's id of the answer.
+        model: The model's name.
+        extra: Fields that have no place of their own.
+    """
 
     id: str | None = None
     model: str | None = None
@@ -111,7 +159,13 @@ Delta: TypeAlias = TextDelta | ThinkingDelta | ToolCallDelta | LogprobsDelta | F
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Seconds on a monotonic clock, from the call's start: until the first byte, and until the end."""
+    """How long a call took, in seconds from its start on a monotonic clock.
+
+    Args:
+        first_byte: Until the first byte of the answer.
+        total: Until its end.
+        attempts: Calls in all, retries included.
+    """
 
     first_byte: float | None = None
     total: float | None = None
@@ -145,7 +199,16 @@ class ResponseInfo:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of the answers in a `Reply`."""
+    """One of the answers in a `Reply`.
+
+    Args:
+        text: The answer's text.
+        thinking: The model's reasoning, `None` where there was none.
+        tool_calls: The functions the model asked for.
+        finish_reason: Why the answer ended, `None` where the server did not say.
+        stop: The stop string that ended it, where it is known.
+        logprobs: Log probabilities of its tokens, where they were asked for.
+    """
 
     text: str = ""
     thinking: str | None = None

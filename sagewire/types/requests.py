@@ -92,7 +92,14 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class PromptRequest:
-    """Raw text to be continued: a completion, or a conversation already written in a prompt format."""
+    """Raw text to be continued: a completion, or a conversation already written in a prompt format.
+
+    Args:
+        prompt: The text.
+        options: Generation settings.
+        stream: Ask the server to stream.
+        include_usage: Ask for token counts at the end of a stream.
+    """
 
     prompt: str
     options: Options = field(default_factory=Options)
@@ -149,6 +156,10 @@ class OptionArguments(TypedDict, total=False):
 
 def make_options(base: Options | None = None, /, **given: Unpack[OptionArguments]) -> Options:
     """Return `base` with the given settings on top; `extra` mappings are merged.
+
+    Args:
+        base: Settings to start from.
+        **given: Settings on top, see `Options`; `None` leaves one as it is.
 
     Raises:
         UsageError: A name is unknown, the message lists the known ones; or a value cannot be sent.

@@ -44,7 +44,15 @@ class EmbeddingHandler(ABC):
 
     @abstractmethod
     def transform_input(self, texts: Sequence[str], options: EmbedOptions, /) -> bytes:
-        """Return the request body; raise `UnsupportedFeature` for what the wire cannot express."""
+        """Return the request body.
+
+        Args:
+            texts: The texts of one call.
+            options: The settings of the call.
+
+        Raises:
+            UnsupportedFeature: The wire cannot express a setting.
+        """
 
     @abstractmethod
     def transform_output(self, body: bytes, /, count: int) -> Embeddings:

@@ -64,6 +64,10 @@ class VllmPoolingHandler(OpenAiEmbeddingsHandler):
     """vLLM's pooling models: OpenAI embeddings as base64, with vLLM's names for truncation and normalisation.
 
     Whether texts are prefixed (`query: `) is up to the caller: vLLM adds nothing.
+
+    Args:
+        encoding_format: As for `OpenAiEmbeddingsHandler`, but `base64` unless said.
+        route: As for `OpenAiEmbeddingsHandler`.
     """
 
     name = "vllm_pooling"

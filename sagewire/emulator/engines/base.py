@@ -54,21 +54,35 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """More answer text."""
+    """More answer text.
+
+    Args:
+        text: The piece.
+    """
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """More reasoning text."""
+    """More reasoning text.
+
+    Args:
+        text: The piece.
+    """
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A tool call: `arguments` is JSON text, sent as it is even where it is not JSON."""
+    """A tool call.
+
+    Args:
+        name: The function's name.
+        arguments: JSON text, sent as it is even where it is not JSON.
+        id: The call's id; made up where there is none.
+    """
 
     name: str
     arguments: str = "{}"
@@ -77,7 +91,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Token counts that replace the emulator's own."""
+    """Token counts that replace the emulator's own.
+
+    Args:
+        prompt_tokens: Tokens read.
+        completion_tokens: Tokens written.
+    """
 
     prompt_tokens: int
     completion_tokens: int
@@ -85,14 +104,24 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why the model stopped, where it is not what the emulator would say: `stop`, `length`, ..."""
+    """Why the model stopped, where it is not what the emulator would say.
+
+    Args:
+        reason: OpenAI's word: `stop`, `length`, `tool_calls`, `content_filter`.
+    """
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Bytes the container sends instead of an answer of its own making."""
+    """Bytes the container sends instead of an answer of its own making.
+
+    Args:
+        data: The bytes.
+        content_type: Their media type; else that of the container.
+        status: The HTTP status.
+    """
 
     data: bytes
     content_type: str | None = None

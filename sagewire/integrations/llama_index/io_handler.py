@@ -37,7 +37,12 @@ class BaseIOHandler(BaseModel, ABC):
 
     @abstractmethod
     def serialize_input(self, request: str, model_kwargs: dict[str, Any]) -> bytes:
-        """Return the request body for a prompt and the settings that were given."""
+        """Return the request body.
+
+        Args:
+            request: The prompt.
+            model_kwargs: The settings that were given.
+        """
 
     @abstractmethod
     def deserialize_output(self, response: Any) -> str:
@@ -49,4 +54,9 @@ class BaseIOHandler(BaseModel, ABC):
 
     @abstractmethod
     def remove_prefix(self, response: str, prompt: str) -> str:
-        """Return the answer without the prompt, for containers that repeat it."""
+        """Return the answer without the prompt, for containers that repeat it.
+
+        Args:
+            response: The whole answer.
+            prompt: The prompt that was sent.
+        """
