@@ -1,8 +1,9 @@
 """Bulk jobs beside a LangChain `abatch` loop and LiteLLM's batch completion, on one emulator; and memory by rows.
 
-    python benchmarks/bulk.py [--rows 2000] [--latency 0.05] [--memory-rows 1000000]
+    python benchmarks/bulk.py [--rows 2000] [--latency 0.05] [--memory-rows 100000 500000 1000000] [--save]
 
-Peers that are not installed are left out. The emulator runs in a process of its own.
+Peers that are not installed are left out (`pip install -e ".[bulk,langchain]" litellm`). The emulator runs in a process
+of its own, and so does each job whose memory is measured. `--save` writes `benchmarks/bulk.json`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ import asyncio
 import importlib.util
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,7 @@ from sagewire import AsyncClient, bulk
 from sagewire.transports.base import Body
 from sagewire.types import Invocation, ResponseInfo
 
+RESULTS = Path(__file__).with_suffix(".json")
 SERVER = """
 import sys, orjson
 from sagewire.emulator import Emulator, EndpointSpec
@@ -94,66 +99,149 @@ def run_litellm(prompts: list[str], concurrency: int, url: str) -> str:
     return "threads, nothing durable"
 
 
-def measured(name: str, rows: int, work: Any) -> None:
+def measured(name: str, rows: int, work: Any) -> dict[str, Any]:
     started, cpu = time.perf_counter(), time.process_time()
     note = work()
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
-    print(f"{name:34} {rows / seconds:8,.0f} rows/s  {cpu / rows * 1e6:7,.0f} us of CPU a row  {note}")
+    print(f"{name:34} {rows / seconds:8,.0f} rows/s  {cpu / rows * 1e6:7,.0f} us of CPU a row  {note}", flush=True)
+    return {
+        "who": name,
+        "rows_per_second": round(rows / seconds),
+        "cpu_microseconds_per_row": round(cpu / rows * 1e6),
+        "note": note,
+    }
 
 
-def memory(folder: Path, rows: int) -> None:
-    write_rows(folder / "many.jsonl", rows)
-    client = AsyncClient(transport=AtOnce(), handler="openai_chat")
-    peaks: dict[int, float] = {}
+class Watched:
+    """Notes down this process's memory ten times a second, whatever it does."""
 
-    def watch(tally: bulk.Tally) -> None:
-        step = tally.rows * 10 // rows
-        peaks[step] = max(peaks.get(step, 0.0), resident())
+    def __init__(self) -> None:
+        self.peak = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
 
-    started, cpu = time.perf_counter(), time.process_time()
-    report = bulk.run(
-        str(folder / "many.jsonl"),
-        client,
-        str(folder / "many.parquet"),
-        overwrite=True,
-        watch=watch,
-        max_concurrency=64,
-    )
-    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    def _look(self) -> None:
+        while not self._over.wait(0.1):
+            self.peak = max(self.peak, resident())
+
+    def __enter__(self) -> Watched:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def memory(rows: int) -> dict[str, Any]:
+    """Run a job of so many rows without a server, in this process; writing the Parquet output is part of it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_rows(folder / "many.jsonl", rows)
+        client = AsyncClient(transport=AtOnce(), handler="openai_chat")
+        at: dict[int, float] = {}
+        marks = [rows * tenth // 10 for tenth in range(1, 11)]
+
+        def watch(tally: bulk.Tally) -> None:
+            if marks and tally.rows >= marks[0]:
+                at[marks.pop(0)] = resident()
+
+        started, cpu = time.perf_counter(), time.process_time()
+        with Watched() as watched:
+            source, output = str(folder / "many.jsonl"), str(folder / "many.parquet")
+            report = bulk.run(source, client, output, watch=watch, max_concurrency=64)
+        seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     assert (report.rows, report.failed) == (rows, 0)
-    print(f"{rows:,} rows without a server: {rows / seconds:,.0f} rows/s, {cpu / rows * 1e6:,.0f} us of CPU a row")
-    print("MB in memory by tenth of the rows:", " ".join(f"{peaks[step]:.0f}" for step in sorted(peaks)))
-    print(f"after the output was written: {resident():.0f} MB")
+    return {
+        "rows": rows,
+        "peak_megabytes": round(watched.peak),
+        "megabytes_by_tenth": [round(at[mark]) for mark in sorted(at)],
+        "rows_per_second": round(rows / seconds),
+        "cpu_microseconds_per_row": round(cpu / rows * 1e6),
+    }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--latency", type=float, default=0.05)
-    parser.add_argument("--memory-rows", type=int, default=100_000)
-    chosen = parser.parse_args()
-    server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(chosen.latency)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+def memory_apart(rows: int) -> dict[str, Any]:
+    """Run such a job in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--one-memory", str(rows)], check=True, stdout=subprocess.PIPE, text=True
     )
+    found: dict[str, Any] = json.loads(done.stdout)
+    print(
+        f"{rows:>9,} rows without a server: peak {found['peak_megabytes']} MB, {found['rows_per_second']:,} rows/s, "
+        f"{found['cpu_microseconds_per_row']} us of CPU a row",
+        flush=True,
+    )
+    print("          MB by tenth of the rows:", *found["megabytes_by_tenth"], flush=True)
+    return found
+
+
+def beside_peers(rows: int, latency: float) -> list[dict[str, Any]]:
+    """Run the same rows through whoever is installed."""
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(latency)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout is not None
+    assert server.stdin is not None
     try:
         environment = json.loads(server.stdout.readline())
-        container = environment.pop("container")
+        url = f"{environment.pop('container')}/v1"
         os.environ.update(environment)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write_rows(folder / "in.jsonl", chosen.rows)
-            prompts = [f"question {number}" for number in range(chosen.rows)]
-            measured("sagewire.bulk, adapting", chosen.rows, lambda: run_bulk(folder, chosen.rows, None))
-            measured("sagewire.bulk, 64 in flight", chosen.rows, lambda: run_bulk(folder, chosen.rows, 64))
+            write_rows(folder / "in.jsonl", rows)
+            prompts = [f"question {number}" for number in range(rows)]
+            found = [
+                measured("sagewire.bulk, adapting", rows, lambda: run_bulk(folder, rows, None)),
+                measured("sagewire.bulk, 64 in flight", rows, lambda: run_bulk(folder, rows, 64)),
+            ]
             if importlib.util.find_spec("langchain_core"):
-                measured("LangChain abatch, 64 in flight", chosen.rows, lambda: run_langchain(prompts, 64))
+                found.append(measured("LangChain abatch, 64 in flight", rows, lambda: run_langchain(prompts, 64)))
             if importlib.util.find_spec("litellm"):
-                url = f"{container}/v1"
-                measured("LiteLLM batch_completion, 64", chosen.rows, lambda: run_litellm(prompts, 64, url))
-            memory(folder, chosen.memory_rows)
+                found.append(measured("LiteLLM batch_completion, 64", rows, lambda: run_litellm(prompts, 64, url)))
+            return found
     finally:
         server.stdin.close()
         server.wait(10)
+
+
+def save(results: dict[str, Any]) -> None:
+    """Write what was measured, beside what was measured before and not this time."""
+    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    names = ("sagewire", "pyarrow", "orjson", "langchain-core", "litellm")
+    packages = {name: version(name) for name in names if importlib.util.find_spec(name.replace("-", "_"))}
+    about = {
+        "date": time.strftime("%Y-%m-%d"),
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
+        "packages": packages,
+    }
+    RESULTS.write_text(
+        json.dumps({**before, **{name: {**about, **one} for name, one in results.items()}}, indent=2) + "\n"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Bulk jobs beside others, and their memory.")
+    parser.add_argument("--rows", type=int, default=2000, help="rows for each candidate; 0 leaves them out")
+    parser.add_argument("--latency", type=float, default=0.05, help="seconds the emulator takes for an answer")
+    parser.add_argument(
+        "--memory-rows", type=int, nargs="*", default=[100_000], help="rows of the jobs without a server"
+    )
+    parser.add_argument("--save", action="store_true", help=f"write {RESULTS.name}")
+    parser.add_argument("--one-memory", type=int, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.one_memory:
+        print(json.dumps(memory(chosen.one_memory)))
+        return
+    results: dict[str, Any] = {}
+    if chosen.rows:
+        rows = beside_peers(chosen.rows, chosen.latency)
+        results["beside"] = {"rows": chosen.rows, "latency_seconds": chosen.latency, "results": rows}
+    if chosen.memory_rows:
+        results["memory"] = {"results": [memory_apart(rows) for rows in chosen.memory_rows]}
+    if chosen.save:
+        save(results)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ blocks. Each actor holds one `AsyncClient` and does with its rows what the local
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,16 @@ from sagewire._extras import require
 from sagewire.bulk.duplicates import MemoryIndex
 from sagewire.bulk.job import Bounds, Job
 from sagewire.bulk.journal import Done, Place, reasons
+from sagewire.bulk.ledger import Leave, Ledger
 from sagewire.bulk.local import LocalEngine
 from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.pace import Pace
+from sagewire.bulk.places import absolute
 from sagewire.bulk.preparing import Prepared
 from sagewire.bulk.rows import Record
 from sagewire.bulk.segments import Segment, read_segment, segments
 from sagewire.bulk.sources import Source
-from sagewire.bulk.tally import Tally
+from sagewire.bulk.tally import Tally, guess_of
 from sagewire.bulk.tasks import make_task
 from sagewire.bulk.worker import Worker, describe
 from sagewire.errors import SagewireError, UsageError
@@ -42,16 +45,13 @@ _STOPPED = -1
 _SECRETS = ("aws_secret_access_key", "aws_session_token", "token", "client")
 
 
-def check_cluster(job: Job, bounds: Bounds) -> None:
+def check_cluster(job: Job) -> None:
     """Raise `UsageError` for what cannot go to a cluster."""
     if not isinstance(job.model, str):
         raise UsageError("engine='ray' makes a client on every machine; give the model's name, not a client")
     for name in _SECRETS:
         if job.client_arguments.get(name) is not None:
             raise UsageError(f"{name} does not travel between machines; use a role, a profile or the environment there")
-    for name in ("max_errors", "budget_tokens", "deadline"):
-        if getattr(bounds, name) is not None:
-            raise UsageError(f"{name} needs one place that counts; Ray has many. Leave it out, or use the local engine")
 
 
 def run_on_ray(
@@ -77,49 +77,86 @@ def run_on_ray(
     require("ray.data", "ray")
     own = not ray.is_initialized()
     if own:
-        # Ray reports its use to its makers unless it is told not to.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(address=address, log_to_driver=False, **({} if address else {"include_dashboard": False}))
+        _connect(ray, address)
     try:
-        size = segment_rows or max(SEGMENT_ROWS, math.ceil(prepared.source.count() / _MOST_SEGMENTS))
-        left = [one for one in segments(prepared.source, size) if any(row not in done for row in _rows(one))]
+        # Workers have working directories of their own.
+        files = [replace(file, path=absolute(file.path)) for file in prepared.source.files]
+        source = Source(prepared.storage, files)
+        size = segment_rows or max(SEGMENT_ROWS, math.ceil(source.count() / _MOST_SEGMENTS))
+        left = [one for one in segments(source, size) if any(row not in done for row in _rows(one))]
         if not left:
             return None
         count = min(workers or max(2, len(ray.nodes())), len(left))
-        return _work(ray, prepared, folder, [_as_row(one, done) for one in left], count)
+        bounds = prepared.bounds
+        worker = {
+            "job": prepared.job,
+            "bounds": bounds,
+            "source": source,
+            "reserved": prepared.reserved,
+            "dedup": prepared.dedup,
+            "share": max(1, (bounds.concurrency or bounds.max_concurrency) // count),
+        }
+        written = folder.absolute() / f"ray-{uuid.uuid4().hex[:12]}"
+        written.mkdir(parents=True)
+        stopped = _drive_from(ray, worker, [_as_row(one, done) for one in left], count, str(written))
+        return stopped or next(reasons(written), None)
     finally:
         if own:
             ray.shutdown()
 
 
-def _work(ray: Any, prepared: Prepared, folder: Path, rows: list[dict[str, Any]], count: int) -> str | None:
-    bounds = prepared.bounds
-    share = max(1, (bounds.concurrency or bounds.max_concurrency) // count)
+def _connect(ray: Any, address: str | None) -> None:
+    # Ray reports its use to its makers unless it is told not to.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray.init(address=address, log_to_driver=False, **({} if address else {"include_dashboard": False}))
+    except (OSError, RuntimeError, ValueError, ImportError) as error:
+        where = f"the Ray cluster at {address}" if address else "Ray on this machine"
+        first = str(error).strip().partition("\n")[0]
+        raise UsageError(
+            f"{where} cannot be reached: {first} (ray:// needs the client server's port, 10001 if not said, the same "
+            "versions of Python and Ray on both sides, and RAY_AUTH_MODE as the cluster has it)"
+        ) from None
+
+
+def _drive_from(
+    ray: Any, worker: Mapping[str, Any], rows: list[dict[str, Any]], count: int, written: str
+) -> str | None:
+    try:
+        if ray.util.client.ray.is_connected():
+            # Ray Data does not work through ray://, so a task drives it from inside of the cluster.
+            ray.get(ray.remote(num_cpus=0, max_retries=0)(_drive).remote(worker, rows, count, written))
+        else:
+            _drive(worker, rows, count, written)
+    except (ray.exceptions.RayError, ConnectionError) as error:
+        cause = getattr(error, "cause", None) or error
+        return f"{type(cause).__name__}: {str(cause).strip().splitlines()[-1]}"
+    return None
+
+
+def _drive(worker: Mapping[str, Any], rows: list[dict[str, Any]], count: int, written: str) -> None:
+    """Let Ray Data do the work; for a process of the cluster, or one that is connected to it."""
+    import ray
+
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         SegmentWorker,
         batch_size=1,
         concurrency=count,
-        fn_constructor_kwargs={
-            "job": prepared.job,
-            "bounds": bounds,
-            "source": prepared.source,
-            "reserved": prepared.reserved,
-            "dedup": prepared.dedup,
-            "share": share,
-        },
+        fn_constructor_kwargs={**worker, "ledger": _ledger(ray, worker["job"], worker["bounds"], count)},
         # Waiting for an endpoint is no work for a processor.
         num_cpus=0.5,
     )
-    written = folder / f"ray-{uuid.uuid4().hex[:12]}"
-    written.mkdir(parents=True)
-    try:
-        data.write_parquet(str(written))
-    except ray.exceptions.RayError as error:
-        cause = getattr(error, "cause", None) or error
-        return f"{type(cause).__name__}: {str(cause).strip().splitlines()[-1]}"
-    return next(reasons(written), None)
+    data.write_parquet(written)
+
+
+def _ledger(ray: Any, job: Job, bounds: Bounds, count: int) -> Any:
+    """Return an actor that counts for all workers, `None` where there is nothing to be counted."""
+    if bounds.max_errors is None and bounds.budget_tokens is None and bounds.deadline is None:
+        return None
+    # It has no name: it lives as long as those who hold it, and no other job can take it for its own.
+    return ray.remote(num_cpus=0)(Ledger).remote(bounds, count, guess_of(job))
 
 
 def _as_row(segment: Segment, done: Done) -> dict[str, Any]:
@@ -157,13 +194,22 @@ class SegmentWorker:
         reserved: Names that no row may have.
         dedup: Ask once for equal rows of a segment.
         share: Calls in flight it may have.
+        ledger: The actor with the `Ledger` of the whole job, if it has bounds.
     """
 
     def __init__(
-        self, job: Job, bounds: Bounds, source: Source, reserved: Sequence[str], dedup: bool, share: int
+        self,
+        job: Job,
+        bounds: Bounds,
+        source: Source,
+        reserved: Sequence[str],
+        dedup: bool,
+        share: int,
+        ledger: Any = None,
     ) -> None:
         self._job = job
-        self._bounds = bounds
+        self._bounds = replace(bounds, max_errors=None, budget_tokens=None, deadline=None)
+        self._ledger = ledger
         self._source = source
         self._reserved = reserved
         self._dedup = dedup
@@ -187,19 +233,73 @@ class SegmentWorker:
             yield {"row": rows, "record": lines}
 
     async def _segment(self, segment: Segment, skip: Sequence[int]) -> list[Record]:
-        if self._stopped is not None:
-            return []
         kept = Kept()
-        worker = Worker(self._job, self._bounds, self._task, self._client, self._pace)
+        again = True
+        while again and self._stopped is None:
+            leave = Leave() if self._ledger is None else await self._ledger.borrow.remote()
+            if isinstance(leave, str):
+                self._stopped = leave
+                break
+            again = await self._work(segment, skip, leave, kept)
+        return sorted(kept.records, key=lambda record: record.row)
+
+    async def _work(self, segment: Segment, skip: Sequence[int], leave: Leave, kept: Kept) -> bool:
+        """Do the rows of a segment that are not done; return whether that took more tokens than there were."""
+        bounds = replace(self._bounds, budget_tokens=leave.tokens, deadline=leave.seconds)
+        worker = Worker(self._job, bounds, self._task, self._client, self._pace)
+        tally, failures = Tally(guess_of(self._job)), _Failures(self._ledger)
         index = MemoryIndex() if self._dedup else None
+        if index is not None:
+            index.add(kept.records, ())
         engine = LocalEngine(
-            worker, self._task, self._pace, self._bounds, kept, Tally(), index=index, reserved=self._reserved
+            worker,
+            self._task,
+            self._pace,
+            bounds,
+            kept,
+            tally,
+            index=index,
+            reserved=self._reserved,
+            watch=lambda tally: failures.report(tally, engine),
         )
-        chunks = read_segment(self._source, segment, self._task.columns)
-        engine.begin(segment.first, skip)
+        engine.begin(segment.first, [*skip, *(record.row for record in kept.records)])
         try:
-            await engine.run(chunks)
+            await engine.run(read_segment(self._source, segment, self._task.columns))
         except SagewireError as error:
             self._stopped = describe(error)
+        await failures.settle()
+        if self._ledger is not None:
+            await self._ledger.bring_back.remote(leave, tally.tokens, tally.answers)
+            if engine.spent_up:
+                return True
+            if engine.stopped is not None and leave.seconds is not None:
+                # The seconds that this worker was given were what was left of the job's.
+                self._stopped = self._stopped or await self._ledger.overdue.remote()
         self._stopped = self._stopped or engine.stopped
-        return sorted(kept.records, key=lambda record: record.row)
+        return False
+
+
+class _Failures:
+    """Tells the ledger of rows that have failed as they do, and stops the engine when it says so."""
+
+    def __init__(self, ledger: Any) -> None:
+        self._ledger = ledger
+        self._told = 0
+        self._telling: set[asyncio.Task[None]] = set()
+
+    def report(self, tally: Tally, engine: LocalEngine) -> None:
+        """Tell of the failures that are new."""
+        new, self._told = tally.failed - self._told, tally.failed
+        if new and self._ledger is not None:
+            task = asyncio.create_task(self._tell(new, engine))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+
+    async def settle(self) -> None:
+        """Wait until all is told."""
+        await asyncio.gather(*self._telling)
+
+    async def _tell(self, rows: int, engine: LocalEngine) -> None:
+        reason = await self._ledger.fail.remote(rows)
+        if reason is not None:
+            engine.stop(reason)

@@ -2,8 +2,10 @@
 
 `local`: nothing.
 
-`ray`: `address` of the cluster, `workers` (actors), `segment_rows` (rows of a task). The work folder has to be on a
-file system that all machines share.
+`ray`: `address` of the cluster (`auto`, `HOST:6379`, or `ray://HOST:10001` from outside of it), `workers` (actors),
+`segment_rows` (rows of a task). Input and work folder have to be on a file system that all machines share (the input
+may be in S3), and sagewire has to be installed on all of them. `concurrency`, `max_errors`, `budget_tokens` and
+`deadline` hold for all workers together.
 
 `async-inference`: `upload_to`, an S3 folder for requests of more than 128,000 bytes; `poll`, the first and the longest
 wait between two looks for an answer, in seconds.
@@ -41,6 +43,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
         "shard_rows",
     ),
 }
+_INSTEAD = {"concurrency": ", and give engine_options 'max_concurrent_transforms'"}
 _NEEDED = {"batch-transform": ("s3_folder", "instance_type")}
 
 
@@ -54,8 +57,32 @@ def check_engine(engine: str, options: Mapping[str, Any], prepared: Prepared) ->
     for name in _NEEDED.get(engine, ()):
         if not options.get(name):
             raise UsageError(f"engine={engine!r} needs engine_options {name!r}")
+    for name, value in options.items():
+        _check_option(name, value, several=engine == "async-inference")
     job = prepared.job
     if engine == "ray":
-        check_cluster(job, prepared.bounds)
+        check_cluster(job)
     elif engine != "local" and not (isinstance(job.model, str) and job.model.startswith("sagemaker/")):
         raise UsageError(f"engine={engine!r} is SageMaker's; the model must be 'sagemaker/NAME'")
+    if engine == "batch-transform":
+        for name in ("max_errors", "budget_tokens", "deadline", "concurrency"):
+            if getattr(prepared.bounds, name) is not None:
+                raise UsageError(
+                    f"{name}: a transform job does its calls by itself; leave it out{_INSTEAD.get(name, '')}"
+                )
+
+
+_COUNTS = ("workers", "segment_rows", "instance_count", "max_concurrent_transforms", "shard_rows")
+
+
+def _check_option(name: str, value: Any, several: bool) -> None:
+    if name in _COUNTS:
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise UsageError(f"engine option {name}={value!r} must be a number from 1 on")
+    elif name == "poll":
+        waits = list(value) if several and isinstance(value, list | tuple) else [value]
+        if not waits or not all(isinstance(one, int | float) and one > 0 for one in waits):
+            pair = ", or the first and the longest wait: [1, 15]" if several else ""
+            raise UsageError(f"engine option poll={value!r} must be seconds{pair}")
+    elif value is not None and not isinstance(value, str):
+        raise UsageError(f"engine option {name}={value!r} must be a text")

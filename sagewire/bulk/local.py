@@ -72,6 +72,10 @@ class LocalEngine:
         reserved: Names of columns that are added, and so must not be in a row.
         letters: The file for rows that fail, if there is one.
         watch: Called with the tally after each write.
+
+    Attributes:
+        stopped: Why it has stopped, if it has.
+        spent_up: Whether that is because the budget is spent.
     """
 
     def __init__(
@@ -113,6 +117,7 @@ class LocalEngine:
         self._calls: set[asyncio.Task[None]] = set()
         self._fatal: BaseException | None = None
         self.stopped: str | None = None
+        self.spent_up = False
 
     def recover(self, records: Iterable[Record]) -> int:
         """Take in what earlier runs have done; return the first row that is not done."""
@@ -234,6 +239,7 @@ class LocalEngine:
             return
         while not self._tally.affords(self._bounds.budget_tokens, self._pace.in_flight):
             if not self._calls:
+                self.spent_up = True
                 about = " (as estimated where the server does not count)" if self._tally.estimated_tokens else ""
                 self.stop(f"the budget of {self._bounds.budget_tokens:,} tokens is spent{about}")
             self._changed.clear()

@@ -12,7 +12,7 @@ from typing import Any, Unpack
 
 from sagewire.bulk.assembly import assemble, dead_letter_path
 from sagewire.bulk.cluster import run_on_ray
-from sagewire.bulk.deferred import DEFERRED_IN_FLIGHT, defer
+from sagewire.bulk.deferred import DEFERRED_IN_FLIGHT, check_deferred, defer
 from sagewire.bulk.duplicates import AnswerIndex
 from sagewire.bulk.engines import Engine, check_engine
 from sagewire.bulk.job import JobSettings, Report
@@ -22,7 +22,7 @@ from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.pace import Pace
 from sagewire.bulk.passes import pass_chunks
 from sagewire.bulk.preparing import Prepared, folder_path, open_folder, prepare
-from sagewire.bulk.tally import Tally
+from sagewire.bulk.tally import Tally, guess_of
 from sagewire.bulk.transform import run_transform
 from sagewire.bulk.worker import Worker
 from sagewire.errors import UsageError
@@ -151,7 +151,8 @@ async def _run_elsewhere(prepared: Prepared, folder: Folder, engine: str, option
         stopped = await run_transform(prepared, pass_folder, done, **options)
     for record in read_records(pass_folder):
         if record.row not in done:
-            tally.answered([record])
+            if record.answer.output is not None:
+                tally.answered([record])
             tally.done(record)
     return _report(tally, None, stopped)
 
@@ -170,7 +171,7 @@ async def _run_here(
     if kind == "async-inference":
         defer(client, job, **options)
         bounds = bounds if bounds.concurrency else replace(bounds, concurrency=DEFERRED_IN_FLIGHT)
-    tally = Tally(float(job.options.get("max_tokens") or 256))
+    tally = Tally(guess_of(job))
     pace = Pace(bounds.concurrency, most=bounds.max_concurrency)
     worker = Worker(job, bounds, prepared.task, client, pace)
     engine = LocalEngine(
@@ -191,6 +192,8 @@ async def _run_here(
     with _interrupts(engine):
         try:
             await preflight(client, job.task)
+            if kind == "async-inference":
+                await check_deferred(client)
             await engine.run(chunks)
         finally:
             counting.cancel()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sagewire.bulk.job import Job
 from sagewire.bulk.rows import Record
 
-__all__ = ["Tally", "estimated_tokens", "uncounted"]
+__all__ = ["Tally", "estimated_tokens", "guess_of", "uncounted"]
 
 # English text; other scripts have fewer. Used only where no server has counted.
 _CHARACTERS_PER_TOKEN = 4
+_REQUEST_ID = re.compile(r" ?\(request id [^)]*\)")
 # Kinds of errors kept apart; the rest is "other".
 _MOST_KINDS = 50
 
@@ -75,7 +78,8 @@ class Tally:
         error = record.answer.error
         if error is not None:
             self.failed += 1
-            kind = error[:120]
+            # Every answer has another request id.
+            kind = _REQUEST_ID.sub("", error)[:120]
             self.errors[kind if kind in self.errors or len(self.errors) < _MOST_KINDS else "other"] += 1
 
     def affords(self, budget: int | None, in_flight: int) -> bool:
@@ -84,6 +88,11 @@ class Tally:
             return True
         each = self.tokens / self.answers if self.answers else self._guess
         return self.tokens + (in_flight + 1) * each <= budget or (not self.answers and not in_flight)
+
+
+def guess_of(job: Job) -> float:
+    """Return what a call of a job is thought to cost before any was made, in tokens."""
+    return float(job.options.get("max_tokens") or 256)
 
 
 def estimated_tokens(value: Any) -> int:

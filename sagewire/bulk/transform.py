@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from sagewire.aws.failures import credential_errors
 from sagewire.bulk.journal import Done, PartWriter
 from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.preparing import Prepared
@@ -62,7 +63,8 @@ async def run_transform(prepared: Prepared, folder: Path, done: Done, **options:
     client = open_model(job.model, job.client_arguments, job.task)
     try:
         await preflight(client, job.task)
-        return await _Transform(prepared, folder, client, _Options(**options)).run(done)
+        with credential_errors("the transform job"):
+            return await _Transform(prepared, folder, client, _Options(**options)).run(done)
     finally:
         await client.close()
 

@@ -5,7 +5,7 @@ import urllib.request
 import boto3
 import pytest
 
-from sagewire import UsageError, bulk
+from sagewire import EndpointError, UnsupportedFeature, UsageError, bulk
 
 moto_server = pytest.importorskip("moto.server")
 
@@ -34,6 +34,12 @@ def test_async_inference_puts_large_requests_into_s3(models, write, tmp_path):
         source, "sagemaker/deferred", tmp_path / "b.jsonl", engine="async-inference", engine_options=options
     )
     assert report.failed == 0
+
+
+def test_an_endpoint_that_is_not_asynchronous_is_found_out_before_the_first_row(models, write, tmp_path):
+    with pytest.raises(UnsupportedFeature, match="asynchronous inference"):
+        bulk.run(write(questions(3)), "sagemaker/chat", tmp_path / "out.jsonl", engine="async-inference")
+    assert models.calls == []
 
 
 @pytest.fixture
@@ -138,6 +144,14 @@ def test_a_transform_job_that_fails_says_why(aws, write, tmp_path, monkeypatch):
     assert report.complete
 
 
+def test_a_transform_job_that_is_refused_is_no_traceback(models, write, tmp_path):
+    """The emulator's control plane has no transform jobs."""
+    options = {**OPTIONS, "s3_folder": "s3://answers/work"}
+    settings = {"engine": "batch-transform", "engine_options": options, "client_arguments": {"handler": "openai_chat"}}
+    with pytest.raises(EndpointError, match=r"the transform job: .*CreateTransformJob"):
+        bulk.run(write(questions(3)), "sagemaker/chat", tmp_path / "out.jsonl", **settings)
+
+
 def test_what_an_engine_needs_is_said(models, write, tmp_path):
     source = write(questions(1))
     with pytest.raises(UsageError, match="needs engine_options 's3_folder'"):
@@ -150,4 +164,24 @@ def test_what_an_engine_needs_is_said(models, write, tmp_path):
         bulk.run(source, "http://localhost:1", tmp_path / "c.jsonl", engine="async-inference")
     with pytest.raises(UsageError, match="did you mean 'ray'"):
         bulk.run(source, "sagemaker/chat", tmp_path / "d.jsonl", engine="rya")
+    for engine, name, value in [
+        ("async-inference", "poll", "soon"),
+        ("batch-transform", "poll", [1, 2]),
+        ("batch-transform", "instance_count", 0),
+        ("ray", "address", 5),
+    ]:
+        options = {"s3_folder": "s3://a/b", "instance_type": "ml.g5.2xlarge"} if engine == "batch-transform" else {}
+        options[name] = value
+        with pytest.raises(UsageError, match=f"engine option {name}="):
+            bulk.run(source, "sagemaker/chat", tmp_path / "e.jsonl", engine=engine, engine_options=options)
+    for name in ("max_errors", "budget_tokens", "deadline", "concurrency"):
+        with pytest.raises(UsageError, match=f"{name}: a transform job"):
+            bulk.run(
+                source,
+                "sagemaker/chat",
+                tmp_path / "f.jsonl",
+                engine="batch-transform",
+                engine_options={"s3_folder": "s3://a/b", "instance_type": "ml.g5.2xlarge"},
+                **{name: 5},
+            )
     assert not list(tmp_path.glob("*.bulk"))

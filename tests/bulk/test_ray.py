@@ -3,7 +3,13 @@
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -117,6 +123,147 @@ def test_a_job_that_stopped_is_resumed(models, write, read, tmp_path):
     assert [row["output"] for row in read(output)] == [f"question {number}" for number in range(ROWS)]
 
 
+def test_bounds_hold_for_all_workers_together(models, write, read, tmp_path):
+    rows = questions(ROWS)
+    for number in range(0, ROWS, 3):
+        rows[number] = "{broken"
+    source, output = write(rows), tmp_path / "out.jsonl"
+    settings = {"engine": "ray", "engine_options": {"workers": 2, "segment_rows": 100}}
+    report = bulk.run(source, "sagemaker/chat", output, max_errors=20, concurrency=8, **settings)
+    assert report.stopped == "more than 20 rows have failed"
+    # Each worker may be a segment ahead of the count.
+    assert 20 < report.failed <= 20 + 2 * 9
+    report = bulk.run(source, "sagemaker/chat", output, budget_tokens=600, resume=True, concurrency=8, **settings)
+    assert report.stopped == "the budget of 600 tokens is spent"
+    assert 100 < report.prompt_tokens + report.completion_tokens <= 600
+    models.add("chat", EndpointSpec("openai_chat", engine="echo", latency=1.0))
+    try:
+        report = bulk.run(source, "sagemaker/chat", output, deadline=2.0, resume=True, concurrency=4, **settings)
+    finally:
+        models.add("chat", EndpointSpec("openai_chat", engine="echo", latency=0.02))
+    assert report.stopped == "the deadline of 2 s has passed"
+    assert not report.complete
+    report = bulk.run(source, "sagemaker/chat", output, resume=True, **settings)
+    assert (report.complete, report.rows, report.failed) == (True, ROWS, ROWS // 3)
+    assert [row.get("output") for row in read(output)] == [
+        f"question {number}" if number % 3 else None for number in range(ROWS)
+    ]
+    asked = Counter(call.json["messages"][0]["content"] for call in models.calls)
+    assert set(asked.values()) == {1}
+
+
+class Crowd(ThreadingHTTPServer):
+    """A model that answers once `size` calls are inside, or nobody else comes; it knows how many ever were."""
+
+    daemon_threads = True
+
+    def __init__(self, size):
+        super().__init__(("127.0.0.1", 0), Visitor)
+        self.size = size
+        self.changed = threading.Condition()
+        self.inside = self.most = 0
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Visitor(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        crowd = self.server
+        with crowd.changed:
+            crowd.inside += 1
+            crowd.most = max(crowd.most, crowd.inside)
+            crowd.changed.notify_all()
+            crowd.changed.wait_for(lambda: crowd.inside >= crowd.size, 0.5)
+        message = {"role": "assistant", "content": body["messages"][0]["content"]}
+        answer = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
+        with crowd.changed:
+            crowd.inside -= 1
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_calls_in_flight_are_those_of_all_workers(models, write, tmp_path):
+    with Crowd(8) as crowd:
+        threading.Thread(target=crowd.serve_forever, daemon=True).start()
+        report = bulk.run(
+            write(questions(120)),
+            crowd.url,
+            tmp_path / "out.jsonl",
+            engine="ray",
+            engine_options={"workers": 2, "segment_rows": 20},
+            client_arguments={"handler": "openai_chat"},
+            concurrency=8,
+        )
+        crowd.shutdown()
+    assert (report.rows, report.failed, report.complete) == (120, 0, True)
+    assert 4 < crowd.most <= 8
+
+
+def test_a_cluster_is_used_from_outside(models, write, read, tmp_path, until):
+    """`ray://`, in a process of its own: this one is connected already."""
+    pytest.importorskip("grpc")
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    port = free_port()
+    head = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port=0", "--num-cpus=2"]
+    head += [f"--ray-client-server-port={port}", "--include-dashboard=false", f"--temp-dir={short_folder()}"]
+    log = (tmp_path / "head.log").open("w")
+    cluster = subprocess.Popen(head, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        until(lambda: is_open(port), 120)
+        write(questions(200))
+        command = [sys.executable, "-m", "sagewire", "bulk", "run", "-m", "sagemaker/chat", "-i", "in.jsonl"]
+        command += ["-o", "out.jsonl", "--engine", "ray", "--engine-option", f"address=ray://127.0.0.1:{port}"]
+        command += ["--engine-option", "segment_rows=50", "--budget-tokens", "500"]
+        # Paths are relative, and the workers' directory is another one.
+        first = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+        assert "the budget of 500 tokens is spent" in first.stderr, first.stderr
+        again = [*command[:-2], "--resume"]
+        second = subprocess.run(again, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+        assert second.returncode == 0, second.stderr
+    finally:
+        os.killpg(cluster.pid, signal.SIGTERM)
+        cluster.wait(60)
+        log.close()
+    assert [row["output"] for row in read(tmp_path / "out.jsonl")] == [f"question {number}" for number in range(200)]
+    assert len(models.calls) == 200
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def is_open(port):
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+def short_folder():
+    """Return a folder for Ray's sockets, whose paths may have 107 bytes."""
+    return tempfile.mkdtemp(prefix="ray")
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(write, tmp_path):
+    source = write(questions(1))
+    code = "import sys; from sagewire import bulk; bulk.run(*sys.argv[1:4], engine='ray', "
+    code += "engine_options={'address': '127.0.0.1:1'})"
+    command = [sys.executable, "-c", code, source, "sagemaker/chat", str(tmp_path / "out.jsonl")]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert "UsageError: the Ray cluster at 127.0.0.1:1 cannot be reached" in found.stderr
+
+
 def test_ray_udf_in_a_pipeline_of_ones_own(models):
     data = ray.data.from_items([{"body": f"text {number}", "n": number} for number in range(200)])
     udf = bulk.ray_udf("sagemaker/chat", template="Sum up: {body}", max_concurrency=32)
@@ -131,7 +278,6 @@ def test_ray_udf_in_a_pipeline_of_ones_own(models):
 def test_what_cannot_travel_is_refused(write, tmp_path):
     source = write(questions(1))
     for settings, words in [
-        ({"budget_tokens": 5}, "one place that counts"),
         ({"client_arguments": {"aws_secret_access_key": "x"}}, "does not travel"),
         ({"engine_options": {"wokers": 2}}, "did you mean 'workers'"),
     ]:
