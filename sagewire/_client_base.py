@@ -25,15 +25,17 @@ from sagewire.types import (
     PromptRequest,
     Tool,
     as_messages,
+    as_tool_choice,
     as_tools,
     make_options,
 )
 from sagewire.watching import CallStarted, Hooks, Outcome, watch
 
-__all__ = ["ClientBase", "MessagesLike", "ToolsLike"]
+__all__ = ["ClientBase", "MessagesLike", "ToolChoice", "ToolsLike"]
 
 MessagesLike = str | Message | Mapping[str, Any] | Iterable[Message | Mapping[str, Any]]
 ToolsLike = Iterable[Tool | Mapping[str, Any]]
+ToolChoice = str | Mapping[str, Any]
 
 
 class ClientBase:
@@ -156,7 +158,7 @@ class ClientBase:
         self,
         messages: MessagesLike,
         tools: ToolsLike | None,
-        tool_choice: str | None,
+        tool_choice: ToolChoice | None,
         parallel_tool_calls: bool | None,
         options: Mapping[str, Any],
         stream: bool,
@@ -166,7 +168,7 @@ class ClientBase:
             messages=as_messages(messages),
             options=make_options(self._options, **options),
             tools=as_tools(tools),
-            tool_choice=tool_choice,
+            tool_choice=as_tool_choice(tool_choice),
             parallel_tool_calls=parallel_tool_calls,
             stream=stream,
             include_usage=include_usage,

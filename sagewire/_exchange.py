@@ -13,6 +13,7 @@ from sagewire.errors import SagewireError, UsageError
 from sagewire.prompt_formats.base import PromptFormat
 from sagewire.streaming.accumulate import Accumulator, fold, unfold
 from sagewire.streaming.base import Decoder, Pipeline, decode, finish
+from sagewire.streaming.call_ids import CallIdStage
 from sagewire.streaming.eventstream import EventStreamDecoder
 from sagewire.streaming.text import EchoStage, ReaderStage, StopStage
 from sagewire.types import (
@@ -89,6 +90,11 @@ class Exchange:
             stages.append(ReaderStage(self.make_reader))
         if self.must_call:
             stages.append(MustCall(self.must_call))
+        chat = self.chat or self.request
+        if isinstance(chat, ChatRequest):
+            taken = [call.id for message in chat.messages for call in message.tool_calls if call.id]
+            if taken:
+                stages.append(CallIdStage(taken))
         return stages
 
 

@@ -8,11 +8,11 @@ from typing import Any, Protocol, TypeVar
 
 from sagewire.content_handlers.embeddings import EmbeddingHandler, join_embeddings
 from sagewire.content_handlers.rerank import RerankHandler, join_rankings
-from sagewire.errors import EndpointError, ModelError, PayloadTooLarge
+from sagewire.errors import EndpointError, ModelError, PayloadTooLarge, UsageError
 from sagewire.transports.base import Body
 from sagewire.types import Embeddings, EmbedOptions, Invocation, Ranking
 
-__all__ = ["Embedding", "Reranking", "Work", "halves"]
+__all__ = ["Embedding", "Reranking", "Work", "as_texts", "halves"]
 
 T = TypeVar("T")
 Batch = tuple[int, Sequence[str]]
@@ -101,6 +101,19 @@ class Reranking:
         if len(parts) == 1:
             return parts[0][1]
         return join_rankings([(batch[0], ranking) for batch, ranking in parts], self.top_n)
+
+
+def as_texts(value: Iterable[str], what: str) -> Sequence[str]:
+    """Return texts as a sequence.
+
+    Raises:
+        UsageError: It is one string, which would be taken for its characters, or cannot be iterated over.
+    """
+    if isinstance(value, str | bytes):
+        raise UsageError(f"{what} must be a list of strings; put a single one into a list")
+    if not isinstance(value, Iterable):
+        raise UsageError(f"{what} must be a list of strings, not {type(value).__name__}")
+    return value if isinstance(value, Sequence) else list(value)
 
 
 def halves(batch: Batch, error: EndpointError) -> tuple[Batch, Batch] | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
 from sagewire import _sessions as sessions
-from sagewire._client_base import ClientBase, MessagesLike, ToolsLike
+from sagewire._client_base import ClientBase, MessagesLike, ToolChoice, ToolsLike
 from sagewire._exchange import Exchange
 from sagewire._streams import AsyncReplyStream
-from sagewire._vectors import Batch, Work, halves
+from sagewire._vectors import Batch, Work, as_texts, halves
 from sagewire.aws.discovery import Description
 from sagewire.content_handlers.base import Request
 from sagewire.errors import EndpointError, WireError
@@ -43,7 +43,7 @@ class AsyncClient(ClientBase):
         messages: MessagesLike,
         *,
         tools: ToolsLike | None = None,
-        tool_choice: str | None = None,
+        tool_choice: ToolChoice | None = None,
         parallel_tool_calls: bool | None = None,
         endpoint_kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[OptionArguments],
@@ -58,7 +58,7 @@ class AsyncClient(ClientBase):
         messages: MessagesLike,
         *,
         tools: ToolsLike | None = None,
-        tool_choice: str | None = None,
+        tool_choice: ToolChoice | None = None,
         parallel_tool_calls: bool | None = None,
         endpoint_kwargs: Mapping[str, Any] | None = None,
         include_usage: bool = True,
@@ -87,7 +87,7 @@ class AsyncClient(ClientBase):
 
     async def embed(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         *,
         input_type: InputType | None = None,
         dimensions: int | None = None,
@@ -98,7 +98,8 @@ class AsyncClient(ClientBase):
         endpoint_kwargs: Mapping[str, Any] | None = None,
     ) -> Embeddings:
         """Turn texts into vectors, several batches at a time; see `Client.embed`."""
-        if not len(texts):
+        texts = as_texts(texts, "texts")
+        if not texts:
             return Embeddings()
         options = EmbedOptions(input_type, dimensions, truncate, normalize, model, extra or {})
         work = await self._found(self._embedding, texts, options, endpoint_kwargs)
@@ -110,14 +111,15 @@ class AsyncClient(ClientBase):
     async def rerank(
         self,
         query: str,
-        documents: Sequence[str],
+        documents: Iterable[str],
         *,
         top_n: int | None = None,
         extra: Mapping[str, Any] | None = None,
         endpoint_kwargs: Mapping[str, Any] | None = None,
     ) -> Ranking:
         """Order documents by their relevance to a query; see `Client.rerank`."""
-        if not len(documents):
+        documents = as_texts(documents, "documents")
+        if not documents:
             return Ranking()
         work = await self._found(self._reranking, query, documents, top_n, extra, endpoint_kwargs)
         with self._watch_work(work) as outcome:

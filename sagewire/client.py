@@ -5,15 +5,15 @@ A client made once works from many threads, in several event loops and after a f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from sagewire import _sessions as sessions
-from sagewire._client_base import ClientBase, MessagesLike, ToolsLike
+from sagewire._client_base import ClientBase, MessagesLike, ToolChoice, ToolsLike
 from sagewire._exchange import Exchange
 from sagewire._streams import ReplyStream
-from sagewire._vectors import Batch, Work, halves
+from sagewire._vectors import Batch, Work, as_texts, halves
 from sagewire.async_client import AsyncClient
 from sagewire.aws.discovery import Description
 from sagewire.content_handlers.base import Request
@@ -73,7 +73,7 @@ class Client(ClientBase):
         messages: MessagesLike,
         *,
         tools: ToolsLike | None = None,
-        tool_choice: str | None = None,
+        tool_choice: ToolChoice | None = None,
         parallel_tool_calls: bool | None = None,
         endpoint_kwargs: Mapping[str, Any] | None = None,
         **options: Unpack[OptionArguments],
@@ -83,7 +83,7 @@ class Client(ClientBase):
         Args:
             messages: A string (one user turn), or messages as `Message` objects or OpenAI-shaped dictionaries.
             tools: Functions the model may ask for, as `Tool` objects or OpenAI-shaped dictionaries.
-            tool_choice: `auto`, `none`, `required`, or the name of one tool.
+            tool_choice: `auto`, `none`, `required`, the name of one tool, or OpenAI's dictionary that names it.
             parallel_tool_calls: Whether several calls in one answer are allowed.
             endpoint_kwargs: InvokeEndpoint parameters of this call, under boto3's names.
             **options: Generation settings, see `Options`.
@@ -103,7 +103,7 @@ class Client(ClientBase):
         messages: MessagesLike,
         *,
         tools: ToolsLike | None = None,
-        tool_choice: str | None = None,
+        tool_choice: ToolChoice | None = None,
         parallel_tool_calls: bool | None = None,
         endpoint_kwargs: Mapping[str, Any] | None = None,
         include_usage: bool = True,
@@ -147,7 +147,7 @@ class Client(ClientBase):
 
     def embed(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         *,
         input_type: InputType | None = None,
         dimensions: int | None = None,
@@ -162,7 +162,7 @@ class Client(ClientBase):
         Texts are sent in batches the container takes, and a batch it still finds too large is halved.
 
         Args:
-            texts: The texts; an empty list gives an empty answer without a call.
+            texts: The texts, in anything that can be iterated over; none at all gives an empty answer without a call.
             input_type: What the texts are for, where the wire has a place for it (Cohere).
             dimensions: Ask for shorter vectors, of models trained for that.
             truncate: Cut texts that are too long, or refuse them.
@@ -176,7 +176,8 @@ class Client(ClientBase):
             EndpointError: The service said no.
             WireError: Vectors are missing, of different lengths, or not finite.
         """
-        if not len(texts):
+        texts = as_texts(texts, "texts")
+        if not texts:
             return Embeddings()
         options = EmbedOptions(input_type, dimensions, truncate, normalize, model, extra or {})
         work = self._embedding(texts, options, endpoint_kwargs)
@@ -188,7 +189,7 @@ class Client(ClientBase):
     def rerank(
         self,
         query: str,
-        documents: Sequence[str],
+        documents: Iterable[str],
         *,
         top_n: int | None = None,
         extra: Mapping[str, Any] | None = None,
@@ -208,7 +209,8 @@ class Client(ClientBase):
             EndpointError: The service said no.
             WireError: The answer speaks of documents that were not sent, or not of all that were.
         """
-        if not len(documents):
+        documents = as_texts(documents, "documents")
+        if not documents:
             return Ranking()
         work = self._reranking(query, documents, top_n, extra, endpoint_kwargs)
         with self._watch_work(work) as outcome:

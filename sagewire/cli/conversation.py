@@ -131,7 +131,7 @@ class _Conversation:
             console.print()
             errors.print("stopped, and taken back")
         else:
-            self.messages = [*asked, Message("assistant", reply.text)]
+            self.messages = [*asked, reply.message]
             self.failed = False
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sagewire.streaming.accumulate import Accumulator, fold, unfold
 from sagewire.streaming.base import BaseDecoder, Decoder, Pipeline, decode, finish, owed
+from sagewire.streaming.call_ids import CallIdStage
 from sagewire.streaming.events import JsonEventDecoder
 from sagewire.streaming.eventstream import (
     EventStreamDecoder,
@@ -23,6 +24,7 @@ from sagewire.streaming.text import EchoStage, ReaderStage, StopStage, Utf8Decod
 __all__ = [
     "Accumulator",
     "BaseDecoder",
+    "CallIdStage",
     "Decoder",
     "EchoStage",
     "EventStreamDecoder",

@@ -238,8 +238,13 @@ def _unfold_choice(number: int, choice: Choice) -> Iterable[Delta]:
         yield FinishDelta(choice.finish_reason, choice.stop, choice=number)
 
 
+def made_up_id(choice: int, index: int) -> str:
+    """Return the id of a call to which the server gave none."""
+    return f"call_{choice}_{index}" if choice else f"call_{index}"
+
+
 def _new_id(choice: int, index: int, used: set[str]) -> str:
-    new = f"call_{choice}_{index}" if choice else f"call_{index}"
+    new = made_up_id(choice, index)
     while new in used:
         new += "_"
     used.add(new)

@@ -15,7 +15,7 @@ from sagewire.types.conversation import (
     Tool,
     ToolCall,
 )
-from sagewire.types.openai_shape import as_message, as_messages, as_tool, as_tools
+from sagewire.types.openai_shape import as_message, as_messages, as_tool, as_tool_choice, as_tools
 from sagewire.types.replies import (
     Choice,
     Delta,
@@ -85,6 +85,7 @@ __all__ = [
     "as_message",
     "as_messages",
     "as_tool",
+    "as_tool_choice",
     "as_tools",
     "make_options",
 ]

@@ -12,7 +12,7 @@ import orjson
 from sagewire.errors import UsageError
 from sagewire.types.conversation import ImagePart, Message, Part, Role, TextPart, Tool, ToolCall
 
-__all__ = ["as_message", "as_messages", "as_tool", "as_tools"]
+__all__ = ["as_message", "as_messages", "as_tool", "as_tool_choice", "as_tools"]
 
 MessageLike = Message | Mapping[str, Any]
 ToolLike = Tool | Mapping[str, Any]
@@ -98,6 +98,31 @@ def as_tool(value: ToolLike) -> Tool:
         parameters=function.get("parameters") or {"type": "object", "properties": {}},
         strict=function.get("strict"),
     )
+
+
+def as_tool_choice(value: str | Mapping[str, Any] | None) -> str | None:
+    """Return `auto`, `none`, `required`, a tool's name, or `None` where nothing was said.
+
+    Args:
+        value: That word or name, or OpenAI's dictionary, which names a tool.
+
+    Raises:
+        UsageError: It is neither.
+
+    Example:
+        >>> as_tool_choice({"type": "function", "function": {"name": "get_weather"}})
+        'get_weather'
+    """
+    if value is None or isinstance(value, str):
+        return value
+    function = value.get("function") if isinstance(value, Mapping) else None
+    name = function.get("name") if isinstance(function, Mapping) else None
+    if not (isinstance(name, str) and name):
+        raise UsageError(
+            "tool_choice must be 'auto', 'none', 'required', a tool's name, or "
+            f"{{'type': 'function', 'function': {{'name': ...}}}}, not {value!r:.200}"
+        )
+    return name
 
 
 def _content(value: Any) -> str | tuple[Part, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from sagewire.types.conversation import ToolCall
+from sagewire.types.conversation import Message, ToolCall
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "error", "other"]
 
@@ -252,6 +252,18 @@ class Reply:
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The functions the model asked for."""
         return self.choices[0].tool_calls
+
+    @property
+    def message(self) -> Message:
+        """The answer as a turn of the conversation, to be sent back: its text, tool calls and reasoning.
+
+        Reasoning is sent on only where the wire or the prompt format has a place for it.
+
+        Example:
+            >>> Reply((Choice("Four."),)).message
+            Message(role='assistant', content='Four.', tool_calls=(), tool_call_id=None, name=None, thinking=None)
+        """
+        return Message("assistant", self.text, tool_calls=self.tool_calls, thinking=self.thinking)
 
     @property
     def finish_reason(self) -> FinishReason | None:
