@@ -130,9 +130,12 @@ class Gate:
         except ClientGone:
             journal.status, journal.error = CLIENT_GONE, "client_gone"
         except asyncio.CancelledError:
-            if not journal.gone:
+            if journal.gone:
+                journal.status, journal.error = CLIENT_GONE, "client_gone"
+            elif self._gateway.draining:
+                await self._cut_off(send)
+            else:
                 raise
-            journal.status, journal.error = CLIENT_GONE, "client_gone"
         except SagewireError as error:
             await self._say(send, error)
         except HTTPException as error:
@@ -140,6 +143,15 @@ class Gate:
         except Exception as error:
             _log.exception("request %s failed", journal.request_id)
             await self._say(send, error)
+
+    async def _cut_off(self, send: _Sending) -> None:
+        """End a request that has outlived the time there was for draining."""
+        send.journal.error = "shutting_down"
+        if send.started:
+            return  # the server closes a connection whose response has no end
+        headers = {"retry-after": "1", "connection": "close"}
+        _, body, _ = envelope_of(Refusal(503, "shutting_down", "the gateway is being restarted; try again"))
+        await respond_json(send, 503, body, headers)
 
     def _check_headers(self, headers: Headers) -> None:
         limit = self._gateway.config.server.max_header_bytes

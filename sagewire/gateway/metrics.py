@@ -59,6 +59,13 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemin",
         )
+        self.config_current = Gauge(
+            "sagewire_gateway_config_current",
+            "0 while the configuration file has a mistake, and the one before it is in use.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self.config_current.set(1)
         self.refused = Counter(
             "sagewire_gateway_refused", "Requests the gateway itself refused.", ["code"], registry=registry
         )

@@ -60,7 +60,9 @@ class Reloader:
             self._gateway.reload(config)
         except (SagewireError, OSError, UnicodeDecodeError) as error:
             _log.error("the configuration is not reloaded, the one in use stays: %s", error)
+            self._gateway.metrics.config_current.set(0)
             return False
+        self._gateway.metrics.config_current.set(1)
         _log.info("configuration reloaded: %s", ", ".join(config.models))
         return True
 

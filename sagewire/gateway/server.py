@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import multiprocessing
@@ -103,6 +104,9 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
         # Without a handler the signal would end the process.
         loop.add_signal_handler(signal.SIGHUP, reloader.ask if reloader is not None else lambda: None)
         gateway.warm_up()
+        # What is there now stays: looking through all of it again and again would stop every stream for a moment.
+        gc.collect()
+        gc.freeze()
         parent = multiprocessing.parent_process()
         if parent is not None:
             # Readable when the supervisor is gone, which a worker would otherwise outlive unseen.

@@ -19,6 +19,8 @@ __all__ = ["EventStream", "read_json", "respond", "respond_json", "while_connect
 JSON_TYPE = "application/json"
 # 20 MB over a slow line take that long.
 BODY_SECONDS = 120.0
+# How long a caller may leave a piece of its answer unread; it holds a place at the endpoint.
+STALL_SECONDS = 120.0
 
 
 async def read_json(receive: Receive, headers: Mapping[str, str], limit: int) -> tuple[Any, int]:
@@ -104,9 +106,17 @@ class EventStream:
         await self.write(b"".join([mark + orjson.dumps(event) + b"\n\n" for event in events]))
 
     async def write(self, data: bytes) -> None:
-        """Send bytes that are events already."""
+        """Send bytes that are events already.
+
+        Raises:
+            ClientGone: The caller reads nothing any more.
+        """
         if data:
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            try:
+                async with asyncio.timeout(STALL_SECONDS):
+                    await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            except TimeoutError:
+                raise ClientGone from None
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last bytes."""

@@ -77,7 +77,16 @@ def error_envelope(error: BaseException, *, behind_gateway: bool = False) -> tup
     elif behind_gateway and isinstance(error, EndpointNotFound):
         status, code = 502, "upstream_not_found"
         message = "the model's endpoint is not there; the gateway's log says more"
+    elif behind_gateway and isinstance(error, StreamTruncated):
+        message = "the answer of the model's endpoint broke off; the gateway's log says more"
+    elif behind_gateway and _is_unreachable(error):
+        message = "the model's endpoint cannot be reached; the gateway's log says more"
     return status, error_body(message, status=status, code=code, param=getattr(error, "param", None))
+
+
+def _is_unreachable(error: BaseException) -> bool:
+    """Return whether no answer came at all: what the error then says is about hosts and ports."""
+    return isinstance(error, EndpointError) and error.status is None and not isinstance(error, EndpointTimeout)
 
 
 def _status_and_code(error: BaseException) -> tuple[int, str | None]:

@@ -121,12 +121,14 @@ class Status(_Route):
         gateway, journal = self.gateway, journal_of(scope)
         journal.key = key = await gateway.access.authenticate(Headers(scope=scope))
         sees_all = key is MASTER or key is OPEN
+        hidden = gateway.config.hidden_aliases
+        aliases = {alias: target for alias, target in gateway.config.aliases.items() if alias not in hidden}
         live = [one for one in gateway.live.values() if one.model and (sees_all or one.key == key)]
         models = [
             {
                 "name": name,
                 "fallbacks": model.config.fallbacks,
-                "aliases": [alias for alias, target in gateway.config.aliases.items() if target == name],
+                "aliases": [alias for alias, target in aliases.items() if target == name],
                 "deployments": [
                     {
                         # Where a model runs is for those who run it.
