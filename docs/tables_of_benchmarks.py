@@ -76,29 +76,39 @@ def fault_summary() -> str:
     found = _read("faults.json")
     if found is None:
         return NOT_RUN
-    libraries = list(dict.fromkeys(name for row in found["rows"] for name in row["outcomes"]))
-    kinds = list(dict.fromkeys(ENDS.values()))
-    rows = []
-    for library in libraries:
-        ended = [_ended(row["outcomes"].get(library, ""), row["right"]) for row in found["rows"]]
-        ended = [kind for kind in ended if kind]
-        counts = [str(ended.count(kind) or "") for kind in kinds]
-        rows.append((library, f"{ended.count('right')} of {len(ended)}", *counts))
+    ends = {name: [end for _, end in _ends(found, name) if end] for name in _libraries(found)}
+    kinds = [kind for kind in dict.fromkeys(ENDS.values()) if any(kind in ended for ended in ends.values())]
+    rows = [
+        (name, f"{ended.count('right')} of {len(ended)}", *(str(ended.count(kind) or "") for kind in kinds))
+        for name, ended in ends.items()
+    ]
     return f"{table(('Library', 'Right', *kinds), rows)}\n{_when(found, 'python benchmarks/faults.py')}"
 
 
 def fault_outcomes() -> str:
-    """Return what became of each call."""
+    """Return what became of each call, where that was not right."""
     found = _read("faults.json")
     if found is None:
         return NOT_RUN
-    libraries = list(dict.fromkeys(name for row in found["rows"] for name in row["outcomes"]))
-    rows = []
-    for row in found["rows"]:
-        outcomes = [row["outcomes"].get(name, "") for name in libraries]
-        marked = [text if not text or _ended(text, row["right"]) == "right" else f"**{text}**" for text in outcomes]
-        rows.append((code(row["fault"]), row["mode"], row["right"], *marked))
+    libraries = _libraries(found)
+    wrong = [
+        ["" if end == "right" else text or "not offered" for text, end in _ends(found, name)] for name in libraries
+    ]
+    rows = [
+        (code(row["fault"]), row["mode"], row["right"], *cells)
+        for row, cells in zip(found["rows"], zip(*wrong, strict=True), strict=True)
+    ]
     return f"{table(('Fault', 'Call', 'Right', *libraries), rows)}\n{_when(found, 'python benchmarks/faults.py')}"
+
+
+def _libraries(found: Mapping[str, Any]) -> list[str]:
+    return list(dict.fromkeys(name for row in found["rows"] for name in row["outcomes"]))
+
+
+def _ends(found: Mapping[str, Any], library: str) -> list[tuple[str, str]]:
+    """Return a library's outcome of each row, and what kind of outcome that is."""
+    outcomes = [row["outcomes"].get(library, "") for row in found["rows"]]
+    return [(text, _ended(text, row["right"])) for text, row in zip(outcomes, found["rows"], strict=True)]
 
 
 def packages() -> int:

@@ -1,10 +1,12 @@
 """The site: its tables are those of the code, it builds without a warning, and it loads nothing from elsewhere."""
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -46,12 +48,42 @@ def test_a_changed_table_is_noticed(tables: ModuleType) -> None:
     assert tables.filled(new) == new
 
 
+def test_outcomes_are_judged(tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = {"a": "full text", "b": "text lost silently", "c": "full text; awaited: hangs", "d": "typed error: X"}
+    rows = [
+        {"fault": "crlf", "mode": "stream", "right": "full text", "outcomes": outcomes},
+        {"fault": "reset", "mode": "whole", "right": "typed error", "outcomes": {"a": "typed error: Y", "b": ""}},
+    ]
+    (tmp_path / "faults.json").write_text(json.dumps({"date": "2026-01-02", "versions": {"a": "1.0"}, "rows": rows}))
+    monkeypatch.setattr(tables.tables_of_benchmarks, "FOLDER", tmp_path)
+    summary = tables.TABLES["fault_summary"]().splitlines()
+    error = "an error, though the text could be had"
+    assert summary[0] == f"| Library | Right | hangs | text lost silently | {error} |"
+    assert summary[2:6] == [
+        "| a | 2 of 2 |  |  |  |",
+        "| b | 0 of 1 |  | 1 |  |",
+        "| c | 0 of 1 | 1 |  |  |",
+        "| d | 0 of 1 |  |  | 1 |",
+    ]
+    assert "on 2026-01-02, with a 1.0." in summary[-1]
+    assert "| `reset` | whole | typed error |  | not offered | not offered | not offered |" in (
+        tables.TABLES["fault_outcomes"]()
+    )
+    assert tables.TABLES["standard_suites"]() == "No run has been recorded yet.\n"
+
+
 def test_every_page_is_in_the_navigation() -> None:
     text = (ROOT / "mkdocs.yml").read_text()
     for path in (ROOT / "docs").rglob("*.md"):
         assert str(path.relative_to(ROOT / "docs")) in text
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         assert f"tutorials/{path.stem}.md" in text
+
+
+def inventory(path: Path) -> set[str]:
+    """Return the names that the reference describes, as other sites look them up."""
+    *_, packed = path.read_bytes().split(b"\n", 4)
+    return {line.split(" ")[0] for line in zlib.decompress(packed).decode().splitlines()}
 
 
 @pytest.mark.slow
@@ -70,3 +102,5 @@ def test_builds_strictly_and_needs_no_other_host(tmp_path: Path) -> None:
             page.read_text(),
         )
         assert not [place for places in loaded for place in places if place.startswith(("http", "//"))], page
+    listed = inventory(tmp_path / "site" / "objects.inv")
+    assert {"sagewire.Client.chat", "sagewire.bulk.run", "sagewire.errors.Throttled", "sagewire.types.Reply"} <= listed
