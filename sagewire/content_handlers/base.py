@@ -238,7 +238,8 @@ def parse_json(body: bytes, handler: str) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         what = "an empty body" if not body.strip() else f"no JSON ({error}): {excerpt(body)}"
-        raise WireError(f"handler '{handler}' expected JSON and got {what}") from None
+    # Out of the clause, for the parser's error holds the whole body as text, and would live as long as this one.
+    raise WireError(f"handler '{handler}' expected JSON and got {what}")
 
 
 def not_understood(answer: Any, handler: str) -> WireError:
