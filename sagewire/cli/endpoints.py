@@ -18,7 +18,9 @@ from sagewire.aws.recognise import Dialect, recognise
 from sagewire.cli._app import close_names, console, friendly, in_options, show_table
 from sagewire.cli._options import AccountOptions, AsJson, Endpoint, is_url
 from sagewire.client import Client
+from sagewire.content_handlers import get_handler
 from sagewire.errors import SagewireError, UsageError
+from sagewire.prompt_formats import get_format
 
 _PACKAGES = ("botocore", "boto3", "urllib3", "aiohttp", "langchain-core", "llama-index-core", "openai")
 
@@ -76,11 +78,27 @@ def _spoken(dialect: Dialect) -> dict[str, Any]:
         "embed": dialect.embed,
         "rerank": dialect.rerank,
         "model": dialect.model_id,
+        **_manner(dialect),
         "tools": dialect.tools,
         "reasoning": dialect.reasoning,
         "context_window": dialect.limits.context_window,
         "because": list(dialect.reasons),
     }
+
+
+def _manner(dialect: Dialect) -> dict[str, Any]:
+    """Return how conversations are written, and whether answers come piece by piece."""
+    name = dialect.chat or dialect.complete
+    if name is None:
+        return {}
+    handler = get_handler(name)
+    if handler.speaks == "messages":
+        return {"format": "the server's own chat template", "streaming": handler.can.streaming}
+    try:
+        written = get_format(model_id=dialect.model_id).name if dialect.model_id else None
+    except UsageError:
+        written = None
+    return {"format": written or "not known: name one to chat", "streaming": handler.can.streaming}
 
 
 @friendly

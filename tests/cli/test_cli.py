@@ -118,6 +118,7 @@ def test_inspect_shows_what_was_found_and_why(run):
     facts = json.loads(run("inspect", "tgi", "--json").stdout)
     assert (facts["chat"], facts["status"]) == ("tgi", "InService")
     assert any("tgi1.4.0" in reason for reason in facts["because"])
+    assert (facts["format"], facts["streaming"]) == ("mistral_v3", True)
 
 
 def test_doctor_says_what_is_wrong(run, monkeypatch):
