@@ -182,7 +182,7 @@ def check_limits(plan: Plan, store: Store) -> None:
     if limited:
         raise UsageError(
             f"{', '.join(limited)} have rate limits, which {plan.workers} workers can only count together in "
-            "Redis: set `server.redis_url`, or run one worker"
+            "Redis: set `server.redis_url` (`router_settings.redis_host` in a LiteLLM file), or run one worker"
         )
 
 

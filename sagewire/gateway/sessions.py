@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from sagewire.client import AsyncClient
 from sagewire.errors import ModelError, SagewireError
@@ -65,21 +66,19 @@ class Sessions:
                 return None
             # A task of its own: whoever waits for it may hang up, and others may wait for the same one.
             session = self._open[conversation] = _Session(asyncio.create_task(self._client().open_session()), now)
+            session.opening.add_done_callback(partial(self._tried, conversation))
         session.used = now
         self._open.move_to_end(conversation)
         try:
             return await asyncio.shield(session.opening)
-        except SagewireError as error:
-            self._forget(conversation, session)
-            self._paused_until = now + PAUSE
-            _log.warning("no session was opened, conversations go on without for %g s: %s", PAUSE, error)
+        except SagewireError:
             return None
 
     def forget(self, conversation: str, session_id: str) -> None:
         """A session is gone; the next use opens another."""
         session = self._open.get(conversation)
         if session is not None and session.opening.done() and session.opening.result() == session_id:
-            self._forget(conversation, session)
+            del self._open[conversation]
 
     async def close(self) -> None:
         """Close all sessions."""
@@ -90,9 +89,15 @@ class Sessions:
             for task in late:
                 task.cancel()
 
-    def _forget(self, conversation: str, session: _Session) -> None:
-        if self._open.get(conversation) is session:
+    def _tried(self, conversation: str, opening: asyncio.Task[str]) -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            return
+        session = self._open.get(conversation)
+        if session is not None and session.opening is opening:
             del self._open[conversation]
+        if not opening.cancelled():
+            self._paused_until = self._clock() + PAUSE
+            _log.warning("no session was opened, conversations go on without for %g s: %s", PAUSE, opening.exception())
 
     def _close_idle(self, now: float) -> None:
         while self._open:

@@ -7,7 +7,7 @@ import pytest
 from sagewire import AsyncClient, Client
 from sagewire._sessions import opened
 from sagewire.emulator import Emulator, EndpointSpec
-from sagewire.errors import UsageError, WireError
+from sagewire.errors import SagewireError, UsageError, WireError
 from sagewire.gateway.config import parse_config
 from sagewire.types import ResponseInfo
 
@@ -106,6 +106,11 @@ def test_clients_open_and_close_sessions(upstream: Emulator) -> None:
         client.close_session(session)
         with pytest.raises(Exception, match="session not found"):
             client.chat("Hello", endpoint_kwargs={"SessionId": session})
+
+
+def test_http_servers_have_no_sessions(upstream: Emulator) -> None:
+    with Client(url=upstream.container_url("chat"), handler="openai_chat") as client, pytest.raises(SagewireError):
+        client.open_session()
 
 
 async def test_async_clients_do_too(upstream: Emulator) -> None:
