@@ -70,15 +70,15 @@ class Exchange:
             return replace(reply, info=info)
         return fold(decode(Pipeline(*stages), unfold(reply)), info)
 
-    def reading(self, info: ResponseInfo) -> Reading:
-        """Return a fresh reading of a streamed response."""
+    def reading(self, info: ResponseInfo, *, keep_reply: bool = True) -> Reading:
+        """Return a fresh reading of a streamed response; see `Reading`."""
         stages: list[Decoder[Any, Any]] = [EventStreamDecoder()] if info.event_stream else []
         text_stages = self._text_stages()
         cut_short = None
         if not self.handler.can.stop:
             cut_short = next((stage for stage in text_stages if isinstance(stage, StopStage)), None)
         stages += [self.handler.stream_decoder(info.content_type), *text_stages]
-        return Reading(Pipeline(*stages) if len(stages) > 1 else stages[0], info, cut_short)
+        return Reading(Pipeline(*stages) if len(stages) > 1 else stages[0], info, cut_short, keep_reply)
 
     def _text_stages(self) -> list[Decoder[Any, Any]]:
         stages: list[Decoder[Any, Any]] = []
@@ -99,12 +99,31 @@ class Exchange:
 
 
 class Reading:
-    """A streamed answer being read: feed it bytes, take deltas, ask for the reply so far at any time."""
+    """A streamed answer being read: feed it bytes, take deltas, ask for the reply so far at any time.
 
-    def __init__(self, decoder: Decoder[bytes, Delta], info: ResponseInfo, cut_short: StopStage | None = None) -> None:
+    Args:
+        decoder: Reads the bytes.
+        info: What the service said about the response.
+        cut_short: The stage that ends the answer where the container would go on.
+        keep_reply: Keep what the answer says. Without it the reply has only the usage and the like, and reading takes
+            the same memory however long the answer is.
+
+    Attributes:
+        begun: A delta was handed on.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder[bytes, Delta],
+        info: ResponseInfo,
+        cut_short: StopStage | None = None,
+        keep_reply: bool = True,
+    ) -> None:
         self._decoder = decoder
         self._cut_short = cut_short
         self._accumulator = Accumulator()
+        self._keeps = keep_reply
+        self.begun = False
         self.info = info
 
     def feed(self, chunk: bytes) -> Iterator[Delta]:
@@ -131,7 +150,8 @@ class Reading:
         return self._accumulator.reply(self.info)
 
     def _keep(self, deltas: list[Delta]) -> Iterator[Delta]:
-        add = self._accumulator.add
+        add = self._accumulator.add if self._keeps else self._accumulator.add_facts
+        self.begun = self.begun or bool(deltas)
         for delta in deltas:
             # Only now: what was not handed on yet does not belong to the reply so far.
             add(delta)
@@ -143,7 +163,7 @@ class Reading:
         try:
             yield
         except SagewireError as error:
-            if error.partial is None:
+            if error.partial is None and self._keeps:
                 error.partial = self.reply
             raise
 

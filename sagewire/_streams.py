@@ -8,12 +8,17 @@ from types import TracebackType
 from typing import Self
 
 from sagewire._exchange import Exchange, Reading
+from sagewire.errors import ModelStreamError, UsageError, WireError
 from sagewire.streaming.accumulate import unfold
 from sagewire.transports.base import AsyncTransport, Transport
 from sagewire.types import Delta, Reply, TextDelta
 from sagewire.watching import Outcome
 
 __all__ = ["AsyncReplyStream", "ReplyStream"]
+
+# Given an exchange whose answer could not be read: another one, if the container turns out to speak differently now.
+Again = Callable[[Exchange], Exchange | None]
+AsyncAgain = Callable[[Exchange], Awaitable[Exchange | None]]
 
 
 class _Kept:
@@ -26,12 +31,29 @@ class _Kept:
     reading: Reading | None = None
     whole: Reply | None = None
 
+    def __init__(self, keep_reply: bool) -> None:
+        self.keep_reply = keep_reply
+        self._first = True
+
     @property
-    def reply(self) -> Reply:
-        """The answer as far as it was read."""
+    def so_far(self) -> Reply:
+        """The answer as far as it was read, or what is known about it."""
         if self.whole is not None:
             return self.whole
         return self.reading.reply if self.reading is not None else Reply()
+
+    @property
+    def reply(self) -> Reply:
+        """The answer as far as it was read."""
+        if not self.keep_reply:
+            raise UsageError("this stream keeps no reply (keep_reply=False); take from its deltas what you need")
+        return self.so_far
+
+    def misread(self, error: WireError) -> bool:
+        """Return whether the container may speak differently by now; true once, and only before the first delta."""
+        first, self._first = self._first, False
+        begun = self.whole is not None or (self.reading is not None and self.reading.begun)
+        return first and not begun and not isinstance(error, ModelStreamError)
 
 
 class ReplyStream:
@@ -51,9 +73,11 @@ class ReplyStream:
         prepare: Callable[[], Exchange],
         connect: Callable[[], Transport],
         watch: Callable[[Exchange], AbstractContextManager[Outcome]],
+        again: Again,
+        keep_reply: bool = True,
     ) -> None:
-        self._kept = _Kept()
-        self._deltas = _run(self._kept, prepare, connect, watch)
+        self._kept = _Kept(keep_reply)
+        self._deltas = _run(self._kept, prepare, connect, watch, again)
 
     def __iter__(self) -> Iterator[Delta]:
         return self._deltas
@@ -66,7 +90,11 @@ class ReplyStream:
 
     @property
     def reply(self) -> Reply:
-        """The answer as far as it was read; whole once the iteration has ended."""
+        """The answer as far as it was read; whole once the iteration has ended.
+
+        Raises:
+            UsageError: The stream was asked for with `keep_reply=False`.
+        """
         return self._kept.reply
 
     @property
@@ -84,25 +112,34 @@ def _run(
     prepare: Callable[[], Exchange],
     connect: Callable[[], Transport],
     watch: Callable[[Exchange], AbstractContextManager[Outcome]],
+    again: Again,
 ) -> Generator[Delta, None, None]:
     exchange, transport = prepare(), connect()
-    with watch(exchange) as outcome:
-        outcome.answer = lambda: kept.reply
-        if not exchange.streams:
-            body = transport.invoke(exchange.invocation)
-            kept.whole = exchange.read_whole(body.data, body.info)
-            yield from unfold(kept.whole)
+    while True:
+        try:
+            with watch(exchange) as outcome:
+                outcome.answer = lambda: kept.so_far
+                if not exchange.streams:
+                    body = transport.invoke(exchange.invocation)
+                    kept.whole = exchange.read_whole(body.data, body.info)
+                    yield from unfold(kept.whole)
+                    return
+                with transport.stream(exchange.invocation) as body_stream:
+                    kept.reading = reading = exchange.reading(body_stream.info, keep_reply=kept.keep_reply)
+                    with reading.attaching_partial():
+                        for chunk in body_stream:
+                            yield from reading.feed(chunk)
+                            if reading.stopped:
+                                break
+                        # What the service says at the end (timings) is known only now.
+                        reading.info = body_stream.info
+                        yield from reading.close()
             return
-        with transport.stream(exchange.invocation) as body_stream:
-            kept.reading = reading = exchange.reading(body_stream.info)
-            with reading.attaching_partial():
-                for chunk in body_stream:
-                    yield from reading.feed(chunk)
-                    if reading.stopped:
-                        break
-                # What the service says at the end (timings) is known only now.
-                reading.info = body_stream.info
-                yield from reading.close()
+        except WireError as error:
+            other = again(exchange) if kept.misread(error) else None
+            if other is None:
+                raise
+            exchange = other
 
 
 class AsyncReplyStream:
@@ -113,9 +150,11 @@ class AsyncReplyStream:
         prepare: Callable[[], Awaitable[Exchange]],
         connect: Callable[[], AsyncTransport],
         watch: Callable[[Exchange], AbstractContextManager[Outcome]],
+        again: AsyncAgain,
+        keep_reply: bool = True,
     ) -> None:
-        self._kept = _Kept()
-        self._deltas = _arun(self._kept, prepare, connect, watch)
+        self._kept = _Kept(keep_reply)
+        self._deltas = _arun(self._kept, prepare, connect, watch, again)
 
     def __aiter__(self) -> AsyncIterator[Delta]:
         return self._deltas
@@ -130,7 +169,11 @@ class AsyncReplyStream:
 
     @property
     def reply(self) -> Reply:
-        """The answer as far as it was read; whole once the iteration has ended."""
+        """The answer as far as it was read; whole once the iteration has ended.
+
+        Raises:
+            UsageError: The stream was asked for with `keep_reply=False`.
+        """
         return self._kept.reply
 
     @property
@@ -148,25 +191,34 @@ async def _arun(
     prepare: Callable[[], Awaitable[Exchange]],
     connect: Callable[[], AsyncTransport],
     watch: Callable[[Exchange], AbstractContextManager[Outcome]],
+    again: AsyncAgain,
 ) -> AsyncGenerator[Delta, None]:
     exchange, transport = await prepare(), connect()
-    with watch(exchange) as outcome:
-        outcome.answer = lambda: kept.reply
-        if not exchange.streams:
-            body = await transport.invoke(exchange.invocation)
-            kept.whole = exchange.read_whole(body.data, body.info)
-            for delta in unfold(kept.whole):
-                yield delta
-            return
-        async with transport.stream(exchange.invocation) as body_stream:
-            kept.reading = reading = exchange.reading(body_stream.info)
-            with reading.attaching_partial():
-                async for chunk in body_stream:
-                    for delta in reading.feed(chunk):
+    while True:
+        try:
+            with watch(exchange) as outcome:
+                outcome.answer = lambda: kept.so_far
+                if not exchange.streams:
+                    body = await transport.invoke(exchange.invocation)
+                    kept.whole = exchange.read_whole(body.data, body.info)
+                    for delta in unfold(kept.whole):
                         yield delta
-                    if reading.stopped:
-                        break
-                # What the service says at the end (timings) is known only now.
-                reading.info = body_stream.info
-                for delta in reading.close():
-                    yield delta
+                    return
+                async with transport.stream(exchange.invocation) as body_stream:
+                    kept.reading = reading = exchange.reading(body_stream.info, keep_reply=kept.keep_reply)
+                    with reading.attaching_partial():
+                        async for chunk in body_stream:
+                            for delta in reading.feed(chunk):
+                                yield delta
+                            if reading.stopped:
+                                break
+                        # What the service says at the end (timings) is known only now.
+                        reading.info = body_stream.info
+                        for delta in reading.close():
+                            yield delta
+            return
+        except WireError as error:
+            other = await again(exchange) if kept.misread(error) else None
+            if other is None:
+                raise
+            exchange = other

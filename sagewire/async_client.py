@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
@@ -62,11 +62,12 @@ class AsyncClient(ClientBase):
         parallel_tool_calls: bool | None = None,
         endpoint_kwargs: Mapping[str, Any] | None = None,
         include_usage: bool = True,
+        keep_reply: bool = True,
         **options: Unpack[OptionArguments],
     ) -> AsyncReplyStream:
         """Answer a conversation as a stream of deltas; see `Client.stream`."""
         request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, True, include_usage)
-        return self._stream(request, endpoint_kwargs)
+        return self._stream(request, endpoint_kwargs, keep_reply)
 
     async def complete(
         self, prompt: str, *, endpoint_kwargs: Mapping[str, Any] | None = None, **options: Unpack[OptionArguments]
@@ -80,10 +81,11 @@ class AsyncClient(ClientBase):
         *,
         endpoint_kwargs: Mapping[str, Any] | None = None,
         include_usage: bool = True,
+        keep_reply: bool = True,
         **options: Unpack[OptionArguments],
     ) -> AsyncReplyStream:
-        """Continue a text as a stream of deltas; `include_usage` asks for token counts at the end."""
-        return self._stream(self._complete(prompt, options, True, include_usage), endpoint_kwargs)
+        """Continue a text as a stream of deltas; see `Client.stream_complete`."""
+        return self._stream(self._complete(prompt, options, True, include_usage), endpoint_kwargs, keep_reply)
 
     async def embed(
         self,
@@ -156,8 +158,16 @@ class AsyncClient(ClientBase):
     ) -> None:
         await self.close()
 
-    def _stream(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> AsyncReplyStream:
-        return AsyncReplyStream(lambda: self._aprepare(request, endpoint_kwargs), self._connect, self._watch)
+    def _stream(
+        self, request: Request, endpoint_kwargs: Mapping[str, Any] | None, keep_reply: bool = True
+    ) -> AsyncReplyStream:
+        def prepare() -> Awaitable[Exchange]:
+            return self._aprepare(request, endpoint_kwargs)
+
+        async def again(exchange: Exchange) -> Exchange | None:
+            return await prepare() if await asyncio.to_thread(self._rewired, exchange) else None
+
+        return AsyncReplyStream(prepare, self._connect, self._watch, again, keep_reply)
 
     async def _aprepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Exchange:
         return await self._found(self._prepare, request, endpoint_kwargs)
@@ -183,7 +193,10 @@ class AsyncClient(ClientBase):
             async def prepared() -> Exchange:
                 return exchange
 
-            async with AsyncReplyStream(prepared, self._connect, self._watch) as stream:
+            async def not_again(_: Exchange) -> None:
+                return None
+
+            async with AsyncReplyStream(prepared, self._connect, self._watch, not_again) as stream:
                 async for _ in stream:
                     pass
                 return stream.reply

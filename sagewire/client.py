@@ -107,6 +107,7 @@ class Client(ClientBase):
         parallel_tool_calls: bool | None = None,
         endpoint_kwargs: Mapping[str, Any] | None = None,
         include_usage: bool = True,
+        keep_reply: bool = True,
         **options: Unpack[OptionArguments],
     ) -> ReplyStream:
         """Answer a conversation as a stream of deltas; the arguments are those of `chat`.
@@ -120,10 +121,12 @@ class Client(ClientBase):
             parallel_tool_calls: As for `chat`.
             endpoint_kwargs: As for `chat`.
             include_usage: Ask for token counts at the end.
+            keep_reply: Keep what arrives, for `ReplyStream.reply`. Without it a stream of any length takes constant
+                memory, and neither `reply` nor an error's `partial` can be asked for.
             **options: As for `chat`.
         """
         request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, True, include_usage)
-        return self._stream(request, endpoint_kwargs)
+        return self._stream(request, endpoint_kwargs, keep_reply)
 
     def complete(
         self, prompt: str, *, endpoint_kwargs: Mapping[str, Any] | None = None, **options: Unpack[OptionArguments]
@@ -140,10 +143,11 @@ class Client(ClientBase):
         *,
         endpoint_kwargs: Mapping[str, Any] | None = None,
         include_usage: bool = True,
+        keep_reply: bool = True,
         **options: Unpack[OptionArguments],
     ) -> ReplyStream:
-        """Continue a text as a stream of deltas; `include_usage` asks for token counts at the end."""
-        return self._stream(self._complete(prompt, options, True, include_usage), endpoint_kwargs)
+        """Continue a text as a stream of deltas; `include_usage` and `keep_reply` are those of `stream`."""
+        return self._stream(self._complete(prompt, options, True, include_usage), endpoint_kwargs, keep_reply)
 
     def embed(
         self,
@@ -276,8 +280,16 @@ class Client(ClientBase):
         twin._wiring = self._wiring
         return twin
 
-    def _stream(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> ReplyStream:
-        return ReplyStream(lambda: self._prepare(request, endpoint_kwargs), self._connect, self._watch)
+    def _stream(
+        self, request: Request, endpoint_kwargs: Mapping[str, Any] | None, keep_reply: bool = True
+    ) -> ReplyStream:
+        def prepare() -> Exchange:
+            return self._prepare(request, endpoint_kwargs)
+
+        def again(exchange: Exchange) -> Exchange | None:
+            return prepare() if self._rewired(exchange) else None
+
+        return ReplyStream(prepare, self._connect, self._watch, again, keep_reply)
 
     def _answer(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Reply:
         exchange = self._prepare(request, endpoint_kwargs)
@@ -290,7 +302,7 @@ class Client(ClientBase):
 
     def _run(self, exchange: Exchange) -> Reply:
         if exchange.streams:
-            with ReplyStream(lambda: exchange, self._connect, self._watch) as stream:
+            with ReplyStream(lambda: exchange, self._connect, self._watch, lambda _: None) as stream:
                 for _ in stream:
                     pass
                 return stream.reply

@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import json
+from dataclasses import replace
 
 import boto3
 import pytest
@@ -9,7 +11,17 @@ from botocore.config import Config
 
 from sagewire import AsyncClient, Client, UnsupportedFeature, UsageError, WireError
 from sagewire.emulator import DIALECTS, Emulator, EndpointSpec, Scripted
-from sagewire.errors import AccessDenied, EndpointError, EndpointNotFound, NotReady
+from sagewire.emulator.dialects.tgi import Tgi1
+from sagewire.errors import (
+    AccessDenied,
+    EndpointError,
+    EndpointNotFound,
+    FrameError,
+    ModelStreamError,
+    NotReady,
+    StreamTruncated,
+)
+from sagewire.streaming.accumulate import fold
 from sagewire.transports.base import Retries
 
 # Dialect -> what has to be said besides the endpoint's name, for chat to work.
@@ -237,6 +249,100 @@ def test_a_redeployed_endpoint_is_recognised_again(zoo):
     client._wiring.forget()
     assert client.chat("Hi").text == "Hi"
     assert client.handler.name == "openai_chat"
+
+
+class OldTgi(Tgi1):
+    """Takes requests of the OpenAI wire, too, and answers them in its own words."""
+
+    def invoke(self, request, container):
+        body = json.loads(request.body)
+        if "messages" in body:
+            own = {"inputs": body["messages"][-1]["content"], "stream": body.get("stream", False)}
+            request = replace(request, body=json.dumps(own).encode())
+        return super().invoke(request, container)
+
+
+def moved(zoo, after=OldTgi, **spec):
+    """Return a client that knows an endpoint by what it spoke before it was deployed anew."""
+    zoo.add("moving", EndpointSpec("openai_chat", engine="echo"))
+    client = Client("moving", format="llama2")
+    assert client.handler.name == "openai_chat"
+    zoo.add("moving", EndpointSpec(after(), engine=Scripted(["Hello back"], loop=True), **spec))
+    zoo.clear()
+    return client
+
+
+def streamed(client, colour, read, **options):
+    """Read a stream to its end; return its reply where it keeps one."""
+    if colour == "sync":
+        with client.stream("Hi", **options) as stream:
+            for delta in stream:
+                read.append(delta)
+            return stream
+
+    async def run():
+        async with client.to_async() as twin, twin.stream("Hi", **options) as stream:
+            async for delta in stream:
+                read.append(delta)
+            return stream
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_a_stream_whose_first_event_is_of_another_wire_is_asked_for_again(zoo, colour):
+    client = moved(zoo)
+    read = []
+    assert streamed(client, colour, read).reply.text == "Hello back"
+    assert fold(read).text == "Hello back"
+    assert client.handler.name == "tgi"
+    assert [list(call.json) for call in zoo.calls] == [
+        ["messages", "stream", "stream_options"],
+        ["inputs", "parameters", "stream"],
+    ]
+
+
+def test_a_whole_answer_of_another_wire_is_asked_for_again(zoo):
+    client = moved(zoo)
+    assert client.chat("Hi").text == "Hello back"
+    assert client.handler.name == "tgi"
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+@pytest.mark.parametrize(
+    ("faults", "kind", "calls"),
+    [
+        # What was handed on cannot be taken back.
+        (["truncate_stream:3"], StreamTruncated, 1),
+        # The service itself says that it failed: nobody spoke another wire.
+        (["model_stream_error:0"], ModelStreamError, 1),
+        # The endpoint still is what it was.
+        (["bad_crc:0"], FrameError, 1),
+    ],
+)
+def test_a_stream_is_not_asked_for_again_for_other_reasons(zoo, colour, faults, kind, calls):
+    zoo.add("still", EndpointSpec("openai_chat", engine=Scripted(["Hello back"], loop=True), faults=faults))
+    client = Client("still")
+    assert client.handler.name == "openai_chat"
+    zoo.clear()
+    with pytest.raises(kind):
+        streamed(client, colour, [])
+    assert len(zoo.calls) == calls
+
+
+@pytest.mark.parametrize("colour", ["sync", "async"])
+def test_a_stream_that_fits_neither_way_is_asked_for_again_only_once(zoo, colour):
+    client = moved(zoo, faults=["bad_crc:0"])
+    with pytest.raises(FrameError):
+        streamed(client, colour, [])
+    assert len(zoo.calls) == 2
+
+
+def test_a_handler_that_was_named_is_not_doubted(zoo):
+    moved(zoo)
+    with pytest.raises(WireError):
+        streamed(Client("moving", handler="openai_chat"), "sync", [])
+    assert len(zoo.calls) == 1
 
 
 def test_a_caller_who_may_not_describe_is_told_the_way_around(monkeypatch):

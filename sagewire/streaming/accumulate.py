@@ -85,6 +85,11 @@ class Accumulator:
             raise TypeError(f"expected a delta, got {type(delta).__name__}") from None
         add(self, delta)
 
+    def add_facts(self, delta: Delta) -> None:
+        """Take one more delta if it tells of the answer rather than being a part of it: usage and metadata."""
+        if isinstance(delta, UsageDelta | MetadataDelta):
+            self.add(delta)
+
     def reply(self, info: ResponseInfo | None = None) -> Reply:
         """Return the reply as far as it is known.
 
