@@ -113,10 +113,13 @@ def _connect(ray: Any, address: str | None) -> None:
     except (OSError, RuntimeError, ValueError, ImportError) as error:
         where = f"the Ray cluster at {address}" if address else "Ray on this machine"
         first = str(error).strip().partition("\n")[0]
-        raise UsageError(
-            f"{where} cannot be reached: {first} (ray:// needs the client server's port, 10001 if not said, the same "
-            "versions of Python and Ray on both sides, and RAY_AUTH_MODE as the cluster has it)"
-        ) from None
+        hint = ""
+        if address and address.startswith("ray://"):
+            hint = (
+                " (it needs the client server's port, 10001 if not said, the same versions of Python and Ray on both "
+                "sides, and RAY_AUTH_MODE as the cluster has it)"
+            )
+        raise UsageError(f"{where} cannot be reached: {first}{hint}") from None
 
 
 def _drive_from(

@@ -256,12 +256,14 @@ def short_folder():
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(write, tmp_path):
+    pytest.importorskip("grpc")
     source = write(questions(1))
     code = "import sys; from sagewire import bulk; bulk.run(*sys.argv[1:4], engine='ray', "
-    code += "engine_options={'address': '127.0.0.1:1'})"
+    code += "engine_options={'address': 'ray://127.0.0.1:1'})"
     command = [sys.executable, "-c", code, source, "sagemaker/chat", str(tmp_path / "out.jsonl")]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=200)
-    assert "UsageError: the Ray cluster at 127.0.0.1:1 cannot be reached" in found.stderr
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+    assert "UsageError: the Ray cluster at ray://127.0.0.1:1 cannot be reached" in found.stderr
 
 
 def test_ray_udf_in_a_pipeline_of_ones_own(models):
