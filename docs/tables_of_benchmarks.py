@@ -86,19 +86,22 @@ def fault_summary() -> str:
 
 
 def fault_outcomes() -> str:
-    """Return what became of each call, where that was not right."""
+    """Return what became of each call, and whose."""
     found = _read("faults.json")
     if found is None:
         return NOT_RUN
-    libraries = _libraries(found)
-    wrong = [
-        ["" if end == "right" else text or "not offered" for text, end in _ends(found, name)] for name in libraries
-    ]
-    rows = [
-        (code(row["fault"]), row["mode"], row["right"], *cells)
-        for row, cells in zip(found["rows"], zip(*wrong, strict=True), strict=True)
-    ]
-    return f"{table(('Fault', 'Call', 'Right', *libraries), rows)}\n{_when(found, 'python benchmarks/faults.py')}"
+    ends = {name: _ends(found, name) for name in _libraries(found)}
+    rows = []
+    for number, row in enumerate(found["rows"]):
+        others: dict[str, list[str]] = {}
+        for name, ended in ends.items():
+            text, end = ended[number]
+            if end != "right":
+                others.setdefault(text or "not offered", []).append(name)
+        cell = "<br>".join(f"**{text}**: {', '.join(names)}" for text, names in others.items())
+        rows.append((code(row["fault"]), row["mode"], row["right"], cell))
+    head = ("Fault", "Call", "Right", "What else happened, and to whom")
+    return f"{table(head, rows)}\n{_when(found, 'python benchmarks/faults.py')}"
 
 
 def _libraries(found: Mapping[str, Any]) -> list[str]:

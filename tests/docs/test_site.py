@@ -66,8 +66,10 @@ def test_outcomes_are_judged(tables: ModuleType, tmp_path: Path, monkeypatch: py
         "| d | 0 of 1 |  |  | 1 |",
     ]
     assert "on 2026-01-02, with a 1.0." in summary[-1]
-    assert "| `reset` | whole | typed error |  | not offered | not offered | not offered |" in (
-        tables.TABLES["fault_outcomes"]()
+    outcomes_table = tables.TABLES["fault_outcomes"]()
+    assert "| `reset` | whole | typed error | **not offered**: b, c, d |" in outcomes_table
+    assert (
+        "| **text lost silently**: b<br>**full text; awaited: hangs**: c<br>**typed error: X**: d |" in outcomes_table
     )
     assert tables.TABLES["standard_suites"]() == "No run has been recorded yet.\n"
 
