@@ -62,11 +62,31 @@ def _spec(where: str, value: Any) -> EndpointSpec:
     for key in value:
         if key not in _FIELDS:
             raise UsageError(f"{where}: {unknown_name(key, _FIELDS, 'key')}")
+        _check_kind(where, key, value[key])
     fields = dict(value)
     if "components" in fields:
         parts = fields["components"]
         fields["components"] = {name: _spec(f"{where}, component {name!r}", part) for name, part in parts.items()}
     return EndpointSpec(**fields)
+
+
+# What TOML calls the values of keys; all others are strings.
+_KINDS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
+    **dict.fromkeys(("adapters", "faults", "models"), ("an array of strings", list)),
+    **dict.fromkeys(("components", "environment", "tags"), ("a table", dict)),
+    **dict.fromkeys(("copies", "dimensions"), ("a whole number", int)),
+    "latency": ("a number", (int, float)),
+    "sessions": ("true or false", bool),
+}
+_STRING = ("a string", str)
+
+
+def _check_kind(where: str, key: str, value: Any) -> None:
+    words, kind = _KINDS.get(key, _STRING)
+    fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+    parts = value.values() if fits and key in ("environment", "tags") else value if kind is list and fits else ()
+    if not fits or not all(isinstance(part, str) for part in parts):
+        raise UsageError(f"{where}: {key} must be {words}{' of strings' if kind is dict and fits else ''}")
 
 
 def parse_endpoint(text: str) -> tuple[str, EndpointSpec]:

@@ -56,6 +56,14 @@ def test_endpoints_are_read_from_a_file(tmp_path):
         ("[endpoints.a]\ndialekt = 'tgi'", "unknown key 'dialekt'; did you mean 'dialect'"),
         ("[endpoints]\na = 3", "write a table"),
         ("[endpoints.a.components]\nb = {x = 1}", "component 'b': unknown key 'x'"),
+        ("[endpoints.a.models]\nb = 'tgi'", "endpoint 'a': models must be an array of strings"),
+        ("[endpoints.a]\nfaults = ['timeout', 3]", "faults must be an array of strings"),
+        ("[endpoints.a.environment]\nSM_NUM_GPUS = 1", "environment must be a table of strings"),
+        ("[endpoints.a]\ncomponents = 'tgi'", "components must be a table"),
+        ("[endpoints.a]\nlatency = '1s'", "latency must be a number"),
+        ("[endpoints.a]\ncopies = true", "copies must be a whole number"),
+        ("[endpoints.a]\nsessions = 'yes'", "sessions must be true or false"),
+        ("[endpoints.a]\ndialect = 3", "dialect must be a string"),
     ],
 )
 def test_a_wrong_file_is_refused_by_name(tmp_path, text, words):
