@@ -17,9 +17,9 @@ from sagewire.content_handlers.openai_messages import (
 )
 from sagewire.types import ChatRequest, Delta
 
-__all__ = ["OpenAiChatHandler", "route_parameters"]
+__all__ = ["CHAT_NAMES", "OpenAiChatHandler", "route_parameters"]
 
-_NAMES = (
+CHAT_NAMES = (
     "max_tokens",
     "temperature",
     "top_p",
@@ -60,7 +60,7 @@ class OpenAiChatHandler(JsonHandler):
     speaks = "messages"
     path = "/v1/chat/completions"
     can = Capabilities(tools=True, images=True, usage=True, logprobs=True, n=True, response_format=True)
-    option_names: Mapping[str, str] = {name: name for name in _NAMES}
+    option_names: Mapping[str, str] = {name: name for name in CHAT_NAMES}
 
     def __init__(self, *, thinking_field: str | None = None, route: str | None = None) -> None:
         self.thinking_field = thinking_field

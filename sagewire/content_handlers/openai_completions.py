@@ -6,31 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_prompt
-from sagewire.content_handlers.openai_chat import route_parameters
+from sagewire.content_handlers.openai_chat import CHAT_NAMES, route_parameters
 from sagewire.content_handlers.openai_events import read_end, read_metadata, read_usage
 from sagewire.content_handlers.shapes import as_text
 from sagewire.types import Delta, TextDelta
 
 __all__ = ["OpenAiCompletionsHandler"]
 
-_NAMES = (
-    "max_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "stop",
-    "seed",
-    "frequency_penalty",
-    "presence_penalty",
-    "repetition_penalty",
-    "n",
-    "logprobs",
-    "top_logprobs",
-    "response_format",
-    "model",
-    "adapter",
-)
+# Those of the chat wire, but for what only a conversation has; the adapter goes into `model`.
+_NAMES = (*(name for name in CHAT_NAMES if name != "reasoning_effort"), "adapter")
 
 
 class OpenAiCompletionsHandler(JsonHandler):
