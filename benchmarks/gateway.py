@@ -1,6 +1,6 @@
 """The gateway beside LiteLLM's proxy: the same configuration file, the same model server, the same load, in one run.
 
-    python benchmarks/gateway.py [--litellm PATH] [--seconds 5] [--soak 60]
+    python benchmarks/gateway.py [--litellm PATH] [--seconds 5] [--soak 60] [--out benchmarks/gateway.json]
 
 `--litellm` is a `litellm` command in an environment of its own (its dependencies do not go with ours); without it only
 the gateway is measured. Everything stays on loopback and ends by itself.
@@ -17,136 +17,27 @@ import contextlib
 import json
 import multiprocessing
 import os
+import platform
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from beside.model_server import INTERVAL, run_model_server
+from beside.first_piece import added, run_relay, undisturbed
+from beside.gateway_load import HEADERS, TOKENS, Server, ask, free_port, load, quantile
+from beside.model_server import run_model_server
 
-TOKENS = 100
 CONFIG = """
 model_list:
   - model_name: m
     litellm_params: {{model: hosted_vllm/served, api_base: "{url}/v1", api_key: none}}
 general_settings: {{master_key: sk-benchmark}}
 """
-HEADERS = {"authorization": "Bearer sk-benchmark"}
-
-
-@dataclass
-class Server:
-    """A proxy under load."""
-
-    name: str
-    url: str
-    process: subprocess.Popen[bytes]
-
-    def pids(self) -> list[int]:
-        found, waiting = [], [self.process.pid]
-        while waiting:
-            pid = waiting.pop()
-            found.append(pid)
-            with contextlib.suppress(OSError):
-                for task in Path(f"/proc/{pid}/task").iterdir():
-                    waiting += map(int, (task / "children").read_text().split())
-        return found
-
-    def cpu_seconds(self) -> float:
-        total = 0
-        for pid in self.pids():
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                total += int(fields[11]) + int(fields[12])
-        return total / os.sysconf("SC_CLK_TCK")
-
-    def megabytes(self) -> float:
-        total = 0
-        for pid in self.pids():
-            with contextlib.suppress(OSError):
-                total += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return total * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-@dataclass
-class Result:
-    """What a load found."""
-
-    done: int = 0
-    wrong: int = 0
-    seconds: float = 0.0
-    cpu: float = 0.0
-    first: list[float] = field(default_factory=list)
-    whole: list[float] = field(default_factory=list)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def ask(session: aiohttp.ClientSession, url: str, text: str, stream: bool) -> tuple[float, float, bool]:
-    """Return the time to the first piece, to the last, and whether the answer was the right one."""
-    body = {"model": "m", "stream": stream, "messages": [{"role": "user", "content": text}]}
-    started = time.perf_counter()
-    first = 0.0
-    async with session.post(f"{url}/v1/chat/completions", json=body, headers=HEADERS) as response:
-        if not stream:
-            answer = await response.json()
-            took = time.perf_counter() - started
-            right = response.status == 200 and answer["choices"][0]["message"]["content"] == text
-            return took, took, right
-        parts = []
-        async for line in response.content:
-            if not line.startswith(b"data: {"):
-                continue
-            event = json.loads(line[6:])
-            piece = event["choices"][0]["delta"].get("content") if event.get("choices") else None
-            if piece:
-                first = first or time.perf_counter() - started
-                parts.append(piece)
-        return first, time.perf_counter() - started, response.status == 200 and "".join(parts).strip() == text
-
-
-async def load(server: Server | None, url: str, concurrency: int, seconds: float, words: int, stream: bool) -> Result:
-    """Keep `concurrency` requests under way for a while."""
-    result = Result()
-    connector = aiohttp.TCPConnector(limit=0)
-    prefix = "slow" if words == TOKENS else "fast"
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(120)) as session:
-        await ask(session, url, f"{prefix} warm up", stream)
-        before = server.cpu_seconds() if server else 0.0
-        began = time.perf_counter()
-
-        async def worker(number: int) -> None:
-            # Streams that begin together would measure the queue in front of each other.
-            await asyncio.sleep(number / concurrency * (words * INTERVAL if prefix == "slow" else 0))
-            count = 0
-            while time.perf_counter() - began < seconds:
-                count += 1
-                text = " ".join([prefix, *(f"{number}.{count}.{word}" for word in range(words - 1))])
-                first, whole, right = await ask(session, url, text, stream)
-                result.first.append(first)
-                result.whole.append(whole)
-                result.done += 1
-                result.wrong += not right
-
-        await asyncio.gather(*map(worker, range(concurrency)))
-        result.seconds = time.perf_counter() - began
-        result.cpu = (server.cpu_seconds() if server else 0.0) - before
-    return result
-
-
-def quantile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))] * 1000
 
 
 async def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -163,21 +54,20 @@ async def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
             await asyncio.sleep(0.3)
 
 
-async def measure(server: Server, direct: str, seconds: float) -> dict[str, Any]:
+async def measure(server: Server, direct: str, relay: str, seconds: float, first_in_line: list[int]) -> dict[str, Any]:
     whole = await load(server, server.url, 64, seconds, 8, False)
     short = await load(server, server.url, 64, seconds, 8, True)
-    alone_base = await load(None, direct, 1, seconds / 2, 8, True)
-    alone = await load(server, server.url, 1, seconds / 2, 8, True)
-    base = await load(None, direct, 64, seconds, TOKENS, True)
+    with undisturbed(first_in_line):
+        alone = await added(server, direct, relay, seconds, 0)
+        beside = await added(server, direct, relay, 2 * seconds, 64)
     long = await load(server, server.url, 64, seconds, TOKENS, True)
     return {
         "answers/s": whole.done / whole.seconds,
         "answers per CPU-s": whole.done / max(whole.cpu, 0.01),
         "streams of 8 per CPU-s": short.done / max(short.cpu, 0.01),
         "chunks per CPU-s (64 streams of 100)": long.done * TOKENS / max(long.cpu, 0.01),
-        "first piece added, one stream, p50 ms": quantile(alone.first, 0.5) - quantile(alone_base.first, 0.5),
-        "first piece added, 64 streams, p50 ms": quantile(long.first, 0.5) - quantile(base.first, 0.5),
-        "first piece added, 64 streams, p99 ms": quantile(long.first, 0.99) - quantile(base.first, 0.99),
+        **{f"first piece added, alone, {name}": value for name, value in alone.items()},
+        **{f"first piece added, beside 64 streams, {name}": value for name, value in beside.items()},
         "answer p50 ms at 64": quantile(whole.whole, 0.5),
         "answer p99 ms at 64": quantile(whole.whole, 0.99),
         "memory MB": server.megabytes(),
@@ -201,10 +91,13 @@ def stop(server: Server) -> None:
         server.process.wait()
 
 
-def compare(litellm: str | None, seconds: float) -> None:
+def compare(litellm: str | None, seconds: float, real_time: bool) -> dict[str, dict[str, Any]]:
     upstream = free_port()
     model = multiprocessing.get_context("spawn").Process(target=run_model_server, args=(upstream,), daemon=True)
     model.start()
+    relay_port = free_port()
+    relay = multiprocessing.get_context("spawn").Process(target=run_relay, args=(relay_port, upstream), daemon=True)
+    relay.start()
     rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.yaml"
@@ -220,19 +113,22 @@ def compare(litellm: str | None, seconds: float) -> None:
             server = start(name, arguments, port, Path(folder) / f"{name}.log")
             try:
                 asyncio.run(wait_for(server.url, server.process))
-                rows[name] = asyncio.run(measure(server, direct, seconds))
+                with_model = [os.getpid(), model.pid or 0, relay.pid or 0, *server.pids()] if real_time else []
+                rows[name] = asyncio.run(measure(server, direct, f"http://127.0.0.1:{relay_port}", seconds, with_model))
             finally:
                 stop(server)
+    relay.terminate()
     model.terminate()
     show(rows)
+    return rows
 
 
 def show(rows: dict[str, dict[str, Any]]) -> None:
-    print(f"{'':42}" + "".join(f"{name:>12}" for name in rows) + ("       ratio" if len(rows) == 2 else ""))
+    print(f"{'':50}" + "".join(f"{name:>12}" for name in rows) + ("       ratio" if len(rows) == 2 else ""))
     for measure_name in next(iter(rows.values())):
         values = [row[measure_name] for row in rows.values()]
         ratio = f"{values[0] / values[1]:12.2f}" if len(values) == 2 and values[1] else ""
-        print(f"{measure_name:42}" + "".join(f"{value:12.1f}" for value in values) + ratio)
+        print(f"{measure_name:50}" + "".join(f"{value:12.1f}" for value in values) + ratio)
 
 
 SOAK = """
@@ -298,7 +194,7 @@ async def one(session: aiohttp.ClientSession, url: str, text: str) -> str:
     return "whole" if done and text in answer else "LOST: ended early without a word"
 
 
-def run_soak(seconds: float) -> bool:
+def run_soak(seconds: float) -> dict[str, float]:
     from sagewire.emulator import Emulator, EndpointSpec
 
     endpoints: dict[str, Any] = {
@@ -324,7 +220,7 @@ def run_soak(seconds: float) -> bool:
     for name, count in sorted(ends.items()):
         print(f"{name:42}{count:12}")
     print(f"{'memory MB':42}{memory:12.1f}")
-    return not any(name.startswith(("LOST", "MIXED")) for name in ends)
+    return {**ends, "memory MB": round(memory, 1)}
 
 
 def main() -> None:
@@ -332,12 +228,31 @@ def main() -> None:
     parser.add_argument("--litellm", default=os.environ.get("SAGEWIRE_LITELLM"))
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--soak", type=float, default=0.0, help="seconds of 500 concurrent streams with faults")
+    parser.add_argument("--real-time", action="store_true", help="measure latency before all else on a busy machine")
+    parser.add_argument("--out", type=Path, help="a JSON file for the results")
     arguments = parser.parse_args()
-    compare(arguments.litellm, arguments.seconds)
+    found: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load average before": round(os.getloadavg()[0], 1),
+        "seconds": arguments.seconds,
+        "latency scheduled before other processes": arguments.real_time,
+        "servers": compare(arguments.litellm, arguments.seconds, arguments.real_time),
+    }
     if arguments.soak:
         print(f"\n500 streams at a time for {arguments.soak:g} s:")
-        if not run_soak(arguments.soak):
-            raise SystemExit("streams were lost or mixed up")
+        found["soak"] = {"seconds": arguments.soak, "streams at a time": 500, "ends": run_soak(arguments.soak)}
+    if arguments.out:
+        arguments.out.write_text(json.dumps(rounded(found), indent=2) + "\n")
+    if any(name.startswith(("LOST", "MIXED")) for name in found.get("soak", {}).get("ends", {})):
+        raise SystemExit("streams were lost or mixed up")
+
+
+def rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    return round(value, 2) if isinstance(value, float) else value
 
 
 if __name__ == "__main__":
