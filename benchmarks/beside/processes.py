@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from beside.candidates import KEYS, REGION
@@ -29,6 +30,26 @@ answer = client.invoke_endpoint(EndpointName="chat", Body=body, ContentType="app
 assert json.loads(answer["Body"].read())["choices"][0]["message"]["content"]
 """,
 }
+# The first streams open the connections and fill their buffers; from then on only what is kept of answers can grow.
+STREAMS = """
+import asyncio
+from sagewire import AsyncClient
+from sagewire.types import TextDelta
+
+async def read(client):
+    return sum([1 async for delta in client.stream("x", keep_reply=False) if isinstance(delta, TextDelta)])
+
+async def together(endpoint):
+    async with AsyncClient(endpoint, handler="openai_chat") as client:
+        counts = await asyncio.gather(*[read(client) for _ in range(256)])
+    assert set(counts) == {2000}, counts
+    # Not from getrusage, which begins with the memory of the process this one was started by.
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+
+narrow, wide = asyncio.run(together("chat")), asyncio.run(together("wide"))
+print((wide - narrow) / 1e3)
+"""
 TIMED = "import time; start = time.perf_counter()\n{}\nprint(time.perf_counter() - start)"
 
 
@@ -47,10 +68,14 @@ def process_rows(url: str) -> list[Row]:
 
     imports = {"sagewire": fresh(IMPORT.format("sagewire")), "boto3": fresh(IMPORT.format("boto3"))}
     cold = {name: fresh(TIMED.format(code)) for name, code in COLD.items()}
+    # Once will do: memory, unlike time, does not depend on what else the machine is doing.
+    streams = cache(fresh(STREAMS))
     packages, megabytes = _base_install()
     return [
         Row("import sagewire", "ms", 60.0, "less", imports, "value"),
         Row("cold start to the first answer", "ms", 0.6, "less", cold),
+        # asyncio reads up to 256 KiB of a connection at once, which makes 64 MiB; the streams have 5 MB each.
+        Row("peak memory of 256 async streams, for 1.3 GB more", "MiB", 64, "less", {"sagewire": streams}, "value"),
         Row("base install", "packages", 18, "less", {"sagewire": lambda: packages}, "value"),
         Row("base install", "MiB", 36, "less", {"sagewire": lambda: megabytes}, "value"),
     ]

@@ -58,6 +58,7 @@ HEAD = (
     b"x-amzn-sagemaker-content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 )
 END = b"0\r\n\r\n"
+WIDE = _frame(_token(" token" * 400))
 LAST = _frame(_token("", "stop")) + _frame(b"data: [DONE]\n\n") + END
 
 
@@ -82,6 +83,7 @@ ANSWERS = {
     b"embed": (_embeddings(), b""),
     b"slow": (_chat(WORDS), b""),
     b"paced": (b"", b""),
+    b"wide": (b"", b""),
 }
 
 
@@ -93,6 +95,19 @@ class _Answers(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport
+        self._parts: Iterator[bytes] = iter(())
+        self._paused = False
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._write_on()
+
+    def _write_on(self) -> None:
+        while not self._paused and (part := next(self._parts, None)) is not None:
+            self._transport.write(part)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -114,6 +129,10 @@ class _Answers(asyncio.Protocol):
             for number in range(1, PACED):
                 loop.call_later(number * PAUSE, self._transport.write, _frame(_token(" token")))
             loop.call_later(PACED * PAUSE, self._transport.write, LAST)
+        elif name == b"wide":
+            # As fast as it is read: 256 answers of 5 MB are more than the server should hold.
+            self._parts = iter((HEAD, *[WIDE * 20] * (TOKENS // 20), LAST))
+            self._write_on()
         elif name == b"slow":
             loop.call_later(SLOW, self._transport.write, whole)
         else:
