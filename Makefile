@@ -82,6 +82,10 @@ test-real: install-test ## Judge handlers by real servers: llama.cpp, transforme
 bench: install-test ## Measure sagewire beside boto3 and its peers, in one run (installs them into .bench-venv)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python benchmarks/peers.py
 
+.PHONY: bench-faults
+bench-faults: install-test ## Let sagewire and its peers meet every fault of the emulator, live, and record what becomes of each call
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python benchmarks/faults.py
+
 .PHONY: conformance
 conformance: install-test ## Run the frameworks' standard suites on sagewire and its peers, and print the table
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python benchmarks/conformance.py
