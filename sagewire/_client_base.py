@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sagewire._exchange import Exchange, prepare
 from sagewire._settings import Settings
@@ -15,7 +15,6 @@ from sagewire.aws.discovery import Description
 from sagewire.aws.recognise import Dialect
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.errors import UsageError
-from sagewire.prompt_formats.base import PromptFormat
 from sagewire.transports.base import Retries, Timeouts
 from sagewire.types import (
     ChatRequest,
@@ -30,6 +29,9 @@ from sagewire.types import (
     make_options,
 )
 from sagewire.watching import CallStarted, Hooks, Outcome, watch
+
+if TYPE_CHECKING:
+    from sagewire.prompt_formats.base import PromptFormat
 
 __all__ = ["ClientBase", "MessagesLike", "ToolChoice", "ToolsLike"]
 

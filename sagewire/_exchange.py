@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sagewire._forced_calls import MustCall, force_call
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.errors import SagewireError, UsageError
-from sagewire.prompt_formats.base import PromptFormat
 from sagewire.streaming.accumulate import Accumulator, fold, unfold
 from sagewire.streaming.base import Decoder, Pipeline, decode, finish
 from sagewire.streaming.call_ids import CallIdStage
@@ -25,6 +24,9 @@ from sagewire.types import (
     Reply,
     ResponseInfo,
 )
+
+if TYPE_CHECKING:
+    from sagewire.prompt_formats.base import PromptFormat
 
 __all__ = ["Exchange", "Reading", "prepare"]
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from sagewire.content_handlers.base import ContentHandler
 from sagewire.errors import UnsupportedFeature, UsageError, WireError, excerpt, unknown_name
-from sagewire.prompt_formats.readers import get_reader
 from sagewire.streaming.base import BaseDecoder, Decoder
 from sagewire.types import ChatRequest, Delta, FinishDelta, Message, TextDelta, Tool, ToolCallDelta
 
@@ -36,6 +35,9 @@ def force_call(
         UnsupportedFeature: The answer is to be held to another schema at the same time.
     """
     wanted = _wanted(chat)
+    # The readers of all model families take longer to load than a call takes, and hardly any call needs one.
+    from sagewire.prompt_formats.readers import get_reader
+
     if not handler.can.response_format:
         told = (*chat.messages, Message("system", _instruction(wanted)))
         return replace(chat, messages=_merge_system(told), tools=wanted), None

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sagewire._probing import probe
 from sagewire._recognise_http import UNKNOWN, recognise_server, recognise_url
@@ -24,9 +24,10 @@ from sagewire.content_handlers.base import ContentHandler
 from sagewire.content_handlers.embeddings import EmbeddingHandler, get_embedding_handler
 from sagewire.content_handlers.rerank import RerankHandler, get_rerank_handler
 from sagewire.errors import AccessDenied, UnsupportedFeature, UsageError
-from sagewire.prompt_formats import get_format
-from sagewire.prompt_formats.base import PromptFormat
 from sagewire.types import Invocation
+
+if TYPE_CHECKING:
+    from sagewire.prompt_formats.base import PromptFormat
 
 __all__ = ["Task", "Wiring"]
 
@@ -56,6 +57,9 @@ class Wiring:
         self._settings = settings
         self._lifetime = lifetime
         self._found: _Found | None = None
+        if settings.format is not None:
+            # Better here than inside an event loop.
+            import sagewire.prompt_formats  # noqa: F401
         self._lock = threading.Lock()
 
     @property
@@ -160,10 +164,13 @@ class Wiring:
 
     def format(self, handler: ContentHandler) -> PromptFormat | None:
         """Return the prompt format, where one is named or follows from the model; may wait."""
+        if self._settings.format is None and (handler.speaks == "messages" or not self.discovers):
+            return None
+        # Loading all formats takes as long as a hundred calls, and most containers need none.
+        from sagewire.prompt_formats import get_format
+
         if self._settings.format is not None:
             return get_format(self._settings.format)
-        if handler.speaks == "messages" or not self.discovers:
-            return None
         model_id = self.dialect().model_id
         return None if model_id is None else get_format(model_id=model_id)
 
