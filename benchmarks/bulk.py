@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -85,17 +86,31 @@ def run_langchain(prompts: list[str], concurrency: int) -> str:
 
     async def loop() -> None:
         for start in range(0, len(prompts), 256):
-            await llm.abatch(prompts[start : start + 256], config={"max_concurrency": concurrency})
+            some = prompts[start : start + 256]
+            found = await llm.abatch(some, config={"max_concurrency": concurrency})
+            assert [one.text for one in found] == some
 
     asyncio.run(loop())
     return "chunks of 256, nothing durable"
 
 
-def run_litellm(prompts: list[str], concurrency: int, url: str) -> str:
+def served_at(url: str) -> str:
+    """Return the name of the model that a server has."""
+    with urllib.request.urlopen(f"{url}/models") as response:
+        return str(json.load(response)["data"][0]["id"])
+
+
+def run_litellm(prompts: list[str], concurrency: int, url: str, model: str) -> str:
+    # It would fetch prices from the internet.
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     import litellm
 
     messages = [[{"role": "user", "content": prompt}] for prompt in prompts]
-    litellm.batch_completion("openai/chat", messages, api_base=url, api_key="none", max_workers=concurrency)
+    found = litellm.batch_completion(f"openai/{model}", messages, api_base=url, api_key="none", max_workers=concurrency)
+    # Errors are returned rather than raised.
+    failed = [one for one in found if isinstance(one, Exception)]
+    assert not failed, failed[0]
+    assert [one.choices[0].message.content for one in found] == prompts
     return "threads, nothing durable"
 
 
@@ -198,7 +213,11 @@ def beside_peers(rows: int, latency: float) -> list[dict[str, Any]]:
             if importlib.util.find_spec("langchain_core"):
                 found.append(measured("LangChain abatch, 64 in flight", rows, lambda: run_langchain(prompts, 64)))
             if importlib.util.find_spec("litellm"):
-                found.append(measured("LiteLLM batch_completion, 64", rows, lambda: run_litellm(prompts, 64, url)))
+                found.append(
+                    measured(
+                        "LiteLLM batch_completion, 64", rows, lambda: run_litellm(prompts, 64, url, served_at(url))
+                    )
+                )
             return found
     finally:
         server.stdin.close()
@@ -214,6 +233,7 @@ def save(results: dict[str, Any]) -> None:
         "date": time.strftime("%Y-%m-%d"),
         "python": platform.python_version(),
         "processors": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 1),
         "packages": packages,
     }
     RESULTS.write_text(
