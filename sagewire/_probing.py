@@ -27,7 +27,7 @@ _COMPLETION = {"prompt": "hi", "max_tokens": 1}
 # TGI and LMI know all of these parameters; pipelines refuse `details`, and only text-generation knows the last.
 _GENERATE = {"inputs": "hi", "parameters": {"max_new_tokens": 1, "details": True, "return_full_text": False}}
 _REASON = ("it was tried out",)
-# A field of a pipeline's answer, or a word of its refusal of bare text -> the handler of the task.
+# A field of a pipeline's answer, or a word of its refusal of bare text (transformers 4.57) -> the task's handler.
 _PIPELINES = {
     "summary_text": "hf_summarization",
     "translation_text": "hf_translation",
@@ -35,9 +35,9 @@ _PIPELINES = {
     "label": "hf_classification",
 }
 _PIPELINE_REFUSALS = {
-    "question": "hf_question_answering",
+    "SquadExample": "hf_question_answering",
     "mask_token": "hf_fill_mask",
-    "at least one label": "hf_zero_shot",
+    "'NoneType' has no len()": "hf_zero_shot",
 }
 
 

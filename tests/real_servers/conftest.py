@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 VENV = Path(os.environ.get("SAGEWIRE_REAL_SERVERS", HERE.parents[1] / ".real-venv"))
 PYTHON = VENV / "bin" / "python"
 SERVE = VENV / "serve"  # transformers 5, which has `transformers serve`
-PATIENCE = 60.0
+PATIENCE = 180.0  # Java and PyTorch start slowly on a busy machine
 
 
 def _environment(**more: str) -> dict[str, str]:

@@ -98,6 +98,12 @@ def test_the_emulator_answers_in_the_toolkits_shape(task, toolkit, emulated):
     assert shape(json.loads(ours)) == shape(json.loads(real))
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_the_task_is_found_by_trying(task, toolkit, clean_environment):
+    with Client(url=toolkit(task), probe=True) as client:
+        assert client.dialect().complete == TASKS[task][0]
+
+
 def test_several_answers_are_told_apart(toolkit, clean_environment):
     with Client(url=toolkit("text-generation"), handler="hf_pipeline") as client:
         reply = client.complete("The ferry", max_tokens=8, n=3, temperature=1.0)

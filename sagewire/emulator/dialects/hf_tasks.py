@@ -106,6 +106,9 @@ def _seq2seq(key: str) -> Callable[[Any, Mapping[str, Any], Container], Any]:
 
 
 def _question_answering(inputs: Any, parameters: Mapping[str, Any], container: Container) -> Any:
+    if isinstance(inputs, str | list):
+        # transformers/pipelines/question_answering.py takes text for a list, and complains of its first letter.
+        raise PipelineError(f"{next(iter(inputs), '')} argument needs to be of type (SquadExample, dict)")
     if not isinstance(inputs, dict) or not {"question", "context"} <= inputs.keys():
         raise PipelineError("Questions in SQuAD format need the keys `question` and `context`")
     context, question = str(inputs["context"]), str(inputs["question"])
@@ -150,6 +153,8 @@ def _token_classification(inputs: Any, parameters: Mapping[str, Any], container:
 
 def _zero_shot(inputs: Any, parameters: Mapping[str, Any], container: Container) -> Any:
     labels = parameters.get("candidate_labels")
+    if labels is None:
+        raise PipelineError("object of type 'NoneType' has no len()")
     if isinstance(labels, str):
         labels = [label.strip() for label in labels.split(",")]
     if not labels:
