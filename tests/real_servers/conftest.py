@@ -75,6 +75,14 @@ def _running(command: list[str], log: Path, ready: Callable[[], bool], **environ
         process.wait()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ended_politely() -> Iterator[None]:
+    """Whoever ends the tests, as `timeout` does, ends the servers with them: fixtures are torn down as by Ctrl-C."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGTERM, previous)
+
+
 @pytest.fixture(scope="session")
 def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     if not PYTHON.exists():
