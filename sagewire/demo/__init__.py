@@ -76,7 +76,7 @@ def _ask_langchain(question: str) -> str:
     from sagewire.integrations.langchain import SagemakerEndpoint
 
     # LangChain calls this chain deprecated; it is what existing applications are built on.
-    warnings.filterwarnings("ignore", message="(?s).*load_qa_chain|.*StuffDocumentsChain|.*LLMChain")
+    warnings.filterwarnings("ignore", message="(?s).*load_qa_chain|.*StuffDocumentsChain|.*LLMChain|.*migrating_chains")
     from langchain_classic.chains.question_answering import load_qa_chain
 
     granted = boto3.client("sts").assume_role(RoleArn=ROLE.arn, RoleSessionName="demo")["Credentials"]

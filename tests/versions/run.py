@@ -21,6 +21,8 @@ RUNNER = ["pytest>=9,<10", "pytest-asyncio>=1.3,<2", "hypothesis>=6.100,<7", "bo
 LANGCHAIN = ["langchain", "langchain-classic", "langchain-tests>=1.1.9,<2"]
 # LlamaIndex 0.13 warns while it is imported: about a pydantic field, and about code it deprecated itself.
 OLD_LLAMA_INDEX = ["-W", "ignore::UserWarning", "-W", "ignore::DeprecationWarning"]
+# It sends raw bodies through OpenAI's client, which 2.0 had no argument for.
+NOT_ON_THE_OLDEST = ["--deselect=tests/integrations/openai/test_openai.py::test_garbage_is_a_bad_request"]
 
 # What each extra is there for.
 MODULES = {
@@ -89,9 +91,7 @@ ENVIRONMENTS = {
     ),
     "llama-index-core-newest": Environment("llama-index", tuple(RUNNER), tests=("tests/integrations/llama_index",)),
     "nothing": Environment("", imports="sagewire.client, sagewire.emulator, sagewire.integrations.easyllm"),
-    "nothing-oldest": Environment(
-        "", tuple(RUNNER), imports="sagewire.client, sagewire.emulator", tests=("tests/test_client.py",), oldest=True
-    ),
+    "nothing-oldest": Environment("", imports="sagewire.client, sagewire.emulator", oldest=True),
     "oldest": Environment(
         "test",
         imports=MODULES["all"],
@@ -106,7 +106,7 @@ ENVIRONMENTS = {
             "tests/test_discovery.py",
             "tests/test_watching.py",
         ),
-        pytest_arguments=("-n", "auto", "--dist", "loadgroup"),
+        pytest_arguments=("-n", "auto", "--dist", "loadgroup", *NOT_ON_THE_OLDEST),
         oldest=True,
     ),
     **{f"only-{extra}": _alone(extra, False) for extra in MODULES if extra != "test"},
