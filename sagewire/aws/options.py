@@ -17,7 +17,7 @@ from sagewire.aws.session import (
 )
 from sagewire.errors import UsageError
 
-__all__ = ["OPTION_NAMES", "options_session"]
+__all__ = ["OPTION_NAMES", "options_session", "session_tags"]
 
 OPTION_NAMES = (
     "aws_access_key_id",
@@ -69,7 +69,7 @@ def options_session(**options: Any) -> Session:
         return web_identity_session(role, token=token_reader(token), **role_options)
     caller = _caller(given, None if role else region)
     if role:
-        role_options |= {"external_id": given["aws_external_id"], "tags": _tags(given["aws_session_tags"] or {})}
+        role_options |= {"external_id": given["aws_external_id"], "tags": session_tags(given["aws_session_tags"] or {})}
         return assume_role_session(role, source=caller, **role_options)
     if given["aws_external_id"] or given["aws_session_name"] or given["aws_session_tags"]:
         raise UsageError(
@@ -78,7 +78,16 @@ def options_session(**options: Any) -> Session:
     return caller
 
 
-def _tags(given: Any) -> dict[str, str]:
+def session_tags(given: Any) -> dict[str, str]:
+    """Return session tags given as a mapping, or as AWS lists them: `[{"Key": "team", "Value": "search"}]`.
+
+    Raises:
+        UsageError: It is neither, or names a key twice.
+
+    Example:
+        >>> session_tags([{"Key": "team", "Value": "search"}])
+        {'team': 'search'}
+    """
     if isinstance(given, list | tuple) and all(
         isinstance(tag, Mapping) and tag.keys() == {"Key", "Value"} for tag in given
     ):

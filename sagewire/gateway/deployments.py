@@ -157,6 +157,7 @@ class Deployment:
             region_name=config.region,
             external_id=_plain(config.external_id),
             session_name=config.role_session_name,
+            tags=config.session_tags or None,
             source=source,
             sts_endpoint=config.sts_endpoint,
         )

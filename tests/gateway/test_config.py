@@ -50,6 +50,12 @@ def test_own_form() -> None:
         ("models:\n  m:\n    endpoint: a\n    timeouts:\n      frist_byte: 1", r"line 5: .*'first_byte'\?"),
         ("models:\n  m:\n    endpoint: a\n    weight: much", r"line 4: models\.m\.deployments\.0\.weight: .*number"),
         ("models:\n  m:\n    endpoint: a\n    url: http://b", "line 2: .*either `endpoint`"),
+        ("models:\n  m:\n    endpoint: a\n    session_tags: {team: x}", "line 2: .*need role_arn"),
+        ("models:\n  m:\n    endpoint: a\n    role_arn: r\n    session_tags: [x]", "line 5: .*a mapping of names"),
+        (
+            "models:\n  m:\n    endpoint: a\n    role_arn: r\n    web_identity_token_file: f\n    external_id: x",
+            "line 2: .*not part of",
+        ),
         ("models:\n  m: {}", "line 2: models.m.deployments: Field required"),
         ("models: {}", "at least 1"),
         ("models:\n  m: {endpoint: a}\n  m: {endpoint: b}", "line 3: 'm' is there twice"),
@@ -104,7 +110,8 @@ model_list:
       input_cost_per_token: 0.1
     model_info: {id: first}
   - model_name: llama
-    litellm_params: {model: sagemaker_chat/other, aws_role_name: "arn:aws:iam::1:role/r", aws_session_name: s, rpm: 2}
+    litellm_params: {model: sagemaker_chat/other, aws_role_name: "arn:aws:iam::1:role/r", aws_session_name: s, rpm: 2,
+      aws_session_tags: [{Key: team, Value: search}]}
   - model_name: plain
     litellm_params:
       model: sagemaker/unknown-family
@@ -166,6 +173,7 @@ def test_a_litellm_file_runs_unchanged() -> None:
     assert first.aws_session_token is None
     assert first.aws_secret_access_key.get_secret_value() == "s3cret"
     assert (first.breaker_failures, first.breaker_seconds, first.drop_unsupported) == (3, 7, True)
+    assert second.session_tags == {"team": "search"}
     assert (second.handler, second.role_arn, second.role_session_name) == ("openai_chat", "arn:aws:iam::1:role/r", "s")
     llama = config.models["llama"]
     assert (llama.routing, llama.attempts, llama.fallbacks, llama.context_fallbacks) == (

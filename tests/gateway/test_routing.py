@@ -191,7 +191,8 @@ def test_an_unhealthy_deployment_is_left_alone(start, upstream) -> None:
 
 def test_throttling_is_retried_and_then_passed_on(start, upstream) -> None:
     gateway = start(
-        "models: {m: {endpoint: chat--throttle-1, handler: openai_chat}, n: {endpoint: chat--throttle-99, attempts: 1}}"
+        "models: {m: {endpoint: chat--throttle-1, handler: openai_chat},"
+        " n: {endpoint: chat--throttle-99, handler: openai_chat, attempts: 1}}"
     )
     assert gateway.post("/v1/chat/completions", HI).status == 200
     answer = gateway.post("/v1/chat/completions", HI | {"model": "n"})
@@ -224,7 +225,8 @@ def test_other_accounts(models, start) -> None:
 
     models.add("theirs", EndpointSpec("openai_chat", "echo", account=models.other_account))
     gateway = start(
-        f"models: {{m: {{endpoint: theirs, handler: openai_chat, role_arn: '{models.role_arn}', region: us-east-1}},"
+        "models: {m: {endpoint: theirs, handler: openai_chat, region: us-east-1, session_tags: {team: search},"
+        f" role_arn: '{models.role_arn}'}},"
         " n: {endpoint: theirs, handler: openai_chat, region: us-east-1}}"
     )
     assert gateway.post("/v1/chat/completions", HI).status == 200

@@ -33,9 +33,9 @@ REFUSED = _names(
 
 PARAMS_TAKEN = _names(
     "api_base api_key aws_access_key_id aws_external_id aws_profile_name aws_region_name aws_role_name "
-    "aws_sagemaker_allow_zero_temp aws_secret_access_key aws_session_name aws_session_token aws_sts_endpoint "
-    "aws_web_identity_token base_url bos_token cooldown_time custom_llm_provider drop_params eos_token "
-    "final_prompt_value hf_model_name initial_prompt_value max_completion_tokens max_parallel_requests "
+    "aws_sagemaker_allow_zero_temp aws_secret_access_key aws_session_name aws_session_tags aws_session_token "
+    "aws_sts_endpoint aws_web_identity_token base_url bos_token cooldown_time custom_llm_provider drop_params "
+    "eos_token final_prompt_value hf_model_name initial_prompt_value max_completion_tokens max_parallel_requests "
     "max_retries model model_id num_retries region_name roles rpm sagemaker_base_url stream_timeout timeout tpm "
     "weight"
 )

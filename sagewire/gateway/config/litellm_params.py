@@ -32,6 +32,7 @@ _AWS = {
     "aws_role_name": "role_arn",
     "aws_session_name": "role_session_name",
     "aws_external_id": "external_id",
+    "aws_session_tags": "session_tags",
     "aws_web_identity_token": "web_identity_token_file",
     "aws_sts_endpoint": "sts_endpoint",
     "model_id": "inference_component",

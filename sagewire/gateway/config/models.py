@@ -7,12 +7,20 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from sagewire.aws.options import session_tags
 from sagewire.errors import UsageError, unknown_name
 from sagewire.types import make_options
 
 __all__ = ["DeploymentConfig", "GatewayConfig", "KeyConfig", "ModelConfig", "ServerConfig", "TimeLimits"]
 
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def _tags(given: Any) -> dict[str, str]:
+    try:
+        return session_tags(given)
+    except UsageError as error:
+        raise ValueError(str(error).replace("aws_session_tags", "session tags")) from None
 
 
 class Section(BaseModel):
@@ -61,6 +69,9 @@ class DeploymentConfig(Section):
     role_arn: str | None = Field(default=None, description="A role to assume, for an endpoint of another account.")
     role_session_name: str = Field(default="sagewire-gateway", description="The name of the role's sessions.")
     external_id: SecretStr | None = Field(default=None, description="The external id that the role asks for.")
+    session_tags: Annotated[dict[str, str], BeforeValidator(_tags)] = Field(
+        default_factory=dict, description="Tags of the role's sessions, a mapping or a list of `Key` and `Value`."
+    )
     web_identity_token_file: str | None = Field(
         default=None, description="A file with a web identity token, to assume the role with."
     )
@@ -90,6 +101,10 @@ class DeploymentConfig(Section):
             raise ValueError("give either `endpoint` (a SageMaker endpoint's name) or `url` (an HTTP server)")
         if bool(self.aws_access_key_id) != bool(self.aws_secret_access_key):
             raise ValueError("aws_access_key_id and aws_secret_access_key go together")
+        if self.web_identity_token_file and (self.external_id or self.session_tags):
+            raise ValueError("external_id and session_tags are not part of assuming a role with a web identity token")
+        if self.session_tags and not self.role_arn:
+            raise ValueError("session_tags need role_arn: the role whose sessions they are for")
         return self
 
     @field_validator("options")
