@@ -154,17 +154,19 @@ def _show(report: Report) -> None:
     if report.reused:
         parts.append(f"{report.reused:,} equal to another")
     console.print(", ".join(parts), markup=False)
+    uncounted = f", about {report.estimated_tokens:,} not counted by the server" if report.estimated_tokens else ""
     console.print(
         f"{report.calls:,} calls, {report.throttled:,} throttled, {rate:,.0f} rows/s, "
-        f"{report.prompt_tokens:,} tokens read, {report.completion_tokens:,} written",
+        f"{report.prompt_tokens:,} tokens read, {report.completion_tokens:,} written{uncounted}",
         markup=False,
+        soft_wrap=True,
     )
     for error, count in list(report.errors.items())[:5]:
-        console.print(f"{count:,} x {error}", markup=False)
+        console.print(f"{count:,} x {error}", markup=False, soft_wrap=True)
     if report.output:
         console.print(f"output: {report.output}", markup=False)
     if report.dead_letter:
         console.print(f"rows that failed: {report.dead_letter}", markup=False)
     if report.stopped:
-        errors.print(f"[bold red]stopped:[/] {escape(report.stopped)}")
+        errors.print(f"[bold red]stopped:[/] {escape(report.stopped)}", soft_wrap=True)
         errors.print("go on with --resume, or `sagewire bulk resume`", markup=False)
