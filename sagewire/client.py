@@ -7,23 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from sagewire import _sessions as sessions
 from sagewire._client_base import ClientBase, MessagesLike, ToolChoice, ToolsLike
 from sagewire._exchange import Exchange
 from sagewire._streams import ReplyStream
 from sagewire._vectors import Batch, Work, as_texts, halves
-from sagewire.async_client import AsyncClient
 from sagewire.aws.discovery import Description
 from sagewire.content_handlers.base import Request
 from sagewire.errors import EndpointError, WireError
 from sagewire.transports.base import Transport
 from sagewire.types import Embeddings, EmbedOptions, InputType, OptionArguments, Ranking, Reply
 
+if TYPE_CHECKING:
+    from sagewire.async_client import AsyncClient
+
 __all__ = ["AsyncClient", "Client"]
 
 T = TypeVar("T")
+
+
+def __getattr__(name: str) -> Any:
+    # asyncio and what belongs to it are a tenth of a cold start.
+    if name == "AsyncClient":
+        from sagewire.async_client import AsyncClient
+
+        return AsyncClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Client(ClientBase):
@@ -275,6 +286,8 @@ class Client(ClientBase):
 
     def to_async(self) -> AsyncClient:
         """Return the same endpoint for asyncio."""
+        from sagewire.async_client import AsyncClient
+
         twin = AsyncClient.__new__(AsyncClient)
         twin.__setstate__(self.__getstate__())
         twin._wiring = self._wiring

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable
@@ -118,6 +117,8 @@ class BotocoreSource:
         loaded = self._loaded
         if loaded is not None and not _may_wait(loaded):
             return self.get()
+        import asyncio
+
         return await asyncio.wrap_future(self._start_refresh())
 
     def _start_refresh(self) -> Future[Credentials]:
@@ -189,6 +190,8 @@ class BotocoreSource:
 
     async def invalidate_async(self, used: Credentials) -> bool:
         """`invalidate` in a worker thread: credential files and processes may be slow."""
+        import asyncio
+
         return await asyncio.to_thread(self.invalidate, used)
 
 

@@ -7,17 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from sagewire.aws.credentials import Credentials
 from sagewire.aws.sources import CredentialSource
 from sagewire.errors import CredentialsExpired
-from sagewire.transports._async_engine import AsyncEngine, AsyncResponse
 from sagewire.transports.base import Body, Retries, Timeouts
 from sagewire.transports.limits import Limits
 from sagewire.transports.retrying import RetryPolicy
 from sagewire.transports.target import Target
 from sagewire.types import Invocation, ResponseInfo, Timings
+
+if TYPE_CHECKING:
+    from sagewire.transports._async_engine import AsyncEngine, AsyncResponse
 
 __all__ = ["AsyncStream", "AsyncTransport"]
 

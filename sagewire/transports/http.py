@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from sagewire.aws.credentials import Credentials
 from sagewire.errors import EndpointError, UsageError
-from sagewire.transports._async_engine import AsyncEngine
 from sagewire.transports._async_transport import AsyncTransport
 from sagewire.transports._sync_engine import SyncEngine
 from sagewire.transports._sync_transport import SyncTransport
@@ -175,5 +174,8 @@ class AsyncHttpTransport(AsyncTransport):
         proxies: Mapping[str, str] | None = None,
     ) -> None:
         target = HttpTarget(url, token, headers)
+        # Loads asyncio, which sync callers do not wait for.
+        from sagewire.transports._async_engine import AsyncEngine
+
         engine = AsyncEngine(_place(url, verify, cert, proxies))
         super().__init__(target, engine, timeouts or Timeouts(), retries or Retries())

@@ -10,7 +10,6 @@ from sagewire.aws.session import SessionLike, as_session
 from sagewire.aws.settings import ServiceSettings, resolve
 from sagewire.aws.signing import Signer, host_header
 from sagewire.errors import EndpointError, PayloadTooLarge, UsageError
-from sagewire.transports._async_engine import AsyncEngine
 from sagewire.transports._async_transport import AsyncTransport
 from sagewire.transports._sync_engine import SyncEngine
 from sagewire.transports._sync_transport import SyncTransport
@@ -191,6 +190,9 @@ class AsyncSageMakerTransport(AsyncTransport):
         target, settings = _plan(
             endpoint_name, session, region_name, endpoint_url, config, parameters, max_request_bytes
         )
+        # Loads asyncio, which sync callers do not wait for.
+        from sagewire.transports._async_engine import AsyncEngine
+
         engine = AsyncEngine(place_of(settings))
         super().__init__(
             target, engine, timeouts_of(timeouts, settings), retries_of(retries, settings), settings.source
