@@ -12,11 +12,31 @@ from typing import Any
 
 from table_rows import code, table
 
-__all__ = ["fault_outcomes", "fault_summary", "measures", "measures_summary", "packages", "standard_suites"]
+__all__ = [
+    "bulk_jobs",
+    "bulk_memory",
+    "fault_outcomes",
+    "fault_summary",
+    "gateway_load",
+    "measures",
+    "measures_summary",
+    "packages",
+    "standard_suites",
+]
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 NOT_RUN = "No run has been recorded yet.\n"
 SUITES = {"Unit": "Unit", "ByTool": "Integration, tools", "ByJsonSchema": "Integration, JSON schema"}
+# What of `gateway.json` is shown.
+LOAD = (
+    "answers per CPU-s",
+    "streams of 8 per CPU-s",
+    "chunks per CPU-s (64 streams of 100)",
+    "first piece added, alone, p50 ms",
+    "first piece added, beside 64 streams, p50 ms",
+    "first piece added, beside 64 streams, p99 ms",
+    "memory MB",
+)
 # A fault's outcome, by how it begins; the first that matches counts.
 ENDS = {
     "hangs": "hangs",
@@ -69,6 +89,48 @@ def measures_summary() -> str:
                 (row["work"], f"{_number(ours)} {row['unit']}", f"{_number(theirs)} ({other})", f"{_times(row):.1f} x")
             )
     return f"{table(('Work', 'sagewire', 'The other', 'Times better'), rows)}\n{_when(found, 'make bench')}"
+
+
+def gateway_load() -> str:
+    """Return what the gateway and LiteLLM's proxy do with the same load, and how the minute of faults ended."""
+    found = _read("gateway.json")
+    if found is None:
+        return NOT_RUN
+    servers = found["servers"]
+    rows = [(what, *(_number(server[what]) for server in servers.values())) for what in LOAD]
+    soak = found["soak"]
+    ends = ", ".join(f"{_number(count)} {end}" for end, count in soak["ends"].items())
+    return (
+        f"{table(('What is measured', *servers), rows)}\n{_when(found, 'python benchmarks/gateway.py')}\n"
+        f"{soak['streams at a time']} streams at a time for {soak['seconds']:.0f} seconds, with faults and reloads: "
+        f"{ends}.\n"
+    )
+
+
+def bulk_jobs() -> str:
+    """Return how fast rows go through the same endpoint, by whoever sends them."""
+    found = (_read("bulk.json") or {}).get("beside")
+    if found is None:
+        return NOT_RUN
+    rows = [
+        (one["who"], _number(one["rows_per_second"]), _number(one["cpu_microseconds_per_row"]), one["note"])
+        for one in found["results"]
+    ]
+    head = ("Who", "Rows/s", "CPU per row, microseconds", "")
+    return f"{table(head, rows)}\n{_when(found, 'python benchmarks/bulk.py --save')}"
+
+
+def bulk_memory() -> str:
+    """Return the memory of jobs of more and more rows."""
+    found = (_read("bulk.json") or {}).get("memory")
+    if found is None:
+        return NOT_RUN
+    rows = [
+        (f"{one['rows']:,}", _number(one["peak_megabytes"]), _number(one["cpu_microseconds_per_row"]))
+        for one in found["results"]
+    ]
+    head = ("Rows", "Most memory, MB", "CPU per row, microseconds")
+    return f"{table(head, rows)}\n{_when(found, 'python benchmarks/bulk.py --save')}"
 
 
 def fault_summary() -> str:
