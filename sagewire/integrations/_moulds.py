@@ -28,18 +28,30 @@ class Mould(Generic[T]):
         'Hello'
     """
 
-    __slots__ = ("_own", "_pattern")
+    __slots__ = ("_containers", "_extra", "_fields", "_fields_set", "_private", "_type")
 
     def __init__(self, pattern: T) -> None:
-        self._pattern = pattern
-        self._own = [(name, value.copy) for name, value in vars(pattern).items() if isinstance(value, list | dict)]
+        self._type = type(pattern)
+        self._fields = fields = vars(pattern)
+        self._containers = [(name, value.copy) for name, value in fields.items() if isinstance(value, list | dict)]
+        self._fields_set = pattern.__pydantic_fields_set__
+        self._extra = pattern.__pydantic_extra__
+        self._private = pattern.__pydantic_private__
 
     def cast(self, **values: Any) -> T:
         """Return a new object with these values, which are taken as they are."""
-        made = self._pattern.__copy__()
-        # Assigning to the fields themselves would check them again.
-        fields = vars(made)
-        for name, copy in self._own:
-            fields[name] = copy()
-        fields.update(values)
+        fields = {**self._fields, **values}
+        for name, copy in self._containers:
+            if name not in values:
+                fields[name] = copy()
+        made = self._type.__new__(self._type)
+        # What a pickled object is restored by; copying the pattern, or `model_construct`, takes twice as long.
+        made.__setstate__(
+            {
+                "__dict__": fields,
+                "__pydantic_fields_set__": self._fields_set.copy(),
+                "__pydantic_extra__": None if self._extra is None else self._extra.copy(),
+                "__pydantic_private__": None if self._private is None else self._private.copy(),
+            }
+        )
         return made

@@ -98,13 +98,16 @@ class ChatGrowth:
     def _response(
         self, delta: str, piece: Mapping[str, Any], additional: Mapping[str, Any] | None = None
     ) -> ChatResponse:
-        calls = tuple(call for _, call in sorted(self._calls.items()) if call.name)
         return _PIECES.cast(
-            message=assistant_message(self._text.shown, self._thinking, calls[:1] if self._single_call else calls),
+            message=assistant_message(self._text.shown, self._thinking, self._named_calls() if self._calls else ()),
             delta=delta,
             raw=_raw_piece(piece),
-            additional_kwargs=dict(additional or {}),
+            additional_kwargs={} if additional is None else dict(additional),
         )
+
+    def _named_calls(self) -> tuple[ToolCall, ...]:
+        calls = tuple(call for _, call in sorted(self._calls.items()) if call.name)
+        return calls[:1] if self._single_call else calls
 
 
 class CompletionGrowth:
