@@ -67,8 +67,9 @@ fuzz: install-test ## Run the property tests with new examples each time, as `ma
 	$(BIN)/pytest -q -n auto --dist loadgroup -m "not slow and hypothesis" --hypothesis-profile fuzz $(PYTEST_ARGS)
 
 .PHONY: test-slow
-test-slow: install-test ## Run the slow tests: originals side by side, Ray, real databases, browsers (what is missing is skipped)
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -q -m slow $(PYTEST_ARGS)
+test-slow: $(UV) ## Run the slow tests: Ray, load, real databases, browser, npm (skipped where a program is missing)
+	@$(PIP) --editable ".[test-slow]"
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -q -m slow --ignore tests/notebooks --ignore tests/real_servers $(PYTEST_ARGS)
 
 .PHONY: test-real
 test-real: install-test ## Judge handlers by real servers: llama.cpp, transformers serve, the inference toolkit (needs Java)
