@@ -95,8 +95,10 @@ class OpenAiChatHandler(JsonHandler):
     def settings(self, request: ChatRequest) -> dict[str, Any]:
         """Return the options as this wire names them."""
         options = request.options
-        settings = self.named_options(replace(options, adapter=None))
-        if options.adapter is not None:
+        if options.adapter is None:
+            settings = self.named_options(options)
+        else:
+            settings = self.named_options(replace(options, adapter=None))
             settings.update(self.adapter_fields(options.model, options.adapter))
         if settings.get("top_logprobs") is not None and "logprobs" not in settings:
             # OpenAI and vLLM refuse alternatives without `logprobs`.

@@ -53,9 +53,8 @@ class AsyncTransport:
         response, attempts = await self._open(call, limits, stream=False)
         first_byte = limits.elapsed()
         data = await response.read()
-        info = self._target.info(response.headers, stream=False)
         timings = Timings(first_byte, limits.elapsed(), attempts)
-        return Body(data, replace(info, timings=timings))
+        return Body(data, self._target.info(response.headers, timings, stream=False))
 
     def stream(self, call: Invocation) -> AsyncStream:
         """Send and return the answer as it arrives; leaving the block early closes the connection."""
@@ -69,8 +68,8 @@ class AsyncTransport:
     async def start(self, call: Invocation, limits: Limits) -> tuple[AsyncResponse, ResponseInfo]:
         """Send a streaming call and return the answer once its headers are there."""
         response, attempts = await self._open(call, limits, stream=True)
-        info = self._target.info(response.headers, stream=True)
-        return response, replace(info, timings=Timings(limits.elapsed(), None, attempts))
+        timings = Timings(limits.elapsed(), None, attempts)
+        return response, self._target.info(response.headers, timings, stream=True)
 
     async def _open(self, call: Invocation, limits: Limits, *, stream: bool) -> tuple[AsyncResponse, int]:
         async def attempt(number: int) -> tuple[AsyncResponse, int]:

@@ -58,9 +58,8 @@ class SyncTransport:
         response, attempts = self._open(call, limits, stream=False)
         first_byte = limits.elapsed()
         data = response.read()
-        info = self._target.info(response.headers, stream=False)
         timings = Timings(first_byte, limits.elapsed(), attempts)
-        return Body(data, replace(info, timings=timings))
+        return Body(data, self._target.info(response.headers, timings, stream=False))
 
     def stream(self, call: Invocation) -> SyncStream:
         """Send and return the answer as it arrives; leaving the block early closes the connection."""
@@ -74,8 +73,8 @@ class SyncTransport:
     def start(self, call: Invocation, limits: Limits) -> tuple[SyncResponse, ResponseInfo]:
         """Send a streaming call and return the answer once its headers are there."""
         response, attempts = self._open(call, limits, stream=True)
-        info = self._target.info(response.headers, stream=True)
-        return response, replace(info, timings=Timings(limits.elapsed(), None, attempts))
+        timings = Timings(limits.elapsed(), None, attempts)
+        return response, self._target.info(response.headers, timings, stream=True)
 
     def _open(self, call: Invocation, limits: Limits, *, stream: bool) -> tuple[SyncResponse, int]:
         def attempt(number: int) -> tuple[SyncResponse, int]:

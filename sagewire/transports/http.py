@@ -17,7 +17,7 @@ from sagewire.transports.http_faults import http_error, request_id_of
 from sagewire.transports.hugging_face import check_host, find_token, is_hugging_face, may_sleep
 from sagewire.transports.place import Place, proxy_for
 from sagewire.transports.target import Request
-from sagewire.types import Invocation, ResponseInfo
+from sagewire.types import Invocation, ResponseInfo, Timings
 
 __all__ = ["AsyncHttpTransport", "HttpTarget", "HttpTransport", "join_path"]
 
@@ -80,10 +80,10 @@ class HttpTarget:
         """Return the error for an answer whose status is not 2xx."""
         return http_error(status, headers, body, url=self._shown, may_sleep=may_sleep(self._host))
 
-    def info(self, headers: Mapping[str, str], *, stream: bool) -> ResponseInfo:
-        """Return what the headers of an answer say."""
+    def info(self, headers: Mapping[str, str], timings: Timings, *, stream: bool) -> ResponseInfo:
+        """Return what the headers of an answer say, and how long it took to come."""
         content_type = headers.get("content-type", "")
-        return ResponseInfo(content_type=content_type, request_id=request_id_of(headers))
+        return ResponseInfo(content_type=content_type, request_id=request_id_of(headers), timings=timings)
 
 
 def join_path(base: str, path: str) -> str:

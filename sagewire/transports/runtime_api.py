@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from sagewire.errors import UnsupportedFeature, UsageError
-from sagewire.types import Invocation, ResponseInfo
+from sagewire.types import Invocation, ResponseInfo, Timings
 
 __all__ = ["PARAMETERS", "check_parameters", "check_values", "endpoint_path", "request_headers", "response_info"]
 
@@ -102,8 +102,8 @@ def request_headers(call: Invocation, parameters: Mapping[str, str], *, stream: 
     return headers
 
 
-def response_info(headers: Mapping[str, str], *, stream: bool) -> ResponseInfo:
-    """Return what the headers of an answer say; `headers` has lower-case names."""
+def response_info(headers: Mapping[str, str], timings: Timings, *, stream: bool) -> ResponseInfo:
+    """Return what the headers of an answer say, which have lower-case names, and how long it took to come."""
     content_type = headers.get("content-type", "")
     framed = stream and content_type.startswith("application/vnd.amazon.eventstream")
     new_session = headers.get("x-amzn-sagemaker-new-session-id")
@@ -116,4 +116,5 @@ def response_info(headers: Mapping[str, str], *, stream: bool) -> ResponseInfo:
         # "<id>; Expires=2026-01-02T03:04:05Z"
         new_session_id=new_session.partition(";")[0].strip() if new_session else None,
         closed_session_id=headers.get("x-amzn-sagemaker-closed-session-id"),
+        timings=timings,
     )

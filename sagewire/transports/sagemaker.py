@@ -18,7 +18,7 @@ from sagewire.transports.faults import error_of, fault_of_response
 from sagewire.transports.place import place_of
 from sagewire.transports.runtime_api import check_parameters, endpoint_path, request_headers, response_info
 from sagewire.transports.target import Request
-from sagewire.types import Invocation, ResponseInfo
+from sagewire.types import Invocation, ResponseInfo, Timings
 
 __all__ = ["MAX_REQUEST_BYTES", "AsyncSageMakerTransport", "SageMakerTarget", "SageMakerTransport"]
 
@@ -84,9 +84,9 @@ class SageMakerTarget:
         fault = fault_of_response(status, headers, body, endpoint=self._endpoint, region=self._settings.region)
         return error_of(fault)
 
-    def info(self, headers: Mapping[str, str], *, stream: bool) -> ResponseInfo:
-        """Return what the headers of an answer say."""
-        return response_info(headers, stream=stream)
+    def info(self, headers: Mapping[str, str], timings: Timings, *, stream: bool) -> ResponseInfo:
+        """Return what the headers of an answer say, and how long it took to come."""
+        return response_info(headers, timings, stream=stream)
 
 
 def _plan(

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sagewire.aws.credentials import Credentials
 from sagewire.errors import EndpointError
-from sagewire.types import Invocation, ResponseInfo
+from sagewire.types import Invocation, ResponseInfo, Timings
 
 __all__ = ["Request", "Target"]
 
@@ -50,6 +50,6 @@ class Target(Protocol):
         """Return the error for an answer whose status is not 2xx."""
         ...
 
-    def info(self, headers: Mapping[str, str], *, stream: bool) -> ResponseInfo:
-        """Return what the headers of an answer say."""
+    def info(self, headers: Mapping[str, str], timings: Timings, *, stream: bool) -> ResponseInfo:
+        """Return what the headers of an answer say, and how long it took to come."""
         ...

@@ -19,7 +19,7 @@ from sagewire.transports.container_errors import container_message
 from sagewire.transports.faults import error_of, fault_of_response
 from sagewire.transports.runtime_api import check_values, endpoint_path, response_info
 from sagewire.transports.target import Request
-from sagewire.types import Invocation, ResponseInfo
+from sagewire.types import Invocation, ResponseInfo, Timings
 
 __all__ = ["MAX_INLINE_BYTES", "MAX_UPLOAD_BYTES", "DeferredTarget", "Ticket", "failure_error", "poll_delays"]
 
@@ -103,9 +103,9 @@ class DeferredTarget:
         fault = fault_of_response(status, headers, body, endpoint=self._endpoint, region=self._settings.region)
         return error_of(fault)
 
-    def info(self, headers: Mapping[str, str], *, stream: bool) -> ResponseInfo:
-        """Return what the headers of an answer say."""
-        return response_info(headers, stream=False)
+    def info(self, headers: Mapping[str, str], timings: Timings, *, stream: bool) -> ResponseInfo:
+        """Return what the headers of an answer say, and how long it took to come."""
+        return response_info(headers, timings, stream=False)
 
 
 def ticket_of(headers: Mapping[str, str], body: bytes, uploaded: str) -> Ticket:
