@@ -60,7 +60,6 @@ def zoo():
     endpoints = {name.replace("_", "-"): EndpointSpec(name, engine="echo") for name in DIALECTS}
     # These may repeat the prompt, so an engine that does nothing else would leave nothing behind it.
     for name in (
-        "hf_pipeline",
         "jumpstart_textgeneration",
         "triton",
         "triton_infer",
@@ -98,6 +97,23 @@ def test_chat_with_no_handler_named(dialect, said):
 def test_complete_with_no_handler_named(dialect):
     options = {} if dialect == "jumpstart_textgeneration" else {"max_tokens": 60}
     assert "Hello" in Client(dialect.replace("_", "-")).complete("Hello there", **options).text
+
+
+def test_lmi_in_the_manner_of_tgi_gives_log_probabilities():
+    client = Client("lmi-tgi-compat")
+    whole = client.complete("Hello there", logprobs=True)
+    with client.stream_complete("Hello there", logprobs=True) as stream:
+        text = "".join(stream.text)
+    assert "".join(token.token for token in whole.choices[0].logprobs) == text == "Hello there"
+    assert all(token.logprob < 0 and token.top for token in whole.choices[0].logprobs)
+    assert stream.reply.choices[0].logprobs == whole.choices[0].logprobs
+    assert not client.complete("Hello there").choices[0].logprobs
+
+
+def test_a_pipeline_told_not_to_repeat_the_prompt_keeps_all_it_says(zoo):
+    client = Client("hf-pipeline")
+    assert client.complete("Hello there").text == "Hello there"
+    assert zoo.calls[-1].json["parameters"] == {"return_full_text": False}
 
 
 @pytest.mark.parametrize("dialect", EMBED)

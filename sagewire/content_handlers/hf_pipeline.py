@@ -77,8 +77,6 @@ class HfPipelineHandler(JsonHandler):
             raise UsageError(f"unknown pipeline task {task!r}; known: {', '.join(sorted(PIPELINE_TASKS))}")
         self.name = _NAMES.get(self.task, self.name)
         self.generates = self.task in _TEXT_FIELDS
-        # The pipeline's own default is to repeat the prompt; a user's extra may ask for it, too.
-        self.echoes_prompt = self.task == "text-generation"
         if not self.generates:
             self.can = Capabilities(streaming=False, stop=False)
             self.option_names = {}
@@ -93,6 +91,8 @@ class HfPipelineHandler(JsonHandler):
         if self.generates:
             _repair(settings)
             if self.task == "text-generation":
+                # The pipeline repeats the prompt unless told not to. Told so, whatever the answer begins with is the
+                # model's own: "1, 2, 3" is a whole answer to "1".
                 settings.setdefault("return_full_text", False)
         return {"inputs": self._inputs(prompt, settings), "parameters": settings}
 

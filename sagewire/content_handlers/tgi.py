@@ -125,6 +125,7 @@ class GenerateReader(EventReader):
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
+        self._tokens: list[Any] = []
 
     def read(self, event: Any) -> Iterable[Delta]:
         """Return the deltas in one event."""
@@ -133,6 +134,10 @@ class GenerateReader(EventReader):
             self.finished = True
             return deltas
         token = event["token"]
+        if "index" not in event:
+            # LMI with `OPTION_TGI_COMPAT` numbers no events, and says `top_tokens` only at the end, without the tokens
+            # they belong to (djl_python/output_formatter.py).
+            self._tokens.append(token)
         if event.get("generated_text") is None and not event.get("top_tokens"):
             text = as_text(token["text"])
             if token.get("special") or not text:
@@ -155,7 +160,8 @@ class GenerateReader(EventReader):
         if len(whole) > len(text) and whole.startswith(text) and not whole.endswith(text):
             # Characters of several tokens that never became complete are only in the whole text.
             yield TextDelta(whole[len(text) :])
-        yield from read_details(event.get("details"))
+        details = event.get("details")
+        yield from read_details({"tokens": self._tokens, **details} if details else None)
 
 
 def read_generated(payload: Any) -> Iterator[Delta]:

@@ -23,9 +23,9 @@ def read_details(details: Any, choice: int = 0, *, surplus: int = 0) -> Iterator
     """
     if not details:
         return
-    tops = details.get("top_tokens")
-    if tops:
-        pairs = zip(details.get("tokens") or (), tops, strict=False)
+    tops, tokens = details.get("top_tokens"), details.get("tokens")
+    if tops and tokens:
+        pairs = zip(tokens, tops, strict=False)
         yield LogprobsDelta(tuple(read_top_tokens(token, top) for token, top in pairs), choice)
     word = details.get("finish_reason")
     if word in _WORDS:

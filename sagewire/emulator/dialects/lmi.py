@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -42,6 +42,7 @@ class _Asked:
     full_text: bool
     stream: bool
     keep_stop: bool
+    top_n: int
 
 
 class Lmi(Dialect):
@@ -139,6 +140,9 @@ class Lmi(Dialect):
         for name in _FLOATS:
             if parameters.get(name) is not None and not isinstance(parameters[name], int | float):
                 raise self.invalid(f"Input parsing failed: {name} must be a number")
+        top_n = parameters.get("top_n_tokens") or 0
+        if not isinstance(top_n, int):
+            raise self.invalid("Input parsing failed: top_n_tokens must be a number")
         stops = [stop for name in self.stop_names for stop in _strings(parameters.get(name))]
         turn = Turn(
             prompt=body["inputs"],
@@ -157,6 +161,7 @@ class Lmi(Dialect):
             full_text=bool(parameters.get("return_full_text")),
             stream=bool(body.get("stream")),
             keep_stop=bool(parameters.get("include_stop_str_in_output")),
+            top_n=top_n,
         )
 
     def generate(self, body: Any, container: Container) -> Response:
@@ -173,8 +178,12 @@ class Lmi(Dialect):
         document: JSON = {"generated_text": text}
         if asked.details:
             tokens = [self.token(token) for token in answer.tokens]
-            document["details"] = self.details(answer, asked) | {"tokens": tokens}
+            document["details"] = self.details(answer, asked) | {"tokens": tokens} | self.tops(answer.tokens, asked)
         return document
+
+    def tops(self, tokens: Iterable[Token], asked: _Asked) -> JSON:
+        """Return the most likely tokens of each step; the engines know but one (`output_formatter.py`)."""
+        return {"top_tokens": [[self.token(token)] for token in tokens]} if asked.top_n > 0 else {}
 
     def token(self, token: Token) -> JSON:
         """Return one token of an answer."""
@@ -191,14 +200,14 @@ class Lmi(Dialect):
 
     def token_lines(self, run: Generation, asked: _Asked) -> Iterator[JSON]:
         """Return the lines of a streamed answer; the last one has the whole text."""
-        said: list[str] = []
+        said: list[Token] = []
         waiting: Token | None = None
         try:
             for event in begin(run):
                 if isinstance(event, Token):
                     if waiting is not None:
                         yield {"token": self.token(waiting)}
-                    said.append(event.text)
+                    said.append(event)
                     waiting = event
         except EngineFailure as failure:
             if waiting is not None:
@@ -206,8 +215,10 @@ class Lmi(Dialect):
             yield self.last_error(failure)
             return
         prompt = asked.turn.prompt or "" if asked.full_text else ""
-        last: JSON = {"token": self.token(waiting or Token("")), "generated_text": prompt + "".join(said)}
-        yield last | ({"details": self.details(run, asked)} if asked.details else {})
+        text = prompt + "".join(token.text for token in said)
+        last: JSON = {"token": self.token(waiting or Token("")), "generated_text": text}
+        # The tokens themselves are not said again.
+        yield last | ({"details": self.details(run, asked) | self.tops(said, asked)} if asked.details else {})
 
 
 class LmiSse(Lmi):
