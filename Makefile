@@ -57,6 +57,7 @@ notebooks: $(UV) ## Run every notebook from top to bottom
 docs: $(UV) ## Build the site into site/, strictly
 	@$(PIP) --editable ".[test,docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The site is in site/. To read it: $(PYTHON) -m http.server --directory site --bind 127.0.0.1"
 
 .PHONY: test-versions
 test-versions: wheel ## Test beside the oldest and newest frameworks, and each extra alone
