@@ -115,6 +115,19 @@ class Storage:
         [info] = system.get_file_info([inner])
         return bool(info.type != FileType.NotFound)
 
+    def check_room(self, path: str) -> None:
+        """Raise `UsageError` where the bucket or directory that a file is to be written to is not there."""
+        from pyarrow.fs import FileType
+
+        system, inner = self._locate(path)
+        place = inner.partition("/")[0] if path.startswith("s3://") else os.path.dirname(inner)
+        # Who may write to a bucket need not be allowed to ask whether it is there.
+        with suppress(OSError):
+            [info] = system.get_file_info([place])
+            if info.type != FileType.Directory:
+                kind = "bucket" if path.startswith("s3://") else "directory"
+                raise UsageError(f"{path} cannot be written: there is no {kind} {place!r}")
+
     def delete(self, path: str) -> None:
         """Delete a file, if it is there."""
         system, inner = self._locate(path)

@@ -63,6 +63,11 @@ def prepare(source: str, model: Any, output: str, settings: JobSettings) -> Prep
     except OSError as error:
         raise UsageError(f"the input {job.source} cannot be read: {error}") from None
     dedup = job.dedup if job.dedup is not None else not temperature_of(task)
+    if dedup and task.template is not None and not task.columns:
+        # Most likely {{body}}, as other templates have it: one answer would be written beside every row.
+        raise UsageError(
+            "the template names no column: all rows would ask the same; a column's name stands in single braces: {body}"
+        )
     return Prepared(job, bounds, task, found, storage, dedup)
 
 
@@ -84,7 +89,7 @@ def remembered(output: str, work_dir: str | None = None) -> tuple[str, str, str,
     # A relative path is where the job was begun, which need not be here.
     if not work_dir:
         written = output
-    engine = {"engine": folder.manifest["engine"]}
+    engine = {"engine": folder.manifest["engine"], "engine_options": folder.manifest["engine_options"]}
     return source, model, written, {**settings, **folder.manifest["more"], **engine}
 
 
@@ -149,6 +154,7 @@ def open_folder(
             raise UsageError(f"there is no job in {folder.path} whose failed rows could be retried")
         if not overwrite and prepared.storage.exists(job.output):
             raise UsageError(f"{job.output} exists already; overwrite it, or name another output")
+        prepared.storage.check_room(job.output)
         folder.begin(identity, files)
         folder.save(more=_more(job), engine=engine, engine_options=dict(options))
         return None

@@ -18,7 +18,7 @@ class Template:
     """A text with column names in braces; `{{` and `}}` are braces.
 
     Columns that hold lists or objects are written as JSON. Names are looked up and never evaluated, so that a template
-    reaches nothing but the row.
+    reaches nothing but the row: `{a.b}` is the column of that name.
 
     Args:
         text: The template.
@@ -37,10 +37,9 @@ class Template:
         except ValueError as error:
             raise UsageError(f"template: {error}; write {{{{ for a brace") from None
         for _, name, spec, conversion in pieces:
-            if name is None:
-                continue
-            if not name or spec or conversion or any(mark in name for mark in ".[]"):
-                raise UsageError(f"template: {{{name}}} must hold a column's name and nothing else")
+            if name is not None and (not name or spec or conversion):
+                whole = f"{name}{f'!{conversion}' if conversion else ''}{f':{spec}' if spec else ''}"
+                raise UsageError(f"template: {{{whole}}} must hold a column's name and nothing else")
         self._pieces = [(literal, name) for literal, name, _, _ in pieces]
 
     @property

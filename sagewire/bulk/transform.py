@@ -111,7 +111,8 @@ class _Transform:
         shards = []
         for number, (rows, lines) in enumerate(_shards(self._requests(done), self._options.shard_rows)):
             key = f"{prefix}{name}/in/{number:06d}.jsonl"
-            self._s3.put_object(Bucket=bucket, Key=key, Body=b"\n".join(lines) + b"\n")
+            with credential_errors(f"the transform job's requests s3://{bucket}/{key}"):
+                self._s3.put_object(Bucket=bucket, Key=key, Body=b"\n".join(lines) + b"\n")
             shards.append({"name": name, "bucket": bucket, "key": key, "rows": rows})
         return shards
 
@@ -185,7 +186,8 @@ class _Transform:
         rows = (row for chunk in asked for row in chunk.rows)
         for shard in state["shards"]:
             key = shard["key"].replace("/in/", "/out/") + ".out"
-            lines = self._s3.get_object(Bucket=shard["bucket"], Key=key)["Body"].iter_lines()
+            with credential_errors(f"the transform job's answers s3://{shard['bucket']}/{key}"):
+                lines = self._s3.get_object(Bucket=shard["bucket"], Key=key)["Body"].iter_lines()
             numbers = iter(shard["rows"])
             while some := list(islice(lines, _RECORDS)):
                 taken = list(islice(numbers, len(some)))

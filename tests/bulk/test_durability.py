@@ -137,7 +137,9 @@ def test_a_full_disk_stops_cleanly_and_resumes(models, write, read, tmp_path, mo
 
 def test_an_output_that_cannot_be_written_leaves_nothing_and_is_written_by_a_resume(models, write, read, tmp_path):
     source, output = write(questions(5)), tmp_path / "sub" / "out.jsonl"
-    report = bulk.run(source, "sagemaker/chat", output, work_dir=str(tmp_path / "work"))
+    output.parent.mkdir()
+    settings = {"work_dir": str(tmp_path / "work"), "watch": lambda _: output.parent.exists() and output.parent.rmdir()}
+    report = bulk.run(source, "sagemaker/chat", output, **settings)
     assert report.stopped.startswith("the output cannot be written")
     (tmp_path / "sub").mkdir()
     report = bulk.run(source, "sagemaker/chat", output, work_dir=str(tmp_path / "work"), resume=True)

@@ -131,7 +131,10 @@ def test_a_missing_column_is_an_error_before_the_first_call(models, write, tmp_p
         ({"templat": "x"}, "did you mean 'template'"),
         ({"options": {"max_token": 3}}, "did you mean 'max_tokens'"),
         ({"options": {"n": 2}}, "one output"),
-        ({"template": "{a.b}"}, "a column's name and nothing else"),
+        ({"template": "{a!r}"}, r"\{a!r\} must hold a column's name and nothing else"),
+        ({"template": "{a:>5}"}, r"\{a:>5\} must hold a column's name and nothing else"),
+        ({"template": "{prompt.__class__}"}, "no column 'prompt.__class__'"),
+        ({"template": "Sum up: {{prompt}}"}, "names no column"),
         ({"template": "{"}, "write {{"),
         ({"column": "x", "template": "{x}"}, "either"),
         ({"schema": {"type": "objekt"}}, "schema"),
@@ -197,6 +200,27 @@ def test_templates_system_texts_and_options_reach_the_model(models, write, read,
         {"role": "user", "content": '{Rain} 3: {"text":["it rained"]}'},
     ]
     assert call.json["max_tokens"] == 7
+
+
+def test_a_template_takes_columns_of_any_name(models, write, read, tmp_path):
+    rows = [{"a.b": "dot", "x[0]": "bracket", "my col": "space", "été-1": "accent", "n": 1.5, "list": [1, "é"]}]
+    template = "{a.b}, {x[0]}, {my col}, {été-1}, {n}, {list}, {{n}}"
+    report = bulk.run(write(rows), "sagemaker/chat", tmp_path / "out.jsonl", template=template)
+    assert read(report.output)[0]["output"] == 'dot, bracket, space, accent, 1.5, [1,"é"], {n}'
+
+
+def test_one_text_may_be_sampled_for_every_row(models, write, tmp_path):
+    settings = {"template": "Invent a name.", "options": {"temperature": 0.7}}
+    assert bulk.run(write(questions(3)), "sagemaker/chat", tmp_path / "out.jsonl", **settings).calls == 3
+
+
+def test_a_directory_that_is_not_there_is_an_error_before_the_first_call(models, write, tmp_path):
+    output, work_dir = tmp_path / "no" / "out.jsonl", str(tmp_path / "work")
+    with pytest.raises(UsageError, match="there is no directory"):
+        bulk.run(write(questions(3)), "sagemaker/chat", output, work_dir=work_dir)
+    assert models.calls == []
+    output.parent.mkdir()
+    assert bulk.run(write(questions(3)), "sagemaker/chat", output, work_dir=work_dir).complete
 
 
 def test_a_column_of_conversations_is_sent_as_it_is(models, tmp_path):

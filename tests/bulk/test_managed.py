@@ -144,6 +144,47 @@ def test_a_transform_job_that_fails_says_why(aws, write, tmp_path, monkeypatch):
     assert report.complete
 
 
+def test_a_transform_job_is_resumed_by_its_output_alone(aws, write, tmp_path, monkeypatch):
+    from moto.sagemaker.models import SageMakerModelBackend
+    from typer.testing import CliRunner
+
+    from sagewire.cli import app
+
+    describe = SageMakerModelBackend.describe_transform_job
+    stopped = {"TransformJobStatus": "Stopped"}
+    monkeypatch.setattr(
+        SageMakerModelBackend,
+        "describe_transform_job",
+        lambda *args, **kwargs: {**describe(*args, **kwargs), **stopped},
+    )
+    output = str(tmp_path / "out.jsonl")
+    flags = [part for name, value in OPTIONS.items() for part in ("--engine-option", f"{name}={value}")]
+    flags += ["--engine", "batch-transform", "--handler", "openai_chat"]
+    arguments = ["bulk", "run", "-m", "sagemaker/chat", "-i", write(questions(3)), "-o", output, *flags]
+    done = CliRunner().invoke(app, arguments)
+    assert "has stopped" in done.output
+    monkeypatch.setattr(SageMakerModelBackend, "describe_transform_job", describe)
+    done = CliRunner().invoke(app, ["bulk", "resume", output])
+    assert (done.exit_code, "3 rows, 0 failed" in done.output) == (0, True), done.output
+
+
+def test_answers_that_are_gone_are_named(aws, write, tmp_path, monkeypatch):
+    from moto.sagemaker.models import SageMakerModelBackend
+
+    describe = SageMakerModelBackend.describe_transform_job
+
+    def clean_up(*args, **kwargs):
+        s3 = boto3.client("s3")
+        for found in s3.list_objects_v2(Bucket="transforms")["Contents"]:
+            s3.delete_object(Bucket="transforms", Key=found["Key"])
+        return describe(*args, **kwargs)
+
+    monkeypatch.setattr(SageMakerModelBackend, "describe_transform_job", clean_up)
+    settings = {"engine": "batch-transform", "engine_options": OPTIONS, "client_arguments": {"handler": "openai_chat"}}
+    with pytest.raises(EndpointError, match=r"answers s3://transforms/work/.*/out/000000\.jsonl\.out: "):
+        bulk.run(write(questions(3)), "sagemaker/chat", tmp_path / "out.jsonl", **settings)
+
+
 def test_a_transform_job_that_is_refused_is_no_traceback(models, write, tmp_path):
     """The emulator's control plane has no transform jobs."""
     options = {**OPTIONS, "s3_folder": "s3://answers/work"}

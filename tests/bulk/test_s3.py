@@ -55,6 +55,13 @@ def test_parquet_there_and_back(bucket):
     assert report.complete
 
 
+def test_a_bucket_that_is_not_there_is_an_error_before_the_first_call(bucket, models):
+    put(bucket, "in.jsonl", [{"prompt": "one"}])
+    with pytest.raises(UsageError, match="there is no bucket 'nobody'"):
+        bulk.run("s3://rows/in.jsonl", "sagemaker/chat", "s3://nobody/out/o.jsonl")
+    assert models.calls == []
+
+
 def test_what_is_not_there_is_an_error(bucket):
     with pytest.raises(UsageError, match="no file or directory"):
         bulk.run("s3://rows/nothing.jsonl", "sagemaker/chat", "out.jsonl")
