@@ -105,7 +105,7 @@ class AsyncEngine:
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             raise tls_error(error, limits.where) from error
         except aiohttp.ClientConnectorError as error:
-            raise connection_error(error, limits.where) from error
+            raise connection_error(error, self._place.route(limits.where)) from error
         except aiohttp.ClientHttpProxyError as error:
             raise connection_error(f"the proxy answered {error.status} {error.message}", limits.where) from error
         except aiohttp.ClientResponseError as error:

@@ -48,7 +48,7 @@ class Connector:
             connection.connect()
         except BaseException as error:
             connection.close()
-            translated = _translated(error, limits)
+            translated = _translated(error, limits, self._place)
             if translated is None:
                 raise
             raise translated from error
@@ -97,7 +97,7 @@ class Connector:
         return self._contexts
 
 
-def _translated(error: BaseException, limits: Limits) -> EndpointError | None:
+def _translated(error: BaseException, limits: Limits, place: Place) -> EndpointError | None:
     from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
     # urllib3 derives its error for a refused connection from the one for a connect timeout.
@@ -107,5 +107,5 @@ def _translated(error: BaseException, limits: Limits) -> EndpointError | None:
     if isinstance(cause, ssl.SSLError | ssl.CertificateError):
         return tls_error(cause, limits.where)
     if isinstance(error, HTTPError | OSError):
-        return connection_error(cause, limits.where)
+        return connection_error(cause, place.route(limits.where))
     return None

@@ -48,6 +48,14 @@ class Place:
     def __post_init__(self) -> None:
         if self.parts.scheme not in _PORTS or not self.parts.hostname:
             raise UsageError(f"{self.url!r} is not a URL; it must start with http:// or https:// and name a host")
+        if self.proxy is not None:
+            proxy = urlsplit(self.proxy)
+            if proxy.scheme not in _PORTS or not proxy.hostname:
+                # Such a URL may hold a password, and is not shown.
+                raise UsageError(
+                    f"a proxy's URL ({proxy.scheme}://...) must start with http:// or https:// and name a host; it "
+                    "comes from HTTP_PROXY, HTTPS_PROXY or Config(proxies=...)"
+                )
 
     @property
     def parts(self) -> SplitResult:
@@ -68,6 +76,10 @@ class Place:
     def port(self) -> int:
         """The port."""
         return self.parts.port or _PORTS[self.parts.scheme]
+
+    def route(self, where: str) -> str:
+        """Return who is called and through which proxy, for messages about a connection that could not be made."""
+        return f"{where} through the proxy {without_login(self.proxy)}" if self.proxy is not None else where
 
 
 def place_of(settings: ServiceSettings) -> Place:

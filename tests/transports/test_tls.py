@@ -378,7 +378,16 @@ def test_no_proxy_for_some_hosts(server, carry, make_proxy, monkeypatch):
 
 
 def test_a_proxy_that_is_not_there(carry, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    with pytest.raises(EndpointError) as caught:
+    monkeypatch.setenv("HTTP_PROXY", "http://somebody:password@127.0.0.1:1")
+    with pytest.raises(EndpointError, match=r"through the proxy http://127\.0\.0\.1:1: ") as caught:
         carry(retries=ONCE).invoke(CALL)
     assert caught.value.code == "connection"
+    assert "password" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["socks5://somebody:password@127.0.0.1:1", "http://:3128"])
+def test_a_proxy_that_is_none(carry, monkeypatch, url):
+    monkeypatch.setenv("HTTP_PROXY", url)
+    with pytest.raises(UsageError, match=r"a proxy's URL .* must start with http:// or https://") as caught:
+        carry(retries=ONCE).invoke(CALL)
+    assert "password" not in str(caught.value)
