@@ -100,7 +100,8 @@ class Wiring:
             )
         with credential_errors("asking what the endpoint runs"):
             control = self._settings.control_client()
-        return describe(control, self._settings.endpoint, self._settings.inference_component_name)
+        named = self._settings.inference_component_name or self._settings.endpoint_kwargs.get("InferenceComponentName")
+        return describe(control, self._settings.endpoint, named)
 
     def wait_until_serving(self, budget: float, on_progress: Callable[[Description], None] | None) -> Description:
         """Ask until the endpoint can answer; see `Client.wait_for_ready`."""

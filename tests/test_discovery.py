@@ -191,6 +191,8 @@ def test_components_are_chosen_by_name():
         Client("many").chat("Hi")
     assert Client("many", inference_component_name="base").chat("Hi").text == "Hi"
     assert Client("many", inference_component_name="other").dialect().chat == "tgi_chat"
+    by_parameter = Client("many", endpoint_kwargs={"InferenceComponentName": "other"})
+    assert (by_parameter.dialect().chat, by_parameter.chat("Hi").text) == ("tgi_chat", "Hi")
     assert Client("one").chat("the only one").text == "the only one"
 
 
