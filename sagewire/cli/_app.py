@@ -40,8 +40,9 @@ _OPTIONS = {
     "session": "--role-arn",
     "handler": "--handler",
     "format": "--format",
+    "inference_component_name": "--component",
 }
-_ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?!\w)")
+_ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?!\w)(?=(['\"])?)")
 
 
 @app.callback(invoke_without_command=True)
@@ -82,7 +83,7 @@ def complain(error: Exception, hint: str = "") -> None:
 
 def in_options(error: Exception) -> str:
     """Return what an error says, with the options of the command line in place of Python's arguments."""
-    return _ARGUMENT.sub(lambda found: _OPTIONS[found[1]], str(error))
+    return _ARGUMENT.sub(lambda found: _OPTIONS[found[1]] + (" " if found[2] else ""), str(error))
 
 
 def close_names(error: Exception, arguments: Mapping[str, Any]) -> str:

@@ -39,6 +39,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")
 Region = Annotated[str | None, typer.Option("--region", help="AWS region; else as boto3 finds it.")]
 Profile = Annotated[str | None, typer.Option("--profile", help="Profile of the AWS configuration.")]
 RoleArn = Annotated[str | None, typer.Option("--role-arn", help="Role to assume, for an endpoint of another account.")]
+Component = Annotated[str | None, typer.Option("--component", help="The inference component.")]
 HandlerName = Annotated[
     str | None,
     typer.Option("--handler", help="What the container speaks; see `handlers`.", autocompletion=_handler_names),
@@ -66,6 +67,7 @@ class AccountOptions(Options):
     region: Region = None
     profile: Profile = None
     role_arn: RoleArn = None
+    component: Component = None
 
     def session(self) -> Any:
         """Return the session these options name."""
@@ -92,6 +94,8 @@ class AccountOptions(Options):
             spoken["session"] = self.session()
         else:
             spoken["profile_name"] = self.profile
+        if self.component:
+            spoken["inference_component_name"] = self.component
         return {**spoken, "endpoint": endpoint, "region_name": self.region}
 
 

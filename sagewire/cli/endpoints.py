@@ -28,13 +28,12 @@ _PACKAGES = ("botocore", "boto3", "urllib3", "aiohttp", "langchain-core", "llama
 @friendly
 def inspect(
     endpoint: Endpoint,
-    component: Annotated[str | None, typer.Option("--component", help="The inference component.")] = None,
     *,
     account: AccountOptions,
     as_json: AsJson = False,
 ) -> None:
     """Show what an endpoint runs, what it speaks, and how that is known."""
-    with Client(**account.client_arguments(endpoint), inference_component_name=component) as client:
+    with Client(**account.client_arguments(endpoint)) as client:
         if is_url(endpoint):
             facts = {"server": endpoint} | _spoken(client.dialect())
         else:

@@ -68,8 +68,9 @@ def gateway(
         return
     if check:
         for note in plan.config.notes:
-            console.print(note, markup=False)
-        console.print(f"{config or 'The configuration'} is good: {', '.join(plan.config.models)}", markup=False)
+            console.print(note, markup=False, soft_wrap=True)
+        good = f"{config or 'The configuration'} is good: {', '.join(plan.config.models)}"
+        console.print(good, markup=False, soft_wrap=True)
         return
     _serve(plan)
 
@@ -83,7 +84,8 @@ def _deployment(given: str, settings: dict[str, Any]) -> tuple[str, dict[str, An
         raise UsageError(f"--endpoint {given!r} should be ENDPOINT or MODEL=ENDPOINT")
     if is_url(place):
         return name, {"url": place} | {key: settings[key] for key in ("handler", "format") if key in settings}
-    return name, {"endpoint": place} | settings
+    named = {"inference_component" if key == "component" else key: value for key, value in settings.items()}
+    return name, {"endpoint": place} | named
 
 
 def _serve_demo(host: str, port: int) -> None:
@@ -114,7 +116,9 @@ def _serve_demo(host: str, port: int) -> None:
                 ("demo-rerank", {"handler": "openai_chat", "rerank_handler": "tei_rerank"}),
             )
         }
-        _serve(Plan(GatewayConfig.model_validate({"models": models}), None, host, port))
+        # Also for questions about what an endpoint runs, which go to another service than calls.
+        environment = {"AWS_ENDPOINT_URL_SAGEMAKER": emulator.url}
+        _serve(Plan(GatewayConfig.model_validate({"models": models, "environment": environment}), None, host, port))
 
 
 def _serve(plan: Plan) -> None:

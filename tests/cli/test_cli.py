@@ -20,6 +20,8 @@ def emulated():
         "tgi": "tgi_1:extractive",
         "tei": "tei",
         "tei-rerank": "tei_rerank",
+        "shared": EndpointSpec(components={"talks": "openai_chat:echo", "embeds": "tei"}),
+        "own": EndpointSpec("tgi", image="123456789012.dkr.ecr.us-east-1.amazonaws.com/my-own:1"),
         "young": EndpointSpec("tgi", status="Creating"),
         "theirs": EndpointSpec("openai_chat", engine="echo", account="444455556666"),
     }
@@ -52,6 +54,15 @@ def test_ask_reads_what_is_piped_in_and_prints_json(run):
 
 def test_ask_any_http_server(run, emulated):
     assert run("ask", emulated.container_url("vllm"), "Hello").stdout == "Hello\n"
+
+
+def test_every_command_takes_an_inference_component(run):
+    assert "give --component, one of: talks, embeds" in run("ask", "shared", "Hello").stderr
+    assert run("ask", "shared", "Hello", "--component", "talks").stdout == "Hello\n"
+    assert json.loads(run("embed", "shared", "Hello", "--component", "embeds").stdout)["text"] == "Hello"
+    assert json.loads(run("inspect", "shared", "--component", "embeds", "--json").stdout)["embed"] == "tei"
+    checked = run("gateway", "--endpoint", "shared", "--component", "talks", "--check", "--insecure")
+    assert checked.exit_code == 0, checked.output
 
 
 def test_ask_an_endpoint_of_another_account(run, emulated):
@@ -218,6 +229,7 @@ def test_render_prints_the_exact_prompt(run):
         (("ask", "nowhere", "Hi"), 1, "nowhere"),
         (("ask", "vllm", "Hi", "--handler", "lim"), 2, "lmi"),
         (("render", "lama2", "Hi"), 2, "llama2"),
+        (("inspect", "own"), 2, "for example --handler 'openai_chat'"),
         (("emulator", "--endpoint", "nonsense"), 2, "NAME=DIALECT"),
         (("embed", "vllm", "x"), 2, "vLLM"),
     ],
