@@ -61,6 +61,8 @@ class OpenAiCompletionsHandler(JsonHandler):
 
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:
         """Return the deltas of a whole response."""
+        if not payload["choices"]:
+            raise ValueError("an answer without choices is no answer")
         return _CompletionReader().read(payload)
 
     def event_reader(self) -> EventReader:

@@ -21,6 +21,8 @@ _EXTRA_FIELDS = ("system_fingerprint", "service_tier", "timings")
 def read_chat_reply(payload: Any) -> Iterator[Delta]:
     """Return the deltas of a whole `chat.completion` object."""
     choices = payload["choices"]
+    if not choices:
+        raise ValueError("an answer without choices is no answer")
     yield from read_metadata(payload)
     for position, choice in enumerate(choices):
         index = choice.get("index", position)

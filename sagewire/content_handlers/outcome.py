@@ -47,7 +47,7 @@ def finish_reason(word: str, *, called_tools: bool = False) -> FinishReason:
 
 def token_count(value: Any) -> int | None:
     """Return a token count, or `None` where the server sent none; Cohere writes counts as floats."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         return None
     return int(value)
 

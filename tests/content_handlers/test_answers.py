@@ -120,6 +120,7 @@ def test_finish_reasons(word, reason):
         ({}, None),
         ({"prompt_tokens": 3, "completion_tokens": 0}, Usage(3, 0)),
         ({"prompt_tokens": 3, "completion_tokens": None, "total_tokens": 3}, Usage(3, None)),
+        ({"prompt_tokens": 3, "completion_tokens": -1}, Usage(3, None)),
         ({"prompt_tokens": 3, "completion_tokens": 4, "reasoning_tokens": 2}, Usage(3, 4, None, 2)),
         (
             {
@@ -209,6 +210,12 @@ def test_error_objects(name, payload, message, code):
     with pytest.raises(ModelStreamError) as stream_error:
         deltas(name, b"data: " + json.dumps(payload).encode() + b"\n\ndata: [DONE]\n\n")
     assert (stream_error.value.message, stream_error.value.code) == (message, code)
+
+
+@pytest.mark.parametrize("name", ["openai_chat", "openai_completions"])
+def test_a_whole_answer_without_choices_is_an_error(name):
+    with pytest.raises(WireError, match="does not understand"):
+        get_handler(name).transform_output(b'{"choices": []}')
 
 
 def test_what_came_before_an_error_is_delivered():
