@@ -4,6 +4,8 @@ import openai
 import pytest
 
 from sagewire.emulator import EndpointSpec
+from sagewire.errors import UsageError
+from sagewire.gateway.config import parse_config
 
 CONFIG = """
 model_list:
@@ -78,3 +80,63 @@ def test_embeddings_fallbacks_and_the_key(client: openai.OpenAI) -> None:
     assert answer.headers["x-sagewire-model"] == "text"
     with pytest.raises(openai.AuthenticationError):
         client.with_options(api_key="sk-12345").models.list()
+
+
+LAYOUTS = """
+credential_list:
+  - credential_name: team
+    credential_values: {aws_access_key_id: AKID, aws_secret_access_key: os.environ/SECRET, aws_region_name: eu-west-1}
+model_list:
+  - model_name: by-credential
+    litellm_params:
+      model: sagemaker_chat/chat
+      litellm_credential_name: team
+      aws_region_name: us-west-2
+      extra_body: {top_k: 3}
+      extra_headers: {x-team: a}
+      metadata: {a: b}
+      request_timeout: 7
+  - model_name: by-url
+    litellm_params: {model: huggingface/https://mine.endpoints.huggingface.cloud, api_key: hf_1}
+  - model_name: by-task
+    litellm_params: {model: huggingface/conversational/org/model, api_base: "http://127.0.0.1:8080"}
+router_settings: {redis_host: cache, redis_password: "p@ss/w:rd"}
+"""
+
+
+def test_settings_reach_what_they_are_for() -> None:
+    config = parse_config(LAYOUTS, "config.yaml", {"SECRET": "s3cret"})
+    first = config.models["by-credential"].deployments[0]
+    assert (first.aws_access_key_id.get_secret_value(), first.aws_secret_access_key.get_secret_value()) == (
+        "AKID",
+        "s3cret",
+    )
+    assert first.region == "us-west-2"
+    assert first.timeouts.first_byte == 7
+    # What LiteLLM keeps for itself is not sent to the model, and said.
+    assert first.options == {"extra": {"top_k": 3}}
+    for line, name in ((12, "extra_headers"), (13, "metadata")):
+        assert any(f"line {line}: " in note and name in note for note in config.notes)
+    second = config.models["by-url"].deployments[0]
+    assert (second.url, second.served_model) == ("https://mine.endpoints.huggingface.cloud", None)
+    assert config.models["by-task"].deployments[0].served_model == "org/model"
+    assert config.server.redis_url.get_secret_value() == "redis://:p%40ss%2Fw%3Ard@cache:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("litellm_credential_name: taem", "line 9: .*no credential 'taem'.*did you mean 'team'"),
+        ("guardrails: [pii]", "line 9: .*guardrails: sagewire has none"),
+        ("max_tokens: 3\n      extra_body: [top_k]", "line 10: .*extra_body: should be a mapping"),
+    ],
+)
+def test_settings_that_cannot_be_kept(text: str, says: str) -> None:
+    changed = LAYOUTS.replace("      extra_body: {top_k: 3}\n", "").replace("litellm_credential_name: team", text)
+    with pytest.raises(UsageError, match=says):
+        parse_config(changed, "config.yaml", {"SECRET": "s"})
+
+
+def test_included_files_are_not_passed_over() -> None:
+    with pytest.raises(UsageError, match="line 1: include: other files are not read"):
+        parse_config("include: [models.yaml]\ngeneral_settings: {master_key: x}\n", "config.yaml", {})

@@ -82,6 +82,9 @@ def parse_config(text: str, name: str = "configuration", environment: Mapping[st
     own |= {str(key): str(value) for key, value in (document.data.get("environment") or {}).items()}
     missing = document.resolve(ChainMap(own, dict(os.environ) if environment is None else dict(environment)))
     litellm = any(section in document.data for section in _LITELLM_SECTIONS)
+    if document.data.get("include") and "models" not in document.data:
+        # Its own message: what is missing then is mostly in those files.
+        raise document.error(("include",), "other files are not read: put what they hold into this one")
     try:
         if litellm:
             return LiteLlmConfig.model_validate(document.data).translated(document, missing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -39,6 +40,13 @@ class _Entry(BaseModel):
     tpm: float | None = None
 
 
+class _Credential(BaseModel):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    credential_name: str
+    credential_values: dict[str, Any]
+
+
 class LiteLlmConfig(BaseModel):
     """The file as LiteLLM reads it."""
 
@@ -49,6 +57,7 @@ class LiteLlmConfig(BaseModel):
     router_settings: dict[str, Any] = Field(default_factory=dict)
     general_settings: dict[str, Any] = Field(default_factory=dict)
     environment_variables: dict[str, Any] = Field(default_factory=dict)
+    credential_list: list[_Credential] = Field(default_factory=list)
 
     def translated(self, document: Document, missing: Sequence[tuple[Path, str]]) -> GatewayConfig:
         """Return the same in sagewire's own form.
@@ -163,6 +172,7 @@ class _Translation:
         checks = self._checks()
         return Defaults(
             params=router.get("default_litellm_params") or {},
+            credentials={one.credential_name: one.credential_values for one in self._source.credential_list},
             timeout=router.get("timeout", settings.get("request_timeout")),
             stream_timeout=router.get("stream_timeout"),
             allowed_fails=router.get("allowed_fails", settings.get("allowed_fails")),
@@ -260,7 +270,7 @@ class _Translation:
         if router.get("redis_url"):
             server["redis_url"] = router["redis_url"]
         elif router.get("redis_host"):
-            password = f":{router['redis_password']}@" if router.get("redis_password") else ""
+            password = f":{quote(str(router['redis_password']), safe='')}@" if router.get("redis_password") else ""
             place = f"{router['redis_host']}:{router.get('redis_port') or 6379}/{router.get('redis_db') or 0}"
             server["redis_url"] = f"redis://{password}{place}"
         return server

@@ -35,16 +35,27 @@ PARAMS_TAKEN = _names(
     "api_base api_key aws_access_key_id aws_external_id aws_profile_name aws_region_name aws_role_name "
     "aws_sagemaker_allow_zero_temp aws_secret_access_key aws_session_name aws_session_tags aws_session_token "
     "aws_sts_endpoint aws_web_identity_token base_url bos_token cooldown_time custom_llm_provider drop_params "
-    "eos_token final_prompt_value hf_model_name initial_prompt_value max_completion_tokens max_parallel_requests "
-    "max_retries model model_id num_retries region_name roles rpm sagemaker_base_url stream_timeout timeout tpm "
-    "weight"
+    "eos_token extra_body final_prompt_value hf_model_name initial_prompt_value litellm_credential_name "
+    "max_completion_tokens max_parallel_requests max_retries model model_id num_retries region_name request_timeout "
+    "roles rpm sagemaker_base_url stream_timeout timeout tpm weight"
 )
+# LiteLLM takes these for itself (`all_litellm_params` in its types/utils.py): no server may get them in a body.
 PARAMS_NO_EFFECT = _names(
-    "additional_drop_params allowed_openai_params api_version budget_duration "
-    "configurable_clientside_auth_params default_api_key_rpm_limit default_api_key_tpm_limit itpm "
-    "keepalive_seconds max_budget max_file_size_mb merge_reasoning_content_in_choices model_info order "
-    "organization otpm supports_system_message tag_regex tags tiered_pricing use_in_pass_through "
-    "use_litellm_proxy"
+    "acompletion additional_drop_params allowed_model_region allowed_openai_params api_version "
+    "assistant_continue_message async_call auto_router_config auto_router_config_path auto_router_default_model "
+    "auto_router_embedding_model base_model budget_duration cache cache_control_injection_points cache_key "
+    "caching caching_groups complexity_router_config complexity_router_default_model "
+    "configurable_clientside_auth_params context_window_fallback_dict custom_prompt_dict "
+    "default_api_key_rpm_limit default_api_key_tpm_limit enable_json_schema_validation enable_prompt_caching "
+    "ensure_alternating_roles extra_headers fallbacks fastest_response force_timeout headers id itpm "
+    "keepalive_seconds langfuse_host langfuse_public_key langfuse_secret langfuse_secret_key litellm_call_id "
+    "litellm_disabled_callbacks litellm_metadata litellm_request_debug litellm_session_id litellm_system_prompt "
+    "litellm_trace_id logger_fn max_budget max_fallbacks max_file_size_mb merge_reasoning_content_in_choices "
+    "metadata mock_testing_fallbacks mock_timeout model_info no-log order organization otpm output_vector_size "
+    "prompt_environment prompt_id prompt_label prompt_variables prompt_version provider_specific_header "
+    "retry_policy retry_strategy routing_strategy silent_model ssl_verify stream supports_system_message "
+    "tag_regex tags tiered_pricing ttl turn_off_message_logging use_chat_completions_api use_in_pass_through "
+    "use_litellm_proxy user_continue_message verbose"
 )
 
 ROUTER_TAKEN = _names(
@@ -131,6 +142,6 @@ GENERAL_NO_EFFECT = _names(
 )
 
 TOP_NO_EFFECT = _names(
-    "assistant_settings callback_settings credential_list files_settings finetune_settings mcp_aliases "
+    "assistant_settings callback_settings files_settings finetune_settings mcp_aliases "
     "mcp_servers mcp_tools policies prompts search_tools vector_store_registry"
 )

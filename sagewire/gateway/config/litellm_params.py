@@ -38,6 +38,10 @@ _AWS = {
     "model_id": "inference_component",
     "aws_sagemaker_allow_zero_temp": "allow_zero_temperature",
 }
+# What LiteLLM has taken for the kind of task in front of a model's name.
+_HUGGING_FACE_TASKS = frozenset(
+    {"conversational", "text-classification", "text-generation", "text-generation-inference"}
+)
 _TEMPLATE = ("roles", "initial_prompt_value", "final_prompt_value", "bos_token", "eos_token")
 
 
@@ -46,6 +50,7 @@ class Defaults:
     """What the other sections say for all deployments."""
 
     params: Mapping[str, Any] = field(default_factory=dict)
+    credentials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     timeout: float | None = None
     stream_timeout: float | None = None
     allowed_fails: int | None = None
@@ -74,6 +79,7 @@ def deployment_settings(
         UsageError: The provider is none that sagewire serves, or a key is unknown or close to a known one.
     """
     given = {name: value for name, value in {**defaults.params, **params}.items() if value is not None}
+    given = _credential(given, defaults, document, path) | given
     model = given.get("model")
     if not isinstance(model, str):
         raise document.error(path, "`model` is missing, for example sagemaker/my-endpoint")
@@ -94,6 +100,19 @@ def deployment_settings(
         settings["name"] = str(info["id"])
     notes += _unlimited(given, defaults, document, path)
     return settings | _shares(given, defaults) | _limits(given, defaults), notes
+
+
+def _credential(given: JSON, defaults: Defaults, document: Document, path: Path) -> JSON:
+    """Return the values of the entry of `credential_list` that is named; those given directly win."""
+    if "litellm_credential_name" not in given:
+        return {}
+    name = str(given["litellm_credential_name"])
+    if name not in defaults.credentials:
+        hint = nearest(name, defaults.credentials)
+        raise document.error(
+            (*path, "litellm_credential_name"), f"there is no credential {name!r} in credential_list{hint}"
+        )
+    return {key: value for key, value in defaults.credentials[name].items() if value is not None}
 
 
 def _place(provider: str, name: str, given: JSON, info: Mapping[str, Any], document: Document, path: Path) -> JSON:
@@ -141,9 +160,15 @@ def _format_name(model: str) -> str:
 
 
 def _hugging_face(name: str, base: str | None, embeds: bool) -> JSON:
+    if not base and name.startswith(("http://", "https://")):
+        # huggingface/https://..., an endpoint without a name of its own.
+        base, name = name, ""
+    task, slash, rest = name.partition("/")
+    if slash and task in _HUGGING_FACE_TASKS:
+        name = rest
     if base:
         handlers = {"handler": "openai_chat", "embedding_handler": "tei", "rerank_handler": "tei_rerank"}
-        return {"url": base, "served_model": None if embeds else name} | handlers
+        return {"url": base, "served_model": None if embeds else name or None} | handlers
     # huggingface/<inference provider>/<organisation>/<model>, or without a provider.
     parts = name.split("/")
     served = f"{'/'.join(parts[1:])}:{parts[0]}" if len(parts) == 3 else name
@@ -164,6 +189,10 @@ def _options(given: JSON, settings: JSON, document: Document, path: Path) -> lis
             options[name] = value
         elif name in keys.PARAMS_NO_EFFECT or "_cost_per_" in name or "_cost" in name:
             notes.append(str(document.error((*path, name), "has no effect in sagewire")))
+        elif name == "guardrails" and value:
+            raise document.error(
+                (*path, name), "sagewire has none, and without them the model would be open to more; remove it here"
+            )
         elif name == "mock_response":
             raise document.error(
                 (*path, name), "a made-up answer is nothing to serve; `sagewire gateway --demo` has some"
@@ -171,6 +200,10 @@ def _options(given: JSON, settings: JSON, document: Document, path: Path) -> lis
         else:
             _check_typo(name, document, path)
             extra[name] = value
+    body = given.get("extra_body") or {}
+    if not isinstance(body, dict):
+        raise document.error((*path, "extra_body"), "should be a mapping of fields to send")
+    extra |= body
     if extra:
         options["extra"] = extra
     if options:
@@ -218,7 +251,7 @@ def _limits(given: JSON, defaults: Defaults) -> JSON:
     parallel = given.get("max_parallel_requests", defaults.max_parallel)
     if parallel is not None:
         settings["max_concurrency"] = parallel
-    whole = given.get("timeout", defaults.timeout)
+    whole = given.get("timeout", given.get("request_timeout", defaults.timeout))
     first = given.get("stream_timeout", defaults.stream_timeout) or whole
     if first is not None:
         settings["timeouts"] = {"connect": min(10.0, float(first)), "first_byte": first, "idle": whole or first}
