@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from typing import Any
+from typing import Any, Literal
 
 from sagewire.aws.session import Session, assume_role_session, static_session, web_identity_session
 from sagewire.client import AsyncClient
 from sagewire.content_handlers import TgiHandler
-from sagewire.errors import EndpointTimeout, SagewireError, Throttled
+from sagewire.errors import EndpointError, EndpointTimeout, NotReady, SagewireError, Throttled
 from sagewire.gateway.allowance import Allowance
 from sagewire.gateway.breaker import Breaker
 from sagewire.gateway.config import DeploymentConfig
 from sagewire.gateway.pace import Pace
-from sagewire.gateway.refusals import is_callers_fault
+from sagewire.gateway.refusals import Unrecognised, is_callers_fault
 from sagewire.gateway.sessions import Sessions
 from sagewire.prompt_formats.litellm_templates import LITELLM_BUILDERS
 from sagewire.transports.base import Timeouts
 from sagewire.types import make_options
 
 __all__ = ["Deployment", "Lease"]
+
+_log = logging.getLogger("sagewire.gateway")
 
 
 class Deployment:
@@ -76,6 +79,25 @@ class Deployment:
     def reranking(self) -> AsyncClient:
         """The client for reranking."""
         return self._client("rerank", self.config.rerank_handler)
+
+    async def recognised(self, task: Literal["embedding", "reranking"]) -> AsyncClient:
+        """Return the client for a task, once it is known what the container speaks.
+
+        Raises:
+            Unrecognised: The control plane does not say. That is no fault of the container, which may go on chatting.
+        """
+        handler = self.config.embedding_handler if task == "embedding" else self.config.rerank_handler
+        client = self.embedding if task == "embedding" else self.reranking
+        if handler is not None:
+            return client
+        try:
+            await asyncio.to_thread(client.dialect)
+        except NotReady:
+            raise
+        except EndpointError as error:
+            _log.warning("%s: %s: %s", self.label, type(error).__name__, error)
+            raise Unrecognised(self.label) from error
+        return client
 
     def endpoint_kwargs(self, request_id: str, prefix_id: str | None) -> dict[str, str]:
         """Return what goes along with a call: ids that tie it to the gateway's log, and to a replica."""
@@ -209,8 +231,12 @@ class Lease:
         if isinstance(error, EndpointTimeout):
             for stream in (True, False):
                 self.deployment.pace.took(time.perf_counter() - self._began, stream=stream)
-        if not isinstance(error, SagewireError) or isinstance(error, Throttled) or is_callers_fault(error):
-            # A throttled deployment works, only not harder.
+        if (
+            not isinstance(error, SagewireError)
+            or isinstance(error, Throttled | Unrecognised)
+            or is_callers_fault(error)
+        ):
+            # A throttled deployment works, only not harder; one that is not recognised was not even called.
             breaker.left()
             return
         self.deployment.last_error = f"{type(error).__name__}: {error}"[:300]

@@ -8,7 +8,7 @@ from typing import Any
 from sagewire.errors import EndpointError, SagewireError
 from sagewire.openai_shapes import error_body, error_envelope
 
-__all__ = ["ClientGone", "Refusal", "envelope_of", "is_callers_fault"]
+__all__ = ["ClientGone", "Refusal", "Unrecognised", "envelope_of", "is_callers_fault"]
 
 # What no other deployment would answer differently. 404 and 403 speak of a deployment, not of the request.
 _CALLERS = frozenset({400, 413, 422})
@@ -42,6 +42,26 @@ class Refusal(SagewireError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _refusal, (self.status, self.code, str(self), self.headers, self.param)
+
+
+class Unrecognised(Refusal):
+    """It could not be found out what a deployment's container speaks.
+
+    Args:
+        label: The deployment's.
+    """
+
+    def __init__(self, label: str) -> None:
+        super().__init__(
+            502,
+            "unrecognised_container",
+            f"what {label!r} can do could not be found out, the gateway's log says why; `embedding_handler` or "
+            "`rerank_handler` in its configuration settles it",
+        )
+        self.label = label
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.label,)
 
 
 def _refusal(status: int, code: str, message: str, headers: dict[str, str], param: str | None) -> Refusal:

@@ -158,6 +158,8 @@ def test_demo_needs_no_aws(launch: Callable[..., Process]) -> None:
             question = [{"role": "user", "content": "The sky is blue. What is blue?"}]
             assert client.chat.completions.create(model=model, messages=question).choices[0].message.content
         assert client.embeddings.create(model="embedding", input="x").data[0].embedding
+        with pytest.raises(openai.BadRequestError, match="embed"):
+            client.embeddings.create(model="chat", input="x")
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:

@@ -111,3 +111,15 @@ async def test_a_broken_file_is_seen_in_the_metrics(tmp_path, upstream: Emulator
         assert await reloader.check() == bool(current)
         assert f"sagewire_gateway_config_current {current}.0" in gateway.metrics.text().decode()
     await gateway.close()
+
+
+def test_embedding_with_a_chat_model_does_not_stop_its_chats(start, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever may only invoke endpoints cannot ask what they run.
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", "http://127.0.0.1:1")
+    gateway = start("models:\n  m: {endpoint: chat, handler: openai_chat, breaker_failures: 1}\n")
+    for path, body in (("/v1/embeddings", {"input": "a"}), ("/v1/rerank", {"query": "a", "documents": ["b"]})):
+        answer = gateway.post(path, {"model": "m", **body})
+        assert (answer.status, answer.json()["error"]["code"]) == (502, "unrecognised_container")
+        assert "embedding_handler" in answer.json()["error"]["message"]
+    answer = gateway.post("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "Hello"}]})
+    assert answer.status == 200

@@ -27,7 +27,8 @@ class EmbeddingsRoute(ModelRoute):
         wanted = encoding_format(turn.body)
 
         async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Embeddings:
-            return await deployment.embedding.embed(**arguments, endpoint_kwargs=endpoint_kwargs)
+            client = await deployment.recognised("embedding")
+            return await client.embed(**arguments, endpoint_kwargs=endpoint_kwargs)
 
         embeddings = await generation.whole(call)
         turn.journal.usage = embeddings.usage
@@ -44,7 +45,8 @@ class Rerank(ModelRoute):
         arguments = rerank_arguments(turn.body)
 
         async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Ranking:
-            return await deployment.reranking.rerank(**arguments, endpoint_kwargs=endpoint_kwargs)
+            client = await deployment.recognised("reranking")
+            return await client.rerank(**arguments, endpoint_kwargs=endpoint_kwargs)
 
         ranking = await generation.whole(call)
         turn.journal.usage = ranking.usage
