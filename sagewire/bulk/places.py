@@ -137,7 +137,12 @@ class Storage:
     def _locate(self, path: str) -> tuple[Any, str]:
         fs = require("pyarrow.fs", "bulk")
         if path.startswith("s3://"):
-            return self._s3(), path.removeprefix("s3://").rstrip("/")
+            inner = path.removeprefix("s3://").rstrip("/")
+            if not inner or inner.startswith("/") or "//" in inner:
+                raise UsageError(
+                    f"{path!r} is no S3 address that can be read and written; it looks like s3://bucket/key"
+                )
+            return self._s3(), inner
         if "://" in path:
             raise UsageError(f"{path!r}: only local paths and s3:// addresses can be read and written")
         return fs.LocalFileSystem(), absolute(path)
