@@ -59,6 +59,8 @@ class Settings:
             raise UsageError("name the endpoint, or give `url=` for a server that is not on SageMaker")
         if isinstance(self.endpoint, str) and self.endpoint.startswith(("http://", "https://")):
             raise UsageError(f"{self.endpoint} is a URL and no endpoint's name; give it as url=")
+        if self.hooks is not None and not hasattr(self.hooks, "on_request"):
+            raise UsageError(f"hooks must be a sagewire.Hooks, not {type(self.hooks).__name__}")
         if self.endpoint and self.url:
             raise UsageError("give either an endpoint name or `url=`, not both: they are two different servers")
         if (self.headers or self.token) and not self.url:
@@ -145,6 +147,9 @@ class Settings:
 
             session = as_session(self._session(), region_name=self.region_name)
             return session.client("sagemaker", region_name=self.region_name or session.region_name, config=self.config)
+        if not hasattr(self.client, "_get_credentials"):
+            kind = type(self.client).__name__
+            raise UsageError(f"client={kind} is no boto3 client, so SageMaker cannot be asked; name the handler")
         import botocore.session
 
         # A boto3 client does not say publicly whose credentials it uses.

@@ -72,9 +72,17 @@ def test_of_an_embedding_or_a_ranking(emulator, texts):
         ({"timeout": math.nan}, "timeout connect=nan"),
         ({"retries": "5"}, "attempts='5'"),
         ({"options": "temperature=0"}, "options must be"),
+        ({"hooks": {"on_request": print}}, "hooks must be a sagewire.Hooks, not dict"),
         ({"endpoint": "http://127.0.0.1:8000"}, "give it as url="),
     ],
 )
 def test_of_a_client(arguments, message):
     with pytest.raises(UsageError, match=message):
         Client(**({"endpoint": "vllm"} | arguments))
+
+
+def test_of_a_client_that_is_none():
+    with pytest.raises(UsageError, match="client=object is no boto3 client"):
+        Client("vllm", client=object()).chat("Hi")
+    with pytest.raises(UsageError, match="client=object cannot invoke endpoints"):
+        Client("vllm", client=object(), handler="openai_chat").chat("Hi")

@@ -12,7 +12,7 @@ import pytest
 
 from sagewire import AsyncClient, Client, Message, Options, Tool, UnsupportedFeature, UsageError, WireError
 from sagewire.errors import AccessDenied, EndpointNotFound, ModelError, StreamTruncated
-from sagewire.types import FinishDelta, TextDelta
+from sagewire.types import FinishDelta, Reply, TextDelta
 from sagewire.watching import Hooks
 
 QUESTION = "Context: The sky is blue. Thirty gears survive today.\nQuestion: How many gears survive?\nAnswer:"
@@ -36,6 +36,8 @@ class TestEveryWire:
         # LMI's async handler fills in a finish reason in streams only.
         assert whole.finish_reason in (stream.reply.finish_reason, None if endpoint == "lmi-async" else ...)
         assert stream.reply.info.request_id != whole.info.request_id
+        assert whole.timings.total > 0 < stream.reply.timings.first_byte
+        assert Reply().timings is None
 
     async def test_async_gives_what_sync_gives(self, emulator, endpoint, handler, format):
         with Client(endpoint, handler=handler, format=format) as client:

@@ -269,3 +269,8 @@ class Reply:
     def finish_reason(self) -> FinishReason | None:
         """Why the answer ended, `None` where the server did not say."""
         return self.choices[0].finish_reason
+
+    @property
+    def timings(self) -> Timings | None:
+        """How long the call took; `None` in a reply that no call has brought."""
+        return self.info.timings if self.info is not None else None
