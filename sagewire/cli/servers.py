@@ -32,6 +32,7 @@ def emulator(
     file: Annotated[Path | None, typer.Option("--file", help="A TOML file that describes endpoints.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8080,
+    region: Annotated[str, typer.Option(help="The region it pretends to be.")] = "us-east-1",
 ) -> None:
     """Run a local SageMaker: unmodified boto3 code works with AWS_ENDPOINT_URL pointing at it."""
     from sagewire.emulator import load_endpoints, serve
@@ -44,7 +45,7 @@ def emulator(
         endpoints[name] = spec
     chosen = endpoints or {"demo": "tgi:extractive", "chat": "openai_chat:extractive"}
     try:
-        serve(chosen, host=host, port=port, ready=_announce)
+        serve(chosen, host=host, port=port, region=region, ready=_announce)
     except OSError as error:
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port") from None
 

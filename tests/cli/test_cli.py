@@ -243,6 +243,7 @@ def test_errors_are_one_line_and_an_exit_code(run, arguments, code, says):
 
 def test_the_emulator_command_serves_and_ends_cleanly(clean_environment):
     command = [sys.executable, "-m", "sagewire", "emulator", "-e", "x=openai_chat:echo", "--port", "0"]
+    command += ["--region", "eu-west-1"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     ) as process:

@@ -80,12 +80,11 @@ def test_blocks_run(
 ) -> None:
     # The files that a page writes.
     monkeypatch.chdir(tmp_path)
-    region = "eu-west-1" if path.name == "README.md" else "us-east-1"
     names: dict[str, Any] = {"__name__": "page"}
     page = [block for block in blocks(path) if block.runs]
     if not page:
         return
-    with Emulator(ENDPOINTS, roles=[THEIRS], region=region) as emulator:
+    with Emulator(ENDPOINTS, roles=[THEIRS]) as emulator:
         for name, value in emulator.environ().items():
             monkeypatch.setenv(name, value)
         try:
