@@ -29,6 +29,9 @@ ENDPOINTS = {
     "slow": EndpointSpec("openai_chat", "echo", faults=["slow_tokens:0.05"]),
 }
 
+# Seconds; urllib3's own three are few on a busy machine.
+PATIENCE = 60
+
 
 @dataclass
 class Running:
@@ -40,11 +43,11 @@ class Running:
 
     def post(self, path: str, body: Any, **headers: str) -> urllib3.BaseHTTPResponse:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
-        return urllib3.request("POST", self.url + path, json=body, headers=names, retries=False)
+        return urllib3.request("POST", self.url + path, json=body, headers=names, retries=False, timeout=PATIENCE)
 
     def get(self, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
-        return urllib3.request("GET", self.url + path, headers=names, retries=False)
+        return urllib3.request("GET", self.url + path, headers=names, retries=False, timeout=PATIENCE)
 
 
 @contextmanager

@@ -53,7 +53,9 @@ class Process:
         return self._log.read_text()
 
     def models(self) -> list[str]:
-        answer = urllib3.request("GET", f"{self.url}/v1/models", retries=urllib3.Retry(8, backoff_factor=0.1))
+        answer = urllib3.request(
+            "GET", f"{self.url}/v1/models", retries=urllib3.Retry(8, backoff_factor=0.1), timeout=60
+        )
         return [model["id"] for model in answer.json()["data"]]
 
     def client(self) -> openai.OpenAI:
@@ -129,7 +131,7 @@ def test_several_workers(launch: Callable[..., Process], until: Until, tmp_path:
     counted = 'sagewire_gateway_requests_total{model="chat",route="chat",status="200"} 6.0'
 
     def metrics() -> str:
-        return urllib3.request("GET", f"{gateway.url}/metrics").data.decode()
+        return urllib3.request("GET", f"{gateway.url}/metrics", timeout=60).data.decode()
 
     # Whichever worker answers, the numbers are those of both.
     until(lambda: all(counted in metrics() for _ in range(4)))

@@ -21,7 +21,7 @@ ONE = "models: {m: {endpoint: chat, handler: openai_chat}}"
 
 
 def post(gateway, body: bytes) -> tuple[int, dict[str, object]]:
-    answer = urllib3.request("POST", f"{gateway.url}/v1/chat/completions", body=body, retries=False)
+    answer = urllib3.request("POST", f"{gateway.url}/v1/chat/completions", body=body, retries=False, timeout=60)
     return answer.status, answer.json()["error"]
 
 
@@ -116,6 +116,7 @@ async def test_a_broken_file_is_seen_in_the_metrics(tmp_path, upstream: Emulator
 def test_embedding_with_a_chat_model_does_not_stop_its_chats(start, monkeypatch: pytest.MonkeyPatch) -> None:
     # Whoever may only invoke endpoints cannot ask what they run.
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     gateway = start("models:\n  m: {endpoint: chat, handler: openai_chat, breaker_failures: 1}\n")
     for path, body in (("/v1/embeddings", {"input": "a"}), ("/v1/rerank", {"query": "a", "documents": ["b"]})):
         answer = gateway.post(path, {"model": "m", **body})
