@@ -135,8 +135,3 @@ def test_settings_that_cannot_be_kept(text: str, says: str) -> None:
     changed = LAYOUTS.replace("      extra_body: {top_k: 3}\n", "").replace("litellm_credential_name: team", text)
     with pytest.raises(UsageError, match=says):
         parse_config(changed, "config.yaml", {"SECRET": "s"})
-
-
-def test_included_files_are_not_passed_over() -> None:
-    with pytest.raises(UsageError, match="line 1: include: other files are not read"):
-        parse_config("include: [models.yaml]\ngeneral_settings: {master_key: x}\n", "config.yaml", {})

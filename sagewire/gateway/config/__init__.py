@@ -6,7 +6,7 @@
         region: us-east-1
 
 A wrong key is an error that names its line and the nearest right key. `os.environ/NAME` stands for an environment
-variable wherever a value can be.
+variable wherever a value can be. `include` names further files, which are read as a part of it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sagewire.gateway.config.models import (
     ServerConfig,
     TimeLimits,
 )
+from sagewire.gateway.config.yaml_files import INCLUDE, LITELLM_SECTIONS, read_text
 
 __all__ = [
     "DeploymentConfig",
@@ -42,27 +43,31 @@ __all__ = [
     "parse_config",
 ]
 
-_LITELLM_SECTIONS = ("model_list", "litellm_settings", "router_settings", "general_settings")
 
+def load_config(path: str | Path, files: dict[Path, bytes] | None = None) -> GatewayConfig:
+    """Return the configuration in a file, and in those it includes.
 
-def load_config(path: str | Path) -> GatewayConfig:
-    """Return the configuration in a file.
+    Args:
+        path: The file.
+        files: Gets a digest of each file that is read, and nothing for one that is not there, by its path; also where
+            something is wrong with it.
 
     Raises:
         UsageError: It cannot be read, or something in it is wrong; the message names the line.
     """
+    files = {} if files is None else files
     try:
-        text = Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the configuration {path}: {error}") from None
-    return parse_config(text, str(path))
+        text = read_text(Path(path), files)
+    except UsageError as error:
+        raise UsageError(str(error).replace("cannot read", "cannot read the configuration", 1)) from None
+    return _parsed(Document(text, str(path), path=Path(path), files=files), dict(os.environ))
 
 
 def parse_config(text: str, name: str = "configuration", environment: Mapping[str, str] | None = None) -> GatewayConfig:
     r"""Return the configuration in a text, in either form.
 
     Args:
-        text: YAML.
+        text: YAML; files it includes are looked for in the current directory.
         name: What it is called in messages.
         environment: The environment variables; else the process's own.
 
@@ -77,14 +82,14 @@ def parse_config(text: str, name: str = "configuration", environment: Mapping[st
         ...
         sagewire.errors.UsageError: configuration, line 3: models.llama.endpont: unknown key; did you mean 'endpoint'?
     """
-    document = Document(text, name)
+    return _parsed(Document(text, name), dict(os.environ) if environment is None else environment)
+
+
+def _parsed(document: Document, environment: Mapping[str, str]) -> GatewayConfig:
     own = {str(key): str(value) for key, value in (document.data.get("environment_variables") or {}).items()}
     own |= {str(key): str(value) for key, value in (document.data.get("environment") or {}).items()}
-    missing = document.resolve(ChainMap(own, dict(os.environ) if environment is None else dict(environment)))
-    litellm = any(section in document.data for section in _LITELLM_SECTIONS)
-    if document.data.get("include") and "models" not in document.data:
-        # Its own message: what is missing then is mostly in those files.
-        raise document.error(("include",), "other files are not read: put what they hold into this one")
+    missing = document.resolve(ChainMap(own, dict(environment)))
+    litellm = any(section in document.data for section in LITELLM_SECTIONS)
     try:
         if litellm:
             return LiteLlmConfig.model_validate(document.data).translated(document, missing)
@@ -115,6 +120,8 @@ def _keys_at(path: tuple[str | int, ...], model: Any) -> set[str]:
     fields: Mapping[str, Any] = model.model_fields
     if not path:
         names = set(fields)
+        if model is GatewayConfig:
+            return names | {INCLUDE}
         return names | set(DeploymentConfig.model_fields) if model is ModelConfig else names
     step, *rest = path
     inner = fields[str(step)].annotation if str(step) in fields else None

@@ -13,6 +13,7 @@ from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, nearest
 from sagewire.gateway.config.litellm_params import Defaults, deployment_settings
 from sagewire.gateway.config.models import GatewayConfig
+from sagewire.gateway.config.yaml_files import INCLUDE
 
 __all__ = ["LiteLlmConfig"]
 
@@ -110,7 +111,7 @@ class _Translation:
             raise UsageError(f"{self._document.name}: {place}: {first['msg'].removeprefix('Value error, ')}") from None
 
     def _check_sections(self) -> None:
-        top = {*LiteLlmConfig.model_fields, *keys.TOP_NO_EFFECT}
+        top = {*LiteLlmConfig.model_fields, *keys.TOP_NO_EFFECT, INCLUDE}
         self._check((), self._source.model_extra or {}, LiteLlmConfig.model_fields, keys.TOP_NO_EFFECT, hints=top)
         for section, taken, idle in (
             ("litellm_settings", keys.SETTINGS_TAKEN, keys.SETTINGS_NO_EFFECT),
