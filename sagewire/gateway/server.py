@@ -234,4 +234,5 @@ def load_plan(path: Path, host: str, port: int, workers: int, insecure: bool) ->
     Raises:
         UsageError: The file cannot be read, or something in it is wrong.
     """
-    return Plan(load_config(path), path.resolve(), host, port, workers, insecure)
+    # Not resolved: what a symbolic link points at may be replaced while the gateway runs.
+    return Plan(load_config(path), path.absolute(), host, port, workers, insecure)
