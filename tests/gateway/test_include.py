@@ -52,7 +52,7 @@ def test_a_file_that_only_includes(tmp_path: Path) -> None:
 def test_own_files_are_joined_by_key(tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        main="include: [teams/a.yaml, teams/b.yaml]\nmodels: {m: {endpoint: m}}\nkeys:\n  - {name: x, key: os.environ/X}\n"
+        main="include: [teams/a.yaml, teams/b.yaml]\nmodels: {m: {endpoint: m}}\nkeys: [{name: x, key: os.environ/X}]\n"
         "server: {master_key: sk-a}\nenvironment: {X: sk-x}\n",
         teams__a="models:\n  a: {endpoint: a}\naliases: {gpt-4o: a}\nkeys: [{name: y, key: sk-y, models: [m]}]\n",
         teams__b="models:\n  b: {endpoint: b, fallbacks: [m]}\nserver: {drain_seconds: 5}\naliases:\n",
