@@ -32,7 +32,7 @@ class Reloader:
     def __init__(self, gateway: Gateway, path: Path) -> None:
         self._gateway = gateway
         self._path = path
-        self._files: dict[Path, bytes] = {}
+        self._files = {path: b""}
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -89,4 +89,4 @@ class Reloader:
     def _changed(self) -> bool:
         now = {path: digest_of(path) for path in self._files}
         # Without content it is in the middle of being replaced; the next look will find it.
-        return now.get(self._path) != b"" and now != self._files
+        return now[self._path] != b"" and now != self._files
