@@ -157,7 +157,7 @@ def add(
     chosen = tuple(model.strip() for model in models.split(",") if model.strip()) or None
     if settings is not None:
         for model in chosen or ():
-            if settings.canonical(model) is None:
+            if model not in settings.models and settings.canonical(model) is None:
                 raise UsageError(f"there is no model {model!r}; known: {', '.join(settings.models)}")
     secret = new_secret()
     store.add_key(Key(name, digest_of(secret), chosen, _moment(expires), requests_per_minute, tokens_per_minute))

@@ -25,6 +25,8 @@ from sagewire.types import make_options
 __all__ = ["Deployment", "Lease"]
 
 _log = logging.getLogger("sagewire.gateway")
+# The event loop itself would forget them.
+_closing: set[asyncio.Task[None]] = set()
 
 
 class Deployment:
@@ -33,18 +35,21 @@ class Deployment:
     Args:
         config: Where and how.
         name: What its requests and tokens are counted under, among all deployments; else its label.
+        series: What it is called in metrics; else its label.
 
     Attributes:
         in_flight: Calls under way.
         pace: How long its answers have taken lately.
         allowance: How many requests and tokens it may use in a minute.
         sessions: Open sticky sessions.
+        answered: Whether it has ever answered.
         last_error: What went wrong last, for the status page; never holds a body or a secret.
     """
 
-    def __init__(self, config: DeploymentConfig, name: str = "") -> None:
+    def __init__(self, config: DeploymentConfig, name: str = "", series: str = "") -> None:
         self.config = config
         self.label = config.label
+        self.series = series or config.label
         self.pace = Pace()
         self.allowance = Allowance(
             f"deployment {name or config.label}", config.requests_per_minute, config.tokens_per_minute
@@ -52,6 +57,8 @@ class Deployment:
         self.breaker = Breaker(config.breaker_failures, config.breaker_seconds)
         self.in_flight = 0
         self.last_error = ""
+        self.answered = False
+        self._retired = False
         self.sessions = Sessions(lambda: self.chat, config.session_idle_seconds)
         self._clients: dict[str, AsyncClient] = {}
         self._session: Session | None = None
@@ -105,6 +112,18 @@ class Deployment:
         if prefix_id is not None and self.config.prefix_aware:
             kwargs["PrefixAwareId"] = prefix_id
         return kwargs
+
+    def retire(self) -> None:
+        """Close it when nothing is under way on it; what comes later, because it was on its way, is served first."""
+        self._retired = True
+        self.left()
+
+    def left(self) -> None:
+        """A call has ended, or there was none."""
+        if self._retired and not self.in_flight:
+            closing = asyncio.create_task(self.close())
+            _closing.add(closing)
+            closing.add_done_callback(_closing.discard)
 
     async def close(self) -> None:
         """Close the sessions and give back the connections."""
@@ -203,6 +222,7 @@ class Lease:
 
     def answered(self) -> None:
         """The answer, or the first piece of a stream, is there."""
+        self.deployment.answered = True
         self.seconds = time.perf_counter() - self._began
 
     def ended(self, tokens: int, completion_tokens: int | None, *, stream: bool) -> None:
@@ -252,6 +272,7 @@ class Lease:
             return False
         self._open = False
         self.deployment.in_flight -= 1
+        self.deployment.left()
         self._released.set()
         return True
 

@@ -25,8 +25,6 @@ from sagewire.openai_shapes import BadRequest
 __all__ = ["Gateway", "Turn"]
 
 _log = logging.getLogger("sagewire.gateway")
-# How long a deployment that is no longer configured may finish what it has begun.
-FAREWELL = 900.0
 
 
 @dataclass(slots=True)
@@ -73,10 +71,7 @@ class Gateway:
         # Keys may come and go, but a gateway that asked for them never stops asking.
         self.access = Access(config, self.store, required=self.access.required)
         self.config = config
-        kept = set(map(id, self.router.deployments()))
-        for deployment in before.deployments():
-            if id(deployment) not in kept:
-                self.in_background(_say_farewell(deployment))
+        before.retire(self.router)
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something until it is done or the gateway ends."""
@@ -103,30 +98,43 @@ class Gateway:
         if not isinstance(name, str) or not name:
             raise BadRequest("'model' must name a model", "model")
         router = self.router
+        if self.config.entry(name) is None:
+            raise Refusal(404, "model_not_found", self._unknown(name, key), param="model")
+        if not self.allows(key, self.config.aliases.get(name, name), name):
+            raise Refusal(403, "model_not_allowed", f"the key '{key.name}' is not good for the model '{name[:100]}'")
+        # Only now: a name that fits a pattern becomes a model here.
         model = router.find(name)
         if model is None:
             raise Refusal(404, "model_not_found", self._unknown(name, key), param="model")
-        if not self.allows(key, model.name, name):
-            raise Refusal(403, "model_not_allowed", f"the key '{key.name}' is not good for the model '{name}'")
         journal.model = model.name
         journal.headers |= await self.rates.admit(key)
         return Turn(journal, key, body, model, router, name)
 
     def allows(self, key: Key, model: str, name: str = "") -> bool:
-        """Return whether a key is good for a model, by its own name or by an alias that the key names."""
-        return key.may_use(model) or bool(name and key.may_use(name))
+        """Return whether a key is good for a model, by its own name, its pattern, or an alias that the key names."""
+        if key.may_use(model) or (name and key.may_use(name)):
+            return True
+        entry = self.config.entry(model)
+        return entry is not None and key.may_use(entry)
 
     def names_for(self, key: Key) -> list[str]:
-        """Return the names of models and aliases that a key may use, sorted."""
-        aliases = self.config.aliases
-        names = [name for name in self.config.models if self.allows(key, name)]
-        hidden = self.config.hidden_aliases
-        names += [alias for alias, target in aliases.items() if alias not in hidden and self.allows(key, target, alias)]
+        """Return the names of models, patterns and aliases that a key may use, sorted."""
+        config = self.config
+        names = {name for name in config.models if self.allows(key, name)}
+        names |= {
+            alias
+            for alias, target in config.aliases.items()
+            if alias not in config.hidden_aliases and self.allows(key, target, alias)
+        }
+        # One that fits a pattern is listed where the key has it by its name.
+        names |= {name for name in key.models or () if name not in config.aliases and config.canonical(name)}
         return sorted(names)
 
     async def ended(self, journal: Journal) -> None:
         """Count a request that has ended."""
-        served = journal.served_by or journal.model
+        # By entry of the configuration: names that fit a pattern are without number.
+        model = self._entry(journal.model)
+        served = self._entry(journal.served_by) or model
         if journal.key is not None:
             tokens = journal.tokens_to_charge if journal.attempts else 0
             await self.rates.charge(journal.key.allowance, tokens)
@@ -137,10 +145,10 @@ class Gateway:
             if journal.model:
                 self.ledger.note(journal.key.name, served, journal.usage, failed=journal.error is not None)
         metrics = self.metrics
-        metrics.requests.labels(journal.route, journal.model, journal.status).inc()
-        metrics.seconds.labels(journal.route, journal.model).observe(journal.seconds)
+        metrics.requests.labels(journal.route, model, journal.status).inc()
+        metrics.seconds.labels(journal.route, model).observe(journal.seconds)
         if journal.first_piece is not None:
-            metrics.first_token.labels(journal.model).observe(journal.first_piece)
+            metrics.first_token.labels(model).observe(journal.first_piece)
         if journal.usage is not None and journal.key is not None:
             counter = metrics.tokens
             counter.labels(served, journal.key.name, "prompt").inc(journal.usage.prompt_tokens or 0)
@@ -150,7 +158,7 @@ class Gateway:
         """Count a failed call of a deployment, whether or not another one makes it good."""
         _, body, _ = envelope_of(error)
         kind = body["error"]["code"] or type(error).__name__
-        self.metrics.upstream_errors.labels(model.name, deployment.label, kind).inc()
+        self.metrics.upstream_errors.labels(model.entry, deployment.series, kind).inc()
         _log.warning("%s on %s: %s: %s", model.name, deployment.label, type(error).__name__, str(error)[:300])
 
     async def close(self) -> None:
@@ -163,6 +171,9 @@ class Gateway:
             await deployment.close()
         self.store.close()
 
+    def _entry(self, model: str) -> str:
+        return (self.config.entry(model) if model else None) or model
+
     def _unknown(self, name: str, key: Key) -> str:
         import difflib
 
@@ -170,14 +181,6 @@ class Gateway:
         close = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"there is no model {name[:100]!r}; {hint}known: {', '.join(names) or 'none'}"
-
-
-async def _say_farewell(deployment: Deployment) -> None:
-    waited = 0.0
-    while deployment.in_flight and waited < FAREWELL:
-        await asyncio.sleep(0.2)
-        waited += 0.2
-    await deployment.close()
 
 
 async def _discover(deployment: Deployment) -> None:

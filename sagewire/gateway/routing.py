@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from sagewire.errors import EndpointError, SagewireError
+from sagewire.errors import AccessDenied, EndpointError, EndpointNotFound, SagewireError
 from sagewire.gateway.config import GatewayConfig, ModelConfig
 from sagewire.gateway.deployments import Deployment, Lease
 from sagewire.gateway.rates import RateLimits
-from sagewire.gateway.refusals import Refusal, envelope_of, is_callers_fault
+from sagewire.gateway.refusals import Refusal, Unrecognised, envelope_of, is_callers_fault
+from sagewire.gateway.remembered import Remembered
 from sagewire.gateway.strategies import choose
 
 __all__ = ["Model", "RetryBudget", "Router", "Served"]
@@ -60,13 +61,28 @@ class Served(Generic[T]):
 
 @dataclass(slots=True)
 class Model:
-    """A model as clients see it, and the deployments behind it."""
+    """A model as clients see it, and the deployments behind it.
+
+    Attributes:
+        entry: The entry of the configuration it comes from: a pattern stands for many models.
+    """
 
     name: str
+    entry: str
     config: ModelConfig
     deployments: Sequence[Deployment]
     rates: RateLimits
     released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls under way."""
+        return sum(one.in_flight for one in self.deployments)
+
+    def retire(self) -> None:
+        """Close each deployment when nothing is under way on it."""
+        for one in self.deployments:
+            one.retire()
 
     async def lease(
         self, tried: Sequence[Deployment] = (), affinity: str | None = None, *, stream: bool = False
@@ -166,26 +182,54 @@ class Router:
         self.rates: RateLimits = rates or (previous.rates if previous else RateLimits())
         self.budget: RetryBudget = previous.budget if previous else RetryBudget()
         self.models: dict[str, Model] = {}
+        self.remembered = Remembered()
         for name, model in config.models.items():
-            known = list(previous.models[name].deployments) if previous and name in previous.models else []
-            deployments: list[Deployment] = []
-            for settings in model.deployments:
-                same = next((one for one in known if one.config == settings), None)
-                if same is not None:
-                    known.remove(same)
-                twins = sum(one.label == settings.label for one in deployments)
-                deployments.append(same or Deployment(settings, f"{name}/{settings.label}/{twins}"))
-            self.models[name] = Model(name, model, deployments, self.rates)
+            self.models[name] = self._model(name, model, previous.models.get(name) if previous else None)
+        for used in previous.remembered if previous else ():
+            found = config.settings(used.name)
+            if found is not None and found[0] not in self.models:
+                self.remembered.add(self._model(*found, used))
+
+    def _model(self, name: str, config: ModelConfig, previous: Model | None = None) -> Model:
+        entry = self.config.entry(name) or name
+        known = list(previous.deployments) if previous else []
+        deployments: list[Deployment] = []
+        # What has stars is nowhere yet: each name that fits becomes a model of its own.
+        for number, settings in enumerate(() if self.config.stars_in(name) else config.deployments):
+            same = next((one for one in known if one.config == settings), None)
+            if same is not None:
+                known.remove(same)
+            twins = sum(one.label == settings.label for one in deployments)
+            series = self.config.models[entry].deployments[number].label
+            deployments.append(same or Deployment(settings, f"{name}/{settings.label}/{twins}", series))
+        return Model(name, entry, config, deployments, self.rates)
 
     def find(self, name: str) -> Model | None:
-        """Return the model of a name or alias."""
-        canonical = self.config.canonical(name)
-        return None if canonical is None else self.models[canonical]
+        """Return the model of a name or alias; one that fits a pattern is made now if it is not remembered."""
+        found = self.remembered.get(self.config.aliases.get(name, name))
+        if found is not None:
+            return found
+        settings = self.config.settings(name)
+        if settings is None:
+            return None
+        if settings[0] in self.models:
+            return self.models[settings[0]]
+        model = self._model(*settings)
+        self.remembered.add(model)
+        return model
 
     def deployments(self) -> Iterator[Deployment]:
         """Return all deployments."""
-        for model in self.models.values():
+        for model in (*self.models.values(), *self.remembered):
             yield from model.deployments
+
+    def retire(self, successor: Router) -> None:
+        """Close what the router of the next configuration has not taken over; requests under way end as they began."""
+        self.remembered.end()
+        kept = set(map(id, successor.deployments()))
+        for deployment in self.deployments():
+            if id(deployment) not in kept:
+                deployment.retire()
 
     async def serve(
         self,
@@ -222,6 +266,8 @@ class Router:
             except SagewireError as error:
                 last = error
                 attempts += 1
+                if _is_nowhere(current, error):
+                    self.remembered.drop(current)
                 for name in self._fallbacks(current, error):
                     other = self.find(name)
                     if other is not None and other.name not in seen and allowed(other.name):
@@ -274,6 +320,13 @@ class Router:
         # WireError: the answer was cut or garbled before its first piece; nothing of it has been passed on.
         again = getattr(error, "retry_safe", not isinstance(error, EndpointError | Refusal))
         return bool(others or again) and self.budget.withdraw()
+
+
+def _is_nowhere(model: Model, error: SagewireError) -> bool:
+    """Return whether there seems to be nothing behind a name that somebody made up."""
+    if any(one.answered for one in model.deployments):
+        return False
+    return isinstance(error, EndpointNotFound | AccessDenied | Unrecognised) or is_callers_fault(error)
 
 
 def _delay(attempt: int, error: SagewireError) -> float:

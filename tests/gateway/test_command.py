@@ -222,6 +222,15 @@ def test_keys(tmp_path: Path, start, until: Until, monkeypatch: pytest.MonkeyPat
     assert secret.encode() not in stored
 
 
+def test_keys_for_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    path = tmp_path / "gateway.yaml"
+    path.write_text("models: {'any-*': {endpoint: '*'}}")
+    assert command("keys", "add", "team", "-c", str(path), "--models", "any-*,any-chat").exit_code == 0
+    refused = command("keys", "add", "x", "-c", str(path), "--models", "any-a!")
+    assert (refused.exit_code, "there is no model 'any-a!'" in refused.stderr) == (2, True)
+
+
 def test_public_names() -> None:
     import sagewire.gateway
 

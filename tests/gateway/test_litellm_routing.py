@@ -167,6 +167,3 @@ def test_what_was_ignored_names_its_line() -> None:
     assert any("line 11: router_settings.routing_strategy: " in note and "by weight" in note for note in parsed.notes)
     assert any("line 12: router_settings.retry_policy: has no effect" in note for note in parsed.notes)
     assert config("optional_pre_call_checks: [prompt_caching]").models["m"].affinity == "conversation"
-    wild = TWO.format(settings="timeout: 5").replace("model_name: spare", 'model_name: "*"')
-    with pytest.raises(UsageError, match=r"line 7: .*wildcards"):
-        parse_config(wild, "proxy.yaml")

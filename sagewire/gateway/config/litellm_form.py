@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sagewire.errors import UsageError
 from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, nearest
-from sagewire.gateway.config.litellm_params import Defaults, deployment_settings
+from sagewire.gateway.config.litellm_params import CATCH_ALL, Defaults, deployment_settings
 from sagewire.gateway.config.models import GatewayConfig
+from sagewire.gateway.config.patterns import STAR
 from sagewire.gateway.config.yaml_files import INCLUDE
 
 __all__ = ["LiteLlmConfig"]
@@ -79,6 +79,8 @@ class _Translation:
         self._source = source
         self._document = document
         self._notes: list[str] = []
+        # The entries of `model_list` that each model's deployments come from.
+        self._entries: dict[str, list[int]] = {}
         for path, variable in missing:
             if path[0] == "general_settings":
                 # Without it a gateway that was closed would be open.
@@ -107,8 +109,28 @@ class _Translation:
             return GatewayConfig.model_validate(raw | {"notes": tuple(self._notes)})
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            raise UsageError(f"{self._document.name}: {place}: {first['msg'].removeprefix('Value error, ')}") from None
+            raise self._document.error(self._origin(first["loc"]), first["msg"].removeprefix("Value error, ")) from None
+
+    def _origin(self, place: Path) -> Path:
+        """Return where a setting of sagewire's form came from."""
+        match place:
+            case ("models", name, "deployments", int(number), *rest):
+                return ("model_list", self._entries[str(name)][number], "litellm_params", *rest)
+            case ("models", _, "fallbacks" | "context_fallbacks" as field, *_):
+                name = "fallbacks" if field == "fallbacks" else "context_window_fallbacks"
+                return self._section(name), name
+            case ("models", name, *_):
+                return "model_list", self._entries[str(name)][0]
+            case ("aliases", alias, *_):
+                return "router_settings", "model_group_alias", alias
+            case ("default_fallbacks", *_):
+                return self._section("default_fallbacks"), "default_fallbacks"
+            case ("server", *_):
+                return ("general_settings",)
+        return place
+
+    def _section(self, name: str) -> str:
+        return "litellm_settings" if name in self._source.litellm_settings else "router_settings"
 
     def _check_sections(self) -> None:
         top = {*LiteLlmConfig.model_fields, *keys.TOP_NO_EFFECT, INCLUDE}
@@ -150,23 +172,40 @@ class _Translation:
         router, settings = self._source.router_settings, self._source.litellm_settings
         retries = router.get("num_retries", settings.get("num_retries"))
         models: dict[str, dict[str, Any]] = {}
-        for number, entry in enumerate(self._source.model_list):
+        for number, entry in self._expanded():
             path: Path = ("model_list", number, "litellm_params")
-            if "*" in entry.model_name:
-                raise self._document.error(
-                    ("model_list", number, "model_name"), "wildcards are not served: give each model an entry"
-                )
             limits = {name: entry.model_info.get(name) for name in ("rpm", "tpm")}
             limits |= {name: value for name, value in (("rpm", entry.rpm), ("tpm", entry.tpm)) if value is not None}
             params = limits | entry.litellm_params
             deployment, notes = deployment_settings(params, entry.model_info, defaults, self._document, path)
             self._notes += notes
+            self._entries.setdefault(entry.model_name, []).append(number)
             model = models.setdefault(entry.model_name, {"deployments": [], **shared})
             model["deployments"].append(deployment)
             own = entry.litellm_params.get("num_retries", entry.litellm_params.get("max_retries", retries))
             if own is not None:
                 model["attempts"] = max(model.get("attempts", 1), int(own) + 1)
         return models
+
+    def _expanded(self) -> Iterator[tuple[int, _Entry]]:
+        """Return the entries by number; one whose model is a bare star is one for each provider."""
+        named = {entry.model_name for entry in self._source.model_list}
+        for number, entry in enumerate(self._source.model_list):
+            params = entry.litellm_params
+            if params.get("model") != STAR or "custom_llm_provider" in params:
+                yield number, entry
+                continue
+            path: Path = ("model_list", number, "litellm_params", "model")
+            if STAR not in entry.model_name:
+                raise self._document.error(path, "a star needs one in the model's name")
+            if params.get("api_base") or params.get("base_url"):
+                raise self._document.error(path, "a server of your own needs its provider, for example hosted_vllm/*")
+            found = {entry.model_name.replace(STAR, f"{provider}/{STAR}"): provider for provider in CATCH_ALL}
+            self._note(path, f"stands for {', '.join(found)}; sagewire serves no other providers")
+            for name, provider in found.items():
+                if name not in named:
+                    own = {"model_name": name, "litellm_params": params | {"model": f"{provider}/{STAR}"}}
+                    yield number, entry.model_copy(update=own)
 
     def _defaults(self) -> Defaults:
         router, settings = self._source.router_settings, self._source.litellm_settings
@@ -241,8 +280,9 @@ class _Translation:
 
     def _known(self, target: str, models: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
         if target not in models:
-            section = "litellm_settings" if name in self._source.litellm_settings else "router_settings"
-            raise self._document.error((section, name), f"there is no model {target!r}{nearest(target, models)}")
+            raise self._document.error(
+                (self._section(name), name), f"there is no model {target!r}{nearest(target, models)}"
+            )
         return models[target]
 
     def _aliases(self, router: Mapping[str, Any]) -> dict[str, str]:

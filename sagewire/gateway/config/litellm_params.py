@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from sagewire.errors import UsageError
 from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, nearest
-from sagewire.prompt_formats import get_format
+from sagewire.gateway.config.patterns import HUGGING_FACE_ROUTER, HUGGING_FACE_TASKS, STAR, format_of, router_name
 from sagewire.types import OptionArguments
 
-__all__ = ["Defaults", "deployment_settings"]
+__all__ = ["CATCH_ALL", "Defaults", "deployment_settings"]
 
 JSON = dict[str, Any]
-HUGGING_FACE_ROUTER = "https://router.huggingface.co/v1"
 _OPTIONS = frozenset(OptionArguments.__annotations__) - {"model", "extra"}
 # Servers that speak OpenAI's API wherever `api_base` says.
 _OPENAI_SERVERS = ("openai", "hosted_vllm", "vllm", "openai_like", "custom_openai", "llamafile", "lm_studio")
 _TEXT_SERVERS = ("text-completion-openai",)
-_PROVIDERS = ("sagemaker", "sagemaker_chat", "sagemaker_nova", "huggingface", *_OPENAI_SERVERS, *_TEXT_SERVERS)
+# Whose models a file can serve without naming one of them, or a server.
+CATCH_ALL = ("sagemaker", "sagemaker_chat", "sagemaker_nova", "huggingface")
+_PROVIDERS = (*CATCH_ALL, *_OPENAI_SERVERS, *_TEXT_SERVERS)
 _AWS = {
     "aws_region_name": "region",
     "region_name": "region",
@@ -38,10 +38,6 @@ _AWS = {
     "model_id": "inference_component",
     "aws_sagemaker_allow_zero_temp": "allow_zero_temperature",
 }
-# What LiteLLM has taken for the kind of task in front of a model's name.
-_HUGGING_FACE_TASKS = frozenset(
-    {"conversational", "text-classification", "text-generation", "text-generation-inference"}
-)
 _TEMPLATE = ("roles", "initial_prompt_value", "final_prompt_value", "bos_token", "eos_token")
 
 
@@ -147,16 +143,10 @@ def _sagemaker(provider: str, name: str, given: JSON) -> JSON:
         return settings | ({"served_model": family} if family else {})
     template = {key: given[key] for key in _TEMPLATE if given.get(key) is not None}
     settings["handler"] = "tgi"
-    settings["format"] = template or _format_name(str(family or name))
+    told = str(family or name)
+    # Of a star it will be known what it tells when there is a name in its place.
+    settings["format"] = template or (STAR if STAR in told else format_of(told))
     return settings
-
-
-def _format_name(model: str) -> str:
-    """Return the model's own format; where it is not known, what LiteLLM does then: the bare texts."""
-    try:
-        return get_format(model_id=model).name
-    except UsageError:
-        return "default_pt"
 
 
 def _hugging_face(name: str, base: str | None, embeds: bool) -> JSON:
@@ -164,15 +154,13 @@ def _hugging_face(name: str, base: str | None, embeds: bool) -> JSON:
         # huggingface/https://..., an endpoint without a name of its own.
         base, name = name, ""
     task, slash, rest = name.partition("/")
-    if slash and task in _HUGGING_FACE_TASKS:
+    if slash and task in HUGGING_FACE_TASKS:
         name = rest
     if base:
         handlers = {"handler": "openai_chat", "embedding_handler": "tei", "rerank_handler": "tei_rerank"}
         return {"url": base, "served_model": None if embeds else name or None} | handlers
     # huggingface/<inference provider>/<organisation>/<model>, or without a provider.
-    parts = name.split("/")
-    served = f"{'/'.join(parts[1:])}:{parts[0]}" if len(parts) == 3 else name
-    return {"url": HUGGING_FACE_ROUTER, "handler": "openai_chat", "served_model": served}
+    return {"url": HUGGING_FACE_ROUTER, "handler": "openai_chat", "served_model": router_name(name)}
 
 
 def _options(given: JSON, settings: JSON, document: Document, path: Path) -> list[str]:

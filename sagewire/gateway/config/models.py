@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from sagewire.aws.options import session_tags
 from sagewire.errors import UsageError, unknown_name
+from sagewire.gateway.config.patterns import STAR, Pattern, concrete, has_star, mistakes, sorted_patterns
 from sagewire.types import make_options
 
 __all__ = ["DeploymentConfig", "GatewayConfig", "KeyConfig", "ModelConfig", "ServerConfig", "TimeLimits"]
@@ -41,7 +54,11 @@ class TimeLimits(Section):
 class DeploymentConfig(Section):
     """One place where a model runs: a SageMaker endpoint, or the URL of an HTTP server."""
 
-    endpoint: str | None = Field(default=None, description="A SageMaker endpoint's name; this or `url`.")
+    endpoint: str | None = Field(
+        default=None,
+        description="A SageMaker endpoint's name; this or `url`. In a pattern it may have a star, and so may "
+        "`inference_component` and `served_model`: what the caller wrote in its place.",
+    )
     url: str | None = Field(default=None, description="The base URL of an HTTP server; this or `endpoint`.")
     token: SecretStr | None = Field(default=None, description="The bearer token for `url`.")
     name: str | None = Field(
@@ -51,7 +68,8 @@ class DeploymentConfig(Section):
 
     handler: str | None = Field(default=None, description="What the container speaks; else the endpoint is asked.")
     format: str | dict[str, Any] | None = Field(
-        default=None, description="How the model writes, where the wire is text."
+        default=None,
+        description="How the model writes, where the wire is text; in a pattern, `*` for what the name tells.",
     )
     embedding_handler: str | None = Field(default=None, description="What it speaks for embeddings.")
     rerank_handler: str | None = Field(default=None, description="What it speaks for reranking.")
@@ -186,7 +204,9 @@ class KeyConfig(Section):
     sha256: str | None = Field(
         default=None, pattern=r"^[0-9a-f]{64}$", description="The key's SHA-256, instead of the key."
     )
-    models: list[str] | None = Field(default=None, description="The models it may use; else all.")
+    models: list[str] | None = Field(
+        default=None, description="The models it may use, also a pattern or names that fit one; else all."
+    )
     expires: Annotated[datetime | None, BeforeValidator(_as_moment)] = Field(
         default=None, description="A moment, or a date through which it is good."
     )
@@ -234,7 +254,9 @@ class ServerConfig(Section):
 class GatewayConfig(Section):
     """Everything a gateway is configured with."""
 
-    models: dict[str, ModelConfig] = Field(min_length=1, description="Each model under the name that clients use.")
+    models: dict[str, ModelConfig] = Field(
+        min_length=1, description="Each model under the name that clients use; with a star in it, every name that fits."
+    )
     aliases: dict[str, str] = Field(default_factory=dict, description="Further names of models.")
     hidden_aliases: list[str] = Field(default_factory=list, description="Aliases that are not listed.")
     default_fallbacks: list[str] = Field(default_factory=list, description="Fallbacks of models that name none.")
@@ -246,33 +268,91 @@ class GatewayConfig(Section):
     notes: tuple[str, ...] = Field(default=(), description="What was read and has no effect.", exclude=True)
 
     @model_validator(mode="after")
-    def _known_models(self) -> Self:
-        names = [*self.models, *self.aliases]
-        for what, wanted in self._references():
-            if wanted not in names:
-                raise ValueError(f"{what}: {unknown_name(wanted, names, 'model')}")
-        for alias in self.aliases:
-            if alias in self.models:
-                raise ValueError(f"'{alias}' is both a model and an alias")
-        if len({key.name for key in self.keys}) < len(self.keys):
-            raise ValueError("two keys have the same name")
+    def _consistent(self) -> Self:
+        found = list(self._mistakes())
+        if found:
+            # Each with its place, so that the line can be named.
+            raise ValidationError.from_exception_data(
+                type(self).__name__,
+                [
+                    InitErrorDetails(type=PydanticCustomError("wrong", "{says}", {"says": says}), loc=place, input=None)
+                    for place, says in found
+                ],
+                hide_input=True,
+            )
         return self
 
-    def _references(self) -> list[tuple[str, str]]:
-        found = [(f"alias '{alias}'", target) for alias, target in self.aliases.items()]
-        found += [("default_fallbacks", target) for target in self.default_fallbacks]
+    def _mistakes(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         for name, model in self.models.items():
-            found += [(f"fallbacks of '{name}'", target) for target in (*model.fallbacks, *model.context_fallbacks)]
-        for key in self.keys:
-            found += [(f"models of the key '{key.name}'", model) for model in key.models or ()]
-        return found
+            for number, says in mistakes(name, model):
+                yield ("models", name, "deployments", number), says
+        for alias in self.aliases:
+            if alias in self.models:
+                yield ("aliases", alias), f"'{alias}' is both a model and an alias"
+            if STAR in alias:
+                yield ("aliases", alias), "an alias cannot have a star: make it a model with one"
+            if self.aliases[alias] in self.aliases:
+                yield ("aliases", alias), f"'{self.aliases[alias]}' is an alias, too: name the model"
+        for place, what, wanted in self._references():
+            pattern = place[0] != "keys" and self.stars_in(wanted)
+            if pattern:
+                yield place, f"{what}: '{wanted}' is a pattern; say a name that fits it"
+            elif wanted not in self.aliases and wanted not in self.models and self.canonical(wanted) is None:
+                yield place, f"{what}: {unknown_name(wanted, [*self.models, *self.aliases], 'model')}"
+        if len({key.name for key in self.keys}) < len(self.keys):
+            yield ("keys",), "two keys have the same name"
+
+    def _references(self) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+        for alias, target in self.aliases.items():
+            yield ("aliases", alias), f"alias '{alias}'", target
+        for number, target in enumerate(self.default_fallbacks):
+            yield ("default_fallbacks", number), "default_fallbacks", target
+        for name, model in self.models.items():
+            for field in ("fallbacks", "context_fallbacks"):
+                for number, target in enumerate(getattr(model, field)):
+                    yield ("models", name, field, number), f"fallbacks of '{name}'", target
+        for number, key in enumerate(self.keys):
+            for at, target in enumerate(key.models or ()):
+                yield ("keys", number, "models", at), f"models of the key '{key.name}'", target
 
     @property
     def has_keys(self) -> bool:
         """Whether callers must show a key."""
         return self.server.master_key is not None or bool(self.keys)
 
-    def canonical(self, name: str) -> str | None:
-        """Return the model a name means, `None` for nothing known."""
+    def entry(self, name: str) -> str | None:
+        """Return the entry of `models` that stands for a name or alias, `None` where none does.
+
+        An entry of that very name wins, then the most specific pattern.
+        """
         name = self.aliases.get(name, name)
-        return name if name in self.models else None
+        if name in self.models and not self.stars_in(name):
+            return name
+        return next((one.name for one in self._patterns if one.star(name) is not None), None)
+
+    def canonical(self, name: str) -> str | None:
+        """Return the model a name means, `None` for nothing known.
+
+        What fits a pattern with stars in its deployments is a model of its own.
+        """
+        found = self.settings(name)
+        return None if found is None else found[0]
+
+    def settings(self, name: str) -> tuple[str, ModelConfig] | None:
+        """Return the model a name means, and its settings; `None` for nothing known."""
+        entry = self.entry(name)
+        if entry is None:
+            return None
+        if not self.stars_in(entry):
+            return entry, self.models[entry]
+        name = self.aliases.get(name, name)
+        settings = concrete(self.models[entry], Pattern(entry).star(name) or "")
+        return None if settings is None else (name, settings)
+
+    @cached_property
+    def _patterns(self) -> list[Pattern]:
+        return sorted_patterns(self.models)
+
+    def stars_in(self, entry: str) -> bool:
+        """Return whether an entry of `models` needs a name to become a model."""
+        return STAR in entry and entry in self.models and has_star(self.models[entry].deployments[0])

@@ -44,13 +44,13 @@ class Models(_Route):
 
     async def answer(self, scope: Scope, send: Send) -> None:
         """Answer with one model or all."""
-        journal = journal_of(scope)
-        journal.key = key = await self.gateway.access.authenticate(Headers(scope=scope))
-        names = self.gateway.names_for(key)
+        gateway, journal = self.gateway, journal_of(scope)
+        journal.key = key = await gateway.access.authenticate(Headers(scope=scope))
+        names = gateway.names_for(key)
         wanted = scope.get("path_params", {}).get("name")
         if wanted is None:
             await respond_json(send, 200, {"object": "list", "data": [_model(name) for name in names]})
-        elif wanted in names:
+        elif wanted in names or (gateway.config.canonical(wanted) == wanted and gateway.allows(key, wanted)):
             await respond_json(send, 200, _model(wanted))
         else:
             message = f"there is no model {wanted[:100]!r}; known: {', '.join(names) or 'none'}"
@@ -126,9 +126,9 @@ class Status(_Route):
         live = [one for one in gateway.live.values() if one.model and (sees_all or one.key == key)]
         models = [
             {
-                "name": name,
+                "name": model.name,
                 "fallbacks": model.config.fallbacks,
-                "aliases": [alias for alias, target in aliases.items() if target == name],
+                "aliases": [alias for alias, target in aliases.items() if target == model.name],
                 "deployments": [
                     {
                         # Where a model runs is for those who run it.
@@ -141,8 +141,9 @@ class Status(_Route):
                     for number, one in enumerate(model.deployments, 1)
                 ],
             }
-            for name, model in gateway.router.models.items()
-            if gateway.allows(key, name)
+            # Behind a pattern there is no deployment, behind each name that fits it there are.
+            for model in (*gateway.router.models.values(), *gateway.router.remembered)
+            if gateway.allows(key, model.name)
         ]
         requests = [
             {
