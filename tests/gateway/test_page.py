@@ -93,6 +93,18 @@ def test_models_chat_and_snippets(browser: Any, start) -> None:
     assert severe == []
 
 
+def test_a_pattern_and_the_names_that_fit_it(browser: Any, start) -> None:
+    gateway = start("models: {'any-*': {endpoint: '*', handler: openai_chat}}")
+    browser.get(gateway.url)
+    until(browser, lambda: "any-* any name that fits" in text_of(browser, "models"))
+    gateway.post("/v1/chat/completions", {"model": "any-chat", "messages": [{"role": "user", "content": "x"}]})
+    browser.refresh()
+    until(browser, lambda: "any-chat healthy" in text_of(browser, "models"))
+    say(browser, "any-chat", "Hello there")
+    until(browser, lambda: "tokens, first after" in text_of(browser, "counts"))
+    assert [option.text for option in Select(browser.find_element(By.ID, "model")).options] == ["any-chat"]
+
+
 def test_a_running_stream_is_shown_and_can_be_stopped(browser: Any, start) -> None:
     gateway = start(CONFIG)
     browser.get(gateway.url)
