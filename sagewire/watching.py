@@ -114,6 +114,8 @@ class Outcome:
 def watch(hooks: Hooks | None, begin: Callable[[], CallStarted]) -> AbstractContextManager[Outcome]:
     """Return a context manager around one call; without anyone who watches it costs next to nothing."""
     telemetry = _telemetry()
+    if telemetry is not None and not telemetry.is_set_up:
+        telemetry = None
     if telemetry is None and (hooks is None or not (hooks.on_request or hooks.on_response)):
         return nullcontext(Outcome())
     return _watched(hooks or Hooks(), telemetry, begin())
@@ -169,13 +171,23 @@ _OPTIONS = {
     "top_p": "gen_ai.request.top_p",
 }
 
+# The providers of an API for which nobody has set up an SDK.
+_PLACEHOLDERS = frozenset({"ProxyTracerProvider", "_ProxyMeterProvider", "NoOpTracerProvider", "NoOpMeterProvider"})
+
 
 @dataclass(frozen=True, slots=True)
 class _Telemetry:
     api: Any
+    metrics_api: Any
     tracer: Tracer
     duration: Histogram
     tokens: Histogram
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether spans or metrics go anywhere; the API is installed along with much that nobody set up."""
+        providers = (self.api.get_tracer_provider(), self.metrics_api.get_meter_provider())
+        return not all(type(provider).__name__ in _PLACEHOLDERS for provider in providers)
 
     def start(self, started: CallStarted) -> Span:
         attributes = {name: started.options[option] for option, name in _OPTIONS.items() if option in started.options}
@@ -218,6 +230,7 @@ def _telemetry() -> _Telemetry | None:
     meter = metrics.get_meter("sagewire")
     return _Telemetry(
         trace,
+        metrics,
         trace.get_tracer("sagewire"),
         meter.create_histogram("gen_ai.client.operation.duration", "s", "Duration of calls."),
         meter.create_histogram("gen_ai.client.token.usage", "{token}", "Tokens of calls."),
