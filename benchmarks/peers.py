@@ -5,8 +5,8 @@ Installs the peers into `.bench-venv` once, prints a table, and writes `benchmar
 
     python benchmarks/peers.py [--rounds 5] [--only WORD] [--no-files]
 
-The numbers that count are the ratios: candidates take turns, so a busy machine slows all of them. "CPU" is that of the
-client's process, all its threads together; the server runs in another.
+The numbers that count are the ratios within each round: candidates take turns, so a busy machine slows all of them.
+"CPU" is that of the client's process, all its threads together; the server runs in another.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     asked = parser.parse_args()
     run_inside(__file__)
 
-    from beside.measures import medians
+    from beside.measures import interleaved
     from beside.processes import process_rows
     from beside.rows import work_rows
     from beside.server import serving
@@ -42,7 +42,7 @@ def main() -> None:
         for row in [*work_rows(url), *process_rows(url)]:
             if asked.only.lower() in row.work.lower():
                 print(f"measuring: {row.work}", file=sys.stderr, flush=True)
-                results.append(Result(row, medians(row.measures, asked.rounds)))
+                results.append(Result(row, interleaved(row.measures, asked.rounds)))
     show(results)
     if not asked.no_files and not asked.only:
         write(results, HERE / "results.json")

@@ -1,4 +1,4 @@
-"""How work is timed: the client's CPU, rates, medians of interleaved rounds."""
+"""How work is timed: the client's CPU, rates, interleaved rounds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-__all__ = ["Measure", "cpu_of", "medians", "rate_of", "seconds_of"]
+__all__ = ["Measure", "cpu_of", "interleaved", "rate_of", "seconds_of"]
 
 Measure = Callable[[], float]
 
@@ -43,8 +43,8 @@ def seconds_of(work: Callable[[], float], times: int) -> Measure:
     return lambda: statistics.median(work() for _ in range(times)) * 1e3
 
 
-def medians(work: Mapping[str, Measure], rounds: int) -> dict[str, float]:
-    """Return the median of each candidate's rounds; they take turns, so that a busy machine is busy for all."""
+def interleaved(work: Mapping[str, Measure], rounds: int) -> dict[str, list[float]]:
+    """Return each candidate's rounds; they take turns, so that a busy machine is busy for all."""
     for measure in work.values():
         measure()
     taken: dict[str, list[float]] = {name: [] for name in work}
@@ -52,4 +52,4 @@ def medians(work: Mapping[str, Measure], rounds: int) -> dict[str, float]:
         for name, measure in work.items():
             gc.collect()
             taken[name].append(measure())
-    return {name: statistics.median(values) for name, values in taken.items()}
+    return taken
