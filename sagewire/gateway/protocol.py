@@ -1,4 +1,4 @@
-"""Uvicorn's connections, with limits on requests that are not yet complete, and with fewer system calls."""
+"""Limits that must hold before a request is one: how large its headers get, and how long they take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sagewire.openai_shapes import error_body
 
-__all__ = ["Gathering", "limited_protocol"]
+__all__ = ["limited_protocol"]
 
 _BODY = orjson.dumps(error_body("the request's headers are too large", status=431, code="headers_too_large"))
 _TOO_LARGE = (
@@ -19,56 +19,10 @@ _TOO_LARGE = (
 )
 
 
-# More than this is handed on at once: flow control only knows of what was.
-_HOLD_BYTES = 65_536
-
-
-class Gathering:
-    """A transport that sends what was written in one turn of the event loop with one system call.
-
-    Headers and the first piece of an answer are written one after the other, as are the pieces that arrived together;
-    handing each to the kernel by itself costs up to 0.1 ms and wakes the caller each time.
-
-    Args:
-        transport: Where it goes; everything but writing is its own.
-        loop: Its event loop.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._held: list[bytes] = []
-        self._size = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send soon, behind what was written before."""
-        if not self._held:
-            self._loop.call_soon(self._flush)
-        self._held.append(data)
-        self._size += len(data)
-        if self._size > _HOLD_BYTES:
-            self._flush()
-
-    def close(self) -> None:
-        """Send what is left, then close."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        held, self._held, self._size = self._held, [], 0
-        # Where the caller has gone nobody is left to read it.
-        if held and not self._transport.is_closing():
-            self._transport.write(b"".join(held))
-
-
 def limited_protocol(max_header_bytes: int, header_seconds: float) -> type[asyncio.Protocol]:
     """Return uvicorn's HTTP protocol with limits that neither it nor httptools has.
 
-    Without them one connection could send headers without end, which are all kept in memory, or none, for ever. What
-    it writes goes out through `Gathering`.
+    Without them one connection could send headers without end, which are all kept in memory, or none, for ever.
 
     Args:
         max_header_bytes: Size of request line and headers.
@@ -81,7 +35,7 @@ def limited_protocol(max_header_bytes: int, header_seconds: float) -> type[async
         _deadline: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
-            super().connection_made(Gathering(transport, self.loop))  # type: ignore[arg-type]  # it is one in all but name
+            super().connection_made(transport)
             self._deadline = self.loop.call_later(header_seconds, transport.abort)
 
         def connection_lost(self, exc: Exception | None) -> None:
