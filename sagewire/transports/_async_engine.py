@@ -86,7 +86,8 @@ class AsyncEngine:
     async def _send(self, request: Request, limits: Limits, progress: _Progress) -> AsyncResponse:
         import aiohttp
 
-        session = await self._session()
+        owner = self._owners.get(asyncio.get_running_loop())
+        session = owner.session if owner is not None and not owner.session.closed else await self._open_session()
         large = len(request.body) >= _LARGE_BODY
         # Wrapped here, because aiohttp looks longer for what suits bytes than the wrapping takes.
         body: Any = _LargeBody(request.body, progress) if large else aiohttp.BytesPayload(request.body)
@@ -125,18 +126,16 @@ class AsyncEngine:
             _current.reset(current)
         return AsyncResponse(response, limits)
 
-    async def _session(self) -> ClientSession:
+    async def _open_session(self) -> ClientSession:
         loop = asyncio.get_running_loop()
-        owner = self._owners.get(loop)
-        if owner is None or owner.session.closed:
-            generator = _own(self._context(), partial(_forget, ref(self), loop))
-            owner = _Owner(generator, await anext(generator))
-            # Kept alive by this and not by the engine alone, so that a dropped engine leaves a session that can
-            # still be closed.
-            owner.finalizer = finalize(self, _release, loop, generator)
-            owner.finalizer.atexit = False
-            with self._lock:
-                self._owners[loop] = owner
+        generator = _own(self._context(), partial(_forget, ref(self), loop))
+        owner = _Owner(generator, await anext(generator))
+        # Kept alive by this and not by the engine alone, so that a dropped engine leaves a session that can still be
+        # closed.
+        owner.finalizer = finalize(self, _release, loop, generator)
+        owner.finalizer.atexit = False
+        with self._lock:
+            self._owners[loop] = owner
         return owner.session
 
     def _context(self) -> Any:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -72,22 +73,19 @@ class AsyncTransport:
         return response, self._target.info(response.headers, timings, stream=True)
 
     async def _open(self, call: Invocation, limits: Limits, *, stream: bool) -> tuple[AsyncResponse, int]:
-        async def attempt(number: int) -> tuple[AsyncResponse, int]:
-            return await self._attempt(call, limits, stream), number
+        return await self._policy.run_async(partial(self._attempt, call, limits, stream), limits, call.idempotent)
 
-        return await self._policy.run_async(attempt, limits, call.idempotent)
-
-    async def _attempt(self, call: Invocation, limits: Limits, stream: bool) -> AsyncResponse:
+    async def _attempt(self, call: Invocation, limits: Limits, stream: bool, number: int) -> tuple[AsyncResponse, int]:
         if self._source is None:
-            return await self._send(call, limits, stream, None)
+            return await self._send(call, limits, stream, None), number
         credentials = await self._source.get_async()
         try:
-            return await self._send(call, limits, stream, credentials)
+            return await self._send(call, limits, stream, credentials), number
         except CredentialsExpired:
             if not await self._source.invalidate_async(credentials):
                 raise
         _log.info("%s: the credentials had expired; trying once more with new ones", limits.where)
-        return await self._send(call, limits, stream, await self._source.get_async())
+        return await self._send(call, limits, stream, await self._source.get_async()), number
 
     async def _send(
         self, call: Invocation, limits: Limits, stream: bool, credentials: Credentials | None

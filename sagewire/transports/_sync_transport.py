@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -77,22 +78,19 @@ class SyncTransport:
         return response, self._target.info(response.headers, timings, stream=True)
 
     def _open(self, call: Invocation, limits: Limits, *, stream: bool) -> tuple[SyncResponse, int]:
-        def attempt(number: int) -> tuple[SyncResponse, int]:
-            return self._attempt(call, limits, stream), number
+        return self._policy.run(partial(self._attempt, call, limits, stream), limits, call.idempotent)
 
-        return self._policy.run(attempt, limits, call.idempotent)
-
-    def _attempt(self, call: Invocation, limits: Limits, stream: bool) -> SyncResponse:
+    def _attempt(self, call: Invocation, limits: Limits, stream: bool, number: int) -> tuple[SyncResponse, int]:
         if self._source is None:
-            return self._send(call, limits, stream)
+            return self._send(call, limits, stream), number
         credentials = self._source.get()
         try:
-            return self._send(call, limits, stream, credentials)
+            return self._send(call, limits, stream, credentials), number
         except CredentialsExpired:
             if not self._source.invalidate(credentials):
                 raise
         _log.info("%s: the credentials had expired; trying once more with new ones", limits.where)
-        return self._send(call, limits, stream, self._source.get())
+        return self._send(call, limits, stream, self._source.get()), number
 
     def _send(
         self, call: Invocation, limits: Limits, stream: bool, credentials: Credentials | None = None
