@@ -60,6 +60,8 @@ async def measure(server: Server, direct: str, relay: str, seconds: float, first
     with undisturbed(first_in_line):
         alone = await added(server, direct, relay, seconds, 0)
         beside = await added(server, direct, relay, 2 * seconds, 64)
+        alone_at_once = await added(server, direct, relay, seconds, 0, pauses=False)
+        beside_at_once = await added(server, direct, relay, 2 * seconds, 64, pauses=False)
     long = await load(server, server.url, 64, seconds, TOKENS, True)
     return {
         "answers/s": whole.done / whole.seconds,
@@ -68,6 +70,8 @@ async def measure(server: Server, direct: str, relay: str, seconds: float, first
         "chunks per CPU-s (64 streams of 100)": long.done * TOKENS / max(long.cpu, 0.01),
         **{f"first piece added, alone, {name}": value for name, value in alone.items()},
         **{f"first piece added, beside 64 streams, {name}": value for name, value in beside.items()},
+        **{f"first piece added, without pauses, alone, {name}": value for name, value in alone_at_once.items()},
+        **{f"first piece added, without pauses, beside 64 streams, {name}": v for name, v in beside_at_once.items()},
         "answer p50 ms at 64": quantile(whole.whole, 0.5),
         "answer p99 ms at 64": quantile(whole.whole, 0.99),
         "memory MB": server.megabytes(),

@@ -70,7 +70,9 @@ def undisturbed(pids: list[int]) -> Iterator[None]:
                 os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
 
 
-async def added(server: Server, direct: str, relay: str, seconds: float, streams: int) -> dict[str, float]:
+async def added(
+    server: Server, direct: str, relay: str, seconds: float, streams: int, *, pauses: bool = True
+) -> dict[str, float]:
     """Return what the gateway adds to the first piece, beside `streams` paced streams that run through it all the time.
 
     The streams begin spread over time, as traffic does. Beside them short streams are opened one at a time, in turns
@@ -98,7 +100,7 @@ async def added(server: Server, direct: str, relay: str, seconds: float, streams
         began = time.perf_counter()
         while time.perf_counter() - began < seconds:
             for url in random.sample(list(times), 3):
-                await asyncio.sleep(random.uniform(0.005, 0.02))
+                await asyncio.sleep(random.uniform(0.005, 0.02) if pauses else 0)
                 first, _, right = await ask(session, url, "fast one two three", True)
                 assert right, "a wrong answer"
                 times[url].append(first)
