@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary, finalize, ref
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, UsageError
 from sagewire.transports._proxy_tls import client_context
-from sagewire.transports._watch import Watch
+from sagewire.transports._watch import Alarms, Watch
 from sagewire.transports.faults import connection_error, tls_error, truncated
 from sagewire.transports.limits import Limits
 from sagewire.transports.place import Place, proxy_login, without_login
@@ -76,25 +76,26 @@ class AsyncEngine:
             replay: The request may be sent again where a connection turns out to have been closed while idle.
         """
         while True:
-            progress = _Progress(limits)
+            owner = self._owners.get(asyncio.get_running_loop())
+            if owner is None or owner.session.closed:
+                owner = await self._open()
+            progress = _Progress(limits, owner.alarms)
             try:
-                return await self._send(request, limits, progress)
+                return await self._send(owner, request, limits, progress)
             except _Lost as lost:
                 if not (progress.reused and replay):
                     raise connection_error(_why(lost), limits.where, code="connection_lost") from lost
 
-    async def _send(self, request: Request, limits: Limits, progress: _Progress) -> AsyncResponse:
+    async def _send(self, owner: _Owner, request: Request, limits: Limits, progress: _Progress) -> AsyncResponse:
         import aiohttp
 
-        owner = self._owners.get(asyncio.get_running_loop())
-        session = owner.session if owner is not None and not owner.session.closed else await self._open_session()
         large = len(request.body) >= _LARGE_BODY
         # Wrapped here, because aiohttp looks longer for what suits bytes than the wrapping takes.
         body: Any = _LargeBody(request.body, progress) if large else aiohttp.BytesPayload(request.body)
         current = _current.set(progress)
         try:
             async with progress.watch:
-                response = await session.request(
+                response = await owner.session.request(
                     request.method,
                     _url(self._origin + request.path),
                     data=body,
@@ -124,19 +125,19 @@ class AsyncEngine:
             raise UsageError(f"a header's value cannot be sent: {error}") from None
         finally:
             _current.reset(current)
-        return AsyncResponse(response, limits)
+        return AsyncResponse(response, limits, owner.alarms)
 
-    async def _open_session(self) -> ClientSession:
+    async def _open(self) -> _Owner:
         loop = asyncio.get_running_loop()
         generator = _own(self._context(), partial(_forget, ref(self), loop))
-        owner = _Owner(generator, await anext(generator))
+        owner = _Owner(generator, await anext(generator), Alarms(loop))
         # Kept alive by this and not by the engine alone, so that a dropped engine leaves a session that can still be
         # closed.
         owner.finalizer = finalize(self, _release, loop, generator)
         owner.finalizer.atexit = False
         with self._lock:
             self._owners[loop] = owner
-        return owner.session
+        return owner
 
     def _context(self) -> Any:
         place = self._place
@@ -150,13 +151,14 @@ class AsyncEngine:
 
 
 class _Owner:
-    """A loop's session and the generator that closes it with the loop."""
+    """A loop's session and timers, and the generator that closes the session with the loop."""
 
-    __slots__ = ("finalizer", "generator", "session")
+    __slots__ = ("alarms", "finalizer", "generator", "session")
 
-    def __init__(self, generator: AsyncGenerator[ClientSession, None], session: ClientSession) -> None:
+    def __init__(self, generator: AsyncGenerator[ClientSession, None], session: ClientSession, alarms: Alarms) -> None:
         self.generator = generator
         self.session = session
+        self.alarms = alarms
         self.finalizer: finalize[..., AsyncEngine] | None = None
 
 
@@ -209,11 +211,11 @@ class _Progress:
 
     __slots__ = ("limits", "phase", "reused", "watch")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, alarms: Alarms) -> None:
         self.limits = limits
         self.phase = "connect"
         self.reused = False
-        self.watch = Watch(limits.wait("connect"))
+        self.watch = Watch(limits.wait("connect"), alarms)
 
     def connected(self, reused: bool) -> None:
         self.reused = reused
@@ -289,12 +291,12 @@ class AsyncResponse:
         headers: The headers; looked up case-insensitively.
     """
 
-    def __init__(self, response: ClientResponse, limits: Limits) -> None:
+    def __init__(self, response: ClientResponse, limits: Limits, alarms: Alarms) -> None:
         self.status = response.status
         self.headers = response.headers
         self._response = response
         self._limits = limits
-        self._loop = asyncio.get_running_loop()
+        self._alarms = alarms
         self._open = True
         self._ended = False
 
@@ -336,7 +338,7 @@ class AsyncResponse:
         if piece or content.at_eof():
             return piece
         try:
-            async with Watch(self._limits.wait("idle")):
+            async with Watch(self._limits.wait("idle"), self._alarms):
                 return await content.readany()
         except TimeoutError:
             raise self._limits.expired("idle") from None
@@ -355,10 +357,10 @@ class AsyncResponse:
             _hang_up(self._response)
 
     def __del__(self) -> None:
-        if self._open and not self._loop.is_closed():
+        if self._open and not self._alarms.loop.is_closed():
             # The garbage collector may run in any thread.
             with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(_hang_up, self._response)
+                self._alarms.loop.call_soon_threadsafe(_hang_up, self._response)
 
 
 def _hang_up(response: ClientResponse) -> None:

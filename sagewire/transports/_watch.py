@@ -1,4 +1,4 @@
-"""A timeout that is cheap to set anew."""
+"""A timeout that is cheap to set, and to set anew."""
 
 from __future__ import annotations
 
@@ -6,24 +6,72 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["Watch"]
+__all__ = ["Alarms", "Watch"]
+
+
+class Alarms:
+    """The timers of one event loop, each of which serves one wait after the other.
+
+    Setting a timer and cancelling it take a twelfth of a call, and hardly one ever fires. So a timer is left running
+    when its wait is over: the next one takes it. It looks when it fires whether it has come too early, and is set anew
+    then; one that fires while nobody waits is gone.
+
+    Args:
+        loop: The event loop.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._idle: list[_Alarm] = []
+
+    def take(self) -> _Alarm:
+        """Return an alarm nobody waits for."""
+        return self._idle.pop() if self._idle else _Alarm(self.loop)
+
+    def give_back(self, alarm: _Alarm) -> None:
+        """Let the next wait have an alarm."""
+        alarm.watch = None
+        self._idle.append(alarm)
+
+
+class _Alarm:
+    __slots__ = ("_handle", "_loop", "watch")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._handle: asyncio.TimerHandle | None = None
+        self.watch: Watch | None = None
+
+    def fire_by(self, when: float) -> None:
+        """Fire at `when` at the latest."""
+        if self._handle is None or self._handle.when() > when:
+            if self._handle is not None:
+                self._handle.cancel()
+            self._handle = self._loop.call_at(when, self._fire)
+
+    def _fire(self) -> None:
+        self._handle = None
+        if self.watch is not None:
+            self.watch.alarmed()
 
 
 class Watch:
     """Raises `TimeoutError` out of its `async with` block when time is up.
 
-    What `asyncio.timeout` does, but moving the time costs an attribute: the running timer is left as it is, and looks
-    when it fires whether it has come too early. A call moves its time twice and nearly never runs out of it.
+    What `asyncio.timeout` does, but moving the time costs an attribute. A call moves its time twice and nearly never
+    runs out of it.
 
     Args:
         seconds: How long the block may take; `None` for as long as it likes.
+        alarms: The timers of the running event loop.
     """
 
-    __slots__ = ("_expired", "_handle", "_loop", "_outer_cancels", "_over", "_seconds", "_task", "_when")
+    __slots__ = ("_alarm", "_alarms", "_expired", "_outer_cancels", "_over", "_seconds", "_task", "_when")
 
-    def __init__(self, seconds: float | None) -> None:
+    def __init__(self, seconds: float | None, alarms: Alarms) -> None:
         self._seconds = seconds
-        self._handle: asyncio.TimerHandle | None = None
+        self._alarms = alarms
+        self._alarm: _Alarm | None = None
         self._expired = False
         self._over = False
 
@@ -32,7 +80,6 @@ class Watch:
         assert task is not None, "coroutines run in tasks"
         self._task: asyncio.Task[Any] = task
         self._outer_cancels = task.cancelling()
-        self._loop = asyncio.get_running_loop()
         self.set(self._seconds)
         return self
 
@@ -41,18 +88,18 @@ class Watch:
         if seconds is None or self._over:
             self._when: float | None = None
             return
-        self._when = self._loop.time() + seconds
-        if self._handle is None or self._handle.when() > self._when:
-            if self._handle is not None:
-                self._handle.cancel()
-            self._handle = self._loop.call_at(self._when, self._fire)
+        self._when = self._alarms.loop.time() + seconds
+        if self._alarm is None:
+            self._alarm = self._alarms.take()
+            self._alarm.watch = self
+        self._alarm.fire_by(self._when)
 
-    def _fire(self) -> None:
-        self._handle = None
-        if self._when is None:
+    def alarmed(self) -> None:
+        """The alarm has fired, perhaps too early."""
+        if self._when is None or self._alarm is None:
             return
-        if self._loop.time() < self._when:
-            self._handle = self._loop.call_at(self._when, self._fire)
+        if self._alarms.loop.time() < self._when:
+            self._alarm.fire_by(self._when)
             return
         self._expired = True
         self._task.cancel()
@@ -61,9 +108,9 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over = True
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        if self._alarm is not None:
+            self._alarms.give_back(self._alarm)
+            self._alarm = None
         # Somebody else's cancellation goes on as one, also where time was up as well.
         if self._expired and self._task.uncancel() <= self._outer_cancels and kind is asyncio.CancelledError:
             raise TimeoutError from error
