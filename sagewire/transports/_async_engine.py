@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache, lru_cache, partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, finalize, ref
 
@@ -255,8 +256,7 @@ def _request_class() -> Any:
     class PlainRequest(aiohttp.ClientRequest):
         """Has the headers it is given and no others; `skip_auto_headers` does the same in a twentieth of a call."""
 
-        def update_auto_headers(self, skip_auto_headers: object) -> None:
-            pass
+        DEFAULT_HEADERS: Any = MappingProxyType({})
 
     return PlainRequest
 
