@@ -171,8 +171,12 @@ _OPTIONS = {
     "top_p": "gen_ai.request.top_p",
 }
 
-# The providers of an API for which nobody has set up an SDK.
 _PLACEHOLDERS = frozenset({"ProxyTracerProvider", "_ProxyMeterProvider", "NoOpTracerProvider", "NoOpMeterProvider"})
+
+
+def is_placeholder(provider: object) -> bool:
+    """Return whether a provider of OpenTelemetry's API stands for none: nobody has set up an SDK."""
+    return type(provider).__name__ in _PLACEHOLDERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,7 @@ class _Telemetry:
     def is_set_up(self) -> bool:
         """Whether spans or metrics go anywhere; the API is installed along with much that nobody set up."""
         providers = (self.api.get_tracer_provider(), self.metrics_api.get_meter_provider())
-        return not all(type(provider).__name__ in _PLACEHOLDERS for provider in providers)
+        return not all(map(is_placeholder, providers))
 
     def start(self, started: CallStarted) -> Span:
         attributes = {name: started.options[option] for option, name in _OPTIONS.items() if option in started.options}

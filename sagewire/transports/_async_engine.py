@@ -10,9 +10,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache, lru_cache, partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, finalize, ref
+from weakref import WeakKeyDictionary, WeakSet, finalize, ref
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, UsageError
@@ -90,9 +89,7 @@ class AsyncEngine:
     async def _send(self, owner: _Owner, request: Request, limits: Limits, progress: _Progress) -> AsyncResponse:
         import aiohttp
 
-        large = len(request.body) >= _LARGE_BODY
-        # Wrapped here, because aiohttp looks longer for what suits bytes than the wrapping takes.
-        body: Any = _LargeBody(request.body, progress) if large else aiohttp.BytesPayload(request.body)
+        body: Any = request.body if len(request.body) < _LARGE_BODY else _LargeBody(request.body, progress)
         current = _current.set(progress)
         try:
             async with progress.watch:
@@ -171,7 +168,7 @@ async def _own(context: Any, forget: Callable[[], None]) -> AsyncGenerator[Clien
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         cookie_jar=aiohttp.DummyCookieJar(),
-        request_class=_request_class(),
+        skip_auto_headers=("Accept", "User-Agent", "Content-Type"),
     )
     try:
         yield session
@@ -238,27 +235,17 @@ def _connector_class() -> Any:
     class Connector(aiohttp.TCPConnector):
         """Tells the request that waits for a connection that it has one, and whether that was used before."""
 
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            self._used: WeakSet[Any] = WeakSet()
+
         async def connect(self, *arguments: Any, **named: Any) -> Any:
             connection = await super().connect(*arguments, **named)
-            protocol: Any = connection.protocol
-            # On the connection itself, because a set of weak references costs a hundred times as much.
-            _current.get().connected(reused=hasattr(protocol, "used_by_sagewire"))
-            protocol.used_by_sagewire = True
+            _current.get().connected(connection.protocol in self._used)
+            self._used.add(connection.protocol)
             return connection
 
     return Connector
-
-
-@cache
-def _request_class() -> Any:
-    import aiohttp
-
-    class PlainRequest(aiohttp.ClientRequest):
-        """Has the headers it is given and no others; `skip_auto_headers` does the same in a twentieth of a call."""
-
-        DEFAULT_HEADERS: Any = MappingProxyType({})
-
-    return PlainRequest
 
 
 class _LargeBody(io.BytesIO):

@@ -181,7 +181,7 @@ def test_answers_that_are_gone_are_named(aws, write, tmp_path, monkeypatch):
 
     monkeypatch.setattr(SageMakerModelBackend, "describe_transform_job", clean_up)
     settings = {"engine": "batch-transform", "engine_options": OPTIONS, "client_arguments": {"handler": "openai_chat"}}
-    with pytest.raises(EndpointError, match=r"answers s3://transforms/work/.*/out/000000\.jsonl\.out: "):
+    with pytest.raises(EndpointError, match=r"answers s3://transforms/.*/out/000000\.jsonl\.out: "):
         bulk.run(write(questions(3)), "sagemaker/chat", tmp_path / "out.jsonl", **settings)
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, nearest
-from sagewire.gateway.config.patterns import HUGGING_FACE_ROUTER, HUGGING_FACE_TASKS, STAR, format_of, router_name
+from sagewire.gateway.config.patterns import HUGGING_FACE_ROUTER, STAR, format_of, router_name, without_task
 from sagewire.types import OptionArguments
 
 __all__ = ["CATCH_ALL", "Defaults", "deployment_settings"]
@@ -153,12 +153,9 @@ def _hugging_face(name: str, base: str | None, embeds: bool) -> JSON:
     if not base and name.startswith(("http://", "https://")):
         # huggingface/https://..., an endpoint without a name of its own.
         base, name = name, ""
-    task, slash, rest = name.partition("/")
-    if slash and task in HUGGING_FACE_TASKS:
-        name = rest
     if base:
         handlers = {"handler": "openai_chat", "embedding_handler": "tei", "rerank_handler": "tei_rerank"}
-        return {"url": base, "served_model": None if embeds else name or None} | handlers
+        return {"url": base, "served_model": None if embeds else without_task(name) or None} | handlers
     # huggingface/<inference provider>/<organisation>/<model>, or without a provider.
     return {"url": HUGGING_FACE_ROUTER, "handler": "openai_chat", "served_model": router_name(name)}
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HUGGING_FACE_ROUTER",
-    "HUGGING_FACE_TASKS",
     "STAR",
     "Pattern",
     "concrete",
@@ -24,12 +23,13 @@ __all__ = [
     "mistakes",
     "router_name",
     "sorted_patterns",
+    "without_task",
 ]
 
 STAR = "*"
 HUGGING_FACE_ROUTER = "https://router.huggingface.co/v1"
 # What LiteLLM has taken for the kind of task in front of a model's name.
-HUGGING_FACE_TASKS = frozenset(
+_HUGGING_FACE_TASKS = frozenset(
     {"conversational", "text-classification", "text-generation", "text-generation-inference"}
 )
 # SageMaker's rule for names of endpoints and inference components (API reference, CreateEndpoint).
@@ -137,6 +137,12 @@ def format_of(name: str) -> str:
         return "default_pt"
 
 
+def without_task(name: str) -> str:
+    """Return a Hugging Face model's name without the kind of task that LiteLLM has taken in front of it."""
+    task, slash, rest = name.partition("/")
+    return rest if slash and task in _HUGGING_FACE_TASKS else name
+
+
 def router_name(name: str) -> str:
     """Return a model's name as Hugging Face's router takes it, given LiteLLM's with a provider or task in front.
 
@@ -144,7 +150,6 @@ def router_name(name: str) -> str:
         >>> router_name("together/deepseek-ai/DeepSeek-R1")
         'deepseek-ai/DeepSeek-R1:together'
     """
-    first, slash, rest = name.partition("/")
-    if slash and first in HUGGING_FACE_TASKS:
-        return rest
-    return f"{rest}:{first}" if name.count("/") == 2 else name
+    name = without_task(name)
+    provider, _, rest = name.partition("/")
+    return f"{rest}:{provider}" if name.count("/") == 2 else name
