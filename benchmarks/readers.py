@@ -13,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from sagewire.prompt_formats.readers import READERS, get_reader
+from sagewire.prompt_formats.output_parsers import READERS, get_reader
 
 PROSE = "The quick brown fox jumps over the lazy dog, and then it rests. {It} [says] <so>.\n"
 CHUNK = 4

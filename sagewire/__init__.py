@@ -20,7 +20,7 @@ _HOMES = {
     "AsyncClient": "sagewire.client",
     "Client": "sagewire.client",
     "EndpointError": "sagewire.errors",
-    "Hooks": "sagewire.watching",
+    "Hooks": "sagewire.telemetry",
     "ImagePart": "sagewire.types",
     "Message": "sagewire.types",
     "Options": "sagewire.types",
@@ -29,7 +29,7 @@ _HOMES = {
     "SagewireError": "sagewire.errors",
     "StreamTruncated": "sagewire.errors",
     "TextPart": "sagewire.types",
-    "Timeouts": "sagewire.transports.base",
+    "Timeouts": "sagewire.http.deadlines",
     "Tool": "sagewire.types",
     "ToolCall": "sagewire.types",
     "UnsupportedFeature": "sagewire.errors",
@@ -53,10 +53,11 @@ if TYPE_CHECKING:
         UsageError,
         WireError,
     )
+    from sagewire.http.deadlines import Timeouts
     from sagewire.prompt_formats import get_format
-    from sagewire.transports.base import Retries, Timeouts
+    from sagewire.telemetry import Hooks
+    from sagewire.transports.base import Retries
     from sagewire.types import ImagePart, Message, Options, Reply, TextPart, Tool, ToolCall, Usage
-    from sagewire.watching import Hooks
 
 __all__ = [
     "AsyncClient",

@@ -19,17 +19,28 @@ ALLOWED = {
     "types": set(),
     "errors": set(),
     "streaming": set(),
+    "http": {"_forks"},
+    "openai_shapes": set(),
+    "aws": {"http", "_extras", "_forks", ""},  # "" is sagewire.__version__, for the user agent
     "prompt_formats": {"streaming", "_extras"},
     "content_handlers": {"streaming", "_extras"},
-    "aws": {"_extras", "_forks", ""},  # "" is sagewire.__version__, for the user agent
-    "transports": {"aws", "_extras", "_forks"},
+    "transports": {"aws", "http", "_extras", "_forks"},
+    "discovery": {"aws"},
     "emulator": {"streaming"},
-    "openai_shapes": set(),
-    "_exchange": {"streaming", "prompt_formats", "content_handlers", "_forced_calls"},
-    "_forced_calls": {"streaming", "prompt_formats", "content_handlers"},
     "_extras": set(),
 }
-PUBLIC = {"aws", "client", "content_handlers", "openai_shapes", "prompt_formats", "transports", "_extras", ""}
+PUBLIC = {
+    "aws",
+    "client",
+    "content_handlers",
+    "discovery",
+    "http",
+    "openai_shapes",
+    "prompt_formats",
+    "transports",
+    "_extras",
+    "",
+}
 FRAMEWORKS = {"langchain_core", "langchain", "langchain_classic", "llama_index", "openai", "boto3", "starlette", "ray"}
 
 

@@ -1,4 +1,4 @@
-"""AWS credentials as a value; where they come from is `sagewire.aws.sources`."""
+"""AWS credentials as a value; where they come from is `sagewire.aws.credential_cache`."""
 
 from __future__ import annotations
 

@@ -13,9 +13,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sagewire._forks import reset_in_child
+from sagewire.aws.credential_cache import BotocoreSource, CredentialSource, StaticSource
+from sagewire.aws.credential_providers import (
+    AssumeRole,
+    DefaultChain,
+    Existing,
+    Profile,
+    Recipe,
+    StaticKeys,
+    WebIdentity,
+)
 from sagewire.aws.credentials import Credentials
-from sagewire.aws.recipes import AssumeRole, DefaultChain, Existing, Profile, Recipe, StaticKeys, WebIdentity
-from sagewire.aws.sources import BotocoreSource, CredentialSource, StaticSource
 from sagewire.errors import UsageError
 
 __all__ = [

@@ -18,13 +18,14 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-from sagewire.aws.failures import credential_errors
-from sagewire.aws.recipes import DefaultChain, StaticKeys
+from sagewire.aws.credential_cache import CredentialSource, EnvironmentSource
+from sagewire.aws.credential_providers import DefaultChain, StaticKeys
+from sagewire.aws.lookup_errors import credential_errors
 from sagewire.aws.session import Session
-from sagewire.aws.sources import CredentialSource, EnvironmentSource
 from sagewire.errors import UsageError
+from sagewire.http.origin import DEFAULT_POOL_SIZE, Place, proxy_for
 
-__all__ = ["ServiceSettings", "resolve"]
+__all__ = ["ServiceSettings", "place_of", "resolve"]
 
 # partitions.json of botocore 1.44, partition "aws"; its runtime.sagemaker endpoints follow one pattern.
 _AWS_REGION = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx)-\w+-\d+")
@@ -214,4 +215,18 @@ def _with_config(settings: ServiceSettings, merged: Any, given: Any) -> ServiceS
         max_attempts=attempts if "retries" in wrote or os.environ.get("AWS_MAX_ATTEMPTS") else None,
         pool_size=wrote.get("max_pool_connections"),
         tcp_keepalive=bool(merged.tcp_keepalive),
+    )
+
+
+def place_of(settings: ServiceSettings) -> Place:
+    """Return where an AWS service is reached."""
+    return Place(
+        settings.endpoint_url,
+        ca_bundle=settings.ca_bundle,
+        client_cert=settings.client_cert,
+        proxy=proxy_for(settings.endpoint_url, settings.proxies),
+        proxy_ca_bundle=settings.proxies_config.get("proxy_ca_bundle"),
+        proxy_client_cert=settings.proxies_config.get("proxy_client_cert"),
+        pool_size=settings.pool_size or DEFAULT_POOL_SIZE,
+        tcp_keepalive=settings.tcp_keepalive,
     )

@@ -15,8 +15,9 @@ from hashlib import sha256
 from urllib.parse import quote, urlsplit
 
 from sagewire.aws.credentials import Credentials
+from sagewire.http.origin import host_header
 
-__all__ = ["UNSIGNED_PAYLOAD", "Signer", "amz_date", "canonical_path", "canonical_query", "host_header"]
+__all__ = ["UNSIGNED_PAYLOAD", "Signer", "amz_date", "canonical_path", "canonical_query"]
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
@@ -43,7 +44,6 @@ _NOT_SIGNED = frozenset(
         "x-amzn-trace-id",
     }
 )
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Signer:
@@ -169,15 +169,6 @@ def _split(url: str, encode_path: bool) -> tuple[str, str, str]:
         canonical_path(parts.path) if encode_path else parts.path or "/",
         canonical_query(parts.query),
     )
-
-
-def host_header(url: str) -> str:
-    """Return the `Host` header an HTTP client sends for a URL: lower case, and without the scheme's default port."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if ":" in host:
-        host = f"[{host}]"
-    return host if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
 
 
 def canonical_path(path: str) -> str:

@@ -8,10 +8,10 @@ Nothing is lost: a row counts once it is on disk, and `resume=True` goes on afte
 
 from __future__ import annotations
 
+from sagewire.bulk.engines.ray_udf import ray_udf
 from sagewire.bulk.job import Bounds, Job, Report
 from sagewire.bulk.planning import Plan, aplan, plan
-from sagewire.bulk.running import arun, run
-from sagewire.bulk.tally import Tally
-from sagewire.bulk.udf import ray_udf
+from sagewire.bulk.progress import Tally
+from sagewire.bulk.run import arun, run
 
 __all__ = ["Bounds", "Job", "Plan", "Report", "Tally", "aplan", "arun", "plan", "ray_udf", "run"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict
 
-from sagewire.bulk.places import absolute, format_of
+from sagewire.bulk.files.storage import absolute, format_of
 from sagewire.errors import UsageError, unknown_name
 
 __all__ = ["Bounds", "Job", "JobSettings", "Report", "split_settings"]

@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass
 from typing import Any, Unpack
 
+from sagewire.bulk.concurrency import Pace
 from sagewire.bulk.job import JobSettings
 from sagewire.bulk.models import open_model, preflight
-from sagewire.bulk.pace import Pace
-from sagewire.bulk.preparing import Prepared, prepare
-from sagewire.bulk.tally import estimated_tokens, uncounted
+from sagewire.bulk.prepare import Prepared, prepare
+from sagewire.bulk.progress import estimated_tokens, uncounted
 from sagewire.bulk.tasks import RowError
 from sagewire.bulk.worker import Question, Unanswered, Worker
 from sagewire.errors import SagewireError

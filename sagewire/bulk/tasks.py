@@ -29,8 +29,8 @@ from sagewire.types import (
 )
 
 if TYPE_CHECKING:
-    from sagewire.async_client import AsyncClient
     from sagewire.bulk.job import Job
+    from sagewire.client.async_client import AsyncClient
 
 __all__ = ["TASKS", "Asked", "RowError", "Task", "make_task"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from sagewire.bulk.concurrency import Call, Pace
 from sagewire.bulk.job import Bounds, Job
-from sagewire.bulk.pace import Call, Pace
 from sagewire.bulk.rows import Answer, Record
 from sagewire.bulk.tasks import Asked, Task
 from sagewire.errors import (
@@ -27,7 +27,7 @@ from sagewire.errors import (
 )
 
 if TYPE_CHECKING:
-    from sagewire.async_client import AsyncClient
+    from sagewire.client.async_client import AsyncClient
 
 __all__ = ["Halted", "Question", "Unanswered", "Worker"]
 

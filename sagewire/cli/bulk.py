@@ -123,7 +123,7 @@ def _again(
     output: str, work_dir: str | None, bounds: BoundOptions, options: ModelOptions, as_json: bool, **flags: bool
 ) -> None:
     require("pyarrow", "bulk")
-    from sagewire.bulk.preparing import remembered
+    from sagewire.bulk.prepare import remembered
 
     source, model, output, settings = remembered(output, work_dir)
     settings |= bounds.given()

@@ -13,12 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from sagewire import __version__
-from sagewire.aws.discovery import Description
-from sagewire.aws.recognise import Dialect, recognise
 from sagewire.cli._app import close_names, console, friendly, in_options, show_table
 from sagewire.cli._options import AccountOptions, AsJson, Endpoint, is_url
 from sagewire.client import Client
 from sagewire.content_handlers import get_handler
+from sagewire.discovery.container_rules import Dialect, recognise
+from sagewire.discovery.describe import Description
 from sagewire.errors import SagewireError, UsageError
 from sagewire.prompt_formats import get_format
 
@@ -142,7 +142,7 @@ def _versions() -> Check:
 
 
 def _account(account: AccountOptions) -> list[Check]:
-    from sagewire.aws.failures import credential_errors
+    from sagewire.aws.lookup_errors import credential_errors
 
     checks: list[Check] = []
     try:

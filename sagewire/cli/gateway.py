@@ -19,9 +19,9 @@ from sagewire.cli._options import AsJson, ModelOptions, is_url
 from sagewire.errors import UsageError
 
 if TYPE_CHECKING:
+    from sagewire.gateway.accounting.database import Store
     from sagewire.gateway.config import GatewayConfig
-    from sagewire.gateway.server import Plan
-    from sagewire.gateway.store import Store
+    from sagewire.gateway.server.run import Plan
 
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="A configuration file, sagewire's or LiteLLM's.")
@@ -47,7 +47,7 @@ def gateway(
     """Serve endpoints to any OpenAI client: chat, completions, embeddings, rerank, responses."""
     _require_extra()
     from sagewire.gateway.config import GatewayConfig
-    from sagewire.gateway.server import Plan, load_plan
+    from sagewire.gateway.server.run import Plan, load_plan
 
     if sum((config is not None, bool(endpoint), demo)) != 1:
         raise UsageError("give one of --config FILE, --endpoint NAME (any number of times), or --demo")
@@ -91,7 +91,7 @@ def _deployment(given: str, settings: dict[str, Any]) -> tuple[str, dict[str, An
 def _serve_demo(host: str, port: int) -> None:
     from sagewire.emulator import Emulator
     from sagewire.gateway.config import GatewayConfig
-    from sagewire.gateway.server import Plan
+    from sagewire.gateway.server.run import Plan
 
     with Emulator(
         {
@@ -122,7 +122,7 @@ def _serve_demo(host: str, port: int) -> None:
 
 
 def _serve(plan: Plan) -> None:
-    from sagewire.gateway.server import serve
+    from sagewire.gateway.server.run import serve
 
     # Told to end before it serves, it has nothing to drain, and ended as it should, too: 0, as after draining.
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
@@ -223,8 +223,8 @@ def _require_extra() -> None:
 
 def _open(config: Path | None) -> tuple[Store, GatewayConfig | None]:
     _require_extra()
+    from sagewire.gateway.accounting.database import open_store
     from sagewire.gateway.config import load_config
-    from sagewire.gateway.store import open_store
 
     if config is None:
         return open_store(), None

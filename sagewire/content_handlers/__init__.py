@@ -17,27 +17,27 @@ from sagewire.content_handlers.base import Capabilities, ContentHandler, EventRe
 from sagewire.content_handlers.cohere import CohereGenerateHandler, CohereHandler
 from sagewire.content_handlers.custom import LangChainHandler, LlamaIndexHandler
 from sagewire.content_handlers.embeddings import EMBEDDING_HANDLERS, EmbeddingHandler, get_embedding_handler
-from sagewire.content_handlers.hf_pipeline import HfPipelineHandler
-from sagewire.content_handlers.jumpstart import (
+from sagewire.content_handlers.huggingface.tgi import TgiHandler
+from sagewire.content_handlers.huggingface.tgi_chat import TgiChatHandler
+from sagewire.content_handlers.huggingface.toolkit import HfPipelineHandler
+from sagewire.content_handlers.jumpstart.dialog import JumpStartDialogHandler, JumpStartLlama2Handler
+from sagewire.content_handlers.jumpstart.text import (
     JumpStartText2TextHandler,
     JumpStartTextGenerationHandler,
     JumpStartTextHandler,
 )
-from sagewire.content_handlers.jumpstart_dialog import JumpStartDialogHandler, JumpStartLlama2Handler
-from sagewire.content_handlers.llamacpp import LlamaCppHandler
-from sagewire.content_handlers.lmi import LmiHandler
-from sagewire.content_handlers.lmi_chat import LmiChatHandler
-from sagewire.content_handlers.mistral import MistralHandler
-from sagewire.content_handlers.nova import NovaHandler
-from sagewire.content_handlers.openai_chat import OpenAiChatHandler
-from sagewire.content_handlers.openai_completions import OpenAiCompletionsHandler
+from sagewire.content_handlers.lmi.chat import LmiChatHandler
+from sagewire.content_handlers.lmi.generate import LmiHandler
+from sagewire.content_handlers.openai.chat import OpenAiChatHandler
+from sagewire.content_handlers.openai.completions import OpenAiCompletionsHandler
+from sagewire.content_handlers.openai.llamacpp import LlamaCppHandler
+from sagewire.content_handlers.openai.mistral import MistralHandler
+from sagewire.content_handlers.openai.nova import NovaHandler
+from sagewire.content_handlers.openai.sglang import SglangHandler
 from sagewire.content_handlers.registry import pick
 from sagewire.content_handlers.rerank import RERANK_HANDLERS, RerankHandler, get_rerank_handler
-from sagewire.content_handlers.sglang import SglangHandler
-from sagewire.content_handlers.tgi import TgiHandler
-from sagewire.content_handlers.tgi_chat import TgiChatHandler
-from sagewire.content_handlers.triton import TritonHandler, TritonLlmApiHandler
-from sagewire.content_handlers.triton_infer import TritonInferHandler
+from sagewire.content_handlers.triton.generate import TritonHandler, TritonLlmApiHandler
+from sagewire.content_handlers.triton.infer import TritonInferHandler
 
 __all__ = [
     "EMBEDDING_HANDLERS",

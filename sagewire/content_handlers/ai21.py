@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sagewire.content_handlers.base import Capabilities, JsonHandler, Request, need_prompt
-from sagewire.content_handlers.openai_chat import OpenAiChatHandler
+from sagewire.content_handlers.openai.chat import OpenAiChatHandler
 from sagewire.content_handlers.outcome import finish_reason
-from sagewire.content_handlers.shapes import as_text
+from sagewire.content_handlers.value_checks import as_text
 from sagewire.errors import UnsupportedFeature
 from sagewire.types import Delta, FinishDelta, MetadataDelta, TextDelta
 

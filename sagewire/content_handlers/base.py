@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
-from sagewire.content_handlers.faults import find_fault
+from sagewire.content_handlers.error_bodies import find_fault
 from sagewire.errors import SagewireError, StreamTruncated, UnsupportedFeature, WireError, excerpt
 from sagewire.streaming.accumulate import fold
 from sagewire.streaming.base import BaseDecoder, Decoder, Pipeline, decode

@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 
 from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_chat, need_prompt
-from sagewire.content_handlers.faults import Fault
-from sagewire.content_handlers.openai_messages import refuse_images, refuse_tools
+from sagewire.content_handlers.error_bodies import Fault
+from sagewire.content_handlers.openai.messages import refuse_images, refuse_tools
 from sagewire.content_handlers.outcome import finish_reason, token_count
 from sagewire.content_handlers.sampling import write_no_top_k
-from sagewire.content_handlers.shapes import as_text
+from sagewire.content_handlers.value_checks import as_text
 from sagewire.errors import UnsupportedFeature
 from sagewire.types import ChatRequest, Delta, FinishDelta, MetadataDelta, TextDelta, ToolCallDelta, Usage, UsageDelta
 

@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from sagewire.content_handlers.base import Capabilities, ContentHandler, Request, need_chat, need_prompt
-from sagewire.content_handlers.openai_messages import openai_messages, refuse_tools
-from sagewire.content_handlers.pieces import LineDecoder, WholeEventDecoder
+from sagewire.content_handlers.openai.messages import openai_messages, refuse_tools
+from sagewire.content_handlers.stream_pieces import LineDecoder, WholeEventDecoder
 from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, WireError, excerpt
 from sagewire.streaming.accumulate import fold
 from sagewire.streaming.base import BaseDecoder, Decoder

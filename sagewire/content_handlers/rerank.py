@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from sagewire.content_handlers.base import not_understood, parse_json
-from sagewire.content_handlers.faults import find_fault
-from sagewire.content_handlers.openai_chat import route_parameters
+from sagewire.content_handlers.error_bodies import find_fault
+from sagewire.content_handlers.openai.chat import route_parameters
 from sagewire.content_handlers.outcome import openai_usage
 from sagewire.content_handlers.registry import pick
 from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, WireError

@@ -11,12 +11,12 @@ what they are told; `upstream` forwards to a real model server.
 
 from __future__ import annotations
 
+from sagewire.emulator.aws.identity import Credentials, Role
 from sagewire.emulator.dialects import DIALECTS
 from sagewire.emulator.emulator import Emulator
 from sagewire.emulator.endpoints import ContainerCall, EndpointSpec
 from sagewire.emulator.engines import ENGINES, Call, Echo, EngineFailure, Extractive, Reply, Schema, Scripted, Upstream
 from sagewire.emulator.faults import FAULTS
-from sagewire.emulator.identity import Credentials, Role
 from sagewire.emulator.serving import load_endpoints, parse_endpoint, serve
 
 __all__ = [

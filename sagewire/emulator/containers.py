@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from sagewire.emulator.aws.front_door import deliver
 from sagewire.emulator.endpoints import ContainerCall, Endpoint, Running, find_endpoint
-from sagewire.emulator.exchange import Request, Response, json_response
 from sagewire.emulator.faults import Fault, Refused, asked_in_header
-from sagewire.emulator.front_door import deliver
+from sagewire.emulator.http_values import Request, Response, json_response
 from sagewire.errors import UsageError
 
 __all__ = ["Containers"]

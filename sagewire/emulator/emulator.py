@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
+from sagewire.emulator.aws.identity import DEFAULT_ROLE, Credentials, Role
 from sagewire.emulator.endpoints import ContainerCall, EndpointSpec, find_endpoint
-from sagewire.emulator.identity import DEFAULT_ROLE, Credentials, Role
 from sagewire.emulator.server import Server
 from sagewire.emulator.service import Service
 from sagewire.errors import UsageError

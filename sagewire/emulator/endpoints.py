@@ -10,8 +10,8 @@ import orjson
 
 from sagewire.emulator.dialects import Container, Dialect, get_dialect
 from sagewire.emulator.engines import Engine, get_engine
-from sagewire.emulator.exchange import Request, Response
 from sagewire.emulator.faults import Fault, FaultyEngine, make_fault, split_suffix
+from sagewire.emulator.http_values import Request, Response
 from sagewire.errors import UsageError
 
 __all__ = ["ContainerCall", "Endpoint", "EndpointSpec", "Running", "find_endpoint", "parse_spec"]

@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sagewire.emulator.exchange import Abort, Request, Response, StreamFailure, Wait
+from sagewire.emulator.http_values import Abort, Request, Response, StreamFailure, Wait
 from sagewire.emulator.service import Service
 
 if TYPE_CHECKING:

@@ -7,18 +7,18 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from sagewire.emulator import sts
-from sagewire.emulator.asynchronous import Asynchronous
+from sagewire.emulator.aws import sts
+from sagewire.emulator.aws.async_inference import Asynchronous
+from sagewire.emulator.aws.control_plane import TARGET, ControlPlane
+from sagewire.emulator.aws.front_door import aws_error
+from sagewire.emulator.aws.identity import Identities, IdentityError, Role
+from sagewire.emulator.aws.openai_route import ROUTE, OpenAiRoute
+from sagewire.emulator.aws.runtime import Runtime
+from sagewire.emulator.aws.s3 import Storage
+from sagewire.emulator.aws.signatures import verify
 from sagewire.emulator.containers import Containers
-from sagewire.emulator.control_plane import TARGET, ControlPlane
 from sagewire.emulator.endpoints import ContainerCall, Endpoint, EndpointSpec, find_endpoint, parse_spec
-from sagewire.emulator.exchange import Request, Response
-from sagewire.emulator.front_door import aws_error
-from sagewire.emulator.identity import Identities, IdentityError, Role
-from sagewire.emulator.openai_route import ROUTE, OpenAiRoute
-from sagewire.emulator.runtime import Runtime
-from sagewire.emulator.signature import verify
-from sagewire.emulator.storage import Storage
+from sagewire.emulator.http_values import Request, Response
 
 __all__ = ["Service"]
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from sagewire._extras import require
 
 if TYPE_CHECKING:
-    from sagewire.gateway.app import create_app
+    from sagewire.gateway.accounting.database import open_store
     from sagewire.gateway.config import GatewayConfig, load_config, parse_config
     from sagewire.gateway.gateway import Gateway
-    from sagewire.gateway.server import Plan, serve
-    from sagewire.gateway.store import open_store
+    from sagewire.gateway.server.app import create_app
+    from sagewire.gateway.server.run import Plan, serve
 
 __all__ = ["Gateway", "GatewayConfig", "Plan", "create_app", "load_config", "open_store", "parse_config", "serve"]
 
@@ -28,12 +28,12 @@ __all__ = ["Gateway", "GatewayConfig", "Plan", "create_app", "load_config", "ope
 _HOMES = {
     "Gateway": ("sagewire.gateway.gateway", "prometheus_client"),
     "GatewayConfig": ("sagewire.gateway.config", "pydantic"),
-    "Plan": ("sagewire.gateway.server", "uvicorn"),
-    "create_app": ("sagewire.gateway.app", "starlette"),
+    "Plan": ("sagewire.gateway.server.run", "uvicorn"),
+    "create_app": ("sagewire.gateway.server.app", "starlette"),
     "load_config": ("sagewire.gateway.config", "yaml"),
-    "open_store": ("sagewire.gateway.store", "sqlalchemy"),
+    "open_store": ("sagewire.gateway.accounting.database", "sqlalchemy"),
     "parse_config": ("sagewire.gateway.config", "yaml"),
-    "serve": ("sagewire.gateway.server", "uvicorn"),
+    "serve": ("sagewire.gateway.server.run", "uvicorn"),
 }
 
 

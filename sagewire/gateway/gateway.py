@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagewire.errors import SagewireError
-from sagewire.gateway.access import Access
+from sagewire.gateway.accounting.database import Store
+from sagewire.gateway.accounting.metrics import Metrics
+from sagewire.gateway.accounting.usage_writer import Ledger
+from sagewire.gateway.auth import Access
 from sagewire.gateway.config import GatewayConfig
-from sagewire.gateway.deployments import Deployment
-from sagewire.gateway.journal import Journal
+from sagewire.gateway.errors import Refusal, envelope_of
 from sagewire.gateway.keys import Key
-from sagewire.gateway.ledger import Ledger
-from sagewire.gateway.metrics import Metrics
-from sagewire.gateway.rates import RateLimits
-from sagewire.gateway.refusals import Refusal, envelope_of
-from sagewire.gateway.routing import Model, Router
-from sagewire.gateway.store import Store
+from sagewire.gateway.rate_limits import RateLimits
+from sagewire.gateway.request_log import Journal
+from sagewire.gateway.routing.deployments import Deployment
+from sagewire.gateway.routing.router import Model, Router
 from sagewire.openai_shapes import BadRequest
 
 __all__ = ["Gateway", "Turn"]

@@ -13,13 +13,13 @@ from starlette.types import Receive, Send
 from sagewire.client import AsyncClient
 from sagewire.content_handlers import JsonHandler
 from sagewire.errors import SagewireError
-from sagewire.gateway.affinity import conversation_id, prefix_id
-from sagewire.gateway.deployments import Deployment
+from sagewire.gateway.errors import envelope_of
 from sagewire.gateway.gateway import Gateway, Turn
-from sagewire.gateway.refusals import envelope_of
-from sagewire.gateway.routing import Served
-from sagewire.gateway.sessions import session_is_gone
-from sagewire.gateway.wire import EventStream, while_connected
+from sagewire.gateway.routing.affinity import conversation_id, prefix_id
+from sagewire.gateway.routing.deployments import Deployment
+from sagewire.gateway.routing.router import Served
+from sagewire.gateway.routing.sticky_sessions import session_is_gone
+from sagewire.gateway.server.http_exchange import EventStream, while_connected
 from sagewire.types import Delta, OptionArguments, Reply, TextDelta, ThinkingDelta, ToolCallDelta, UsageDelta
 
 __all__ = ["ChunkEvents", "Events", "Generation", "Opened"]

@@ -8,8 +8,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sagewire.gateway.allowance import Allowance
 from sagewire.gateway.config import KeyConfig
+from sagewire.gateway.quota import Allowance
 
 __all__ = ["MASTER", "OPEN", "Key", "digest_of", "from_config", "new_secret", "same"]
 

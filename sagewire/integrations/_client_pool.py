@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from sagewire.client import AsyncClient, Client
-from sagewire.transports.base import Retries, Timeouts
+from sagewire.http.deadlines import Timeouts
+from sagewire.transports.base import Retries
 
 __all__ = ["ClientPool", "Pooled"]
 

@@ -15,10 +15,16 @@ from dataclasses import replace
 from typing import Any
 
 from sagewire.errors import UsageError
-from sagewire.prompt_formats import (
+from sagewire.prompt_formats.base import PromptFormat
+from sagewire.prompt_formats.custom import CallableFormat, TemplateFormat, check_template
+from sagewire.prompt_formats.drop_in import easyllm_llama_index as compat
+from sagewire.prompt_formats.drop_in import litellm as litellm_templates
+from sagewire.prompt_formats.drop_in.litellm import LITELLM_BUILDERS
+from sagewire.prompt_formats.engine.guard import Policy
+from sagewire.prompt_formats.engine.turns import Block, TurnFormat
+from sagewire.prompt_formats.families import (
     chatml,
     cohere,
-    compat,
     deepseek,
     exaone,
     falcon,
@@ -30,7 +36,6 @@ from sagewire.prompt_formats import (
     hermes,
     jamba,
     kimi,
-    litellm_templates,
     llama,
     mistral,
     phi,
@@ -38,12 +43,7 @@ from sagewire.prompt_formats import (
     qwen,
     tagged,
 )
-from sagewire.prompt_formats.base import PromptFormat
-from sagewire.prompt_formats.custom import CallableFormat, TemplateFormat, check_template
-from sagewire.prompt_formats.guard import Policy
-from sagewire.prompt_formats.litellm_templates import LITELLM_BUILDERS
 from sagewire.prompt_formats.model_ids import format_of_model
-from sagewire.prompt_formats.turns import Block, TurnFormat
 
 __all__ = [
     "FORMATS",
@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 
-HUB = "sagewire.prompt_formats.hub loads a model's own chat template."
+HUB = "sagewire.prompt_formats.chat_template loads a model's own chat template."
 # Families whose prompts are mostly prose or a schema language of their own: their templates are loaded, not rewritten.
 HUB_ONLY = {
     "command_r7b": "CohereLabs/c4ai-command-r7b-12-2024",

@@ -9,8 +9,8 @@ from typing import Any
 
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats.base import PromptFormat
-from sagewire.prompt_formats.conversation import Conversation, Guard, Reading
-from sagewire.prompt_formats.turns import Page, TurnFormat
+from sagewire.prompt_formats.engine.conversation import Conversation, Guard, Reading
+from sagewire.prompt_formats.engine.turns import Page, TurnFormat
 from sagewire.streaming.base import Decoder
 from sagewire.types import Delta, Message, Tool
 
@@ -91,7 +91,7 @@ class CallableFormat(PromptFormat):
 
     def reader(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
         """Return a fresh decoder from raw model text to text, thinking and tool-call deltas."""
-        from sagewire.prompt_formats.readers import get_reader
+        from sagewire.prompt_formats.output_parsers import get_reader
 
         return get_reader(self._reader_style, tools, stops=self.stops, prompt=prompt)
 

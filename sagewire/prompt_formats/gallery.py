@@ -12,7 +12,7 @@ from typing import Any
 
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats import FORMATS, HUB_ONLY, LITELLM_BUILDERS
-from sagewire.prompt_formats.turns import TurnFormat
+from sagewire.prompt_formats.engine.turns import TurnFormat
 
 __all__ = ["page"]
 
@@ -104,7 +104,8 @@ def page() -> str:
     parts.append("\n## LiteLLM's builders\n")
     parts += [_section(fmt) for fmt in LITELLM_BUILDERS.values()]
     parts.append(
-        "\n## Loaded, not written\n\nTheir templates come with the model; `sagewire.prompt_formats.hub` loads them.\n\n"
+        "\n## Loaded, not written\n\n"
+        "Their templates come with the model; `sagewire.prompt_formats.chat_template` loads them.\n\n"
     )
     parts += [f"- `{name}`: for example `{model}`\n" for name, model in HUB_ONLY.items()]
     return "".join(parts)

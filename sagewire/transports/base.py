@@ -6,7 +6,6 @@ nothing of JSON, models or prompts.
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
@@ -21,45 +20,8 @@ __all__ = [
     "Body",
     "ByteStream",
     "Retries",
-    "Timeouts",
     "Transport",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Time limits in seconds; `None` means no limit.
-
-    Args:
-        connect: To open a connection.
-        first_byte: From the request's last byte to the answer's first. SageMaker itself gives a container 60 s.
-        idle: Between two pieces of an answer.
-        total: For the whole call, retries included.
-    """
-
-    connect: float | None = 10.0
-    first_byte: float | None = 70.0
-    idle: float | None = 70.0
-    total: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if value is not None and not _is_duration(value):
-                raise UsageError(f"timeout {name}={value!r} must be a positive number of seconds, or None")
-
-    @classmethod
-    def of(cls, timeout: Timeouts | float | None) -> Timeouts:
-        """Return `timeout` as it is, or the defaults with one number as the limit on every wait for the server."""
-        if timeout is None:
-            return cls()
-        if isinstance(timeout, Timeouts):
-            return timeout
-        return cls(connect=min(timeout, 10.0) if _is_duration(timeout) else timeout, first_byte=timeout, idle=timeout)
-
-
-def _is_duration(value: object) -> bool:
-    return isinstance(value, int | float) and 0 < value < math.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, NotReady, Throttled
+from sagewire.http.deadlines import Limits
 from sagewire.transports.base import Retries
-from sagewire.transports.limits import Limits
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState

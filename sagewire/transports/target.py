@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from sagewire.aws.credentials import Credentials
 from sagewire.errors import EndpointError
+from sagewire.http.request import Request
 from sagewire.types import Invocation, ResponseInfo, Timings
 
-__all__ = ["Request", "Target"]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """An HTTP request, complete and signed.
-
-    Args:
-        path: Path and query as they are sent.
-        headers: All headers but `Host` and `Content-Length`.
-        body: The body.
-        method: The HTTP method.
-    """
-
-    path: str
-    headers: dict[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    method: str = "POST"
+__all__ = ["Target"]
 
 
 class Target(Protocol):

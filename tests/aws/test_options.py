@@ -7,7 +7,7 @@ import threading
 import botocore.client
 import pytest
 
-from sagewire.aws import recipes
+from sagewire.aws import credential_providers as recipes
 from sagewire.aws.identity_tokens import github_token, token_reader
 from sagewire.aws.options import options_session
 from sagewire.errors import AccessDenied, UsageError

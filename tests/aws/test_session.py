@@ -12,7 +12,8 @@ import boto3
 import botocore.session
 import pytest
 
-from sagewire.aws import recipes, refreshing
+from sagewire.aws import credential_providers as recipes
+from sagewire.aws import refreshing
 from sagewire.aws.session import (
     as_session,
     assume_role_session,

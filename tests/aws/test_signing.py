@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from sagewire.aws.bearer import bearer_token
 from sagewire.aws.credentials import Credentials
-from sagewire.aws.signing import Signer, canonical_path, canonical_query, host_header
+from sagewire.aws.signing import Signer, canonical_path, canonical_query
 from sagewire.errors import UsageError
+from sagewire.http.origin import host_header
 
 KEYS = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 SUITE_TIME = datetime(2015, 8, 30, 12, 36, tzinfo=UTC)

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from sagewire import UsageError, bulk
-from sagewire.bulk import journal
+from sagewire.bulk.state import job_state as journal
 from sagewire.emulator import EndpointSpec
 
 
@@ -100,7 +100,7 @@ def test_a_disk_that_takes_nothing_is_one_sentence(models, write, tmp_path, monk
 
 
 def test_an_input_that_breaks_off_stops_the_job_and_is_read_again(models, write, tmp_path, monkeypatch, read):
-    from sagewire.bulk.sources import Source
+    from sagewire.bulk.files.input import Source
 
     source, output = write(questions(1200)), tmp_path / "out.jsonl"
     chunks = Source.chunks

@@ -12,7 +12,7 @@ import pytest
 from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDLERS
 from sagewire.errors import SagewireError, WireError
 
-ROOT = Path(__file__).parent.parent / "vectors"
+ROOT = Path(__file__).parents[1] / "vectors" / "containers"
 MEGABYTES = 25
 LARGE = MEGABYTES * 1024 * 1024
 DEEP = 100_000

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sagewire.content_handlers import LangChainHandler, LlamaIndexHandler, TgiHandler, get_handler
 from sagewire.content_handlers.custom import ReadableBytes
-from sagewire.content_handlers.pieces import LineDecoder, WholeEventDecoder
+from sagewire.content_handlers.stream_pieces import LineDecoder, WholeEventDecoder
 from sagewire.errors import UnsupportedFeature, UsageError, WireError
 from sagewire.streaming.accumulate import fold
 from sagewire.testing import chop

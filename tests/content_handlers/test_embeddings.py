@@ -22,7 +22,7 @@ from sagewire.content_handlers.embeddings import (
 from sagewire.errors import ModelError, UnsupportedFeature, UsageError, WireError
 from sagewire.types import Embeddings, EmbedOptions, Usage
 
-ROOT = Path(__file__).parent.parent / "vectors"
+ROOT = Path(__file__).parents[1] / "vectors" / "containers"
 CASES = {
     f"{path.parent.name}/{path.stem}": json.loads(path.read_text(encoding="utf-8"))
     for path in sorted(ROOT.glob("*/*.json"))

@@ -9,7 +9,7 @@ from sagewire.content_handlers.rerank import RERANK_HANDLERS, TeiRerankHandler, 
 from sagewire.errors import ModelError, UsageError, WireError
 from sagewire.types import RankedDocument, Ranking, Usage
 
-ROOT = Path(__file__).parent.parent / "vectors"
+ROOT = Path(__file__).parents[1] / "vectors" / "containers"
 CASES = {
     f"{path.parent.name}/{path.stem}": json.loads(path.read_text(encoding="utf-8"))
     for path in sorted(ROOT.glob("*/*.json"))

@@ -1,4 +1,4 @@
-"""Every handler against sample bytes of its container, in both directions; see `tests/vectors/README.md`."""
+"""Every handler against sample bytes of its container, in both directions; see `tests/vectors/containers/README.md`."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from sagewire.streaming.accumulate import fold
 from sagewire.testing import check_handler
 from sagewire.types import ChatRequest, Message, PromptRequest, Tool, ToolCall, make_options
 
-ROOT = Path(__file__).parent.parent / "vectors"
+ROOT = Path(__file__).parents[1] / "vectors" / "containers"
 CASES = {
     f"{path.parent.name}/{path.stem}": json.loads(path.read_text(encoding="utf-8"))
     for path in sorted(ROOT.glob("*/*.json"))

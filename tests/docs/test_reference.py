@@ -20,18 +20,19 @@ MODULES = {
     "sagewire.aws.session",
     "sagewire.client",
     "sagewire.errors",
-    "sagewire.prompt_formats.hub",
+    "sagewire.prompt_formats.chat_template",
     "sagewire.transports.async_inference",
     "sagewire.transports.base",
-    "sagewire.transports.boto3_client",
+    "sagewire.transports.sagemaker.boto3_client",
     "sagewire.transports.http",
     "sagewire.transports.sagemaker",
-    "sagewire.watching",
+    "sagewire.telemetry",
 }
 # The command line has a page of its own, made from the program.
 LEFT_OUT = {("sagewire", "__version__"), ("sagewire.cli", "app")}
 # What sagewire itself calls, and nobody else needs.
-LEFT_OUT |= {("sagewire.watching", "Outcome"), ("sagewire.watching", "watch")}
+LEFT_OUT |= {("sagewire.telemetry", "Outcome"), ("sagewire.telemetry", "watch")}
+LEFT_OUT |= {("sagewire.bulk.engines", "Engine"), ("sagewire.bulk.engines", "check_engine")}
 # The gateway's page has a table of each, made from the models.
 SETTINGS = ("GatewayConfig", "ModelConfig", "DeploymentConfig", "TimeLimits", "KeyConfig", "ServerConfig")
 LEFT_OUT |= {("sagewire.gateway", "GatewayConfig"), *(("sagewire.gateway.config", name) for name in SETTINGS)}

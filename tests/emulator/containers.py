@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sagewire.emulator import EndpointSpec
 from sagewire.emulator.endpoints import Endpoint
-from sagewire.emulator.exchange import Request
+from sagewire.emulator.http_values import Request
 
 NOW = 1_700_000_000.0
 

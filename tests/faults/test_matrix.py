@@ -10,7 +10,7 @@ from sagewire import errors
 from sagewire.content_handlers import get_handler
 from sagewire.emulator import FAULTS, EndpointSpec, Scripted
 from sagewire.errors import SagewireError
-from sagewire.transports.base import Timeouts
+from sagewire.http.deadlines import Timeouts
 
 from .callers import CALLERS, Read
 from .outcomes import TEXT, WHOLE, Broken, Row

@@ -13,11 +13,11 @@ import urllib3
 import uvicorn
 
 from sagewire.emulator import Emulator, EndpointSpec
-from sagewire.gateway.app import create_app
+from sagewire.gateway.accounting.database import Store, open_store
 from sagewire.gateway.config import parse_config
 from sagewire.gateway.gateway import Gateway
-from sagewire.gateway.protocol import limited_protocol
-from sagewire.gateway.store import Store, open_store
+from sagewire.gateway.server.app import create_app
+from sagewire.gateway.server.header_limits import limited_protocol
 
 ENDPOINTS = {
     "chat": "openai_chat:echo",

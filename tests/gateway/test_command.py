@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from sagewire.cli import app
 from sagewire.errors import UsageError
+from sagewire.gateway.accounting.database import open_store
 from sagewire.gateway.config import parse_config
-from sagewire.gateway.server import Plan, check_address, check_limits, is_loopback
-from sagewire.gateway.store import open_store
+from sagewire.gateway.server.run import Plan, check_address, check_limits, is_loopback
 
 Until = Callable[..., Any]
 HI = [{"role": "user", "content": "Hello there"}]

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sagewire.gateway.config import DeploymentConfig
-from sagewire.gateway.deployments import Deployment
+from sagewire.gateway.routing.deployments import Deployment
 
 scalars = st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(allow_nan=False), st.text(max_size=5))
 values = st.recursive(

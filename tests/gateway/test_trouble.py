@@ -8,13 +8,13 @@ import pytest
 import urllib3
 
 from sagewire.emulator import Emulator
-from sagewire.gateway.app import Gate
+from sagewire.gateway.accounting.database import open_store
 from sagewire.gateway.config import parse_config
+from sagewire.gateway.errors import ClientGone
 from sagewire.gateway.gateway import Gateway
-from sagewire.gateway.refusals import ClientGone
-from sagewire.gateway.reloading import Reloader
-from sagewire.gateway.store import open_store
-from sagewire.gateway.wire import EventStream
+from sagewire.gateway.server.app import Gate
+from sagewire.gateway.server.http_exchange import EventStream
+from sagewire.gateway.server.reloading import Reloader
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}]}
 ONE = "models: {m: {endpoint: chat, handler: openai_chat}}"
@@ -63,7 +63,7 @@ def test_a_stream_that_breaks_off_says_so(start) -> None:
 
 
 async def test_who_reads_nothing_gives_up_the_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagewire.gateway.wire.STALL_SECONDS", 0.01)
+    monkeypatch.setattr("sagewire.gateway.server.http_exchange.STALL_SECONDS", 0.01)
 
     async def send(message: object) -> None:
         await asyncio.Event().wait()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sagewire.integrations import _assumed, litellm
+from sagewire.integrations import _fallback_profile as _assumed
+from sagewire.integrations import litellm
 from sagewire.integrations.easyllm import sagemaker
 
 PAGE = Path(__file__).parents[2] / "docs" / "migrating.md"

@@ -92,7 +92,7 @@ def test_by_model_id(model_id):
 @pytest.mark.parametrize("model_id", ["meta-llama/Llama-3.1-8B", "tiiuae/falcon-7b", "someone/unheard-of", ""])
 def test_base_and_unknown_models_have_none(model_id):
     assert format_of_model(model_id) is None
-    with pytest.raises(UsageError, match="hub"):
+    with pytest.raises(UsageError, match="chat_template"):
         get_format(model_id=model_id)
 
 
@@ -117,7 +117,7 @@ def test_close_names_are_listed(name, close):
 
 @pytest.mark.parametrize("name", HUB_ONLY)
 def test_what_is_not_written_points_to_the_template(name):
-    with pytest.raises(UsageError, match=r"prompt_formats\.hub"):
+    with pytest.raises(UsageError, match=r"prompt_formats\.chat_template"):
         get_format(name)
 
 

@@ -8,15 +8,15 @@ import time
 import boto3
 import pytest
 
-from sagewire.aws import recipes
+from sagewire.aws import credential_providers as recipes
 from sagewire.aws.session import assume_role_session, default_session, static_session
 from sagewire.emulator import Emulator, EndpointSpec
 from sagewire.errors import AccessDenied, CredentialsExpired, EndpointNotFound
 from sagewire.streaming.eventstream import EventStreamDecoder
 from sagewire.transports.base import Retries
-from sagewire.transports.boto3_client import AsyncBoto3Transport, Boto3Transport
 from sagewire.transports.http import AsyncHttpTransport, HttpTransport
 from sagewire.transports.sagemaker import AsyncSageMakerTransport, SageMakerTransport
+from sagewire.transports.sagemaker.boto3_client import AsyncBoto3Transport, Boto3Transport
 from sagewire.types import Invocation
 
 WHOLE = Invocation(json.dumps({"inputs": "Hello", "parameters": {"return_full_text": False}}).encode())

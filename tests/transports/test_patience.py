@@ -7,7 +7,8 @@ import time
 import pytest
 
 from sagewire.errors import EndpointError, EndpointTimeout, NotReady, Throttled
-from sagewire.transports.base import Retries, Timeouts
+from sagewire.http.deadlines import Timeouts
+from sagewire.transports.base import Retries
 from sagewire.transports.retrying import RetryBudget
 from sagewire.types import Invocation
 

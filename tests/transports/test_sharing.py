@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from sagewire.aws.credential_cache import BotocoreSource
 from sagewire.aws.credentials import Credentials
-from sagewire.aws.sources import BotocoreSource
 from sagewire.errors import CredentialsExpired
 from sagewire.transports.base import Retries
 from sagewire.transports.sagemaker import AsyncSageMakerTransport, SageMakerTransport

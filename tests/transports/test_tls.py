@@ -14,7 +14,8 @@ import trustme
 from botocore.config import Config
 
 from sagewire.errors import EndpointError, SagewireError, StreamTruncated, UsageError
-from sagewire.transports.base import Retries, Timeouts
+from sagewire.http.deadlines import Timeouts
+from sagewire.transports.base import Retries
 from sagewire.transports.sagemaker import AsyncSageMakerTransport, SageMakerTransport
 from sagewire.types import Invocation
 

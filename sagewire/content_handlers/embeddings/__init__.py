@@ -12,7 +12,7 @@ from typing import Any
 from sagewire.content_handlers.embeddings.base import EmbeddingHandler, JsonEmbeddingHandler, join_embeddings, verified
 from sagewire.content_handlers.embeddings.cohere import CohereEmbedHandler
 from sagewire.content_handlers.embeddings.custom import AdaptedEmbeddingHandler
-from sagewire.content_handlers.embeddings.hf_feature_extraction import HfFeatureExtractionHandler
+from sagewire.content_handlers.embeddings.feature_extraction import HfFeatureExtractionHandler
 from sagewire.content_handlers.embeddings.jumpstart import JumpStartEmbeddingHandler
 from sagewire.content_handlers.embeddings.lmi import LmiEmbeddingHandler
 from sagewire.content_handlers.embeddings.openai import OpenAiEmbeddingsHandler, VllmPoolingHandler

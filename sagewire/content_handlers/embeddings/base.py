@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from sagewire.content_handlers.base import not_understood, parse_json
-from sagewire.content_handlers.faults import find_fault
+from sagewire.content_handlers.error_bodies import find_fault
 from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, WireError
 from sagewire.types import Embeddings, EmbedOptions, Usage
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from sagewire.content_handlers.embeddings.base import JsonEmbeddingHandler
-from sagewire.content_handlers.openai_chat import route_parameters
+from sagewire.content_handlers.openai.chat import route_parameters
 from sagewire.content_handlers.outcome import openai_usage
 from sagewire.types import Embeddings, EmbedOptions
 

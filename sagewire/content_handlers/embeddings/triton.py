@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagewire.content_handlers.embeddings.base import JsonEmbeddingHandler
-from sagewire.content_handlers.tensors import flat, read_tensor
+from sagewire.content_handlers.triton.tensors import flat, read_tensor
 from sagewire.types import Embeddings, EmbedOptions
 
 __all__ = ["TritonEmbeddingHandler"]

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import orjson
 
 from sagewire.emulator.engines.base import Engine, EngineFailure
-from sagewire.emulator.exchange import Request, Response, Step
 from sagewire.emulator.generation import Event, Generation, RawAnswer
+from sagewire.emulator.http_values import Request, Response, Step
 
 __all__ = ["Container", "Dialect", "Refusal", "Route", "begin", "flag", "json_body", "new_id", "sse", "streamed"]
 

@@ -11,8 +11,8 @@ import orjson
 from sagewire.emulator import tokens, vectors
 from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, begin, json_body, new_id, streamed
 from sagewire.emulator.engines.base import EngineFailure, Turn
-from sagewire.emulator.exchange import Request, Response, json_response
 from sagewire.emulator.generation import CallStart, CallToken, Generation, Token
+from sagewire.emulator.http_values import Request, Response, json_response
 from sagewire.types import Message, Role, Tool
 
 __all__ = ["Cohere", "CohereEmbed", "CohereRerank"]

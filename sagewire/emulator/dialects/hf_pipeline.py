@@ -13,7 +13,7 @@ import orjson
 from sagewire.emulator.dialects.base import Container, Dialect, Route
 from sagewire.emulator.dialects.hf_tasks import TASKS, PipelineError
 from sagewire.emulator.engines.base import EngineFailure
-from sagewire.emulator.exchange import Request, Response
+from sagewire.emulator.http_values import Request, Response
 
 __all__ = ["HfPipeline", "mms_error", "pipeline"]
 

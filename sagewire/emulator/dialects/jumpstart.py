@@ -14,8 +14,8 @@ import orjson
 from sagewire.emulator import vectors
 from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, json_body
 from sagewire.emulator.engines.base import EngineFailure, Turn
-from sagewire.emulator.exchange import Request, Response, json_response
 from sagewire.emulator.generation import Generation
+from sagewire.emulator.http_values import Request, Response, json_response
 from sagewire.types import Message, Role
 
 __all__ = [

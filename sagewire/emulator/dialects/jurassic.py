@@ -7,8 +7,8 @@ from typing import Any
 
 from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, json_body, new_id
 from sagewire.emulator.engines.base import EngineFailure, Turn
-from sagewire.emulator.exchange import Request, Response, json_response
 from sagewire.emulator.generation import Generation
+from sagewire.emulator.http_values import Request, Response, json_response
 
 __all__ = ["Jurassic2"]
 

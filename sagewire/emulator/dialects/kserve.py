@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagewire.emulator.dialects.base import Refusal
-from sagewire.emulator.exchange import json_response
+from sagewire.emulator.http_values import json_response
 
 __all__ = ["missing_inputs", "output_tensor", "read_inputs", "refusal", "wanted_outputs"]
 

@@ -11,7 +11,7 @@ from sagewire.emulator.dialects.openai_request import Settings
 from sagewire.emulator.dialects.openai_response import Style
 from sagewire.emulator.dialects.vllm import Vllm
 from sagewire.emulator.engines.base import EngineFailure
-from sagewire.emulator.exchange import Request, Response, json_response
+from sagewire.emulator.http_values import Request, Response, json_response
 
 __all__ = ["LlamaCpp"]
 

@@ -19,8 +19,8 @@ from sagewire.emulator.dialects.openai_response import (
     generations,
 )
 from sagewire.emulator.engines.base import EngineFailure, Turn
-from sagewire.emulator.exchange import Request, Response, json_response
 from sagewire.emulator.generation import Answer, Generation, Token
+from sagewire.emulator.http_values import Request, Response, json_response
 
 __all__ = ["Lmi", "LmiAsync", "LmiSse"]
 

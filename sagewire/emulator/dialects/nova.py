@@ -12,7 +12,7 @@ from sagewire.emulator.dialects.base import Container
 from sagewire.emulator.dialects.openai_request import BadRequest, Settings
 from sagewire.emulator.dialects.openai_response import Style
 from sagewire.emulator.dialects.vllm import Vllm
-from sagewire.emulator.exchange import Request, Response
+from sagewire.emulator.http_values import Request, Response
 
 __all__ = ["Jamba", "Nova"]
 

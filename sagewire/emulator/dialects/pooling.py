@@ -12,7 +12,7 @@ from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, 
 from sagewire.emulator.dialects.openai_request import BadRequest, read_messages
 from sagewire.emulator.dialects.vllm import Vllm
 from sagewire.emulator.engines.base import EngineFailure, text_of
-from sagewire.emulator.exchange import Request, Response, json_response
+from sagewire.emulator.http_values import Request, Response, json_response
 
 __all__ = ["LmiEmbedding", "LmiRerank", "LmiVllmEmbedding", "VllmPooling", "VllmRerank"]
 

@@ -11,8 +11,8 @@ from sagewire.emulator.dialects.openai_request import Settings
 from sagewire.emulator.dialects.openai_response import Style
 from sagewire.emulator.dialects.vllm import DONE, Vllm
 from sagewire.emulator.engines.base import EngineFailure, Turn
-from sagewire.emulator.exchange import Request, Response, json_response
 from sagewire.emulator.generation import Generation, Token
+from sagewire.emulator.http_values import Request, Response, json_response
 
 __all__ = ["Sglang"]
 

@@ -10,7 +10,7 @@ import orjson
 from sagewire.emulator import tokens, vectors
 from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, json_body
 from sagewire.emulator.engines.base import EngineFailure
-from sagewire.emulator.exchange import Request, Response, json_response
+from sagewire.emulator.http_values import Request, Response, json_response
 
 __all__ = ["Tei", "TeiClassify", "TeiRerank"]
 

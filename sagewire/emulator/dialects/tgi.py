@@ -10,8 +10,8 @@ from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, 
 from sagewire.emulator.dialects.tgi_chat import chat, complete
 from sagewire.emulator.dialects.tgi_parameters import MAX_STOPS, check, invalid, plain_refusal
 from sagewire.emulator.engines.base import EngineFailure, Turn
-from sagewire.emulator.exchange import Request, Response, json_response
 from sagewire.emulator.generation import Answer, Event, Generation, Token, prompt_tokens
+from sagewire.emulator.http_values import Request, Response, json_response
 
 __all__ = ["Tgi", "Tgi1", "TgiChat", "error"]
 

@@ -11,8 +11,8 @@ from sagewire.emulator.dialects.base import Container, Refusal, begin, sse, stre
 from sagewire.emulator.dialects.openai_request import BadRequest, Settings, read_chat, read_completion
 from sagewire.emulator.dialects.tgi_parameters import invalid, plain_refusal
 from sagewire.emulator.engines.base import EngineFailure
-from sagewire.emulator.exchange import Response, json_response
 from sagewire.emulator.generation import Answer, CallStart, CallToken, Event, Generation, Token
+from sagewire.emulator.http_values import Response, json_response
 
 __all__ = ["chat", "complete"]
 

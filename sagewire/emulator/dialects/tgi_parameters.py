@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sagewire.emulator.dialects.base import Refusal
-from sagewire.emulator.exchange import Response, json_response
+from sagewire.emulator.http_values import Response, json_response
 
 __all__ = ["MAX_STOPS", "check", "invalid", "plain_refusal"]
 

@@ -12,8 +12,8 @@ from sagewire.emulator import vectors
 from sagewire.emulator.dialects.base import Container, Dialect, Route, begin, json_body, sse, streamed
 from sagewire.emulator.dialects.kserve import missing_inputs, output_tensor, read_inputs, refusal, wanted_outputs
 from sagewire.emulator.engines.base import EngineFailure, Turn
-from sagewire.emulator.exchange import Request, Response, json_response
 from sagewire.emulator.generation import Generation, Token
+from sagewire.emulator.http_values import Request, Response, json_response
 
 __all__ = ["Triton", "TritonEmbedding", "TritonInfer", "TritonLlmApi", "TritonStream"]
 

@@ -20,8 +20,8 @@ from sagewire.emulator.dialects.openai_response import (
     generations,
 )
 from sagewire.emulator.engines.base import EngineFailure, Turn
-from sagewire.emulator.exchange import Request, Response, json_response
 from sagewire.emulator.generation import Generation, prompt_tokens
+from sagewire.emulator.http_values import Request, Response, json_response
 
 __all__ = ["OpenAiChat", "OpenAiCompletions", "Vllm", "error"]
 

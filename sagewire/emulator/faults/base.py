@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from sagewire.emulator import tokens
 from sagewire.emulator.engines.base import Engine, EngineFailure, Piece, Text, Thinking, Turn
-from sagewire.emulator.exchange import Response, Step
+from sagewire.emulator.http_values import Response, Step
 from sagewire.errors import UsageError
 
 __all__ = ["FOREVER", "Fault", "FaultyEngine", "Refused", "Times", "number"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sagewire.emulator.engines.base import EngineFailure
-from sagewire.emulator.exchange import Response
 from sagewire.emulator.faults.base import FOREVER, Fault, Refused, Times, number
+from sagewire.emulator.http_values import Response
 
 __all__ = [
     "AccessDenied",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from sagewire.emulator.exchange import Abort, Response, Step, StreamFailure, Wait
 from sagewire.emulator.faults.base import FOREVER, Fault, number
+from sagewire.emulator.http_values import Abort, Response, Step, StreamFailure, Wait
 from sagewire.streaming.eventstream import encode_error
 
 __all__ = [

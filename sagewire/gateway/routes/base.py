@@ -9,8 +9,8 @@ from starlette.types import Receive, Scope, Send
 
 from sagewire.gateway.gateway import Gateway, Turn
 from sagewire.gateway.generation import Generation
-from sagewire.gateway.journal import Journal
-from sagewire.gateway.wire import read_json
+from sagewire.gateway.request_log import Journal
+from sagewire.gateway.server.http_exchange import read_json
 
 __all__ = ["ModelRoute", "journal_of"]
 

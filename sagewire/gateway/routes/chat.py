@@ -9,11 +9,11 @@ from typing import Any
 
 from starlette.types import Send
 
-from sagewire.gateway.deployments import Deployment
 from sagewire.gateway.gateway import Turn
 from sagewire.gateway.generation import ChunkEvents, Generation, Opened, Stream, sum_characters
 from sagewire.gateway.routes.base import ModelRoute
-from sagewire.gateway.wire import respond_json
+from sagewire.gateway.routing.deployments import Deployment
+from sagewire.gateway.server.http_exchange import respond_json
 from sagewire.openai_shapes import (
     ChatChunks,
     TextChunks,

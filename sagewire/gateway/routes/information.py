@@ -13,12 +13,12 @@ from starlette.types import Receive, Scope, Send
 
 from sagewire import __version__
 from sagewire.errors import SagewireError
+from sagewire.gateway.accounting.metrics import CONTENT_TYPE
+from sagewire.gateway.errors import Refusal
 from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.keys import MASTER, OPEN
-from sagewire.gateway.metrics import CONTENT_TYPE
-from sagewire.gateway.refusals import Refusal
 from sagewire.gateway.routes.base import journal_of
-from sagewire.gateway.wire import respond, respond_json
+from sagewire.gateway.server.http_exchange import respond, respond_json
 
 __all__ = ["Live", "MetricsText", "Models", "Page", "Ready", "Status"]
 

@@ -7,11 +7,11 @@ from typing import Any
 import orjson
 from starlette.types import Send
 
-from sagewire.gateway.deployments import Deployment
 from sagewire.gateway.gateway import Turn
 from sagewire.gateway.generation import Generation, Opened, Stream, sum_characters
 from sagewire.gateway.routes.base import ModelRoute
-from sagewire.gateway.wire import respond_json
+from sagewire.gateway.routing.deployments import Deployment
+from sagewire.gateway.server.http_exchange import respond_json
 from sagewire.openai_shapes import ResponseEvents, response_arguments, response_object, wants_stream
 from sagewire.types import Delta, Reply
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from starlette.types import Send
 
-from sagewire.gateway.deployments import Deployment
 from sagewire.gateway.gateway import Turn
 from sagewire.gateway.generation import Generation
 from sagewire.gateway.routes.base import ModelRoute
-from sagewire.gateway.wire import respond_json
+from sagewire.gateway.routing.deployments import Deployment
+from sagewire.gateway.server.http_exchange import respond_json
 from sagewire.openai_shapes import embedding_arguments, embedding_list, rerank_arguments, rerank_list
 from sagewire.openai_shapes.vectors import encoding_format
 from sagewire.types import Embeddings, Ranking

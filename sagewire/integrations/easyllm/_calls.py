@@ -20,8 +20,8 @@ from sagewire.integrations._answers import (
     run_all,
     with_seed,
 )
-from sagewire.integrations._assumed import once
 from sagewire.integrations._client_pool import Pooled
+from sagewire.integrations._fallback_profile import once
 from sagewire.integrations._objects import OpenAiObject, chat_object, embedding_object, text_object
 from sagewire.integrations.easyllm._service import LOG, Connection, Service
 from sagewire.integrations.easyllm.prompt_utils import BASE_FORMAT

@@ -10,12 +10,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sagewire.aws.recognise import Dialect
 from sagewire.client import Client
 from sagewire.content_handlers import ContentHandler, get_handler
+from sagewire.discovery.container_rules import Dialect
 from sagewire.errors import UsageError
-from sagewire.integrations._assumed import dialect_of, once
 from sagewire.integrations._client_pool import ClientPool, Pooled
+from sagewire.integrations._fallback_profile import dialect_of, once
 from sagewire.integrations.easyllm._vectors import INPUTS
 from sagewire.integrations.easyllm.prompt_utils import BASE_FORMAT, format_of
 from sagewire.prompt_formats import PromptFormat, get_format

@@ -32,7 +32,7 @@ from sagewire.errors import UsageError
 from sagewire.integrations._addresses import HUB_INFERENCE, HUB_MODELS, ROUTER
 from sagewire.integrations.easyllm import _resources
 from sagewire.integrations.easyllm._service import Service
-from sagewire.transports.hugging_face import is_hugging_face
+from sagewire.transports.http.hugging_face import is_hugging_face
 
 __all__ = ["ChatCompletion", "Completion", "Embedding"]
 

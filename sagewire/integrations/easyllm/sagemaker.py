@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from sagewire.aws.recognise import Dialect
+from sagewire.discovery.container_rules import Dialect
 from sagewire.errors import UsageError
 from sagewire.integrations._addresses import runtime_address
 from sagewire.integrations.easyllm import _resources

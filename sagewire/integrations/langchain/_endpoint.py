@@ -12,8 +12,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, Se
 from sagewire.aws.session import Session
 from sagewire.client import AsyncClient, Client
 from sagewire.errors import UsageError, unknown_name
+from sagewire.http.deadlines import Timeouts
 from sagewire.integrations.langchain._custom import adapted
-from sagewire.transports.base import Timeouts
 
 __all__ = ["EndpointFields", "SagemakerFields", "name_of"]
 

@@ -9,7 +9,7 @@ from langchain_core.language_models import ModelProfile
 from sagewire.client import Client
 
 if TYPE_CHECKING:
-    from sagewire.aws.recognise import Dialect
+    from sagewire.discovery.container_rules import Dialect
 
 __all__ = ["profile_of"]
 

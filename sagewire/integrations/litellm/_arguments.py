@@ -9,7 +9,7 @@ from typing import Any
 
 from sagewire.content_handlers import ContentHandler
 from sagewire.errors import UnsupportedFeature, UsageError
-from sagewire.integrations._assumed import once
+from sagewire.integrations._fallback_profile import once
 
 __all__ = ["PROVIDERS_OWN", "Dropping", "own_options", "take_dropping"]
 

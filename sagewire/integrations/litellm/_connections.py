@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sagewire.aws.recognise import Dialect
 from sagewire.content_handlers import ContentHandler, TgiHandler, get_handler
+from sagewire.discovery.container_rules import Dialect
 from sagewire.errors import UnsupportedFeature
 from sagewire.integrations._addresses import HUB_INFERENCE
-from sagewire.integrations._assumed import dialect_of, once
 from sagewire.integrations._client_pool import ClientPool, Pooled
+from sagewire.integrations._fallback_profile import dialect_of, once
 from sagewire.integrations.litellm._prompts import default_format, format_of_id
 from sagewire.integrations.litellm._targets import Target
 from sagewire.prompt_formats import PromptFormat

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from sagewire.aws.recognise import Dialect
+from sagewire.discovery.container_rules import Dialect
 from sagewire.errors import UsageError
-from sagewire.integrations._assumed import once
+from sagewire.integrations._fallback_profile import once
 from sagewire.integrations.litellm._targets import PROVIDERS, Target
 from sagewire.prompt_formats import LITELLM_BUILDERS, PromptFormat, get_format
 

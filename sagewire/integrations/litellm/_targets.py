@@ -9,12 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sagewire.aws.options import OPTION_NAMES, options_session
-from sagewire.aws.recognise import Dialect
 from sagewire.client import Client
+from sagewire.discovery.container_rules import Dialect
 from sagewire.errors import UsageError
+from sagewire.http.deadlines import Timeouts
 from sagewire.integrations._addresses import HUB_MODELS, ROUTER, runtime_address
-from sagewire.transports.base import Retries, Timeouts
-from sagewire.transports.hugging_face import is_hugging_face
+from sagewire.transports.base import Retries
+from sagewire.transports.http.hugging_face import is_hugging_face
 
 __all__ = ["PROVIDERS", "Target", "find_target"]
 

@@ -14,7 +14,7 @@ from llama_index.core.base.llms import types
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
 
 from sagewire.errors import UsageError
-from sagewire.integrations._moulds import Mould
+from sagewire.integrations._chunk_template import Mould
 from sagewire.types import ToolCall, as_message
 
 __all__ = ["assistant_message", "is_plain", "raw_call", "thinking_in", "tool_calls_in"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, LogProb
 
-from sagewire.integrations._moulds import Mould
+from sagewire.integrations._chunk_template import Mould
 from sagewire.integrations.llama_index._blocks import assistant_message, raw_call
 from sagewire.types import Choice, Delta, Reply, TextDelta, ThinkingDelta, ToolCall, ToolCallDelta, Usage
 

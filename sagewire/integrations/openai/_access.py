@@ -11,7 +11,7 @@ from sagewire.aws.session import as_session
 from sagewire.aws.settings import resolve
 from sagewire.client import Client
 from sagewire.errors import UsageError
-from sagewire.integrations.openai._door import Door
+from sagewire.integrations.openai._in_process_server import Door
 from sagewire.integrations.openai._tokens import BearerTokens
 
 __all__ = ["Access", "RouteChoice", "find_access"]

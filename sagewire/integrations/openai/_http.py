@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import Any
 
 from sagewire._extras import require
-from sagewire.integrations.openai._door import Answer, Door, Unreachable
-from sagewire.transports.base import Timeouts
+from sagewire.http.deadlines import Timeouts
+from sagewire.integrations.openai._in_process_server import Answer, Door, Unreachable
 
 __all__ = ["make_async_http_client", "make_http_client"]
 

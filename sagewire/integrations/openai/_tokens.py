@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from sagewire.aws.bearer import MAX_EXPIRES, bearer_token
+from sagewire.aws.credential_cache import CredentialSource
 from sagewire.aws.credentials import Credentials
-from sagewire.aws.sources import CredentialSource
 from sagewire.errors import UsageError
 
 __all__ = ["BearerTokens"]

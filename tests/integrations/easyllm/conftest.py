@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from sagewire.emulator import Emulator, Role
-from sagewire.integrations import _assumed
+from sagewire.integrations import _fallback_profile as _assumed
 from sagewire.integrations.easyllm import huggingface, sagemaker
 
 NOBODY = Role("arn:aws:iam::111122223333:role/may-not-describe", may_describe=False)

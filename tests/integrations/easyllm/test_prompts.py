@@ -8,7 +8,7 @@ import pytest
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.integrations.easyllm import prompt_utils, sagemaker
 
-FOLDER = Path(__file__).parents[4] / "shared" / "vectors" / "prompt_formats"
+FOLDER = Path(__file__).parents[2] / "vectors" / "prompt_formats"
 NAMES = [name for name in prompt_utils.PROMPT_MAPPING if name != "chatml_hf"]
 MESSAGES = [
     {"role": "system", "content": "You are a helpful assistant."},
@@ -18,7 +18,6 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.skipif(not FOLDER.exists(), reason="the reference conversations are not beside this repository")
 @pytest.mark.parametrize("name", NAMES)
 def test_builders_write_what_easyllms_write(name):
     family = json.loads((FOLDER / f"easyllm_{name}.json").read_text("utf-8"))

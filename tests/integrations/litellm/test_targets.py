@@ -3,10 +3,11 @@
 import pytest
 
 from sagewire.errors import AccessDenied, UsageError
+from sagewire.http.deadlines import Timeouts
 from sagewire.integrations import litellm
 from sagewire.integrations.litellm._connections import CLIENTS
 from sagewire.integrations.litellm._targets import find_target
-from sagewire.transports.base import Retries, Timeouts
+from sagewire.transports.base import Retries
 
 QUESTION = [{"role": "user", "content": "Hello there"}]
 

@@ -153,7 +153,7 @@ def test_a_rate_limiter_is_asked_once_per_call(scripted) -> None:
 
 
 async def test_an_async_call_does_not_ask_the_control_plane_on_the_event_loop(emulator: Emulator, monkeypatch) -> None:
-    import sagewire._wiring as wiring
+    import sagewire.client.resolver as wiring
 
     threads: list[threading.Thread] = []
     describe = wiring.describe

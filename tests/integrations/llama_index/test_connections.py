@@ -11,7 +11,7 @@ from llama_index.core.schema import NodeWithScore, TextNode
 
 from sagewire import UsageError, assume_role_session
 from sagewire.emulator import Emulator, EndpointSpec
-from sagewire.emulator.identity import DEFAULT_ROLE
+from sagewire.emulator.aws.identity import DEFAULT_ROLE
 from sagewire.errors import AccessDenied, EndpointNotFound
 from sagewire.integrations.llama_index import (
     HuggingFaceEndpointEmbedding,
@@ -107,7 +107,7 @@ async def test_embeddings_are_found_by_asking(emulator: Emulator) -> None:
 async def test_where_the_endpoint_may_not_be_described_the_published_default_is_spoken(
     scripted, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import sagewire._wiring as wiring
+    import sagewire.client.resolver as wiring
 
     def denied(*args: Any, **kwargs: Any) -> Any:
         raise AccessDenied("you may not sagemaker:DescribeEndpoint")

@@ -14,7 +14,7 @@ from sagewire.content_handlers import TgiHandler
 from sagewire.emulator import Emulator
 from sagewire.integrations.llama_index import BaseIOHandler, SageMakerLLM
 
-VECTORS = Path(__file__).parents[4] / "shared" / "vectors" / "prompt_formats" / "llama_index_llama2.json"
+VECTORS = Path(__file__).parents[2] / "vectors" / "prompt_formats" / "llama_index_llama2.json"
 
 
 class Handler(BaseIOHandler):
@@ -80,7 +80,6 @@ def test_the_defaults_are_llama_2s_prompt_as_published(scripted, emulator: Emula
     assert formatted == "as it is"
 
 
-@pytest.mark.skipif(not VECTORS.exists(), reason="the recorded prompts are not here")
 def test_the_published_prompts_are_reproduced(scripted, emulator: Emulator) -> None:
     llm = scripted("tgi")
     compared = 0

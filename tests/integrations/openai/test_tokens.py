@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
+from sagewire.aws.credential_cache import StaticSource
 from sagewire.aws.credentials import Credentials
-from sagewire.aws.sources import StaticSource
 from sagewire.errors import UsageError
 from sagewire.integrations.openai._tokens import BearerTokens
 

@@ -1,0 +1,241 @@
+"""How to come by credentials, as values that can be compared, shown and pickled; no secrets but in `StaticKeys`.
+
+A recipe is turned into a botocore session only when its credentials are needed.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sagewire.aws.credentials import Credentials
+from sagewire.aws.lookup_errors import credential_errors
+from sagewire.errors import AccessDenied, UsageError
+
+if TYPE_CHECKING:
+    from sagewire.aws.refreshing import Fetched
+
+__all__ = ["AssumeRole", "DefaultChain", "Existing", "Profile", "Recipe", "StaticKeys", "WebIdentity"]
+
+
+@cache
+def _data_loader(data_path: str | None) -> Any:
+    # Shared, because a loader keeps what it has parsed: the API model of `sagemaker` alone takes 100 ms.
+    import botocore.loaders
+
+    return botocore.loaders.create_loader(data_path)
+
+
+@dataclass(frozen=True)
+class Recipe(ABC):
+    """A way to come by credentials.
+
+    Args:
+        region_name: The region of clients made with them; else as boto3 finds it.
+    """
+
+    region_name: str | None = field(default=None, kw_only=True)
+
+    @abstractmethod
+    def build(self) -> Any:
+        """Return a new botocore session."""
+
+    def keys(self) -> Credentials | None:
+        """Return the keys where they are known without asking anyone, so that botocore need not be imported."""
+        return None
+
+    def _new_session(self, profile: str | None = None) -> Any:
+        import botocore.session
+
+        session = botocore.session.Session(profile=profile)
+        session.register_component("data_loader", _data_loader(session.get_config_variable("data_path")))
+        if self.region_name:
+            session.set_config_variable("region", self.region_name)
+        return session
+
+
+@dataclass(frozen=True)
+class DefaultChain(Recipe):
+    """Whatever boto3 finds: environment, files, SSO, web identity, container and instance metadata."""
+
+    def build(self) -> Any:
+        """Return a new botocore session."""
+        return self._new_session()
+
+
+@dataclass(frozen=True)
+class Profile(Recipe):
+    """A profile of the AWS configuration files."""
+
+    name: str
+
+    def build(self) -> Any:
+        """Return a new botocore session; raise `UsageError` where there is no such profile."""
+        with credential_errors():
+            session = self._new_session(self.name)
+            session.get_scoped_config()
+        return session
+
+
+@dataclass(frozen=True)
+class StaticKeys(Recipe):
+    """Keys given by hand; refuses to be pickled."""
+
+    credentials: Credentials
+
+    def build(self) -> Any:
+        """Return a new botocore session."""
+        session = self._new_session()
+        keys = self.credentials
+        session.set_credentials(keys.access_key, keys.secret_key, keys.token)
+        return session
+
+    def keys(self) -> Credentials:
+        """Return the keys."""
+        return self.credentials
+
+
+@dataclass(frozen=True)
+class Existing(Recipe):
+    """A session somebody else made; pickled only if that session can be."""
+
+    session: Any = field(repr=False)
+
+    def build(self) -> Any:
+        """Return the botocore session inside; boto3's has one as `_session`."""
+        session = getattr(self.session, "_session", self.session)
+        if not hasattr(session, "create_client") or not hasattr(session, "get_credentials"):
+            raise UsageError(
+                f"session={type(self.session).__name__} is not a session; pass one of sagewire's session factories, "
+                "a boto3.Session or a botocore session"
+            )
+        return session
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise UsageError(
+            "a boto3 or botocore session holds secrets and cannot be pickled; pass profile_name=, or a session made by "
+            "assume_role_session or profile_session, which is pickled as a recipe"
+        )
+
+
+@dataclass(frozen=True)
+class _Temporary(Recipe):
+    """What the two ways to take on a role share: STS is asked, and asked again before the answer expires."""
+
+    role_arn: str
+    session_name: str = field(default="sagewire", kw_only=True)
+    duration: int = field(default=3600, kw_only=True)
+    policy: str | None = field(default=None, kw_only=True)
+    sts_endpoint: str | None = field(default=None, kw_only=True)
+
+    method = ""
+
+    def build(self) -> Any:
+        """Return a new botocore session whose credentials refresh themselves."""
+        from sagewire.aws.refreshing import RefreshingCredentials
+
+        session = self._new_session()
+        session._credentials = RefreshingCredentials(self._fetch, self.method)
+        return session
+
+    def _fetch(self) -> Fetched:
+        with credential_errors(f"assuming the role {self.role_arn}"):
+            answer = self._ask(self._request())["Credentials"]
+        expires = answer["Expiration"]
+        seconds = expires.timestamp() if isinstance(expires, datetime) else float(expires)
+        return answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"], seconds
+
+    def _request(self) -> dict[str, Any]:
+        request: dict[str, Any] = {
+            "RoleArn": self.role_arn,
+            "RoleSessionName": self.session_name,
+            "DurationSeconds": self.duration,
+        }
+        if self.policy:
+            request["Policy"] = self.policy
+        return request
+
+    @abstractmethod
+    def _ask(self, request: dict[str, Any]) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class AssumeRole(_Temporary):
+    """A role of this or another account, taken on with the credentials of `source`."""
+
+    source: Recipe = field(default_factory=DefaultChain, kw_only=True)
+    external_id: str | None = field(default=None, kw_only=True)
+    tags: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)
+    mfa_serial: str | None = field(default=None, kw_only=True)
+    mfa: Callable[[], str] | None = field(default=None, repr=False, kw_only=True)
+
+    method = "assume-role"
+
+    def _ask(self, request: dict[str, Any]) -> Mapping[str, Any]:
+        if self.external_id:
+            request["ExternalId"] = self.external_id
+        if self.tags:
+            request["Tags"] = [{"Key": key, "Value": value} for key, value in self.tags]
+        if self.mfa is not None:
+            request |= {"SerialNumber": self.mfa_serial, "TokenCode": self.mfa()}
+        session = self.source.build()
+        region = self.region_name or session.get_config_variable("region") or os.environ.get("AWS_REGION")
+        client = session.create_client("sts", region_name=region, endpoint_url=self.sts_endpoint)
+        try:
+            return client.assume_role(**request)  # type: ignore[no-any-return]
+        finally:
+            client.close()
+
+
+@dataclass(frozen=True)
+class WebIdentity(_Temporary):
+    """A role taken on with an OpenID Connect token, as on EKS or in GitHub Actions.
+
+    Exactly one of `token_file`, `token` and `token_source` is set. A file and a callable are read again at each
+    refresh, because such tokens are short-lived themselves.
+    """
+
+    token_file: str | None = field(default=None, kw_only=True)
+    token: str | None = field(default=None, repr=False, kw_only=True)
+    token_source: Callable[[], str] | None = field(default=None, repr=False, kw_only=True)
+
+    method = "assume-role-with-web-identity"
+
+    def _ask(self, request: dict[str, Any]) -> Mapping[str, Any]:
+        from botocore import UNSIGNED
+        from botocore.config import Config
+
+        session = self._new_session()
+        region = session.get_config_variable("region") or os.environ.get("AWS_REGION") or "us-east-1"
+        client = session.create_client(
+            "sts", region_name=region, endpoint_url=self.sts_endpoint, config=Config(signature_version=UNSIGNED)
+        )
+        try:
+            return client.assume_role_with_web_identity(**request, WebIdentityToken=self._read())  # type: ignore[no-any-return]
+        finally:
+            client.close()
+
+    def _read(self) -> str:
+        if self.token_source is not None:
+            return self.token_source()
+        if self.token_file is None:
+            return self.token or ""
+        try:
+            return Path(self.token_file).read_text().strip()
+        except OSError as error:
+            raise AccessDenied(
+                f"the web identity token file {self.token_file} cannot be read: {error.strerror}",
+                code="NoCredentials",
+                fault="client",
+            ) from None
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        if self.token is not None:
+            raise UsageError("a web identity token is a secret and is not pickled; give the token file's name instead")
+        return super().__reduce__()

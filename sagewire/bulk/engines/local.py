@@ -1,0 +1,384 @@
+"""The engine of one machine: rows in, calls in flight, records on disk; asyncio throughout."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from sagewire.bulk.concurrency import Call, Pace
+from sagewire.bulk.files.input import Chunk
+from sagewire.bulk.job import Bounds
+from sagewire.bulk.progress import Tally
+from sagewire.bulk.rows import Answer, Record, Row, plain_json
+from sagewire.bulk.state.job_state import WINDOW_ROWS, Done, Place
+from sagewire.bulk.tasks import RowError, Task
+from sagewire.bulk.worker import Halted, Question, Unanswered, Worker, describe
+from sagewire.errors import AccessDenied, EndpointNotFound, SagewireError
+
+__all__ = ["LocalEngine"]
+
+_log = logging.getLogger("sagewire.bulk")
+
+_WINDOW_BYTES = 64 << 20
+# So many rows in a row without an answer, and none answered in between: the endpoint is gone, not the rows bad.
+_LOST_AFTER = 3
+
+
+class Parts(Protocol):
+    """Takes records and keeps them."""
+
+    def append(self, records: Sequence[Record]) -> Sequence[Place]:
+        """Keep records for good; return where they are. May wait: it is called in a thread."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+class Index(Protocol):
+    """Finds answers to equal questions."""
+
+    def find(self, key: str) -> Answer | None:
+        """Return the answer to an equal question, `None` if there is none yet."""
+        ...
+
+    def add(self, records: Sequence[Record], places: Sequence[Place]) -> None:
+        """Note down where records are."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+class LocalEngine:
+    """Works off one pass.
+
+    Args:
+        worker: Asks the model.
+        task: What is asked.
+        pace: When calls may begin.
+        bounds: When to stop.
+        parts: Where records go.
+        tally: Counts.
+        index: Finds answers to equal rows; `None` to ask about every row.
+        reserved: Names of columns that are added, and so must not be in a row.
+        letters: The file for rows that fail, if there is one.
+        watch: Called with the tally after each write.
+
+    Attributes:
+        stopped: Why it has stopped, if it has.
+        spent_up: Whether that is because the budget is spent.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        task: Task,
+        pace: Pace,
+        bounds: Bounds,
+        parts: Parts,
+        tally: Tally,
+        *,
+        index: Index | None = None,
+        reserved: Sequence[str] = (),
+        letters: Path | None = None,
+        watch: Callable[[Tally], None] | None = None,
+    ) -> None:
+        self._worker = worker
+        self._task = task
+        self._pace = pace
+        self._bounds = bounds
+        self._reserved = frozenset(reserved)
+        self._tally = tally
+        self._watch = watch
+        self._letters = letters
+        self._done = Done()
+        self._parts = parts
+        self._index = index
+        self._followers: dict[str, list[Question]] = {}
+        # Answers on their way to the disk, which the index does not have yet.
+        self._fresh: dict[str, Answer] = {}
+        self._batch: list[Question] = []
+        self._finished: list[tuple[Record, Question]] = []
+        self._silent: list[tuple[Sequence[Question], BaseException]] = []
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._ending = False
+        self._bytes = 0
+        self._feeder: asyncio.Task[None] | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+        self._fatal: BaseException | None = None
+        self.stopped: str | None = None
+        self.spent_up = False
+
+    def recover(self, records: Iterable[Record]) -> int:
+        """Take in what earlier runs have done; return the first row that is not done."""
+        for record in records:
+            self._done.add(record.row)
+            self._tally.before(record)
+        return self._done.below
+
+    def begin(self, first: int, done: Iterable[int]) -> None:
+        """Begin in the middle of the input, with some of the rows from there on done already."""
+        self._done = Done(first)
+        for row in done:
+            self._done.add(row)
+
+    def stop(self, reason: str) -> None:
+        """Begin no more calls; those in flight are waited for."""
+        if self.stopped is None:
+            self.stopped = reason
+            _log.info("stopping: %s", reason)
+        self._worker.stopping.set()
+        if self._feeder is not None:
+            self._feeder.cancel()
+
+    async def run(self, chunks: Iterator[Chunk]) -> None:
+        """Work off the rows until there are none left or `stop` is called.
+
+        Raises:
+            SagewireError: No row can be asked; what was answered before is on disk.
+        """
+        writer = asyncio.create_task(self._write_out())
+        self._feeder = asyncio.create_task(self._feed(chunks))
+        loop = asyncio.get_running_loop()
+        timer = None
+        if self._bounds.deadline is not None:
+            timer = loop.call_later(
+                self._bounds.deadline, self.stop, f"the deadline of {self._bounds.deadline:g} s has passed"
+            )
+        try:
+            await asyncio.wait({self._feeder})
+            if not self._feeder.cancelled() and (error := self._feeder.exception()) is not None:
+                if isinstance(error, OSError):
+                    self.stop(f"the input cannot be read any more: {error}")
+                else:
+                    self._fail(error)
+            while self._calls:
+                await asyncio.wait(self._calls)
+            self._judge_silence(at_end=True)
+        finally:
+            if timer is not None:
+                timer.cancel()
+            for task in [self._feeder, *self._calls]:
+                task.cancel()
+            self._ending = True
+            self._wake.set()
+            await writer
+            self._parts.close()
+            if self._index is not None:
+                self._index.close()
+        if self._fatal is not None:
+            raise self._fatal
+
+    def _fail(self, error: BaseException) -> None:
+        self._fatal = self._fatal or error
+        self.stop(describe(error))
+
+    async def _feed(self, chunks: Iterator[Chunk]) -> None:
+        while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+            for row in chunk.rows:
+                if row.number not in self._done:
+                    await self._room(row.number)
+                    await self._take(row)
+        await self._dispatch()
+
+    async def _take(self, row: Row) -> None:
+        try:
+            question = self._question(row)
+        except RowError as error:
+            self._tally.malformed += row.error is not None
+            self._finish(
+                [Record(row.number, Answer(error=str(error)))],
+                [Question(row.number, None, None, row.line, row.path, row.values or {})],
+            )
+            return
+        if question.key is not None and self._index is not None:
+            known = self._fresh.get(question.key) or self._index.find(question.key)
+            if known is not None:
+                self._reuse(question, known)
+                return
+            if (waiting := self._followers.get(question.key)) is not None:
+                waiting.append(question)
+                return
+            self._followers[question.key] = []
+        self._batch.append(question)
+        if len(self._batch) >= self._task.batch:
+            await self._dispatch()
+
+    def _question(self, row: Row) -> Question:
+        if row.values is None:
+            raise RowError(row.error or "the row cannot be read")
+        if not self._reserved.isdisjoint(row.values):
+            name = next(name for name in row.values if name in self._reserved)
+            raise RowError(f"line {row.line}: the row has a column {name!r} already; a prefix keeps them apart")
+        request = self._task.request(row.values)
+        key = self._task.key(request) if self._index is not None else None
+        self._bytes += row.size
+        return Question(row.number, request, key, row.line, row.path, row.values, row.size)
+
+    async def _room(self, row: int) -> None:
+        """Wait until a row is near enough to those not done yet, and memory holds it."""
+        while row - self._done.below >= WINDOW_ROWS or self._bytes >= _WINDOW_BYTES:
+            if self._batch:
+                await self._dispatch()
+                continue
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _dispatch(self) -> None:
+        if not self._batch:
+            return
+        while not self._tally.affords(self._bounds.budget_tokens, self._pace.in_flight):
+            if not self._calls:
+                self.spent_up = True
+                about = " (as estimated where the server does not count)" if self._tally.estimated_tokens else ""
+                self.stop(f"the budget of {self._bounds.budget_tokens:,} tokens is spent{about}")
+            self._changed.clear()
+            await self._changed.wait()
+        call = await self._pace.enter()
+        questions, self._batch = self._batch, []
+        task = asyncio.create_task(self._call(questions, call))
+        self._calls.add(task)
+        task.add_done_callback(self._ended)
+
+    async def _call(self, questions: Sequence[Question], call: Call) -> None:
+        try:
+            records = await self._worker.work(questions, call)
+        except Halted:
+            return
+        except Unanswered as error:
+            self._silent.append((questions, error.__cause__ or error))
+            self._judge_silence()
+            return
+        except SagewireError as error:
+            if isinstance(error, AccessDenied | EndpointNotFound):
+                # Rights come and go in the middle of a job; what is done is done.
+                self.stop(describe(error))
+                return
+            self._fail(error)
+            return
+        except Exception as error:
+            self._fail(error)
+            return
+        self._tally.answered(records, [question.request for question in questions])
+        self._fail_silent()
+        self._finish(records, questions)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._calls.discard(task)
+        self._changed.set()
+
+    def _judge_silence(self, at_end: bool = False) -> None:
+        if len(self._silent) >= _LOST_AFTER or (at_end and self._silent and not self._tally.answers):
+            self.stop(f"the endpoint gives no answers any more: {describe(self._silent[-1][1])}")
+        elif at_end:
+            self._fail_silent()
+
+    def _fail_silent(self) -> None:
+        """Others were answered meanwhile, so the rows without an answer have failed."""
+        if self.stopped is not None:
+            # Or it came back after it was given up; then they are asked again by the next run.
+            return
+        silent, self._silent = self._silent, []
+        for questions, error in silent:
+            records = [Record(question.row, Answer(error=describe(error)), key=question.key) for question in questions]
+            self._finish(records, questions)
+
+    def _reuse(self, question: Question, known: Answer) -> None:
+        self._tally.reused += 1
+        self._finish([Record(question.row, _copy(known), key=question.key)], [question])
+
+    def _finish(self, records: Sequence[Record], questions: Sequence[Question]) -> None:
+        self._finished += zip(records, questions, strict=True)
+        for record in records:
+            if record.key is None:
+                continue
+            if record.answer.error is None:
+                self._fresh[record.key] = record.answer
+            for question in self._followers.pop(record.key, ()):
+                self._reuse(question, record.answer)
+        self._wake.set()
+
+    async def _write_out(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            finished, self._finished = self._finished, []
+            if finished:
+                records = [record for record, _ in finished]
+                try:
+                    places = await asyncio.to_thread(self._parts.append, records)
+                except OSError as error:
+                    self._disk_failed(error)
+                    return
+                self._count(finished, places)
+            if self._ending and not self._finished:
+                return
+
+    def _count(self, finished: Sequence[tuple[Record, Question]], places: Sequence[Place]) -> None:
+        if self._index is not None:
+            self._index.add([record for record, _ in finished], places)
+            for record, _ in finished:
+                if record.key is not None:
+                    self._fresh.pop(record.key, None)
+        for record, question in finished:
+            self._done.add(record.row)
+            self._bytes -= question.size
+            self._tally.done(record)
+        failed = [(record, question) for record, question in finished if record.answer.error is not None]
+        if failed and self._letters is not None:
+            self._bury(failed, self._letters)
+        limit = self._bounds.max_errors
+        if limit is not None and self._tally.failed > limit:
+            self.stop(f"more than {limit} rows have failed")
+        self._changed.set()
+        if self._watch is not None:
+            self._tally.concurrency = self._pace.limit
+            self._watch(self._tally)
+
+    def _bury(self, failed: Sequence[tuple[Record, Question]], letters: Path) -> None:
+        lines = [
+            orjson.dumps(letter(one.path, one.line, record, one.values), default=plain_json) for record, one in failed
+        ]
+        try:
+            with letters.open("ab") as file:
+                file.write(b"\n".join(lines) + b"\n")
+        except OSError as error:
+            # It is written anew from the records at the end.
+            _log.warning("the dead-letter file is behind: %s", error)
+
+    def _disk_failed(self, error: OSError) -> None:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        self.stop(f"{'the disk is full' if full else 'the disk fails'}: {error.strerror or error}")
+        # Their answers could not be kept.
+        for task in self._calls:
+            task.cancel()
+
+
+def letter(path: str, line: int, record: Record, values: Any) -> dict[str, Any]:
+    """Return what the dead-letter file says of a row."""
+    found = {"file": path, "line": line, "error": record.answer.error, "row": values or None}
+    if record.answer.output is not None:
+        found["output"] = record.answer.output
+    return found
+
+
+def _copy(answer: Answer) -> Answer:
+    """Return an answer for a row that cost nothing."""
+    return Answer(
+        answer.output,
+        answer.finish_reason,
+        None if answer.prompt_tokens is None else 0,
+        None if answer.completion_tokens is None else 0,
+        answer.error,
+        answer.thinking,
+    )

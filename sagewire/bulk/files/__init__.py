@@ -1,0 +1,1 @@
+"""Input, output and storage of bulk jobs."""

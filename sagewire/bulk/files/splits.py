@@ -1,0 +1,119 @@
+"""The input in pieces that workers on other machines read for themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from sagewire.bulk.files.input import (
+    Chunk,
+    Source,
+    csv_reader,
+    csv_rows,
+    gathered,
+    jsonl_rows,
+    lines_of,
+    parquet_chunks,
+    parquet_file,
+)
+from sagewire.bulk.files.storage import SourceFile
+
+__all__ = ["Segment", "read_segment", "segments"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Consecutive rows of one file.
+
+    Args:
+        first: The number of its first row in the whole input.
+        rows: How many there are.
+        file: The place of the file among the source's.
+        offset: Where its first row begins: a byte, in Parquet files a row.
+        line: The line of its first row.
+    """
+
+    first: int
+    rows: int
+    file: int
+    offset: int
+    line: int
+
+
+def segments(source: Source, size: int) -> Iterator[Segment]:
+    """Cut a source into segments of `size` rows; the last one of each file may be shorter."""
+    first = 0
+    for at, file in enumerate(source.files):
+        for segment in _cut(source, file, size):
+            yield replace(segment, first=first, file=at)
+            first += segment.rows
+
+
+def read_segment(source: Source, segment: Segment, columns: list[str]) -> Iterator[Chunk]:
+    """Yield the rows of a segment, with the numbers they have in the whole input."""
+    file = source.files[segment.file]
+    with source.storage.open(file.path) as stream:
+        number = segment.first
+        for chunk in _read(stream, file, segment, columns):
+            yield Chunk([replace(row, number=number + at) for at, row in enumerate(chunk.rows)])
+            number += len(chunk.rows)
+
+
+def _cut(source: Source, file: SourceFile, size: int) -> Iterator[Segment]:
+    with source.storage.open(file.path) as stream:
+        if file.format == "parquet":
+            total = parquet_file(stream, file).metadata.num_rows
+            for start in range(0, total, size):
+                yield Segment(0, min(size, total - start), 0, start, start + 1)
+            return
+        places = _jsonl_places(stream, file) if file.format == "jsonl" else _csv_places(stream, file)
+        while piece := list(islice(places, size)):
+            offset, line = piece[0]
+            yield Segment(0, len(piece), 0, offset, line)
+
+
+def _jsonl_places(stream: Any, file: SourceFile) -> Iterator[tuple[int, int]]:
+    """Yield the byte and the line at which each row begins."""
+    offset = 0
+    for number, line in enumerate(lines_of(stream, file), 1):
+        if line.strip():
+            yield offset, number
+        offset += len(line)
+
+
+def _csv_places(stream: Any, file: SourceFile) -> Iterator[tuple[int, int]]:
+    text, reader, _ = csv_reader(stream, file)
+    for row in csv_rows(reader, text, file, None):
+        yield text.read - row.size, row.line
+
+
+def _read(stream: Any, file: SourceFile, segment: Segment, columns: list[str]) -> Iterator[Chunk]:
+    if file.format == "parquet":
+        yield from _parquet_slice(stream, file, segment, columns)
+    elif file.format == "jsonl":
+        stream.seek(segment.offset)
+        yield from gathered(islice(jsonl_rows(stream, file, segment.line), segment.rows))
+    else:
+        _, _, header = csv_reader(stream, file)
+        stream.seek(segment.offset)
+        text, reader, _ = csv_reader(stream, file, header)
+        yield from gathered(islice(csv_rows(reader, text, file, header, segment.line), segment.rows))
+
+
+def _parquet_slice(stream: Any, file: SourceFile, segment: Segment, columns: list[str]) -> Iterator[Chunk]:
+    parquet = parquet_file(stream, file)
+    end = segment.offset + segment.rows
+    groups: list[int] = []
+    row = first = 0
+    for group in range(parquet.num_row_groups):
+        rows = parquet.metadata.row_group(group).num_rows
+        if row < end and row + rows > segment.offset:
+            first = first if groups else row
+            groups.append(group)
+        row += rows
+    for chunk in parquet_chunks(parquet, file, columns, groups):
+        # Lines were counted from the first of the row groups read.
+        found = [replace(one, line=one.line + first) for one in chunk.rows]
+        yield Chunk([one for one in found if segment.offset < one.line <= end])

@@ -1,0 +1,199 @@
+"""Where files are: a local path or an `s3://` address, read and written through pyarrow's file systems."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sagewire._extras import require
+from sagewire.errors import UsageError, unknown_name
+
+__all__ = ["FORMATS", "SourceFile", "Storage", "absolute", "format_of"]
+
+FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet", ".csv": "csv"}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of the input, as it was when the job began.
+
+    Args:
+        path: Its path or address.
+        format: `jsonl`, `parquet` or `csv`.
+        size: Bytes.
+        changed: When it was changed last, in nanoseconds since the epoch.
+    """
+
+    path: str
+    format: str
+    size: int
+    changed: int
+
+
+def format_of(path: str) -> str:
+    """Return the format a file name's extension stands for.
+
+    Raises:
+        UsageError: It stands for none.
+
+    Example:
+        >>> format_of("s3://bucket/in.ndjson")
+        'jsonl'
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise UsageError(f"{path}: {unknown_name(suffix or '(none)', FORMATS, 'file extension')}")
+    return FORMATS[suffix]
+
+
+def absolute(path: str) -> str:
+    """Return a path that means the same from every directory; addresses do as they are.
+
+    Example:
+        >>> absolute("s3://bucket/in.csv")
+        's3://bucket/in.csv'
+    """
+    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Opens files; can be pickled.
+
+    Args:
+        client_arguments: What says whose credentials and which region S3 is asked with, under `Client`'s names.
+    """
+
+    client_arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def files(self, source: str) -> list[SourceFile]:
+        """Return the files of a source, in the order of their names.
+
+        Raises:
+            UsageError: There is no such file, or a directory holds none that can be read.
+        """
+        from pyarrow.fs import FileSelector, FileType
+
+        system, path = self._locate(source)
+        [info] = system.get_file_info([path])
+        if info.type == FileType.File:
+            return [_source_file(info, source, format_of(source))]
+        if info.type != FileType.Directory:
+            raise UsageError(f"there is no file or directory {source!r}")
+        inside = system.get_file_info(FileSelector(path, recursive=True))
+        wanted = [one for one in inside if one.type == FileType.File and _is_data(one.path[len(path) :])]
+        found = [
+            _source_file(one, self._name(source, path, one.path), format_of(one.path))
+            for one in sorted(wanted, key=lambda one: str(one.path))
+        ]
+        if not found:
+            raise UsageError(f"{source!r} holds no file with one of the extensions {', '.join(FORMATS)}")
+        formats = sorted({one.format for one in found})
+        if len(formats) > 1:
+            raise UsageError(f"{source!r} mixes {' and '.join(formats)}; put one format into a directory")
+        return found
+
+    def open(self, path: str) -> Any:
+        """Open a file for reading at any position."""
+        system, inner = self._locate(path)
+        return system.open_input_file(inner)
+
+    def create(self, path: str) -> Any:
+        """Open a file for writing; what was there is replaced when the whole is written."""
+        system, inner = self._locate(path)
+        return system.open_output_stream(inner)
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is a file or directory."""
+        from pyarrow.fs import FileType
+
+        system, inner = self._locate(path)
+        [info] = system.get_file_info([inner])
+        return bool(info.type != FileType.NotFound)
+
+    def check_room(self, path: str) -> None:
+        """Raise `UsageError` where the bucket or directory that a file is to be written to is not there."""
+        from pyarrow.fs import FileType
+
+        system, inner = self._locate(path)
+        place = inner.partition("/")[0] if path.startswith("s3://") else os.path.dirname(inner)
+        # Who may write to a bucket need not be allowed to ask whether it is there.
+        with suppress(OSError):
+            [info] = system.get_file_info([place])
+            if info.type != FileType.Directory:
+                kind = "bucket" if path.startswith("s3://") else "directory"
+                raise UsageError(f"{path} cannot be written: there is no {kind} {place!r}")
+
+    def delete(self, path: str) -> None:
+        """Delete a file, if it is there."""
+        system, inner = self._locate(path)
+        with suppress(FileNotFoundError):
+            system.delete_file(inner)
+
+    def _locate(self, path: str) -> tuple[Any, str]:
+        fs = require("pyarrow.fs", "bulk")
+        if path.startswith("s3://"):
+            inner = path.removeprefix("s3://").rstrip("/")
+            if not inner or inner.startswith("/") or "//" in inner:
+                raise UsageError(
+                    f"{path!r} is no S3 address that can be read and written; it looks like s3://bucket/key"
+                )
+            return self._s3(), inner
+        if "://" in path:
+            raise UsageError(f"{path!r}: only local paths and s3:// addresses can be read and written")
+        return fs.LocalFileSystem(), absolute(path)
+
+    def _s3(self) -> Any:
+        # Made anew for each file: credentials of a session last an hour or so, and jobs last longer.
+        from pyarrow.fs import S3FileSystem
+
+        from sagewire.aws.session import as_session
+        from sagewire.client.config import Settings
+
+        given = {**self.client_arguments, "endpoint": "s3", "url": None}
+        settings = Settings(**{name: value for name, value in given.items() if name in _IDENTITY})
+        session = as_session(settings._session(), region_name=settings.region_name)
+        # botocore knows profiles, single sign-on and AWS_ENDPOINT_URL_S3; its client says what follows from them.
+        client = session.client("s3", region_name=settings.region_name)
+        keys = session.get_credentials()
+        frozen = keys.get_frozen_credentials() if keys is not None else None
+        address = client.meta.endpoint_url
+        own = None if ".amazonaws.com" in address else address
+        client.close()
+        return S3FileSystem(
+            access_key=frozen.access_key if frozen else None,
+            secret_key=frozen.secret_key if frozen else None,
+            session_token=frozen.token if frozen else None,
+            region=client.meta.region_name,
+            endpoint_override=own,
+        )
+
+    @staticmethod
+    def _name(source: str, root: str, path: str) -> str:
+        return f"s3://{path}" if source.startswith("s3://") else path
+
+
+_IDENTITY = (
+    "endpoint",
+    "region_name",
+    "session",
+    "profile_name",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+)
+
+
+def _is_data(path: str) -> bool:
+    # Spark and Hive keep books in files and folders of such names.
+    # A work folder's records are no input either.
+    hidden = any(part.startswith(("_", ".")) or part.endswith(".bulk") for part in path.strip("/").split("/"))
+    return not hidden and Path(path).suffix.lower() in FORMATS
+
+
+def _source_file(info: Any, name: str, format: str) -> SourceFile:
+    return SourceFile(name, format, info.size, info.mtime_ns or 0)

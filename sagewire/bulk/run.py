@@ -1,0 +1,275 @@
+"""`run` and `arun`: a job from its arguments to its report."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Unpack
+
+from sagewire.bulk.concurrency import Pace
+from sagewire.bulk.engines import Engine, check_engine
+from sagewire.bulk.engines.async_inference import DEFERRED_IN_FLIGHT, check_deferred, defer
+from sagewire.bulk.engines.batch_transform import run_transform
+from sagewire.bulk.engines.local import LocalEngine
+from sagewire.bulk.engines.ray import run_on_ray
+from sagewire.bulk.files.assembly import assemble, dead_letter_path
+from sagewire.bulk.job import JobSettings, Report
+from sagewire.bulk.models import open_model, preflight
+from sagewire.bulk.prepare import Prepared, folder_path, open_folder, prepare
+from sagewire.bulk.progress import Tally, guess_of
+from sagewire.bulk.state.answer_index import AnswerIndex
+from sagewire.bulk.state.job_state import Done, Folder, PartWriter, read_records
+from sagewire.bulk.state.passes import pass_chunks
+from sagewire.bulk.worker import Worker
+from sagewire.errors import UsageError
+
+__all__ = ["Engine", "Watch", "arun", "run"]
+
+Watch = Callable[[Tally], None]
+
+
+async def arun(
+    source: str,
+    model: Any,
+    output: str,
+    *,
+    engine: Engine = "local",
+    engine_options: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    retry: bool = False,
+    overwrite: bool = False,
+    work_dir: str | None = None,
+    watch: Watch | None = None,
+    **settings: Unpack[JobSettings],
+) -> Report:
+    """Run one model over every row of a file or dataset; see `run`."""
+    prepared = prepare(source, model, output, settings)
+    options = dict(engine_options or {})
+    check_engine(engine, options, prepared)
+    with Folder(folder_path(prepared.job, work_dir)) as folder:
+        flags = {"resume": resume, "retry": retry, "overwrite": overwrite}
+        if finished := _opened(prepared, folder, engine, options, flags):
+            return finished
+        return await _run(prepared, folder, watch)
+
+
+def run(
+    source: str,
+    model: Any,
+    output: str,
+    *,
+    engine: Engine = "local",
+    engine_options: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    retry: bool = False,
+    overwrite: bool = False,
+    work_dir: str | None = None,
+    watch: Watch | None = None,
+    **settings: Unpack[JobSettings],
+) -> Report:
+    """Run one model over every row of a file or dataset, and wait.
+
+    A row counts once it is on disk. After a crash, a full disk, a lost endpoint or a bound that was reached, the same
+    call with `resume=True` goes on where it ended: the output holds every row once, in the input's order. (A call that
+    was in flight when a process was killed is made again.) An interrupt (Ctrl-C, SIGTERM) waits for the calls in
+    flight, a second one does not.
+
+    Args:
+        source: A JSON lines, Parquet or CSV file, a directory of such files, or an `s3://` address of either.
+        model: `sagemaker/NAME`, `huggingface/ID-OR-URL`, a server's URL, or a `Client` or `AsyncClient`.
+        output: The file to write; its extension says the format.
+        engine: What does the work: `local` (this process), `ray` (a Ray cluster), `async-inference` (a SageMaker
+            endpoint of that kind) or `batch-transform` (a SageMaker job with instances of its own).
+        engine_options: What the engine wants to know: see `sagewire.bulk.engines`.
+        resume: Go on with a job that was begun before; begin it where it was not.
+        retry: Ask again about the rows that failed in a job that is complete, and write its output anew.
+        overwrite: Begin anew where there is a job or an output already.
+        work_dir: The folder for what is done so far; `OUTPUT.bulk` if not said.
+        watch: Called with a `Tally` as rows get done.
+        **settings: The other fields of `Job` and `Bounds`.
+
+    Raises:
+        UsageError: A setting is wrong, the input lacks a column, or there is an output already. Nothing was sent.
+        UnsupportedFeature: The endpoint cannot do it.
+        EndpointError: The endpoint cannot be asked at all.
+
+    Example:
+        >>> report = run("in.jsonl", "sagemaker/my-llama", "out.parquet",
+        ...              template="Summarise: {body}", options={"max_tokens": 200})  # doctest: +SKIP
+        >>> report.rows, report.failed  # doctest: +SKIP
+        (1000000, 0)
+    """
+    return asyncio.run(
+        arun(
+            source,
+            model,
+            output,
+            engine=engine,
+            engine_options=engine_options,
+            resume=resume,
+            retry=retry,
+            overwrite=overwrite,
+            work_dir=work_dir,
+            watch=watch,
+            **settings,
+        )
+    )
+
+
+def _opened(
+    prepared: Prepared, folder: Folder, engine: Engine, options: Mapping[str, Any], flags: Mapping[str, bool]
+) -> Report | None:
+    try:
+        return open_folder(prepared, folder, engine, options, **flags)
+    except OSError as error:
+        raise UsageError(f"the work folder {folder.path} cannot be written: {error.strerror or error}") from None
+
+
+async def _run(prepared: Prepared, folder: Folder, watch: Watch | None) -> Report:
+    engine, options = folder.manifest["engine"], folder.manifest["engine_options"]
+    # Rows that failed are few, and numbered among themselves.
+    if folder.manifest["passes"] > 1 or engine in ("local", "async-inference"):
+        report = await _run_here(prepared, folder, watch, engine, options)
+    else:
+        report = await _run_elsewhere(prepared, folder, engine, options)
+    return report if report.stopped is not None else await _finish(prepared, folder, report)
+
+
+async def _run_elsewhere(prepared: Prepared, folder: Folder, engine: str, options: Mapping[str, Any]) -> Report:
+    tally, done = Tally(), Done()
+    pass_folder = folder.pass_folder(0)
+    for record in await asyncio.to_thread(lambda: list(read_records(pass_folder))):
+        done.add(record.row)
+        tally.before(record)
+    if engine == "ray":
+        stopped = await asyncio.to_thread(run_on_ray, prepared, pass_folder, done, **options)
+    else:
+        stopped = await run_transform(prepared, pass_folder, done, **options)
+    for record in read_records(pass_folder):
+        if record.row not in done:
+            if record.answer.output is not None:
+                tally.answered([record])
+            tally.done(record)
+    return _report(tally, None, stopped)
+
+
+async def _run_here(
+    prepared: Prepared, folder: Folder, watch: Watch | None, kind: str, options: Mapping[str, Any]
+) -> Report:
+    job, bounds, number = prepared.job, prepared.bounds, folder.manifest["passes"] - 1
+    pass_folder = folder.pass_folder(number)
+    try:
+        parts = PartWriter(pass_folder)
+        index = AnswerIndex(pass_folder) if prepared.dedup else None
+    except OSError as error:
+        return Report(0, stopped=f"the work folder cannot be written: {error}")
+    client = open_model(job.model, job.client_arguments, job.task)
+    if kind == "async-inference":
+        defer(client, job, **options)
+        bounds = bounds if bounds.concurrency else replace(bounds, concurrency=DEFERRED_IN_FLIGHT)
+    tally = Tally(guess_of(job))
+    pace = Pace(bounds.concurrency, most=bounds.max_concurrency)
+    worker = Worker(job, bounds, prepared.task, client, pace)
+    engine = LocalEngine(
+        worker,
+        prepared.task,
+        pace,
+        bounds,
+        parts,
+        tally,
+        index=index,
+        reserved=prepared.reserved,
+        letters=folder.path / "failed.jsonl",
+        watch=watch,
+    )
+    start = await asyncio.to_thread(engine.recover, read_records(pass_folder))
+    chunks = pass_chunks(prepared.source, folder, number, prepared.task.columns, start)
+    counting = asyncio.create_task(_count(prepared, tally, number, folder))
+    with _interrupts(engine):
+        try:
+            await preflight(client, job.task)
+            if kind == "async-inference":
+                await check_deferred(client)
+            await engine.run(chunks)
+        finally:
+            counting.cancel()
+            if client is not job.model:
+                await client.close()
+    letters = folder.path / "failed.jsonl"
+    report = _report(tally, pace, engine.stopped)
+    return replace(report, dead_letter=str(letters) if letters.exists() else None)
+
+
+async def _count(prepared: Prepared, tally: Tally, number: int, folder: Folder) -> None:
+    """Find out how many rows there are, for the progress bar, while the first are on their way."""
+    if number:
+        tally.total = folder.manifest.get("failed")
+        return
+    tally.total = await asyncio.to_thread(prepared.source.count)
+
+
+async def _finish(prepared: Prepared, folder: Folder, report: Report) -> Report:
+    job = prepared.job
+    try:
+        totals = await asyncio.to_thread(assemble, job, prepared.source, folder, prepared.storage)
+        folder.save(complete=True, rows=totals.rows, failed=totals.failed)
+    except OSError as error:
+        return replace(report, stopped=f"the output cannot be written: {error}; resume to write it")
+    if not totals.failed:
+        folder.drop_parts()
+    letters = dead_letter_path(job.output) if totals.failed else None
+    return replace(
+        report, rows=totals.rows, failed=totals.failed, complete=True, output=job.output, dead_letter=letters
+    )
+
+
+def _report(tally: Tally, pace: Pace | None, stopped: str | None) -> Report:
+    return Report(
+        rows=tally.rows,
+        failed=tally.failed + tally.failed_before,
+        done_before=tally.done_before,
+        reused=tally.reused,
+        malformed=tally.malformed,
+        calls=pace.calls if pace else tally.answers,
+        throttled=pace.refused if pace else 0,
+        prompt_tokens=tally.prompt_tokens,
+        completion_tokens=tally.completion_tokens,
+        estimated_tokens=tally.estimated_tokens,
+        seconds=tally.seconds,
+        concurrency=pace.limit if pace else 0,
+        stopped=stopped,
+        errors=dict(tally.errors.most_common()),
+    )
+
+
+@contextmanager
+def _interrupts(engine: LocalEngine) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM stop the job cleanly; a second one is the usual interrupt."""
+    loop = asyncio.get_running_loop()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)
+        signal.signal(number, before[number])
+        engine.stop(f"interrupted ({number.name})")
+
+    try:
+        for number in before:
+            loop.add_signal_handler(number, stop, number)
+    except NotImplementedError:
+        # Windows' event loops have none.
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if loop.remove_signal_handler(number):
+                signal.signal(number, handler)

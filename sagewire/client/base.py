@@ -1,0 +1,241 @@
+"""What both clients share: everything that only computes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+from sagewire.client.batching import Embedding, Reranking
+from sagewire.client.config import Settings
+from sagewire.client.prepared_call import Exchange, prepare
+from sagewire.client.resolver import Task, Wiring
+from sagewire.content_handlers.base import ContentHandler, Request
+from sagewire.discovery.container_rules import Dialect
+from sagewire.discovery.describe import Description
+from sagewire.errors import UsageError
+from sagewire.http.deadlines import Timeouts
+from sagewire.telemetry import CallStarted, Hooks, Outcome, watch
+from sagewire.transports.base import Retries
+from sagewire.types import (
+    ChatRequest,
+    EmbedOptions,
+    Message,
+    Options,
+    PromptRequest,
+    Tool,
+    as_messages,
+    as_tool_choice,
+    as_tools,
+    make_options,
+)
+
+if TYPE_CHECKING:
+    from sagewire.prompt_formats.base import PromptFormat
+
+__all__ = ["ClientBase", "MessagesLike", "ToolChoice", "ToolsLike"]
+
+MessagesLike = str | Message | Mapping[str, Any] | Iterable[Message | Mapping[str, Any]]
+ToolsLike = Iterable[Tool | Mapping[str, Any]]
+ToolChoice = str | Mapping[str, Any]
+
+
+class ClientBase:
+    """Everything that only computes; `Client` says what the arguments mean."""
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        url: str | None = None,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        handler: str | ContentHandler | object | None = None,
+        format: str | PromptFormat | object | None = None,
+        options: Options | Mapping[str, Any] | None = None,
+        region_name: str | None = None,
+        session: Any = None,
+        profile_name: str | None = None,
+        aws_access_key_id: str | None = None,
+        aws_secret_access_key: str | None = None,
+        aws_session_token: str | None = None,
+        client: Any = None,
+        config: Any = None,
+        endpoint_url: str | None = None,
+        endpoint_kwargs: Mapping[str, Any] | None = None,
+        inference_component_name: str | None = None,
+        timeout: Timeouts | float | None = None,
+        retries: Retries | int | None = None,
+        transport: Any = None,
+        stream_internally: bool = False,
+        hooks: Hooks | None = None,
+        upload_to: str | None = None,
+        probe: bool = False,
+    ) -> None:
+        self._settings = Settings(
+            endpoint=endpoint,
+            url=url,
+            token=token,
+            headers=dict(headers or {}),
+            region_name=region_name,
+            session=session,
+            profile_name=profile_name,
+            aws_access_key_id=aws_access_key_id,
+            aws_secret_access_key=aws_secret_access_key,
+            aws_session_token=aws_session_token,
+            client=client,
+            config=config,
+            endpoint_url=endpoint_url,
+            endpoint_kwargs=dict(endpoint_kwargs or {}),
+            inference_component_name=inference_component_name,
+            timeouts=None if timeout is None else Timeouts.of(timeout),
+            retries=Retries.of(retries),
+            transport=transport,
+            hooks=hooks,
+            upload_to=upload_to,
+            probe=probe,
+            handler=handler,
+            format=format,
+        )
+        if not isinstance(options, Options | Mapping | None):
+            raise UsageError(f"options must be Options or a mapping, not {type(options).__name__}")
+        self._options = options if isinstance(options, Options) else make_options(**(options or {}))
+        self._stream_internally = stream_internally
+        self._start()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._settings.target!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_settings": self._settings, "_options": self._options, "_stream_internally": self._stream_internally}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start()
+
+    def _start(self) -> None:
+        self._wiring = Wiring(self._settings)
+        self._connecting = threading.Lock()
+
+    @property
+    def handler(self) -> ContentHandler:
+        """What the container speaks for `chat`; may wait for the control plane where no handler was named."""
+        return self._wiring.handler("chat")
+
+    @property
+    def format(self) -> PromptFormat | None:
+        """How the model family writes, where that is named or follows from the model; may wait likewise."""
+        return self._wiring.format(self.handler)
+
+    @property
+    def known(self) -> bool:
+        """Whether `handler`, `format` and, where no handler was named, `dialect()` answer without waiting."""
+        return self._wiring.known
+
+    @property
+    def discovers(self) -> bool:
+        """Whether the endpoint itself is asked what it speaks, because no handler was named."""
+        return self._wiring.discovers
+
+    def dialect(self) -> Dialect:
+        """Return what the endpoint was found to speak, and why; asks the control plane.
+
+        Raises:
+            UsageError: The container is not known to sagewire, or this client has no SageMaker endpoint.
+            NotReady: The endpoint is not in service.
+            AccessDenied: The control plane may not be asked; the message names the missing permission.
+        """
+        return self._wiring.dialect()
+
+    def describe(self) -> Description:
+        """Return what SageMaker's control plane says of the endpoint now.
+
+        Raises:
+            EndpointNotFound: There is no such endpoint.
+            AccessDenied: `sagemaker:DescribeEndpoint` is not allowed.
+        """
+        return self._wiring.description()
+
+    def _chat(
+        self,
+        messages: MessagesLike,
+        tools: ToolsLike | None,
+        tool_choice: ToolChoice | None,
+        parallel_tool_calls: bool | None,
+        options: Mapping[str, Any],
+        stream: bool,
+        include_usage: bool = True,
+    ) -> ChatRequest:
+        return ChatRequest(
+            messages=as_messages(messages),
+            options=make_options(self._options, **options),
+            tools=as_tools(tools),
+            tool_choice=as_tool_choice(tool_choice),
+            parallel_tool_calls=parallel_tool_calls,
+            stream=stream,
+            include_usage=include_usage,
+        )
+
+    def _complete(
+        self, prompt: str, options: Mapping[str, Any], stream: bool, include_usage: bool = True
+    ) -> PromptRequest:
+        if not isinstance(prompt, str):
+            raise UsageError(f"a prompt is a string, not {type(prompt).__name__}; messages go to `chat`")
+        return PromptRequest(prompt, make_options(self._options, **options), stream, include_usage)
+
+    def _prepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Exchange:
+        handler = self._wiring.handler("chat" if isinstance(request, ChatRequest) else "complete")
+        prompt_format = self._wiring.format(handler) if isinstance(request, ChatRequest) else None
+        parameters = self._parameters(endpoint_kwargs)
+        try:
+            return prepare(request, handler, prompt_format, parameters)
+        except RecursionError:
+            raise UsageError("the messages or tools are nested too deeply to be written as JSON") from None
+
+    def _parameters(self, endpoint_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {**self._wiring.parameters(), **(endpoint_kwargs or {})}
+
+    def _embedding(
+        self, texts: Sequence[str], options: EmbedOptions, endpoint_kwargs: Mapping[str, Any] | None
+    ) -> Embedding:
+        handler = self._wiring.embedding_handler()
+        return Embedding(handler, texts, options, self._parameters(endpoint_kwargs))
+
+    def _reranking(
+        self,
+        query: str,
+        documents: Sequence[str],
+        top_n: int | None,
+        extra: Mapping[str, Any] | None,
+        endpoint_kwargs: Mapping[str, Any] | None,
+    ) -> Reranking:
+        handler = self._wiring.rerank_handler()
+        parameters = self._parameters(endpoint_kwargs)
+        return Reranking(handler, query, documents, top_n, extra or {}, parameters)
+
+    def _watch(self, exchange: Exchange) -> AbstractContextManager[Outcome]:
+        def begin() -> CallStarted:
+            # What the caller asked for, not the plain prompt it may have become.
+            request = exchange.chat or exchange.request
+            operation = "chat" if isinstance(request, ChatRequest) else "text_completion"
+            options = {name: value for name, value in request.options.given().items() if name != "response_format"}
+            return self._begin(operation, len(exchange.invocation.body), options, exchange.streams)
+
+        return watch(self._settings.hooks, begin)
+
+    def _watch_work(self, work: Embedding | Reranking) -> AbstractContextManager[Outcome]:
+        operation = "embeddings" if isinstance(work, Embedding) else "rerank"
+        return watch(self._settings.hooks, lambda: self._begin(operation, 0, {}, False))
+
+    def _begin(self, operation: str, size: int, options: Mapping[str, Any], streaming: bool) -> CallStarted:
+        provider = "http" if self._settings.url else "aws.sagemaker"
+        return CallStarted(self._settings.target, operation, provider, streaming, options, size)
+
+    def _rewired(self, exchange: Exchange) -> bool:
+        """Ask the endpoint anew after an answer that did not fit; return whether it speaks differently now."""
+        if not self._wiring.discovers:
+            return False
+        self._wiring.forget()
+        task: Task = "chat" if exchange.chat or isinstance(exchange.request, ChatRequest) else "complete"
+        return self._wiring.handler(task).name != exchange.handler.name

@@ -1,0 +1,152 @@
+"""Making a model call a tool where the wire has no field for it, because the container takes plain text.
+
+Where the container can be held to a JSON schema, the schema is that of a tool call: the model cannot write anything
+else. Elsewhere the model is told to, and an answer without a call is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sagewire.content_handlers.base import ContentHandler
+from sagewire.errors import UnsupportedFeature, UsageError, WireError, excerpt, unknown_name
+from sagewire.streaming.base import BaseDecoder, Decoder
+from sagewire.types import ChatRequest, Delta, FinishDelta, Message, TextDelta, Tool, ToolCallDelta
+
+__all__ = ["MustCall", "call_schema", "force_call"]
+
+
+def force_call(
+    chat: ChatRequest, handler: ContentHandler
+) -> tuple[ChatRequest, Callable[[], Decoder[str, Delta]] | None]:
+    """Return a request that makes the model call a tool, and the reader for its answer.
+
+    Args:
+        chat: A request whose `tool_choice` is `required` or a tool's name.
+        handler: What the container speaks.
+
+    Returns:
+        The request, and what makes readers for the answer; `None` where the prompt format's own reader reads it.
+
+    Raises:
+        UsageError: `tool_choice` names a tool that is not on offer.
+        UnsupportedFeature: The answer is to be held to another schema at the same time.
+    """
+    wanted = _wanted(chat)
+    # The readers of all model families take longer to load than a call takes, and hardly any call needs one.
+    from sagewire.prompt_formats.output_parsers import get_reader
+
+    if not handler.can.response_format:
+        told = (*chat.messages, Message("system", _instruction(wanted)))
+        return replace(chat, messages=_merge_system(told), tools=wanted), None
+    if chat.options.response_format is not None:
+        raise UnsupportedFeature(
+            "a forced tool call together with a response_format", f"handler '{handler.name}'", "Ask for one of them."
+        )
+    schema = {"type": "json_schema", "json_schema": {"name": "tool_call", "schema": call_schema(wanted)}}
+    options = replace(chat.options, response_format=schema)
+    return (
+        replace(chat, options=options, tools=wanted),
+        lambda: get_reader("llama3_json", wanted, prompt_opened_thinking=False),
+    )
+
+
+def call_schema(tools: Sequence[Tool]) -> dict[str, Any]:
+    """Return the JSON schema of a call of one of these tools: `{"name": ..., "arguments": {...}}`.
+
+    Example:
+        >>> call_schema([Tool("now")])["properties"]["name"]
+        {'const': 'now'}
+    """
+    definitions: dict[str, Any] = {}
+    calls = [_one_call(tool, definitions) for tool in tools]
+    schema = calls[0] if len(calls) == 1 else {"anyOf": calls}
+    return schema | {"$defs": definitions} if definitions else schema
+
+
+class MustCall(BaseDecoder[Delta, Delta]):
+    """Raises where an answer ends of its own accord without any tool call; one cut off by its length passes."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._settled: set[int] = set()
+        self._calls: set[tuple[int, int]] = set()
+        self._texts: dict[int, str] = {}
+
+    def _decode(self, delta: Delta, out: list[Delta]) -> None:
+        out.append(delta)
+        if isinstance(delta, ToolCallDelta):
+            # A call that began may still turn out to be none.
+            change = self._calls.discard if delta.cancelled else self._calls.add
+            change((delta.choice, delta.index))
+        elif isinstance(delta, TextDelta):
+            # Only as much as an error message shows.
+            self._texts[delta.choice] = (self._texts.get(delta.choice, "") + delta.text)[:400]
+        elif isinstance(delta, FinishDelta):
+            if delta.reason != "length":
+                self._check(delta.choice)
+            self._settled.add(delta.choice)
+
+    def _finish(self, out: list[Delta]) -> None:
+        # Some containers do not say that an answer has ended, nor why.
+        for choice in self._texts:
+            self._check(choice)
+
+    def _check(self, choice: int) -> None:
+        if choice not in self._settled and not any(choice == called for called, _ in self._calls):
+            self._settled.add(choice)
+            text = excerpt(self._texts.get(choice, ""))
+            raise WireError(f"the model had to call {' or '.join(map(repr, self._names))} and answered: {text!r}")
+
+
+def _wanted(chat: ChatRequest) -> tuple[Tool, ...]:
+    if chat.tool_choice == "required":
+        return chat.tools
+    wanted = tuple(tool for tool in chat.tools if tool.name == chat.tool_choice)
+    if not wanted:
+        known = [*(tool.name for tool in chat.tools), "auto", "none", "required"]
+        raise UsageError(unknown_name(str(chat.tool_choice), known, "tool choice"))
+    return wanted
+
+
+def _instruction(tools: Sequence[Tool]) -> str:
+    names = " or ".join(f"`{tool.name}`" for tool in tools)
+    return f"You must call the function {names} now; do not answer in any other way. This tool call is required."
+
+
+def _merge_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Move the last message into the first system turn: most formats have room for one, at the start."""
+    *rest, added = messages
+    if rest and rest[0].role == "system" and isinstance(rest[0].content, str):
+        return (replace(rest[0], content=f"{rest[0].content}\n\n{added.content}"), *rest[1:])
+    return (added, *rest)
+
+
+def _one_call(tool: Tool, definitions: dict[str, Any]) -> dict[str, Any]:
+    parameters = dict(tool.parameters) or {"type": "object", "properties": {}}
+    # References point from the root of a schema; the tools' own definitions move there, under names of their own.
+    names: dict[str, str] = {}
+    for keyword in ("$defs", "definitions"):
+        for name, definition in (parameters.pop(keyword, None) or {}).items():
+            names[f"#/{keyword}/{name}"] = f"#/$defs/{tool.name}.{name}"
+            definitions[f"{tool.name}.{name}"] = definition
+    for name in names.values():
+        key = name.removeprefix("#/$defs/")
+        definitions[key] = _renamed(definitions[key], names)
+    return {
+        "type": "object",
+        "properties": {"name": {"const": tool.name}, "arguments": _renamed(parameters, names)},
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }
+
+
+def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(schema, Mapping):
+        return {
+            key: names.get(value, value) if key == "$ref" and isinstance(value, str) else _renamed(value, names)
+            for key, value in schema.items()
+        }
+    return [_renamed(item, names) for item in schema] if isinstance(schema, list | tuple) else schema

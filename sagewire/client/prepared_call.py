@@ -1,0 +1,276 @@
+"""One call, from a typed request to bytes and back to values. Pure: the clients around it do the waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sagewire.client.forced_tools import MustCall, force_call
+from sagewire.content_handlers.base import ContentHandler, Request
+from sagewire.errors import SagewireError, UsageError
+from sagewire.streaming.accumulate import Accumulator, fold, unfold
+from sagewire.streaming.base import Decoder, Pipeline, decode, finish
+from sagewire.streaming.call_ids import CallIdStage
+from sagewire.streaming.eventstream import EventStreamDecoder
+from sagewire.streaming.text import EchoStage, ReaderStage, StopStage
+from sagewire.types import (
+    ChatRequest,
+    Delta,
+    Invocation,
+    Message,
+    PromptRequest,
+    Reply,
+    ResponseInfo,
+)
+
+if TYPE_CHECKING:
+    from sagewire.prompt_formats.base import PromptFormat
+
+__all__ = ["Exchange", "Reading", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A prepared call: what to send, and how to read the answer.
+
+    Args:
+        invocation: The request as bytes.
+        handler: Reads the answer's bytes.
+        prompt: The prompt text that is sent, where the wire takes text.
+        stops: Strings that must not appear in the answer, the format's own included.
+        make_reader: Makes the readers of the answer's text, where a prompt format wrote the prompt.
+        must_call: The tools of which one has to be called, where the wire has no field for that.
+        request: The request as the handler saw it.
+        chat: The chat request before it became a prompt.
+    """
+
+    invocation: Invocation
+    handler: ContentHandler
+    request: Request
+    prompt: str = ""
+    stops: tuple[str, ...] = ()
+    make_reader: Callable[[], Decoder[str, Delta]] | None = None
+    must_call: tuple[str, ...] = ()
+    chat: ChatRequest | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Whether the container was asked to stream."""
+        return self.request.stream
+
+    def read_whole(self, body: bytes, info: ResponseInfo) -> Reply:
+        """Return the reply in a whole response body.
+
+        Raises:
+            WireError: The body is not what the handler promised.
+        """
+        reply = self.handler.transform_output(body)
+        stages = self._text_stages()
+        if not stages:
+            return replace(reply, info=info)
+        return fold(decode(Pipeline(*stages), unfold(reply)), info)
+
+    def reading(self, info: ResponseInfo, *, keep_reply: bool = True) -> Reading:
+        """Return a fresh reading of a streamed response; see `Reading`."""
+        stages: list[Decoder[Any, Any]] = [EventStreamDecoder()] if info.event_stream else []
+        text_stages = self._text_stages()
+        cut_short = None
+        if not self.handler.can.stop:
+            cut_short = next((stage for stage in text_stages if isinstance(stage, StopStage)), None)
+        stages += [self.handler.stream_decoder(info.content_type), *text_stages]
+        return Reading(Pipeline(*stages) if len(stages) > 1 else stages[0], info, cut_short, keep_reply)
+
+    def _text_stages(self) -> list[Decoder[Any, Any]]:
+        stages: list[Decoder[Any, Any]] = []
+        if self.prompt and self.handler.echoes_prompt:
+            stages.append(EchoStage(self.prompt))
+        if self.stops:
+            stages.append(StopStage(self.stops, choices=self.request.options.n or 1))
+        if self.make_reader is not None:
+            stages.append(ReaderStage(self.make_reader))
+        if self.must_call:
+            stages.append(MustCall(self.must_call))
+        chat = self.chat or self.request
+        if isinstance(chat, ChatRequest):
+            taken = [call.id for message in chat.messages for call in message.tool_calls if call.id]
+            if taken:
+                stages.append(CallIdStage(taken))
+        return stages
+
+
+class Reading:
+    """A streamed answer being read: feed it bytes, take deltas, ask for the reply so far at any time.
+
+    Args:
+        decoder: Reads the bytes.
+        info: What the service said about the response.
+        cut_short: The stage that ends the answer where the container would go on.
+        keep_reply: Keep what the answer says. Without it the reply has only the usage and the like, and reading takes
+            the same memory however long the answer is.
+
+    Attributes:
+        begun: A delta was handed on.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder[bytes, Delta],
+        info: ResponseInfo,
+        cut_short: StopStage | None = None,
+        keep_reply: bool = True,
+    ) -> None:
+        self._decoder = decoder
+        self._cut_short = cut_short
+        self._accumulator = Accumulator()
+        self._keeps = keep_reply
+        self.begun = False
+        self.info = info
+
+    def feed(self, chunk: bytes) -> Iterator[Delta]:
+        """Yield the deltas this chunk completes."""
+        return self._keep(self._decoder.feed(chunk))
+
+    def close(self) -> Iterator[Delta]:
+        """Yield what was held back; raise `StreamTruncated` behind it if the answer was not finished."""
+        if self.stopped:
+            return
+        held_back, error = finish(self._decoder)
+        yield from self._keep(held_back)
+        if error is not None:
+            raise error
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string ended the answer on a wire that would go on generating: stop reading then."""
+        return self._cut_short is not None and self._cut_short.stopped
+
+    @property
+    def reply(self) -> Reply:
+        """The answer as far as it was read."""
+        return self._accumulator.reply(self.info)
+
+    def _keep(self, deltas: list[Delta]) -> Iterator[Delta]:
+        add = self._accumulator.add if self._keeps else self._accumulator.add_facts
+        self.begun = self.begun or bool(deltas)
+        for delta in deltas:
+            # Only now: what was not handed on yet does not belong to the reply so far.
+            add(delta)
+            yield delta
+
+    @contextmanager
+    def attaching_partial(self) -> Iterator[None]:
+        """Give every error that passes what was read so far."""
+        try:
+            yield
+        except SagewireError as error:
+            if error.partial is None and self._keeps:
+                error.partial = self.reply
+            raise
+
+
+def prepare(
+    request: Request,
+    handler: ContentHandler,
+    prompt_format: PromptFormat | None = None,
+    parameters: Mapping[str, str] | None = None,
+) -> Exchange:
+    """Return the exchange for a request: choose between messages and prompt, render, transform.
+
+    Args:
+        request: What is asked.
+        handler: What the container speaks.
+        prompt_format: How the model family writes; needed for chat where the container takes text only.
+        parameters: InvokeEndpoint parameters of this call; they win over the handler's own.
+
+    Raises:
+        UsageError: The container takes text, the request is a conversation, and no format is given.
+        UnsupportedFeature: The wire or the format cannot express the request.
+    """
+    if request.stream and not handler.can.streaming:
+        request = replace(request, stream=False)
+    if isinstance(request, ChatRequest) and handler.speaks == "prompt":
+        return _prepare_rendered(request, handler, prompt_format, parameters)
+    if isinstance(request, PromptRequest) and handler.speaks == "messages":
+        request = ChatRequest(
+            (Message("user", request.prompt),),
+            request.options,
+            stream=request.stream,
+            include_usage=request.include_usage,
+        )
+    return Exchange(
+        invocation=_invocation(request, handler, parameters),
+        handler=handler,
+        request=request,
+        prompt=request.prompt if isinstance(request, PromptRequest) else "",
+        stops=request.options.stop,
+    )
+
+
+def _prepare_rendered(
+    chat: ChatRequest,
+    handler: ContentHandler,
+    prompt_format: PromptFormat | None,
+    parameters: Mapping[str, str] | None,
+) -> Exchange:
+    if prompt_format is None:
+        raise UsageError(
+            f"handler '{handler.name}' sends text, so a conversation needs a prompt format: name the model's family, "
+            "for example format='llama3_1' (`sagewire formats` lists them), or send plain text with `complete`"
+        )
+    make_reader: Callable[[], Decoder[str, Delta]] | None = None
+    must_call: tuple[str, ...] = ()
+    if chat.tool_choice == "none":
+        chat = replace(chat, tools=())
+    elif chat.tools and chat.tool_choice not in (None, "auto"):
+        chat, make_reader = force_call(chat, handler)
+        must_call = tuple(tool.name for tool in chat.tools)
+    tools = chat.tools
+    prompt = prompt_format.render(chat.messages, tools or None)
+    stops = tuple(dict.fromkeys((*chat.options.stop, *prompt_format.stops)))
+    options = replace(chat.options, stop=_stops_for_wire(chat.options.stop, stops, handler))
+    request = PromptRequest(prompt, options, chat.stream, chat.include_usage)
+    return Exchange(
+        invocation=_invocation(request, handler, parameters),
+        handler=handler,
+        request=request,
+        prompt=prompt,
+        stops=stops,
+        make_reader=make_reader or (lambda: prompt_format.reader(tools, prompt=prompt)),
+        must_call=must_call,
+        chat=chat,
+    )
+
+
+def _stops_for_wire(asked: tuple[str, ...], stops: tuple[str, ...], handler: ContentHandler) -> tuple[str, ...]:
+    """Return what the server is told: everything the caller asked for, then the format's own while there is room.
+
+    The rest is not lost: sagewire enforces all of `stops` itself.
+    """
+    if not handler.can.stop:
+        return ()
+    limit = handler.can.max_stops
+    return stops if limit is None else stops[: max(limit, len(asked))]
+
+
+def _invocation(request: Request, handler: ContentHandler, parameters: Mapping[str, str] | None) -> Invocation:
+    options = request.options
+    if options.stop and not handler.can.stop:
+        request = replace(request, options=replace(options, stop=()))
+    return Invocation(
+        body=handler.transform_input(request),
+        content_type=handler.content_type,
+        accept=handler.accept,
+        path=(request.stream and handler.stream_path) or handler.path,
+        parameters=_merge_parameters(handler.parameters(request), parameters or {}),
+    )
+
+
+def _merge_parameters(needed: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    merged = {**needed, **given}
+    attributes = [given.get("CustomAttributes"), needed.get("CustomAttributes")]
+    if all(attributes) and attributes[0] != attributes[1]:
+        # `key=value` pairs separated by semicolons; the last of a key wins, so the caller's go last.
+        merged["CustomAttributes"] = f"{attributes[1]};{attributes[0]}"
+    return merged

@@ -1,0 +1,239 @@
+"""Which handler and format serve which task: what the caller named, else what the endpoint says it is.
+
+The endpoint (that is, SageMaker's control plane) is asked once per client and lifetime, and again when answers stop
+fitting.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from sagewire.aws.lookup_errors import credential_errors
+from sagewire.client.config import Settings
+from sagewire.content_handlers import get_handler
+from sagewire.content_handlers.base import ContentHandler
+from sagewire.content_handlers.embeddings import EmbeddingHandler, get_embedding_handler
+from sagewire.content_handlers.rerank import RerankHandler, get_rerank_handler
+from sagewire.discovery.container_rules import Dialect, recognise
+from sagewire.discovery.describe import LOST, Description, describe
+from sagewire.discovery.http_server import UNKNOWN, recognise_server, recognise_url
+from sagewire.discovery.probe import probe
+from sagewire.errors import AccessDenied, UnsupportedFeature, UsageError
+from sagewire.types import Invocation
+
+if TYPE_CHECKING:
+    from sagewire.prompt_formats.base import PromptFormat
+
+__all__ = ["Task", "Wiring"]
+
+Task = Literal["chat", "complete", "embed", "rerank"]
+
+# Endpoints are redeployed with other containers, but not every minute.
+LIFETIME = 900.0
+
+_log = logging.getLogger("sagewire.discovery")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    dialect: Dialect
+    until: float
+
+
+class Wiring:
+    """Finds handlers and formats for one client; safe to share between threads.
+
+    Args:
+        settings: What the client was told.
+        lifetime: Seconds after which the endpoint is asked again.
+    """
+
+    def __init__(self, settings: Settings, lifetime: float = LIFETIME) -> None:
+        self._settings = settings
+        self._lifetime = lifetime
+        self._found: _Found | None = None
+        if settings.format is not None:
+            # Better here than inside an event loop.
+            import sagewire.prompt_formats  # noqa: F401
+        self._lock = threading.Lock()
+
+    @property
+    def discovers(self) -> bool:
+        """Whether handlers come from what the endpoint or server says of itself rather than from the caller."""
+        own_transport = self._settings.transport is not None and not isinstance(self._settings.transport, str)
+        return self._settings.handler is None and not own_transport
+
+    @property
+    def known(self) -> bool:
+        """Whether nothing has to be asked: `handler` and `format` will not wait."""
+        return not self.discovers or (self._found is not None and time.monotonic() < self._found.until)
+
+    def forget(self) -> None:
+        """Ask the endpoint again next time."""
+        self._found = None
+
+    def dialect(self) -> Dialect:
+        """Return what the container speaks; may wait for the control plane.
+
+        Raises:
+            UsageError: The container is not known, or one of several must be chosen.
+            NotReady: The endpoint is not in service.
+            AccessDenied: The control plane may not be asked; the message names the permission and the way around.
+        """
+        with self._lock:
+            if self._found is None or time.monotonic() >= self._found.until:
+                dialect = self._recognise()
+                _log.info("%s: %s", self._settings.target, dialect.container)
+                self._found = _Found(dialect, time.monotonic() + self._lifetime)
+            return self._found.dialect
+
+    def description(self) -> Description:
+        """Return what the control plane says of the endpoint, fresh."""
+        if self._settings.endpoint is None:
+            raise UsageError(
+                "only SageMaker endpoints can be described; this client was made with a URL or a transport"
+            )
+        with credential_errors("asking what the endpoint runs"):
+            control = self._settings.control_client()
+        named = self._settings.inference_component_name or self._settings.endpoint_kwargs.get("InferenceComponentName")
+        return describe(control, self._settings.endpoint, named)
+
+    def wait_until_serving(self, budget: float, on_progress: Callable[[Description], None] | None) -> Description:
+        """Ask until the endpoint can answer; see `Client.wait_for_ready`."""
+        from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_exponential
+
+        def look() -> Description:
+            found = self.description()
+            if on_progress is not None:
+                on_progress(found)
+            return found
+
+        asking = Retrying(
+            retry=retry_if_result(lambda found: not found.serving and found.status not in LOST),
+            stop=stop_after_delay(budget),
+            wait=wait_exponential(multiplier=1, max=30),
+        )
+        try:
+            found: Description = asking(look)
+        except RetryError as error:
+            found = error.last_attempt.result()
+        found.require_serving()
+        return found
+
+    def handler(self, task: Task) -> ContentHandler:
+        """Return the handler for a task; may wait.
+
+        Raises:
+            UnsupportedFeature: The container has no such route.
+        """
+        if not self.discovers:
+            return get_handler(self._settings.handler or "openai_chat")
+        return get_handler(self._name(task))
+
+    def embedding_handler(self) -> EmbeddingHandler:
+        """Return the handler for embeddings; may wait.
+
+        Raises:
+            UnsupportedFeature: The container makes no embeddings.
+        """
+        if not self.discovers:
+            return get_embedding_handler(self._settings.handler or "tei")
+        handler = get_embedding_handler(self._name("embed"))
+        most = self.dialect().limits.max_batch
+        if most is not None and not handler.one_text_per_call:
+            handler.max_texts = most
+        return handler
+
+    def rerank_handler(self) -> RerankHandler:
+        """Return the handler for reranking; may wait.
+
+        Raises:
+            UnsupportedFeature: The container does not rerank.
+        """
+        if not self.discovers:
+            return get_rerank_handler(self._settings.handler or "tei_rerank")
+        handler = get_rerank_handler(self._name("rerank"))
+        most = self.dialect().limits.max_batch
+        if most is not None:
+            handler.max_documents = most
+        return handler
+
+    def format(self, handler: ContentHandler) -> PromptFormat | None:
+        """Return the prompt format, where one is named or follows from the model; may wait."""
+        if self._settings.format is None and (handler.speaks == "messages" or not self.discovers):
+            return None
+        # Loading all formats takes as long as a hundred calls, and most containers need none.
+        from sagewire.prompt_formats import get_format
+
+        if self._settings.format is not None:
+            return get_format(self._settings.format)
+        model_id = self.dialect().model_id
+        return None if model_id is None else get_format(model_id=model_id)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return InvokeEndpoint parameters that follow from what was found."""
+        return dict(self._found.dialect.parameters) if self.discovers and self._found else {}
+
+    def _name(self, task: Task) -> str:
+        dialect = self.dialect()
+        choices = {
+            "chat": dialect.chat or dialect.complete,
+            "complete": dialect.complete or dialect.chat,
+            "embed": dialect.embed,
+            "rerank": dialect.rerank,
+        }
+        name = choices[task]
+        if name is None:
+            able = ", ".join(each for each in ("chat", "complete", "embed", "rerank") if choices[each])
+            raise UnsupportedFeature(
+                f"'{task}'",
+                f"'{self._settings.target}' ({dialect.container})",
+                f"It can: {able}. If that is wrong, name the handler.",
+            )
+        return name
+
+    def _recognise(self) -> Dialect:
+        if self._settings.url is not None:
+            return recognise_url(self._settings.url) or self._recognise_server()
+        if self._settings.probe and not isinstance(self._settings.transport, str):
+            try:
+                return self._described()
+            except (AccessDenied, UsageError) as error:
+                _log.info("%s: trying out what it speaks, because: %s", self._settings.target, error)
+                return probe(self._try, self._settings.target)
+        return self._described()
+
+    def _recognise_server(self) -> Dialect:
+        found = recognise_server(self._ask_server)
+        if not self._settings.probe or found.container != UNKNOWN:
+            return found
+        try:
+            return probe(self._try, self._settings.target)
+        except UsageError:
+            return found
+
+    def _described(self) -> Dialect:
+        found = self.description()
+        retries = self._settings.retries
+        # Auto scaling starts from zero copies only when a call is refused, so whoever is willing to wait has to call.
+        if not (found.copies == 0 and retries and retries.wait_for_ready):
+            found.require_serving()
+        return recognise(found, self._settings.endpoint_kwargs.get("TargetContainerHostname"))
+
+    def _ask_server(self, path: str) -> bytes:
+        return self._send(Invocation(b"", method="GET", path=path))
+
+    def _try(self, body: bytes) -> bytes:
+        return self._send(Invocation(body))
+
+    def _send(self, call: Invocation) -> bytes:
+        transport = self._settings.transport_in_use()
+        try:
+            return transport.invoke(call).data
+        finally:
+            transport.close()

@@ -1,0 +1,224 @@
+"""What `Client.stream` and `AsyncClient.stream` return: deltas as they arrive, and the reply they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Self
+
+from sagewire.client.prepared_call import Exchange, Reading
+from sagewire.errors import ModelStreamError, UsageError, WireError
+from sagewire.streaming.accumulate import unfold
+from sagewire.telemetry import Outcome
+from sagewire.transports.base import AsyncTransport, Transport
+from sagewire.types import Delta, Reply, TextDelta
+
+__all__ = ["AsyncReplyStream", "ReplyStream"]
+
+# Given an exchange whose answer could not be read: another one, if the container turns out to speak differently now.
+Again = Callable[[Exchange], Exchange | None]
+AsyncAgain = Callable[[Exchange], Awaitable[Exchange | None]]
+
+
+class _Kept:
+    """What a running stream has read: its reading, or the whole reply where the container cannot stream.
+
+    Apart from the stream, so that the running generator does not refer to the object that holds it: dropping a
+    half-read stream then ends it at once, rather than whenever the garbage collector comes by.
+    """
+
+    reading: Reading | None = None
+    whole: Reply | None = None
+
+    def __init__(self, keep_reply: bool) -> None:
+        self.keep_reply = keep_reply
+        self._first = True
+
+    @property
+    def so_far(self) -> Reply:
+        """The answer as far as it was read, or what is known about it."""
+        if self.whole is not None:
+            return self.whole
+        return self.reading.reply if self.reading is not None else Reply()
+
+    @property
+    def reply(self) -> Reply:
+        """The answer as far as it was read."""
+        if not self.keep_reply:
+            raise UsageError("this stream keeps no reply (keep_reply=False); take from its deltas what you need")
+        return self.so_far
+
+    def misread(self, error: WireError) -> bool:
+        """Return whether the container may speak differently by now; true once, and only before the first delta."""
+        first, self._first = self._first, False
+        begun = self.whole is not None or (self.reading is not None and self.reading.begun)
+        return first and not begun and not isinstance(error, ModelStreamError)
+
+
+class ReplyStream:
+    """Iterate over it for deltas. The request is sent when the iteration starts.
+
+    Leaving the `with` block early, or dropping the stream, closes the connection, so the container can stop generating.
+
+    Example:
+        >>> with client.stream("Why is the sky blue?") as stream:  # doctest: +SKIP
+        ...     for text in stream.text:
+        ...         print(text, end="", flush=True)
+        ...     usage = stream.reply.usage
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[], Exchange],
+        connect: Callable[[], Transport],
+        watch: Callable[[Exchange], AbstractContextManager[Outcome]],
+        again: Again,
+        keep_reply: bool = True,
+    ) -> None:
+        self._kept = _Kept(keep_reply)
+        self._deltas = _run(self._kept, prepare, connect, watch, again)
+
+    def __iter__(self) -> Iterator[Delta]:
+        return self._deltas
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def reply(self) -> Reply:
+        """The answer as far as it was read; whole once the iteration has ended.
+
+        Raises:
+            UsageError: The stream was asked for with `keep_reply=False`.
+        """
+        return self._kept.reply
+
+    @property
+    def text(self) -> Iterator[str]:
+        """The answer's text pieces, of the first choice."""
+        return (delta.text for delta in self._deltas if isinstance(delta, TextDelta) and delta.choice == 0)
+
+    def close(self) -> None:
+        """Stop reading and close the connection if the answer is not complete."""
+        self._deltas.close()
+
+
+def _run(
+    kept: _Kept,
+    prepare: Callable[[], Exchange],
+    connect: Callable[[], Transport],
+    watch: Callable[[Exchange], AbstractContextManager[Outcome]],
+    again: Again,
+) -> Generator[Delta, None, None]:
+    exchange, transport = prepare(), connect()
+    while True:
+        try:
+            with watch(exchange) as outcome:
+                outcome.answer = lambda: kept.so_far
+                if not exchange.streams:
+                    body = transport.invoke(exchange.invocation)
+                    kept.whole = exchange.read_whole(body.data, body.info)
+                    yield from unfold(kept.whole)
+                    return
+                with transport.stream(exchange.invocation) as body_stream:
+                    kept.reading = reading = exchange.reading(body_stream.info, keep_reply=kept.keep_reply)
+                    with reading.attaching_partial():
+                        for chunk in body_stream:
+                            yield from reading.feed(chunk)
+                            if reading.stopped:
+                                break
+                        # What the service says at the end (timings) is known only now.
+                        reading.info = body_stream.info
+                        yield from reading.close()
+            return
+        except WireError as error:
+            other = again(exchange) if kept.misread(error) else None
+            if other is None:
+                raise
+            exchange = other
+
+
+class AsyncReplyStream:
+    """`ReplyStream` for `async for` and `async with`."""
+
+    def __init__(
+        self,
+        prepare: Callable[[], Awaitable[Exchange]],
+        connect: Callable[[], AsyncTransport],
+        watch: Callable[[Exchange], AbstractContextManager[Outcome]],
+        again: AsyncAgain,
+        keep_reply: bool = True,
+    ) -> None:
+        self._kept = _Kept(keep_reply)
+        self._deltas = _arun(self._kept, prepare, connect, watch, again)
+
+    def __aiter__(self) -> AsyncIterator[Delta]:
+        return self._deltas
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def reply(self) -> Reply:
+        """The answer as far as it was read; whole once the iteration has ended.
+
+        Raises:
+            UsageError: The stream was asked for with `keep_reply=False`.
+        """
+        return self._kept.reply
+
+    @property
+    def text(self) -> AsyncIterator[str]:
+        """The answer's text pieces, of the first choice."""
+        return (delta.text async for delta in self._deltas if isinstance(delta, TextDelta) and delta.choice == 0)
+
+    async def close(self) -> None:
+        """Stop reading and close the connection if the answer is not complete."""
+        await self._deltas.aclose()
+
+
+async def _arun(
+    kept: _Kept,
+    prepare: Callable[[], Awaitable[Exchange]],
+    connect: Callable[[], AsyncTransport],
+    watch: Callable[[Exchange], AbstractContextManager[Outcome]],
+    again: AsyncAgain,
+) -> AsyncGenerator[Delta, None]:
+    exchange, transport = await prepare(), connect()
+    while True:
+        try:
+            with watch(exchange) as outcome:
+                outcome.answer = lambda: kept.so_far
+                if not exchange.streams:
+                    body = await transport.invoke(exchange.invocation)
+                    kept.whole = exchange.read_whole(body.data, body.info)
+                    for delta in unfold(kept.whole):
+                        yield delta
+                    return
+                async with transport.stream(exchange.invocation) as body_stream:
+                    kept.reading = reading = exchange.reading(body_stream.info, keep_reply=kept.keep_reply)
+                    with reading.attaching_partial():
+                        async for chunk in body_stream:
+                            for delta in reading.feed(chunk):
+                                yield delta
+                            if reading.stopped:
+                                break
+                        # What the service says at the end (timings) is known only now.
+                        reading.info = body_stream.info
+                        for delta in reading.close():
+                            yield delta
+            return
+        except WireError as error:
+            other = await again(exchange) if kept.misread(error) else None
+            if other is None:
+                raise
+            exchange = other

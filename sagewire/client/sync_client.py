@@ -1,0 +1,349 @@
+"""One endpoint as a Python object: `Client`, and `AsyncClient` with the same names awaited.
+
+A client made once works from many threads, in several event loops and after a fork.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+
+from sagewire.client import sticky_sessions as sessions
+from sagewire.client.base import ClientBase, MessagesLike, ToolChoice, ToolsLike
+from sagewire.client.batching import Batch, Work, as_texts, halves
+from sagewire.client.prepared_call import Exchange
+from sagewire.client.streams import ReplyStream
+from sagewire.content_handlers.base import Request
+from sagewire.discovery.describe import Description
+from sagewire.errors import EndpointError, WireError
+from sagewire.transports.base import Transport
+from sagewire.types import Embeddings, EmbedOptions, InputType, OptionArguments, Ranking, Reply
+
+if TYPE_CHECKING:
+    from sagewire.client.async_client import AsyncClient
+
+__all__ = ["AsyncClient", "Client"]
+
+T = TypeVar("T")
+
+
+def __getattr__(name: str) -> Any:
+    # asyncio and what belongs to it are a tenth of a cold start.
+    if name == "AsyncClient":
+        from sagewire.client.async_client import AsyncClient
+
+        return AsyncClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class Client(ClientBase):
+    """An endpoint you can talk to; every method waits for its answer.
+
+    Args:
+        endpoint: The SageMaker endpoint's name.
+        url: Instead of `endpoint`: the base URL of a Hugging Face endpoint or of any HTTP server.
+        token: Bearer token for `url`; sent to that host only.
+        headers: Further headers for `url`, sent with every request.
+        handler: What the container speaks: a name out of `HANDLERS`, a `ContentHandler`, or a content handler object
+            written for LangChain or LlamaIndex.
+        format: How the model family writes: a name out of `FORMATS`, a `PromptFormat`, or a callable from messages to
+            text. Only needed where the container takes plain text.
+        options: Generation settings for every call; those given with a call win.
+        region_name: AWS region; else as boto3 finds it.
+        session: Where credentials come from: one of sagewire's session factories, a boto3 or botocore session.
+        profile_name: A profile of the AWS configuration, instead of `session`.
+        aws_access_key_id: Static credentials, instead of `session`.
+        aws_secret_access_key: The secret that goes with it.
+        aws_session_token: The session token, for temporary credentials.
+        client: Your own `boto3.client("sagemaker-runtime")`; calls then go through it untouched.
+        config: A `botocore.config.Config` for time limits, proxies, pool size and the like.
+        endpoint_url: Another SageMaker Runtime URL, as boto3's argument of that name.
+        endpoint_kwargs: InvokeEndpoint parameters for every call, under boto3's names.
+        inference_component_name: The inference component to call.
+        timeout: Seconds to wait for the server, or `Timeouts` for each limit by itself.
+        retries: How often to try in all, or `Retries`.
+        transport: `async-inference` for an endpoint with Asynchronous Inference; or your own transport: everything
+            about hosts and credentials is then yours.
+        upload_to: With `async-inference`: an S3 folder for bodies over 128,000 bytes.
+        probe: Where the endpoint may not be described, or its container is not known: try out what it speaks, with one
+            to three tiny requests.
+        hooks: Functions of your own that are told about calls, see `sagewire.telemetry.Hooks`.
+        stream_internally: Answer `chat` and `complete` by folding a stream: SageMaker gives a whole answer 60 s only.
+
+    Example:
+        >>> client = Client("my-llama", handler="tgi", format="llama3_1")  # doctest: +SKIP
+        >>> client.chat("Why is the sky blue?", max_tokens=200).text  # doctest: +SKIP
+        'Because air scatters blue light more than red.'
+    """
+
+    _transport: Transport | None = None
+
+    def chat(
+        self,
+        messages: MessagesLike,
+        *,
+        tools: ToolsLike | None = None,
+        tool_choice: ToolChoice | None = None,
+        parallel_tool_calls: bool | None = None,
+        endpoint_kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[OptionArguments],
+    ) -> Reply:
+        """Answer a conversation.
+
+        Args:
+            messages: A string (one user turn), or messages as `Message` objects or OpenAI-shaped dictionaries.
+            tools: Functions the model may ask for, as `Tool` objects or OpenAI-shaped dictionaries.
+            tool_choice: `auto`, `none`, `required`, the name of one tool, or OpenAI's dictionary that names it.
+            parallel_tool_calls: Whether several calls in one answer are allowed.
+            endpoint_kwargs: InvokeEndpoint parameters of this call, under boto3's names.
+            **options: Generation settings, see `Options`.
+
+        Raises:
+            UsageError: The call is wrong.
+            UnsupportedFeature: The container's wire or the prompt format cannot express it.
+            EndpointError: The service said no.
+            WireError: The answer is not what the handler promised.
+        """
+        stream = self._stream_internally
+        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, stream)
+        return self._answer(request, endpoint_kwargs)
+
+    def stream(
+        self,
+        messages: MessagesLike,
+        *,
+        tools: ToolsLike | None = None,
+        tool_choice: ToolChoice | None = None,
+        parallel_tool_calls: bool | None = None,
+        endpoint_kwargs: Mapping[str, Any] | None = None,
+        include_usage: bool = True,
+        keep_reply: bool = True,
+        **options: Unpack[OptionArguments],
+    ) -> ReplyStream:
+        """Answer a conversation as a stream of deltas; the arguments are those of `chat`.
+
+        A container that cannot stream is asked for the whole answer, which then arrives as one piece.
+
+        Args:
+            messages: As for `chat`.
+            tools: As for `chat`.
+            tool_choice: As for `chat`.
+            parallel_tool_calls: As for `chat`.
+            endpoint_kwargs: As for `chat`.
+            include_usage: Ask for token counts at the end.
+            keep_reply: Keep what arrives, for `ReplyStream.reply`. Without it a stream of any length takes constant
+                memory, and neither `reply` nor an error's `partial` can be asked for.
+            **options: As for `chat`.
+        """
+        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, True, include_usage)
+        return self._stream(request, endpoint_kwargs, keep_reply)
+
+    def complete(
+        self, prompt: str, *, endpoint_kwargs: Mapping[str, Any] | None = None, **options: Unpack[OptionArguments]
+    ) -> Reply:
+        """Continue a text exactly as given.
+
+        Where the container takes messages only, the text is sent as one user message.
+        """
+        return self._answer(self._complete(prompt, options, self._stream_internally), endpoint_kwargs)
+
+    def stream_complete(
+        self,
+        prompt: str,
+        *,
+        endpoint_kwargs: Mapping[str, Any] | None = None,
+        include_usage: bool = True,
+        keep_reply: bool = True,
+        **options: Unpack[OptionArguments],
+    ) -> ReplyStream:
+        """Continue a text as a stream of deltas; `include_usage` and `keep_reply` are those of `stream`."""
+        return self._stream(self._complete(prompt, options, True, include_usage), endpoint_kwargs, keep_reply)
+
+    def embed(
+        self,
+        texts: Iterable[str],
+        *,
+        input_type: InputType | None = None,
+        dimensions: int | None = None,
+        truncate: bool | None = None,
+        normalize: bool | None = None,
+        model: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+        endpoint_kwargs: Mapping[str, Any] | None = None,
+    ) -> Embeddings:
+        """Turn texts into vectors.
+
+        Texts are sent in batches the container takes, and a batch it still finds too large is halved.
+
+        Args:
+            texts: The texts, in anything that can be iterated over; none at all gives an empty answer without a call.
+            input_type: What the texts are for, where the wire has a place for it (Cohere).
+            dimensions: Ask for shorter vectors, of models trained for that.
+            truncate: Cut texts that are too long, or refuse them.
+            normalize: Ask for vectors of length 1.
+            model: A served model name, where the wire has a place for it.
+            extra: Anything else, passed to the server under the name given.
+            endpoint_kwargs: InvokeEndpoint parameters of this call, under boto3's names.
+
+        Raises:
+            UnsupportedFeature: The container makes no embeddings, or its wire has no place for an option.
+            EndpointError: The service said no.
+            WireError: Vectors are missing, of different lengths, or not finite.
+        """
+        texts = as_texts(texts, "texts")
+        if not texts:
+            return Embeddings()
+        options = EmbedOptions(input_type, dimensions, truncate, normalize, model, extra or {})
+        work = self._embedding(texts, options, endpoint_kwargs)
+        with self._watch_work(work) as outcome:
+            embeddings = self._work_off(work)
+            outcome.answer = lambda: embeddings
+        return embeddings
+
+    def rerank(
+        self,
+        query: str,
+        documents: Iterable[str],
+        *,
+        top_n: int | None = None,
+        extra: Mapping[str, Any] | None = None,
+        endpoint_kwargs: Mapping[str, Any] | None = None,
+    ) -> Ranking:
+        """Order documents by their relevance to a query, the best first.
+
+        Args:
+            query: What the documents should be relevant to.
+            documents: The texts; an empty list gives an empty answer without a call.
+            top_n: How many of the best are wanted, `None` for all.
+            extra: Anything else, passed to the server under the name given.
+            endpoint_kwargs: InvokeEndpoint parameters of this call, under boto3's names.
+
+        Raises:
+            UnsupportedFeature: The container does not rerank.
+            EndpointError: The service said no.
+            WireError: The answer speaks of documents that were not sent, or not of all that were.
+        """
+        documents = as_texts(documents, "documents")
+        if not documents:
+            return Ranking()
+        work = self._reranking(query, documents, top_n, extra, endpoint_kwargs)
+        with self._watch_work(work) as outcome:
+            ranking = self._work_off(work)
+            outcome.answer = lambda: ranking
+        return ranking
+
+    def open_session(self, *, endpoint_kwargs: Mapping[str, Any] | None = None) -> str:
+        """Open a sticky session of a SageMaker endpoint: its calls all go to one instance.
+
+        Args:
+            endpoint_kwargs: InvokeEndpoint parameters, for example `TargetVariant`.
+
+        Returns:
+            Its id, for `endpoint_kwargs={"SessionId": ...}` of the calls that belong to it.
+
+        Raises:
+            ModelError: The container has stateful sessions switched off.
+            WireError: The container knows no sessions.
+
+        Example:
+            >>> session = client.open_session()  # doctest: +SKIP
+            >>> client.chat("Hello", endpoint_kwargs={"SessionId": session}).text  # doctest: +SKIP
+            'Hello! How can I help?'
+        """
+        return sessions.opened(self._connect().invoke(sessions.opening(self._parameters(endpoint_kwargs))).info)
+
+    def close_session(self, session_id: str, *, endpoint_kwargs: Mapping[str, Any] | None = None) -> None:
+        """Close a sticky session; what the container kept for it is given up."""
+        self._connect().invoke(sessions.closing(session_id, self._parameters(endpoint_kwargs)))
+
+    def wait_for_ready(
+        self, budget: float = 900.0, on_progress: Callable[[Description], None] | None = None
+    ) -> Description:
+        """Wait until the endpoint is in service, asking SageMaker's control plane every now and then.
+
+        An endpoint that is scaled to zero wakes up only when it is called: `Retries(wait_for_ready=...)` does that.
+
+        Args:
+            budget: Seconds to wait at most.
+            on_progress: Told what was found each time.
+
+        Raises:
+            NotReady: It is not in service in time, or never will be; the message names the status.
+        """
+        return self._wiring.wait_until_serving(budget, on_progress)
+
+    def close(self) -> None:
+        """Give back pooled connections. The client may be used again."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def to_async(self) -> AsyncClient:
+        """Return the same endpoint for asyncio."""
+        from sagewire.client.async_client import AsyncClient
+
+        twin = AsyncClient.__new__(AsyncClient)
+        twin.__setstate__(self.__getstate__())
+        twin._wiring = self._wiring
+        return twin
+
+    def _stream(
+        self, request: Request, endpoint_kwargs: Mapping[str, Any] | None, keep_reply: bool = True
+    ) -> ReplyStream:
+        def prepare() -> Exchange:
+            return self._prepare(request, endpoint_kwargs)
+
+        def again(exchange: Exchange) -> Exchange | None:
+            return prepare() if self._rewired(exchange) else None
+
+        return ReplyStream(prepare, self._connect, self._watch, again, keep_reply)
+
+    def _answer(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Reply:
+        exchange = self._prepare(request, endpoint_kwargs)
+        try:
+            return self._run(exchange)
+        except WireError:
+            if not self._rewired(exchange):
+                raise
+        return self._run(self._prepare(request, endpoint_kwargs))
+
+    def _run(self, exchange: Exchange) -> Reply:
+        if exchange.streams:
+            with ReplyStream(lambda: exchange, self._connect, self._watch, lambda _: None) as stream:
+                for _ in stream:
+                    pass
+                return stream.reply
+        with self._watch(exchange) as outcome:
+            body = self._connect().invoke(exchange.invocation)
+            reply = exchange.read_whole(body.data, body.info)
+            outcome.answer = lambda: reply
+        return reply
+
+    def _work_off(self, work: Work[T]) -> T:
+        parts: list[tuple[Batch, T]] = []
+        waiting = list(work.batches())[::-1]
+        while waiting:
+            batch = waiting.pop()
+            try:
+                body = self._connect().invoke(work.invocation(batch))
+            except EndpointError as error:
+                smaller = halves(batch, error)
+                if smaller is None:
+                    raise
+                waiting += smaller[::-1]
+                continue
+            parts.append((batch, work.read(batch, body)))
+        return work.join(parts)
+
+    def _connect(self) -> Transport:
+        if self._transport is None:
+            with self._connecting:
+                if self._transport is None:
+                    self._transport = self._settings.transport_in_use()
+        return self._transport

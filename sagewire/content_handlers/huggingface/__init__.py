@@ -1,0 +1,1 @@
+"""Hugging Face's containers: Text Generation Inference and the inference toolkit."""

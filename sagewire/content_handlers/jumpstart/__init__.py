@@ -1,0 +1,1 @@
+"""JumpStart's own containers."""

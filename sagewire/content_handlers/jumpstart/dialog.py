@@ -1,0 +1,94 @@
+"""JumpStart's first Llama 2 models (model versions 1 and 2): dialogs for chat models, plain text for base models.
+
+Source: the example notebooks of aws/amazon-sagemaker-examples and djl-deepspeed 0.23 images. Versions from 3 on speak
+TGI's or LMI's wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sagewire.content_handlers.base import Capabilities, JsonHandler, Request, need_chat, need_prompt
+from sagewire.content_handlers.openai.messages import refuse_images, refuse_tools
+from sagewire.content_handlers.value_checks import as_text
+from sagewire.errors import UnsupportedFeature
+from sagewire.types import ChatRequest, Delta, TextDelta
+
+__all__ = ["JumpStartDialogHandler", "JumpStartLlama2Handler"]
+
+
+class _Llama2Handler(JsonHandler):
+    """What both have in common.
+
+    Args:
+        accept_eula: You have read and accept Meta's licence; the container answers nothing before it is told so, in
+            the custom attributes of every request.
+    """
+
+    path = "/invocations"
+    can = Capabilities(streaming=False, stop=False)
+    option_names: Mapping[str, str] = {
+        "max_tokens": "max_new_tokens",
+        "temperature": "temperature",
+        "top_p": "top_p",
+    }
+
+    def __init__(self, *, accept_eula: bool = False) -> None:
+        self.accept_eula = accept_eula
+
+    def parameters(self, request: Request, /) -> Mapping[str, str]:
+        """Return `accept_eula=true` where the user gave it."""
+        return {"CustomAttributes": "accept_eula=true"} if self.accept_eula else {}
+
+
+class JumpStartDialogHandler(_Llama2Handler):
+    """Llama 2 chat models (`meta-textgeneration-llama-2-*-f`).
+
+    A conversation has a system turn first or none, then user and assistant in turn, and the user last.
+    """
+
+    name = "jumpstart_dialog"
+    speaks = "messages"
+
+    def payload(self, request: Request, /) -> Mapping[str, Any]:
+        """Return the request as a JSON object: a batch of one dialog."""
+        chat = need_chat(request, self.name)
+        refuse_tools(chat, self.name)
+        refuse_images(chat.messages, self.name)
+        _check_turns(chat, self.name)
+        dialog = [{"role": message.role, "content": message.text} for message in chat.messages]
+        return {"inputs": [dialog], "parameters": self.named_options(chat.options)}
+
+    def read_reply(self, payload: Any, /) -> Iterator[Delta]:
+        """Return the deltas of `[{"generation": {"role": ..., "content": ...}}]`."""
+        yield TextDelta(as_text(payload[0]["generation"]["content"]))
+
+
+class JumpStartLlama2Handler(_Llama2Handler):
+    """Llama 2 base models (`meta-textgeneration-llama-2-*`): a prompt in, `[{"generation": "..."}]` out."""
+
+    name = "jumpstart_llama2"
+    speaks = "prompt"
+
+    def payload(self, request: Request, /) -> Mapping[str, Any]:
+        """Return the request as a JSON object."""
+        prompt = need_prompt(request, self.name)
+        return {"inputs": prompt.prompt, "parameters": self.named_options(prompt.options)}
+
+    def read_reply(self, payload: Any, /) -> Iterator[Delta]:
+        """Return the deltas of a whole response."""
+        answer = payload[0] if isinstance(payload, list) else payload
+        yield TextDelta(as_text(answer["generation"]))
+
+
+def _check_turns(chat: ChatRequest, handler: str) -> None:
+    roles = [message.role for message in chat.messages]
+    turns = roles[1:] if roles[:1] == ["system"] else roles
+    wanted = ["user" if number % 2 == 0 else "assistant" for number in range(len(turns))]
+    if not turns or turns != wanted or turns[-1] != "user":
+        raise UnsupportedFeature(
+            f"a conversation of {', '.join(roles) or 'no turns'}",
+            f"handler '{handler}'",
+            "It wants one system message first or none, then user and assistant in turn, the user last.",
+        )

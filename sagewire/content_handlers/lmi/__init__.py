@@ -1,0 +1,1 @@
+"""AWS's Large Model Inference containers (DJL serving)."""

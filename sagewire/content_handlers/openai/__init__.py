@@ -1,0 +1,1 @@
+"""Servers with OpenAI's request format: vLLM, SGLang, llama.cpp, Nova, Mistral and many more."""

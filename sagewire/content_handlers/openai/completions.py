@@ -1,0 +1,103 @@
+"""The OpenAI completions wire: raw text in, raw text out; vLLM, LMI, TGI from 2.4, llama.cpp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_prompt
+from sagewire.content_handlers.openai.chat import CHAT_NAMES, route_parameters
+from sagewire.content_handlers.openai.events import read_end, read_metadata, read_usage
+from sagewire.content_handlers.value_checks import as_text
+from sagewire.types import Delta, TextDelta
+
+__all__ = ["OpenAiCompletionsHandler"]
+
+# Those of the chat wire, but for what only a conversation has; the adapter goes into `model`.
+_NAMES = (*(name for name in CHAT_NAMES if name != "reasoning_effort"), "adapter")
+
+
+class OpenAiCompletionsHandler(JsonHandler):
+    """OpenAI completions with vLLM's extensions.
+
+    vLLM generates 16 tokens where `max_tokens` is not given.
+
+    Args:
+        route: For containers that take `route=/v1/...` as a custom attribute (vLLM images): where to.
+    """
+
+    name = "openai_completions"
+    speaks = "prompt"
+    path = "/v1/completions"
+    can = Capabilities(usage=True, logprobs=True, n=True, response_format=True)
+    option_names: Mapping[str, str] = {name: name for name in _NAMES}
+
+    def __init__(self, *, route: str | None = None) -> None:
+        self.route = route
+
+    def payload(self, request: Request, /) -> Mapping[str, Any]:
+        """Return the request as a JSON object."""
+        prompt = need_prompt(request, self.name)
+        payload: dict[str, Any] = {"prompt": prompt.prompt}
+        if prompt.stream:
+            payload["stream"] = True
+            if prompt.include_usage:
+                payload["stream_options"] = {"include_usage": True}
+        settings = self.named_options(prompt.options)
+        adapter = settings.pop("adapter", None)
+        if adapter is not None:
+            settings["model"] = adapter
+        alternatives = settings.pop("top_logprobs", None)
+        if alternatives is not None or settings.get("logprobs") is True:
+            # Here `logprobs` is the number of alternatives, where the chat wire has a flag and a number.
+            settings["logprobs"] = 1 if alternatives is None else alternatives
+        elif settings.get("logprobs") is False:
+            del settings["logprobs"]
+        return {**payload, **settings}
+
+    def parameters(self, request: Request, /) -> Mapping[str, str]:
+        """Return the `route=` custom attribute where one was asked for."""
+        return route_parameters(self.route)
+
+    def read_reply(self, payload: Any, /) -> Iterable[Delta]:
+        """Return the deltas of a whole response."""
+        if not payload["choices"]:
+            raise ValueError("an answer without choices is no answer")
+        return _CompletionReader().read(payload)
+
+    def event_reader(self) -> EventReader:
+        """Return a fresh reader for one stream's events."""
+        return _CompletionReader()
+
+
+class _CompletionReader(EventReader):
+    """Reads `text_completion` objects; a chunk and a whole answer have the same shape."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+        self._metadata: list[Delta] = []
+
+    def read(self, event: Any) -> Iterator[Delta]:
+        """Return the deltas in one event."""
+        choices = event["choices"]
+        if event.get("error"):
+            # Beside empty choices; the base class reads it.
+            raise KeyError("error")
+        metadata: list[Delta] = [*read_metadata(event)]
+        if metadata != self._metadata:
+            self._metadata = metadata
+            yield from metadata
+        for position, choice in enumerate(choices):
+            index = choice.get("index", position)
+            text = as_text(choice["text"])
+            if text:
+                yield TextDelta(text, index)
+            # TGI writes an empty finish_reason until the last event.
+            if choice.get("finish_reason"):
+                self._open.discard(index)
+            else:
+                self._open.add(index)
+            yield from read_end(choice, index)
+        if choices:
+            self.finished = not self._open
+        yield from read_usage(event)

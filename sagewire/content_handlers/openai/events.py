@@ -1,0 +1,147 @@
+"""Answers on the OpenAI chat wire, whole and streamed, with the differences between servers evened out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sagewire.content_handlers.base import EventReader
+from sagewire.content_handlers.openai.logprobs import read_logprobs
+from sagewire.content_handlers.openai.tool_calls import ToolCallNormaliser
+from sagewire.content_handlers.outcome import finish_reason, openai_usage
+from sagewire.content_handlers.value_checks import as_text
+from sagewire.types import Delta, FinishDelta, LogprobsDelta, MetadataDelta, TextDelta, ThinkingDelta, UsageDelta
+
+__all__ = ["ChatEventReader", "read_chat_reply", "read_end", "read_metadata", "read_usage"]
+
+# What a server says about an answer that is small and of use: OpenAI's fields, llama.cpp's timings.
+_EXTRA_FIELDS = ("system_fingerprint", "service_tier", "timings")
+
+
+def read_chat_reply(payload: Any) -> Iterator[Delta]:
+    """Return the deltas of a whole `chat.completion` object."""
+    choices = payload["choices"]
+    if not choices:
+        raise ValueError("an answer without choices is no answer")
+    yield from read_metadata(payload)
+    for position, choice in enumerate(choices):
+        index = choice.get("index", position)
+        calls = ToolCallNormaliser(index, payload.get("created"))
+        yield from _read_message(choice["message"], index, calls)
+        yield from calls.close()
+        yield from read_end(choice, index, called_tools=calls.any)
+    yield from read_usage(payload)
+
+
+class ChatEventReader(EventReader):
+    """Reads `chat.completion.chunk` events, and a whole `chat.completion` from servers that ignore `stream`."""
+
+    def __init__(self) -> None:
+        self._open: set[int] = set()
+        self._calls: dict[int, ToolCallNormaliser] = {}
+        self._metadata: list[MetadataDelta] = []
+
+    def read(self, event: Any) -> Iterable[Delta]:
+        """Return the deltas in one event; the usual one, a piece of text, takes the short way."""
+        choices = event["choices"]
+        if len(choices) == 1:
+            choice = choices[0]
+            delta = choice.get("delta")
+            index = choice.get("index", 0)
+            # The choice is known (and so are id and model), and nothing but text is in it.
+            if delta and index in self._open and not choice.get("finish_reason"):
+                get = delta.get
+                text = get("content")
+                if (
+                    type(text) is str
+                    and not get("tool_calls")
+                    and not get("reasoning_content")
+                    and not get("reasoning")
+                    and not choice.get("logprobs")
+                    and not event.get("usage")
+                ):
+                    return (TextDelta(text, index),) if text else ()
+        return self._read(event, choices)
+
+    def _read(self, event: Any, choices: Any) -> Iterator[Delta]:
+        if event.get("error"):
+            # Beside empty choices; the base class reads it.
+            raise KeyError("error")
+        if choices and "delta" not in choices[0] and "message" in choices[0]:
+            self.finished = True
+            yield from read_chat_reply(event)
+            return
+        metadata = read_metadata(event)
+        if metadata != self._metadata:
+            self._metadata = metadata
+            yield from metadata
+        for position, choice in enumerate(choices):
+            yield from self._read_choice(choice, choice.get("index", position), event.get("created"))
+        yield from read_usage(event)
+
+    def _read_choice(self, choice: Any, index: int, created: Any) -> Iterator[Delta]:
+        calls = self._calls.get(index)
+        if calls is None:
+            calls = self._calls[index] = ToolCallNormaliser(index, created)
+            self._open.add(index)
+            self.finished = False
+        yield from _read_message(choice.get("delta") or {}, index, calls)
+        if choice.get("finish_reason"):
+            yield from calls.close()
+            self._open.discard(index)
+            self.finished = not self._open
+        yield from read_end(choice, index, called_tools=calls.any)
+
+
+def read_metadata(payload: Mapping[str, Any]) -> list[MetadataDelta]:
+    """Return what the server says about the answer, as no or one delta; TGI's empty id counts as none."""
+    extra = {name: payload[name] for name in _EXTRA_FIELDS if payload.get(name) is not None}
+    delta = MetadataDelta(payload.get("id") or None, payload.get("model") or None, extra)
+    return [delta] if delta.id or delta.model or extra else []
+
+
+def read_usage(payload: Mapping[str, Any]) -> Iterator[UsageDelta]:
+    """Return the token counts, where there are any."""
+    usage = payload.get("usage")
+    if usage:
+        yield UsageDelta(openai_usage(usage))
+
+
+def _read_message(message: Mapping[str, Any], index: int, calls: ToolCallNormaliser) -> Iterator[Delta]:
+    # vLLM: `reasoning_content` up to 0.11, then both names with the same text, then `reasoning` only.
+    thinking = message.get("reasoning_content") or message.get("reasoning")
+    if thinking:
+        yield ThinkingDelta(as_text(thinking), index)
+    content = message.get("content")
+    if isinstance(content, list):
+        yield from _read_parts(content, index)
+    elif content:
+        yield TextDelta(as_text(content), index)
+    if message.get("refusal"):
+        yield TextDelta(as_text(message["refusal"]), index)
+    if message.get("tool_calls"):
+        yield from calls.read(message["tool_calls"])
+
+
+def _read_parts(parts: Iterable[Any], index: int) -> Iterator[Delta]:
+    # Mistral's reasoning models answer with parts: {"type": "thinking", "thinking": [...]}, {"type": "text", ...}.
+    for part in parts:
+        if part["type"] == "thinking":
+            thinking = part["thinking"]
+            pieces = [thinking] if isinstance(thinking, str) else [piece["text"] for piece in thinking]
+            yield ThinkingDelta("".join(pieces), index)
+        elif part.get("text"):
+            yield TextDelta(as_text(part["text"]), index)
+
+
+def read_end(choice: Mapping[str, Any], index: int, *, called_tools: bool = False) -> Iterator[Delta]:
+    """Return a choice's log probabilities and why it ended, where either is there."""
+    if choice.get("logprobs"):
+        yield LogprobsDelta(read_logprobs(choice["logprobs"]), index)
+    word = choice.get("finish_reason")
+    if word:
+        # vLLM says `stop_reason`, SGLang `matched_stop`; both put a token id there when a token ended the answer.
+        stop = choice.get("stop_reason") or choice.get("matched_stop")
+        yield FinishDelta(
+            finish_reason(word, called_tools=called_tools), stop if isinstance(stop, str) else None, index
+        )

@@ -1,0 +1,358 @@
+"""Telling from an endpoint's description what its container speaks. Pure; the first rule that matches wins.
+
+Images are matched by repository name, never by account (the same image lives in many), then by tag, then by
+environment. `SAGEMAKER_PROGRAM=inference.py` decides nothing: JumpStart sets it on every image.
+Sources: the AWS deep-learning-containers image lists, the djl-serving and text-generation-inference release notes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from sagewire.discovery.describe import Container, Description, first_tag
+from sagewire.errors import UsageError
+
+__all__ = ["Dialect", "Limits", "recognise"]
+
+_JUMPSTART_ID = ("sagemaker-sdk:jumpstart-model-id",)
+_JUMPSTART_VERSION = ("sagemaker-sdk:jumpstart-model-version",)
+# Where the various containers are told which model to load.
+_MODEL_ID = ("HF_MODEL_ID", "OPTION_MODEL_ID", "SM_VLLM_MODEL", "SM_SGLANG_MODEL_PATH", "MODEL_ID")
+_CONTEXT = (
+    "MAX_TOTAL_TOKENS",
+    "OPTION_MAX_MODEL_LEN",
+    "SM_VLLM_MAX_MODEL_LEN",
+    "SM_SGLANG_CONTEXT_LENGTH",
+    "CONTEXT_LENGTH",
+)
+_TOOL_PARSERS = ("SM_VLLM_TOOL_CALL_PARSER", "OPTION_TOOL_CALL_PARSER", "SM_SGLANG_TOOL_CALL_PARSER")
+_REASONING_PARSERS = ("SM_VLLM_REASONING_PARSER", "OPTION_REASONING_PARSER", "SM_SGLANG_REASONING_PARSER")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes the container was configured with; `None` where it is not said."""
+
+    context_window: int | None = None
+    max_batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What a container speaks, by the names in `HANDLERS`; `None` where it has no such route.
+
+    Args:
+        container: What it is, in words: `TGI 2.3.1`.
+        chat: The handler for conversations.
+        complete: The handler for raw text.
+        embed: The handler for embeddings.
+        rerank: The handler for reranking.
+        model_id: The model's hub or JumpStart id, from which the prompt format follows.
+        tools: Whether the server has a tool-call parser; `None` where that cannot be seen.
+        reasoning: Whether the server has a reasoning parser; `None` where that cannot be seen.
+        limits: Configured sizes.
+        reasons: Which facts led to this, in order.
+        parameters: InvokeEndpoint parameters that every call needs (the container's hostname).
+    """
+
+    container: str
+    chat: str | None = None
+    complete: str | None = None
+    embed: str | None = None
+    rerank: str | None = None
+    model_id: str | None = None
+    tools: bool | None = None
+    reasoning: bool | None = None
+    limits: Limits = Limits()
+    reasons: tuple[str, ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Clues:
+    """One container's facts in the form the rules ask for them."""
+
+    repository: str
+    tag: str
+    env: Mapping[str, str]
+    package: str
+    jumpstart_id: str
+    jumpstart_version: str
+
+    def setting(self, *names: str) -> str:
+        return next((self.env[name] for name in names if self.env.get(name)), "")
+
+    def on(self, name: str) -> bool:
+        return self.env.get(name, "").lower() in {"true", "1", "yes", "on"}
+
+
+def recognise(found: Description, hostname: str | None = None) -> Dialect:
+    """Return what an endpoint's container speaks.
+
+    Args:
+        found: What the control plane says.
+        hostname: The container to talk to, in a multi-container endpoint whose caller picks one.
+
+    Raises:
+        UsageError: The endpoint has several components or containers and none was named, or the container is not
+            known; the message says what was seen and how to name the handler.
+    """
+    if not found.containers and len(found.components) > 1:
+        raise UsageError(
+            f"endpoint '{found.endpoint}' has several inference components; give inference_component_name=, "
+            f"one of: {', '.join(found.components)}"
+        )
+    container = _speaking_container(found, hostname)
+    clues = _clues(container, found.tags)
+    for matches, rule in _RULES:
+        if matches(clues):
+            dialect = rule(clues)
+            break
+    else:
+        seen = container.image or container.model_package or "no image is visible"
+        raise UsageError(
+            f"endpoint '{found.endpoint}' runs a container sagewire does not know ({seen}); name what it speaks, "
+            "for example handler='openai_chat' (`sagewire handlers` lists them)"
+        )
+    return _complete_facts(dialect, clues, container, found)
+
+
+def _speaking_container(found: Description, hostname: str | None) -> Container:
+    containers = found.containers or (Container(),)
+    if hostname is not None:
+        for container in containers:
+            if container.hostname == hostname:
+                return container
+    if found.direct and len(containers) > 1:
+        known = ", ".join(container.hostname or "(unnamed)" for container in containers)
+        raise UsageError(
+            f"endpoint '{found.endpoint}' has several containers; pick one with "
+            f"endpoint_kwargs={{'TargetContainerHostname': ...}}, one of: {known}"
+        )
+    # A serial pipeline answers in the words of its last container.
+    return containers[-1]
+
+
+def _clues(container: Container, tags: Mapping[str, str]) -> _Clues:
+    name, _, digest = container.image.partition("@")
+    path, _, tag = name.partition(":")
+    return _Clues(
+        repository=path.rsplit("/", 1)[-1],
+        tag=tag or digest,
+        env=container.environment,
+        package=(container.model_package or "").rsplit("/", 1)[-1],
+        jumpstart_id=first_tag(tags, _JUMPSTART_ID) or "",
+        jumpstart_version=first_tag(tags, _JUMPSTART_VERSION) or "",
+    )
+
+
+def _complete_facts(dialect: Dialect, clues: _Clues, container: Container, found: Description) -> Dialect:
+    reasons = [f"image {clues.repository}:{clues.tag}" if clues.repository else f"model package {clues.package}"]
+    if clues.jumpstart_id:
+        reasons.append(f"JumpStart model {clues.jumpstart_id} {clues.jumpstart_version}".strip())
+    parameters: list[tuple[str, str]] = []
+    if found.inference_component:
+        # Calls to an endpoint with components must name one, also where there is only one.
+        parameters.append(("InferenceComponentName", found.inference_component))
+    if found.direct and container.hostname:
+        parameters.append(("TargetContainerHostname", container.hostname))
+    return replace(
+        dialect,
+        model_id=dialect.model_id or _model_id(clues),
+        tools=dialect.tools if dialect.tools is not None else _switched_on(clues, _TOOL_PARSERS, dialect),
+        reasoning=_switched_on(clues, _REASONING_PARSERS, dialect),
+        limits=Limits(_number(clues.setting(*_CONTEXT)), _number(clues.setting("MAX_CLIENT_BATCH_SIZE"))),
+        reasons=(*reasons, *dialect.reasons),
+        parameters=tuple(parameters),
+    )
+
+
+def _model_id(clues: _Clues) -> str | None:
+    configured = clues.setting(*_MODEL_ID)
+    # A path (/opt/ml/model, s3://...) says where the weights are, not what they are.
+    if configured and not configured.startswith(("/", "s3:")):
+        return configured
+    return clues.jumpstart_id or None
+
+
+def _switched_on(clues: _Clues, names: tuple[str, ...], dialect: Dialect) -> bool | None:
+    if clues.setting(*names):
+        return True
+    return False if dialect.chat in {"openai_chat", "lmi_chat", "sglang"} else None
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
+def _version(tag: str, marker: str) -> tuple[int, ...]:
+    found = re.search(marker + r"(\d+(?:\.\d+)*)", tag)
+    return tuple(int(part) for part in found[1].split(".")) if found else ()
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version)) or "of unknown version"
+
+
+# ----------------------------------------------------------------------------------------------------------- rules
+
+
+def _nova(clues: _Clues) -> Dialect:
+    return Dialect("Amazon Nova", chat="nova", complete="nova")
+
+
+def _vllm(clues: _Clues) -> Dialect:
+    task = clues.setting("SM_VLLM_TASK", "SM_VLLM_CONVERT").lower()
+    name = f"vLLM {clues.tag.partition('-')[0]}".strip()
+    if task in {"score", "rerank", "reward", "classify"}:
+        return Dialect(name, rerank="vllm_rerank", reasons=(f"SM_VLLM_TASK={task}",))
+    if task.startswith("embed") or clues.setting("SM_VLLM_RUNNER").lower() == "pooling":
+        return Dialect(name, embed="openai_embeddings", rerank="vllm_rerank", reasons=("a pooling model",))
+    return Dialect(name, chat="openai_chat", complete="openai_completions")
+
+
+def _sglang(clues: _Clues) -> Dialect:
+    return Dialect("SGLang", chat="sglang")
+
+
+def _llamacpp(clues: _Clues) -> Dialect:
+    return Dialect("llama.cpp", chat="llamacpp", tools=None)
+
+
+def _tgi(clues: _Clues) -> Dialect:
+    version = _version(clues.tag, r"tgi")
+    name = f"TGI {_dotted(version)}"
+    if version >= (2, 4):
+        # From 2.4.0 one route takes inputs, messages and prompt alike.
+        return Dialect(name, chat="tgi_chat", complete="tgi", tools=True, reasons=("2.4 or newer takes messages",))
+    if version >= (1, 4) and clues.on("MESSAGES_API_ENABLED"):
+        return Dialect(name, chat="tgi_chat", reasons=("MESSAGES_API_ENABLED",))
+    return Dialect(name, chat="tgi", complete="tgi", tools=False)
+
+
+def _tei(clues: _Clues) -> Dialect:
+    # /invocations is bound at start to what the model is; both are offered, the model decides.
+    return Dialect(f"TEI {_dotted(_version(clues.tag, r'tei'))}", embed="tei", rerank="tei_rerank")
+
+
+def _lmi(clues: _Clues) -> Dialect:
+    djl = _version(clues.tag, r"^")
+    name = f"LMI {_dotted(djl)}"
+    task = clues.setting("OPTION_TASK").lower().replace("_", "-")
+    if task in {"text-embedding", "embed", "embedding", "feature-extraction"}:
+        return Dialect(name, embed="lmi_embedding", reasons=(f"OPTION_TASK={task}",))
+    if task in {"rerank", "reranking", "text-rerank", "score", "text-classification"}:
+        return Dialect(name, rerank="lmi_rerank", reasons=(f"OPTION_TASK={task}",))
+    generate = "tgi" if clues.on("OPTION_TGI_COMPAT") else "lmi"
+    notes = ("OPTION_TGI_COMPAT",) if generate == "tgi" else ()
+    if "deepspeed" in clues.tag or "fastertransformer" in clues.tag or "cpu-full" in clues.tag:
+        return _jumpstart_llama2(clues) or Dialect(name, chat="lmi", complete="lmi", tools=False)
+    if djl and djl < (0, 27):
+        return Dialect(
+            name, chat=generate, complete=generate, tools=False, reasons=(*notes, "no chat route before 0.27")
+        )
+    return Dialect(name, chat="lmi_chat", complete=generate, reasons=notes)
+
+
+def _jumpstart_llama2(clues: _Clues) -> Dialect | None:
+    old = clues.jumpstart_version.startswith(("1.", "2."))
+    if not (old and re.search(r"llama-2-\d+b", clues.jumpstart_id)):
+        return None
+    if clues.jumpstart_id.endswith("-f"):
+        return Dialect("JumpStart Llama 2", chat="jumpstart_dialog", tools=False, reasons=("dialog schema",))
+    return Dialect("JumpStart Llama 2", chat="jumpstart_llama2", complete="jumpstart_llama2", tools=False)
+
+
+# HF_TASK of the Hugging Face toolkit -> handler. Translation tasks carry their languages: translation_en_to_fr.
+_PIPELINES = {
+    "fill-mask": "hf_fill_mask",
+    "question-answering": "hf_question_answering",
+    "summarization": "hf_summarization",
+    "text-classification": "hf_classification",
+    "text-generation": "hf_pipeline",
+    "text2text-generation": "hf_text2text",
+    "token-classification": "hf_token_classification",
+    "translation": "hf_translation",
+    "zero-shot-classification": "hf_zero_shot",
+}
+
+
+def _toolkit(clues: _Clues) -> Dialect:
+    task = clues.setting("HF_TASK").lower()
+    if not task and clues.jumpstart_id:
+        return _jumpstart_script(clues)
+    if task in {"feature-extraction", "sentence-similarity"}:
+        return Dialect("HF inference toolkit", embed="hf_feature_extraction", reasons=(f"HF_TASK={task}",))
+    reason = f"HF_TASK={task}" if task else "no HF_TASK: text-generation is assumed"
+    name = _PIPELINES.get("translation" if task.startswith("translation") else task or "text-generation")
+    if name is None:
+        raise UsageError(
+            f"this container runs the pipeline HF_TASK={task}, for which sagewire has no handler; give your own"
+        )
+    return Dialect("HF inference toolkit", chat=name, complete=name, tools=False, reasons=(reason,))
+
+
+def _jumpstart_script(clues: _Clues) -> Dialect:
+    model = clues.jumpstart_id
+    if "embedding" in model or "sentencesimilarity" in model:
+        return Dialect("JumpStart script", embed="jumpstart_embedding")
+    if "text2text" in model:
+        name = "jumpstart_text2text"
+    else:
+        name = "jumpstart_textgeneration" if "textgeneration" in model else "jumpstart_xtext"
+    return Dialect("JumpStart script", chat=name, complete=name, tools=False)
+
+
+def _triton(clues: _Clues) -> Dialect:
+    mode = clues.setting("SAGEMAKER_TRITON_INFERENCE_TYPE") or "infer"
+    if mode == "infer":
+        # The names of its tensors are in the model's own configuration, which nobody outside can read.
+        return Dialect(
+            "Triton",
+            complete="triton_infer",
+            embed="triton_embedding",
+            tools=False,
+            reasons=("mode infer: tensors named text_input and text_output are assumed",),
+        )
+    return Dialect("Triton", chat="triton", complete="triton", tools=False, reasons=(f"mode {mode}",))
+
+
+def _cohere(clues: _Clues) -> Dialect:
+    if "rerank" in clues.package:
+        return Dialect("Cohere", rerank="cohere_rerank")
+    if "embed" in clues.package:
+        return Dialect("Cohere", embed="cohere_embed")
+    return Dialect("Cohere", chat="cohere")
+
+
+def _in_repository(*names: str) -> Callable[[_Clues], bool]:
+    return lambda clues: any(name in clues.repository for name in names)
+
+
+def _in_package(*prefixes: str) -> Callable[[_Clues], bool]:
+    return lambda clues: clues.package.startswith(prefixes)
+
+
+_RULES: tuple[tuple[Callable[[_Clues], bool], Callable[[_Clues], Dialect]], ...] = (
+    (_in_repository("nova-inference-repo"), _nova),
+    (_in_repository("vllm"), _vllm),
+    (_in_repository("sglang"), _sglang),
+    (_in_repository("llamacpp", "llama-cpp"), _llamacpp),
+    (_in_repository("tgi-inference"), _tgi),
+    (lambda clues: clues.repository in {"tei", "tei-cpu"} or "huggingface-tei" in clues.repository, _tei),
+    (_in_repository("djl-inference"), _lmi),
+    (_in_repository("huggingface-pytorch-inference", "huggingface-tensorflow-inference"), _toolkit),
+    (_in_repository("sagemaker-tritonserver"), _triton),
+    (
+        lambda clues: (
+            bool(clues.jumpstart_id)
+            and clues.repository.startswith(("pytorch-inference", "tensorflow-inference", "mxnet-inference"))
+        ),
+        _jumpstart_script,
+    ),
+    (_in_package("cohere-"), _cohere),
+    (_in_package("j2-"), lambda _: Dialect("AI21 Jurassic-2", chat="ai21_j2", complete="ai21_j2", tools=False)),
+    (_in_package("jamba-"), lambda _: Dialect("AI21 Jamba", chat="ai21_jamba")),
+)

@@ -1,0 +1,121 @@
+"""Telling what a plain HTTP server speaks, from what it says about itself on `/info` and `/v1/models`.
+
+Sources: text-generation-inference router/src/server.rs and text-embeddings-inference router/src/http/server.rs
+(`/info`); vLLM, SGLang, llama.cpp and Ollama (`owned_by` in `/v1/models`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from sagewire.discovery.container_rules import Dialect, Limits
+from sagewire.errors import EndpointError, EndpointTimeout, SagewireError
+
+__all__ = ["QUESTIONS", "UNKNOWN", "Asker", "recognise_server", "recognise_url"]
+
+Asker = Callable[[str], bytes]
+"""GETs a path of the server and returns the body; raises `SagewireError`."""
+
+QUESTIONS = ("/info", "/v1/models")
+UNKNOWN = "an unknown server"
+_SERVERS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "library": "Ollama"}
+
+
+def recognise_url(url: str) -> Dialect | None:
+    """Return what a server speaks if its address alone says so: OpenAI's API is what lives below `/v1`.
+
+    Example:
+        >>> recognise_url("https://router.huggingface.co/v1").chat
+        'openai_chat'
+    """
+    if urlsplit(url).path.rstrip("/").endswith("/v1"):
+        return Dialect("an OpenAI-compatible server", *_OPENAI, reasons=("the address ends in /v1",))
+    return None
+
+
+_OPENAI = ("openai_chat", "openai_completions", "openai_embeddings", "vllm_rerank")
+
+
+def recognise_server(ask: Asker) -> Dialect:
+    """Return what a server speaks by asking it; two GET requests at most.
+
+    A server that answers neither is taken for an OpenAI-compatible one, which nearly all are today.
+    """
+    info = _ask(ask, "/info")
+    if isinstance(info, dict):
+        if "model_type" in info:
+            return _tei(info)
+        if "max_total_tokens" in info or "max_input_tokens" in info or "docker_label" in info:
+            return _tgi(info)
+    listed = _ask(ask, "/v1/models")
+    models = listed.get("data") if isinstance(listed, dict) else None
+    if isinstance(models, list):
+        # `transformers serve` lists nothing while its models are in a folder of their own.
+        return _openai(models[0] if models and isinstance(models[0], dict) else {})
+    # LMI is among these: it serves the chat route only.
+    return Dialect(
+        UNKNOWN,
+        chat="openai_chat",
+        embed="openai_embeddings",
+        rerank="vllm_rerank",
+        reasons=("it answers neither /info nor /v1/models",),
+    )
+
+
+def _ask(ask: Asker, path: str) -> Any:
+    try:
+        return orjson.loads(ask(path))
+    except EndpointTimeout:
+        raise
+    except EndpointError as error:
+        # 404 and the like: there is no such route. A server that cannot be reached at all is another matter.
+        if error.status is None or error.status in (401, 403):
+            raise
+        return None
+    except (SagewireError, orjson.JSONDecodeError):
+        return None
+
+
+def _tei(info: dict[str, Any]) -> Dialect:
+    kind = info["model_type"]
+    names = [kind] if isinstance(kind, str) else list(kind or ())
+    kinds = {name.lower() for name in names}
+    return Dialect(
+        f"TEI {info.get('version', '')}".strip(),
+        embed="tei" if "embedding" in kinds else None,
+        rerank="tei_rerank" if "reranker" in kinds else None,
+        model_id=info.get("model_id"),
+        limits=Limits(info.get("max_input_length"), info.get("max_client_batch_size")),
+        reasons=(f"/info says model_type {', '.join(names)}",),
+    )
+
+
+def _tgi(info: dict[str, Any]) -> Dialect:
+    version = str(info.get("version", ""))
+    number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    # The chat route came with 1.4.0.
+    chat = "tgi_chat" if number >= (1, 4) or not number else "tgi"
+    return Dialect(
+        f"TGI {version}".strip(),
+        chat=chat,
+        complete="tgi",
+        model_id=info.get("model_id"),
+        limits=Limits(info.get("max_total_tokens"), info.get("max_client_batch_size")),
+        reasons=("/info answers as TGI's does",),
+    )
+
+
+def _openai(model: dict[str, Any]) -> Dialect:
+    owner = str(model.get("owned_by", ""))
+    length = model.get("max_model_len")
+    return Dialect(
+        _SERVERS.get(owner, "an OpenAI-compatible server"),
+        *_OPENAI,
+        model_id=model.get("id"),
+        limits=Limits(length if isinstance(length, int) else None),
+        reasons=(f"/v1/models answers, owned_by {owner or 'nobody'}",),
+    )

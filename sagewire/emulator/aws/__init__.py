@@ -1,0 +1,1 @@
+"""AWS itself: signatures, STS, S3, and SageMaker's control plane and runtime."""

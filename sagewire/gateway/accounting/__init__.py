@@ -1,0 +1,1 @@
+"""Usage of keys and models: the database, its writer, metrics and tracing."""

@@ -1,0 +1,120 @@
+"""What is known of one request: for the access log, the metrics, the accounts and the page."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sagewire.gateway.keys import Key
+from sagewire.types import Usage
+
+if TYPE_CHECKING:
+    from sagewire.gateway.routing.deployments import Lease
+
+__all__ = ["Journal", "request_id_of"]
+
+# What SageMaker takes as InferenceId, too, without surprises in logs.
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+def request_id_of(headers: Mapping[str, str]) -> str:
+    """Return the caller's own id of a request where it is a decent one, else a fresh one."""
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else f"req-{secrets.token_hex(12)}"
+
+
+@dataclass(slots=True)
+class Journal:
+    """One request from its first byte to its last. Nothing of what was asked or answered is in it.
+
+    Args:
+        request_id: Its id, also upstream.
+        method: The HTTP method.
+        path: The path.
+        client: The caller's address.
+
+    Attributes:
+        route: The route's name; what did not match any has none.
+        model: The model that was asked for.
+        served_by: The model that answered, which a fallback makes another one.
+        lease: What it was answered with.
+        conversation: What the caller calls the conversation it belongs to.
+        characters: Of the streamed answer so far.
+        headers: Further headers of the response.
+        gone: The caller has hung up.
+    """
+
+    request_id: str
+    method: str
+    path: str
+    client: str = ""
+    started: float = field(default_factory=time.perf_counter)
+    arrived: datetime = field(default_factory=lambda: datetime.now(UTC))
+    route: str = ""
+    key: Key | None = None
+    model: str = ""
+    served_by: str = ""
+    deployment: str = ""
+    lease: Lease | None = None
+    conversation: str = ""
+    upstream_id: str | None = None
+    attempts: int = 0
+    stream: bool = False
+    status: int = 0
+    error: str | None = None
+    first_piece: float | None = None
+    usage: Usage | None = None
+    characters: int = 0
+    asked_bytes: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    gone: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.perf_counter() - self.started
+
+    def piece(self) -> None:
+        """A piece of the answer is there."""
+        if self.first_piece is None:
+            self.first_piece = self.seconds
+
+    @property
+    def tokens_to_charge(self) -> int:
+        """Tokens for rate limits: as the server counted, else a quarter of the characters.
+
+        Whoever hangs up before the count arrives would otherwise pay nothing.
+        """
+        if self.usage is not None and self.usage.total_tokens is not None:
+            return self.usage.total_tokens
+        return (self.asked_bytes + self.characters) // 4
+
+    def as_log(self) -> dict[str, Any]:
+        """Return the access log's line, without what is not known."""
+        usage = self.usage
+        line = {
+            "time": self.arrived.isoformat(timespec="milliseconds"),
+            "request_id": self.request_id,
+            "client": self.client,
+            "method": self.method,
+            "path": self.path,
+            "status": self.status,
+            "milliseconds": round(self.seconds * 1000, 1),
+            "first_piece_milliseconds": None if self.first_piece is None else round(self.first_piece * 1000, 1),
+            "key": self.key.name if self.key else None,
+            "model": self.model,
+            "served_by": self.served_by if self.served_by != self.model else None,
+            "deployment": self.deployment,
+            "upstream_request_id": self.upstream_id,
+            "attempts": self.attempts if self.attempts > 1 else None,
+            "stream": self.stream or None,
+            "prompt_tokens": usage.prompt_tokens if usage else None,
+            "completion_tokens": usage.completion_tokens if usage else None,
+            "error": self.error,
+        }
+        return {name: value for name, value in line.items() if value not in (None, "")}

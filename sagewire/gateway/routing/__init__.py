@@ -1,0 +1,1 @@
+"""Choosing a deployment for a request: health, limits, affinity, strategies and fallbacks."""

@@ -1,0 +1,194 @@
+"""The ASGI application: the gate every request passes, and the routes behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sagewire.errors import SagewireError
+from sagewire.gateway.accounting.tracing import span_of
+from sagewire.gateway.errors import ClientGone, Refusal, envelope_of
+from sagewire.gateway.gateway import Gateway
+from sagewire.gateway.request_log import Journal, request_id_of
+from sagewire.gateway.routes.chat import Chat, Completions
+from sagewire.gateway.routes.information import Live, MetricsText, Models, Page, Ready, Status
+from sagewire.gateway.routes.responses import Responses
+from sagewire.gateway.routes.vectors import EmbeddingsRoute, Rerank
+from sagewire.gateway.server.http_exchange import respond_json
+
+__all__ = ["create_app"]
+
+_log = logging.getLogger("sagewire.gateway")
+_access_log = logging.getLogger("sagewire.gateway.access")
+CLIENT_GONE = 499
+# Probes and pages would drown the requests in the log.
+_QUIET = frozenset({"health", "metrics", "status", "page"})
+
+
+def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | None = None) -> ASGIApp:
+    """Return the ASGI application of a gateway.
+
+    Args:
+        gateway: What it serves.
+        on_start: Awaited when the server has started, in its event loop.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Any) -> Any:
+        gateway.ledger.start()
+        if on_start is not None:
+            await on_start()
+        try:
+            yield
+        finally:
+            await gateway.close()
+
+    routes: list[BaseRoute] = []
+    for prefix in ("/v1", ""):
+        routes += [
+            Route(f"{prefix}/chat/completions", Chat(gateway), methods=["POST"]),
+            Route(f"{prefix}/completions", Completions(gateway), methods=["POST"]),
+            Route(f"{prefix}/embeddings", EmbeddingsRoute(gateway), methods=["POST"]),
+            Route(f"{prefix}/rerank", Rerank(gateway), methods=["POST"]),
+            Route(f"{prefix}/responses", Responses(gateway), methods=["POST"]),
+            Route(f"{prefix}/models", Models(gateway), methods=["GET"]),
+            Route(f"{prefix}/models/{{name:path}}", Models(gateway), methods=["GET"]),
+        ]
+    # Kubernetes manifests written for LiteLLM ask for the longer names.
+    for name, health in (("live", Live), ("liveliness", Live), ("ready", Ready), ("readiness", Ready)):
+        routes.append(Route(f"/health/{name}", health(gateway), methods=["GET"]))
+    routes += [
+        Route("/metrics", MetricsText(gateway), methods=["GET"]),
+        Route("/status", Status(gateway), methods=["GET"]),
+        Route("/", Page(gateway), methods=["GET"]),
+    ]
+    # Not `Starlette(...)`: its own error middleware answers in plain text before the gate can.
+    app: ASGIApp = Router(routes, redirect_slashes=False, lifespan=lifespan)
+    origins = gateway.config.server.cors_origins
+    if origins:
+        app = CORSMiddleware(app, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
+    return Gate(app, gateway)
+
+
+def _not_routed(path: str, error: HTTPException) -> Refusal:
+    """Return what to say where no route is for a path or method."""
+    if error.status_code == 405:
+        return Refusal(405, "method_not_allowed", f"{path[:200]} takes another method", headers=error.headers)
+    known = "/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, /v1/responses, /v1/models"
+    return Refusal(error.status_code, "unknown_url", f"there is nothing at {path[:200]}; there is {known}")
+
+
+class Gate:
+    """What every request passes: its id, its journal, the header limit, and errors as OpenAI's envelope.
+
+    Args:
+        app: The routes.
+        gateway: What they share.
+    """
+
+    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
+        self._app = app
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        journal = Journal(request_id_of(headers), scope["method"], scope["path"], _address(scope))
+        scope["sagewire.journal"] = journal
+        scope["app"] = self  # tells starlette's router to raise rather than to answer in plain text
+        gateway = self._gateway
+        gateway.live[id(journal)] = journal
+        gateway.metrics.in_flight.inc()
+        try:
+            with span_of(journal, headers):
+                await self._run(scope, receive, _Sending(send, journal), headers)
+        finally:
+            del gateway.live[id(journal)]
+            gateway.metrics.in_flight.dec()
+            await gateway.ended(journal)
+            if gateway.config.server.access_log and journal.route not in _QUIET:
+                _access_log.info("%s", orjson.dumps(journal.as_log()).decode())
+
+    async def _run(self, scope: Scope, receive: Receive, send: _Sending, headers: Headers) -> None:
+        journal = send.journal
+        try:
+            self._check_headers(headers)
+            await self._app(scope, receive, send)
+        except ClientGone:
+            journal.status, journal.error = CLIENT_GONE, "client_gone"
+        except asyncio.CancelledError:
+            if journal.gone:
+                journal.status, journal.error = CLIENT_GONE, "client_gone"
+            elif self._gateway.draining:
+                await self._cut_off(send)
+            else:
+                raise
+        except SagewireError as error:
+            await self._say(send, error)
+        except HTTPException as error:
+            await self._say(send, _not_routed(journal.path, error))
+        except Exception as error:
+            _log.exception("request %s failed", journal.request_id)
+            await self._say(send, error)
+
+    async def _cut_off(self, send: _Sending) -> None:
+        """End a request that has outlived the time there was for draining."""
+        send.journal.error = "shutting_down"
+        if send.started:
+            return  # the server closes a connection whose response has no end
+        headers = {"retry-after": "1", "connection": "close"}
+        _, body, _ = envelope_of(Refusal(503, "shutting_down", "the gateway is being restarted; try again"))
+        await respond_json(send, 503, body, headers)
+
+    def _check_headers(self, headers: Headers) -> None:
+        limit = self._gateway.config.server.max_header_bytes
+        if sum(len(name) + len(value) for name, value in headers.raw) > limit:
+            raise Refusal(431, "headers_too_large", f"the request's headers are larger than {limit} bytes")
+
+    async def _say(self, send: _Sending, error: BaseException) -> None:
+        status, body, headers = envelope_of(error)
+        journal = send.journal
+        journal.error = body["error"]["code"] or type(error).__name__
+        if isinstance(error, Refusal):
+            self._gateway.metrics.refused.labels(error.code).inc()
+        if send.started:
+            # Too late for a status: the connection is cut, which every client takes for an error.
+            raise error
+        await respond_json(send, status, body, headers)
+
+
+class _Sending:
+    """ASGI's `send`, with the journal's headers on the response."""
+
+    def __init__(self, send: Send, journal: Journal) -> None:
+        self._send = send
+        self.journal = journal
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            journal = self.journal
+            journal.status = message["status"]
+            own: Mapping[str, str] = {"x-request-id": journal.request_id, **journal.headers}
+            given = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in own.items()]
+            message = {**message, "headers": [*message.get("headers", ()), *given]}
+        await self._send(message)
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""

@@ -1,0 +1,364 @@
+"""HTTP/1.1 on aiohttp: one session for each event loop, time limits that hold, pieces handed on as they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import ssl
+import threading
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from contextvars import ContextVar
+from functools import cache, lru_cache, partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakSet, finalize, ref
+
+from sagewire._forks import reset_in_child
+from sagewire.errors import EndpointError, UsageError
+from sagewire.http.deadlines import Limits
+from sagewire.http.errors import connection_error, tls_error, truncated
+from sagewire.http.origin import Place, proxy_login, without_login
+from sagewire.http.proxy_tls import client_context
+from sagewire.http.request import Request
+from sagewire.http.timer_pool import Alarms, Watch
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+__all__ = ["AsyncEngine", "AsyncResponse"]
+
+# aiohttp warns about larger bodies given as bytes, because writing them holds up the loop.
+_LARGE_BODY = 1 << 20
+_KEEP_ALIVE_SECONDS = 50.0
+
+
+class AsyncEngine:
+    """Connections to one place from any number of event loops, one after the other or at once in several threads.
+
+    Each loop gets a session of its own. An async generator owns it: event loops close the generators that were started
+    in them before they end, so the session is closed with its loop and nobody has to remember it.
+    """
+
+    def __init__(self, place: Place) -> None:
+        # 0.2 s the first time: better here than inside the event loop.
+        import aiohttp  # noqa: F401
+
+        self._place = place
+        # The login apart, because aiohttp's errors show the proxy's URL.
+        self._proxy = without_login(place.proxy) if place.proxy else None
+        login = proxy_login(place.proxy) if place.proxy else {}
+        # A proxy that forwards reads the request's own headers, one that opens a tunnel those of CONNECT.
+        self._extra_headers = {} if place.secure else login
+        self._tunnel_headers = login if place.secure else None
+        self._owners: WeakKeyDictionary[asyncio.AbstractEventLoop, _Owner] = WeakKeyDictionary()
+        self._tls: Any = None
+        parts = place.parts
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self.reset_after_fork()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Forget the lock; another thread of the parent may have held it."""
+        self._lock = threading.Lock()
+
+    async def close(self) -> None:
+        """Close the running loop's connections."""
+        owner = self._owners.pop(asyncio.get_running_loop(), None)
+        if owner is not None:
+            await owner.generator.aclose()
+
+    async def send(self, request: Request, limits: Limits, *, replay: bool = True) -> AsyncResponse:
+        """Send a request and return the answer as soon as its headers are there.
+
+        Args:
+            request: What to send.
+            limits: The call's clock.
+            replay: The request may be sent again where a connection turns out to have been closed while idle.
+        """
+        while True:
+            owner = self._owners.get(asyncio.get_running_loop())
+            if owner is None or owner.session.closed:
+                owner = await self._open()
+            progress = _Progress(limits, owner.alarms)
+            try:
+                return await self._send(owner, request, limits, progress)
+            except _Lost as lost:
+                if not (progress.reused and replay):
+                    raise connection_error(_why(lost), limits.where, code="connection_lost") from lost
+
+    async def _send(self, owner: _Owner, request: Request, limits: Limits, progress: _Progress) -> AsyncResponse:
+        import aiohttp
+
+        body: Any = request.body if len(request.body) < _LARGE_BODY else _LargeBody(request.body, progress)
+        current = _current.set(progress)
+        try:
+            async with progress.watch:
+                response = await owner.session.request(
+                    request.method,
+                    _url(self._origin + request.path),
+                    data=body,
+                    headers={**request.headers, **self._extra_headers} if self._extra_headers else request.headers,
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                    proxy_headers=self._tunnel_headers,
+                )
+        except TimeoutError:
+            raise limits.expired(progress.phase) from None
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+            raise tls_error(error, limits.where) from error
+        except aiohttp.ClientConnectorError as error:
+            raise connection_error(error, self._place.route(limits.where)) from error
+        except aiohttp.ClientHttpProxyError as error:
+            raise connection_error(f"the proxy answered {error.status} {error.message}", limits.where) from error
+        except aiohttp.ClientResponseError as error:
+            raise EndpointError(
+                f"{limits.where} did not answer in HTTP: {error.message}", code="protocol", fault="service"
+            ) from error
+        except (aiohttp.ClientConnectionError, OSError) as error:
+            # Under TLS 1.3 a server's objections to the handshake arrive with its first bytes.
+            if isinstance(error.__cause__, ssl.SSLError):
+                raise tls_error(error.__cause__, limits.where) from error
+            raise _Lost from error
+        except ValueError as error:
+            raise UsageError(f"a header's value cannot be sent: {error}") from None
+        finally:
+            _current.reset(current)
+        return AsyncResponse(response, limits, owner.alarms)
+
+    async def _open(self) -> _Owner:
+        loop = asyncio.get_running_loop()
+        generator = _own(self._context(), partial(_forget, ref(self), loop))
+        owner = _Owner(generator, await anext(generator), Alarms(loop))
+        # Kept alive by this and not by the engine alone, so that a dropped engine leaves a session that can still be
+        # closed.
+        owner.finalizer = finalize(self, _release, loop, generator)
+        owner.finalizer.atexit = False
+        with self._lock:
+            self._owners[loop] = owner
+        return owner
+
+    def _context(self) -> Any:
+        place = self._place
+        if not place.secure and not (place.proxy or "").startswith("https:"):
+            return True
+        if self._tls is None:
+            with self._lock:
+                if self._tls is None:
+                    self._tls = client_context(place)
+        return self._tls
+
+
+class _Owner:
+    """A loop's session and timers, and the generator that closes the session with the loop."""
+
+    __slots__ = ("alarms", "finalizer", "generator", "session")
+
+    def __init__(self, generator: AsyncGenerator[ClientSession, None], session: ClientSession, alarms: Alarms) -> None:
+        self.generator = generator
+        self.session = session
+        self.alarms = alarms
+        self.finalizer: finalize[..., AsyncEngine] | None = None
+
+
+async def _own(context: Any, forget: Callable[[], None]) -> AsyncGenerator[ClientSession, None]:
+    import aiohttp
+
+    connector = _connector_class()(limit=0, ssl=context, keepalive_timeout=_KEEP_ALIVE_SECONDS, ttl_dns_cache=60)
+    session = aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("Accept", "User-Agent", "Content-Type"),
+    )
+    try:
+        yield session
+    finally:
+        forget()
+        await session.close()
+
+
+def _forget(engine_ref: ref[AsyncEngine], loop: asyncio.AbstractEventLoop) -> None:
+    """Drop a loop that ends: a session refers to its loop, so the weak keys alone would keep both for ever."""
+    engine = engine_ref()
+    owner = engine._owners.pop(loop, None) if engine is not None else None
+    if owner is not None and owner.finalizer is not None:
+        owner.finalizer.detach()
+
+
+def _release(loop: asyncio.AbstractEventLoop, generator: AsyncGenerator[ClientSession, None]) -> None:
+    """Close the session of an engine that was dropped while its loop goes on."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(lambda: loop.create_task(generator.aclose()))
+
+
+class _Lost(Exception):
+    """The connection broke before the answer."""
+
+
+def _why(lost: _Lost) -> BaseException | str:
+    import aiohttp
+
+    # aiohttp's words for this are its own object with the headers read so far.
+    if isinstance(lost.__cause__, aiohttp.ServerDisconnectedError):
+        return "the server closed it without an answer"
+    return lost.__cause__ or lost
+
+
+class _Progress:
+    """How far a request has come, and the watch that is set anew at each step."""
+
+    __slots__ = ("limits", "phase", "reused", "watch")
+
+    def __init__(self, limits: Limits, alarms: Alarms) -> None:
+        self.limits = limits
+        self.phase = "connect"
+        self.reused = False
+        self.watch = Watch(limits.wait("connect"), alarms)
+
+    def connected(self, reused: bool) -> None:
+        self.reused = reused
+        self.phase = "first_byte"
+        self.watch.set(self.limits.wait("first_byte"))
+
+    def sent(self) -> None:
+        self.watch.set(self.limits.wait("first_byte"))
+
+
+# aiohttp's tracing tells all this as well, for a fifth of the time of a call.
+_current: ContextVar[_Progress] = ContextVar("sagewire_progress")
+
+
+@cache
+def _connector_class() -> Any:
+    import aiohttp
+
+    class Connector(aiohttp.TCPConnector):
+        """Tells the request that waits for a connection that it has one, and whether that was used before."""
+
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            self._used: WeakSet[Any] = WeakSet()
+
+        async def connect(self, *arguments: Any, **named: Any) -> Any:
+            connection = await super().connect(*arguments, **named)
+            _current.get().connected(connection.protocol in self._used)
+            self._used.add(connection.protocol)
+            return connection
+
+    return Connector
+
+
+class _LargeBody(io.BytesIO):
+    """A body that is sent in pieces, each of which proves that the server still listens."""
+
+    def __init__(self, data: bytes, progress: _Progress) -> None:
+        super().__init__(data)
+        self._progress = progress
+        self._loop = asyncio.get_running_loop()
+
+    def read(self, size: int | None = -1) -> bytes:
+        # The piece before was written. Some releases of aiohttp read in a thread of its own.
+        self._loop.call_soon_threadsafe(self._progress.sent)
+        return super().read(size)
+
+
+@lru_cache(maxsize=256)
+def _url(url: str) -> Any:
+    from yarl import URL
+
+    # Already encoded, and signed just so.
+    return URL(url, encoded=True)
+
+
+class AsyncResponse:
+    """An answer whose headers have arrived.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers; looked up case-insensitively.
+    """
+
+    def __init__(self, response: ClientResponse, limits: Limits, alarms: Alarms) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._response = response
+        self._limits = limits
+        self._alarms = alarms
+        self._open = True
+        self._ended = False
+
+    async def read(self) -> bytes:
+        """Return the rest of the body and give the connection back."""
+        pieces = [await self._next()]
+        while not self._ended:
+            pieces.append(await self._next())
+        return b"".join(pieces)
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body in pieces as they arrive, then give the connection back."""
+        try:
+            while not self._ended:
+                piece = await self._next()
+                if piece:
+                    yield piece
+        finally:
+            # Somebody stopped reading early; else there is nothing left to close.
+            self.close()
+
+    async def _next(self) -> bytes:
+        """Return the next piece, with the last of which the connection is given back; perhaps an empty one."""
+        try:
+            piece = await self._receive()
+        except BaseException as error:
+            self.close()
+            if _broke_off(error):
+                raise truncated(error, self._limits.where) from error
+            raise
+        if self._response.content.at_eof():
+            self._give_back()
+        return piece
+
+    async def _receive(self) -> bytes:
+        content = self._response.content
+        # What is there already needs no timer.
+        piece = content.read_nowait()
+        if piece or content.at_eof():
+            return piece
+        try:
+            async with Watch(self._limits.wait("idle"), self._alarms):
+                return await content.readany()
+        except TimeoutError:
+            raise self._limits.expired("idle") from None
+
+    def _give_back(self) -> None:
+        if self._response.connection is not None:
+            # Given back already, had the request been sent to its end. The server answered early and reads no more.
+            self.close()
+        self._open, self._ended = False, True
+        self._response.release()
+
+    def close(self) -> None:
+        """Close the connection, unless the body was read to its end."""
+        if self._open:
+            self._open = False
+            _hang_up(self._response)
+
+    def __del__(self) -> None:
+        if self._open and not self._alarms.loop.is_closed():
+            # The garbage collector may run in any thread.
+            with suppress(RuntimeError):
+                self._alarms.loop.call_soon_threadsafe(_hang_up, self._response)
+
+
+def _hang_up(response: ClientResponse) -> None:
+    # Closing alone would wait until the rest of the request is sent, which may be never.
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
+
+
+def _broke_off(error: BaseException) -> bool:
+    import aiohttp
+
+    return isinstance(error, aiohttp.ClientError | OSError) and not isinstance(error, EndpointError)

@@ -1,0 +1,58 @@
+"""What an endpoint speaks, or what is assumed of it where it may not be described: what the original library sent."""
+
+from __future__ import annotations
+
+import logging
+import time
+from weakref import WeakKeyDictionary
+
+from sagewire.client import Client
+from sagewire.discovery.container_rules import Dialect
+from sagewire.errors import AccessDenied, SagewireError, UsageError
+
+__all__ = ["dialect_of", "once"]
+
+# Seconds until a refused question is asked again: permissions are given while programs run.
+PATIENCE = 900.0
+_refused: WeakKeyDictionary[Client, float] = WeakKeyDictionary()
+_said: set[tuple[str, str]] = set()
+
+
+def once(log: logging.Logger, message: str) -> None:
+    """Log a warning the first time only."""
+    if (log.name, message) not in _said and len(_said) < 10_000:
+        _said.add((log.name, message))
+        log.warning(message)
+
+
+def dialect_of(client: Client, assumed: Dialect, log: logging.Logger) -> Dialect:
+    """Return what the endpoint speaks; may wait for the control plane.
+
+    Where the control plane may not be asked, or does not know the container, it is `assumed`, and said once.
+
+    Raises:
+        SagewireError: The endpoint is not there, not ready, or one of its components must be named.
+    """
+    if time.monotonic() < _refused.get(client, 0.0):
+        return assumed
+    try:
+        return client.dialect()
+    except (AccessDenied, UsageError) as error:
+        if not (_not_allowed(error) or (isinstance(error, UsageError) and _is_one_container(client))):
+            raise
+        _refused[client] = time.monotonic() + PATIENCE
+        once(log, f"{client!r}: {error} Going on as if it were {assumed.container}.")
+        return assumed
+
+
+def _not_allowed(error: SagewireError) -> bool:
+    """Return whether the caller is known and may not ask; wrong or expired keys are refused everywhere."""
+    return isinstance(error, AccessDenied) and any(word in (error.code or "") for word in ("AccessDenied", "Unauthor"))
+
+
+def _is_one_container(client: Client) -> bool:
+    """Return whether the only thing unknown is what the one container speaks."""
+    try:
+        return len(client.describe().containers) == 1
+    except SagewireError:
+        return False

@@ -1,0 +1,363 @@
+"""Foreign chat templates, rendered the way Hugging Face's engine does, in a sandbox with real bounds.
+
+Jinja's own sandbox keeps templates away from Python; it does not keep them from running for hours or asking for all the
+memory. Here every loop, call, filter, operator and literal is charged to a `Budget`: the template's syntax tree is
+rewritten so that loops and concatenations pass through it, the rest passes through the environment anyway.
+
+Facts about the engine (trim_blocks, lstrip_blocks, loop controls, `tojson` without HTML escapes, `raise_exception`,
+`strftime_now`, generation blocks): transformers, utils/chat_template_utils.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from datetime import datetime
+from functools import lru_cache, wraps
+from typing import Any, NoReturn
+
+from jinja2 import Environment, Template, TemplateError, Undefined, nodes, pass_context
+from jinja2.exceptions import SecurityError
+from jinja2.ext import Extension, loopcontrols
+from jinja2.filters import FILTERS
+from jinja2.parser import Parser
+from jinja2.runtime import Context, markup_join, str_join
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+from jinja2.visitor import NodeTransformer
+
+from sagewire.prompt_formats.chat_template.budget import BUDGET, Budget, TemplateLimit, TemplateLimits
+
+__all__ = ["compile_template", "render_template"]
+
+NOW: ContextVar[datetime | None] = ContextVar("sagewire_template_now", default=None)
+
+# Filters that chat templates use. The others either make large values out of small ones or are of no use here.
+FILTER_NAMES = (
+    "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "indent", "int", "items",
+    "join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse",
+    "round", "select", "selectattr", "sort", "string", "striptags", "sum", "title", "trim", "truncate", "unique",
+    "upper", "wordcount",
+)  # fmt: skip
+ANY_NUMBER = frozenset(("d", "default", "int", "float", "abs", "min", "max", "string"))
+MAX_NUMBER = 10_000
+PERCENT_WIDTH = re.compile(r"%[^a-zA-Z%]*(?:\d{4}|\*)")
+BRACE_WIDTH = re.compile(r"\{[^{}]*:[^{}]*(?:\d{4}|\{)")
+
+
+def compile_template(source: str, limits: TemplateLimits) -> Template:
+    """Return the compiled template; raise a Jinja error if it is none."""
+    if len(source) > limits.template:
+        raise TemplateLimit(f"the chat template is longer than {limits.template} characters")
+    environment = _environment()
+    tree = _Charge().visit(environment.parse(source))
+    code = environment.compile(tree)
+    return Template.from_code(environment, code, environment.make_globals(None))
+
+
+def render_template(
+    template: Template, variables: Mapping[str, Any], limits: TemplateLimits, now: datetime | None
+) -> str:
+    """Render; raise a Jinja error, or whatever else the template's operations raise.
+
+    Args:
+        template: What `compile_template` returned.
+        variables: JSON values only.
+        limits: What it may cost.
+        now: The time for `strftime_now`; `None`: the clock's.
+    """
+    budget = Budget(limits)
+    budget_token, now_token = BUDGET.set(budget), NOW.set(now)
+    try:
+        pieces, size = [], 0
+        for piece in template.generate(**variables):
+            size += len(piece)
+            budget.allow(size)
+            pieces.append(piece)
+        return "".join(pieces)
+    finally:
+        BUDGET.reset(budget_token)
+        NOW.reset(now_token)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = _Sandbox(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[_GenerationBlocks, loopcontrols],
+        optimized=False,  # nothing is computed while compiling, where no budget applies
+        finalize=_finalize,
+    )
+    environment.filters = {name: _charged_filter(name, FILTERS[name]) for name in FILTER_NAMES}
+    environment.filters["tojson"] = _tojson
+    environment.filters["safe"] = lambda value: value  # nothing is escaped anyway
+    environment.globals = {
+        "range": environment.globals["range"],
+        "cycler": environment.globals["cycler"],
+        "joiner": environment.globals["joiner"],
+        "dict": _make_dict,
+        "namespace": _Namespace,
+        "raise_exception": _raise_exception,
+        "strftime_now": _strftime_now,
+    }
+    return environment
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    intercepted_binops = frozenset(("+", "*", "**", "%"))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        budget = BUDGET.get()
+        if operator == "*":
+            for sequence, times in ((left, right), (right, left)):
+                if isinstance(sequence, str | list | tuple) and isinstance(times, int):
+                    budget.allow(budget.weigh(sequence) * max(times, 0))
+        elif operator == "+" and isinstance(left, str | list | tuple):
+            budget.allow(budget.weigh(left) + budget.weigh(right))
+        elif operator == "**" and not (_small(left) and _small(right)):
+            raise TemplateLimit("the chat template makes too large a number")
+        elif operator == "%" and isinstance(left, str):
+            _check_widths(PERCENT_WIDTH, left)
+            budget.allow(len(left) + budget.weigh(right))
+        return budget.check(super().call_binop(context, operator, left, right))
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        budget = BUDGET.get()
+        budget.spend()
+        owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
+        if isinstance(owner, str):
+            args = _checked_text_arguments(budget, owner, name, args)
+        return budget.check(super().call(__context, __obj, *args, **kwargs))
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        wrapped = super().wrap_str_format(value)
+        if wrapped is None:
+            return None
+
+        def format(*args: Any, **kwargs: Any) -> str:
+            _check_widths(BRACE_WIDTH, value.__self__)
+            budget = BUDGET.get()
+            budget.allow(len(value.__self__) * (1 + budget.weigh(args) + budget.weigh(kwargs)))
+            return wrapped(*args, **kwargs)
+
+        return format
+
+    # What the rewritten tree calls.
+
+    def charge(self, text: int) -> bool:
+        """One more turn of a loop or a macro, which writes `text` characters of its own."""
+        BUDGET.get().spend(text)
+        return True
+
+    def concatenate(self, *values: Any) -> str:
+        """What `~` does."""
+        budget = BUDGET.get()
+        budget.allow(sum(map(budget.weigh, values)))
+        joined = markup_join(values) if any(hasattr(value, "__html__") for value in values) else str_join(values)
+        return str(budget.check(joined))
+
+    def checked(self, value: Any) -> Any:
+        """A list, tuple or dict that was written out."""
+        return BUDGET.get().check(value)
+
+
+class _Charge(NodeTransformer):
+    """Makes loops, macros, `~` and literals pass through the budget."""
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:
+        self.generic_visit(node)
+        _charge_body(node)
+        if node.test is not None:
+            node.test = nodes.And(_call(node, "charge", nodes.Const(0)), node.test).set_lineno(node.lineno)
+        return node
+
+    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:
+        self.generic_visit(node)
+        _charge_body(node)
+        return node
+
+    def visit_CallBlock(self, node: nodes.CallBlock) -> nodes.Node:
+        self.generic_visit(node)
+        _charge_body(node)
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
+        self.generic_visit(node)
+        return _call(node, "concatenate", *node.nodes)
+
+    def visit_List(self, node: nodes.List) -> nodes.Node:
+        self.generic_visit(node)
+        return _call(node, "checked", node)
+
+    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:
+        self.generic_visit(node)
+        return _call(node, "checked", node)
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:
+        self.generic_visit(node)
+        return node if node.ctx != "load" else _call(node, "checked", node)
+
+
+def _call(node: nodes.Node, method: str, *arguments: nodes.Expr) -> nodes.Expr:
+    call = nodes.Call(nodes.EnvironmentAttribute(method), list(arguments), [], None, None)
+    call.set_lineno(node.lineno)
+    return call
+
+
+def _charge_body(node: nodes.For | nodes.Macro | nodes.CallBlock) -> None:
+    # What the body itself writes is charged here, what its expressions write in `_finalize`.
+    written = sum(len(data.data) for part in node.body for data in part.find_all(nodes.TemplateData))
+    charge = nodes.ExprStmt(_call(node, "charge", nodes.Const(written)))
+    node.body.insert(0, charge.set_lineno(node.lineno))
+
+
+class _GenerationBlocks(Extension):
+    """`{% generation %}` marks what the assistant says, for training; here it only groups."""
+
+    tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        # A call block, and not just the body, because it is a scope of its own in the original too.
+        return nodes.CallBlock(self.call_method("said"), [], [], body).set_lineno(line)
+
+    def said(self, caller: Callable[[], str]) -> str:
+        """Return the block's text."""
+        return caller()
+
+
+class _Namespace(Namespace):
+    """Refuses names with underscores, through which templates have broken out of the sandbox."""
+
+    def __init__(*args: Any, **kwargs: Any) -> None:
+        self, args = args[0], args[1:]
+        values = dict(*args, **kwargs)
+        for name in values:
+            _check_name(name)
+        Namespace.__init__(self, values)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        _check_name(name)
+        super().__setitem__(name, value)
+
+
+def _check_name(name: object) -> None:
+    if isinstance(name, str) and name.startswith("_"):
+        raise SecurityError(f"the chat template sets the attribute {name!r}, which begins with an underscore")
+
+
+def _make_dict(*args: Any, **kwargs: Any) -> dict[Any, Any]:
+    return dict(*args, **kwargs)
+
+
+def _raise_exception(message: object) -> NoReturn:
+    raise TemplateError(str(message))
+
+
+def _strftime_now(format: str) -> str:
+    _check_widths(PERCENT_WIDTH, format)
+    return (NOW.get() or datetime.now()).strftime(format)
+
+
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | str | None = None,
+    separators: Any = None,
+    sort_keys: bool = False,
+) -> str:
+    if isinstance(value, Undefined):
+        raise TypeError("an undefined value is not JSON")
+    budget = BUDGET.get()
+    weight = budget.weigh(value)
+    if indent is not None:
+        width = indent if isinstance(indent, int) else len(indent)
+        budget.allow(weight * (1 + max(0, width) * 4))
+    budget.allow(weight)
+    text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return str(budget.check(text))
+
+
+@pass_context  # which also keeps constants from being computed while compiling
+def _finalize(context: Context, value: Any) -> Any:
+    """What is written: charged before it is turned into text."""
+    budget = BUDGET.get()
+    if isinstance(value, str):
+        budget.spend(len(value))
+    else:
+        weight = budget.weigh(value)
+        budget.allow(weight)
+        budget.spend(weight)
+    return value
+
+
+def _charged_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    growth = GROWTH.get(name)
+
+    @wraps(function)  # keeps the mark that says whether the filter wants the context
+    def charged(*args: Any, **kwargs: Any) -> Any:
+        budget = BUDGET.get()
+        budget.spend()
+        given = tuple(list(budget.each(arg)) if isinstance(arg, Iterator | range) else arg for arg in args)
+        values = [value for value in given if not isinstance(value, Context | Environment | nodes.EvalContext)]
+        for value in (*values, *kwargs.values()):
+            budget.allow(budget.weigh(value))
+        for value in (*values[1:], *kwargs.values()):
+            if isinstance(value, int) and abs(value) > MAX_NUMBER and name not in ANY_NUMBER:
+                raise TemplateLimit(f"the chat template gives the filter {name!r} too large a number")
+        if growth is not None:
+            budget.allow(growth(budget, *values, **kwargs))
+        return budget.check(function(*given, **kwargs))
+
+    return charged
+
+
+def _replaced(budget: Budget, text: object, old: object = "", new: object = "", count: object = None) -> int:
+    text = str(text)
+    return len(text) + text.count(str(old)) * len(str(new))
+
+
+def _joined(budget: Budget, items: Any = (), d: object = "", attribute: object = None) -> int:
+    return budget.weigh(items) + (len(items) * len(str(d)) if isinstance(items, list | tuple | Mapping | str) else 0)
+
+
+def _indented(budget: Budget, text: object, width: Any = 4, first: bool = False, blank: bool = False) -> int:
+    text = str(text)
+    return len(text) + (text.count("\n") + 1) * (width if isinstance(width, int) else len(str(width)))
+
+
+# The size of what a filter makes, where that is not the size of what it is given.
+GROWTH: Mapping[str, Callable[..., int]] = {"replace": _replaced, "join": _joined, "indent": _indented}
+
+
+def _checked_text_arguments(budget: Budget, text: str, name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse what a method of a string would make too large."""
+    if name == "replace" and len(args) > 1 and all(isinstance(arg, str) for arg in args[:2]):
+        budget.allow(_replaced(budget, text, *args[:2]))
+    elif name == "join" and args:
+        items = list(budget.each(args[0]))
+        budget.allow(budget.weigh(items) + len(items) * len(text))
+        return (items, *args[1:])
+    elif name in ("expandtabs", "translate", "encode"):
+        raise TemplateLimit(f"the chat template calls {name!r}, which is not available here")
+    elif any(isinstance(arg, int) and arg > MAX_NUMBER for arg in args) and name in (
+        "ljust",
+        "rjust",
+        "center",
+        "zfill",
+    ):
+        raise TemplateLimit(f"the chat template gives {name!r} too large a number")
+    return args
+
+
+def _check_widths(pattern: re.Pattern[str], format: str) -> None:
+    if pattern.search(format) is not None:
+        raise TemplateLimit("the chat template formats with too large a width")
+
+
+def _small(number: Any) -> bool:
+    return isinstance(number, int | float) and abs(number) <= 1000

@@ -1,0 +1,305 @@
+"""A model's own chat template as a prompt format: from its folder, a file, a dict, or the Hugging Face Hub.
+
+    fmt = load_format("Qwen/Qwen3-8B")
+    fmt.render([{"role": "user", "content": "Hello"}])
+
+The template is foreign code, so it runs in Jinja's sandbox with limits on time and size, and foreign text in the
+messages is guarded as in every other format. Needs `pip install "sagewire[huggingface]"`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from sagewire._extras import require
+from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.prompt_formats.base import PromptFormat
+from sagewire.prompt_formats.chat_template.files import TemplateFiles, read_files
+from sagewire.prompt_formats.chat_template.messages import MessageWriter, plain, tool_dicts
+from sagewire.prompt_formats.engine.guard import Policy, make_guard
+from sagewire.prompt_formats.output_parsers import READERS, get_reader
+from sagewire.prompt_formats.output_parsers.engine.endings import END_TOKENS
+from sagewire.streaming.base import Decoder
+from sagewire.types import Delta, Message, Tool
+
+if TYPE_CHECKING:
+    from sagewire.prompt_formats.chat_template.budget import TemplateLimits
+
+__all__ = ["READER_SIGNS", "HubFormat", "load_format"]
+
+# What in a template tells how its model writes calls and thinking; the first sign that is there counts.
+READER_SIGNS: tuple[tuple[str, str], ...] = (
+    ("<｜DSML｜", "deepseek_v32"),
+    ("<｜tool▁calls▁begin｜>", "deepseek"),
+    ("<|channel|>", "gpt_oss"),
+    ("<|tool_calls_section_begin|>", "kimi_k2"),
+    ("<minimax:tool_call>", "minimax"),
+    ("<arg_key>", "glm"),
+    ("<parameter=", "qwen3_coder"),
+    ("[TOOL_CALLS]", "mistral"),
+    ("<|START_ACTION|>", "command_r"),
+    ("<|CHATBOT_TOKEN|>", "command_r"),
+    (">>>", "functionary"),
+    ("<function=", "functionary"),
+    ("functools", "phi4_mini"),
+    ("<|/tool|>", "phi4_mini"),
+    ("<|start_of_role|>", "granite"),
+    ("<tool_calls>", "jamba"),
+    ("<|plugin|>", "internlm2"),
+    ("<|python_start|>", "pythonic"),
+    ("[func_name1(", "pythonic"),
+    ("<|python_tag|>", "llama3_json"),
+    ('{"name": function name', "llama3_json"),
+    ("<tool_call>", "hermes"),
+    ("[THINK]", "mistral"),
+    ("<think>", "thinking"),
+    ("</think>", "thinking"),
+)
+
+# Strings of the template itself that nobody else may write: tags, and the words that stand before a turn.
+TOKENS_IN_TEMPLATE = re.compile(r"(?<!\w)<\|?/?[A-Za-z_][\w./-]{0,40}\|?>|\[/?[A-Z_]{2,40}\]|\[\|\w{2,40}\|\]")
+WORDS_IN_TEMPLATE = re.compile(
+    r"#{2,3} ?[A-Z][A-Za-z ]{1,30}:|\b(?:GPT4 Correct )?"
+    r"(?:USER|HUMAN|ASSISTANT|SYSTEM|User|Human|Assistant|System|Bot|Question|Answer|Instruct|Output|Response):"
+)
+UNFINISHED = "SAGEWIRE_CONTINUES_HERE "
+
+
+class HubFormat(PromptFormat):
+    """A chat template as a prompt format; made by `load_format`.
+
+    Attributes:
+        name: Where the template came from.
+        stops: The tokens that end an answer, as far as the model's files tell.
+        special_tokens: The control strings that are guarded, besides those of all families.
+        reader_style: The key of `READERS` that reads the answers.
+    """
+
+    def __init__(
+        self,
+        files: TemplateFiles,
+        template_name: str | None,
+        policy: Policy,
+        strict: bool,
+        limits: TemplateLimits,
+        reader_style: str | None,
+    ) -> None:
+        self._files = files
+        self._template_name = template_name
+        self._strict = strict
+        self._limits = limits
+        self._compiled: dict[str, Any] = {}
+        for source in (self._choose(tools=False), *files.templates.values()):
+            if len(source) > limits.template:
+                raise UsageError(f"The chat template of {files.name!r} is longer than {limits.template} characters.")
+        everything = "\n".join(files.templates.values())
+        self.name = files.name
+        self.reader_style = reader_style or _guess_style(everything)
+        if self.reader_style not in READERS:
+            get_reader(self.reader_style)  # says what there is
+        self.special_tokens = tuple(dict.fromkeys((*files.special_tokens, *TOKENS_IN_TEMPLATE.findall(everything))))
+        self.stops = _stops(files, everything)
+        words = tuple(dict.fromkeys(WORDS_IN_TEMPLATE.findall(everything)))
+        self._guard = make_guard((*self.special_tokens, *self.stops), words, policy)
+
+    def render(
+        self,
+        messages: Sequence[Message | Mapping[str, Any]],
+        tools: Sequence[Tool | Mapping[str, Any]] | None = None,
+        *,
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        now: datetime | None = None,
+        date_string: str | None = None,
+        **template_kwargs: Any,
+    ) -> str:
+        """Return the prompt text of a conversation.
+
+        Args:
+            messages: sagewire messages or OpenAI-shaped dicts.
+            tools: sagewire tools or OpenAI-shaped dicts.
+            add_generation_prompt: End with the opening of the assistant's turn.
+            continue_final_message: The last message is an answer to be continued: end right after its text.
+            now: The time the template sees.
+            date_string: The date as text, for templates that take it as a variable.
+            **template_kwargs: Further variables of the template, for example `enable_thinking` or `documents`.
+
+        Raises:
+            UsageError: The template refuses the conversation (its own words), or does not work.
+            UnsupportedFeature: The template has no place for something that was given.
+        """
+        if isinstance(messages, str | Mapping | Message):
+            raise UsageError("render takes a list of messages; for a single text use render_completion.")
+        source = self._choose(tools=bool(tools))
+        if tools and re.search(r"\btools\b", source) is None:
+            raise UnsupportedFeature("tools", f"the chat template of {self.name!r}", "It never mentions them.")
+        writer = MessageWriter(source, self._guard)
+        written = [writer.message(message) for message in messages]
+        if continue_final_message:
+            _mark_end(written)
+        variables = {
+            **self._files.tokens,
+            **({"date_string": self._guard(date_string)} if date_string is not None else {}),
+            **plain(template_kwargs, self._guard, "template_kwargs"),
+            "messages": written,
+            "tools": tool_dicts(tools, self._guard) if tools else None,
+            "documents": plain(template_kwargs.get("documents"), self._guard, "documents"),
+            "add_generation_prompt": add_generation_prompt and not continue_final_message,
+        }
+        prompt = self._run(source, variables, now)
+        if continue_final_message:
+            prompt = _cut_at_mark(prompt)
+        if self._strict:
+            self._check_nothing_lost(written, prompt)
+        return prompt
+
+    def render_completion(self, prompt: str, system_prompt: str | None = None) -> str:
+        """Return the prompt text of a single instruction, with the opening of the answer."""
+        messages = [] if system_prompt is None else [Message("system", system_prompt)]
+        return self.render([*messages, Message("user", prompt)])
+
+    def reader(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
+        """Return a fresh decoder from raw model text to text, thinking and tool-call deltas."""
+        return get_reader(self.reader_style, tools, stops=self.stops, prompt=prompt)
+
+    def _choose(self, *, tools: bool) -> str:
+        """Return the source of the template to use."""
+        templates = self._files.templates
+        name = self._template_name
+        if name is None:
+            name = "tool_use" if tools and "tool_use" in templates else "default"
+            if name not in templates and len(templates) == 1:
+                name = next(iter(templates))
+        if name not in templates:
+            known = ", ".join(sorted(templates))
+            raise UsageError(f"{self._files.name!r} has no chat template named {name!r}. Known names: {known}.")
+        return templates[name]
+
+    def _run(self, source: str, variables: dict[str, Any], now: datetime | None) -> str:
+        import jinja2
+
+        from sagewire.prompt_formats.chat_template.sandbox import compile_template, render_template
+
+        try:
+            template = self._compiled.get(source)
+            if template is None:
+                template = self._compiled[source] = compile_template(source, self._limits)
+            return render_template(template, variables, self._limits, now)
+        except jinja2.UndefinedError as error:
+            raise UsageError(
+                f"The chat template of {self.name!r} needs something that is not there: {error}."
+            ) from None
+        except jinja2.TemplateSyntaxError as error:
+            raise UsageError(f"The chat template of {self.name!r} is not valid: {error.message}.") from None
+        except jinja2.TemplateError as error:
+            # The template's own words, which its publisher's documentation explains.
+            raise UsageError(str(error)) from None
+        except (ArithmeticError, LookupError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError) as error:
+            detail = f"{type(error).__name__}: {error}"
+            raise UsageError(f"The chat template of {self.name!r} does not work with this: {detail}.") from None
+
+    def _check_nothing_lost(self, written: Sequence[Mapping[str, Any]], prompt: str) -> None:
+        for message in written:
+            content = message.get("content")
+            parts = content if isinstance(content, list) else [{"text": content}]
+            for part in parts if message["role"] != "assistant" else ():
+                text = part.get("text")
+                if isinstance(text, str) and not _is_in(text.strip(), prompt):
+                    cure = "strict=False follows the template, which leaves it out."
+                    where = f"the chat template of {self.name!r}"
+                    raise UnsupportedFeature(f"a message of role {message['role']!r} at this place", where, cure)
+
+
+def load_format(
+    source: str | Path | Mapping[str, Any],
+    *,
+    template_name: str | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+    special_tokens: Policy = "neutralise",
+    strict: bool = True,
+    limits: Mapping[str, float] | None = None,
+    reader_style: str | None = None,
+) -> HubFormat:
+    """Load a model's own chat template.
+
+    Args:
+        source: A model's folder; a `tokenizer_config.json`, `chat_template.json` or `.jinja` file; the content of
+            such a JSON file as a dict; or an id on the Hugging Face Hub.
+        template_name: Which of several templates; by default `tool_use` where there is one and tools are given, and
+            `default` otherwise.
+        revision: A branch, tag or commit on the Hub.
+        token: A Hub token; `None`: the one huggingface_hub knows, `False`: none.
+        local_files_only: Use what huggingface_hub has cached and do not ask the Hub. Its environment variables, such
+            as `HF_HUB_OFFLINE` and `HF_HOME`, count as well.
+        special_tokens: What happens to control strings in foreign text: `neutralise`, `allow` or `error`.
+        strict: Refuse messages whose text the template leaves out.
+        limits: What the template may cost: `template` and `value` in characters, `work` in characters and steps,
+            `seconds`; see `TemplateLimits`.
+        reader_style: How the model writes calls and thinking; guessed from the template by `READER_SIGNS`.
+
+    Raises:
+        UsageError: There is no such model or file, it has no chat template, or the template is not valid.
+        MissingExtra: Jinja2, or for ids on the Hub huggingface_hub, is not installed.
+
+    Example:
+        >>> fmt = load_format({"chat_template": "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}"})
+        >>> fmt.render([{"role": "user", "content": "Hello"}])
+        '[user] Hello'
+    """
+    jinja2 = require("jinja2", "huggingface")
+    if tuple(map(int, re.findall(r"\d+", jinja2.__version__)[:3])) < (3, 1, 6):
+        raise UsageError(f"Jinja2 {jinja2.__version__} has a leaky sandbox: pip install 'jinja2>=3.1.6'.")
+    from sagewire.prompt_formats.chat_template.budget import TemplateLimits
+
+    try:
+        limits_value = replace(TemplateLimits(), **cast(Any, limits or {}))
+    except TypeError:
+        raise UsageError(f"limits are template, value, work and seconds, not {', '.join(limits or ())}.") from None
+    files = read_files(source, template_name, revision, token, local_files_only)
+    return HubFormat(files, template_name, special_tokens, strict, limits_value, reader_style)
+
+
+def _guess_style(template: str) -> str:
+    return next((style for sign, style in READER_SIGNS if sign in template), "plain")
+
+
+def _stops(files: TemplateFiles, template: str) -> tuple[str, ...]:
+    if "<|channel|>" in template:
+        # In harmony `<|end|>` only ends a message, and the answer goes on.
+        return tuple(dict.fromkeys((*files.stops, "<|return|>", "<|call|>")))
+    return tuple(dict.fromkeys((*files.stops, *(token for token in END_TOKENS if token in template))))
+
+
+def _mark_end(written: list[dict[str, Any]]) -> None:
+    if not written or written[-1]["role"] != "assistant":
+        raise UsageError("continue_final_message needs a conversation that ends with an assistant message.")
+    content = written[-1].get("content")
+    if isinstance(content, str):
+        written[-1]["content"] = content + UNFINISHED
+    elif isinstance(content, list) and content:
+        content[-1]["text"] += UNFINISHED
+    else:
+        raise UsageError("continue_final_message needs a last message with text.")
+
+
+def _cut_at_mark(prompt: str) -> str:
+    place = prompt.rfind(UNFINISHED.strip())
+    if place < 0:
+        raise UsageError("The last message cannot be continued: the chat template does not write its text.")
+    # The blank behind the mark is gone if the template trims, and then the text's own blanks go as well.
+    return prompt[:place] if prompt.startswith(UNFINISHED, place) else prompt[:place].rstrip()
+
+
+def _is_in(text: str, prompt: str) -> bool:
+    if text in prompt:
+        return True
+    import json
+
+    return json.dumps(text, ensure_ascii=False)[1:-1] in prompt or json.dumps(text)[1:-1] in prompt

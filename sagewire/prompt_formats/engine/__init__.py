@@ -1,0 +1,1 @@
+"""The machinery that all prompt formats share: turns, tools, and the guard against control tokens in content."""

@@ -1,0 +1,1 @@
+"""Built-in prompt formats, one file per lineage of models."""

@@ -1,0 +1,138 @@
+"""ChatML and the families that write with its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sagewire.prompt_formats.engine.conversation import Conversation
+from sagewire.prompt_formats.engine.turns import Block, OpenedFormat, Page, TurnFormat
+from sagewire.prompt_formats.families import default_texts
+
+__all__ = ["CHATML", "INTERNLM2", "NOUS_HERMES_2", "OLMO3", "SMOLLM3", "YI", "YI_1_5", "ZEPHYR_GEMMA"]
+
+IM = ("<|im_start|>", "<|im_end|>")
+TURN = Block("<|im_start|>{role}\n", "<|im_end|>\n")
+ASSISTANT = "<|im_start|>assistant\n"
+
+# What most fine-tunes write with, also those that think.
+CHATML = TurnFormat(
+    name="chatml",
+    other=TURN,
+    generation=ASSISTANT,
+    stops=("<|im_end|>",),
+    special_tokens=IM,
+    keep_think=True,
+    reader_style="thinking",
+)
+NOUS_HERMES_2 = TurnFormat(
+    name="nous_hermes_2", bos="<s>", other=TURN, generation=ASSISTANT, stops=("<|im_end|>",), special_tokens=IM
+)
+INTERNLM2 = TurnFormat(
+    name="internlm2",
+    bos="<s>",
+    other=TURN,
+    generation=ASSISTANT,
+    stops=("<|im_end|>",),
+    special_tokens=IM,
+    reader_style="internlm2",
+)
+ZEPHYR_GEMMA = TurnFormat(
+    name="zephyr_gemma",
+    bos="<bos>",
+    other=TURN,
+    generation=ASSISTANT,
+    ending="<eos>",
+    ending_after="assistant",
+    stops=("<|im_end|>", "<eos>"),
+    special_tokens=("<bos>", "<eos>", *IM),
+)
+YI = TurnFormat(name="yi", other=TURN, generation=ASSISTANT, stops=("<|im_end|>",), special_tokens=IM)
+# The system text stands before the first turn without any token; later ones are dropped.
+YI_1_5 = OpenedFormat(
+    name="yi_1_5",
+    roles={
+        "system": Block("", ""),
+        "user": Block("<|im_start|>user\n", "<|im_end|>\n" + ASSISTANT),
+        "assistant": Block("", "<|im_end|>\n"),
+    },
+    system="first",
+    stops=("<|im_end|>",),
+    special_tokens=IM,
+)
+
+OLMO3_SYSTEM = (
+    "You are OLMo, a helpful function-calling AI assistant built by Ai2. Your date cutoff is November 2024, and your "
+    "model weights are available at https://huggingface.co/allenai."
+)
+NO_FUNCTIONS = " You do not currently have access to any functions. <functions></functions>"
+OLMO3 = TurnFormat(
+    name="olmo3",
+    roles={
+        "system": Block("<|im_start|>system\n", NO_FUNCTIONS + "<|im_end|>\n"),
+        "user": TURN,
+        "assistant": Block(ASSISTANT, "<|im_end|>\n", last="<|im_end|>"),
+    },
+    default_system=OLMO3_SYSTEM,
+    default_unless="any",
+    generation=ASSISTANT,
+    stops=("<|im_end|>", "<|endoftext|>"),
+    special_tokens=IM,
+    keep_think=True,
+    reader_style="thinking",
+)
+
+
+class SmolLM3(TurnFormat):
+    """SmolLM3: a system turn that says whether to think; `/think` and `/no_think` in a system text decide, too.
+
+    With `/system_override` in it, the system text stands alone.
+
+    The template drops a text that is given in parts; only `strict=False` follows it in that.
+    """
+
+    def join_parts(self, parts: Sequence[str]) -> str:
+        """Return the text of a message that was given in parts."""
+        return "".join(parts) if self.strict else ""
+
+    def write(self, conversation: Conversation, page: Page) -> None:
+        """Write the whole conversation."""
+        turns = conversation.turns
+        system = turns[0].text if turns[0].role == "system" else ""
+        mode = "/think" if conversation.option("enable_thinking", True) else "/no_think"
+        if "/no_think" in system:
+            mode = "/no_think"
+        elif "/think" in system:
+            mode = "/think"
+        system = system.replace("/no_think", "").replace("/think", "").rstrip()
+        no_thought = "" if mode == "/think" else "<think>\n\n</think>\n"
+        page.add("<|im_start|>system\n", self._system(system, mode), "<|im_end|>\n")
+        for place, turn in enumerate(turns):
+            if turn.role == "assistant":
+                if turn.calls:
+                    conversation.lost("tool calls")
+                page.add(ASSISTANT, no_thought)
+                page.say(turn, turn.text.lstrip("\n"))
+                page.add("<|im_end|>\n")
+            elif place or turn.role != "system":
+                self.write_turn(conversation, page, turn, False)
+        if conversation.generate:
+            page.add(ASSISTANT, no_thought)
+
+    def _system(self, text: str, mode: str) -> str:
+        if "/system_override" in text:
+            return text.replace("/system_override", "").rstrip()
+        if not text:
+            text = default_texts.SMOLLM3 if mode == "/think" else default_texts.SMOLLM3.partition(" Your role")[0]
+        about = f"## Metadata\n\nKnowledge Cutoff Date: June 2025\nReasoning Mode: {mode}\n\n"
+        return f"{about}## Custom Instructions\n\n{text}\n\n"
+
+
+SMOLLM3 = SmolLM3(
+    name="smollm3",
+    roles={"user": TURN, "tool": Block("<|im_start|>user\n", "<|im_end|>\n")},
+    stops=("<|im_end|>",),
+    special_tokens=(*IM, "<think>", "</think>"),
+    variables=("enable_thinking",),
+    keep_think=True,
+    reader_style="hermes",
+)

@@ -1,0 +1,126 @@
+"""How model families write thinking and tool calls into their answers, read back while they arrive.
+
+`READERS` is a plain dict of `Style` values: look into it, add your own to it. One file per way of writing.
+
+Rules every style follows:
+
+1. Arguments are the JSON text of an object: missing or null ones are `{}`, a JSON string that holds an object is
+   decoded. A call has an id only where the model wrote one.
+2. Text is everything outside recognised blocks, without blanks at both ends. Stop strings and end-of-turn tokens at
+   the very end are removed.
+3. An opening thinking tag without a closing one makes the rest thinking; a closing tag without an opening one makes
+   everything before it thinking, unless the prompt is known and did not open any. Calls inside closed thinking are
+   not calls.
+4. Nothing is lost and nothing is guessed: a block that is cut off or cannot be parsed stays text, verbatim.
+5. A call whose JSON is complete counts even when the closing marker is missing.
+6. Nothing is evaluated.
+
+>>> from sagewire.prompt_formats.output_parsers import get_reader
+>>> reader = get_reader("hermes")
+>>> reader.feed("I look. <tool_call>")
+[TextDelta(text='I look.', choice=0)]
+>>> [call] = reader.feed('{"arguments": {"a": 1}, "name": "f"}</tool_call>')
+>>> call.name, call.arguments
+('f', '{"a": 1}')
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sagewire.errors import UsageError
+from sagewire.prompt_formats.output_parsers.cohere import COMMAND_R
+from sagewire.prompt_formats.output_parsers.deepseek import DEEPSEEK
+from sagewire.prompt_formats.output_parsers.engine.answer import AnswerReader
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import Style, ThinkingTags
+from sagewire.prompt_formats.output_parsers.functionary import FUNCTIONARY
+from sagewire.prompt_formats.output_parsers.glm import GLM
+from sagewire.prompt_formats.output_parsers.granite import GRANITE
+from sagewire.prompt_formats.output_parsers.harmony import GPT_OSS
+from sagewire.prompt_formats.output_parsers.invoke import DEEPSEEK_V32, MINIMAX
+from sagewire.prompt_formats.output_parsers.json_lists import HERMES, INTERNLM2, JAMBA, PHI4_MINI, XLAM
+from sagewire.prompt_formats.output_parsers.kimi import KIMI_K2
+from sagewire.prompt_formats.output_parsers.llama import LLAMA3_JSON
+from sagewire.prompt_formats.output_parsers.mistral import MISTRAL
+from sagewire.prompt_formats.output_parsers.pythonic import PYTHONIC
+from sagewire.prompt_formats.output_parsers.qwen_xml import QWEN3_CODER
+from sagewire.types import Tool
+
+__all__ = ["READERS", "AnswerReader", "Style", "ThinkingTags", "get_reader"]
+
+PLAIN = Style(name="plain", thinking=())
+THINKING = Style(name="thinking", often_opened=True)
+
+READERS: dict[str, Style] = {
+    "command_r": COMMAND_R,
+    "deepseek": DEEPSEEK,
+    "deepseek_v3": DEEPSEEK,
+    "deepseek_v31": DEEPSEEK,
+    "deepseek_v32": DEEPSEEK_V32,
+    "functionary": FUNCTIONARY,
+    "glm": GLM,
+    "gpt_oss": GPT_OSS,
+    "granite": GRANITE,
+    "hermes": HERMES,
+    "internlm2": INTERNLM2,
+    "jamba": JAMBA,
+    "kimi_k2": KIMI_K2,
+    "llama3_json": LLAMA3_JSON,
+    "minimax": MINIMAX,
+    "mistral": MISTRAL,
+    "phi4_mini": PHI4_MINI,
+    "plain": PLAIN,
+    "pythonic": PYTHONIC,
+    "qwen3_coder": QWEN3_CODER,
+    "thinking": THINKING,
+    "xlam": XLAM,
+}
+
+
+def get_reader(
+    style: str | Style,
+    tools: Sequence[Tool | Mapping[str, Any]] | None = None,
+    *,
+    stops: Sequence[str] = (),
+    prompt: str = "",
+    prompt_opened_thinking: bool | None = None,
+    stream_arguments: bool = True,
+) -> AnswerReader:
+    """Return a fresh decoder from raw model text to text, thinking and tool-call deltas.
+
+    Args:
+        style: A key of `READERS`, or a `Style` of your own.
+        tools: sagewire tools or OpenAI-shaped dicts. Formats without types in their calls need the schemas, and a call
+            that no marker announces counts only if it names one of them. `None` where it is not known what was
+            offered; an empty sequence says that nothing was.
+        stops: The stop strings in use: one at the very end is removed.
+        prompt: The rendered prompt. It tells whether thinking was opened already; without it, the styles of families
+            that often do so hold text back until that is clear.
+        prompt_opened_thinking: Says so where the prompt itself is not known; `None`: see `prompt`.
+        stream_arguments: Deliver calls while they arrive; a call that turns out to be none is taken back by a delta
+            with `cancelled=True`. Otherwise calls are delivered whole and never taken back.
+
+    Raises:
+        UsageError: There is no such style, or something in `tools` is not a tool.
+
+    Example:
+        >>> [delta.text for delta in get_reader("thinking").feed("<think>Two and two.</think>Four.")]
+        ['Two and two.', 'Four.']
+    """
+    found = style if isinstance(style, Style) else READERS.get(style)
+    if found is None:
+        close = difflib.get_close_matches(str(style), READERS, n=4, cutoff=0.4)
+        raise UsageError(
+            f"There is no reader {style!r}. "
+            + (f"Close names: {', '.join(close)}." if close else f"Known ones: {', '.join(sorted(READERS))}.")
+        )
+    return AnswerReader(
+        found,
+        tools,
+        stops=stops,
+        prompt=prompt,
+        prompt_opened_thinking=prompt_opened_thinking,
+        stream_arguments=stream_arguments,
+    )

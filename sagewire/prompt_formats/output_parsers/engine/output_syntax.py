@@ -1,0 +1,61 @@
+"""How one family writes its answers, as a value: what its markers are, and who reads the blocks behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from sagewire.prompt_formats.output_parsers.engine.output import Calls
+from sagewire.prompt_formats.output_parsers.engine.source import Source, Wait
+
+__all__ = ["THINK", "BlockReader", "Style", "ThinkingTags"]
+
+BlockReader: TypeAlias = Callable[[Source, Calls], Wait[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingTags:
+    """What opens and closes reasoning.
+
+    Args:
+        open: The opening tag.
+        close: The closing tag.
+        prose: The tags are ordinary words: they count only at the very beginning, and only as a pair.
+    """
+
+    open: str
+    close: str
+    prose: bool = False
+
+
+THINK = (ThinkingTags("<think>", "</think>"), ThinkingTags("<thinking>", "</thinking>"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """One way of writing tool calls and thinking.
+
+    Args:
+        name: The style's key in `READERS`.
+        blocks: Marker -> the generator function that reads what follows it; see `Source` for how those are written.
+            The marker itself has been read. A block that is none raises `NotACall`.
+        closers: Markers that may follow a block that was read; elsewhere they are text.
+        silent: Markers that only frame text, and are never part of it.
+        frames: Opening -> closing tag around the answer text of models that reason.
+        thinking: The tags of reasoning; the first are meant where only the closing tag shows.
+        start: Reads a block that may stand at the very beginning without a marker. It is given the prompt's end.
+        unmarked: The markers are ordinary characters: one inside reasoning says nothing.
+        often_opened: The family's prompts often open the reasoning. Where it is not known whether one did, text is
+            held back until the closing tag or the end decides what it is.
+    """
+
+    name: str
+    blocks: Mapping[str, BlockReader] = field(default_factory=dict)
+    closers: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+    frames: Mapping[str, str] = field(default_factory=dict)
+    thinking: tuple[ThinkingTags, ...] = THINK
+    start: Callable[[Source, Calls, str], Wait[None]] | None = None
+    unmarked: bool = False
+    often_opened: bool = False

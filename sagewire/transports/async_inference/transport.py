@@ -1,0 +1,310 @@
+"""SageMaker Asynchronous Inference behind the same methods: the answer is an object in S3, fetched when it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from sagewire.aws.session import SessionLike, as_session
+from sagewire.aws.settings import ServiceSettings, place_of, resolve
+from sagewire.errors import EndpointTimeout, PayloadTooLarge, SagewireError, UsageError
+from sagewire.http.async_engine import AsyncEngine
+from sagewire.http.deadlines import Limits, Timeouts
+from sagewire.http.sync_engine import SyncEngine
+from sagewire.transports.async_inference.polling import (
+    MAX_INLINE_BYTES,
+    DeferredTarget,
+    Ticket,
+    failure_error,
+    poll_delays,
+    ticket_of,
+)
+from sagewire.transports.async_inference.s3_objects import ObjectStore, split_uri
+from sagewire.transports.async_transport import AsyncTransport
+from sagewire.transports.base import AsyncByteStream, Body, ByteStream, Retries
+from sagewire.transports.sagemaker.transport import retries_of, timeouts_of
+from sagewire.transports.sync_transport import SyncTransport
+from sagewire.transports.worker_threads import run_in_worker
+from sagewire.types import Invocation, ResponseInfo, Timings
+
+__all__ = ["AsyncDeferredTransport", "DeferredTransport", "Ticket"]
+
+_log = logging.getLogger("sagewire.transports")
+
+# SageMaker's own limits: six hours in the queue, then 15 minutes for the container.
+_LONGEST_WAIT = 21_600.0 + 900.0
+Cleanup = Literal["uploads", "all", "none"]
+
+
+class _Counter:
+    """The S3 side of both transports; blocking."""
+
+    def __init__(self, store: ObjectStore, upload_to: str | None, cleanup: Cleanup, poll: tuple[float, float]) -> None:
+        if upload_to is not None:
+            split_uri(upload_to.rstrip("/") + "/")
+        if cleanup not in ("uploads", "all", "none"):
+            raise UsageError(f"cleanup={cleanup!r} must be 'uploads', 'all' or 'none'")
+        next(poll_delays(*poll))
+        self.store = store
+        self.poll = poll
+        self._upload_to = upload_to
+        self._cleanup = cleanup
+
+    def must_upload(self, call: Invocation) -> bool:
+        """Return whether a body is too large to go along; raise where there is no place to put it."""
+        if len(call.body) <= MAX_INLINE_BYTES:
+            return False
+        if self._upload_to is None:
+            raise PayloadTooLarge(
+                f"the request has {len(call.body):,} bytes; more than {MAX_INLINE_BYTES:,} go by way of S3: "
+                "give upload_to='s3://bucket/folder'",
+                code="PayloadTooLarge",
+                fault="client",
+            )
+        return True
+
+    def upload(self, call: Invocation) -> tuple[Invocation, str]:
+        """Write a body to S3; return the call that refers to it, and where it is."""
+        uri = f"{(self._upload_to or '').rstrip('/')}/{uuid.uuid4()}.in"
+        self.store.put(uri, call.body, call.content_type)
+        return replace(call, body=b"", parameters={**call.parameters, "InputLocation": uri}), uri
+
+    def look(self, ticket: Ticket) -> Body | None:
+        """Return the answer if it is there; raise `ModelError` if the error is."""
+        found = self.store.get(ticket.output)
+        if found is not None:
+            self.clean(ticket, ticket.output)
+            data, content_type = found
+            return Body(data, ResponseInfo(content_type=content_type, request_id=ticket.inference_id or None))
+        failed = self.store.get(ticket.failure) if ticket.failure else None
+        if failed is not None:
+            self.clean(ticket, ticket.failure)
+            raise failure_error(ticket, failed[0])
+        return None
+
+    def clean(self, ticket: Ticket, result: str = "") -> None:
+        """Delete what is not needed any more; an object that cannot be deleted is logged, not reported."""
+        wanted = {"none": (), "uploads": (ticket.input,), "all": (ticket.input, result)}[self._cleanup]
+        for uri in filter(None, wanted):
+            try:
+                self.store.delete(uri)
+            except SagewireError as error:
+                _log.warning("%s is left behind: %s", uri, error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """How long to go on looking."""
+
+    started: float
+    seconds: float
+
+    def left(self, ticket: Ticket) -> float:
+        left = self.started + self.seconds - time.monotonic()
+        if left <= 0:
+            raise EndpointTimeout(
+                f"no answer at {ticket.output} within {self.seconds:g} s; it may still come: keep {ticket} for "
+                "collect(). It also looks like this if the object may not be read",
+                code="total",
+            )
+        return left
+
+    def timings(self) -> Timings:
+        waited = time.monotonic() - self.started
+        return Timings(first_byte=waited, total=waited)
+
+
+def _wait(timeouts: Timeouts) -> _Wait:
+    return _Wait(time.monotonic(), timeouts.total or _LONGEST_WAIT)
+
+
+def _plan(
+    endpoint_name: str,
+    session: SessionLike,
+    region_name: str | None,
+    endpoint_url: str | None,
+    config: Any,
+    parameters: Mapping[str, str] | None,
+) -> tuple[DeferredTarget, ServiceSettings, ObjectStore]:
+    if not endpoint_name:
+        raise UsageError("name the endpoint")
+    who = as_session(session, region_name=region_name)
+    settings = resolve(who, region_name=region_name, endpoint_url=endpoint_url, config=config)
+    store = ObjectStore(who, settings.region, config)
+    return DeferredTarget(endpoint_name, settings, parameters or {}), settings, store
+
+
+class DeferredTransport(SyncTransport):
+    """Carries invocations to an endpoint with Asynchronous Inference; waits for the answer in S3.
+
+    The caller needs `sagemaker:InvokeEndpointAsync`, and `s3:GetObject` where the endpoint writes; without
+    `s3:ListBucket` an answer that is not there yet cannot be told from one that may not be read.
+
+    Args:
+        endpoint_name: The endpoint.
+        session: Who calls, as for `SageMakerTransport`.
+        region_name: The region.
+        endpoint_url: Another base URL of SageMaker Runtime.
+        timeouts: The limits of each call; `total` is for the whole wait, else what SageMaker allows (6 h 15 min).
+        retries: How often to try to hand the request in.
+        config: A `botocore.config.Config`.
+        parameters: InvokeEndpointAsync parameters for every call, under boto3's names: `RequestTTLSeconds`,
+            `InvocationTimeoutSeconds`, `S3OutputPathExtension` and so on, as strings.
+        upload_to: An S3 folder for bodies of more than 128,000 bytes.
+        cleanup: What to delete once the answer was read: `uploads` (what this transport wrote), `all` (also the answer
+            or failure object) or `none`.
+        poll: The first and the longest wait between two looks, in seconds.
+
+    Example:
+        >>> transport = DeferredTransport("my-batch-llm", upload_to="s3://my-bucket/in")  # doctest: +SKIP
+        >>> ticket = transport.submit(Invocation(b'{"inputs": "..."}'))  # doctest: +SKIP
+        >>> transport.collect(ticket).data  # doctest: +SKIP
+        b'[{"generated_text": "..."}]'
+    """
+
+    def __init__(
+        self,
+        endpoint_name: str,
+        *,
+        session: SessionLike = None,
+        region_name: str | None = None,
+        endpoint_url: str | None = None,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+        config: Any = None,
+        parameters: Mapping[str, str] | None = None,
+        upload_to: str | None = None,
+        cleanup: Cleanup = "uploads",
+        poll: tuple[float, float] = (0.5, 15.0),
+    ) -> None:
+        target, settings, store = _plan(endpoint_name, session, region_name, endpoint_url, config, parameters)
+        self._counter = _Counter(store, upload_to, cleanup, poll)
+        limits, tries = timeouts_of(timeouts, settings), retries_of(retries, settings)
+        super().__init__(target, SyncEngine(place_of(settings)), limits, tries, settings.source)
+
+    def submit(self, call: Invocation) -> Ticket:
+        """Hand in a request and return at once; `collect` fetches the answer."""
+        self._target.check(call, stream=False)
+        uploaded = ""
+        if self._counter.must_upload(call):
+            call, uploaded = self._counter.upload(call)
+        try:
+            response, _ = self._open(call, Limits(self._timeouts, self._target.name), stream=False)
+            return ticket_of(response.headers, response.read(), uploaded)
+        except BaseException:
+            self._counter.clean(Ticket("", "", "", uploaded))
+            raise
+
+    def collect(self, ticket: Ticket) -> Body:
+        """Wait for the answer to a request that was handed in, by this process or another.
+
+        Raises:
+            ModelError: The container failed.
+            EndpointTimeout: There was no answer in time; it may still come.
+        """
+        wait = _wait(self._timeouts)
+        for delay in poll_delays(*self._counter.poll):
+            body = self._counter.look(ticket)
+            if body is not None:
+                return replace(body, info=replace(body.info, timings=wait.timings()))
+            time.sleep(min(delay, wait.left(ticket)))
+        raise AssertionError("the delays never end")
+
+    def invoke(self, call: Invocation) -> Body:
+        """Hand in a request and wait for its answer."""
+        return self.collect(self.submit(call))
+
+    @contextmanager
+    def stream(self, call: Invocation) -> Iterator[ByteStream]:  # type: ignore[override]
+        """Hand in a request, wait, and return its answer in one piece: nothing can be seen of it before it is whole."""
+        yield _WholeStream(self.invoke(call))
+
+    def close(self) -> None:
+        """Give back pooled connections. The transport may be used again."""
+        super().close()
+        self._counter.store.close()
+
+
+class AsyncDeferredTransport(AsyncTransport):
+    """`DeferredTransport`, awaited; S3 is asked in worker threads. The arguments are the same."""
+
+    def __init__(
+        self,
+        endpoint_name: str,
+        *,
+        session: SessionLike = None,
+        region_name: str | None = None,
+        endpoint_url: str | None = None,
+        timeouts: Timeouts | None = None,
+        retries: Retries | None = None,
+        config: Any = None,
+        parameters: Mapping[str, str] | None = None,
+        upload_to: str | None = None,
+        cleanup: Cleanup = "uploads",
+        poll: tuple[float, float] = (0.5, 15.0),
+    ) -> None:
+        target, settings, store = _plan(endpoint_name, session, region_name, endpoint_url, config, parameters)
+        self._counter = _Counter(store, upload_to, cleanup, poll)
+        limits, tries = timeouts_of(timeouts, settings), retries_of(retries, settings)
+        super().__init__(target, AsyncEngine(place_of(settings)), limits, tries, settings.source)
+
+    async def submit(self, call: Invocation) -> Ticket:
+        """Hand in a request and return at once; `collect` fetches the answer."""
+        self._target.check(call, stream=False)
+        uploaded = ""
+        if self._counter.must_upload(call):
+            call, uploaded = await run_in_worker(self._counter.upload, call)
+        try:
+            response, _ = await self._open(call, Limits(self._timeouts, self._target.name), stream=False)
+            return ticket_of(response.headers, await response.read(), uploaded)
+        except BaseException:
+            if uploaded:
+                await asyncio.shield(run_in_worker(self._counter.clean, Ticket("", "", "", uploaded)))
+            raise
+
+    async def collect(self, ticket: Ticket) -> Body:
+        """Wait for the answer to a request that was handed in, by this process or another."""
+        wait = _wait(self._timeouts)
+        for delay in poll_delays(*self._counter.poll):
+            body = await run_in_worker(self._counter.look, ticket)
+            if body is not None:
+                return replace(body, info=replace(body.info, timings=wait.timings()))
+            await asyncio.sleep(min(delay, wait.left(ticket)))
+        raise AssertionError("the delays never end")
+
+    async def invoke(self, call: Invocation) -> Body:
+        """Hand in a request and wait for its answer."""
+        return await self.collect(await self.submit(call))
+
+    @asynccontextmanager
+    async def stream(self, call: Invocation) -> AsyncIterator[AsyncByteStream]:  # type: ignore[override]
+        """Hand in a request, wait, and return its answer in one piece."""
+        yield _WholeStream(await self.invoke(call))
+
+    async def close(self) -> None:
+        """Give back pooled connections of the running event loop. The transport may be used again."""
+        await super().close()
+        self._counter.store.close()
+
+
+class _WholeStream:
+    """An answer that is there already, as a stream of either colour."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    @property
+    def info(self) -> ResponseInfo:
+        return self._body.info
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._body.data
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._body.data

@@ -1,0 +1,141 @@
+"""What the async transports share: `_sync_transport`, awaited."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from sagewire.aws.credential_cache import CredentialSource
+from sagewire.aws.credentials import Credentials
+from sagewire.errors import CredentialsExpired
+from sagewire.http.deadlines import Limits, Timeouts
+from sagewire.transports.base import Body, Retries
+from sagewire.transports.retrying import RetryPolicy
+from sagewire.transports.target import Target
+from sagewire.types import Invocation, ResponseInfo, Timings
+
+if TYPE_CHECKING:
+    from sagewire.http.async_engine import AsyncEngine, AsyncResponse
+
+__all__ = ["AsyncStream", "AsyncTransport"]
+
+_log = logging.getLogger("sagewire.transports")
+
+
+class AsyncTransport:
+    """Carries invocations to a target over an async engine; the arguments are those of `SyncTransport`."""
+
+    def __init__(
+        self,
+        target: Target,
+        engine: AsyncEngine,
+        timeouts: Timeouts,
+        retries: Retries,
+        source: CredentialSource | None = None,
+    ) -> None:
+        self._target = target
+        self._engine = engine
+        self._timeouts = timeouts
+        self._policy = RetryPolicy(retries)
+        self._source = source
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._target.name})"
+
+    async def invoke(self, call: Invocation) -> Body:
+        """Send and return the whole answer; raise `EndpointError`."""
+        self._target.check(call, stream=False)
+        limits = Limits(self._timeouts, self._target.name)
+        response, attempts = await self._open(call, limits, stream=False)
+        first_byte = limits.elapsed()
+        data = await response.read()
+        timings = Timings(first_byte, limits.elapsed(), attempts)
+        return Body(data, self._target.info(response.headers, timings, stream=False))
+
+    def stream(self, call: Invocation) -> AsyncStream:
+        """Send and return the answer as it arrives; leaving the block early closes the connection."""
+        self._target.check(call, stream=True)
+        return AsyncStream(self, call)
+
+    async def close(self) -> None:
+        """Give back pooled connections of the running event loop. The transport may be used again."""
+        await self._engine.close()
+
+    async def start(self, call: Invocation, limits: Limits) -> tuple[AsyncResponse, ResponseInfo]:
+        """Send a streaming call and return the answer once its headers are there."""
+        response, attempts = await self._open(call, limits, stream=True)
+        timings = Timings(limits.elapsed(), None, attempts)
+        return response, self._target.info(response.headers, timings, stream=True)
+
+    async def _open(self, call: Invocation, limits: Limits, *, stream: bool) -> tuple[AsyncResponse, int]:
+        return await self._policy.run_async(partial(self._attempt, call, limits, stream), limits, call.idempotent)
+
+    async def _attempt(self, call: Invocation, limits: Limits, stream: bool, number: int) -> tuple[AsyncResponse, int]:
+        if self._source is None:
+            return await self._send(call, limits, stream, None), number
+        credentials = await self._source.get_async()
+        try:
+            return await self._send(call, limits, stream, credentials), number
+        except CredentialsExpired:
+            if not await self._source.invalidate_async(credentials):
+                raise
+        _log.info("%s: the credentials had expired; trying once more with new ones", limits.where)
+        return await self._send(call, limits, stream, await self._source.get_async()), number
+
+    async def _send(
+        self, call: Invocation, limits: Limits, stream: bool, credentials: Credentials | None
+    ) -> AsyncResponse:
+        request = self._target.request(call, credentials, stream=stream)
+        response = await self._engine.send(request, limits, replay=call.idempotent)
+        if _log.isEnabledFor(logging.DEBUG):
+            request_id = response.headers.get("x-amzn-requestid") or response.headers.get("x-request-id")
+            _log.debug(
+                "%s: %d after %.3f s, request id %s", limits.where, response.status, limits.elapsed(), request_id
+            )
+        if 200 <= response.status < 300:
+            return response
+        raise self._target.error(response.status, response.headers, await response.read())
+
+
+class AsyncStream:
+    """An answer being read; an async context manager that sends on entry."""
+
+    def __init__(self, transport: AsyncTransport, call: Invocation) -> None:
+        self._transport = transport
+        self._call = call
+        self._response: AsyncResponse | None = None
+        self._info = ResponseInfo()
+
+    @property
+    def info(self) -> ResponseInfo:
+        """What the service said ahead of the body; complete timings once the body was read."""
+        return self._info
+
+    async def __aenter__(self) -> Self:
+        self._limits = Limits(self._transport._timeouts, self._transport._target.name)
+        self._response, self._info = await self._transport.start(self._call, self._limits)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._response is None:
+            raise RuntimeError("a stream is read inside its `async with` block")
+        async with aclosing(self._response.chunks()) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        timings = self._info.timings or Timings()
+        self._info = replace(self._info, timings=replace(timings, total=self._limits.elapsed()))
+
+    def close(self) -> None:
+        """Close the connection, unless the answer was read to its end."""
+        if self._response is not None:
+            self._response.close()

@@ -1,0 +1,196 @@
+"""SageMaker endpoints through a caller's own boto3 client, untouched: its hooks, stubs, retries and limits apply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from sagewire.errors import UsageError
+from sagewire.http.deadlines import Limits, Timeouts
+from sagewire.transports.base import Body, Retries
+from sagewire.transports.retrying import RetryPolicy
+from sagewire.transports.sagemaker.botocore_errors import info_of, translated
+from sagewire.transports.sagemaker.runtime_api import PARAMETERS, check_parameters
+from sagewire.transports.worker_threads import WorkerStream, run_in_worker
+from sagewire.types import Invocation, ResponseInfo, Timings
+
+__all__ = ["AsyncBoto3Transport", "Boto3Stream", "Boto3Transport"]
+
+
+class Boto3Transport:
+    """Carries invocations to one endpoint through `boto3.client("sagemaker-runtime")`.
+
+    Args:
+        client: The client.
+        endpoint_name: The endpoint.
+        parameters: InvokeEndpoint parameters for every call; those of a call win.
+        wait_for_ready: Seconds to go on trying while the endpoint is loading or scaled to zero. Everything else is
+            retried as the client was configured.
+
+    Example:
+        >>> transport = Boto3Transport(boto3.client("sagemaker-runtime"), "my-llm")  # doctest: +SKIP
+        >>> transport.invoke(Invocation(b"{}")).data  # doctest: +SKIP
+        b'[{"generated_text": "..."}]'
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        endpoint_name: str,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        wait_for_ready: float = 0.0,
+    ) -> None:
+        if not hasattr(client, "invoke_endpoint"):
+            raise UsageError(
+                f"client={type(client).__name__} cannot invoke endpoints; pass boto3.client('sagemaker-runtime')"
+            )
+        self._client = client
+        self._endpoint = endpoint_name
+        self._region = str(getattr(getattr(client, "meta", None), "region_name", None) or "the client's region")
+        self._parameters = dict(parameters or {})
+        self._check(self._parameters, stream=False)
+        self._policy = RetryPolicy(Retries(attempts=1, wait_for_ready=wait_for_ready))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(endpoint {self._endpoint!r} in {self._region})"
+
+    def invoke(self, call: Invocation) -> Body:
+        """Send and return the whole answer; raise `EndpointError`."""
+        arguments = self._arguments(call, stream=False)
+        limits = self._limits()
+        response, attempts = self._send(self._client.invoke_endpoint, arguments, limits, call.idempotent)
+        first_byte = limits.elapsed()
+        with translated(self._endpoint, self._region, "idle"):
+            data = response["Body"].read()
+        timings = Timings(first_byte, limits.elapsed(), attempts)
+        return Body(data, replace(info_of(response), timings=timings))
+
+    def stream(self, call: Invocation) -> Boto3Stream:
+        """Send and return the answer as it arrives; leaving the block early closes the connection."""
+        return Boto3Stream(self, call, self._arguments(call, stream=True))
+
+    def close(self) -> None:
+        """Do nothing: the client is the caller's."""
+
+    def start(self, call: Invocation, arguments: dict[str, Any], limits: Limits) -> tuple[Mapping[str, Any], int]:
+        """Send a streaming call and return boto3's response."""
+        send = self._client.invoke_endpoint_with_response_stream
+        return self._send(send, arguments, limits, call.idempotent)
+
+    def _send(
+        self, operation: Any, arguments: dict[str, Any], limits: Limits, idempotent: bool
+    ) -> tuple[Mapping[str, Any], int]:
+        def attempt(number: int) -> tuple[Mapping[str, Any], int]:
+            with translated(self._endpoint, self._region, "first_byte"):
+                return operation(**arguments), number
+
+        return self._policy.run(attempt, limits, idempotent)
+
+    def _limits(self) -> Limits:
+        # The client has limits of its own.
+        return Limits(Timeouts(None, None, None, None), f"endpoint {self._endpoint!r}")
+
+    def _arguments(self, call: Invocation, *, stream: bool) -> dict[str, Any]:
+        parameters = {**self._parameters, **call.parameters}
+        self._check(parameters, stream=stream)
+        return {
+            "EndpointName": self._endpoint,
+            "Body": call.body,
+            "ContentType": call.content_type,
+            "Accept": call.accept,
+            **parameters,
+        }
+
+    def _check(self, parameters: Mapping[str, str], *, stream: bool) -> None:
+        # A newer boto3 may know parameters that sagewire does not; then its own validation is the judge.
+        unknown = {name: value for name, value in parameters.items() if name not in PARAMETERS}
+        if unknown:
+            with suppress(Exception):
+                model = self._client.meta.service_model.operation_model("InvokeEndpoint")
+                taken = ("Body", "EndpointName", "ContentType", "Accept")
+                unknown = {k: v for k, v in unknown.items() if k in taken or k not in model.input_shape.members}
+        check_parameters({k: v for k, v in parameters.items() if k in PARAMETERS or k in unknown}, stream=stream)
+
+
+class Boto3Stream:
+    """An answer being read through boto3; a context manager that sends on entry."""
+
+    def __init__(self, transport: Boto3Transport, call: Invocation, arguments: dict[str, Any]) -> None:
+        self._transport = transport
+        self._call = call
+        self._arguments = arguments
+        self._body: Any = None
+        self._info = ResponseInfo()
+
+    @property
+    def info(self) -> ResponseInfo:
+        """What the service said ahead of the body; complete timings once the body was read."""
+        return self._info
+
+    def __enter__(self) -> Self:
+        self._limits = self._transport._limits()
+        response, attempts = self._transport.start(self._call, self._arguments, self._limits)
+        self._body = response["Body"]
+        self._info = replace(info_of(response), timings=Timings(self._limits.elapsed(), None, attempts))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._body is None:
+            raise RuntimeError("a stream is read inside its `with` block")
+        with translated(self._transport._endpoint, self._transport._region, "idle"):
+            for event in self._body:
+                # botocore turns error events into exceptions; kinds of events that are new to it are not payload.
+                payload = event.get("PayloadPart", {}).get("Bytes")
+                if payload:
+                    yield payload
+        timings = self._info.timings or Timings()
+        self._info = replace(self._info, timings=replace(timings, total=self._limits.elapsed()))
+
+    def close(self) -> None:
+        """Close the connection, unless the answer was read to its end."""
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()
+
+    def interrupt(self) -> None:
+        """End a read that another thread is waiting in; closing a socket would not."""
+        # urllib3 has this since 2.3; without it the thread ends with the next event.
+        with suppress(Exception):
+            self._body._raw_stream.shutdown()
+
+
+class AsyncBoto3Transport:
+    """`Boto3Transport`, awaited: each call and each stream has one worker thread; the arguments are the same."""
+
+    def __init__(
+        self,
+        client: Any,
+        endpoint_name: str,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        wait_for_ready: float = 0.0,
+    ) -> None:
+        self._sync = Boto3Transport(client, endpoint_name, parameters=parameters, wait_for_ready=wait_for_ready)
+
+    def __repr__(self) -> str:
+        return f"Async{self._sync!r}"
+
+    async def invoke(self, call: Invocation) -> Body:
+        """Send and return the whole answer; raise `EndpointError`."""
+        return await run_in_worker(self._sync.invoke, call)
+
+    def stream(self, call: Invocation) -> WorkerStream:
+        """Send and return the answer as it arrives; leaving the block early closes the connection."""
+        return WorkerStream(self._sync.stream(call))
+
+    async def close(self) -> None:
+        """Do nothing: the client is the caller's."""

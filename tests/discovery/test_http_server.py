@@ -1,0 +1,30 @@
+"""What a plain server's own words tell about it, beyond what the emulator's containers say."""
+
+import json
+
+import pytest
+
+from sagewire.discovery.http_server import recognise_server
+from sagewire.errors import EndpointError
+
+
+def server(**answers):
+    def ask(path):
+        if path.rpartition("/")[2] not in answers:
+            raise EndpointError("Not Found", status=404)
+        return json.dumps(answers[path.rpartition("/")[2]]).encode()
+
+    return ask
+
+
+@pytest.mark.parametrize("models", [[], [{"id": "tiny", "owned_by": "someone"}]])
+def test_whoever_lists_models_also_completes_text(models):
+    # `transformers serve` with a model out of a folder lists none.
+    dialect = recognise_server(server(models={"object": "list", "data": models}))
+    assert (dialect.chat, dialect.complete) == ("openai_chat", "openai_completions")
+    assert dialect.model_id == (models[0]["id"] if models else None)
+
+
+def test_a_server_without_a_list_is_asked_for_chat_only():
+    dialect = recognise_server(server())
+    assert (dialect.chat, dialect.complete) == ("openai_chat", None)

@@ -1,0 +1,415 @@
+"""Each style on answers of its own, and what is delivered when."""
+
+import json
+import re
+
+import pytest
+
+from sagewire.errors import UsageError
+from sagewire.prompt_formats.output_parsers import READERS, Style, get_reader
+from sagewire.streaming.accumulate import fold
+from sagewire.types import TextDelta, ThinkingDelta, Tool, ToolCallDelta
+
+PLACE = Tool(
+    "place",
+    parameters={
+        "type": "object",
+        "$defs": {"Point": {"type": "object", "properties": {"x": {"type": "integer"}}}},
+        "properties": {
+            "city": {"type": "string"},
+            "count": {"type": "integer"},
+            "ratio": {"type": ["number", "null"]},
+            "open": {"type": "boolean"},
+            "point": {"$ref": "#/$defs/Point"},
+            "tags": {"anyOf": [{"type": "array"}, {"type": "null"}]},
+            "level": {"enum": [1, 2, 3]},
+        },
+    },
+)
+
+
+def deltas(style, raw, tools=None, **options):
+    reader = get_reader(style, tools, **options)
+    return reader.feed(raw) + reader.close()
+
+
+def read(style, raw, tools=None, **options):
+    whole = fold(deltas(style, raw, tools, **options))
+    reader = get_reader(style, tools, **options)
+    assert fold([delta for character in raw for delta in reader.feed(character)] + reader.close()) == whole
+    calls = [(call.name, json.loads(call.arguments)) for call in whole.tool_calls]
+    return whole.text, whole.thinking, calls
+
+
+SAME = [("place", {"city": "Rome", "count": 2})]
+
+ONE_CALL = {
+    "command_r": 'Action:\n```json\n[{"tool_name": "place", "parameters": {"city": "Rome", "count": 2}}]\n```',
+    "deepseek": "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>place\n```json\n"
+    '{"city": "Rome", "count": 2}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
+    "deepseek_v3": "<｜tool▁call▁begin｜>function<｜tool▁sep｜>place\n```\n"
+    '{"city": "Rome", "count": 2}\n```<｜tool▁call▁end｜>',
+    "deepseek_v31": "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>place<｜tool▁sep｜>"
+    '{"city": "Rome", "count": 2}<｜tool▁call▁end｜><｜tool▁calls▁end｜><｜end▁of▁sentence｜>',
+    "deepseek_v32": '<｜DSML｜function_calls>\n<｜DSML｜invoke name="place">\n'
+    '<｜DSML｜parameter name="city" string="true">Rome</｜DSML｜parameter>\n'
+    '<｜DSML｜parameter name="count" string="false">2</｜DSML｜parameter>\n'
+    "</｜DSML｜invoke>\n</｜DSML｜function_calls>",
+    "functionary": '<function=place>{"city": "Rome", "count": 2}</function><|eom_id|>',
+    "glm": "<tool_call>place\n<arg_key>city</arg_key>\n<arg_value>Rome</arg_value>\n<arg_key>count</arg_key>\n"
+    "<arg_value>2</arg_value>\n</tool_call>",
+    "gpt_oss": "<|channel|>commentary to=functions.place <|constrain|>json<|message|>"
+    '{"city": "Rome", "count": 2}<|call|>',
+    "granite": '<|tool_call|>[{"name": "place", "arguments": {"city": "Rome", "count": 2}}]<|end_of_text|>',
+    "hermes": '<tool_call>\n{"name": "place", "arguments": {"city": "Rome", "count": 2}}\n</tool_call>',
+    "internlm2": "<|action_start|><|plugin|>\n"
+    '{"name": "place", "parameters": {"city": "Rome", "count": 2}}<|action_end|>',
+    "jamba": "<tool_calls>[\n"
+    '{"name": "place", "arguments": "{\\"city\\": \\"Rome\\", \\"count\\": 2}"}\n]</tool_calls>',
+    "kimi_k2": "<|tool_calls_section_begin|><|tool_call_begin|>functions.place:0<|tool_call_argument_begin|>"
+    '{"city": "Rome", "count": 2}<|tool_call_end|><|tool_calls_section_end|>',
+    "llama3_json": '{"type": "function", "name": "place", "parameters": {"city": "Rome", "count": 2}}<|eot_id|>',
+    "minimax": '<minimax:tool_call>\n<invoke name="place">\n<parameter name="city">Rome</parameter>\n'
+    '<parameter name="count">2</parameter>\n</invoke>\n</minimax:tool_call>',
+    "mistral": '[TOOL_CALLS]place[CALL_ID]123456789[ARGS]{"city": "Rome", "count": 2}</s>',
+    "phi4_mini": 'functools[{"name": "place", "arguments": {"city": "Rome", "count": 2}}]',
+    "pythonic": "<|python_start|>[place(city='Rome', count=2)]<|python_end|><|eot|>",
+    "qwen3_coder": "<tool_call>\n<function=place>\n<parameter=city>\nRome\n</parameter>\n<parameter=count>\n2\n"
+    "</parameter>\n</function>\n</tool_call>",
+    "xlam": '```json\n[{"name": "place", "arguments": {"city": "Rome", "count": 2}}]\n```',
+}
+
+
+def test_every_style_with_calls_has_a_case_here():
+    assert {name for name, style in READERS.items() if style.blocks} == set(ONE_CALL)
+
+
+@pytest.mark.parametrize("style", ONE_CALL)
+def test_a_call_is_read(style):
+    assert read(style, ONE_CALL[style], [PLACE]) == ("", None, SAME)
+
+
+@pytest.mark.parametrize("style", ONE_CALL)
+def test_text_before_and_two_calls(style):
+    call = ONE_CALL[style].removesuffix("</s>").removesuffix("<｜end▁of▁sentence｜>")
+    call = re.sub(r"<\|(eom_id|eot_id|eot|end_of_text)\|>$", "", call)
+    text, _, calls = read(style, f"I look.\n\n{call}\n{call}", [PLACE], prompt="x")
+    assert (text, calls) == ("I look.", SAME * 2)
+
+
+@pytest.mark.parametrize("style", ONE_CALL)
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.7, 0.85])
+def test_a_call_that_is_cut_off_stays_text(style, share):
+    raw = ONE_CALL[style]
+    # Cut before the arguments are complete.
+    cut = raw[: int(raw.index("2") * share)]
+    text, thinking, calls = read(style, cut, [PLACE], prompt="x")
+    assert (thinking, calls) == (None, [])
+    if "<|message|>" in cut or style != "gpt_oss":
+        assert text == cut.strip()
+
+
+@pytest.mark.parametrize("style", sorted(ONE_CALL.keys() - {"gpt_oss"}))
+@pytest.mark.parametrize("tag", ["think", "thinking"])
+def test_thinking_comes_before_a_call(style, tag):
+    raw = f"<{tag}>\nRome, I think.\n</{tag}>\n\n{ONE_CALL[style]}"
+    assert read(style, raw, [PLACE]) == ("", "Rome, I think.", SAME)
+
+
+@pytest.mark.parametrize("style", sorted(ONE_CALL.keys() - {"gpt_oss", "llama3_json", "pythonic"}))
+def test_a_call_inside_closed_thinking_is_none(style):
+    raw = f"<think>Say {ONE_CALL[style]}?</think>No."
+    assert read(style, raw, [PLACE]) == ("No.", f"Say {ONE_CALL[style]}?", [])
+
+
+@pytest.mark.parametrize("style", sorted(READERS.keys() - {"gpt_oss", "plain"}))
+def test_a_prompt_that_opened_the_thinking(style):
+    opened = READERS[style].thinking[0]
+    raw = f"So it is.\n{opened.close}\n\nYes."
+    assert read(style, raw, prompt=f"<|assistant|>{opened.open}\n") == ("Yes.", "So it is.", [])
+    assert read(style, raw, prompt_opened_thinking=True) == ("Yes.", "So it is.", [])
+    # Not known: everything before the closing tag is thinking all the same.
+    assert read(style, raw) == ("Yes.", "So it is.", [])
+
+
+@pytest.mark.parametrize("style", ["hermes", "thinking", "deepseek", "qwen3_coder"])
+def test_a_prompt_that_opened_no_thinking(style):
+    raw = "The tag </think> ends it."
+    assert read(style, raw, prompt="<think>a</think>") == (raw, None, [])
+    assert read(style, raw, prompt="What does <think> mean?<|im_end|><|im_start|>assistant\n") == (raw, None, [])
+    assert read(style, raw, prompt_opened_thinking=False) == (raw, None, [])
+
+
+def test_a_continued_answer_goes_on_inside_the_thinking():
+    prompt = "<|im_start|>assistant\n<think>\nFirst,"
+    assert read("thinking", " then.</think>Yes.", prompt=prompt) == ("Yes.", "then.", [])
+
+
+def test_text_is_delivered_as_it_comes():
+    reader = get_reader("hermes")
+    assert reader.feed("Hello ") == [TextDelta("Hello")]
+    assert reader.feed("you <") == [TextDelta(" you")]
+    assert reader.feed("b> and <tool") == [TextDelta(" <b> and")]
+    assert reader.feed("box>") == [TextDelta(" <toolbox>")]
+    assert reader.close() == []
+
+
+def test_arguments_are_delivered_as_they_come():
+    reader = get_reader("hermes", [PLACE])
+    assert reader.feed('Here.<tool_call>\n{"name": "place", "arg') == [TextDelta("Here.")]
+    assert reader.feed('uments": {"city": "Ro') == [
+        ToolCallDelta(0, None, "place"),
+        ToolCallDelta(0, arguments='{"city": "Ro'),
+    ]
+    assert reader.feed('me"}') == [ToolCallDelta(0, arguments='me"}')]
+    assert reader.feed("}\n</tool_call>") == []
+    assert reader.close() == []
+
+
+def test_a_call_to_a_tool_nobody_offered_is_delivered_when_complete():
+    reader = get_reader("hermes", [PLACE])
+    assert reader.feed('<tool_call>{"name": "plaice", "arguments": {"a": 1}') == []
+    assert reader.feed("}") == [ToolCallDelta(0, None, "plaice", '{"a": 1}')]
+
+
+def test_parameters_in_tags_are_delivered_one_by_one():
+    reader = get_reader("qwen3_coder", [PLACE])
+    found = reader.feed("<tool_call><function=place><parameter=count>1</parameter>")
+    assert found == [ToolCallDelta(0, None, "place"), ToolCallDelta(0, arguments='{"count": 1')]
+    assert reader.feed("</function></tool_call>") == [ToolCallDelta(0, arguments="}")]
+
+
+def test_a_call_that_was_begun_is_taken_back():
+    found = deltas("mistral", 'Well. [TOOL_CALLS]place{"city": "Ro')
+    assert found == [
+        TextDelta("Well."),
+        ToolCallDelta(0, None, "place"),
+        ToolCallDelta(0, arguments='{"city": "Ro'),
+        ToolCallDelta(0, cancelled=True),
+        TextDelta(' [TOOL_CALLS]place{"city": "Ro'),
+    ]
+    whole = deltas("mistral", 'Well. [TOOL_CALLS]place{"city": "Ro', stream_arguments=False)
+    assert whole == [TextDelta("Well."), TextDelta(' [TOOL_CALLS]place{"city": "Ro')]
+
+
+def test_an_id_that_comes_last_still_arrives():
+    found = deltas("mistral", '[TOOL_CALLS][{"name": "f", "arguments": {}, "id": "abcdefghi"}]')
+    assert found == [ToolCallDelta(0, None, "f"), ToolCallDelta(0, arguments="{}"), ToolCallDelta(0, "abcdefghi")]
+    assert fold(found).tool_calls[0].id == "abcdefghi"
+    assert fold(deltas("kimi_k2", ONE_CALL["kimi_k2"])).tool_calls[0].id == "functions.place:0"
+    assert fold(deltas("mistral", ONE_CALL["mistral"])).tool_calls[0].id == "123456789"
+
+
+def test_reasoning_that_only_shows_at_its_end_takes_the_text():
+    reader = get_reader("hermes")
+    assert reader.feed("Hm, ") == [TextDelta("Hm,")]
+    assert reader.feed("so.</think>Yes") == [
+        TextDelta(" so."),
+        ThinkingDelta("", takes_text=True),
+        TextDelta("Yes"),
+    ]
+
+
+def test_where_prompts_often_open_the_reasoning_text_waits_for_the_prompt_to_be_known():
+    assert get_reader("deepseek").feed("Hm, so") == []
+    assert get_reader("deepseek", prompt="<｜Assistant｜><think>\n").feed("Hm, so") == [ThinkingDelta("Hm, so")]
+    assert get_reader("deepseek", prompt="<｜Assistant｜></think>").feed("Hm, so") == [TextDelta("Hm, so")]
+
+
+@pytest.mark.parametrize(
+    ("style", "raw"),
+    [
+        ("llama3_json", '{"name": "Bob", "parameters": {"age": 3}}'),
+        ("granite", '[{"name": "Bob", "arguments": {"age": 3}}]'),
+        ("pythonic", "[bob(age=3)]"),
+    ],
+)
+def test_what_no_marker_announces_counts_only_for_offered_tools(style, raw):
+    assert read(style, raw, [PLACE]) == (raw, None, [])
+    assert read(style, raw, []) == (raw, None, [])
+    assert len(read(style, raw)[2]) == 1
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "Open it with `<think>` and close it with `</think>`.",
+        "Like so:\n```\n<think>\nhm\n</think>\n```\nDone.",
+        'It prints "<think>" first.',
+    ],
+)
+def test_a_tag_that_is_spoken_about_opens_nothing(raw):
+    assert read("hermes", raw) == (raw, None, [])
+    assert read("thinking", raw, prompt="x") == (raw, None, [])
+
+
+def test_a_second_thought_after_the_answer_began_is_text():
+    assert read("hermes", "<think>a</think>b <think>c</think>") == ("b <think>c</think>", "a", [])
+    assert read("hermes", "<think>a</think>\n<think>c</think>b") == ("b", "a\n\nc", [])
+
+
+@pytest.mark.parametrize("end", ["</s>", "<|eot_id|>", "<|im_end|>", " <|end|>\n", "</s></s>", "<｜end▁of▁sentence｜>"])
+@pytest.mark.parametrize("style", sorted(READERS.keys() - {"gpt_oss"}))
+def test_special_tokens_at_the_very_end_are_removed(style, end):
+    assert read(style, f"  Hello </s> you{end}")[0] == "Hello </s> you"
+
+
+def test_a_special_token_that_is_cut_off_is_text():
+    assert read("plain", "Hello <|im_e")[0] == "Hello <|im_e"
+
+
+@pytest.mark.parametrize(
+    ("value", "parameter", "expected"),
+    [
+        ("12", "count", 12),
+        ("twelve", "count", "twelve"),
+        ("true", "count", "true"),
+        ("1.5", "ratio", 1.5),
+        ("null", "ratio", None),
+        ("True", "open", True),
+        ('{"x": 1}', "point", {"x": 1}),
+        ("[1, 2]", "tags", [1, 2]),
+        ("2", "level", 2),
+        ("12", "city", "12"),
+        ("12", "unknown", "12"),
+        ("NaN", "ratio", "NaN"),
+        ("1" + 5000 * "0", "count", "1" + 5000 * "0"),
+    ],
+)
+def test_untyped_values_get_the_types_of_the_schema(value, parameter, expected):
+    raw = f"<tool_call><function=place><parameter={parameter}>\n{value}\n</parameter></function></tool_call>"
+    assert read("qwen3_coder", raw, [PLACE])[2] == [("place", {parameter: expected})]
+
+
+def test_a_forgotten_closing_tag_ends_a_value_where_the_next_tag_begins_a_line():
+    raw = "<tool_call>\n<function=f>\n<parameter=a>\nx\n<parameter=b>\ny\n</function>\n</tool_call>"
+    assert read("qwen3_coder", raw)[2] == [("f", {"a": "x", "b": "y"})]
+
+
+def test_a_broken_call_does_not_swallow_the_next_one():
+    good = "<tool_call>\n<function=g>\n<parameter=b>\ny\n</parameter>\n</function>\n</tool_call>"
+    broken = "<tool_call>\n<function=f>\n<parameter=a>\nx\n</tool_call>"
+    assert read("qwen3_coder", f"{broken}\n{good}") == (broken, None, [("g", {"b": "y"})])
+    good = '<tool_call>\n{"name": "g", "arguments": {}}\n</tool_call>'
+    broken = '<tool_call>\n{"name": "f", "argum\n</tool_call>'
+    assert read("hermes", f"{broken}\n{good}") == (broken, None, [("g", {})])
+    assert read("mistral", '[TOOL_CALLS]f{"a[TOOL_CALLS]g{}') == ('[TOOL_CALLS]f{"a[TOOL_CALLS]g{}', None, [])
+
+
+def test_what_follows_complete_calls_stays_text():
+    raw = '[TOOL_CALLS][{"name": "f", "arguments": {}}, {"name": "g", "argu'
+    assert read("mistral", raw) == (', {"name": "g", "argu', None, [("f", {})])
+    raw = '{"name": "f", "parameters": {}}; {"name": "g", "parameters": {"a'
+    assert read("llama3_json", raw) == ('; {"name": "g", "parameters": {"a', None, [("f", {})])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"a": 1 1}', '{"a": NaN}', '{"a": 01}', "[1]", '"[1]"', '"text"', "3", '{"a": Infinity}', "{'a': 1}",
+     '{"a": "\\x"}', '{"a": 1,}', "[" * 200 + "]" * 200, '{"a": ' + "9" * 6000 + "}"],
+)  # fmt: skip
+def test_arguments_that_are_no_object_make_no_call(arguments):
+    raw = f'<tool_call>{{"name": "f", "arguments": {arguments}}}</tool_call>'
+    assert read("hermes", raw) == (raw, None, [])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        '{"name": "f", "name": "g", "arguments": {}}',
+        '{"name": "f", "arguments": {}, "parameters": {}}',
+        '{"name": 3, "arguments": {}}',
+        '{"name": " ", "arguments": {}}',
+        '{"name": "\\ud800", "arguments": {}}',
+    ],
+)
+def test_a_call_that_could_mean_two_things_is_none(call):
+    assert read("hermes", f"<tool_call>{call}") == (f"<tool_call>{call}", None, [])
+
+
+def test_arguments_are_json_as_the_model_wrote_it():
+    raw = '<tool_call>{"name": "f", "arguments": {"a":1.50,  "b": "\\u00e9\n"}}</tool_call>'
+    [call] = fold(deltas("hermes", raw)).tool_calls
+    assert call.arguments == '{"a":1.50,  "b": "\\u00e9\\u000a"}'
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("-1.5e3", -1500.0),
+        ("(1, 'a')", [1, "a"]),
+        (r"'\x41\u00e9\n\d'", "Aé\n\\d"),
+        (r"'\ud83d\ude00'", "😀"),
+        ("[None, True, false]", [None, True, False]),
+        ("{'a': {'b': []}}", {"a": {"b": []}}),
+        ('"it\'s"', "it's"),
+    ],
+)
+def test_python_literals(written, value):
+    assert read("pythonic", f"[f(a={written})]")[2] == [("f", {"a": value})]
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["1+1", "x", "f()", "lambda: 1", "[i for i in y]", "{1, 2}", "{1: 2}", "1e999", "9" * 2000, "b'x'", "f'{x}'",
+     "'a' 'b'", "--1", "(1)", "[" * 150 + "]" * 150, "'a\nb'", "1, a=2", "*x", "__import__('os')", "1j"],
+)  # fmt: skip
+def test_python_that_is_no_literal_is_text(written):
+    assert read("pythonic", f"[f(a={written})]") == (f"[f(a={written})]", None, [])
+
+
+@pytest.mark.parametrize(
+    ("raw", "prompt", "expected"),
+    [
+        ("analysis<|message|>Hm.<|end|>", "<|start|>assistant<|channel|>", ("", "Hm.", [])),
+        ("Hm.<|end|><|start|>assistant<|channel|>final<|message|>Yes.",
+         "<|start|>assistant<|channel|>analysis<|message|>", ("Yes.", "Hm.", [])),
+        ("<|channel|>commentary<|message|>I look.<|end|><|start|>assistant<|channel|>final<|message|>Yes.", "",
+         ("I look.\n\nYes.", None, [])),
+        ("<|channel|>analysis<|message|>A.<|end|><|start|>assistant<|channel|>analysis<|message|>B.<|end|>", "",
+         ("", "A.\n\nB.", [])),
+        ("Just text.", "<|start|>assistant", ("Just text.", None, [])),
+        ("<|channel|>commentary to=functions.f<|message|>{}<|call|>"
+         "<|start|>assistant<|channel|>commentary to=functions.g<|message|>{}<|call|>", "", ("", None,
+         [("f", {}), ("g", {})])),
+        ("<|channel|>analysis to=python code<|message|>print(1)<|call|>", "",
+         ("<|channel|>analysis to=python code<|message|>print(1)", None, [])),
+        ("today is a day", "<|start|>assistant", ("today is a day", None, [])),
+    ],
+)  # fmt: skip
+def test_harmony(raw, prompt, expected):
+    assert read("gpt_oss", raw, prompt=prompt) == expected
+
+
+@pytest.mark.parametrize("version", ["Here is", "Here's"])
+def test_granite_thinks_in_words(version):
+    raw = f"{version} my thought process: Hm.\n\n{version} my response:\nYes."
+    assert read("granite", raw) == ("Yes.", "Hm.", [])
+    assert read("granite", f"Well. {raw}") == (f"Well. {raw}", None, [])
+
+
+def test_unknown_styles_list_close_names():
+    with pytest.raises(UsageError, match="qwen3_coder"):
+        get_reader("qwen3_xml")
+    with pytest.raises(UsageError, match="hermes"):
+        get_reader("?")
+    with pytest.raises(UsageError, match="A tool is"):
+        get_reader("hermes", ["f"])
+
+
+def test_a_style_of_ones_own():
+    mine = Style(name="mine", blocks={"CALL": READERS["hermes"].blocks["<tool_call>"]})
+    assert read(mine, 'So CALL{"name": "f"}') == ("So", None, [("f", {})])
+    with pytest.raises(ValueError, match="begins with"):
+        get_reader(Style(name="bad", blocks={"CALL": mine.blocks["CALL"], "CALLS": mine.blocks["CALL"]}))
+
+
+def test_the_number_of_calls_is_bounded():
+    found = fold(deltas("mistral", "[TOOL_CALLS]f{}" * 1001))
+    assert len(found.tool_calls) == 1000
+    assert found.text == "[TOOL_CALLS]f{}"
+
+
+def test_functionary_2_5_writes_a_token_where_3_2_writes_a_mark():
+    raw = 'I look.<|reserved_special_token_249|>place\n{"city": "Rome", "count": 2}<|eot_id|>'
+    assert read("functionary", raw) == ("I look.", None, SAME)

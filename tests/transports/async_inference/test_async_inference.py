@@ -1,0 +1,193 @@
+"""Asynchronous inference on the emulator: upload, wait, answer, failure, cleanup, and picking up a ticket later."""
+
+import asyncio
+import json
+import pickle
+
+import boto3
+import pytest
+
+from sagewire.emulator import Emulator, EndpointSpec
+from sagewire.errors import (
+    EndpointError,
+    EndpointNotFound,
+    EndpointTimeout,
+    ModelError,
+    PayloadTooLarge,
+    UsageError,
+    WireError,
+)
+from sagewire.http.deadlines import Timeouts
+from sagewire.transports.async_inference import AsyncDeferredTransport, DeferredTransport, Ticket
+from sagewire.transports.async_inference.polling import poll_delays, ticket_of
+from sagewire.transports.base import Retries
+from sagewire.types import Invocation
+
+CALL = Invocation(json.dumps({"inputs": "Hello", "parameters": {"return_full_text": False}}).encode())
+LARGE = Invocation(CALL.body + b" " * 200_000)
+POLL = (0.01, 0.05)
+
+
+@pytest.fixture(scope="module")
+def emulator():
+    specs = {
+        "queue": EndpointSpec("tgi", engine="echo", asynchronous="s3://results/out"),
+        "slow": EndpointSpec("tgi", engine="echo", asynchronous="s3://results/out", latency=0.2),
+        "never": EndpointSpec("tgi", engine="echo", asynchronous="s3://results/out", latency=1e6),
+        "real-time": "tgi:echo",
+    }
+    with Emulator(specs) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def s3(emulator, monkeypatch):
+    for name, value in emulator.environ().items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def carry(s3, carry_kinds):
+    def make(endpoint="queue", **options):
+        options = {"poll": POLL, "retries": Retries(attempts=1), "upload_to": "s3://inputs/here/", **options}
+        return carry_kinds(DeferredTransport, AsyncDeferredTransport, endpoint, **options)
+
+    return make
+
+
+def do(carrier, name, *arguments):
+    result = getattr(carrier.transport, name)(*arguments)
+    return result if carrier.colour == "sync" else asyncio.run(result)
+
+
+def exists(s3, uri):
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    try:
+        s3.head_object(Bucket=bucket, Key=key)
+    except s3.exceptions.ClientError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("endpoint", ["queue", "slow"])
+def test_an_answer(carry, endpoint):
+    body = carry(endpoint).invoke(CALL)
+    assert json.loads(body.data) == [{"generated_text": "Hello"}]
+    assert body.info.content_type.startswith("application/json")
+    assert body.info.request_id
+    assert body.info.timings.total > 0
+
+
+def test_an_answer_in_one_piece_for_those_who_stream(carry):
+    info, pieces = carry().stream(CALL)
+    assert json.loads(b"".join(pieces)) == [{"generated_text": "Hello"}]
+    assert info.event_stream is False
+
+
+def test_a_large_request_goes_by_way_of_s3_and_is_cleaned_up(carry, s3):
+    carrier = carry()
+    ticket = do(carrier, "submit", LARGE)
+    assert ticket.input.startswith("s3://inputs/here/")
+    assert exists(s3, ticket.input)
+    assert json.loads(do(carrier, "collect", ticket).data) == [{"generated_text": "Hello"}]
+    assert not exists(s3, ticket.input)
+    assert exists(s3, ticket.output)
+
+
+@pytest.mark.parametrize(
+    ("cleanup", "left"), [("none", (True, True)), ("uploads", (False, True)), ("all", (False, False))]
+)
+def test_what_is_cleaned_up(carry, s3, cleanup, left):
+    carrier = carry(cleanup=cleanup)
+    ticket = do(carrier, "submit", LARGE)
+    do(carrier, "collect", ticket)
+    assert (exists(s3, ticket.input), exists(s3, ticket.output)) == left
+
+
+def test_a_ticket_is_good_in_another_process(carry):
+    ticket = do(carry("slow"), "submit", Invocation(CALL.body, parameters={"InferenceId": "mine-7"}))
+    assert ticket.inference_id == "mine-7"
+    again = pickle.loads(pickle.dumps(ticket))
+    assert json.loads(do(carry("slow"), "collect", again).data) == [{"generated_text": "Hello"}]
+
+
+def test_a_container_that_fails(carry):
+    with pytest.raises(ModelError) as caught:
+        carry().invoke(Invocation(b'{"parameters": {}}'))
+    assert "did not match any variant" in caught.value.original_message
+    assert caught.value.fault == "model"
+
+
+def test_an_answer_that_does_not_come(carry):
+    with pytest.raises(EndpointTimeout, match=r"Ticket\(") as caught:
+        carry("never", timeouts=Timeouts(total=0.2)).invoke(CALL)
+    assert caught.value.code == "total"
+
+
+def test_the_loop_goes_on_while_the_answer_is_awaited(s3):
+    async def main():
+        transport = AsyncDeferredTransport("slow", poll=POLL)
+        task = asyncio.create_task(transport.invoke(CALL))
+        ticks = 0
+        while not task.done():
+            await asyncio.sleep(0.005)
+            ticks += 1
+        assert ticks > 5
+        await transport.close()
+        return task.result().data
+
+    assert b"Hello" in asyncio.run(main())
+
+
+def test_an_endpoint_that_answers_at_once(carry):
+    with pytest.raises(EndpointError, match="asynchronous"):
+        carry("real-time").invoke(CALL)
+
+
+def test_an_endpoint_that_does_not_exist(carry, s3):
+    with pytest.raises(EndpointNotFound):
+        carry("nope", upload_to="s3://inputs/for-nothing").invoke(LARGE)
+    assert "Contents" not in s3.list_objects_v2(Bucket="inputs", Prefix="for-nothing/")
+
+
+def test_a_large_request_without_a_place(carry):
+    with pytest.raises(PayloadTooLarge, match="upload_to"):
+        carry(upload_to=None).invoke(LARGE)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"upload_to": "https://x"}, "s3://bucket"),
+        ({"cleanup": "some"}, "uploads"),
+        ({"poll": (0, 1)}, "poll"),
+        ({"poll": (2, 1)}, "poll"),
+        ({"parameters": {"TargetVariant": "x"}}, "InvokeEndpointAsync"),
+        ({"parameters": {"RequestTTLSeconds": 60}}, "string"),
+    ],
+)
+def test_impossible_options(carry, options, said):
+    with pytest.raises(UsageError, match=said):
+        carry(**options)
+
+
+def test_parameters_arrive(carry):
+    parameters = {"S3OutputPathExtension": "mine/today", "Filename": "a.json", "RequestTTLSeconds": "60"}
+    ticket = do(carry(), "submit", Invocation(CALL.body, parameters=parameters))
+    assert ticket.output == "s3://results/out/mine/today/a.json"
+
+
+def test_the_waits_grow():
+    delays = poll_delays(1.0, 8.0)
+    waits = [next(delays) for _ in range(10)]
+    assert 0.8 <= waits[0] <= 1.0
+    assert all(6.4 <= wait <= 8.0 for wait in waits[-3:])
+
+
+def test_an_answer_that_names_no_place():
+    with pytest.raises(WireError, match="where"):
+        ticket_of({}, b"{}", "")
+    assert ticket_of({"x-amzn-sagemaker-outputlocation": "s3://a/b"}, b"nonsense", "") == Ticket("", "s3://a/b")
