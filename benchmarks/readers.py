@@ -13,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from sagewire.prompt_formats.output_parsers import READERS, get_reader
+from sagewire.prompt_formats.output_parsers import OUTPUT_PARSERS, get_output_parser
 
 PROSE = "The quick brown fox jumps over the lazy dog, and then it rests. {It} [says] <so>.\n"
 CHUNK = 4
@@ -30,7 +30,7 @@ CALLS = {
 def seconds(style: str, text: str) -> float:
     """Return how long one reader takes for the text in chunks."""
     chunks = [text[start : start + CHUNK] for start in range(0, len(text), CHUNK)]
-    reader = get_reader(style, prompt="known")
+    reader = get_output_parser(style, prompt="known")
     started = time.perf_counter()
     for chunk in chunks:
         reader.feed(chunk)
@@ -51,7 +51,7 @@ def main() -> None:
     prose = (PROSE * (1_000_000 // len(PROSE) + 1))[:1_000_000]
     arguments = '{"text": "%s"}' % ("It says so. " * (1_000_000 // 12))
     print(f"{'style':<14}{'us/chunk':>10}{'1 MB text':>12}{'growth':>8}{'1 MB call':>12}")
-    for style in READERS:
+    for style in OUTPUT_PARSERS:
         short = median(lambda style=style: seconds(style, prose[:250_000]), rounds)
         whole = median(lambda style=style: seconds(style, prose), rounds)
         call = median(lambda style=style: seconds(style, CALLS[style] % arguments), rounds) if style in CALLS else None

@@ -23,9 +23,9 @@ from sagewire.aws.credential_providers import DefaultChain, StaticKeys
 from sagewire.aws.lookup_errors import credential_errors
 from sagewire.aws.session import Session
 from sagewire.errors import UsageError
-from sagewire.http.origin import DEFAULT_POOL_SIZE, Place, proxy_for
+from sagewire.http.origin import DEFAULT_POOL_SIZE, Origin, proxy_for
 
-__all__ = ["ServiceSettings", "place_of", "resolve"]
+__all__ = ["ServiceSettings", "origin_of", "resolve"]
 
 # partitions.json of botocore 1.44, partition "aws"; its runtime.sagemaker endpoints follow one pattern.
 _AWS_REGION = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx)-\w+-\d+")
@@ -218,9 +218,9 @@ def _with_config(settings: ServiceSettings, merged: Any, given: Any) -> ServiceS
     )
 
 
-def place_of(settings: ServiceSettings) -> Place:
+def origin_of(settings: ServiceSettings) -> Origin:
     """Return where an AWS service is reached."""
-    return Place(
+    return Origin(
         settings.endpoint_url,
         ca_bundle=settings.ca_bundle,
         client_cert=settings.client_cert,

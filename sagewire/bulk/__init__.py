@@ -11,7 +11,7 @@ from __future__ import annotations
 from sagewire.bulk.engines.ray_udf import ray_udf
 from sagewire.bulk.job import Bounds, Job, Report
 from sagewire.bulk.planning import Plan, aplan, plan
-from sagewire.bulk.progress import Tally
+from sagewire.bulk.progress import Progress
 from sagewire.bulk.run import arun, run
 
-__all__ = ["Bounds", "Job", "Plan", "Report", "Tally", "aplan", "arun", "plan", "ray_udf", "run"]
+__all__ = ["Bounds", "Job", "Plan", "Progress", "Report", "aplan", "arun", "plan", "ray_udf", "run"]

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Call", "Pace"]
+__all__ = ["Call", "ConcurrencyController"]
 
 START = 8
 # How much of the concurrency is kept after a refusal; TCP halves, queues at an endpoint empty faster than the net's.
@@ -33,7 +33,7 @@ class Call:
     round: int
 
 
-class Pace:
+class ConcurrencyController:
     """Lets calls begin, and learns from how they end. For one event loop.
 
     Args:

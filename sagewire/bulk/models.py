@@ -32,7 +32,7 @@ def open_model(model: Any, arguments: Mapping[str, Any], task: str) -> AsyncClie
         return model.to_async() if isinstance(model, Client) else model
     if not isinstance(model, str):
         raise UsageError(f"model: {type(model).__name__} is no model; give {_FORMS}, or a client")
-    # Retries are the job's business: it has to know of every refusal to find the right pace.
+    # Retries are the job's business: it has to know of every refusal to find the right controller.
     given = {"retries": 1, **arguments}
     if model.startswith(("http://", "https://")):
         return AsyncClient(url=model, **given)
@@ -66,12 +66,12 @@ async def preflight(client: AsyncClient, task: str) -> None:
     """
     if not client.discovers:
         return
-    dialect = await asyncio.to_thread(client.dialect)
+    profile = await asyncio.to_thread(client.profile)
     able = {
-        "chat": dialect.chat or dialect.complete,
-        "complete": dialect.complete or dialect.chat,
-        "embed": dialect.embed,
-        "rerank": dialect.rerank,
+        "chat": profile.chat or profile.complete,
+        "complete": profile.complete or profile.chat,
+        "embed": profile.embed,
+        "rerank": profile.rerank,
     }
     if able[task] is None:
         can = ", ".join(name for name in able if able[name]) or "nothing"

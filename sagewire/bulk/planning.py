@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from sagewire.bulk.concurrency import Pace
+from sagewire.bulk.concurrency import ConcurrencyController
 from sagewire.bulk.job import JobSettings
 from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.prepare import Prepared, prepare
@@ -136,8 +136,8 @@ def _guess(prepared: Prepared, rows: int, looked: _Sample) -> Plan:
 async def _measure(prepared: Prepared, rows: int, looked: _Sample, questions: list[Question]) -> Plan:
     job, task, bounds = prepared.job, prepared.task, prepared.bounds
     client = open_model(job.model, job.client_arguments, job.task)
-    pace = Pace(bounds.concurrency, most=bounds.max_concurrency)
-    worker = Worker(job, bounds, task, client, pace)
+    controller = ConcurrencyController(bounds.concurrency, most=bounds.max_concurrency)
+    worker = Worker(job, bounds, task, client, controller)
     errors: list[str] = []
 
     async def ask(some: list[Question]) -> tuple[int, int]:
@@ -178,7 +178,7 @@ async def _measure(prepared: Prepared, rows: int, looked: _Sample, questions: li
         prompt_tokens=round(prompt / len(questions) * to_ask),
         completion_tokens=round(completion / len(questions) * to_ask),
         measured=True,
-        concurrency=pace.limit,
+        concurrency=controller.limit,
         seconds=elapsed / len(rest) * to_ask if rest else None,
         errors=tuple(dict.fromkeys(errors))[:5],
     )

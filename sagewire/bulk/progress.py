@@ -11,7 +11,7 @@ from typing import Any
 from sagewire.bulk.job import Job
 from sagewire.bulk.rows import Record
 
-__all__ = ["Tally", "estimated_tokens", "guess_of", "uncounted"]
+__all__ = ["Progress", "estimated_tokens", "guess_of", "uncounted"]
 
 # English text; other scripts have fewer. Used only where no server has counted.
 _CHARACTERS_PER_TOKEN = 4
@@ -20,7 +20,7 @@ _REQUEST_ID = re.compile(r" ?\(request id [^)]*\)")
 _MOST_KINDS = 50
 
 
-class Tally:
+class Progress:
     """What a run has done so far.
 
     Args:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Unpack
 
-from sagewire.bulk.concurrency import Pace
+from sagewire.bulk.concurrency import ConcurrencyController
 from sagewire.bulk.engines import Engine, check_engine
 from sagewire.bulk.engines.async_inference import DEFERRED_IN_FLIGHT, check_deferred, defer
 from sagewire.bulk.engines.batch_transform import run_transform
@@ -20,16 +20,16 @@ from sagewire.bulk.files.assembly import assemble, dead_letter_path
 from sagewire.bulk.job import JobSettings, Report
 from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.prepare import Prepared, folder_path, open_folder, prepare
-from sagewire.bulk.progress import Tally, guess_of
+from sagewire.bulk.progress import Progress, guess_of
 from sagewire.bulk.state.answer_index import AnswerIndex
 from sagewire.bulk.state.job_state import Done, Folder, PartWriter, read_records
 from sagewire.bulk.state.passes import pass_chunks
 from sagewire.bulk.worker import Worker
 from sagewire.errors import UsageError
 
-__all__ = ["Engine", "Watch", "arun", "run"]
+__all__ = ["Engine", "OnProgress", "arun", "run"]
 
-Watch = Callable[[Tally], None]
+OnProgress = Callable[[Progress], None]
 
 
 async def arun(
@@ -43,7 +43,7 @@ async def arun(
     retry: bool = False,
     overwrite: bool = False,
     work_dir: str | None = None,
-    watch: Watch | None = None,
+    watch: OnProgress | None = None,
     **settings: Unpack[JobSettings],
 ) -> Report:
     """Run one model over every row of a file or dataset; see `run`."""
@@ -68,7 +68,7 @@ def run(
     retry: bool = False,
     overwrite: bool = False,
     work_dir: str | None = None,
-    watch: Watch | None = None,
+    watch: OnProgress | None = None,
     **settings: Unpack[JobSettings],
 ) -> Report:
     """Run one model over every row of a file or dataset, and wait.
@@ -89,7 +89,7 @@ def run(
         retry: Ask again about the rows that failed in a job that is complete, and write its output anew.
         overwrite: Begin anew where there is a job or an output already.
         work_dir: The folder for what is done so far; `OUTPUT.bulk` if not said.
-        watch: Called with a `Tally` as rows get done.
+        watch: Called with a `Progress` as rows get done.
         **settings: The other fields of `Job` and `Bounds`.
 
     Raises:
@@ -129,7 +129,7 @@ def _opened(
         raise UsageError(f"the work folder {folder.path} cannot be written: {error.strerror or error}") from None
 
 
-async def _run(prepared: Prepared, folder: Folder, watch: Watch | None) -> Report:
+async def _run(prepared: Prepared, folder: Folder, watch: OnProgress | None) -> Report:
     engine, options = folder.manifest["engine"], folder.manifest["engine_options"]
     # Rows that failed are few, and numbered among themselves.
     if folder.manifest["passes"] > 1 or engine in ("local", "async-inference"):
@@ -140,11 +140,11 @@ async def _run(prepared: Prepared, folder: Folder, watch: Watch | None) -> Repor
 
 
 async def _run_elsewhere(prepared: Prepared, folder: Folder, engine: str, options: Mapping[str, Any]) -> Report:
-    tally, done = Tally(), Done()
+    progress, done = Progress(), Done()
     pass_folder = folder.pass_folder(0)
     for record in await asyncio.to_thread(lambda: list(read_records(pass_folder))):
         done.add(record.row)
-        tally.before(record)
+        progress.before(record)
     if engine == "ray":
         stopped = await asyncio.to_thread(run_on_ray, prepared, pass_folder, done, **options)
     else:
@@ -152,13 +152,13 @@ async def _run_elsewhere(prepared: Prepared, folder: Folder, engine: str, option
     for record in read_records(pass_folder):
         if record.row not in done:
             if record.answer.output is not None:
-                tally.answered([record])
-            tally.done(record)
-    return _report(tally, None, stopped)
+                progress.answered([record])
+            progress.done(record)
+    return _report(progress, None, stopped)
 
 
 async def _run_here(
-    prepared: Prepared, folder: Folder, watch: Watch | None, kind: str, options: Mapping[str, Any]
+    prepared: Prepared, folder: Folder, watch: OnProgress | None, kind: str, options: Mapping[str, Any]
 ) -> Report:
     job, bounds, number = prepared.job, prepared.bounds, folder.manifest["passes"] - 1
     pass_folder = folder.pass_folder(number)
@@ -171,16 +171,16 @@ async def _run_here(
     if kind == "async-inference":
         defer(client, job, **options)
         bounds = bounds if bounds.concurrency else replace(bounds, concurrency=DEFERRED_IN_FLIGHT)
-    tally = Tally(guess_of(job))
-    pace = Pace(bounds.concurrency, most=bounds.max_concurrency)
-    worker = Worker(job, bounds, prepared.task, client, pace)
+    progress = Progress(guess_of(job))
+    controller = ConcurrencyController(bounds.concurrency, most=bounds.max_concurrency)
+    worker = Worker(job, bounds, prepared.task, client, controller)
     engine = LocalEngine(
         worker,
         prepared.task,
-        pace,
+        controller,
         bounds,
         parts,
-        tally,
+        progress,
         index=index,
         reserved=prepared.reserved,
         letters=folder.path / "failed.jsonl",
@@ -188,7 +188,7 @@ async def _run_here(
     )
     start = await asyncio.to_thread(engine.recover, read_records(pass_folder))
     chunks = pass_chunks(prepared.source, folder, number, prepared.task.columns, start)
-    counting = asyncio.create_task(_count(prepared, tally, number, folder))
+    counting = asyncio.create_task(_count(prepared, progress, number, folder))
     with _interrupts(engine):
         try:
             await preflight(client, job.task)
@@ -200,16 +200,16 @@ async def _run_here(
             if client is not job.model:
                 await client.close()
     letters = folder.path / "failed.jsonl"
-    report = _report(tally, pace, engine.stopped)
+    report = _report(progress, controller, engine.stopped)
     return replace(report, dead_letter=str(letters) if letters.exists() else None)
 
 
-async def _count(prepared: Prepared, tally: Tally, number: int, folder: Folder) -> None:
+async def _count(prepared: Prepared, progress: Progress, number: int, folder: Folder) -> None:
     """Find out how many rows there are, for the progress bar, while the first are on their way."""
     if number:
-        tally.total = folder.manifest.get("failed")
+        progress.total = folder.manifest.get("failed")
         return
-    tally.total = await asyncio.to_thread(prepared.source.count)
+    progress.total = await asyncio.to_thread(prepared.source.count)
 
 
 async def _finish(prepared: Prepared, folder: Folder, report: Report) -> Report:
@@ -227,22 +227,22 @@ async def _finish(prepared: Prepared, folder: Folder, report: Report) -> Report:
     )
 
 
-def _report(tally: Tally, pace: Pace | None, stopped: str | None) -> Report:
+def _report(progress: Progress, controller: ConcurrencyController | None, stopped: str | None) -> Report:
     return Report(
-        rows=tally.rows,
-        failed=tally.failed + tally.failed_before,
-        done_before=tally.done_before,
-        reused=tally.reused,
-        malformed=tally.malformed,
-        calls=pace.calls if pace else tally.answers,
-        throttled=pace.refused if pace else 0,
-        prompt_tokens=tally.prompt_tokens,
-        completion_tokens=tally.completion_tokens,
-        estimated_tokens=tally.estimated_tokens,
-        seconds=tally.seconds,
-        concurrency=pace.limit if pace else 0,
+        rows=progress.rows,
+        failed=progress.failed + progress.failed_before,
+        done_before=progress.done_before,
+        reused=progress.reused,
+        malformed=progress.malformed,
+        calls=controller.calls if controller else progress.answers,
+        throttled=controller.refused if controller else 0,
+        prompt_tokens=progress.prompt_tokens,
+        completion_tokens=progress.completion_tokens,
+        estimated_tokens=progress.estimated_tokens,
+        seconds=progress.seconds,
+        concurrency=controller.limit if controller else 0,
         stopped=stopped,
-        errors=dict(tally.errors.most_common()),
+        errors=dict(progress.errors.most_common()),
     )
 
 

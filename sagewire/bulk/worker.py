@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from sagewire.bulk.concurrency import Call, Pace
+from sagewire.bulk.concurrency import Call, ConcurrencyController
 from sagewire.bulk.job import Bounds, Job
 from sagewire.bulk.rows import Answer, Record
 from sagewire.bulk.tasks import Asked, Task
@@ -74,15 +74,17 @@ class Worker:
         bounds: How patiently.
         task: What is asked.
         client: Who is asked; its retries should be off.
-        pace: When calls may begin.
+        controller: When calls may begin.
     """
 
-    def __init__(self, job: Job, bounds: Bounds, task: Task, client: AsyncClient, pace: Pace) -> None:
+    def __init__(
+        self, job: Job, bounds: Bounds, task: Task, client: AsyncClient, controller: ConcurrencyController
+    ) -> None:
         self._job = job
         self._bounds = bounds
         self._task = task
         self._client = client
-        self._pace = pace
+        self._controller = controller
         self.stopping = asyncio.Event()
 
     async def work(self, questions: Sequence[Question], call: Call | None = None) -> list[Record]:
@@ -128,9 +130,9 @@ class Worker:
 
     async def once(self, requests: Sequence[Any], call: Call | None) -> Asked:
         """Make one call."""
-        call = call or await self._pace.enter()
+        call = call or await self._controller.enter()
         if self.stopping.is_set():
-            self._pace.leave(call, failed=True, made=False)
+            self._controller.leave(call, failed=True, made=False)
             raise Halted
         refused, failed, wait = False, True, None
         try:
@@ -141,7 +143,7 @@ class Worker:
             refused, wait = _is_refusal(error), error.retry_after
             raise
         finally:
-            self._pace.leave(call, refused=refused, failed=failed, retry_after=wait)
+            self._controller.leave(call, refused=refused, failed=failed, retry_after=wait)
 
 
 class _Attempts:

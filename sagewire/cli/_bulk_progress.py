@@ -16,16 +16,16 @@ from rich.progress import (
 from rich.progress import Progress as RichProgress
 
 if TYPE_CHECKING:
-    from sagewire.bulk import Tally
+    from sagewire.bulk import Progress
 
-__all__ = ["Progress"]
+__all__ = ["ProgressBar"]
 
 # Where there is no terminal, a line now and then is what a log needs.
 _LOG_SECONDS = 30.0
 
 
-class Progress:
-    """Shows a tally; a context manager.
+class ProgressBar:
+    """Shows a progress; a context manager.
 
     Args:
         console: Where to.
@@ -57,23 +57,23 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.stop()
 
-    def show(self, tally: Tally) -> None:
+    def show(self, progress: Progress) -> None:
         """Show how far the job is."""
-        rate = (tally.rows - tally.done_before) / max(tally.seconds, 1e-3)
-        tokens = f"{tally.tokens:,}{self._budget}"
+        rate = (progress.rows - progress.done_before) / max(progress.seconds, 1e-3)
+        tokens = f"{progress.tokens:,}{self._budget}"
         if self._console.is_terminal:
             self._bar.update(
                 self._task,
-                completed=tally.rows,
-                total=tally.total,
+                completed=progress.rows,
+                total=progress.total,
                 rate=rate,
                 tokens=tokens,
-                failed=tally.failed,
-                concurrency=tally.concurrency,
+                failed=progress.failed,
+                concurrency=progress.concurrency,
             )
         elif time.monotonic() - self._logged >= _LOG_SECONDS:
             self._logged = time.monotonic()
-            of = f" of {tally.total:,}" if tally.total else ""
+            of = f" of {progress.total:,}" if progress.total else ""
             self._console.print(
-                f"{tally.rows:,}{of} rows, {rate:,.0f}/s, {tokens} tokens, {tally.failed:,} failed", markup=False
+                f"{progress.rows:,}{of} rows, {rate:,.0f}/s, {tokens} tokens, {progress.failed:,} failed", markup=False
             )

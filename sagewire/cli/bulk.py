@@ -12,7 +12,7 @@ from rich.table import Table
 from sagewire._extras import require
 from sagewire.cli._app import console, errors, friendly, show_table
 from sagewire.cli._bulk_options import BoundOptions, Concurrency, JobOptions, WorkDir, setting
-from sagewire.cli._bulk_progress import Progress
+from sagewire.cli._bulk_progress import ProgressBar
 from sagewire.cli._options import AsJson, ModelOptions, is_url
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _run(source: str, model: str, output: str, settings: dict[str, Any], as_json
     require("pyarrow", "bulk")
     from sagewire import bulk as bulk_jobs
 
-    with Progress(errors, settings.get("budget_tokens")) as progress:
+    with ProgressBar(errors, settings.get("budget_tokens")) as progress:
         report = bulk_jobs.run(source, model, output, watch=progress.show, **flags, **settings)
     if as_json:
         console.out(orjson.dumps(report).decode(), highlight=False)

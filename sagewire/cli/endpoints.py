@@ -17,7 +17,7 @@ from sagewire.cli._app import close_names, console, friendly, in_options, show_t
 from sagewire.cli._options import AccountOptions, AsJson, Endpoint, is_url
 from sagewire.client import Client
 from sagewire.content_handlers import get_handler
-from sagewire.discovery.container_rules import Dialect, recognise
+from sagewire.discovery.container_rules import ContainerProfile, detect
 from sagewire.discovery.describe import Description
 from sagewire.errors import SagewireError, UsageError
 from sagewire.prompt_formats import get_format
@@ -35,10 +35,10 @@ def inspect(
     """Show what an endpoint runs, what it speaks, and how that is known."""
     with Client(**account.client_arguments(endpoint)) as client:
         if is_url(endpoint):
-            facts = {"server": endpoint} | _spoken(client.dialect())
+            facts = {"server": endpoint} | _spoken(client.profile())
         else:
             found = client.describe()
-            facts = _facts(found, recognise(found))
+            facts = _facts(found, detect(found))
     if as_json:
         console.out(orjson.dumps(facts).decode(), highlight=False)
         return
@@ -54,7 +54,7 @@ def inspect(
     show_table(table)
 
 
-def _facts(found: Description, dialect: Dialect) -> dict[str, Any]:
+def _facts(found: Description, profile: ContainerProfile) -> dict[str, Any]:
     return {
         "endpoint": found.endpoint,
         "status": found.status,
@@ -62,39 +62,39 @@ def _facts(found: Description, dialect: Dialect) -> dict[str, Any]:
         "copies": found.copies,
         "instance_type": found.instance_type,
         "image": found.containers[-1].image if found.containers else None,
-        **_spoken(dialect),
+        **_spoken(profile),
         "asynchronous": found.asynchronous,
         "serverless": found.serverless,
         "not_readable": list(found.incomplete),
     }
 
 
-def _spoken(dialect: Dialect) -> dict[str, Any]:
+def _spoken(profile: ContainerProfile) -> dict[str, Any]:
     return {
-        "container": dialect.container,
-        "chat": dialect.chat,
-        "complete": dialect.complete,
-        "embed": dialect.embed,
-        "rerank": dialect.rerank,
-        "model": dialect.model_id,
-        **_manner(dialect),
-        "tools": dialect.tools,
-        "reasoning": dialect.reasoning,
-        "context_window": dialect.limits.context_window,
-        "because": list(dialect.reasons),
+        "container": profile.container,
+        "chat": profile.chat,
+        "complete": profile.complete,
+        "embed": profile.embed,
+        "rerank": profile.rerank,
+        "model": profile.model_id,
+        **_manner(profile),
+        "tools": profile.tools,
+        "reasoning": profile.reasoning,
+        "context_window": profile.limits.context_window,
+        "because": list(profile.reasons),
     }
 
 
-def _manner(dialect: Dialect) -> dict[str, Any]:
+def _manner(profile: ContainerProfile) -> dict[str, Any]:
     """Return how conversations are written, and whether answers come piece by piece."""
-    name = dialect.chat or dialect.complete
+    name = profile.chat or profile.complete
     if name is None:
         return {}
     handler = get_handler(name)
     if handler.speaks == "messages":
         return {"format": "the server's own chat template", "streaming": handler.can.streaming}
     try:
-        written = get_format(model_id=dialect.model_id).name if dialect.model_id else None
+        written = get_format(model_id=profile.model_id).name if profile.model_id else None
     except UsageError:
         written = None
     return {"format": written or "not known: name one to chat", "streaming": handler.can.streaming}
@@ -168,7 +168,7 @@ def _endpoint(name: str, account: AccountOptions, call: bool) -> list[Check]:
 
 def _server(client: Client) -> list[Check]:
     try:
-        return [("server", True, _tasks(client.dialect()))]
+        return [("server", True, _tasks(client.profile()))]
     except SagewireError as error:
         return [("server", False, in_options(error))]
 
@@ -181,7 +181,7 @@ def _described(client: Client, name: str, account: AccountOptions) -> list[Check
         return [("endpoint", False, in_options(error) + hint)]
     checks: list[Check] = [("endpoint", found.serving, f"{name} is {found.status}")]
     try:
-        checks.append(("container", True, _tasks(recognise(found))))
+        checks.append(("container", True, _tasks(detect(found))))
     except SagewireError as error:
         checks.append(("container", False, in_options(error)))
     checks += [("permission", False, missing) for missing in found.incomplete]
@@ -199,7 +199,7 @@ def _called(client: Client) -> Check:
     # A container that could do several things runs a model that does one: TEI embeds or reranks.
     for task in calls:
         try:
-            if getattr(client.dialect(), task):
+            if getattr(client.profile(), task):
                 calls[task]()
                 return "call", True, f"{task}: it answered"
         except SagewireError as error:
@@ -207,6 +207,6 @@ def _called(client: Client) -> Check:
     return "call", False, says
 
 
-def _tasks(dialect: Dialect) -> str:
-    spoken = [task for task in ("chat", "complete", "embed", "rerank") if getattr(dialect, task)]
-    return f"{dialect.container}: {', '.join(spoken)}"
+def _tasks(profile: ContainerProfile) -> str:
+    spoken = [task for task in ("chat", "complete", "embed", "rerank") if getattr(profile, task)]
+    return f"{profile.container}: {', '.join(spoken)}"

@@ -9,8 +9,8 @@ from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
 from sagewire.client import sticky_sessions as sessions
 from sagewire.client.base import ClientBase, MessagesLike, ToolChoice, ToolsLike
-from sagewire.client.batching import Batch, Work, as_texts, halves
-from sagewire.client.prepared_call import Exchange
+from sagewire.client.batching import Batch, BatchJob, as_texts, split_batch
+from sagewire.client.prepared_call import PreparedCall
 from sagewire.client.streams import AsyncReplyStream
 from sagewire.content_handlers.base import Request
 from sagewire.discovery.describe import Description
@@ -104,7 +104,7 @@ class AsyncClient(ClientBase):
         if not texts:
             return Embeddings()
         options = EmbedOptions(input_type, dimensions, truncate, normalize, model, extra or {})
-        work = await self._found(self._embedding, texts, options, endpoint_kwargs)
+        work = await self._resolved(self._embedding, texts, options, endpoint_kwargs)
         with self._watch_work(work) as outcome:
             embeddings = await self._work_off(work)
             outcome.answer = lambda: embeddings
@@ -123,7 +123,7 @@ class AsyncClient(ClientBase):
         documents = as_texts(documents, "documents")
         if not documents:
             return Ranking()
-        work = await self._found(self._reranking, query, documents, top_n, extra, endpoint_kwargs)
+        work = await self._resolved(self._reranking, query, documents, top_n, extra, endpoint_kwargs)
         with self._watch_work(work) as outcome:
             ranking = await self._work_off(work)
             outcome.answer = lambda: ranking
@@ -131,12 +131,12 @@ class AsyncClient(ClientBase):
 
     async def open_session(self, *, endpoint_kwargs: Mapping[str, Any] | None = None) -> str:
         """Open a sticky session and return its id; see `Client.open_session`."""
-        parameters = await self._found(self._parameters, endpoint_kwargs)
+        parameters = await self._resolved(self._parameters, endpoint_kwargs)
         return sessions.opened((await self._connect().invoke(sessions.opening(parameters))).info)
 
     async def close_session(self, session_id: str, *, endpoint_kwargs: Mapping[str, Any] | None = None) -> None:
         """Close a sticky session; see `Client.close_session`."""
-        parameters = await self._found(self._parameters, endpoint_kwargs)
+        parameters = await self._resolved(self._parameters, endpoint_kwargs)
         await self._connect().invoke(sessions.closing(session_id, parameters))
 
     async def wait_for_ready(
@@ -161,52 +161,52 @@ class AsyncClient(ClientBase):
     def _stream(
         self, request: Request, endpoint_kwargs: Mapping[str, Any] | None, keep_reply: bool = True
     ) -> AsyncReplyStream:
-        def prepare() -> Awaitable[Exchange]:
+        def prepare() -> Awaitable[PreparedCall]:
             return self._aprepare(request, endpoint_kwargs)
 
-        async def again(exchange: Exchange) -> Exchange | None:
-            return await prepare() if await asyncio.to_thread(self._rewired, exchange) else None
+        async def redetect(prepared: PreparedCall) -> PreparedCall | None:
+            return await prepare() if await asyncio.to_thread(self._rewired, prepared) else None
 
-        return AsyncReplyStream(prepare, self._connect, self._watch, again, keep_reply)
+        return AsyncReplyStream(prepare, self._connect, self._watch, redetect, keep_reply)
 
-    async def _aprepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Exchange:
-        return await self._found(self._prepare, request, endpoint_kwargs)
+    async def _aprepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> PreparedCall:
+        return await self._resolved(self._prepare, request, endpoint_kwargs)
 
-    async def _found(self, make: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _resolved(self, make: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `make`, which may have to ask the control plane, through botocore, which blocks."""
         if self._wiring.known:
             return make(*args, **kwargs)
         return await asyncio.to_thread(make, *args, **kwargs)
 
     async def _answer(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Reply:
-        exchange = await self._aprepare(request, endpoint_kwargs)
+        prepared = await self._aprepare(request, endpoint_kwargs)
         try:
-            return await self._run(exchange)
+            return await self._run(prepared)
         except WireError:
-            if not await asyncio.to_thread(self._rewired, exchange):
+            if not await asyncio.to_thread(self._rewired, prepared):
                 raise
         return await self._run(await self._aprepare(request, endpoint_kwargs))
 
-    async def _run(self, exchange: Exchange) -> Reply:
-        if exchange.streams:
+    async def _run(self, prepared: PreparedCall) -> Reply:
+        if prepared.streams:
 
-            async def prepared() -> Exchange:
-                return exchange
+            async def ready() -> PreparedCall:
+                return prepared
 
-            async def not_again(_: Exchange) -> None:
+            async def not_redetected(_: PreparedCall) -> None:
                 return None
 
-            async with AsyncReplyStream(prepared, self._connect, self._watch, not_again) as stream:
+            async with AsyncReplyStream(ready, self._connect, self._watch, not_redetected) as stream:
                 async for _ in stream:
                     pass
                 return stream.reply
-        with self._watch(exchange) as outcome:
-            body = await self._connect().invoke(exchange.invocation)
-            reply = exchange.read_whole(body.data, body.info)
+        with self._watch(prepared) as outcome:
+            body = await self._connect().invoke(prepared.invocation)
+            reply = prepared.read_whole(body.data, body.info)
             outcome.answer = lambda: reply
         return reply
 
-    async def _work_off(self, work: Work[T]) -> T:
+    async def _work_off(self, work: BatchJob[T]) -> T:
         slots = asyncio.Semaphore(BATCHES_IN_FLIGHT)
 
         async def send(batch: Batch) -> list[tuple[Batch, T]]:
@@ -214,7 +214,7 @@ class AsyncClient(ClientBase):
                 try:
                     body = await self._connect().invoke(work.invocation(batch))
                 except EndpointError as error:
-                    smaller = halves(batch, error)
+                    smaller = split_batch(batch, error)
                     if smaller is None:
                         raise
                 else:

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from sagewire.client.batching import Embedding, Reranking
-from sagewire.client.config import Settings
-from sagewire.client.prepared_call import Exchange, prepare
-from sagewire.client.resolver import Task, Wiring
+from sagewire.client.config import ClientConfig
+from sagewire.client.prepared_call import PreparedCall, prepare
+from sagewire.client.resolver import EndpointResolver, Task
 from sagewire.content_handlers.base import ContentHandler, Request
-from sagewire.discovery.container_rules import Dialect
+from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.discovery.describe import Description
 from sagewire.errors import UsageError
 from sagewire.http.deadlines import Timeouts
@@ -73,7 +73,7 @@ class ClientBase:
         upload_to: str | None = None,
         probe: bool = False,
     ) -> None:
-        self._settings = Settings(
+        self._settings = ClientConfig(
             endpoint=endpoint,
             url=url,
             token=token,
@@ -115,7 +115,7 @@ class ClientBase:
         self._start()
 
     def _start(self) -> None:
-        self._wiring = Wiring(self._settings)
+        self._wiring = EndpointResolver(self._settings)
         self._connecting = threading.Lock()
 
     @property
@@ -130,7 +130,7 @@ class ClientBase:
 
     @property
     def known(self) -> bool:
-        """Whether `handler`, `format` and, where no handler was named, `dialect()` answer without waiting."""
+        """Whether `handler`, `format` and, where no handler was named, `profile()` answer without waiting."""
         return self._wiring.known
 
     @property
@@ -138,7 +138,7 @@ class ClientBase:
         """Whether the endpoint itself is asked what it speaks, because no handler was named."""
         return self._wiring.discovers
 
-    def dialect(self) -> Dialect:
+    def profile(self) -> ContainerProfile:
         """Return what the endpoint was found to speak, and why; asks the control plane.
 
         Raises:
@@ -146,7 +146,7 @@ class ClientBase:
             NotReady: The endpoint is not in service.
             AccessDenied: The control plane may not be asked; the message names the missing permission.
         """
-        return self._wiring.dialect()
+        return self._wiring.profile()
 
     def describe(self) -> Description:
         """Return what SageMaker's control plane says of the endpoint now.
@@ -184,7 +184,7 @@ class ClientBase:
             raise UsageError(f"a prompt is a string, not {type(prompt).__name__}; messages go to `chat`")
         return PromptRequest(prompt, make_options(self._options, **options), stream, include_usage)
 
-    def _prepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Exchange:
+    def _prepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> PreparedCall:
         handler = self._wiring.handler("chat" if isinstance(request, ChatRequest) else "complete")
         prompt_format = self._wiring.format(handler) if isinstance(request, ChatRequest) else None
         parameters = self._parameters(endpoint_kwargs)
@@ -214,13 +214,13 @@ class ClientBase:
         parameters = self._parameters(endpoint_kwargs)
         return Reranking(handler, query, documents, top_n, extra or {}, parameters)
 
-    def _watch(self, exchange: Exchange) -> AbstractContextManager[Outcome]:
+    def _watch(self, prepared: PreparedCall) -> AbstractContextManager[Outcome]:
         def begin() -> CallStarted:
             # What the caller asked for, not the plain prompt it may have become.
-            request = exchange.chat or exchange.request
+            request = prepared.chat or prepared.request
             operation = "chat" if isinstance(request, ChatRequest) else "text_completion"
             options = {name: value for name, value in request.options.given().items() if name != "response_format"}
-            return self._begin(operation, len(exchange.invocation.body), options, exchange.streams)
+            return self._begin(operation, len(prepared.invocation.body), options, prepared.streams)
 
         return watch(self._settings.hooks, begin)
 
@@ -232,10 +232,10 @@ class ClientBase:
         provider = "http" if self._settings.url else "aws.sagemaker"
         return CallStarted(self._settings.target, operation, provider, streaming, options, size)
 
-    def _rewired(self, exchange: Exchange) -> bool:
+    def _rewired(self, prepared: PreparedCall) -> bool:
         """Ask the endpoint anew after an answer that did not fit; return whether it speaks differently now."""
         if not self._wiring.discovers:
             return False
         self._wiring.forget()
-        task: Task = "chat" if exchange.chat or isinstance(exchange.request, ChatRequest) else "complete"
-        return self._wiring.handler(task).name != exchange.handler.name
+        task: Task = "chat" if prepared.chat or isinstance(prepared.request, ChatRequest) else "complete"
+        return self._wiring.handler(task).name != prepared.handler.name

@@ -12,14 +12,14 @@ from sagewire.errors import EndpointError, ModelError, PayloadTooLarge, UsageErr
 from sagewire.transports.base import Body
 from sagewire.types import Embeddings, EmbedOptions, Invocation, Ranking
 
-__all__ = ["Embedding", "Reranking", "Work", "as_texts", "halves"]
+__all__ = ["BatchJob", "Embedding", "Reranking", "as_texts", "split_batch"]
 
 T = TypeVar("T")
 Batch = tuple[int, Sequence[str]]
 """The number of a batch's first text, and the texts."""
 
 
-class Work(Protocol[T]):
+class BatchJob(Protocol[T]):
     """Texts to be sent in batches, whose answers are joined."""
 
     def batches(self) -> Iterable[Batch]:
@@ -116,7 +116,7 @@ def as_texts(value: Iterable[str], what: str) -> Sequence[str]:
     return value if isinstance(value, Sequence) else list(value)
 
 
-def halves(batch: Batch, error: EndpointError) -> tuple[Batch, Batch] | None:
+def split_batch(batch: Batch, error: EndpointError) -> tuple[Batch, Batch] | None:
     """Return a batch cut in two if `error` says it was too large and it can be cut, else `None`.
 
     TEI answers 422 "batch size 64 > maximum allowed batch size 32" and 413 for too many bytes; SageMaker wraps both.

@@ -14,7 +14,7 @@ from sagewire.transports.base import AsyncTransport, Retries, Transport
 if TYPE_CHECKING:
     from sagewire.aws.session import Session
 
-__all__ = ["Settings"]
+__all__ = ["ClientConfig"]
 
 _SECRETS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "token")
 
@@ -23,7 +23,7 @@ ASYNC_INFERENCE = "async-inference"
 
 
 @dataclass(frozen=True)
-class Settings:
+class ClientConfig:
     """The arguments of a client, checked for contradictions; `Client` says what each one means."""
 
     endpoint: str | None = None
@@ -88,7 +88,7 @@ class Settings:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Settings:
+    def __deepcopy__(self, memo: dict[int, Any]) -> ClientConfig:
         # Frozen and stateless: sharing is as good as copying, and keeps secrets and clients where they are.
         return self
 

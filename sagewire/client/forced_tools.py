@@ -15,7 +15,7 @@ from sagewire.errors import UnsupportedFeature, UsageError, WireError, excerpt, 
 from sagewire.streaming.base import BaseDecoder, Decoder
 from sagewire.types import ChatRequest, Delta, FinishDelta, Message, TextDelta, Tool, ToolCallDelta
 
-__all__ = ["MustCall", "call_schema", "force_call"]
+__all__ = ["RequireToolCall", "call_schema", "force_call"]
 
 
 def force_call(
@@ -36,7 +36,7 @@ def force_call(
     """
     wanted = _wanted(chat)
     # The readers of all model families take longer to load than a call takes, and hardly any call needs one.
-    from sagewire.prompt_formats.output_parsers import get_reader
+    from sagewire.prompt_formats.output_parsers import get_output_parser
 
     if not handler.can.response_format:
         told = (*chat.messages, Message("system", _instruction(wanted)))
@@ -49,7 +49,7 @@ def force_call(
     options = replace(chat.options, response_format=schema)
     return (
         replace(chat, options=options, tools=wanted),
-        lambda: get_reader("llama3_json", wanted, prompt_opened_thinking=False),
+        lambda: get_output_parser("llama3_json", wanted, prompt_opened_thinking=False),
     )
 
 
@@ -66,7 +66,7 @@ def call_schema(tools: Sequence[Tool]) -> dict[str, Any]:
     return schema | {"$defs": definitions} if definitions else schema
 
 
-class MustCall(BaseDecoder[Delta, Delta]):
+class RequireToolCall(BaseDecoder[Delta, Delta]):
     """Raises where an answer ends of its own accord without any tool call; one cut off by its length passes."""
 
     def __init__(self, names: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sagewire.client.forced_tools import MustCall, force_call
+from sagewire.client.forced_tools import RequireToolCall, force_call
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.errors import SagewireError, UsageError
 from sagewire.streaming.accumulate import Accumulator, fold, unfold
@@ -28,11 +28,11 @@ from sagewire.types import (
 if TYPE_CHECKING:
     from sagewire.prompt_formats.base import PromptFormat
 
-__all__ = ["Exchange", "Reading", "prepare"]
+__all__ = ["PreparedCall", "ResponseReader", "prepare"]
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class PreparedCall:
     """A prepared call: what to send, and how to read the answer.
 
     Args:
@@ -72,15 +72,15 @@ class Exchange:
             return replace(reply, info=info)
         return fold(decode(Pipeline(*stages), unfold(reply)), info)
 
-    def reading(self, info: ResponseInfo, *, keep_reply: bool = True) -> Reading:
-        """Return a fresh reading of a streamed response; see `Reading`."""
+    def reading(self, info: ResponseInfo, *, keep_reply: bool = True) -> ResponseReader:
+        """Return a fresh reading of a streamed response; see `ResponseReader`."""
         stages: list[Decoder[Any, Any]] = [EventStreamDecoder()] if info.event_stream else []
         text_stages = self._text_stages()
         cut_short = None
         if not self.handler.can.stop:
             cut_short = next((stage for stage in text_stages if isinstance(stage, StopStage)), None)
         stages += [self.handler.stream_decoder(info.content_type), *text_stages]
-        return Reading(Pipeline(*stages) if len(stages) > 1 else stages[0], info, cut_short, keep_reply)
+        return ResponseReader(Pipeline(*stages) if len(stages) > 1 else stages[0], info, cut_short, keep_reply)
 
     def _text_stages(self) -> list[Decoder[Any, Any]]:
         stages: list[Decoder[Any, Any]] = []
@@ -91,7 +91,7 @@ class Exchange:
         if self.make_reader is not None:
             stages.append(ReaderStage(self.make_reader))
         if self.must_call:
-            stages.append(MustCall(self.must_call))
+            stages.append(RequireToolCall(self.must_call))
         chat = self.chat or self.request
         if isinstance(chat, ChatRequest):
             taken = [call.id for message in chat.messages for call in message.tool_calls if call.id]
@@ -100,7 +100,7 @@ class Exchange:
         return stages
 
 
-class Reading:
+class ResponseReader:
     """A streamed answer being read: feed it bytes, take deltas, ask for the reply so far at any time.
 
     Args:
@@ -175,8 +175,8 @@ def prepare(
     handler: ContentHandler,
     prompt_format: PromptFormat | None = None,
     parameters: Mapping[str, str] | None = None,
-) -> Exchange:
-    """Return the exchange for a request: choose between messages and prompt, render, transform.
+) -> PreparedCall:
+    """Return the prepared for a request: choose between messages and prompt, render, transform.
 
     Args:
         request: What is asked.
@@ -199,7 +199,7 @@ def prepare(
             stream=request.stream,
             include_usage=request.include_usage,
         )
-    return Exchange(
+    return PreparedCall(
         invocation=_invocation(request, handler, parameters),
         handler=handler,
         request=request,
@@ -213,7 +213,7 @@ def _prepare_rendered(
     handler: ContentHandler,
     prompt_format: PromptFormat | None,
     parameters: Mapping[str, str] | None,
-) -> Exchange:
+) -> PreparedCall:
     if prompt_format is None:
         raise UsageError(
             f"handler '{handler.name}' sends text, so a conversation needs a prompt format: name the model's family, "
@@ -231,7 +231,7 @@ def _prepare_rendered(
     stops = tuple(dict.fromkeys((*chat.options.stop, *prompt_format.stops)))
     options = replace(chat.options, stop=_stops_for_wire(chat.options.stop, stops, handler))
     request = PromptRequest(prompt, options, chat.stream, chat.include_usage)
-    return Exchange(
+    return PreparedCall(
         invocation=_invocation(request, handler, parameters),
         handler=handler,
         request=request,

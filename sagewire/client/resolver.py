@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from sagewire.aws.lookup_errors import credential_errors
-from sagewire.client.config import Settings
+from sagewire.client.config import ClientConfig
 from sagewire.content_handlers import get_handler
 from sagewire.content_handlers.base import ContentHandler
 from sagewire.content_handlers.embeddings import EmbeddingHandler, get_embedding_handler
 from sagewire.content_handlers.rerank import RerankHandler, get_rerank_handler
-from sagewire.discovery.container_rules import Dialect, recognise
+from sagewire.discovery.container_rules import ContainerProfile, detect
 from sagewire.discovery.describe import LOST, Description, describe
-from sagewire.discovery.http_server import UNKNOWN, recognise_server, recognise_url
+from sagewire.discovery.http_server import UNKNOWN, detect_server, detect_url
 from sagewire.discovery.probe import probe
 from sagewire.errors import AccessDenied, UnsupportedFeature, UsageError
 from sagewire.types import Invocation
@@ -29,7 +29,7 @@ from sagewire.types import Invocation
 if TYPE_CHECKING:
     from sagewire.prompt_formats.base import PromptFormat
 
-__all__ = ["Task", "Wiring"]
+__all__ = ["EndpointResolver", "Task"]
 
 Task = Literal["chat", "complete", "embed", "rerank"]
 
@@ -40,12 +40,12 @@ _log = logging.getLogger("sagewire.discovery")
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    dialect: Dialect
+class _Resolved:
+    profile: ContainerProfile
     until: float
 
 
-class Wiring:
+class EndpointResolver:
     """Finds handlers and formats for one client; safe to share between threads.
 
     Args:
@@ -53,10 +53,10 @@ class Wiring:
         lifetime: Seconds after which the endpoint is asked again.
     """
 
-    def __init__(self, settings: Settings, lifetime: float = LIFETIME) -> None:
+    def __init__(self, settings: ClientConfig, lifetime: float = LIFETIME) -> None:
         self._settings = settings
         self._lifetime = lifetime
-        self._found: _Found | None = None
+        self._resolved: _Resolved | None = None
         if settings.format is not None:
             # Better here than inside an event loop.
             import sagewire.prompt_formats  # noqa: F401
@@ -71,13 +71,13 @@ class Wiring:
     @property
     def known(self) -> bool:
         """Whether nothing has to be asked: `handler` and `format` will not wait."""
-        return not self.discovers or (self._found is not None and time.monotonic() < self._found.until)
+        return not self.discovers or (self._resolved is not None and time.monotonic() < self._resolved.until)
 
     def forget(self) -> None:
         """Ask the endpoint again next time."""
-        self._found = None
+        self._resolved = None
 
-    def dialect(self) -> Dialect:
+    def profile(self) -> ContainerProfile:
         """Return what the container speaks; may wait for the control plane.
 
         Raises:
@@ -86,11 +86,11 @@ class Wiring:
             AccessDenied: The control plane may not be asked; the message names the permission and the way around.
         """
         with self._lock:
-            if self._found is None or time.monotonic() >= self._found.until:
-                dialect = self._recognise()
-                _log.info("%s: %s", self._settings.target, dialect.container)
-                self._found = _Found(dialect, time.monotonic() + self._lifetime)
-            return self._found.dialect
+            if self._resolved is None or time.monotonic() >= self._resolved.until:
+                profile = self._detect()
+                _log.info("%s: %s", self._settings.target, profile.container)
+                self._resolved = _Resolved(profile, time.monotonic() + self._lifetime)
+            return self._resolved.profile
 
     def description(self) -> Description:
         """Return what the control plane says of the endpoint, fresh."""
@@ -144,7 +144,7 @@ class Wiring:
         if not self.discovers:
             return get_embedding_handler(self._settings.handler or "tei")
         handler = get_embedding_handler(self._name("embed"))
-        most = self.dialect().limits.max_batch
+        most = self.profile().limits.max_batch
         if most is not None and not handler.one_text_per_call:
             handler.max_texts = most
         return handler
@@ -158,7 +158,7 @@ class Wiring:
         if not self.discovers:
             return get_rerank_handler(self._settings.handler or "tei_rerank")
         handler = get_rerank_handler(self._name("rerank"))
-        most = self.dialect().limits.max_batch
+        most = self.profile().limits.max_batch
         if most is not None:
             handler.max_documents = most
         return handler
@@ -172,34 +172,34 @@ class Wiring:
 
         if self._settings.format is not None:
             return get_format(self._settings.format)
-        model_id = self.dialect().model_id
+        model_id = self.profile().model_id
         return None if model_id is None else get_format(model_id=model_id)
 
     def parameters(self) -> dict[str, Any]:
         """Return InvokeEndpoint parameters that follow from what was found."""
-        return dict(self._found.dialect.parameters) if self.discovers and self._found else {}
+        return dict(self._resolved.profile.parameters) if self.discovers and self._resolved else {}
 
     def _name(self, task: Task) -> str:
-        dialect = self.dialect()
+        profile = self.profile()
         choices = {
-            "chat": dialect.chat or dialect.complete,
-            "complete": dialect.complete or dialect.chat,
-            "embed": dialect.embed,
-            "rerank": dialect.rerank,
+            "chat": profile.chat or profile.complete,
+            "complete": profile.complete or profile.chat,
+            "embed": profile.embed,
+            "rerank": profile.rerank,
         }
         name = choices[task]
         if name is None:
             able = ", ".join(each for each in ("chat", "complete", "embed", "rerank") if choices[each])
             raise UnsupportedFeature(
                 f"'{task}'",
-                f"'{self._settings.target}' ({dialect.container})",
+                f"'{self._settings.target}' ({profile.container})",
                 f"It can: {able}. If that is wrong, name the handler.",
             )
         return name
 
-    def _recognise(self) -> Dialect:
+    def _detect(self) -> ContainerProfile:
         if self._settings.url is not None:
-            return recognise_url(self._settings.url) or self._recognise_server()
+            return detect_url(self._settings.url) or self._detect_server()
         if self._settings.probe and not isinstance(self._settings.transport, str):
             try:
                 return self._described()
@@ -208,8 +208,8 @@ class Wiring:
                 return probe(self._try, self._settings.target)
         return self._described()
 
-    def _recognise_server(self) -> Dialect:
-        found = recognise_server(self._ask_server)
+    def _detect_server(self) -> ContainerProfile:
+        found = detect_server(self._ask_server)
         if not self._settings.probe or found.container != UNKNOWN:
             return found
         try:
@@ -217,13 +217,13 @@ class Wiring:
         except UsageError:
             return found
 
-    def _described(self) -> Dialect:
+    def _described(self) -> ContainerProfile:
         found = self.description()
         retries = self._settings.retries
         # Auto scaling starts from zero copies only when a call is refused, so whoever is willing to wait has to call.
         if not (found.copies == 0 and retries and retries.wait_for_ready):
             found.require_serving()
-        return recognise(found, self._settings.endpoint_kwargs.get("TargetContainerHostname"))
+        return detect(found, self._settings.endpoint_kwargs.get("TargetContainerHostname"))
 
     def _ask_server(self, path: str) -> bytes:
         return self._send(Invocation(b"", method="GET", path=path))

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
-from sagewire.client.prepared_call import Exchange, Reading
+from sagewire.client.prepared_call import PreparedCall, ResponseReader
 from sagewire.errors import ModelStreamError, UsageError, WireError
 from sagewire.streaming.accumulate import unfold
 from sagewire.telemetry import Outcome
@@ -16,9 +16,9 @@ from sagewire.types import Delta, Reply, TextDelta
 
 __all__ = ["AsyncReplyStream", "ReplyStream"]
 
-# Given an exchange whose answer could not be read: another one, if the container turns out to speak differently now.
-Again = Callable[[Exchange], Exchange | None]
-AsyncAgain = Callable[[Exchange], Awaitable[Exchange | None]]
+# Given an prepared whose answer could not be read: another one, if the container turns out to speak differently now.
+Redetect = Callable[[PreparedCall], PreparedCall | None]
+AsyncRedetect = Callable[[PreparedCall], Awaitable[PreparedCall | None]]
 
 
 class _Kept:
@@ -28,7 +28,7 @@ class _Kept:
     half-read stream then ends it at once, rather than whenever the garbage collector comes by.
     """
 
-    reading: Reading | None = None
+    reading: ResponseReader | None = None
     whole: Reply | None = None
 
     def __init__(self, keep_reply: bool) -> None:
@@ -70,14 +70,14 @@ class ReplyStream:
 
     def __init__(
         self,
-        prepare: Callable[[], Exchange],
+        prepare: Callable[[], PreparedCall],
         connect: Callable[[], Transport],
-        watch: Callable[[Exchange], AbstractContextManager[Outcome]],
-        again: Again,
+        watch: Callable[[PreparedCall], AbstractContextManager[Outcome]],
+        redetect: Redetect,
         keep_reply: bool = True,
     ) -> None:
         self._kept = _Kept(keep_reply)
-        self._deltas = _run(self._kept, prepare, connect, watch, again)
+        self._deltas = _run(self._kept, prepare, connect, watch, redetect)
 
     def __iter__(self) -> Iterator[Delta]:
         return self._deltas
@@ -109,23 +109,23 @@ class ReplyStream:
 
 def _run(
     kept: _Kept,
-    prepare: Callable[[], Exchange],
+    prepare: Callable[[], PreparedCall],
     connect: Callable[[], Transport],
-    watch: Callable[[Exchange], AbstractContextManager[Outcome]],
-    again: Again,
+    watch: Callable[[PreparedCall], AbstractContextManager[Outcome]],
+    redetect: Redetect,
 ) -> Generator[Delta, None, None]:
-    exchange, transport = prepare(), connect()
+    prepared, transport = prepare(), connect()
     while True:
         try:
-            with watch(exchange) as outcome:
+            with watch(prepared) as outcome:
                 outcome.answer = lambda: kept.so_far
-                if not exchange.streams:
-                    body = transport.invoke(exchange.invocation)
-                    kept.whole = exchange.read_whole(body.data, body.info)
+                if not prepared.streams:
+                    body = transport.invoke(prepared.invocation)
+                    kept.whole = prepared.read_whole(body.data, body.info)
                     yield from unfold(kept.whole)
                     return
-                with transport.stream(exchange.invocation) as body_stream:
-                    kept.reading = reading = exchange.reading(body_stream.info, keep_reply=kept.keep_reply)
+                with transport.stream(prepared.invocation) as body_stream:
+                    kept.reading = reading = prepared.reading(body_stream.info, keep_reply=kept.keep_reply)
                     with reading.attaching_partial():
                         for chunk in body_stream:
                             yield from reading.feed(chunk)
@@ -136,10 +136,10 @@ def _run(
                         yield from reading.close()
             return
         except WireError as error:
-            other = again(exchange) if kept.misread(error) else None
+            other = redetect(prepared) if kept.misread(error) else None
             if other is None:
                 raise
-            exchange = other
+            prepared = other
 
 
 class AsyncReplyStream:
@@ -147,14 +147,14 @@ class AsyncReplyStream:
 
     def __init__(
         self,
-        prepare: Callable[[], Awaitable[Exchange]],
+        prepare: Callable[[], Awaitable[PreparedCall]],
         connect: Callable[[], AsyncTransport],
-        watch: Callable[[Exchange], AbstractContextManager[Outcome]],
-        again: AsyncAgain,
+        watch: Callable[[PreparedCall], AbstractContextManager[Outcome]],
+        redetect: AsyncRedetect,
         keep_reply: bool = True,
     ) -> None:
         self._kept = _Kept(keep_reply)
-        self._deltas = _arun(self._kept, prepare, connect, watch, again)
+        self._deltas = _arun(self._kept, prepare, connect, watch, redetect)
 
     def __aiter__(self) -> AsyncIterator[Delta]:
         return self._deltas
@@ -188,24 +188,24 @@ class AsyncReplyStream:
 
 async def _arun(
     kept: _Kept,
-    prepare: Callable[[], Awaitable[Exchange]],
+    prepare: Callable[[], Awaitable[PreparedCall]],
     connect: Callable[[], AsyncTransport],
-    watch: Callable[[Exchange], AbstractContextManager[Outcome]],
-    again: AsyncAgain,
+    watch: Callable[[PreparedCall], AbstractContextManager[Outcome]],
+    redetect: AsyncRedetect,
 ) -> AsyncGenerator[Delta, None]:
-    exchange, transport = await prepare(), connect()
+    prepared, transport = await prepare(), connect()
     while True:
         try:
-            with watch(exchange) as outcome:
+            with watch(prepared) as outcome:
                 outcome.answer = lambda: kept.so_far
-                if not exchange.streams:
-                    body = await transport.invoke(exchange.invocation)
-                    kept.whole = exchange.read_whole(body.data, body.info)
+                if not prepared.streams:
+                    body = await transport.invoke(prepared.invocation)
+                    kept.whole = prepared.read_whole(body.data, body.info)
                     for delta in unfold(kept.whole):
                         yield delta
                     return
-                async with transport.stream(exchange.invocation) as body_stream:
-                    kept.reading = reading = exchange.reading(body_stream.info, keep_reply=kept.keep_reply)
+                async with transport.stream(prepared.invocation) as body_stream:
+                    kept.reading = reading = prepared.reading(body_stream.info, keep_reply=kept.keep_reply)
                     with reading.attaching_partial():
                         async for chunk in body_stream:
                             for delta in reading.feed(chunk):
@@ -218,7 +218,7 @@ async def _arun(
                             yield delta
             return
         except WireError as error:
-            other = await again(exchange) if kept.misread(error) else None
+            other = await redetect(prepared) if kept.misread(error) else None
             if other is None:
                 raise
-            exchange = other
+            prepared = other

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from sagewire.client import sticky_sessions as sessions
 from sagewire.client.base import ClientBase, MessagesLike, ToolChoice, ToolsLike
-from sagewire.client.batching import Batch, Work, as_texts, halves
-from sagewire.client.prepared_call import Exchange
+from sagewire.client.batching import Batch, BatchJob, as_texts, split_batch
+from sagewire.client.prepared_call import PreparedCall
 from sagewire.client.streams import ReplyStream
 from sagewire.content_handlers.base import Request
 from sagewire.discovery.describe import Description
@@ -296,36 +296,36 @@ class Client(ClientBase):
     def _stream(
         self, request: Request, endpoint_kwargs: Mapping[str, Any] | None, keep_reply: bool = True
     ) -> ReplyStream:
-        def prepare() -> Exchange:
+        def prepare() -> PreparedCall:
             return self._prepare(request, endpoint_kwargs)
 
-        def again(exchange: Exchange) -> Exchange | None:
-            return prepare() if self._rewired(exchange) else None
+        def redetect(prepared: PreparedCall) -> PreparedCall | None:
+            return prepare() if self._rewired(prepared) else None
 
-        return ReplyStream(prepare, self._connect, self._watch, again, keep_reply)
+        return ReplyStream(prepare, self._connect, self._watch, redetect, keep_reply)
 
     def _answer(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Reply:
-        exchange = self._prepare(request, endpoint_kwargs)
+        prepared = self._prepare(request, endpoint_kwargs)
         try:
-            return self._run(exchange)
+            return self._run(prepared)
         except WireError:
-            if not self._rewired(exchange):
+            if not self._rewired(prepared):
                 raise
         return self._run(self._prepare(request, endpoint_kwargs))
 
-    def _run(self, exchange: Exchange) -> Reply:
-        if exchange.streams:
-            with ReplyStream(lambda: exchange, self._connect, self._watch, lambda _: None) as stream:
+    def _run(self, prepared: PreparedCall) -> Reply:
+        if prepared.streams:
+            with ReplyStream(lambda: prepared, self._connect, self._watch, lambda _: None) as stream:
                 for _ in stream:
                     pass
                 return stream.reply
-        with self._watch(exchange) as outcome:
-            body = self._connect().invoke(exchange.invocation)
-            reply = exchange.read_whole(body.data, body.info)
+        with self._watch(prepared) as outcome:
+            body = self._connect().invoke(prepared.invocation)
+            reply = prepared.read_whole(body.data, body.info)
             outcome.answer = lambda: reply
         return reply
 
-    def _work_off(self, work: Work[T]) -> T:
+    def _work_off(self, work: BatchJob[T]) -> T:
         parts: list[tuple[Batch, T]] = []
         waiting = list(work.batches())[::-1]
         while waiting:
@@ -333,7 +333,7 @@ class Client(ClientBase):
             try:
                 body = self._connect().invoke(work.invocation(batch))
             except EndpointError as error:
-                smaller = halves(batch, error)
+                smaller = split_batch(batch, error)
                 if smaller is None:
                     raise
                 waiting += smaller[::-1]

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_chat, need_prompt
-from sagewire.content_handlers.error_bodies import Fault
+from sagewire.content_handlers.error_bodies import ErrorBody
 from sagewire.content_handlers.openai.messages import refuse_images, refuse_tools
 from sagewire.content_handlers.outcome import finish_reason, token_count
 from sagewire.content_handlers.sampling import write_no_top_k
@@ -136,7 +136,7 @@ class _ChatReader(EventReader):
     def _read_end(self, event: Any) -> Iterator[Delta]:
         response = {"finish_reason": event.get("finish_reason"), **(event.get("response") or {})}
         if (response["finish_reason"] or "").startswith("ERROR") and response["finish_reason"] != "ERROR_TOXIC":
-            raise Fault(str(event.get("error") or "generation failed"), response["finish_reason"]).as_stream_error()
+            raise ErrorBody(str(event.get("error") or "generation failed"), response["finish_reason"]).as_stream_error()
         yield from _read_metadata(response)
         yield from _read_end(response)
 

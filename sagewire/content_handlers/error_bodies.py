@@ -20,13 +20,13 @@ from typing import Any
 
 from sagewire.errors import ModelError, ModelStreamError, excerpt
 
-__all__ = ["Fault", "find_fault"]
+__all__ = ["ErrorBody", "find_fault"]
 
 _MESSAGE_LIMIT = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ErrorBody:
     """What a container said went wrong.
 
     Args:
@@ -51,12 +51,12 @@ class Fault:
         return ModelStreamError(self.message, self.code)
 
 
-def find_fault(payload: Any) -> Fault | None:
+def find_fault(payload: Any) -> ErrorBody | None:
     """Return what went wrong if `payload` is an error object, else `None`.
 
     Example:
         >>> find_fault({"error": "Model is overloaded", "error_type": "overloaded"})
-        Fault(message='Model is overloaded', code='overloaded', status=None)
+        ErrorBody(message='Model is overloaded', code='overloaded', status=None)
         >>> find_fault({"choices": []}) is None
         True
     """
@@ -77,7 +77,7 @@ def find_fault(payload: Any) -> Fault | None:
     return _fault(payload, message) if is_error else None
 
 
-def _fault(fields: dict[str, Any], message: Any) -> Fault:
+def _fault(fields: dict[str, Any], message: Any) -> ErrorBody:
     text = message if isinstance(message, str) and message else str(fields)
     code, status = None, None
     for name in ("error_type", "type", "code", "http_status_code"):
@@ -86,4 +86,4 @@ def _fault(fields: dict[str, Any], message: Any) -> Fault:
             status = status or value
         if value and code is None:
             code = str(value)
-    return Fault(excerpt(text, _MESSAGE_LIMIT), code, status)
+    return ErrorBody(excerpt(text, _MESSAGE_LIMIT), code, status)

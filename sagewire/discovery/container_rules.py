@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from sagewire.discovery.describe import Container, Description, first_tag
 from sagewire.errors import UsageError
 
-__all__ = ["Dialect", "Limits", "recognise"]
+__all__ = ["ContainerLimits", "ContainerProfile", "detect"]
 
 _JUMPSTART_ID = ("sagemaker-sdk:jumpstart-model-id",)
 _JUMPSTART_VERSION = ("sagemaker-sdk:jumpstart-model-version",)
@@ -32,7 +32,7 @@ _REASONING_PARSERS = ("SM_VLLM_REASONING_PARSER", "OPTION_REASONING_PARSER", "SM
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ContainerLimits:
     """Sizes the container was configured with; `None` where it is not said."""
 
     context_window: int | None = None
@@ -40,7 +40,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class ContainerProfile:
     """What a container speaks, by the names in `HANDLERS`; `None` where it has no such route.
 
     Args:
@@ -65,7 +65,7 @@ class Dialect:
     model_id: str | None = None
     tools: bool | None = None
     reasoning: bool | None = None
-    limits: Limits = Limits()
+    limits: ContainerLimits = ContainerLimits()
     reasons: tuple[str, ...] = ()
     parameters: tuple[tuple[str, str], ...] = ()
 
@@ -88,7 +88,7 @@ class _Clues:
         return self.env.get(name, "").lower() in {"true", "1", "yes", "on"}
 
 
-def recognise(found: Description, hostname: str | None = None) -> Dialect:
+def detect(found: Description, hostname: str | None = None) -> ContainerProfile:
     """Return what an endpoint's container speaks.
 
     Args:
@@ -108,7 +108,7 @@ def recognise(found: Description, hostname: str | None = None) -> Dialect:
     clues = _clues(container, found.tags)
     for matches, rule in _RULES:
         if matches(clues):
-            dialect = rule(clues)
+            profile = rule(clues)
             break
     else:
         seen = container.image or container.model_package or "no image is visible"
@@ -116,7 +116,7 @@ def recognise(found: Description, hostname: str | None = None) -> Dialect:
             f"endpoint '{found.endpoint}' runs a container sagewire does not know ({seen}); name what it speaks, "
             "for example handler='openai_chat' (`sagewire handlers` lists them)"
         )
-    return _complete_facts(dialect, clues, container, found)
+    return _complete_facts(profile, clues, container, found)
 
 
 def _speaking_container(found: Description, hostname: str | None) -> Container:
@@ -148,7 +148,9 @@ def _clues(container: Container, tags: Mapping[str, str]) -> _Clues:
     )
 
 
-def _complete_facts(dialect: Dialect, clues: _Clues, container: Container, found: Description) -> Dialect:
+def _complete_facts(
+    profile: ContainerProfile, clues: _Clues, container: Container, found: Description
+) -> ContainerProfile:
     reasons = [f"image {clues.repository}:{clues.tag}" if clues.repository else f"model package {clues.package}"]
     if clues.jumpstart_id:
         reasons.append(f"JumpStart model {clues.jumpstart_id} {clues.jumpstart_version}".strip())
@@ -159,12 +161,12 @@ def _complete_facts(dialect: Dialect, clues: _Clues, container: Container, found
     if found.direct and container.hostname:
         parameters.append(("TargetContainerHostname", container.hostname))
     return replace(
-        dialect,
-        model_id=dialect.model_id or _model_id(clues),
-        tools=dialect.tools if dialect.tools is not None else _switched_on(clues, _TOOL_PARSERS, dialect),
-        reasoning=_switched_on(clues, _REASONING_PARSERS, dialect),
-        limits=Limits(_number(clues.setting(*_CONTEXT)), _number(clues.setting("MAX_CLIENT_BATCH_SIZE"))),
-        reasons=(*reasons, *dialect.reasons),
+        profile,
+        model_id=profile.model_id or _model_id(clues),
+        tools=profile.tools if profile.tools is not None else _switched_on(clues, _TOOL_PARSERS, profile),
+        reasoning=_switched_on(clues, _REASONING_PARSERS, profile),
+        limits=ContainerLimits(_number(clues.setting(*_CONTEXT)), _number(clues.setting("MAX_CLIENT_BATCH_SIZE"))),
+        reasons=(*reasons, *profile.reasons),
         parameters=tuple(parameters),
     )
 
@@ -177,10 +179,10 @@ def _model_id(clues: _Clues) -> str | None:
     return clues.jumpstart_id or None
 
 
-def _switched_on(clues: _Clues, names: tuple[str, ...], dialect: Dialect) -> bool | None:
+def _switched_on(clues: _Clues, names: tuple[str, ...], profile: ContainerProfile) -> bool | None:
     if clues.setting(*names):
         return True
-    return False if dialect.chat in {"openai_chat", "lmi_chat", "sglang"} else None
+    return False if profile.chat in {"openai_chat", "lmi_chat", "sglang"} else None
 
 
 def _number(text: str) -> int | None:
@@ -199,70 +201,72 @@ def _dotted(version: tuple[int, ...]) -> str:
 # ----------------------------------------------------------------------------------------------------------- rules
 
 
-def _nova(clues: _Clues) -> Dialect:
-    return Dialect("Amazon Nova", chat="nova", complete="nova")
+def _nova(clues: _Clues) -> ContainerProfile:
+    return ContainerProfile("Amazon Nova", chat="nova", complete="nova")
 
 
-def _vllm(clues: _Clues) -> Dialect:
+def _vllm(clues: _Clues) -> ContainerProfile:
     task = clues.setting("SM_VLLM_TASK", "SM_VLLM_CONVERT").lower()
     name = f"vLLM {clues.tag.partition('-')[0]}".strip()
     if task in {"score", "rerank", "reward", "classify"}:
-        return Dialect(name, rerank="vllm_rerank", reasons=(f"SM_VLLM_TASK={task}",))
+        return ContainerProfile(name, rerank="vllm_rerank", reasons=(f"SM_VLLM_TASK={task}",))
     if task.startswith("embed") or clues.setting("SM_VLLM_RUNNER").lower() == "pooling":
-        return Dialect(name, embed="openai_embeddings", rerank="vllm_rerank", reasons=("a pooling model",))
-    return Dialect(name, chat="openai_chat", complete="openai_completions")
+        return ContainerProfile(name, embed="openai_embeddings", rerank="vllm_rerank", reasons=("a pooling model",))
+    return ContainerProfile(name, chat="openai_chat", complete="openai_completions")
 
 
-def _sglang(clues: _Clues) -> Dialect:
-    return Dialect("SGLang", chat="sglang")
+def _sglang(clues: _Clues) -> ContainerProfile:
+    return ContainerProfile("SGLang", chat="sglang")
 
 
-def _llamacpp(clues: _Clues) -> Dialect:
-    return Dialect("llama.cpp", chat="llamacpp", tools=None)
+def _llamacpp(clues: _Clues) -> ContainerProfile:
+    return ContainerProfile("llama.cpp", chat="llamacpp", tools=None)
 
 
-def _tgi(clues: _Clues) -> Dialect:
+def _tgi(clues: _Clues) -> ContainerProfile:
     version = _version(clues.tag, r"tgi")
     name = f"TGI {_dotted(version)}"
     if version >= (2, 4):
         # From 2.4.0 one route takes inputs, messages and prompt alike.
-        return Dialect(name, chat="tgi_chat", complete="tgi", tools=True, reasons=("2.4 or newer takes messages",))
+        return ContainerProfile(
+            name, chat="tgi_chat", complete="tgi", tools=True, reasons=("2.4 or newer takes messages",)
+        )
     if version >= (1, 4) and clues.on("MESSAGES_API_ENABLED"):
-        return Dialect(name, chat="tgi_chat", reasons=("MESSAGES_API_ENABLED",))
-    return Dialect(name, chat="tgi", complete="tgi", tools=False)
+        return ContainerProfile(name, chat="tgi_chat", reasons=("MESSAGES_API_ENABLED",))
+    return ContainerProfile(name, chat="tgi", complete="tgi", tools=False)
 
 
-def _tei(clues: _Clues) -> Dialect:
+def _tei(clues: _Clues) -> ContainerProfile:
     # /invocations is bound at start to what the model is; both are offered, the model decides.
-    return Dialect(f"TEI {_dotted(_version(clues.tag, r'tei'))}", embed="tei", rerank="tei_rerank")
+    return ContainerProfile(f"TEI {_dotted(_version(clues.tag, r'tei'))}", embed="tei", rerank="tei_rerank")
 
 
-def _lmi(clues: _Clues) -> Dialect:
+def _lmi(clues: _Clues) -> ContainerProfile:
     djl = _version(clues.tag, r"^")
     name = f"LMI {_dotted(djl)}"
     task = clues.setting("OPTION_TASK").lower().replace("_", "-")
     if task in {"text-embedding", "embed", "embedding", "feature-extraction"}:
-        return Dialect(name, embed="lmi_embedding", reasons=(f"OPTION_TASK={task}",))
+        return ContainerProfile(name, embed="lmi_embedding", reasons=(f"OPTION_TASK={task}",))
     if task in {"rerank", "reranking", "text-rerank", "score", "text-classification"}:
-        return Dialect(name, rerank="lmi_rerank", reasons=(f"OPTION_TASK={task}",))
+        return ContainerProfile(name, rerank="lmi_rerank", reasons=(f"OPTION_TASK={task}",))
     generate = "tgi" if clues.on("OPTION_TGI_COMPAT") else "lmi"
     notes = ("OPTION_TGI_COMPAT",) if generate == "tgi" else ()
     if "deepspeed" in clues.tag or "fastertransformer" in clues.tag or "cpu-full" in clues.tag:
-        return _jumpstart_llama2(clues) or Dialect(name, chat="lmi", complete="lmi", tools=False)
+        return _jumpstart_llama2(clues) or ContainerProfile(name, chat="lmi", complete="lmi", tools=False)
     if djl and djl < (0, 27):
-        return Dialect(
+        return ContainerProfile(
             name, chat=generate, complete=generate, tools=False, reasons=(*notes, "no chat route before 0.27")
         )
-    return Dialect(name, chat="lmi_chat", complete=generate, reasons=notes)
+    return ContainerProfile(name, chat="lmi_chat", complete=generate, reasons=notes)
 
 
-def _jumpstart_llama2(clues: _Clues) -> Dialect | None:
+def _jumpstart_llama2(clues: _Clues) -> ContainerProfile | None:
     old = clues.jumpstart_version.startswith(("1.", "2."))
     if not (old and re.search(r"llama-2-\d+b", clues.jumpstart_id)):
         return None
     if clues.jumpstart_id.endswith("-f"):
-        return Dialect("JumpStart Llama 2", chat="jumpstart_dialog", tools=False, reasons=("dialog schema",))
-    return Dialect("JumpStart Llama 2", chat="jumpstart_llama2", complete="jumpstart_llama2", tools=False)
+        return ContainerProfile("JumpStart Llama 2", chat="jumpstart_dialog", tools=False, reasons=("dialog schema",))
+    return ContainerProfile("JumpStart Llama 2", chat="jumpstart_llama2", complete="jumpstart_llama2", tools=False)
 
 
 # HF_TASK of the Hugging Face toolkit -> handler. Translation tasks carry their languages: translation_en_to_fr.
@@ -279,52 +283,52 @@ _PIPELINES = {
 }
 
 
-def _toolkit(clues: _Clues) -> Dialect:
+def _toolkit(clues: _Clues) -> ContainerProfile:
     task = clues.setting("HF_TASK").lower()
     if not task and clues.jumpstart_id:
         return _jumpstart_script(clues)
     if task in {"feature-extraction", "sentence-similarity"}:
-        return Dialect("HF inference toolkit", embed="hf_feature_extraction", reasons=(f"HF_TASK={task}",))
+        return ContainerProfile("HF inference toolkit", embed="hf_feature_extraction", reasons=(f"HF_TASK={task}",))
     reason = f"HF_TASK={task}" if task else "no HF_TASK: text-generation is assumed"
     name = _PIPELINES.get("translation" if task.startswith("translation") else task or "text-generation")
     if name is None:
         raise UsageError(
             f"this container runs the pipeline HF_TASK={task}, for which sagewire has no handler; give your own"
         )
-    return Dialect("HF inference toolkit", chat=name, complete=name, tools=False, reasons=(reason,))
+    return ContainerProfile("HF inference toolkit", chat=name, complete=name, tools=False, reasons=(reason,))
 
 
-def _jumpstart_script(clues: _Clues) -> Dialect:
+def _jumpstart_script(clues: _Clues) -> ContainerProfile:
     model = clues.jumpstart_id
     if "embedding" in model or "sentencesimilarity" in model:
-        return Dialect("JumpStart script", embed="jumpstart_embedding")
+        return ContainerProfile("JumpStart script", embed="jumpstart_embedding")
     if "text2text" in model:
         name = "jumpstart_text2text"
     else:
         name = "jumpstart_textgeneration" if "textgeneration" in model else "jumpstart_xtext"
-    return Dialect("JumpStart script", chat=name, complete=name, tools=False)
+    return ContainerProfile("JumpStart script", chat=name, complete=name, tools=False)
 
 
-def _triton(clues: _Clues) -> Dialect:
+def _triton(clues: _Clues) -> ContainerProfile:
     mode = clues.setting("SAGEMAKER_TRITON_INFERENCE_TYPE") or "infer"
     if mode == "infer":
         # The names of its tensors are in the model's own configuration, which nobody outside can read.
-        return Dialect(
+        return ContainerProfile(
             "Triton",
             complete="triton_infer",
             embed="triton_embedding",
             tools=False,
             reasons=("mode infer: tensors named text_input and text_output are assumed",),
         )
-    return Dialect("Triton", chat="triton", complete="triton", tools=False, reasons=(f"mode {mode}",))
+    return ContainerProfile("Triton", chat="triton", complete="triton", tools=False, reasons=(f"mode {mode}",))
 
 
-def _cohere(clues: _Clues) -> Dialect:
+def _cohere(clues: _Clues) -> ContainerProfile:
     if "rerank" in clues.package:
-        return Dialect("Cohere", rerank="cohere_rerank")
+        return ContainerProfile("Cohere", rerank="cohere_rerank")
     if "embed" in clues.package:
-        return Dialect("Cohere", embed="cohere_embed")
-    return Dialect("Cohere", chat="cohere")
+        return ContainerProfile("Cohere", embed="cohere_embed")
+    return ContainerProfile("Cohere", chat="cohere")
 
 
 def _in_repository(*names: str) -> Callable[[_Clues], bool]:
@@ -335,7 +339,7 @@ def _in_package(*prefixes: str) -> Callable[[_Clues], bool]:
     return lambda clues: clues.package.startswith(prefixes)
 
 
-_RULES: tuple[tuple[Callable[[_Clues], bool], Callable[[_Clues], Dialect]], ...] = (
+_RULES: tuple[tuple[Callable[[_Clues], bool], Callable[[_Clues], ContainerProfile]], ...] = (
     (_in_repository("nova-inference-repo"), _nova),
     (_in_repository("vllm"), _vllm),
     (_in_repository("sglang"), _sglang),
@@ -353,6 +357,9 @@ _RULES: tuple[tuple[Callable[[_Clues], bool], Callable[[_Clues], Dialect]], ...]
         _jumpstart_script,
     ),
     (_in_package("cohere-"), _cohere),
-    (_in_package("j2-"), lambda _: Dialect("AI21 Jurassic-2", chat="ai21_j2", complete="ai21_j2", tools=False)),
-    (_in_package("jamba-"), lambda _: Dialect("AI21 Jamba", chat="ai21_jamba")),
+    (
+        _in_package("j2-"),
+        lambda _: ContainerProfile("AI21 Jurassic-2", chat="ai21_j2", complete="ai21_j2", tools=False),
+    ),
+    (_in_package("jamba-"), lambda _: ContainerProfile("AI21 Jamba", chat="ai21_jamba")),
 )

@@ -1,4 +1,4 @@
-"""Asking SageMaker's control plane what an endpoint is made of: `describe` waits, `recognise` then decides.
+"""Asking SageMaker's control plane what an endpoint is made of: `describe` waits, `detect` then decides.
 
 The walk is DescribeEndpoint, DescribeEndpointConfig, DescribeModel (or the inference component, or the model package)
 and ListTags; wherever it can stop early it does. The environment of a container may hold secrets, so it never appears

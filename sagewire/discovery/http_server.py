@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from sagewire.discovery.container_rules import Dialect, Limits
+from sagewire.discovery.container_rules import ContainerLimits, ContainerProfile
 from sagewire.errors import EndpointError, EndpointTimeout, SagewireError
 
-__all__ = ["QUESTIONS", "UNKNOWN", "Asker", "recognise_server", "recognise_url"]
+__all__ = ["QUESTIONS", "UNKNOWN", "Asker", "detect_server", "detect_url"]
 
 Asker = Callable[[str], bytes]
 """GETs a path of the server and returns the body; raises `SagewireError`."""
@@ -25,22 +25,22 @@ UNKNOWN = "an unknown server"
 _SERVERS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "library": "Ollama"}
 
 
-def recognise_url(url: str) -> Dialect | None:
+def detect_url(url: str) -> ContainerProfile | None:
     """Return what a server speaks if its address alone says so: OpenAI's API is what lives below `/v1`.
 
     Example:
-        >>> recognise_url("https://router.huggingface.co/v1").chat
+        >>> detect_url("https://router.huggingface.co/v1").chat
         'openai_chat'
     """
     if urlsplit(url).path.rstrip("/").endswith("/v1"):
-        return Dialect("an OpenAI-compatible server", *_OPENAI, reasons=("the address ends in /v1",))
+        return ContainerProfile("an OpenAI-compatible server", *_OPENAI, reasons=("the address ends in /v1",))
     return None
 
 
 _OPENAI = ("openai_chat", "openai_completions", "openai_embeddings", "vllm_rerank")
 
 
-def recognise_server(ask: Asker) -> Dialect:
+def detect_server(ask: Asker) -> ContainerProfile:
     """Return what a server speaks by asking it; two GET requests at most.
 
     A server that answers neither is taken for an OpenAI-compatible one, which nearly all are today.
@@ -57,7 +57,7 @@ def recognise_server(ask: Asker) -> Dialect:
         # `transformers serve` lists nothing while its models are in a folder of their own.
         return _openai(models[0] if models and isinstance(models[0], dict) else {})
     # LMI is among these: it serves the chat route only.
-    return Dialect(
+    return ContainerProfile(
         UNKNOWN,
         chat="openai_chat",
         embed="openai_embeddings",
@@ -80,42 +80,42 @@ def _ask(ask: Asker, path: str) -> Any:
         return None
 
 
-def _tei(info: dict[str, Any]) -> Dialect:
+def _tei(info: dict[str, Any]) -> ContainerProfile:
     kind = info["model_type"]
     names = [kind] if isinstance(kind, str) else list(kind or ())
     kinds = {name.lower() for name in names}
-    return Dialect(
+    return ContainerProfile(
         f"TEI {info.get('version', '')}".strip(),
         embed="tei" if "embedding" in kinds else None,
         rerank="tei_rerank" if "reranker" in kinds else None,
         model_id=info.get("model_id"),
-        limits=Limits(info.get("max_input_length"), info.get("max_client_batch_size")),
+        limits=ContainerLimits(info.get("max_input_length"), info.get("max_client_batch_size")),
         reasons=(f"/info says model_type {', '.join(names)}",),
     )
 
 
-def _tgi(info: dict[str, Any]) -> Dialect:
+def _tgi(info: dict[str, Any]) -> ContainerProfile:
     version = str(info.get("version", ""))
     number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     # The chat route came with 1.4.0.
     chat = "tgi_chat" if number >= (1, 4) or not number else "tgi"
-    return Dialect(
+    return ContainerProfile(
         f"TGI {version}".strip(),
         chat=chat,
         complete="tgi",
         model_id=info.get("model_id"),
-        limits=Limits(info.get("max_total_tokens"), info.get("max_client_batch_size")),
+        limits=ContainerLimits(info.get("max_total_tokens"), info.get("max_client_batch_size")),
         reasons=("/info answers as TGI's does",),
     )
 
 
-def _openai(model: dict[str, Any]) -> Dialect:
+def _openai(model: dict[str, Any]) -> ContainerProfile:
     owner = str(model.get("owned_by", ""))
     length = model.get("max_model_len")
-    return Dialect(
+    return ContainerProfile(
         _SERVERS.get(owner, "an OpenAI-compatible server"),
         *_OPENAI,
         model_id=model.get("id"),
-        limits=Limits(length if isinstance(length, int) else None),
+        limits=ContainerLimits(length if isinstance(length, int) else None),
         reasons=(f"/v1/models answers, owned_by {owner or 'nobody'}",),
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from sagewire.discovery.container_rules import Dialect
+from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import EndpointError, ModelError, UsageError
 
 __all__ = ["Try", "probe"]
@@ -41,7 +41,7 @@ _PIPELINE_REFUSALS = {
 }
 
 
-def probe(send: Try, target: str) -> Dialect:
+def probe(send: Try, target: str) -> ContainerProfile:
     """Return what a container speaks, from its answers to a few tiny requests.
 
     Args:
@@ -53,22 +53,22 @@ def probe(send: Try, target: str) -> Dialect:
         EndpointError: The endpoint cannot be called at all.
     """
     answer, refusal = _attempt(send, _CHAT)
-    dialect = _of_chat(send, answer, refusal) or _of_others(send, refusal)
-    if dialect is None:
+    profile = _of_chat(send, answer, refusal) or _of_others(send, refusal)
+    if profile is None:
         raise UsageError(
             f"'{target}' answers in none of the ways sagewire knows; name what it speaks, for example "
             "handler='openai_chat' (`sagewire handlers` lists them)"
         )
-    return dialect
+    return profile
 
 
-def _of_chat(send: Try, answer: Any, refusal: str) -> Dialect | None:
+def _of_chat(send: Try, answer: Any, refusal: str) -> ContainerProfile | None:
     """Read the answer to a conversation; pooling models and base models of vLLM are asked once more."""
     if isinstance(answer, dict) and "choices" in answer:
         if answer.get("id") == "":
             # TGI leaves the id empty (router/src/server.rs).
-            return Dialect("TGI", chat="tgi_chat", reasons=_REASON)
-        return Dialect("an OpenAI-compatible server", chat="openai_chat", reasons=_REASON)
+            return ContainerProfile("TGI", chat="tgi_chat", reasons=_REASON)
+        return ContainerProfile("an OpenAI-compatible server", chat="openai_chat", reasons=_REASON)
     # vLLM's embedders take conversations too.
     pools = isinstance(answer, dict) and "data" in answer
     if pools or "Cannot find suitable handler" in refusal:
@@ -76,28 +76,32 @@ def _of_chat(send: Try, answer: Any, refusal: str) -> Dialect | None:
             answer, _ = _attempt(send, {"input": ["hi"]})
             pools = isinstance(answer, dict) and "data" in answer
         if pools:
-            return Dialect("a vLLM pooling server", embed="openai_embeddings", rerank="vllm_rerank", reasons=_REASON)
-        return Dialect("a vLLM scoring server", rerank="vllm_rerank", reasons=_REASON)
+            return ContainerProfile(
+                "a vLLM pooling server", embed="openai_embeddings", rerank="vllm_rerank", reasons=_REASON
+            )
+        return ContainerProfile("a vLLM scoring server", rerank="vllm_rerank", reasons=_REASON)
     if "chat template" in refusal:
         answer, _ = _attempt(send, _COMPLETION)
         if isinstance(answer, dict) and "choices" in answer:
-            return Dialect("a base model", complete="openai_completions", reasons=_REASON)
+            return ContainerProfile("a base model", complete="openai_completions", reasons=_REASON)
     return None
 
 
-def _of_others(send: Try, refusal: str) -> Dialect | None:
+def _of_others(send: Try, refusal: str) -> ContainerProfile | None:
     """Try the containers that know no conversations, told apart by how they refused one where they can be."""
     if "accept_eula" in refusal:
         # Which of the two it is would only be seen with the licence accepted, which is for the caller to do.
-        return Dialect(
+        return ContainerProfile(
             "JumpStart Llama 2", chat="jumpstart_dialog", complete="jumpstart_llama2", tools=False, reasons=_REASON
         )
     if "Unable to parse 'inputs'" in refusal:
-        return Dialect("Triton", complete="triton_infer", embed="triton_embedding", tools=False, reasons=_REASON)
+        return ContainerProfile(
+            "Triton", complete="triton_infer", embed="triton_embedding", tools=False, reasons=_REASON
+        )
     if "text_inputs" not in refusal:
         answer, refusal = ("", refusal) if "`texts`" in refusal else _attempt(send, _GENERATE)
         if "`query`" in refusal or "`texts`" in refusal:
-            return Dialect("a TEI reranker", rerank="tei_rerank", reasons=_REASON)
+            return ContainerProfile("a TEI reranker", rerank="tei_rerank", reasons=_REASON)
         found = _of_generate(answer) or _of_pipeline(send, refusal)
         if found is not None:
             return found
@@ -106,7 +110,7 @@ def _of_others(send: Try, refusal: str) -> Dialect | None:
     )
 
 
-def _of_pipeline(send: Try, refusal: str) -> Dialect | None:
+def _of_pipeline(send: Try, refusal: str) -> ContainerProfile | None:
     """Tell the tasks of Hugging Face's inference toolkit apart."""
     name = None
     if "`model_kwargs`" in refusal:
@@ -127,23 +131,23 @@ def _of_pipeline(send: Try, refusal: str) -> Dialect | None:
             return vectors
     if name is None:
         return None
-    return Dialect("HF inference toolkit", chat=name, complete=name, tools=False, reasons=_REASON)
+    return ContainerProfile("HF inference toolkit", chat=name, complete=name, tools=False, reasons=_REASON)
 
 
-def _of_text_input(answer: Any) -> Dialect | None:
+def _of_text_input(answer: Any) -> ContainerProfile | None:
     """JumpStart's scripts answer to `text_inputs`, Triton to `text_input`."""
     name = None
     if isinstance(answer, dict) and "embedding" in answer:
-        return Dialect("a JumpStart script", embed="jumpstart_embedding", reasons=_REASON)
+        return ContainerProfile("a JumpStart script", embed="jumpstart_embedding", reasons=_REASON)
     if isinstance(answer, dict) and "text_output" in answer:
-        return Dialect("Triton", chat="triton", complete="triton", tools=False, reasons=_REASON)
+        return ContainerProfile("Triton", chat="triton", complete="triton", tools=False, reasons=_REASON)
     if isinstance(answer, dict) and "generated_texts" in answer:
         name = "jumpstart_text2text"
     elif isinstance(answer, list) and answer:
         name = "jumpstart_textgeneration"
     if name is None:
         return None
-    return Dialect("a JumpStart script", chat=name, complete=name, tools=False, reasons=_REASON)
+    return ContainerProfile("a JumpStart script", chat=name, complete=name, tools=False, reasons=_REASON)
 
 
 def _attempt(send: Try, body: Mapping[str, Any]) -> tuple[Any, str]:
@@ -162,16 +166,16 @@ def _attempt(send: Try, body: Mapping[str, Any]) -> tuple[Any, str]:
         return None, ""
 
 
-def _of_generate(answer: Any) -> Dialect | None:
+def _of_generate(answer: Any) -> ContainerProfile | None:
     """TGI answers with an array, LMI with an object, embedders with numbers in one to three levels."""
     if isinstance(answer, dict) and "generated_text" in answer:
-        return Dialect("LMI", chat="lmi", complete="lmi", tools=False, reasons=_REASON)
+        return ContainerProfile("LMI", chat="lmi", complete="lmi", tools=False, reasons=_REASON)
     depth, first = 0, answer
     while isinstance(first, list) and first and depth < 4:
         depth, first = depth + 1, first[0]
     if isinstance(first, dict) and "generated_text" in first:
-        return Dialect("TGI", chat="tgi", complete="tgi", tools=False, reasons=_REASON)
+        return ContainerProfile("TGI", chat="tgi", complete="tgi", tools=False, reasons=_REASON)
     name = {1: "lmi_embedding", 2: "tei", 3: "hf_feature_extraction"}.get(depth)
     if isinstance(first, float | int) and name:
-        return Dialect("an embedder", embed=name, reasons=_REASON)
+        return ContainerProfile("an embedder", embed=name, reasons=_REASON)
     return None

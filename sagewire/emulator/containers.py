@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from sagewire.emulator.aws.front_door import deliver
 from sagewire.emulator.endpoints import ContainerCall, Endpoint, Running, find_endpoint
-from sagewire.emulator.faults import Fault, Refused, asked_in_header
+from sagewire.emulator.faults import FaultInjection, Refused, asked_in_header
 from sagewire.emulator.http_values import Request, Response, json_response
 from sagewire.errors import UsageError
 
@@ -56,7 +56,9 @@ class Containers:
         running = endpoint.components.get(component) if component else endpoint.main
         return (endpoint, running, suffix) if running is not None else None
 
-    def _ask(self, request: Request, endpoint: Endpoint, running: Running, path: str, faults: list[Fault]) -> Response:
+    def _ask(
+        self, request: Request, endpoint: Endpoint, running: Running, path: str, faults: list[FaultInjection]
+    ) -> Response:
         query = f"?{request.raw_query}" if request.raw_query else ""
         inner = replace(request, target=path + query)
         if request.method == "POST":

@@ -10,7 +10,7 @@ import orjson
 
 from sagewire.emulator.dialects import Container, Dialect, get_dialect
 from sagewire.emulator.engines import Engine, get_engine
-from sagewire.emulator.faults import Fault, FaultyEngine, make_fault, split_suffix
+from sagewire.emulator.faults import FaultInjection, FaultyEngine, make_fault, split_suffix
 from sagewire.emulator.http_values import Request, Response
 from sagewire.errors import UsageError
 
@@ -61,7 +61,7 @@ class EndpointSpec:
     dialect: str | Dialect = "openai_chat"
     engine: str | Engine = "echo"
     account: str | None = None
-    faults: Sequence[str | Fault] = ()
+    faults: Sequence[str | FaultInjection] = ()
     status: str = "InService"
     latency: float = 0.0
     model_id: str | None = None
@@ -134,7 +134,7 @@ class Running:
         """Let the container answer."""
         return self.dialect.handle(request, self.container)
 
-    def handle_with(self, request: Request, faults: Sequence[Fault]) -> Response:
+    def handle_with(self, request: Request, faults: Sequence[FaultInjection]) -> Response:
         """Let the container answer, with what is wrong inside it."""
         engine = self.container.engine
         after = [fault.fails_after for fault in faults if fault.fails_after is not None]
@@ -171,7 +171,7 @@ class Endpoint:
         self.account = account
         self.created = clock()
         self._clock = clock
-        self._faults: dict[str, Fault] = {}
+        self._faults: dict[str, FaultInjection] = {}
         self.spec_faults = [self.fault(fault) for fault in spec.faults]
         specs = {key: parse_spec(value) for key, value in spec.components.items()}
         self.components = {key: self._run(key, value, specs) for key, value in specs.items()}
@@ -209,7 +209,7 @@ class Endpoint:
         running = [*self.components.values(), *([self.main] if self.main else [])]
         return any(item.container.engine.blocking for item in running)
 
-    def fault(self, fault: str | Fault) -> Fault:
+    def fault(self, fault: str | FaultInjection) -> FaultInjection:
         """Return a fault; the same text always gives the same object, because some count."""
         if not isinstance(fault, str):
             return fault

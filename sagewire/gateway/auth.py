@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 
 from sagewire.gateway.accounting.database import Store, StoreError
 from sagewire.gateway.config import GatewayConfig
-from sagewire.gateway.errors import Refusal
+from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import MASTER, OPEN, Key, digest_of, from_config, same
 
-__all__ = ["Access"]
+__all__ = ["Authenticator"]
 
 # Seconds until a key that was revoked or added in the database is noticed.
 FRESH = 15.0
@@ -21,7 +21,7 @@ STALE = 600.0
 REMEMBERED = 10_000
 
 
-class Access:
+class Authenticator:
     """Recognises callers by their keys.
 
     Args:
@@ -56,7 +56,7 @@ class Access:
                 `api-key` Azure's, `x-api-key` that of others.
 
         Raises:
-            Refusal: 401 for no key, or one that is unknown or expired.
+            GatewayError: 401 for no key, or one that is unknown or expired.
         """
         if not self.required:
             return OPEN
@@ -85,7 +85,7 @@ class Access:
         except StoreError:
             if known is not None and known[1] is not None and now - known[0] < STALE:
                 return known[1]
-            raise Refusal(
+            raise GatewayError(
                 503, "keys_unavailable", "keys cannot be checked now; try again", headers={"retry-after": "5"}
             ) from None
         self._looked_up[digest] = (now, key)
@@ -102,5 +102,5 @@ def _shown(headers: Mapping[str, str]) -> str:
     return (headers.get("api-key") or headers.get("x-api-key") or "").strip()
 
 
-def _stranger(message: str) -> Refusal:
-    return Refusal(401, "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
+def _stranger(message: str) -> GatewayError:
+    return GatewayError(401, "invalid_api_key", message, headers={"www-authenticate": "Bearer"})

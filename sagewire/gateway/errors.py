@@ -8,13 +8,13 @@ from typing import Any
 from sagewire.errors import EndpointError, SagewireError
 from sagewire.openai_shapes import error_body, error_envelope
 
-__all__ = ["ClientGone", "Refusal", "Unrecognised", "envelope_of", "is_callers_fault"]
+__all__ = ["ClientGone", "GatewayError", "UndetectedContainer", "envelope_of", "is_callers_fault"]
 
 # What no other deployment would answer differently. 404 and 403 speak of a deployment, not of the request.
 _CALLERS = frozenset({400, 413, 422})
 
 
-class Refusal(SagewireError):
+class GatewayError(SagewireError):
     """A request that goes no further.
 
     Args:
@@ -44,7 +44,7 @@ class Refusal(SagewireError):
         return _refusal, (self.status, self.code, str(self), self.headers, self.param)
 
 
-class Unrecognised(Refusal):
+class UndetectedContainer(GatewayError):
     """It could not be found out what a deployment's container speaks.
 
     Args:
@@ -54,7 +54,7 @@ class Unrecognised(Refusal):
     def __init__(self, label: str) -> None:
         super().__init__(
             502,
-            "unrecognised_container",
+            "undetected_container",
             f"what {label!r} can do could not be found out, the gateway's log says why; `embedding_handler` or "
             "`rerank_handler` in its configuration settles it",
         )
@@ -64,8 +64,8 @@ class Unrecognised(Refusal):
         return type(self), (self.label,)
 
 
-def _refusal(status: int, code: str, message: str, headers: dict[str, str], param: str | None) -> Refusal:
-    return Refusal(status, code, message, headers=headers, param=param)
+def _refusal(status: int, code: str, message: str, headers: dict[str, str], param: str | None) -> GatewayError:
+    return GatewayError(status, code, message, headers=headers, param=param)
 
 
 class ClientGone(Exception):
@@ -74,7 +74,7 @@ class ClientGone(Exception):
 
 def envelope_of(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Return the status, OpenAI's error object and further headers for an error."""
-    if isinstance(error, Refusal):
+    if isinstance(error, GatewayError):
         body = error_body(str(error), status=error.status, code=error.code, param=error.param)
         return error.status, body, error.headers
     status, body = error_envelope(error, behind_gateway=True)

@@ -11,13 +11,13 @@ from typing import Any
 from sagewire.errors import SagewireError
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.metrics import Metrics
-from sagewire.gateway.accounting.usage_writer import Ledger
-from sagewire.gateway.auth import Access
+from sagewire.gateway.accounting.usage_writer import UsageWriter
+from sagewire.gateway.auth import Authenticator
 from sagewire.gateway.config import GatewayConfig
-from sagewire.gateway.errors import Refusal, envelope_of
+from sagewire.gateway.errors import GatewayError, envelope_of
 from sagewire.gateway.keys import Key
 from sagewire.gateway.rate_limits import RateLimits
-from sagewire.gateway.request_log import Journal
+from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routing.deployments import Deployment
 from sagewire.gateway.routing.router import Model, Router
 from sagewire.openai_shapes import BadRequest
@@ -31,7 +31,7 @@ _log = logging.getLogger("sagewire.gateway")
 class Turn:
     """One admitted request for a model."""
 
-    journal: Journal
+    log: RequestLog
     key: Key
     body: dict[str, Any]
     model: Model
@@ -53,10 +53,10 @@ class Gateway:
         self.config = config
         self.store = store
         self.metrics = Metrics()
-        self.ledger = Ledger(store)
-        self.live: dict[int, Journal] = {}
+        self.usage_writer = UsageWriter(store)
+        self.live: dict[int, RequestLog] = {}
         self.draining = False
-        self.access = Access(config, store, required=require_keys or bool(store.all_keys()))
+        self.access = Authenticator(config, store, required=require_keys or bool(store.all_keys()))
         self.rates = RateLimits(_plain(config.server.redis_url))
         self.router = Router(config, rates=self.rates)
         self._background: set[asyncio.Task[None]] = set()
@@ -69,7 +69,7 @@ class Gateway:
         before = self.router
         self.router = Router(config, before)
         # Keys may come and go, but a gateway that asked for them never stops asking.
-        self.access = Access(config, self.store, required=self.access.required)
+        self.access = Authenticator(config, self.store, required=self.access.required)
         self.config = config
         before.retire(self.router)
 
@@ -85,12 +85,12 @@ class Gateway:
             if deployment.chat.discovers and not deployment.chat.known:
                 self.in_background(_discover(deployment))
 
-    async def admit(self, journal: Journal, key: Key, body: Any) -> Turn:
+    async def admit(self, log: RequestLog, key: Key, body: Any) -> Turn:
         """Return the turn for a parsed request body.
 
         Raises:
             BadRequest: The body is no object, or names no model.
-            Refusal: 404 for a model that is not there, 403 for one the key is not good for, 429 for a limit reached.
+            GatewayError: 404 for a model that is not there, 403 for one the key may not use, 429 for a limit reached.
         """
         if not isinstance(body, dict):
             raise BadRequest("the request body must be a JSON object")
@@ -99,16 +99,16 @@ class Gateway:
             raise BadRequest("'model' must name a model", "model")
         router = self.router
         if self.config.entry(name) is None:
-            raise Refusal(404, "model_not_found", self._unknown(name, key), param="model")
+            raise GatewayError(404, "model_not_found", self._unknown(name, key), param="model")
         if not self.allows(key, self.config.aliases.get(name, name), name):
-            raise Refusal(403, "model_not_allowed", f"the key '{key.name}' is not good for the model '{name[:100]}'")
+            raise GatewayError(403, "model_not_allowed", f"key '{key.name}' is not allowed to use model '{name[:100]}'")
         # Only now: a name that fits a pattern becomes a model here.
         model = router.find(name)
         if model is None:
-            raise Refusal(404, "model_not_found", self._unknown(name, key), param="model")
-        journal.model = model.name
-        journal.headers |= await self.rates.admit(key)
-        return Turn(journal, key, body, model, router, name)
+            raise GatewayError(404, "model_not_found", self._unknown(name, key), param="model")
+        log.model = model.name
+        log.headers |= await self.rates.admit(key)
+        return Turn(log, key, body, model, router, name)
 
     def allows(self, key: Key, model: str, name: str = "") -> bool:
         """Return whether a key is good for a model, by its own name, its pattern, or an alias that the key names."""
@@ -130,29 +130,29 @@ class Gateway:
         names |= {name for name in key.models or () if name not in config.aliases and config.canonical(name)}
         return sorted(names)
 
-    async def ended(self, journal: Journal) -> None:
+    async def ended(self, log: RequestLog) -> None:
         """Count a request that has ended."""
         # By entry of the configuration: names that fit a pattern are without number.
-        model = self._entry(journal.model)
-        served = self._entry(journal.served_by) or model
-        if journal.key is not None:
-            tokens = journal.tokens_to_charge if journal.attempts else 0
-            await self.rates.charge(journal.key.allowance, tokens)
-            if journal.lease is not None:
-                completion = journal.usage.completion_tokens if journal.usage else None
-                journal.lease.ended(tokens, completion, stream=journal.stream)
-                await self.rates.charge(journal.lease.deployment.allowance, tokens)
-            if journal.model:
-                self.ledger.note(journal.key.name, served, journal.usage, failed=journal.error is not None)
+        model = self._entry(log.model)
+        served = self._entry(log.served_by) or model
+        if log.key is not None:
+            tokens = log.tokens_to_charge if log.attempts else 0
+            await self.rates.charge(log.key.quota, tokens)
+            if log.lease is not None:
+                completion = log.usage.completion_tokens if log.usage else None
+                log.lease.ended(tokens, completion, stream=log.stream)
+                await self.rates.charge(log.lease.deployment.quota, tokens)
+            if log.model:
+                self.usage_writer.note(log.key.name, served, log.usage, failed=log.error is not None)
         metrics = self.metrics
-        metrics.requests.labels(journal.route, model, journal.status).inc()
-        metrics.seconds.labels(journal.route, model).observe(journal.seconds)
-        if journal.first_piece is not None:
-            metrics.first_token.labels(model).observe(journal.first_piece)
-        if journal.usage is not None and journal.key is not None:
+        metrics.requests.labels(log.route, model, log.status).inc()
+        metrics.seconds.labels(log.route, model).observe(log.seconds)
+        if log.first_piece is not None:
+            metrics.first_token.labels(model).observe(log.first_piece)
+        if log.usage is not None and log.key is not None:
             counter = metrics.tokens
-            counter.labels(served, journal.key.name, "prompt").inc(journal.usage.prompt_tokens or 0)
-            counter.labels(served, journal.key.name, "completion").inc(journal.usage.completion_tokens or 0)
+            counter.labels(served, log.key.name, "prompt").inc(log.usage.prompt_tokens or 0)
+            counter.labels(served, log.key.name, "completion").inc(log.usage.completion_tokens or 0)
 
     def attempt_failed(self, model: Model, deployment: Deployment, error: SagewireError) -> None:
         """Count a failed call of a deployment, whether or not another one makes it good."""
@@ -165,7 +165,7 @@ class Gateway:
         """Write down what is left and close all connections."""
         for task in list(self._background):
             task.cancel()
-        await self.ledger.close()
+        await self.usage_writer.close()
         await self.rates.close()
         for deployment in self.router.deployments():
             await deployment.close()
@@ -185,7 +185,7 @@ class Gateway:
 
 async def _discover(deployment: Deployment) -> None:
     try:
-        await asyncio.to_thread(deployment.chat.dialect)
+        await asyncio.to_thread(deployment.chat.profile)
     except SagewireError as error:
         # The first call will meet it again, and say so to its caller.
         deployment.last_error = f"{type(error).__name__}: {error}"[:300]

@@ -125,7 +125,7 @@ class Generation:
             SagewireError: Nobody could answer.
             ClientGone: The caller hung up; the call upstream was given up, too.
         """
-        async with while_connected(self._receive, self._turn.journal):
+        async with while_connected(self._receive, self._turn.log):
             served = await self._serve(lambda deployment: self._call(deployment, call))
         served.lease.succeeded()
         return served.result
@@ -143,8 +143,8 @@ class Generation:
             SagewireError: Nobody could answer, and nothing has been sent.
             ClientGone: The caller hung up; the stream upstream was closed, too.
         """
-        self._turn.journal.stream = True
-        async with while_connected(self._receive, self._turn.journal):
+        self._turn.log.stream = True
+        async with while_connected(self._receive, self._turn.log):
             served = await self._serve(lambda deployment: self._open(deployment, call))
             try:
                 await self._pump(served.result, events(served.result), served)
@@ -165,9 +165,9 @@ class Generation:
         return await self._call(deployment, begin)
 
     async def _pump(self, opened: Opened, events: Events, served: Served[Any]) -> None:
-        journal = self._turn.journal
+        log = self._turn.log
         out = EventStream(self._send)
-        journal.piece()
+        log.piece()
         await out.begin()
         try:
             if opened.first is not None:
@@ -183,49 +183,49 @@ class Generation:
             served.lease.failed(error)
             self._gateway.attempt_failed(served.model, served.lease.deployment, error)
             _, body, _ = envelope_of(error)
-            journal.error = body["error"]["code"] or type(error).__name__
+            log.error = body["error"]["code"] or type(error).__name__
             last = events.error(body)
         served.lease.succeeded()
         reply = opened.stream.reply
-        journal.usage = reply.usage or journal.usage
-        journal.upstream_id = reply.info.request_id if reply.info else None
+        log.usage = reply.usage or log.usage
+        log.upstream_id = reply.info.request_id if reply.info else None
         await out.end(last)
 
     def _note(self, delta: Delta) -> None:
         if isinstance(delta, TextDelta | ThinkingDelta):
-            self._turn.journal.characters += len(delta.text)
+            self._turn.log.characters += len(delta.text)
         elif isinstance(delta, ToolCallDelta):
-            self._turn.journal.characters += len(delta.arguments)
+            self._turn.log.characters += len(delta.arguments)
         elif isinstance(delta, UsageDelta):
-            self._turn.journal.usage = delta.usage
+            self._turn.log.usage = delta.usage
 
     async def _serve(self, work: Callable[[Deployment], Awaitable[T]]) -> Served[T]:
-        gateway, turn, journal = self._gateway, self._turn, self._turn.journal
+        gateway, turn, log = self._gateway, self._turn, self._turn.log
 
         def failed(deployment: Deployment, error: SagewireError) -> None:
-            journal.attempts += 1
-            journal.deployment = deployment.label
+            log.attempts += 1
+            log.deployment = deployment.label
             gateway.attempt_failed(turn.model, deployment, error)
 
         served = await turn.router.serve(
             turn.model,
             work,
             affinity=self._affinity,
-            stream=journal.stream,
+            stream=log.stream,
             allowed=lambda name: gateway.allows(turn.key, name),
             failed=failed,
         )
-        journal.attempts += 1
-        journal.lease = served.lease
-        journal.deployment = served.lease.deployment.label
-        journal.served_by = served.model.name
+        log.attempts += 1
+        log.lease = served.lease
+        log.deployment = served.lease.deployment.label
+        log.served_by = served.model.name
         if served.model is not turn.model:
-            journal.headers["x-sagewire-model"] = served.model.name
+            log.headers["x-sagewire-model"] = served.model.name
         return served
 
     async def _call(self, deployment: Deployment, call: Callable[[Deployment, dict[str, str]], Awaitable[T]]) -> T:
         """Make a call, in the conversation's session where there is one."""
-        kwargs = deployment.endpoint_kwargs(self._turn.journal.request_id, self._affinity)
+        kwargs = deployment.endpoint_kwargs(self._turn.log.request_id, self._affinity)
         if self._conversation is None or deployment.config.endpoint is None:
             return await call(deployment, kwargs)
         session = await deployment.sessions.use(self._conversation)
@@ -247,7 +247,7 @@ class Generation:
     def _affinity_of(self, turn: Turn) -> str | None:
         model = turn.model
         if model.config.affinity == "session":
-            return conversation_id(turn.body, turn.key.name, turn.journal.conversation)
+            return conversation_id(turn.body, turn.key.name, turn.log.conversation)
         wanted = model.config.affinity != "none" or any(one.config.prefix_aware for one in model.deployments)
         return prefix_id(turn.body, turn.key.name) if wanted else None
 
@@ -265,7 +265,7 @@ class Generation:
         dropped = [name for name in arguments if name in _OPTIONS and name not in handler.option_names]
         if not dropped:
             return arguments
-        self._turn.journal.headers["x-sagewire-dropped"] = ", ".join(dropped)
+        self._turn.log.headers["x-sagewire-dropped"] = ", ".join(dropped)
         return {name: value for name, value in arguments.items() if name not in dropped}
 
 

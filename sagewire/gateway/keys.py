@@ -1,4 +1,4 @@
-"""API keys: what they allow, and how they are made and recognised. Only their hashes are kept."""
+"""API keys: what they allow, and how they are made and detected. Only their hashes are kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sagewire.gateway.config import KeyConfig
-from sagewire.gateway.quota import Allowance
+from sagewire.gateway.quota import Quota
 
 __all__ = ["MASTER", "OPEN", "Key", "digest_of", "from_config", "new_secret", "same"]
 
@@ -40,9 +40,9 @@ class Key:
         return self.models is None or model in self.models
 
     @property
-    def allowance(self) -> Allowance:
+    def quota(self) -> Quota:
         """What it may use in a minute."""
-        return Allowance(f"key {self.name}", self.requests_per_minute, self.tokens_per_minute)
+        return Quota(f"key {self.name}", self.requests_per_minute, self.tokens_per_minute)
 
     def expired(self, now: datetime | None = None) -> bool:
         """Return whether its time is over."""

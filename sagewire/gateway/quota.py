@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Allowance"]
+__all__ = ["Quota"]
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class Quota:
     """What may be used in a minute.
 
     Args:

@@ -15,9 +15,9 @@ from limits.aio.strategies import FixedWindowRateLimiter, SlidingWindowCounterRa
 from limits.errors import StorageError
 
 from sagewire.errors import UsageError
-from sagewire.gateway.errors import Refusal
+from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key
-from sagewire.gateway.quota import Allowance
+from sagewire.gateway.quota import Quota
 
 __all__ = ["RateLimits"]
 
@@ -70,39 +70,39 @@ class RateLimits:
             Response headers that say what is left, under OpenAI's names.
 
         Raises:
-            Refusal: A limit is reached; `retry-after` says when to come back.
+            GatewayError: A limit is reached; `retry-after` says when to come back.
         """
-        allowance = key.allowance
+        quota = key.quota
         headers: dict[str, str] = {}
-        if allowance.tokens is not None:
-            reset, left = await self._tokens_left(allowance, allowance.tokens)
-            headers |= _headers("tokens", allowance.tokens, left, reset)
+        if quota.tokens is not None:
+            reset, left = await self._tokens_left(quota, quota.tokens)
+            headers |= _headers("tokens", quota.tokens, left, reset)
             if left <= 0:
-                raise _too_many(key, "tokens", allowance.tokens, reset, headers)
-        if allowance.requests is not None:
-            admitted, reset, left = await self._request(allowance, allowance.requests)
-            headers |= _headers("requests", allowance.requests, left, reset)
+                raise _too_many(key, "tokens", quota.tokens, reset, headers)
+        if quota.requests is not None:
+            admitted, reset, left = await self._request(quota, quota.requests)
+            headers |= _headers("requests", quota.requests, left, reset)
             if not admitted:
-                raise _too_many(key, "requests", allowance.requests, reset, headers)
+                raise _too_many(key, "requests", quota.requests, reset, headers)
         return headers
 
-    async def take(self, allowance: Allowance) -> float | None:
+    async def take(self, quota: Quota) -> float | None:
         """Count one request; return the seconds until there is another where none is left, else `None`."""
-        if allowance.tokens is not None:
-            reset, left = await self._tokens_left(allowance, allowance.tokens)
+        if quota.tokens is not None:
+            reset, left = await self._tokens_left(quota, quota.tokens)
             if left <= 0:
                 return max(0.0, reset - time.time())
-        if allowance.requests is not None:
-            admitted, reset, _ = await self._request(allowance, allowance.requests)
+        if quota.requests is not None:
+            admitted, reset, _ = await self._request(quota, quota.requests)
             if not admitted:
                 return max(0.0, reset - time.time())
         return None
 
-    async def charge(self, allowance: Allowance, tokens: int) -> None:
+    async def charge(self, quota: Quota, tokens: int) -> None:
         """Count the tokens of a finished request."""
-        if allowance.tokens is not None and tokens > 0:
-            item = RateLimitItemPerMinute(allowance.tokens)
-            await self._ask(lambda counters: counters.tokens.hit(item, "tokens", allowance.name, cost=tokens))
+        if quota.tokens is not None and tokens > 0:
+            item = RateLimitItemPerMinute(quota.tokens)
+            await self._ask(lambda counters: counters.tokens.hit(item, "tokens", quota.name, cost=tokens))
 
     async def close(self) -> None:
         """Close the connections to Redis."""
@@ -111,15 +111,15 @@ class RateLimits:
             with contextlib.suppress(Exception):
                 await storage.bridge.storage.aclose()
 
-    async def _tokens_left(self, allowance: Allowance, limit: int) -> tuple[float, int]:
+    async def _tokens_left(self, quota: Quota, limit: int) -> tuple[float, int]:
         item = RateLimitItemPerMinute(limit)
-        stats = await self._ask(lambda counters: counters.tokens.get_window_stats(item, "tokens", allowance.name))
+        stats = await self._ask(lambda counters: counters.tokens.get_window_stats(item, "tokens", quota.name))
         return stats[0], stats[1]
 
-    async def _request(self, allowance: Allowance, limit: int) -> tuple[bool, float, int]:
+    async def _request(self, quota: Quota, limit: int) -> tuple[bool, float, int]:
         item = RateLimitItemPerMinute(limit)
-        admitted = await self._ask(lambda counters: counters.requests.hit(item, "requests", allowance.name))
-        stats = await self._ask(lambda counters: counters.requests.get_window_stats(item, "requests", allowance.name))
+        admitted = await self._ask(lambda counters: counters.requests.hit(item, "requests", quota.name))
+        stats = await self._ask(lambda counters: counters.requests.get_window_stats(item, "requests", quota.name))
         return admitted, stats[0], stats[1]
 
     async def _ask(self, question: Callable[[_Counters], Awaitable[T]]) -> T:
@@ -158,9 +158,9 @@ def _headers(kind: str, limit: int, left: int, reset: float) -> dict[str, str]:
     }
 
 
-def _too_many(key: Key, kind: str, limit: int, reset: float, headers: dict[str, str]) -> Refusal:
+def _too_many(key: Key, kind: str, limit: int, reset: float, headers: dict[str, str]) -> GatewayError:
     wait = _seconds_until(reset)
-    return Refusal(
+    return GatewayError(
         429,
         "rate_limit_exceeded",
         f"the key '{key.name}' may use {limit} {kind} per minute; try again in {wait} s",

@@ -16,7 +16,7 @@ from sagewire.types import Usage
 if TYPE_CHECKING:
     from sagewire.gateway.routing.deployments import Lease
 
-__all__ = ["Journal", "request_id_of"]
+__all__ = ["RequestLog", "request_id_of"]
 
 # What SageMaker takes as InferenceId, too, without surprises in logs.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -29,7 +29,7 @@ def request_id_of(headers: Mapping[str, str]) -> str:
 
 
 @dataclass(slots=True)
-class Journal:
+class RequestLog:
     """One request from its first byte to its last. Nothing of what was asked or answered is in it.
 
     Args:

@@ -15,12 +15,12 @@ from weakref import WeakKeyDictionary, WeakSet, finalize, ref
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, UsageError
-from sagewire.http.deadlines import Limits
+from sagewire.http.deadlines import Deadlines
 from sagewire.http.errors import connection_error, tls_error, truncated
-from sagewire.http.origin import Place, proxy_login, without_login
+from sagewire.http.origin import Origin, proxy_login, without_login
 from sagewire.http.proxy_tls import client_context
 from sagewire.http.request import Request
-from sagewire.http.timer_pool import Alarms, Watch
+from sagewire.http.timer_pool import Timer, TimerPool
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -33,27 +33,27 @@ _KEEP_ALIVE_SECONDS = 50.0
 
 
 class AsyncEngine:
-    """Connections to one place from any number of event loops, one after the other or at once in several threads.
+    """Connections to one origin from any number of event loops, one after the other or at once in several threads.
 
     Each loop gets a session of its own. An async generator owns it: event loops close the generators that were started
     in them before they end, so the session is closed with its loop and nobody has to remember it.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, origin: Origin) -> None:
         # 0.2 s the first time: better here than inside the event loop.
         import aiohttp  # noqa: F401
 
-        self._place = place
+        self._origin = origin
         # The login apart, because aiohttp's errors show the proxy's URL.
-        self._proxy = without_login(place.proxy) if place.proxy else None
-        login = proxy_login(place.proxy) if place.proxy else {}
+        self._proxy = without_login(origin.proxy) if origin.proxy else None
+        login = proxy_login(origin.proxy) if origin.proxy else {}
         # A proxy that forwards reads the request's own headers, one that opens a tunnel those of CONNECT.
-        self._extra_headers = {} if place.secure else login
-        self._tunnel_headers = login if place.secure else None
+        self._extra_headers = {} if origin.secure else login
+        self._tunnel_headers = login if origin.secure else None
         self._owners: WeakKeyDictionary[asyncio.AbstractEventLoop, _Owner] = WeakKeyDictionary()
         self._tls: Any = None
-        parts = place.parts
-        self._origin = f"{parts.scheme}://{parts.netloc}"
+        parts = origin.parts
+        self._base_url = f"{parts.scheme}://{parts.netloc}"
         self.reset_after_fork()
         reset_in_child(self)
 
@@ -67,26 +67,26 @@ class AsyncEngine:
         if owner is not None:
             await owner.generator.aclose()
 
-    async def send(self, request: Request, limits: Limits, *, replay: bool = True) -> AsyncResponse:
+    async def send(self, request: Request, deadlines: Deadlines, *, replay: bool = True) -> AsyncResponse:
         """Send a request and return the answer as soon as its headers are there.
 
         Args:
             request: What to send.
-            limits: The call's clock.
+            deadlines: The call's clock.
             replay: The request may be sent again where a connection turns out to have been closed while idle.
         """
         while True:
             owner = self._owners.get(asyncio.get_running_loop())
             if owner is None or owner.session.closed:
                 owner = await self._open()
-            progress = _Progress(limits, owner.alarms)
+            progress = _Progress(deadlines, owner.alarms)
             try:
-                return await self._send(owner, request, limits, progress)
+                return await self._send(owner, request, deadlines, progress)
             except _Lost as lost:
                 if not (progress.reused and replay):
-                    raise connection_error(_why(lost), limits.where, code="connection_lost") from lost
+                    raise connection_error(_why(lost), deadlines.where, code="connection_lost") from lost
 
-    async def _send(self, owner: _Owner, request: Request, limits: Limits, progress: _Progress) -> AsyncResponse:
+    async def _send(self, owner: _Owner, request: Request, deadlines: Deadlines, progress: _Progress) -> AsyncResponse:
         import aiohttp
 
         body: Any = request.body if len(request.body) < _LARGE_BODY else _LargeBody(request.body, progress)
@@ -95,7 +95,7 @@ class AsyncEngine:
             async with progress.watch:
                 response = await owner.session.request(
                     request.method,
-                    _url(self._origin + request.path),
+                    _url(self._base_url + request.path),
                     data=body,
                     headers={**request.headers, **self._extra_headers} if self._extra_headers else request.headers,
                     allow_redirects=False,
@@ -103,32 +103,32 @@ class AsyncEngine:
                     proxy_headers=self._tunnel_headers,
                 )
         except TimeoutError:
-            raise limits.expired(progress.phase) from None
+            raise deadlines.expired(progress.phase) from None
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
-            raise tls_error(error, limits.where) from error
+            raise tls_error(error, deadlines.where) from error
         except aiohttp.ClientConnectorError as error:
-            raise connection_error(error, self._place.route(limits.where)) from error
+            raise connection_error(error, self._origin.route(deadlines.where)) from error
         except aiohttp.ClientHttpProxyError as error:
-            raise connection_error(f"the proxy answered {error.status} {error.message}", limits.where) from error
+            raise connection_error(f"the proxy answered {error.status} {error.message}", deadlines.where) from error
         except aiohttp.ClientResponseError as error:
             raise EndpointError(
-                f"{limits.where} did not answer in HTTP: {error.message}", code="protocol", fault="service"
+                f"{deadlines.where} did not answer in HTTP: {error.message}", code="protocol", fault="service"
             ) from error
         except (aiohttp.ClientConnectionError, OSError) as error:
             # Under TLS 1.3 a server's objections to the handshake arrive with its first bytes.
             if isinstance(error.__cause__, ssl.SSLError):
-                raise tls_error(error.__cause__, limits.where) from error
+                raise tls_error(error.__cause__, deadlines.where) from error
             raise _Lost from error
         except ValueError as error:
             raise UsageError(f"a header's value cannot be sent: {error}") from None
         finally:
             _current.reset(current)
-        return AsyncResponse(response, limits, owner.alarms)
+        return AsyncResponse(response, deadlines, owner.alarms)
 
     async def _open(self) -> _Owner:
         loop = asyncio.get_running_loop()
         generator = _own(self._context(), partial(_forget, ref(self), loop))
-        owner = _Owner(generator, await anext(generator), Alarms(loop))
+        owner = _Owner(generator, await anext(generator), TimerPool(loop))
         # Kept alive by this and not by the engine alone, so that a dropped engine leaves a session that can still be
         # closed.
         owner.finalizer = finalize(self, _release, loop, generator)
@@ -138,13 +138,13 @@ class AsyncEngine:
         return owner
 
     def _context(self) -> Any:
-        place = self._place
-        if not place.secure and not (place.proxy or "").startswith("https:"):
+        origin = self._origin
+        if not origin.secure and not (origin.proxy or "").startswith("https:"):
             return True
         if self._tls is None:
             with self._lock:
                 if self._tls is None:
-                    self._tls = client_context(place)
+                    self._tls = client_context(origin)
         return self._tls
 
 
@@ -153,7 +153,9 @@ class _Owner:
 
     __slots__ = ("alarms", "finalizer", "generator", "session")
 
-    def __init__(self, generator: AsyncGenerator[ClientSession, None], session: ClientSession, alarms: Alarms) -> None:
+    def __init__(
+        self, generator: AsyncGenerator[ClientSession, None], session: ClientSession, alarms: TimerPool
+    ) -> None:
         self.generator = generator
         self.session = session
         self.alarms = alarms
@@ -207,21 +209,21 @@ def _why(lost: _Lost) -> BaseException | str:
 class _Progress:
     """How far a request has come, and the watch that is set anew at each step."""
 
-    __slots__ = ("limits", "phase", "reused", "watch")
+    __slots__ = ("deadlines", "phase", "reused", "watch")
 
-    def __init__(self, limits: Limits, alarms: Alarms) -> None:
-        self.limits = limits
+    def __init__(self, deadlines: Deadlines, alarms: TimerPool) -> None:
+        self.deadlines = deadlines
         self.phase = "connect"
         self.reused = False
-        self.watch = Watch(limits.wait("connect"), alarms)
+        self.watch = Timer(deadlines.wait("connect"), alarms)
 
     def connected(self, reused: bool) -> None:
         self.reused = reused
         self.phase = "first_byte"
-        self.watch.set(self.limits.wait("first_byte"))
+        self.watch.set(self.deadlines.wait("first_byte"))
 
     def sent(self) -> None:
-        self.watch.set(self.limits.wait("first_byte"))
+        self.watch.set(self.deadlines.wait("first_byte"))
 
 
 # aiohttp's tracing tells all this as well, for a fifth of the time of a call.
@@ -278,11 +280,11 @@ class AsyncResponse:
         headers: The headers; looked up case-insensitively.
     """
 
-    def __init__(self, response: ClientResponse, limits: Limits, alarms: Alarms) -> None:
+    def __init__(self, response: ClientResponse, deadlines: Deadlines, alarms: TimerPool) -> None:
         self.status = response.status
         self.headers = response.headers
         self._response = response
-        self._limits = limits
+        self._deadlines = deadlines
         self._alarms = alarms
         self._open = True
         self._ended = False
@@ -312,7 +314,7 @@ class AsyncResponse:
         except BaseException as error:
             self.close()
             if _broke_off(error):
-                raise truncated(error, self._limits.where) from error
+                raise truncated(error, self._deadlines.where) from error
             raise
         if self._response.content.at_eof():
             self._give_back()
@@ -325,10 +327,10 @@ class AsyncResponse:
         if piece or content.at_eof():
             return piece
         try:
-            async with Watch(self._limits.wait("idle"), self._alarms):
+            async with Timer(self._deadlines.wait("idle"), self._alarms):
                 return await content.readany()
         except TimeoutError:
-            raise self._limits.expired("idle") from None
+            raise self._deadlines.expired("idle") from None
 
     def _give_back(self) -> None:
         if self._response.connection is not None:

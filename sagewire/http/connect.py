@@ -9,15 +9,15 @@ from typing import Any
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError
-from sagewire.http.deadlines import Limits
+from sagewire.http.deadlines import Deadlines
 from sagewire.http.errors import connection_error, tls_error
-from sagewire.http.origin import Place, host_header, proxy_login, tls_context
+from sagewire.http.origin import Origin, host_header, proxy_login, tls_context
 
 __all__ = ["Connector"]
 
 
 class Connector:
-    """Opens connections to one place.
+    """Opens connections to one origin.
 
     Attributes:
         host_header: The `Host` header of requests.
@@ -26,13 +26,13 @@ class Connector:
         extra_headers: Headers for such a proxy.
     """
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
         self._contexts: tuple[ssl.SSLContext | None, ssl.SSLContext | None] | None = None
-        self.host_header = host_header(place.url)
-        forwards = place.proxy is not None and not place.secure
+        self.host_header = host_header(origin.url)
+        forwards = origin.proxy is not None and not origin.secure
         self.target_prefix = f"http://{self.host_header}" if forwards else ""
-        self.extra_headers = tuple(proxy_login(place.proxy or "").items()) if forwards else ()
+        self.extra_headers = tuple(proxy_login(origin.proxy or "").items()) if forwards else ()
         self.reset_after_fork()
         reset_in_child(self)
 
@@ -40,14 +40,14 @@ class Connector:
         """Forget the lock; another thread of the parent may have held it."""
         self._lock = threading.Lock()
 
-    def connect(self, limits: Limits) -> Any:
+    def connect(self, deadlines: Deadlines) -> Any:
         """Return a connected `urllib3.connection.HTTPConnection`; raise `EndpointError` where there is none."""
-        connection = self._new(limits.wait("connect"))
+        connection = self._new(deadlines.wait("connect"))
         try:
             connection.connect()
         except BaseException as error:
             connection.close()
-            translated = _translated(error, limits, self._place)
+            translated = _translated(error, deadlines, self._origin)
             if translated is None:
                 raise
             raise translated from error
@@ -57,54 +57,54 @@ class Connector:
         from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
         from urllib3.util import parse_url
 
-        place = self._place
+        origin = self._origin
         options: dict[str, Any] = {"timeout": timeout}
-        if place.tcp_keepalive:
+        if origin.tcp_keepalive:
             keepalive = (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             options["socket_options"] = [*HTTPConnection.default_socket_options, keepalive]
         context, proxy_context = self._tls()
-        if place.proxy is None:
-            if not place.secure:
-                return HTTPConnection(place.host, place.port, **options)
-            return HTTPSConnection(place.host, place.port, ssl_context=context, **options)
-        proxy = parse_url(place.proxy)
+        if origin.proxy is None:
+            if not origin.secure:
+                return HTTPConnection(origin.host, origin.port, **options)
+            return HTTPSConnection(origin.host, origin.port, ssl_context=context, **options)
+        proxy = parse_url(origin.proxy)
         secure_proxy = proxy.scheme == "https"
         address = (proxy.host or "", proxy.port or (443 if secure_proxy else 80))
-        if not place.secure:
+        if not origin.secure:
             if secure_proxy:
                 return HTTPSConnection(*address, ssl_context=proxy_context, **options)
             return HTTPConnection(*address, **options)
         options["proxy_config"] = ProxyConfig(proxy_context, False, None, None)
         connection = HTTPSConnection(*address, proxy=proxy, ssl_context=context, **options)
         connection.set_tunnel(
-            place.host, place.port, headers=proxy_login(place.proxy), scheme="https" if secure_proxy else "http"
+            origin.host, origin.port, headers=proxy_login(origin.proxy), scheme="https" if secure_proxy else "http"
         )
         return connection
 
     def _tls(self) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
         # Reading the CA certificates takes some 20 ms, so it is done once and only where TLS is spoken.
         if self._contexts is None:
-            place = self._place
-            secure_proxy = place.proxy is not None and place.proxy.startswith("https:")
+            origin = self._origin
+            secure_proxy = origin.proxy is not None and origin.proxy.startswith("https:")
             with self._lock:
                 self._contexts = (
-                    tls_context(place.ca_bundle, place.client_cert) if place.secure else None,
-                    tls_context(place.proxy_ca_bundle or place.ca_bundle, place.proxy_client_cert)
+                    tls_context(origin.ca_bundle, origin.client_cert) if origin.secure else None,
+                    tls_context(origin.proxy_ca_bundle or origin.ca_bundle, origin.proxy_client_cert)
                     if secure_proxy
                     else None,
                 )
         return self._contexts
 
 
-def _translated(error: BaseException, limits: Limits, place: Place) -> EndpointError | None:
+def _translated(error: BaseException, deadlines: Deadlines, origin: Origin) -> EndpointError | None:
     from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
     # urllib3 derives its error for a refused connection from the one for a connect timeout.
     if isinstance(error, ConnectTimeoutError | TimeoutError) and not isinstance(error, NewConnectionError):
-        return limits.expired("connect")
+        return deadlines.expired("connect")
     cause = error.__cause__ if isinstance(error, HTTPError) and error.__cause__ is not None else error
     if isinstance(cause, ssl.SSLError | ssl.CertificateError):
-        return tls_error(cause, limits.where)
+        return tls_error(cause, deadlines.where)
     if isinstance(error, HTTPError | OSError):
-        return connection_error(cause, place.route(limits.where))
+        return connection_error(cause, origin.route(deadlines.where))
     return None

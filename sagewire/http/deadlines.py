@@ -1,4 +1,4 @@
-"""Time limits: what a caller allows, and the clock of one call."""
+"""Time deadlines: what a caller allows, and the clock of one call."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from sagewire.errors import EndpointTimeout, UsageError
 from sagewire.http.errors import timeout_error
 
-__all__ = ["Limits", "Timeouts"]
+__all__ = ["Deadlines", "Timeouts"]
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Time limits in seconds; `None` means no limit.
+    """Time deadlines in seconds; `None` means no limit.
 
     Args:
         connect: To open a connection.
@@ -48,11 +48,11 @@ def _is_duration(value: object) -> bool:
     return isinstance(value, int | float) and 0 < value < math.inf
 
 
-class Limits:
-    """Time limits of a running call, all of it measured on the monotonic clock.
+class Deadlines:
+    """Time deadlines of a running call, all of it measured on the monotonic clock.
 
     Args:
-        timeouts: The limits.
+        timeouts: The deadlines.
         where: Who is being called, for error messages.
     """
 

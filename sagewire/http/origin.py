@@ -14,14 +14,14 @@ from urllib.request import getproxies, proxy_bypass
 
 from sagewire.errors import UsageError
 
-__all__ = ["Place", "host_header", "proxy_for", "proxy_login", "tls_context", "without_login"]
+__all__ = ["Origin", "host_header", "proxy_for", "proxy_login", "tls_context", "without_login"]
 
 DEFAULT_POOL_SIZE = 64
 _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Origin:
     """Where requests go.
 
     Args:
@@ -129,8 +129,8 @@ def tls_context(ca_bundle: bool | str, client_cert: Any = None) -> ssl.SSLContex
     """Return the TLS settings of a connection.
 
     Args:
-        ca_bundle: As in `Place`.
-        client_cert: As in `Place`.
+        ca_bundle: As in `Origin`.
+        client_cert: As in `Origin`.
 
     Raises:
         UsageError: A file does not exist or holds no certificate.

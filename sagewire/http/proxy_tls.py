@@ -7,33 +7,33 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sagewire.errors import UsageError
-from sagewire.http.origin import Place, tls_context
+from sagewire.http.origin import Origin, tls_context
 
 __all__ = ["client_context"]
 
 
-def client_context(place: Place) -> ssl.SSLContext:
+def client_context(origin: Origin) -> ssl.SSLContext:
     """Return the context for whoever speaks TLS: the server, the proxy, or each of them in turn.
 
     Raises:
         UsageError: A file cannot be used; or proxy and server want different certificates and have the same name.
     """
-    if not (place.proxy or "").startswith("https:"):
-        return tls_context(place.ca_bundle, place.client_cert)
-    of_proxy = tls_context(place.proxy_ca_bundle or place.ca_bundle, place.proxy_client_cert)
-    if not place.secure:
+    if not (origin.proxy or "").startswith("https:"):
+        return tls_context(origin.ca_bundle, origin.client_cert)
+    of_proxy = tls_context(origin.proxy_ca_bundle or origin.ca_bundle, origin.proxy_client_cert)
+    if not origin.secure:
         return of_proxy
-    of_server = tls_context(place.ca_bundle, place.client_cert)
-    proxy_host = _host(place.proxy or "")
-    if proxy_host != _host(place.url):
+    of_server = tls_context(origin.ca_bundle, origin.client_cert)
+    proxy_host = _host(origin.proxy or "")
+    if proxy_host != _host(origin.url):
         return _ByHost(proxy_host, of_proxy, of_server)
-    if place.proxy_client_cert:
+    if origin.proxy_client_cert:
         raise UsageError(
             f"the proxy and the server behind it are both called {proxy_host!r}, and only the name tells aiohttp's "
             "connections apart: give one of them under another name or by its address, or use the sync client"
         )
-    if place.proxy_ca_bundle:
-        of_server.load_verify_locations(place.proxy_ca_bundle)
+    if origin.proxy_ca_bundle:
+        of_server.load_verify_locations(origin.proxy_ca_bundle)
     return of_server
 
 

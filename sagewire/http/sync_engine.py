@@ -23,9 +23,9 @@ from typing import Any, Literal
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, UsageError
 from sagewire.http.chunked_bodies import ChunkedBody
-from sagewire.http.deadlines import Limits
+from sagewire.http.deadlines import Deadlines
 from sagewire.http.errors import connection_error, tls_error, truncated
-from sagewire.http.origin import Place
+from sagewire.http.origin import Origin
 from sagewire.http.request import Request
 
 __all__ = ["SyncEngine", "SyncResponse"]
@@ -37,14 +37,14 @@ _inherited: list[deque[_Connection]] = []
 
 
 class SyncEngine:
-    """Connections to one place; safe to share between threads, and usable after a fork."""
+    """Connections to one origin; safe to share between threads, and usable after a fork."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, origin: Origin) -> None:
         from sagewire.http.connect import Connector
 
-        self._connector = Connector(place)
+        self._connector = Connector(origin)
         self._prefix = self._connector.target_prefix
-        self._size = place.pool_size
+        self._size = origin.pool_size
         self._idle: deque[_Connection] = deque()
         reset_in_child(self)
         # A client that is dropped without being closed must not leak its idle connections.
@@ -62,34 +62,34 @@ class SyncEngine:
         """Close the idle connections."""
         _close_all(self._idle)
 
-    def send(self, request: Request, limits: Limits, *, replay: bool = True) -> SyncResponse:
+    def send(self, request: Request, deadlines: Deadlines, *, replay: bool = True) -> SyncResponse:
         """Send a request and return the answer as soon as its headers are there.
 
         Args:
             request: What to send.
-            limits: The call's clock.
+            deadlines: The call's clock.
             replay: The request may be sent again where a connection turns out to have been closed while idle.
         """
         head = self._head(request)
         connection = self._take()
         if connection is not None:
             try:
-                return connection.exchange(head, request.body, limits)
+                return connection.exchange(head, request.body, deadlines)
             except _Lost as lost:
                 connection.close()
                 if connection.heard or not replay:
-                    raise lost.reported(limits.where) from lost.__cause__
+                    raise lost.reported(deadlines.where) from lost.__cause__
                 self.close()
             except BaseException:
                 connection.close()
                 raise
-        connection = _Connection(self, self._connector.connect(limits))
+        connection = _Connection(self, self._connector.connect(deadlines))
         try:
-            return connection.exchange(head, request.body, limits)
+            return connection.exchange(head, request.body, deadlines)
         except BaseException as error:
             connection.close()
             if isinstance(error, _Lost):
-                raise error.reported(limits.where) from error.__cause__
+                raise error.reported(deadlines.where) from error.__cause__
             raise
 
     def _head(self, request: Request) -> bytes:
@@ -147,7 +147,7 @@ class _Connection:
         self._engine = weakref.ref(engine)
         self._raw = raw
         self.sock: socket.socket = raw.sock
-        self.limits: Limits | None = None
+        self.deadlines: Deadlines | None = None
         self.phase: Literal["first_byte", "idle"] = "first_byte"
         self.heard = False
         self.ended = False
@@ -160,7 +160,7 @@ class _Connection:
         self._raw.close()
 
     def done(self) -> None:
-        self.limits = None
+        self.deadlines = None
         engine = self._engine()
         if engine is None:
             self.close()
@@ -171,8 +171,8 @@ class _Connection:
         """Return what the standard library reads an answer from."""
         return io.BufferedReader(_PatientReader(self), READ_SIZE)
 
-    def exchange(self, head: bytes, body: bytes, limits: Limits) -> SyncResponse:
-        self.limits, self.phase, self.heard, self.ended = limits, "first_byte", False, False
+    def exchange(self, head: bytes, body: bytes, deadlines: Deadlines) -> SyncResponse:
+        self.deadlines, self.phase, self.heard, self.ended = deadlines, "first_byte", False, False
         broken = self._write(head, body)
         # Stands in for the socket: all the standard library wants of it is a file to read from.
         response = http.client.HTTPResponse(self, method="POST")  # type: ignore[arg-type]
@@ -180,7 +180,7 @@ class _Connection:
             response.begin()
         except BaseException as error:
             response.close()
-            translated = _before_the_answer(error, broken, limits)
+            translated = _before_the_answer(error, broken, deadlines)
             if translated is error:
                 raise
             raise translated from (broken or error)
@@ -189,13 +189,13 @@ class _Connection:
             response.close()
             raise _Lost
         self.phase = "idle"
-        return SyncResponse(self, response, limits, reusable=broken is None)
+        return SyncResponse(self, response, deadlines, reusable=broken is None)
 
     def _write(self, head: bytes, body: bytes) -> OSError | None:
         """Send, and return the error if the server stopped listening: it may have said why before it did."""
-        assert self.limits is not None
+        assert self.deadlines is not None
         try:
-            self.sock.settimeout(self.limits.wait("idle"))
+            self.sock.settimeout(self.deadlines.wait("idle"))
             if len(body) <= _SEND_SIZE:
                 self.sock.sendall(head + body)
                 return None
@@ -203,26 +203,26 @@ class _Connection:
             self.sock.sendall(head)
             # A socket's timeout is for the whole of sendall; piece by piece it bounds the standstill instead.
             for start in range(0, len(body), _SEND_SIZE):
-                self.sock.settimeout(self.limits.wait("idle"))
+                self.sock.settimeout(self.deadlines.wait("idle"))
                 self.sock.sendall(view[start : start + _SEND_SIZE])
         except TimeoutError:
-            raise self.limits.expired("idle") from None
+            raise self.deadlines.expired("idle") from None
         except OSError as error:
             return error
         return None
 
 
-def _before_the_answer(error: BaseException, broken: OSError | None, limits: Limits) -> BaseException:
+def _before_the_answer(error: BaseException, broken: OSError | None, deadlines: Deadlines) -> BaseException:
     if isinstance(error, EndpointError):
         return error
     # Under TLS 1.3 a server's objections to the handshake arrive with its first bytes.
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-        return tls_error(error, limits.where)
+        return tls_error(error, deadlines.where)
     if broken is not None or isinstance(error, OSError):
         return _Lost()
     if isinstance(error, http.client.HTTPException):
         return EndpointError(
-            f"{limits.where} did not answer in HTTP: {type(error).__name__}", code="protocol", fault="service"
+            f"{deadlines.where} did not answer in HTTP: {type(error).__name__}", code="protocol", fault="service"
         )
     return error
 
@@ -240,13 +240,13 @@ class _PatientReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         connection = self._connection
-        limits = connection.limits
-        assert limits is not None
-        connection.sock.settimeout(limits.wait(connection.phase))
+        deadlines = connection.deadlines
+        assert deadlines is not None
+        connection.sock.settimeout(deadlines.wait(connection.phase))
         try:
             count = self._file.readinto(buffer)
         except TimeoutError:
-            raise limits.expired(connection.phase) from None
+            raise deadlines.expired(connection.phase) from None
         if count:
             connection.heard = True
         else:
@@ -268,7 +268,7 @@ class SyncResponse:
     """
 
     def __init__(
-        self, connection: _Connection, response: http.client.HTTPResponse, limits: Limits, *, reusable: bool
+        self, connection: _Connection, response: http.client.HTTPResponse, deadlines: Deadlines, *, reusable: bool
     ) -> None:
         self.status = response.status
         # The standard library's own lookup walks all headers each time.
@@ -278,7 +278,7 @@ class SyncResponse:
         self._decoder = zlib.decompressobj(32 + zlib.MAX_WBITS) if packed else None
         self._connection: _Connection | None = connection
         self._response = response
-        self._limits = limits
+        self._deadlines = deadlines
         self._reusable = reusable and not response.will_close
 
     def read(self) -> bytes:
@@ -344,7 +344,7 @@ class SyncResponse:
         self.close()
         # A time limit that ran out is an OSError too, but it is already the error it should be.
         if isinstance(error, http.client.HTTPException | OSError | zlib.error) and not isinstance(error, EndpointError):
-            raise truncated(error, self._limits.where) from error
+            raise truncated(error, self._deadlines.where) from error
 
     def __del__(self) -> None:
         self.close()

@@ -6,10 +6,10 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["Alarms", "Watch"]
+__all__ = ["Timer", "TimerPool"]
 
 
-class Alarms:
+class TimerPool:
     """The timers of one event loop, each of which serves one wait after the other.
 
     Setting a timer and cancelling it take a twelfth of a call, and hardly one ever fires. So a timer is left running
@@ -40,7 +40,7 @@ class _Alarm:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._handle: asyncio.TimerHandle | None = None
-        self.watch: Watch | None = None
+        self.watch: Timer | None = None
 
     def fire_by(self, when: float) -> None:
         """Fire at `when` at the latest."""
@@ -55,7 +55,7 @@ class _Alarm:
             self.watch.alarmed()
 
 
-class Watch:
+class Timer:
     """Raises `TimeoutError` out of its `async with` block when time is up.
 
     What `asyncio.timeout` does, but moving the time costs an attribute. A call moves its time twice and nearly never
@@ -68,7 +68,7 @@ class Watch:
 
     __slots__ = ("_alarm", "_alarms", "_expired", "_outer_cancels", "_over", "_seconds", "_task", "_when")
 
-    def __init__(self, seconds: float | None, alarms: Alarms) -> None:
+    def __init__(self, seconds: float | None, alarms: TimerPool) -> None:
         self._seconds = seconds
         self._alarms = alarms
         self._alarm: _Alarm | None = None

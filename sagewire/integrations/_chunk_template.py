@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["Mould"]
+__all__ = ["ChunkTemplate"]
 
 T = TypeVar("T", bound="BaseModel")
 
 
-class Mould(Generic[T]):
+class ChunkTemplate(Generic[T]):
     """Casts copies of an object that was made, and checked, the proper way.
 
     The frameworks check each chunk of a stream anew: types, defaults, validators written in Python. More than half of
@@ -24,7 +24,7 @@ class Mould(Generic[T]):
 
     Example:
         >>> from langchain_core.messages import AIMessageChunk
-        >>> Mould(AIMessageChunk(content="", id="1")).cast(content="Hello").content
+        >>> ChunkTemplate(AIMessageChunk(content="", id="1")).cast(content="Hello").content
         'Hello'
     """
 

@@ -7,10 +7,10 @@ import time
 from weakref import WeakKeyDictionary
 
 from sagewire.client import Client
-from sagewire.discovery.container_rules import Dialect
+from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import AccessDenied, SagewireError, UsageError
 
-__all__ = ["dialect_of", "once"]
+__all__ = ["once", "profile_of"]
 
 # Seconds until a refused question is asked again: permissions are given while programs run.
 PATIENCE = 900.0
@@ -25,7 +25,7 @@ def once(log: logging.Logger, message: str) -> None:
         log.warning(message)
 
 
-def dialect_of(client: Client, assumed: Dialect, log: logging.Logger) -> Dialect:
+def profile_of(client: Client, assumed: ContainerProfile, log: logging.Logger) -> ContainerProfile:
     """Return what the endpoint speaks; may wait for the control plane.
 
     Where the control plane may not be asked, or does not know the container, it is `assumed`, and said once.
@@ -36,7 +36,7 @@ def dialect_of(client: Client, assumed: Dialect, log: logging.Logger) -> Dialect
     if time.monotonic() < _refused.get(client, 0.0):
         return assumed
     try:
-        return client.dialect()
+        return client.profile()
     except (AccessDenied, UsageError) as error:
         if not (_not_allowed(error) or (isinstance(error, UsageError) and _is_one_container(client))):
             raise

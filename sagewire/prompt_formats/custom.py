@@ -9,8 +9,8 @@ from typing import Any
 
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats.base import PromptFormat
-from sagewire.prompt_formats.engine.conversation import Conversation, Guard, Reading
-from sagewire.prompt_formats.engine.turns import Page, TurnFormat
+from sagewire.prompt_formats.engine.conversation import Conversation, Guard, MessageReading
+from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 from sagewire.streaming.base import Decoder
 from sagewire.types import Delta, Message, Tool
 
@@ -91,9 +91,9 @@ class CallableFormat(PromptFormat):
 
     def reader(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
         """Return a fresh decoder from raw model text to text, thinking and tool-call deltas."""
-        from sagewire.prompt_formats.output_parsers import get_reader
+        from sagewire.prompt_formats.output_parsers import get_output_parser
 
-        return get_reader(self._reader_style, tools, stops=self.stops, prompt=prompt)
+        return get_output_parser(self._reader_style, tools, stops=self.stops, prompt=prompt)
 
     def _checked(self, prompt: object) -> str:
         if not isinstance(prompt, str):
@@ -118,7 +118,7 @@ class TemplateFormat(TurnFormat):
     template: Mapping[str, Any] | None = None
     variables: tuple[str, ...] = ("custom_template",)
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         template = check_template(conversation.option("custom_template", self.template))
         roles: Mapping[str, Mapping[str, str]] = template.get("roles") or {}
@@ -141,7 +141,7 @@ class TemplateFormat(TurnFormat):
         if conversation.generate:
             page.add(template.get("final_prompt_value") or "")
 
-    def reading(self, guard: Guard, where: str) -> Reading:
+    def reading(self, guard: Guard, where: str) -> MessageReading:
         """Return how messages are read."""
         return replace(super().reading(guard, where), skip_images=not self.strict)
 

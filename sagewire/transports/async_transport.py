@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from sagewire.aws.credential_cache import CredentialSource
 from sagewire.aws.credentials import Credentials
 from sagewire.errors import CredentialsExpired
-from sagewire.http.deadlines import Limits, Timeouts
+from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.transports.base import Body, Retries
 from sagewire.transports.retrying import RetryPolicy
 from sagewire.transports.target import Target
@@ -50,11 +50,11 @@ class AsyncTransport:
     async def invoke(self, call: Invocation) -> Body:
         """Send and return the whole answer; raise `EndpointError`."""
         self._target.check(call, stream=False)
-        limits = Limits(self._timeouts, self._target.name)
-        response, attempts = await self._open(call, limits, stream=False)
-        first_byte = limits.elapsed()
+        deadlines = Deadlines(self._timeouts, self._target.name)
+        response, attempts = await self._open(call, deadlines, stream=False)
+        first_byte = deadlines.elapsed()
         data = await response.read()
-        timings = Timings(first_byte, limits.elapsed(), attempts)
+        timings = Timings(first_byte, deadlines.elapsed(), attempts)
         return Body(data, self._target.info(response.headers, timings, stream=False))
 
     def stream(self, call: Invocation) -> AsyncStream:
@@ -66,36 +66,38 @@ class AsyncTransport:
         """Give back pooled connections of the running event loop. The transport may be used again."""
         await self._engine.close()
 
-    async def start(self, call: Invocation, limits: Limits) -> tuple[AsyncResponse, ResponseInfo]:
+    async def start(self, call: Invocation, deadlines: Deadlines) -> tuple[AsyncResponse, ResponseInfo]:
         """Send a streaming call and return the answer once its headers are there."""
-        response, attempts = await self._open(call, limits, stream=True)
-        timings = Timings(limits.elapsed(), None, attempts)
+        response, attempts = await self._open(call, deadlines, stream=True)
+        timings = Timings(deadlines.elapsed(), None, attempts)
         return response, self._target.info(response.headers, timings, stream=True)
 
-    async def _open(self, call: Invocation, limits: Limits, *, stream: bool) -> tuple[AsyncResponse, int]:
-        return await self._policy.run_async(partial(self._attempt, call, limits, stream), limits, call.idempotent)
+    async def _open(self, call: Invocation, deadlines: Deadlines, *, stream: bool) -> tuple[AsyncResponse, int]:
+        return await self._policy.run_async(partial(self._attempt, call, deadlines, stream), deadlines, call.idempotent)
 
-    async def _attempt(self, call: Invocation, limits: Limits, stream: bool, number: int) -> tuple[AsyncResponse, int]:
+    async def _attempt(
+        self, call: Invocation, deadlines: Deadlines, stream: bool, number: int
+    ) -> tuple[AsyncResponse, int]:
         if self._source is None:
-            return await self._send(call, limits, stream, None), number
+            return await self._send(call, deadlines, stream, None), number
         credentials = await self._source.get_async()
         try:
-            return await self._send(call, limits, stream, credentials), number
+            return await self._send(call, deadlines, stream, credentials), number
         except CredentialsExpired:
             if not await self._source.invalidate_async(credentials):
                 raise
-        _log.info("%s: the credentials had expired; trying once more with new ones", limits.where)
-        return await self._send(call, limits, stream, await self._source.get_async()), number
+        _log.info("%s: the credentials had expired; trying once more with new ones", deadlines.where)
+        return await self._send(call, deadlines, stream, await self._source.get_async()), number
 
     async def _send(
-        self, call: Invocation, limits: Limits, stream: bool, credentials: Credentials | None
+        self, call: Invocation, deadlines: Deadlines, stream: bool, credentials: Credentials | None
     ) -> AsyncResponse:
         request = self._target.request(call, credentials, stream=stream)
-        response = await self._engine.send(request, limits, replay=call.idempotent)
+        response = await self._engine.send(request, deadlines, replay=call.idempotent)
         if _log.isEnabledFor(logging.DEBUG):
             request_id = response.headers.get("x-amzn-requestid") or response.headers.get("x-request-id")
             _log.debug(
-                "%s: %d after %.3f s, request id %s", limits.where, response.status, limits.elapsed(), request_id
+                "%s: %d after %.3f s, request id %s", deadlines.where, response.status, deadlines.elapsed(), request_id
             )
         if 200 <= response.status < 300:
             return response
@@ -117,8 +119,8 @@ class AsyncStream:
         return self._info
 
     async def __aenter__(self) -> Self:
-        self._limits = Limits(self._transport._timeouts, self._transport._target.name)
-        self._response, self._info = await self._transport.start(self._call, self._limits)
+        self._deadlines = Deadlines(self._transport._timeouts, self._transport._target.name)
+        self._response, self._info = await self._transport.start(self._call, self._deadlines)
         return self
 
     async def __aexit__(
@@ -133,7 +135,7 @@ class AsyncStream:
             async for chunk in chunks:
                 yield chunk
         timings = self._info.timings or Timings()
-        self._info = replace(self._info, timings=replace(timings, total=self._limits.elapsed()))
+        self._info = replace(self._info, timings=replace(timings, total=self._deadlines.elapsed()))
 
     def close(self) -> None:
         """Close the connection, unless the answer was read to its end."""

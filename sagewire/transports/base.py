@@ -1,4 +1,4 @@
-"""What a transport is: the only place in sagewire that waits.
+"""What a transport is: the only origin in sagewire that waits.
 
 A transport takes an `Invocation` and returns bytes. It knows hosts, credentials, time limits and retries; it knows
 nothing of JSON, models or prompts.
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sagewire.errors import EndpointError, UsageError
+from sagewire.http.deadlines import Timeouts
 from sagewire.types import Invocation, ResponseInfo
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Body",
     "ByteStream",
     "Retries",
+    "Timeouts",
     "Transport",
 ]
 

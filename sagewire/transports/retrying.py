@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, NotReady, Throttled
-from sagewire.http.deadlines import Limits
+from sagewire.http.deadlines import Deadlines
 from sagewire.transports.base import Retries
 
 if TYPE_CHECKING:
@@ -69,33 +69,33 @@ class RetryPolicy:
         self.retries = retries
         self.budget = budget or RetryBudget()
 
-    def run(self, attempt: Callable[[int], T], limits: Limits, idempotent: bool) -> T:
+    def run(self, attempt: Callable[[int], T], deadlines: Deadlines, idempotent: bool) -> T:
         """Return what `attempt(number)` returns; the first attempt has number 1."""
         try:
             result = attempt(1)
         except EndpointError as error:
             if not self._worth(error, idempotent):
                 raise
-            return self._again(error, attempt, limits, idempotent)
+            return self._again(error, attempt, deadlines, idempotent)
         self.budget.succeeded(retried=False)
         return result
 
-    async def run_async(self, attempt: Callable[[int], Awaitable[T]], limits: Limits, idempotent: bool) -> T:
+    async def run_async(self, attempt: Callable[[int], Awaitable[T]], deadlines: Deadlines, idempotent: bool) -> T:
         """`run`, awaited."""
         try:
             result = await attempt(1)
         except EndpointError as error:
             if not self._worth(error, idempotent):
                 raise
-            return await self._again_async(error, attempt, limits, idempotent)
+            return await self._again_async(error, attempt, deadlines, idempotent)
         self.budget.succeeded(retried=False)
         return result
 
-    def _again(self, first: EndpointError, attempt: Callable[[int], T], limits: Limits, idempotent: bool) -> T:
+    def _again(self, first: EndpointError, attempt: Callable[[int], T], deadlines: Deadlines, idempotent: bool) -> T:
         # tenacity costs 20 us a call, so calls that succeed at once never meet it: it is handed the first error.
         from tenacity import Retrying, retry_if_exception
 
-        run = _Run(self, limits)
+        run = _Run(self, deadlines)
         for step in Retrying(
             retry=retry_if_exception(lambda error: self._worth(error, idempotent)),
             stop=run.stop,
@@ -112,11 +112,11 @@ class RetryPolicy:
         return result
 
     async def _again_async(
-        self, first: EndpointError, attempt: Callable[[int], Awaitable[T]], limits: Limits, idempotent: bool
+        self, first: EndpointError, attempt: Callable[[int], Awaitable[T]], deadlines: Deadlines, idempotent: bool
     ) -> T:
         from tenacity import AsyncRetrying, retry_if_exception
 
-        run = _Run(self, limits)
+        run = _Run(self, deadlines)
         async for step in AsyncRetrying(
             retry=retry_if_exception(lambda error: self._worth(error, idempotent)),
             stop=run.stop,
@@ -146,9 +146,9 @@ class RetryPolicy:
 class _Run:
     """The waits of one call."""
 
-    def __init__(self, policy: RetryPolicy, limits: Limits) -> None:
+    def __init__(self, policy: RetryPolicy, deadlines: Deadlines) -> None:
         self._policy = policy
-        self._limits = limits
+        self._deadlines = deadlines
         self._ready_until: float | None = None
 
     def wait(self, state: RetryCallState) -> float:
@@ -164,7 +164,7 @@ class _Run:
 
     def stop(self, state: RetryCallState) -> bool:
         policy, error = self._policy, _error(state)
-        left = None if self._limits.deadline is None else self._limits.deadline - time.monotonic()
+        left = None if self._deadlines.deadline is None else self._deadlines.deadline - time.monotonic()
         if left is not None and state.upcoming_sleep >= left:
             return True
         if isinstance(error, NotReady) and policy.retries.wait_for_ready > 0:
@@ -178,7 +178,7 @@ class _Run:
         error = _error(state)
         _log.info(
             "%s: attempt %d failed (%s, status %s, request id %s); next in %.2f s",
-            self._limits.where,
+            self._deadlines.where,
             state.attempt_number,
             error.code or type(error).__name__,
             error.status,

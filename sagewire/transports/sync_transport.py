@@ -12,7 +12,7 @@ from typing import Self
 from sagewire.aws.credential_cache import CredentialSource
 from sagewire.aws.credentials import Credentials
 from sagewire.errors import CredentialsExpired
-from sagewire.http.deadlines import Limits, Timeouts
+from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.http.sync_engine import SyncEngine, SyncResponse
 from sagewire.transports.base import Body, Retries
 from sagewire.transports.retrying import RetryPolicy
@@ -30,7 +30,7 @@ class SyncTransport:
     Args:
         target: How the server is asked and read.
         engine: The connections.
-        timeouts: The limits of each call.
+        timeouts: The deadlines of each call.
         retries: How often to try.
         source: Where credentials come from, for targets that sign.
     """
@@ -55,11 +55,11 @@ class SyncTransport:
     def invoke(self, call: Invocation) -> Body:
         """Send and return the whole answer; raise `EndpointError`."""
         self._target.check(call, stream=False)
-        limits = Limits(self._timeouts, self._target.name)
-        response, attempts = self._open(call, limits, stream=False)
-        first_byte = limits.elapsed()
+        deadlines = Deadlines(self._timeouts, self._target.name)
+        response, attempts = self._open(call, deadlines, stream=False)
+        first_byte = deadlines.elapsed()
         data = response.read()
-        timings = Timings(first_byte, limits.elapsed(), attempts)
+        timings = Timings(first_byte, deadlines.elapsed(), attempts)
         return Body(data, self._target.info(response.headers, timings, stream=False))
 
     def stream(self, call: Invocation) -> SyncStream:
@@ -71,36 +71,36 @@ class SyncTransport:
         """Give back pooled connections. The transport may be used again."""
         self._engine.close()
 
-    def start(self, call: Invocation, limits: Limits) -> tuple[SyncResponse, ResponseInfo]:
+    def start(self, call: Invocation, deadlines: Deadlines) -> tuple[SyncResponse, ResponseInfo]:
         """Send a streaming call and return the answer once its headers are there."""
-        response, attempts = self._open(call, limits, stream=True)
-        timings = Timings(limits.elapsed(), None, attempts)
+        response, attempts = self._open(call, deadlines, stream=True)
+        timings = Timings(deadlines.elapsed(), None, attempts)
         return response, self._target.info(response.headers, timings, stream=True)
 
-    def _open(self, call: Invocation, limits: Limits, *, stream: bool) -> tuple[SyncResponse, int]:
-        return self._policy.run(partial(self._attempt, call, limits, stream), limits, call.idempotent)
+    def _open(self, call: Invocation, deadlines: Deadlines, *, stream: bool) -> tuple[SyncResponse, int]:
+        return self._policy.run(partial(self._attempt, call, deadlines, stream), deadlines, call.idempotent)
 
-    def _attempt(self, call: Invocation, limits: Limits, stream: bool, number: int) -> tuple[SyncResponse, int]:
+    def _attempt(self, call: Invocation, deadlines: Deadlines, stream: bool, number: int) -> tuple[SyncResponse, int]:
         if self._source is None:
-            return self._send(call, limits, stream), number
+            return self._send(call, deadlines, stream), number
         credentials = self._source.get()
         try:
-            return self._send(call, limits, stream, credentials), number
+            return self._send(call, deadlines, stream, credentials), number
         except CredentialsExpired:
             if not self._source.invalidate(credentials):
                 raise
-        _log.info("%s: the credentials had expired; trying once more with new ones", limits.where)
-        return self._send(call, limits, stream, self._source.get()), number
+        _log.info("%s: the credentials had expired; trying once more with new ones", deadlines.where)
+        return self._send(call, deadlines, stream, self._source.get()), number
 
     def _send(
-        self, call: Invocation, limits: Limits, stream: bool, credentials: Credentials | None = None
+        self, call: Invocation, deadlines: Deadlines, stream: bool, credentials: Credentials | None = None
     ) -> SyncResponse:
         request = self._target.request(call, credentials, stream=stream)
-        response = self._engine.send(request, limits, replay=call.idempotent)
+        response = self._engine.send(request, deadlines, replay=call.idempotent)
         if _log.isEnabledFor(logging.DEBUG):
             request_id = response.headers.get("x-amzn-requestid") or response.headers.get("x-request-id")
             _log.debug(
-                "%s: %d after %.3f s, request id %s", limits.where, response.status, limits.elapsed(), request_id
+                "%s: %d after %.3f s, request id %s", deadlines.where, response.status, deadlines.elapsed(), request_id
             )
         if 200 <= response.status < 300:
             return response
@@ -122,8 +122,8 @@ class SyncStream:
         return self._info
 
     def __enter__(self) -> Self:
-        self._limits = Limits(self._transport._timeouts, self._transport._target.name)
-        self._response, self._info = self._transport.start(self._call, self._limits)
+        self._deadlines = Deadlines(self._transport._timeouts, self._transport._target.name)
+        self._response, self._info = self._transport.start(self._call, self._deadlines)
         return self
 
     def __exit__(
@@ -136,7 +136,7 @@ class SyncStream:
             raise RuntimeError("a stream is read inside its `with` block")
         yield from self._response.chunks()
         timings = self._info.timings or Timings()
-        self._info = replace(self._info, timings=replace(timings, total=self._limits.elapsed()))
+        self._info = replace(self._info, timings=replace(timings, total=self._deadlines.elapsed()))
 
     def close(self) -> None:
         """Close the connection, unless the answer was read to its end."""

@@ -2,17 +2,19 @@
 
 import pytest
 
-from sagewire.discovery.container_rules import Dialect, recognise
+from sagewire.discovery.container_rules import ContainerProfile, detect
 from sagewire.discovery.describe import Container, Description
 from sagewire.errors import NotReady, UsageError
 
 REGISTRY = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
 
 
-def seen(image: str = "", env: dict[str, str] | None = None, package: str | None = None, **tags: str) -> Dialect:
+def seen(
+    image: str = "", env: dict[str, str] | None = None, package: str | None = None, **tags: str
+) -> ContainerProfile:
     container = Container(f"{REGISTRY}/{image}" if image else "", env or {}, model_package=package)
     prefixed = {f"sagemaker-sdk:jumpstart-{name.replace('_', '-')}": value for name, value in tags.items()}
-    return recognise(Description("e", "InService", (container,), tags=prefixed))
+    return detect(Description("e", "InService", (container,), tags=prefixed))
 
 
 @pytest.mark.parametrize(
@@ -109,10 +111,10 @@ def test_model_id_limits_and_parsers_come_from_the_environment():
 def test_a_serial_pipeline_answers_in_the_words_of_its_last_container():
     first = Container(f"{REGISTRY}/sagemaker-scikit-learn:1.2-1")
     last = Container(f"{REGISTRY}/vllm:0.11.2-gpu-sagemaker", hostname="llm")
-    assert recognise(Description("e", "InService", (first, last))).chat == "openai_chat"
+    assert detect(Description("e", "InService", (first, last))).chat == "openai_chat"
     with pytest.raises(UsageError, match="TargetContainerHostname"):
-        recognise(Description("e", "InService", (first, last), direct=True))
-    chosen = recognise(Description("e", "InService", (first, last), direct=True), hostname="llm")
+        detect(Description("e", "InService", (first, last), direct=True))
+    chosen = detect(Description("e", "InService", (first, last), direct=True), hostname="llm")
     assert chosen.parameters == (("TargetContainerHostname", "llm"),)
 
 
@@ -120,14 +122,14 @@ def test_what_is_not_known_is_named():
     with pytest.raises(UsageError, match=r"my-own-image.*handler="):
         seen("my-own-image:1")
     with pytest.raises(UsageError, match="adapter-a, base"):
-        recognise(Description("e", "InService", components=("adapter-a", "base")))
+        detect(Description("e", "InService", components=("adapter-a", "base")))
 
 
 def test_the_environment_is_not_shown():
     container = Container(f"{REGISTRY}/vllm:1", {"HF_TOKEN": "hf_not_to_be_seen"})
     found = Description("e", "InService", (container,))
     assert "hf_not_to_be_seen" not in repr(found)
-    assert "hf_not_to_be_seen" not in repr(recognise(found))
+    assert "hf_not_to_be_seen" not in repr(detect(found))
 
 
 def test_status_is_understood():

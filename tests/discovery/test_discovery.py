@@ -24,7 +24,7 @@ from sagewire.errors import (
 from sagewire.streaming.accumulate import fold
 from sagewire.transports.base import Retries
 
-# Dialect -> what has to be said besides the endpoint's name, for chat to work.
+# ContainerProfile -> what has to be said besides the endpoint's name, for chat to work.
 CHAT = {
     "ai21_j2": {"format": "alpaca"},
     "ai21_jamba": {},
@@ -174,10 +174,10 @@ def test_batches_are_as_large_as_the_server_was_configured_to_take(zoo, most):
 
 def test_what_was_found_is_kept_and_shown(zoo):
     client = Client("openai-chat")
-    dialect = client.dialect()
+    dialect = client.profile()
     assert (dialect.container, dialect.chat, dialect.model_id) == ("vLLM 0.27.1", "openai_chat", "Qwen/Qwen3-8B")
-    assert client.dialect() is dialect
-    assert client.to_async().dialect() is dialect
+    assert client.profile() is dialect
+    assert client.to_async().profile() is dialect
     assert client.describe().status == "InService"
 
 
@@ -190,9 +190,9 @@ def test_components_are_chosen_by_name():
     with pytest.raises(UsageError, match="base, other"):
         Client("many").chat("Hi")
     assert Client("many", inference_component_name="base").chat("Hi").text == "Hi"
-    assert Client("many", inference_component_name="other").dialect().chat == "tgi_chat"
+    assert Client("many", inference_component_name="other").profile().chat == "tgi_chat"
     by_parameter = Client("many", endpoint_kwargs={"InferenceComponentName": "other"})
-    assert (by_parameter.dialect().chat, by_parameter.chat("Hi").text) == ("tgi_chat", "Hi")
+    assert (by_parameter.profile().chat, by_parameter.chat("Hi").text) == ("tgi_chat", "Hi")
     assert Client("one").chat("the only one").text == "the only one"
 
 
@@ -224,9 +224,9 @@ def test_the_control_plane_is_asked_with_the_settings_of_the_client(zoo, monkeyp
         monkeypatch.delenv(name, raising=False)
     config = Config(proxies={"http": "http://127.0.0.1:9"}, retries={"total_max_attempts": 1})
     with pytest.raises(EndpointError, match="proxy"):
-        Client("tgi", config=config).dialect()
+        Client("tgi", config=config).profile()
     with pytest.raises(EndpointError, match="proxy"):
-        Client("tgi", client=boto3.client("sagemaker-runtime", config=config)).dialect()
+        Client("tgi", client=boto3.client("sagemaker-runtime", config=config)).profile()
 
 
 def test_what_cannot_answer_says_so():
@@ -290,9 +290,9 @@ def moved(zoo, after=OldTgi, **spec):
     return client
 
 
-def streamed(client, colour, read, **options):
+def streamed(client, flavour, read, **options):
     """Read a stream to its end; return its reply where it keeps one."""
-    if colour == "sync":
+    if flavour == "sync":
         with client.stream("Hi", **options) as stream:
             for delta in stream:
                 read.append(delta)
@@ -307,11 +307,11 @@ def streamed(client, colour, read, **options):
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_a_stream_whose_first_event_is_of_another_wire_is_asked_for_again(zoo, colour):
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_a_stream_whose_first_event_is_of_another_wire_is_asked_for_again(zoo, flavour):
     client = moved(zoo)
     read = []
-    assert streamed(client, colour, read).reply.text == "Hello back"
+    assert streamed(client, flavour, read).reply.text == "Hello back"
     assert fold(read).text == "Hello back"
     assert client.handler.name == "tgi"
     assert [list(call.json) for call in zoo.calls] == [
@@ -326,7 +326,7 @@ def test_a_whole_answer_of_another_wire_is_asked_for_again(zoo):
     assert client.handler.name == "tgi"
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
+@pytest.mark.parametrize("flavour", ["sync", "async"])
 @pytest.mark.parametrize(
     ("faults", "kind", "calls"),
     [
@@ -338,21 +338,21 @@ def test_a_whole_answer_of_another_wire_is_asked_for_again(zoo):
         (["bad_crc:0"], FrameError, 1),
     ],
 )
-def test_a_stream_is_not_asked_for_again_for_other_reasons(zoo, colour, faults, kind, calls):
+def test_a_stream_is_not_asked_for_again_for_other_reasons(zoo, flavour, faults, kind, calls):
     zoo.add("still", EndpointSpec("openai_chat", engine=Scripted(["Hello back"], loop=True), faults=faults))
     client = Client("still")
     assert client.handler.name == "openai_chat"
     zoo.clear()
     with pytest.raises(kind):
-        streamed(client, colour, [])
+        streamed(client, flavour, [])
     assert len(zoo.calls) == calls
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_a_stream_that_fits_neither_way_is_asked_for_again_only_once(zoo, colour):
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_a_stream_that_fits_neither_way_is_asked_for_again_only_once(zoo, flavour):
     client = moved(zoo, faults=["bad_crc:0"])
     with pytest.raises(FrameError):
-        streamed(client, colour, [])
+        streamed(client, flavour, [])
     assert len(zoo.calls) == 2
 
 
@@ -373,7 +373,7 @@ def test_a_caller_who_may_not_describe_is_told_the_way_around(monkeypatch):
 
     monkeypatch.setattr("botocore.client.BaseClient._make_api_call", lambda self, name, args: refuse(name, args))
     with pytest.raises(AccessDenied, match=r"sagemaker:DescribeEndpoint is not allowed.*handler="):
-        Client("openai-chat", client=runtime).dialect()
+        Client("openai-chat", client=runtime).profile()
 
 
 def test_a_boto3_clients_credentials_serve_discovery_too(monkeypatch, zoo):

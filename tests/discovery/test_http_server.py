@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sagewire.discovery.http_server import recognise_server
+from sagewire.discovery.http_server import detect_server
 from sagewire.errors import EndpointError
 
 
@@ -20,11 +20,11 @@ def server(**answers):
 @pytest.mark.parametrize("models", [[], [{"id": "tiny", "owned_by": "someone"}]])
 def test_whoever_lists_models_also_completes_text(models):
     # `transformers serve` with a model out of a folder lists none.
-    dialect = recognise_server(server(models={"object": "list", "data": models}))
+    dialect = detect_server(server(models={"object": "list", "data": models}))
     assert (dialect.chat, dialect.complete) == ("openai_chat", "openai_completions")
     assert dialect.model_id == (models[0]["id"] if models else None)
 
 
 def test_a_server_without_a_list_is_asked_for_chat_only():
-    dialect = recognise_server(server())
+    dialect = detect_server(server())
     assert (dialect.chat, dialect.complete) == ("openai_chat", None)

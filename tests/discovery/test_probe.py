@@ -6,7 +6,7 @@ from sagewire import Client, UsageError
 from sagewire.emulator import Emulator, EndpointSpec, Scripted
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/x:1"
-# Dialect -> the handler that has to be found, and what to ask it for.
+# ContainerProfile -> the handler that has to be found, and what to ask it for.
 PROBED = {
     "openai_chat": ("openai_chat", "chat"),
     "openai_completions": ("openai_completions", "complete"),
@@ -58,9 +58,9 @@ def environment(zoo, clean_environment, monkeypatch):
 def test_an_endpoint_that_may_not_be_described_is_tried_out(zoo, dialect, expected, task):
     endpoint = dialect.replace("_", "-")
     with pytest.raises(UsageError, match="handler="):
-        Client(endpoint).dialect()
+        Client(endpoint).profile()
     client = Client(endpoint, probe=True)
-    found = client.dialect()
+    found = client.profile()
     assert expected in (found.chat, found.complete, found.embed, found.rerank)
     assert found.reasons == ("it was tried out",)
     match task:
@@ -74,10 +74,10 @@ def test_an_endpoint_that_may_not_be_described_is_tried_out(zoo, dialect, expect
 
 def test_a_plain_server_without_routes_that_tell_is_tried_out_where_that_is_allowed(zoo):
     url = f"{zoo.container_url('hf-summarization')}/invocations"
-    assert Client(url=url).dialect().chat == "openai_chat"
+    assert Client(url=url).profile().chat == "openai_chat"
     client = Client(url=url, probe=True)
-    assert client.dialect().complete == "hf_summarization"
+    assert client.profile().complete == "hf_summarization"
     assert client.complete("Hello there").text == "Hello back"
-    assert Client(url=zoo.container_url("tei"), probe=True).dialect().reasons == ("/info says model_type embedding",)
+    assert Client(url=zoo.container_url("tei"), probe=True).profile().reasons == ("/info says model_type embedding",)
     nothing = Client(url=f"{zoo.container_url('openai-chat')}/nothing", probe=True)
-    assert nothing.dialect().container == "an unknown server"
+    assert nothing.profile().container == "an unknown server"

@@ -33,6 +33,7 @@ LEFT_OUT = {("sagewire", "__version__"), ("sagewire.cli", "app")}
 # What sagewire itself calls, and nobody else needs.
 LEFT_OUT |= {("sagewire.telemetry", "Outcome"), ("sagewire.telemetry", "watch")}
 LEFT_OUT |= {("sagewire.bulk.engines", "Engine"), ("sagewire.bulk.engines", "check_engine")}
+LEFT_OUT |= {("sagewire.gateway.routing", "Router")}
 # The gateway's page has a table of each, made from the models.
 SETTINGS = ("GatewayConfig", "ModelConfig", "DeploymentConfig", "TimeLimits", "KeyConfig", "ServerConfig")
 LEFT_OUT |= {("sagewire.gateway", "GatewayConfig"), *(("sagewire.gateway.config", name) for name in SETTINGS)}

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 from sagewire.errors import UsageError
 from sagewire.gateway.accounting.database import Store, StoreError, UsageRow, default_url, open_store
-from sagewire.gateway.accounting.usage_writer import Ledger
-from sagewire.gateway.auth import Access
+from sagewire.gateway.accounting.usage_writer import UsageWriter
+from sagewire.gateway.auth import Authenticator
 from sagewire.gateway.config import parse_config
-from sagewire.gateway.errors import Refusal
+from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key, digest_of, new_secret
 from sagewire.types import Usage
 
@@ -146,16 +146,16 @@ class _Broken(Store):
 async def test_known_keys_stay_good_while_the_database_is_away() -> None:
     now = [0.0]
     store = _Broken()
-    access = Access(parse_config("models: {m: {endpoint: e}}"), store, required=True, clock=lambda: now[0])
+    access = Authenticator(parse_config("models: {m: {endpoint: e}}"), store, required=True, clock=lambda: now[0])
     assert (await access.authenticate(bearer("good"))).name == "k"
     store.works = False
     now[0] = 100.0
     assert (await access.authenticate(bearer("good"))).name == "k"
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(GatewayError) as caught:
         await access.authenticate(bearer("never seen"))
     assert caught.value.status == 503
     now[0] = 10_000.0
-    with pytest.raises(Refusal):
+    with pytest.raises(GatewayError):
         await access.authenticate(bearer("good"))
 
 
@@ -163,12 +163,12 @@ async def test_a_revoked_key_is_noticed() -> None:
     now = [0.0]
     store = open_store("sqlite://")
     store.add_key(Key("k", digest_of("good")))
-    access = Access(parse_config("models: {m: {endpoint: e}}"), store, required=True, clock=lambda: now[0])
+    access = Authenticator(parse_config("models: {m: {endpoint: e}}"), store, required=True, clock=lambda: now[0])
     assert (await access.authenticate(bearer("good"))).name == "k"
     assert store.remove_key("k")
     assert not store.remove_key("k")
     now[0] = 16.0
-    with pytest.raises(Refusal):
+    with pytest.raises(GatewayError):
         await access.authenticate(bearer("good"))
 
 
@@ -189,14 +189,14 @@ def test_store_refuses_doubles_and_other_databases(tmp_path: Path, monkeypatch) 
 
 async def test_usage_survives_a_database_that_is_away(tmp_path: Path) -> None:
     store = open_store("sqlite://")
-    ledger = Ledger(store, clock=lambda: datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
-    ledger.note("k", "m", Usage(1, 2), failed=False)
+    usage_writer = UsageWriter(store, clock=lambda: datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
+    usage_writer.note("k", "m", Usage(1, 2), failed=False)
     with store._engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE sagewire_usage RENAME TO away"))
-    await ledger.flush()
+    await usage_writer.flush()
     with store._engine.begin() as connection:
         connection.execute(sa.text("ALTER TABLE away RENAME TO sagewire_usage"))
-    ledger.note("k", "m", None, failed=False)
-    await ledger.flush()
-    await ledger.flush()
+    usage_writer.note("k", "m", None, failed=False)
+    await usage_writer.flush()
+    await usage_writer.flush()
     assert store.usage() == [UsageRow(datetime(2026, 1, 2, 3, tzinfo=UTC), "k", "m", 2, 0, 1, 1, 2)]

@@ -120,7 +120,7 @@ def test_embedding_with_a_chat_model_does_not_stop_its_chats(start, monkeypatch:
     gateway = start("models:\n  m: {endpoint: chat, handler: openai_chat, breaker_failures: 1}\n")
     for path, body in (("/v1/embeddings", {"input": "a"}), ("/v1/rerank", {"query": "a", "documents": ["b"]})):
         answer = gateway.post(path, {"model": "m", **body})
-        assert (answer.status, answer.json()["error"]["code"]) == (502, "unrecognised_container")
+        assert (answer.status, answer.json()["error"]["code"]) == (502, "undetected_container")
         assert "embedding_handler" in answer.json()["error"]["message"]
     answer = gateway.post("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "Hello"}]})
     assert answer.status == 200

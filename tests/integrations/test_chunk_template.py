@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sagewire.integrations._chunk_template import Mould
+from sagewire.integrations._chunk_template import ChunkTemplate
 
 messages = pytest.importorskip("langchain_core.messages")
 
 
 def test_a_cast_is_what_the_constructor_makes() -> None:
     made = messages.AIMessageChunk(content="Hello", response_metadata={"a": 1})
-    cast = Mould(messages.AIMessageChunk(content="", response_metadata={"a": 1})).cast(content="Hello")
+    cast = ChunkTemplate(messages.AIMessageChunk(content="", response_metadata={"a": 1})).cast(content="Hello")
     assert cast == made
     assert repr(cast) == repr(made)
     assert cast.model_dump(exclude_unset=True) == made.model_dump(exclude_unset=True)
@@ -19,7 +19,7 @@ def test_a_cast_is_what_the_constructor_makes() -> None:
 
 
 def test_casts_share_nothing_that_can_be_changed() -> None:
-    mould = Mould(messages.AIMessageChunk(content="", response_metadata={"a": 1}))
+    mould = ChunkTemplate(messages.AIMessageChunk(content="", response_metadata={"a": 1}))
     first, second = mould.cast(content="1"), mould.cast(content="2")
     first.response_metadata["b"] = first.additional_kwargs["c"] = 2
     first.tool_calls.append({"name": "f", "args": {}, "id": None})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sagewire.integrations import _fallback_profile as _assumed
+from sagewire.integrations import _fallback_profile as _fallback_profile
 from sagewire.integrations import litellm
 from sagewire.integrations.easyllm import sagemaker
 
@@ -27,7 +27,7 @@ def programs():
 @pytest.fixture(autouse=True)
 def as_it_was(monkeypatch):
     monkeypatch.setattr(sagemaker, "prompt_builder", None)
-    monkeypatch.setattr(_assumed, "_said", set())
+    monkeypatch.setattr(_fallback_profile, "_said", set())
     yield
     litellm.custom_prompt_dict.clear()
 

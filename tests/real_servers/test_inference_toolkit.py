@@ -101,7 +101,7 @@ def test_the_emulator_answers_in_the_toolkits_shape(task, toolkit, emulated):
 @pytest.mark.parametrize("task", TASKS)
 def test_the_task_is_found_by_trying(task, toolkit, clean_environment):
     with Client(url=toolkit(task), probe=True) as client:
-        assert client.dialect().complete == TASKS[task][0]
+        assert client.profile().complete == TASKS[task][0]
 
 
 def test_several_answers_are_told_apart(toolkit, clean_environment):

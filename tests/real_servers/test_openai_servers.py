@@ -93,7 +93,7 @@ async def test_the_async_client_reads_the_same(client, url):
 
 
 def test_the_server_is_recognised(client, url):
-    dialect = client.dialect()
+    dialect = client.profile()
     assert (dialect.chat, dialect.complete) == ("openai_chat", "openai_completions")
 
 

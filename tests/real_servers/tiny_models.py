@@ -103,7 +103,7 @@ def save_gguf(source: Path, path: Path) -> Path:
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, LAYERS)
     for name, values in load_file(source / "model.safetensors").items():
         if name.endswith(("q_proj.weight", "k_proj.weight")):
-            # llama.cpp turns pairs of neighbours, transformers the two halves.
+            # llama.cpp turns pairs of neighbours, transformers the two split_batch.
             half = WIDTH // HEADS // 2
             values = values.reshape(HEADS, 2, half, WIDTH).swapaxes(1, 2).reshape(values.shape)
         writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), values)

@@ -218,23 +218,23 @@ def no_outside_settings(monkeypatch, tmp_path):
 
 
 class Carrier:
-    """A transport of either colour behind one face, so that each test says once what both must do."""
+    """A transport of sync or async behind one face, so that each test says once what both must do."""
 
-    def __init__(self, colour, transport):
-        self.colour = colour
+    def __init__(self, flavour, transport):
+        self.flavour = flavour
         self.transport = transport
 
     def run(self, awaitable):
         return asyncio.run(awaitable)
 
     def invoke(self, call):
-        if self.colour == "sync":
+        if self.flavour == "sync":
             return self.transport.invoke(call)
         return self.run(self.transport.invoke(call))
 
     def stream(self, call, take=None):
         """Return what was said of the stream and its pieces; with `take`, leave after that many."""
-        if self.colour == "sync":
+        if self.flavour == "sync":
             pieces = []
             with self.transport.stream(call) as stream:
                 for piece in stream:
@@ -254,7 +254,7 @@ class Carrier:
         return stream.info, pieces
 
     def close(self):
-        if self.colour == "sync":
+        if self.flavour == "sync":
             self.transport.close()
 
 
@@ -275,7 +275,7 @@ def carry_kinds(request):
 
 @pytest.fixture
 def carry(carry_kinds, server, session):
-    """Return a function that makes a SageMaker transport of either colour to the scripted server."""
+    """Return a function that makes a SageMaker transport of sync or async to the scripted server."""
 
     def make(**options):
         options = {"session": session, "endpoint_url": server.url, "retries": QUICK, **options}

@@ -26,7 +26,7 @@ import asyncio, json, sys
 from pathlib import Path
 from sagewire import Client
 
-url, colour, at_once, *lengths = json.loads(sys.argv[1])
+url, flavour, at_once, *lengths = json.loads(sys.argv[1])
 keys = {keys}
 client = Client("long", handler="openai_chat", endpoint_url=url, **keys)
 peak = 0
@@ -60,7 +60,7 @@ async def all_at_once(length):
 
 for length in lengths:
     peak = 0
-    got = read(length) if colour == "sync" else asyncio.run(all_at_once(length))
+    got = read(length) if flavour == "sync" else asyncio.run(all_at_once(length))
     look()
     print(json.dumps([got, peak]))
 """.replace("{keys}", repr(KEYS))
@@ -87,9 +87,9 @@ def long(server):
     return server
 
 
-def memory(server, colour, at_once, *lengths):
+def memory(server, flavour, at_once, *lengths):
     """Return the peaks, in megabytes, one for each length."""
-    arguments = json.dumps([server.url, colour, at_once, *lengths])
+    arguments = json.dumps([server.url, flavour, at_once, *lengths])
     done = subprocess.run([sys.executable, "-c", READER, arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     found = [json.loads(line) for line in done.stdout.splitlines()]
@@ -98,9 +98,9 @@ def memory(server, colour, at_once, *lengths):
 
 
 @pytest.mark.skipif(not STATM.exists(), reason="asks Linux for the memory")
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_a_long_stream_takes_constant_memory(long, colour):
-    short_peak, long_peak = memory(long, colour, 1, 8, 256)
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_a_long_stream_takes_constant_memory(long, flavour):
+    short_peak, long_peak = memory(long, flavour, 1, 8, 256)
     assert long_peak - short_peak < 16
 
 
@@ -112,18 +112,18 @@ def test_many_streams_at_once_take_what_their_connections_buffer(long, count):
     assert peak < 70 + count
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_a_stream_that_keeps_no_reply(long, colour):
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_a_stream_that_keeps_no_reply(long, flavour):
     client = Client("long", handler="openai_chat", endpoint_url=long.url, **KEYS)
     read = []
-    stream = drained(client, colour, read)
+    stream = drained(client, flavour, read)
     assert fold(read).text == TEXT * (MEGABYTE // len(TEXT))
     with pytest.raises(UsageError, match="keep_reply"):
         _ = stream.reply
 
 
-@pytest.mark.parametrize("colour", ["sync", "async"])
-def test_an_error_of_a_stream_that_keeps_no_reply_carries_none(server, colour):
+@pytest.mark.parametrize("flavour", ["sync", "async"])
+def test_an_error_of_a_stream_that_keeps_no_reply_carries_none(server, flavour):
     def script(peer, seen):
         peer.start_chunks()
         peer.chunk(event("Hello"))
@@ -133,13 +133,13 @@ def test_an_error_of_a_stream_that_keeps_no_reply_carries_none(server, colour):
     client = Client("long", handler="openai_chat", endpoint_url=server.url, **KEYS)
     read = []
     with pytest.raises(StreamTruncated) as caught:
-        drained(client, colour, read)
+        drained(client, flavour, read)
     assert fold(read).text == "Hello"
     assert caught.value.partial is None
 
 
-def drained(client, colour, read):
-    if colour == "sync":
+def drained(client, flavour, read):
+    if flavour == "sync":
         with client, client.stream("?", max_tokens=1, keep_reply=False) as stream:
             for delta in stream:
                 read.append(delta)

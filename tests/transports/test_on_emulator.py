@@ -196,6 +196,6 @@ def test_a_large_stream_in_little_memory(server, carry_kinds, session):
                 total += len(data)
         return total
 
-    total = count() if carrier.colour == "sync" else asyncio.run(count_async())
+    total = count() if carrier.flavour == "sync" else asyncio.run(count_async())
     assert total == 2048 * 65_536
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000

@@ -1,4 +1,4 @@
-"""Time limits and retries, both colours: each limit is real, and nothing is sent twice that must not be."""
+"""Time limits and retries, sync and async: each limit is real, and nothing is sent twice that must not be."""
 
 import socket
 import threading
@@ -42,7 +42,7 @@ def test_no_first_byte(server, carry, how):
 def test_no_first_byte_on_a_connection_used_before(server, carry):
     server.script = lambda peer, seen: peer.answer() if len(server.seen) == 1 else silence(peer, seen)
     carrier = carry(timeouts=Timeouts(connect=5, first_byte=0.1, idle=5))
-    if carrier.colour == "async":
+    if carrier.flavour == "async":
         import asyncio
 
         async def both():
@@ -255,7 +255,7 @@ def test_a_connection_closed_while_idle_is_replaced(server, carry, end):
     server.script = script
     carrier = carry(retries=ONCE)
 
-    if carrier.colour == "sync":
+    if carrier.flavour == "sync":
         assert [carrier.invoke(CALL).data for _ in range(3)] == [b"fine"] * 3
     else:
 

@@ -1,4 +1,4 @@
-"""TLS, client certificates and proxies for real: a CA of our own, a proxy on loopback, both colours."""
+"""TLS, client certificates and proxies for real: a CA of our own, a proxy on loopback, sync and async."""
 
 import base64
 import contextlib
@@ -278,7 +278,7 @@ def test_a_proxy_and_a_server_of_one_name(carry_kinds, server, session, client_c
     )
     options = {"session": session, "endpoint_url": f"https://localhost:{server.port}", "config": config}
     carrier = carry_kinds(SageMakerTransport, AsyncSageMakerTransport, "my-llm", retries=ONCE, **options)
-    if carrier.colour == "sync":
+    if carrier.flavour == "sync":
         with pytest.raises(EndpointError, match="cannot connect"):
             carrier.invoke(CALL)
     else:

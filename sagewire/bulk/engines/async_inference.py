@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFERRED_IN_FLIGHT", "check_deferred", "defer"]
 
-# The endpoint queues by itself, so there is no pace to be found; this many requests keep its queue filled.
+# The endpoint queues by itself, so there is no controller to be found; this many requests keep its queue filled.
 DEFERRED_IN_FLIGHT = 128
 
 

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 import orjson
 
-from sagewire.bulk.concurrency import Call, Pace
+from sagewire.bulk.concurrency import Call, ConcurrencyController
 from sagewire.bulk.files.input import Chunk
 from sagewire.bulk.job import Bounds
-from sagewire.bulk.progress import Tally
+from sagewire.bulk.progress import Progress
 from sagewire.bulk.rows import Answer, Record, Row, plain_json
-from sagewire.bulk.state.job_state import WINDOW_ROWS, Done, Place
+from sagewire.bulk.state.job_state import WINDOW_ROWS, Done, RecordLocation
 from sagewire.bulk.tasks import RowError, Task
 from sagewire.bulk.worker import Halted, Question, Unanswered, Worker, describe
 from sagewire.errors import AccessDenied, EndpointNotFound, SagewireError
@@ -33,7 +33,7 @@ _LOST_AFTER = 3
 class Parts(Protocol):
     """Takes records and keeps them."""
 
-    def append(self, records: Sequence[Record]) -> Sequence[Place]:
+    def append(self, records: Sequence[Record]) -> Sequence[RecordLocation]:
         """Keep records for good; return where they are. May wait: it is called in a thread."""
         ...
 
@@ -49,7 +49,7 @@ class Index(Protocol):
         """Return the answer to an equal question, `None` if there is none yet."""
         ...
 
-    def add(self, records: Sequence[Record], places: Sequence[Place]) -> None:
+    def add(self, records: Sequence[Record], places: Sequence[RecordLocation]) -> None:
         """Note down where records are."""
         ...
 
@@ -64,14 +64,14 @@ class LocalEngine:
     Args:
         worker: Asks the model.
         task: What is asked.
-        pace: When calls may begin.
+        controller: When calls may begin.
         bounds: When to stop.
         parts: Where records go.
-        tally: Counts.
+        progress: Counts.
         index: Finds answers to equal rows; `None` to ask about every row.
         reserved: Names of columns that are added, and so must not be in a row.
         letters: The file for rows that fail, if there is one.
-        watch: Called with the tally after each write.
+        watch: Called with the progress after each write.
 
     Attributes:
         stopped: Why it has stopped, if it has.
@@ -82,22 +82,22 @@ class LocalEngine:
         self,
         worker: Worker,
         task: Task,
-        pace: Pace,
+        controller: ConcurrencyController,
         bounds: Bounds,
         parts: Parts,
-        tally: Tally,
+        progress: Progress,
         *,
         index: Index | None = None,
         reserved: Sequence[str] = (),
         letters: Path | None = None,
-        watch: Callable[[Tally], None] | None = None,
+        watch: Callable[[Progress], None] | None = None,
     ) -> None:
         self._worker = worker
         self._task = task
-        self._pace = pace
+        self._controller = controller
         self._bounds = bounds
         self._reserved = frozenset(reserved)
-        self._tally = tally
+        self._progress = progress
         self._watch = watch
         self._letters = letters
         self._done = Done()
@@ -123,7 +123,7 @@ class LocalEngine:
         """Take in what earlier runs have done; return the first row that is not done."""
         for record in records:
             self._done.add(record.row)
-            self._tally.before(record)
+            self._progress.before(record)
         return self._done.below
 
     def begin(self, first: int, done: Iterable[int]) -> None:
@@ -195,7 +195,7 @@ class LocalEngine:
         try:
             question = self._question(row)
         except RowError as error:
-            self._tally.malformed += row.error is not None
+            self._progress.malformed += row.error is not None
             self._finish(
                 [Record(row.number, Answer(error=str(error)))],
                 [Question(row.number, None, None, row.line, row.path, row.values or {})],
@@ -237,14 +237,14 @@ class LocalEngine:
     async def _dispatch(self) -> None:
         if not self._batch:
             return
-        while not self._tally.affords(self._bounds.budget_tokens, self._pace.in_flight):
+        while not self._progress.affords(self._bounds.budget_tokens, self._controller.in_flight):
             if not self._calls:
                 self.spent_up = True
-                about = " (as estimated where the server does not count)" if self._tally.estimated_tokens else ""
+                about = " (as estimated where the server does not count)" if self._progress.estimated_tokens else ""
                 self.stop(f"the budget of {self._bounds.budget_tokens:,} tokens is spent{about}")
             self._changed.clear()
             await self._changed.wait()
-        call = await self._pace.enter()
+        call = await self._controller.enter()
         questions, self._batch = self._batch, []
         task = asyncio.create_task(self._call(questions, call))
         self._calls.add(task)
@@ -269,7 +269,7 @@ class LocalEngine:
         except Exception as error:
             self._fail(error)
             return
-        self._tally.answered(records, [question.request for question in questions])
+        self._progress.answered(records, [question.request for question in questions])
         self._fail_silent()
         self._finish(records, questions)
 
@@ -278,7 +278,7 @@ class LocalEngine:
         self._changed.set()
 
     def _judge_silence(self, at_end: bool = False) -> None:
-        if len(self._silent) >= _LOST_AFTER or (at_end and self._silent and not self._tally.answers):
+        if len(self._silent) >= _LOST_AFTER or (at_end and self._silent and not self._progress.answers):
             self.stop(f"the endpoint gives no answers any more: {describe(self._silent[-1][1])}")
         elif at_end:
             self._fail_silent()
@@ -294,7 +294,7 @@ class LocalEngine:
             self._finish(records, questions)
 
     def _reuse(self, question: Question, known: Answer) -> None:
-        self._tally.reused += 1
+        self._progress.reused += 1
         self._finish([Record(question.row, _copy(known), key=question.key)], [question])
 
     def _finish(self, records: Sequence[Record], questions: Sequence[Question]) -> None:
@@ -324,7 +324,7 @@ class LocalEngine:
             if self._ending and not self._finished:
                 return
 
-    def _count(self, finished: Sequence[tuple[Record, Question]], places: Sequence[Place]) -> None:
+    def _count(self, finished: Sequence[tuple[Record, Question]], places: Sequence[RecordLocation]) -> None:
         if self._index is not None:
             self._index.add([record for record, _ in finished], places)
             for record, _ in finished:
@@ -333,17 +333,17 @@ class LocalEngine:
         for record, question in finished:
             self._done.add(record.row)
             self._bytes -= question.size
-            self._tally.done(record)
+            self._progress.done(record)
         failed = [(record, question) for record, question in finished if record.answer.error is not None]
         if failed and self._letters is not None:
             self._bury(failed, self._letters)
         limit = self._bounds.max_errors
-        if limit is not None and self._tally.failed > limit:
+        if limit is not None and self._progress.failed > limit:
             self.stop(f"more than {limit} rows have failed")
         self._changed.set()
         if self._watch is not None:
-            self._tally.concurrency = self._pace.limit
-            self._watch(self._tally)
+            self._progress.concurrency = self._controller.limit
+            self._watch(self._progress)
 
     def _bury(self, failed: Sequence[tuple[Record, Question]], letters: Path) -> None:
         lines = [

@@ -18,19 +18,19 @@ from typing import Any
 import orjson
 
 from sagewire._extras import require
-from sagewire.bulk.concurrency import Pace
+from sagewire.bulk.concurrency import ConcurrencyController
 from sagewire.bulk.engines.local import LocalEngine
 from sagewire.bulk.files.input import Source
-from sagewire.bulk.files.splits import Segment, read_segment, segments
+from sagewire.bulk.files.splits import Split, read_segment, segments
 from sagewire.bulk.files.storage import absolute
 from sagewire.bulk.job import Bounds, Job
 from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.prepare import Prepared
-from sagewire.bulk.progress import Tally, guess_of
+from sagewire.bulk.progress import Progress, guess_of
 from sagewire.bulk.rows import Record
 from sagewire.bulk.state.answer_index import MemoryIndex
-from sagewire.bulk.state.job_state import Done, Place, reasons
-from sagewire.bulk.state.shared_limits import Leave, Ledger
+from sagewire.bulk.state.job_state import Done, RecordLocation, reasons
+from sagewire.bulk.state.shared_limits import Leave, SharedLimits
 from sagewire.bulk.tasks import make_task
 from sagewire.bulk.worker import Worker, describe
 from sagewire.errors import SagewireError, UsageError
@@ -147,28 +147,28 @@ def _drive(worker: Mapping[str, Any], rows: list[dict[str, Any]], count: int, wr
         SegmentWorker,
         batch_size=1,
         concurrency=count,
-        fn_constructor_kwargs={**worker, "ledger": _ledger(ray, worker["job"], worker["bounds"], count)},
+        fn_constructor_kwargs={**worker, "shared_limits": _shared_limits(ray, worker["job"], worker["bounds"], count)},
         # Waiting for an endpoint is no work for a processor.
         num_cpus=0.5,
     )
     data.write_parquet(written)
 
 
-def _ledger(ray: Any, job: Job, bounds: Bounds, count: int) -> Any:
+def _shared_limits(ray: Any, job: Job, bounds: Bounds, count: int) -> Any:
     """Return an actor that counts for all workers, `None` where there is nothing to be counted."""
     if bounds.max_errors is None and bounds.budget_tokens is None and bounds.deadline is None:
         return None
     # It has no name: it lives as long as those who hold it, and no other job can take it for its own.
-    return ray.remote(num_cpus=0)(Ledger).remote(bounds, count, guess_of(job))
+    return ray.remote(num_cpus=0)(SharedLimits).remote(bounds, count, guess_of(job))
 
 
-def _as_row(segment: Segment, done: Done) -> dict[str, Any]:
+def _as_row(segment: Split, done: Done) -> dict[str, Any]:
     skip = [row for row in _rows(segment) if row in done]
     # As text: Ray would make a tensor of lists.
     return {"segment": orjson.dumps(asdict(segment)).decode(), "skip": orjson.dumps(skip).decode()}
 
 
-def _rows(segment: Segment) -> range:
+def _rows(segment: Split) -> range:
     return range(segment.first, segment.first + segment.rows)
 
 
@@ -178,7 +178,7 @@ class Kept:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def append(self, records: Sequence[Record]) -> list[Place]:
+    def append(self, records: Sequence[Record]) -> list[RecordLocation]:
         """Keep them in memory."""
         self.records += records
         return [("", 0, 0)] * len(records)
@@ -197,7 +197,7 @@ class SegmentWorker:
         reserved: Names that no row may have.
         dedup: Ask once for equal rows of a segment.
         share: Calls in flight it may have.
-        ledger: The actor with the `Ledger` of the whole job, if it has bounds.
+        shared_limits: The actor with the `SharedLimits` of the whole job, if it has bounds.
     """
 
     def __init__(
@@ -208,17 +208,17 @@ class SegmentWorker:
         reserved: Sequence[str],
         dedup: bool,
         share: int,
-        ledger: Any = None,
+        shared_limits: Any = None,
     ) -> None:
         self._job = job
         self._bounds = replace(bounds, max_errors=None, budget_tokens=None, deadline=None)
-        self._ledger = ledger
+        self._shared_limits = shared_limits
         self._source = source
         self._reserved = reserved
         self._dedup = dedup
         self._task = make_task(job)
         self._client = open_model(job.model, job.client_arguments, job.task)
-        self._pace = Pace(share if bounds.concurrency is not None else None, most=share)
+        self._controller = ConcurrencyController(share if bounds.concurrency is not None else None, most=share)
         self._stopped: str | None = None
 
     async def __call__(self, batch: Mapping[str, Any]) -> AsyncIterator[dict[str, list[Any]]]:
@@ -228,42 +228,42 @@ class SegmentWorker:
         except SagewireError as error:
             self._stopped = describe(error)
         for segment, skip in zip(batch["segment"], batch["skip"], strict=True):
-            records = await self._segment(Segment(**orjson.loads(segment)), orjson.loads(skip))
+            records = await self._segment(Split(**orjson.loads(segment)), orjson.loads(skip))
             rows, lines = [one.row for one in records], [one.to_json() for one in records]
             if self._stopped is not None:
                 # Not an exception: Ray would throw away what other workers have finished.
                 rows, lines = [*rows, _STOPPED], [*lines, self._stopped.encode()]
             yield {"row": rows, "record": lines}
 
-    async def _segment(self, segment: Segment, skip: Sequence[int]) -> list[Record]:
+    async def _segment(self, segment: Split, skip: Sequence[int]) -> list[Record]:
         kept = Kept()
         again = True
         while again and self._stopped is None:
-            leave = Leave() if self._ledger is None else await self._ledger.borrow.remote()
+            leave = Leave() if self._shared_limits is None else await self._shared_limits.borrow.remote()
             if isinstance(leave, str):
                 self._stopped = leave
                 break
             again = await self._work(segment, skip, leave, kept)
         return sorted(kept.records, key=lambda record: record.row)
 
-    async def _work(self, segment: Segment, skip: Sequence[int], leave: Leave, kept: Kept) -> bool:
+    async def _work(self, segment: Split, skip: Sequence[int], leave: Leave, kept: Kept) -> bool:
         """Do the rows of a segment that are not done; return whether that took more tokens than there were."""
         bounds = replace(self._bounds, budget_tokens=leave.tokens, deadline=leave.seconds)
-        worker = Worker(self._job, bounds, self._task, self._client, self._pace)
-        tally, failures = Tally(guess_of(self._job)), _Failures(self._ledger)
+        worker = Worker(self._job, bounds, self._task, self._client, self._controller)
+        progress, failures = Progress(guess_of(self._job)), _Failures(self._shared_limits)
         index = MemoryIndex() if self._dedup else None
         if index is not None:
             index.add(kept.records, ())
         engine = LocalEngine(
             worker,
             self._task,
-            self._pace,
+            self._controller,
             bounds,
             kept,
-            tally,
+            progress,
             index=index,
             reserved=self._reserved,
-            watch=lambda tally: failures.report(tally, engine),
+            watch=lambda progress: failures.report(progress, engine),
         )
         engine.begin(segment.first, [*skip, *(record.row for record in kept.records)])
         try:
@@ -271,29 +271,29 @@ class SegmentWorker:
         except SagewireError as error:
             self._stopped = describe(error)
         await failures.settle()
-        if self._ledger is not None:
-            await self._ledger.bring_back.remote(leave, tally.tokens, tally.answers)
+        if self._shared_limits is not None:
+            await self._shared_limits.bring_back.remote(leave, progress.tokens, progress.answers)
             if engine.spent_up:
                 return True
             if engine.stopped is not None and leave.seconds is not None:
                 # The seconds that this worker was given were what was left of the job's.
-                self._stopped = self._stopped or await self._ledger.overdue.remote()
+                self._stopped = self._stopped or await self._shared_limits.overdue.remote()
         self._stopped = self._stopped or engine.stopped
         return False
 
 
 class _Failures:
-    """Tells the ledger of rows that have failed as they do, and stops the engine when it says so."""
+    """Tells the shared_limits of rows that have failed as they do, and stops the engine when it says so."""
 
-    def __init__(self, ledger: Any) -> None:
-        self._ledger = ledger
+    def __init__(self, shared_limits: Any) -> None:
+        self._shared_limits = shared_limits
         self._told = 0
         self._telling: set[asyncio.Task[None]] = set()
 
-    def report(self, tally: Tally, engine: LocalEngine) -> None:
+    def report(self, progress: Progress, engine: LocalEngine) -> None:
         """Tell of the failures that are new."""
-        new, self._told = tally.failed - self._told, tally.failed
-        if new and self._ledger is not None:
+        new, self._told = progress.failed - self._told, progress.failed
+        if new and self._shared_limits is not None:
             task = asyncio.create_task(self._tell(new, engine))
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
@@ -303,6 +303,6 @@ class _Failures:
         await asyncio.gather(*self._telling)
 
     async def _tell(self, rows: int, engine: LocalEngine) -> None:
-        reason = await self._ledger.fail.remote(rows)
+        reason = await self._shared_limits.fail.remote(rows)
         if reason is not None:
             engine.stop(reason)

@@ -6,14 +6,14 @@ from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Unpack
 
-from sagewire.bulk.concurrency import Pace
+from sagewire.bulk.concurrency import ConcurrencyController
 from sagewire.bulk.engines.local import LocalEngine
 from sagewire.bulk.engines.ray import Kept
 from sagewire.bulk.files.input import Chunk
 from sagewire.bulk.files.output import added_columns, added_fields, as_text
 from sagewire.bulk.job import Bounds, Job, JobSettings, split_settings
 from sagewire.bulk.models import open_model, preflight
-from sagewire.bulk.progress import Tally
+from sagewire.bulk.progress import Progress
 from sagewire.bulk.rows import Answer, Row
 from sagewire.bulk.tasks import make_task
 from sagewire.bulk.worker import Worker
@@ -35,7 +35,7 @@ class RowsOfBatches:
         self._bounds = bounds
         self._task = make_task(job)
         self._client = open_model(job.model, job.client_arguments, job.task)
-        self._pace = Pace(bounds.concurrency, most=bounds.max_concurrency)
+        self._controller = ConcurrencyController(bounds.concurrency, most=bounds.max_concurrency)
 
     async def __call__(self, batch: Any) -> AsyncIterator[Any]:
         """Yield the batch with the columns added."""
@@ -49,8 +49,8 @@ class RowsOfBatches:
 
     async def _ask(self, rows: Sequence[Mapping[str, Any]]) -> list[Answer]:
         kept = Kept()
-        worker = Worker(self._job, self._bounds, self._task, self._client, self._pace)
-        engine = LocalEngine(worker, self._task, self._pace, self._bounds, kept, Tally())
+        worker = Worker(self._job, self._bounds, self._task, self._client, self._controller)
+        engine = LocalEngine(worker, self._task, self._controller, self._bounds, kept, Progress())
         chunk = Chunk([Row(number, number + 1, "batch", row) for number, row in enumerate(rows)])
         await engine.run(iter([chunk]))
         if engine.stopped is not None:

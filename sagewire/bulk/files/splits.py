@@ -20,11 +20,11 @@ from sagewire.bulk.files.input import (
 )
 from sagewire.bulk.files.storage import SourceFile
 
-__all__ = ["Segment", "read_segment", "segments"]
+__all__ = ["Split", "read_segment", "segments"]
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class Split:
     """Consecutive rows of one file.
 
     Args:
@@ -42,7 +42,7 @@ class Segment:
     line: int
 
 
-def segments(source: Source, size: int) -> Iterator[Segment]:
+def segments(source: Source, size: int) -> Iterator[Split]:
     """Cut a source into segments of `size` rows; the last one of each file may be shorter."""
     first = 0
     for at, file in enumerate(source.files):
@@ -51,7 +51,7 @@ def segments(source: Source, size: int) -> Iterator[Segment]:
             first += segment.rows
 
 
-def read_segment(source: Source, segment: Segment, columns: list[str]) -> Iterator[Chunk]:
+def read_segment(source: Source, segment: Split, columns: list[str]) -> Iterator[Chunk]:
     """Yield the rows of a segment, with the numbers they have in the whole input."""
     file = source.files[segment.file]
     with source.storage.open(file.path) as stream:
@@ -61,17 +61,17 @@ def read_segment(source: Source, segment: Segment, columns: list[str]) -> Iterat
             number += len(chunk.rows)
 
 
-def _cut(source: Source, file: SourceFile, size: int) -> Iterator[Segment]:
+def _cut(source: Source, file: SourceFile, size: int) -> Iterator[Split]:
     with source.storage.open(file.path) as stream:
         if file.format == "parquet":
             total = parquet_file(stream, file).metadata.num_rows
             for start in range(0, total, size):
-                yield Segment(0, min(size, total - start), 0, start, start + 1)
+                yield Split(0, min(size, total - start), 0, start, start + 1)
             return
         places = _jsonl_places(stream, file) if file.format == "jsonl" else _csv_places(stream, file)
         while piece := list(islice(places, size)):
             offset, line = piece[0]
-            yield Segment(0, len(piece), 0, offset, line)
+            yield Split(0, len(piece), 0, offset, line)
 
 
 def _jsonl_places(stream: Any, file: SourceFile) -> Iterator[tuple[int, int]]:
@@ -89,7 +89,7 @@ def _csv_places(stream: Any, file: SourceFile) -> Iterator[tuple[int, int]]:
         yield text.read - row.size, row.line
 
 
-def _read(stream: Any, file: SourceFile, segment: Segment, columns: list[str]) -> Iterator[Chunk]:
+def _read(stream: Any, file: SourceFile, segment: Split, columns: list[str]) -> Iterator[Chunk]:
     if file.format == "parquet":
         yield from _parquet_slice(stream, file, segment, columns)
     elif file.format == "jsonl":
@@ -102,7 +102,7 @@ def _read(stream: Any, file: SourceFile, segment: Segment, columns: list[str]) -
         yield from gathered(islice(csv_rows(reader, text, file, header, segment.line), segment.rows))
 
 
-def _parquet_slice(stream: Any, file: SourceFile, segment: Segment, columns: list[str]) -> Iterator[Chunk]:
+def _parquet_slice(stream: Any, file: SourceFile, segment: Split, columns: list[str]) -> Iterator[Chunk]:
     parquet = parquet_file(stream, file)
     end = segment.offset + segment.rows
     groups: list[int] = []

@@ -152,10 +152,10 @@ class Storage:
         from pyarrow.fs import S3FileSystem
 
         from sagewire.aws.session import as_session
-        from sagewire.client.config import Settings
+        from sagewire.client.config import ClientConfig
 
         given = {**self.client_arguments, "endpoint": "s3", "url": None}
-        settings = Settings(**{name: value for name, value in given.items() if name in _IDENTITY})
+        settings = ClientConfig(**{name: value for name, value in given.items() if name in _IDENTITY})
         session = as_session(settings._session(), region_name=settings.region_name)
         # botocore knows profiles, single sign-on and AWS_ENDPOINT_URL_S3; its client says what follows from them.
         client = session.client("s3", region_name=settings.region_name)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sagewire.bulk.rows import Answer, Record
-from sagewire.bulk.state.job_state import Place
+from sagewire.bulk.state.job_state import RecordLocation
 
 __all__ = ["AnswerIndex", "MemoryIndex"]
 
@@ -23,7 +23,7 @@ class MemoryIndex:
         """Return the answer to an equal question, `None` if there is none yet."""
         return self._answers.get(key)
 
-    def add(self, records: Iterable[Record], places: Iterable[Place]) -> None:
+    def add(self, records: Iterable[Record], places: Iterable[RecordLocation]) -> None:
         """Keep the answers; where they are does not matter."""
         for record in records:
             if record.key is not None and record.answer.error is None:
@@ -73,7 +73,7 @@ class AnswerIndex:
             return None
         return record.answer if record.key == key else None
 
-    def add(self, records: Iterable[Record], places: Iterable[Place]) -> None:
+    def add(self, records: Iterable[Record], places: Iterable[RecordLocation]) -> None:
         """Note down where the records are that hold an answer."""
         rows = [
             (bytes.fromhex(record.key), *place)

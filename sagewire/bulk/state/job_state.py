@@ -20,9 +20,9 @@ from sagewire.bulk.files.storage import absolute
 from sagewire.bulk.rows import Record, plain_json
 from sagewire.errors import UsageError
 
-__all__ = ["WINDOW_ROWS", "Done", "Folder", "PartWriter", "Place", "read_records", "reasons"]
+__all__ = ["WINDOW_ROWS", "Done", "Folder", "PartWriter", "RecordLocation", "read_records", "reasons"]
 
-Place = tuple[str, int, int]
+RecordLocation = tuple[str, int, int]
 """The file, position and length of a record."""
 
 # Rows may overtake each other by no more than this, so that sorting them again takes bounded memory.
@@ -206,7 +206,7 @@ class PartWriter:
         self._file: Any = None
         self._size = 0
 
-    def append(self, records: Iterable[Record]) -> list[Place]:
+    def append(self, records: Iterable[Record]) -> list[RecordLocation]:
         """Write records and wait until they are on disk; return the file's name, position and length of each.
 
         Raises:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sagewire.bulk.job import Bounds
 
-__all__ = ["Leave", "Ledger"]
+__all__ = ["Leave", "SharedLimits"]
 
 # A loan is for at least this many calls, so that nobody comes back after each.
 _CALLS = 8
@@ -33,7 +33,7 @@ class Leave:
     seconds: float | None = None
 
 
-class Ledger:
+class SharedLimits:
     """Counts for all workers of a job. On a cluster it is an actor, which works off one question at a time.
 
     Args:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_prompt
-from sagewire.content_handlers.error_bodies import Fault
+from sagewire.content_handlers.error_bodies import ErrorBody
 from sagewire.content_handlers.huggingface.tgi import read_generated
 from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample
 from sagewire.content_handlers.token_details import read_details
@@ -105,7 +105,7 @@ class LmiEventReader(EventReader):
         if token.get("id") == -1 or details.get("finish_reason") == "error":
             # Rolling batch reports a failure as a token of its own (djl_python/rolling_batch/rolling_batch.py).
             message = token.get("error_msg") or event.get("error_msg") or token.get("text") or "generation failed"
-            raise Fault(str(message), "error").as_stream_error()
+            raise ErrorBody(str(message), "error").as_stream_error()
         text = as_text(token["text"])
         # TGI flags control tokens `special`, rolling batch `special_token`.
         if text and not token.get("special") and not token.get("special_token"):
@@ -130,9 +130,9 @@ class LmiEventReader(EventReader):
         self.finished = True
 
 
-def _generation_fault(payload: Any) -> Fault | None:
+def _generation_fault(payload: Any) -> ErrorBody | None:
     answer = payload[0] if isinstance(payload, list) and payload else payload
     details = answer.get("details") if isinstance(answer, dict) else None
     if not isinstance(details, dict) or details.get("finish_reason") != "error":
         return None
-    return Fault(str(answer.get("error") or "the container says that generation failed"), "error")
+    return ErrorBody(str(answer.get("error") or "the container says that generation failed"), "error")

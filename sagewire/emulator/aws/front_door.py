@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import orjson
 
-from sagewire.emulator.faults import Fault
+from sagewire.emulator.faults import FaultInjection
 from sagewire.emulator.faults.streams import WrongContentType
 from sagewire.emulator.http_values import Response, Step, StreamFailure, Wait, json_response
 from sagewire.streaming.eventstream import encode_exception, encode_payload_part
@@ -83,7 +83,7 @@ def frame(steps: Iterator[Step]) -> Iterator[Step]:
             yield step
 
 
-def deliver(response: Response, faults: Sequence[Fault], *, framed: bool, stream: bool) -> Response:
+def deliver(response: Response, faults: Sequence[FaultInjection], *, framed: bool, stream: bool) -> Response:
     """Return a container's answer as it goes to the client.
 
     Args:
@@ -112,11 +112,11 @@ def deliver(response: Response, faults: Sequence[Fault], *, framed: bool, stream
     return _finish(replace(response, body=steps, delay=response.delay + seconds), faults)
 
 
-def _touches_wire(fault: Fault) -> bool:
-    return type(fault).wire is not Fault.wire
+def _touches_wire(fault: FaultInjection) -> bool:
+    return type(fault).wire is not FaultInjection.wire
 
 
-def _finish(response: Response, faults: Sequence[Fault]) -> Response:
+def _finish(response: Response, faults: Sequence[FaultInjection]) -> Response:
     for fault in faults:
         response = fault.response(response)
     return response

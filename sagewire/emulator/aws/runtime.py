@@ -21,7 +21,7 @@ from sagewire.emulator.aws.front_door import (
 )
 from sagewire.emulator.aws.identity import Credentials, Identities
 from sagewire.emulator.endpoints import ContainerCall, Endpoint, Running, find_endpoint
-from sagewire.emulator.faults import Fault, Refused, asked_in_header
+from sagewire.emulator.faults import FaultInjection, Refused, asked_in_header
 from sagewire.emulator.faults.refusals import NO_CAPACITY
 from sagewire.emulator.http_values import Request, Response
 from sagewire.errors import UsageError
@@ -47,7 +47,7 @@ class Target:
     endpoint: Endpoint
     running: Running
     component: str | None
-    faults: tuple[Fault, ...]
+    faults: tuple[FaultInjection, ...]
 
     @property
     def container_name(self) -> str:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 
 from sagewire.emulator.faults import refusals, streams
-from sagewire.emulator.faults.base import Fault, FaultyEngine, Refused
+from sagewire.emulator.faults.base import FaultInjection, FaultyEngine, Refused
 from sagewire.errors import UsageError, unknown_name
 
-__all__ = ["FAULTS", "Fault", "FaultyEngine", "Refused", "asked_in_header", "make_fault", "split_suffix"]
+__all__ = ["FAULTS", "FaultInjection", "FaultyEngine", "Refused", "asked_in_header", "make_fault", "split_suffix"]
 
-FAULTS: dict[str, type[Fault]] = {
+FAULTS: dict[str, type[FaultInjection]] = {
     "access_denied": refusals.AccessDenied,
     "bad_crc": streams.BadCrc,
     "close_mid_frame": streams.CloseMidFrame,
@@ -59,7 +59,7 @@ FAULTS: dict[str, type[Fault]] = {
 _HEADER = re.compile(r"sagewire-fault=([^;\s]+)")
 
 
-def make_fault(text: str) -> Fault:
+def make_fault(text: str) -> FaultInjection:
     """Return the fault written as `NAME[:ARGUMENT]`.
 
     Raises:

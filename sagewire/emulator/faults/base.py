@@ -9,7 +9,7 @@ from sagewire.emulator.engines.base import Engine, EngineFailure, Piece, Text, T
 from sagewire.emulator.http_values import Response, Step
 from sagewire.errors import UsageError
 
-__all__ = ["FOREVER", "Fault", "FaultyEngine", "Refused", "Times", "number"]
+__all__ = ["FOREVER", "FaultInjection", "FaultyEngine", "Refused", "Times", "number"]
 
 FOREVER = float("inf")
 
@@ -32,7 +32,7 @@ class Refused(Exception):
         self.headers = headers or {}
 
 
-class Fault:
+class FaultInjection:
     """Something that goes wrong. Each method is a place where it can; the default changes nothing.
 
     Args:
@@ -68,7 +68,7 @@ class Fault:
         return response
 
 
-class Times(Fault):
+class Times(FaultInjection):
     """A fault that happens so many times, then is over; without a number it never is."""
 
     def __init__(self, argument: str = "") -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sagewire.emulator.engines.base import EngineFailure
-from sagewire.emulator.faults.base import FOREVER, Fault, Refused, Times, number
+from sagewire.emulator.faults.base import FOREVER, FaultInjection, Refused, Times, number
 from sagewire.emulator.http_values import Response
 
 __all__ = [
@@ -147,7 +147,7 @@ class NeverAnswer(Times):
         return Response(delay=FOREVER) if self.happens() else None
 
 
-class SlowStart(Fault):
+class SlowStart(FaultInjection):
     """`slow_start[:SECONDS]`: so long until the status line; one second without a number."""
 
     def response(self, response: Response) -> Response:
@@ -168,7 +168,7 @@ class ContainerError(Times):
         return failure(EngineFailure(self._message or "CUDA out of memory. Tried to allocate 2.00 GiB", self._status))
 
 
-class ContainerHtml(Fault):
+class ContainerHtml(FaultInjection):
     """`container_html[:STATUS]`: the proxy inside the container answers with a page; 502 without a status."""
 
     def container(self, failure: Callable[[EngineFailure], Response]) -> Response | None:

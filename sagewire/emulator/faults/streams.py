@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from sagewire.emulator.faults.base import FOREVER, Fault, number
+from sagewire.emulator.faults.base import FOREVER, FaultInjection, number
 from sagewire.emulator.http_values import Abort, Response, Step, StreamFailure, Wait
 from sagewire.streaming.eventstream import encode_error
 
@@ -42,7 +42,7 @@ def _each_bytes(steps: Iterator[Step], change: Callable[[bytes], Iterator[bytes]
             yield step
 
 
-class _After(Fault):
+class _After(FaultInjection):
     """A fault in the middle of a stream: after so many pieces, two without a number."""
 
     default = 2
@@ -65,7 +65,7 @@ class _After(Fault):
         yield from rest(last)
 
 
-class SplitBytes(Fault):
+class SplitBytes(FaultInjection):
     """`split_bytes[:SIZE]`: the container's bytes arrive in pieces of this size; one byte each without a number."""
 
     def chunks(self, steps: Iterator[Step]) -> Iterator[Step]:
@@ -74,7 +74,7 @@ class SplitBytes(Fault):
         return _each_bytes(steps, lambda data: (data[at : at + size] for at in range(0, len(data), size)))
 
 
-class SplitRandom(Fault):
+class SplitRandom(FaultInjection):
     """`split_random[:SEED]`: the container's bytes are cut anywhere, pieces of different events joined."""
 
     def chunks(self, steps: Iterator[Step]) -> Iterator[Step]:
@@ -94,7 +94,7 @@ class SplitRandom(Fault):
             yield held
 
 
-class Merge(Fault):
+class Merge(FaultInjection):
     """`merge[:COUNT]`: so many events arrive as one piece; four without a number."""
 
     def chunks(self, steps: Iterator[Step]) -> Iterator[Step]:
@@ -112,7 +112,7 @@ class Merge(Fault):
             yield b"".join(held)
 
 
-class CutUtf8(Fault):
+class CutUtf8(FaultInjection):
     """`cut_utf8`: every character of more than one byte is cut into its bytes."""
 
     def chunks(self, steps: Iterator[Step]) -> Iterator[Step]:
@@ -129,7 +129,7 @@ def _cut_utf8(data: bytes) -> Iterator[bytes]:
     yield data[start:]
 
 
-class NoFinalNewline(Fault):
+class NoFinalNewline(FaultInjection):
     """`no_final_newline`: the last event lacks its line ends."""
 
     def chunks(self, steps: Iterator[Step]) -> Iterator[Step]:
@@ -148,7 +148,7 @@ class NoFinalNewline(Fault):
             yield held.rstrip(b"\r\n")
 
 
-class Crlf(Fault):
+class Crlf(FaultInjection):
     r"""`crlf`: lines end with `\r\n`."""
 
     def chunks(self, steps: Iterator[Step]) -> Iterator[Step]:
@@ -156,7 +156,7 @@ class Crlf(Fault):
         return _each_bytes(steps, lambda data: iter([data.replace(b"\n", b"\r\n")]))
 
 
-class KeepAlive(Fault):
+class KeepAlive(FaultInjection):
     """`keep_alive`: a comment line, as servers send it to keep proxies awake, before every event."""
 
     def chunks(self, steps: Iterator[Step]) -> Iterator[Step]:
@@ -164,7 +164,7 @@ class KeepAlive(Fault):
         return _each_bytes(steps, lambda data: iter([b":\n\n", data] if data.startswith(b"data:") else [data]))
 
 
-class ErrorMidStream(Fault):
+class ErrorMidStream(FaultInjection):
     """`error_mid_stream[:TOKENS]`: the model fails after so many tokens, and the container says so in its stream."""
 
     def __init__(self, argument: str = "") -> None:
@@ -260,7 +260,7 @@ class Hang(_After):
         return self.cut(steps, lambda data: iter([Wait(FOREVER)]))
 
 
-class SlowTokens(Fault):
+class SlowTokens(FaultInjection):
     """`slow_tokens[:SECONDS]`: a pause before every piece; 0.05 seconds without a number."""
 
     def chunks(self, steps: Iterator[Step]) -> Iterator[Step]:
@@ -271,7 +271,7 @@ class SlowTokens(Fault):
             yield step
 
 
-class SlowLoris(Fault):
+class SlowLoris(FaultInjection):
     """`slow_loris[:SECONDS]`: one byte at a time with a pause after each; 0.1 seconds without a number."""
 
     def response(self, response: Response) -> Response:
@@ -291,7 +291,7 @@ class SlowLoris(Fault):
         return Response(response.status, response.headers, drip(), response.delay, response.reset)
 
 
-class EmptyBody(Fault):
+class EmptyBody(FaultInjection):
     """`empty_body`: the status says yes, and there is no body."""
 
     def chunks(self, steps: Iterator[Step]) -> Iterator[Step]:
@@ -299,7 +299,7 @@ class EmptyBody(Fault):
         return iter(())
 
 
-class TruncatedJson(Fault):
+class TruncatedJson(FaultInjection):
     """`truncated_json`: only the first half of a whole answer; of a stream, half of its first piece."""
 
     def chunks(self, steps: Iterator[Step]) -> Iterator[Step]:
@@ -311,7 +311,7 @@ class TruncatedJson(Fault):
             yield step
 
 
-class WrongContentType(Fault):
+class WrongContentType(FaultInjection):
     """`wrong_content_type[:TYPE]`: the container names another media type; `text/html` without one."""
 
     @property

@@ -8,7 +8,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from sagewire.gateway.request_log import Journal
+from sagewire.gateway.request_log import RequestLog
 from sagewire.telemetry import is_placeholder
 
 __all__ = ["span_of"]
@@ -23,13 +23,13 @@ def _tracing() -> Any:
 
 
 @contextmanager
-def span_of(journal: Journal, headers: Mapping[str, str]) -> Iterator[None]:
+def span_of(log: RequestLog, headers: Mapping[str, str]) -> Iterator[None]:
     """Run the block inside a server span that continues the caller's trace.
 
     Attribute names are those of OpenTelemetry's conventions for HTTP and generative AI.
 
     Args:
-        journal: What is known of the request; read when the block ends.
+        log: What is known of the request; read when the block ends.
         headers: The request's headers; `traceparent` says which trace it belongs to.
     """
     found = _tracing()
@@ -40,29 +40,29 @@ def span_of(journal: Journal, headers: Mapping[str, str]) -> Iterator[None]:
     trace, propagate = found
     tracer = trace.get_tracer("sagewire.gateway")
     context = propagate.extract(headers)
-    with tracer.start_as_current_span(f"{journal.method} {journal.path}", context, trace.SpanKind.SERVER) as span:
+    with tracer.start_as_current_span(f"{log.method} {log.path}", context, trace.SpanKind.SERVER) as span:
         try:
             yield
         finally:
-            for name, value in _attributes(journal).items():
+            for name, value in _attributes(log).items():
                 if value is not None:
                     span.set_attribute(name, value)
-            if journal.status >= 500:
-                span.set_status(trace.StatusCode.ERROR, journal.error)
+            if log.status >= 500:
+                span.set_status(trace.StatusCode.ERROR, log.error)
 
 
-def _attributes(journal: Journal) -> dict[str, Any]:
-    usage = journal.usage
+def _attributes(log: RequestLog) -> dict[str, Any]:
+    usage = log.usage
     return {
-        "http.request.method": journal.method,
-        "http.response.status_code": journal.status,
-        "url.path": journal.path,
-        "error.type": journal.error,
-        "gen_ai.operation.name": journal.route or None,
-        "gen_ai.request.model": journal.model or None,
-        "gen_ai.response.model": journal.served_by or None,
+        "http.request.method": log.method,
+        "http.response.status_code": log.status,
+        "url.path": log.path,
+        "error.type": log.error,
+        "gen_ai.operation.name": log.route or None,
+        "gen_ai.request.model": log.model or None,
+        "gen_ai.response.model": log.served_by or None,
         "gen_ai.usage.input_tokens": usage.prompt_tokens if usage else None,
         "gen_ai.usage.output_tokens": usage.completion_tokens if usage else None,
-        "sagewire.deployment": journal.deployment or None,
-        "sagewire.request_id": journal.request_id,
+        "sagewire.deployment": log.deployment or None,
+        "sagewire.request_id": log.request_id,
     }

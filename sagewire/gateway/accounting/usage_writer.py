@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from sagewire.gateway.accounting.database import Store, StoreError, UsageRow
 from sagewire.types import Usage
 
-__all__ = ["Ledger"]
+__all__ = ["UsageWriter"]
 
 _log = logging.getLogger("sagewire.gateway")
 _COUNTS = tuple(field.name for field in fields(UsageRow))[3:]
 INTERVAL = 2.0
 
 
-class Ledger:
+class UsageWriter:
     """Counts of this process that are not in the database yet.
 
     Args:
@@ -57,7 +57,7 @@ class Ledger:
 
     def start(self) -> None:
         """Write to the database every other second from now on."""
-        self._writing = asyncio.create_task(self._write_on(), name="sagewire-ledger")
+        self._writing = asyncio.create_task(self._write_on(), name="sagewire-usage_writer")
 
     async def close(self) -> None:
         """Write what is left."""

@@ -9,17 +9,17 @@ from starlette.types import Receive, Scope, Send
 
 from sagewire.gateway.gateway import Gateway, Turn
 from sagewire.gateway.generation import Generation
-from sagewire.gateway.request_log import Journal
+from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.server.http_exchange import read_json
 
-__all__ = ["ModelRoute", "journal_of"]
+__all__ = ["ModelRoute", "log_of"]
 
 
-def journal_of(scope: Scope) -> Journal:
-    """Return the journal of a request."""
-    journal = scope["sagewire.journal"]
-    assert isinstance(journal, Journal), "the gate opens one for each request"
-    return journal
+def log_of(scope: Scope) -> RequestLog:
+    """Return the log of a request."""
+    log = scope["sagewire.log"]
+    assert isinstance(log, RequestLog), "the gate opens one for each request"
+    return log
 
 
 class ModelRoute(ABC):
@@ -36,13 +36,13 @@ class ModelRoute(ABC):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        journal, headers = journal_of(scope), Headers(scope=scope)
-        journal.route = self.name
-        journal.conversation = headers.get("x-session-id", "")
-        journal.key = key = await self.gateway.access.authenticate(headers)
+        log, headers = log_of(scope), Headers(scope=scope)
+        log.route = self.name
+        log.conversation = headers.get("x-session-id", "")
+        log.key = key = await self.gateway.access.authenticate(headers)
         # The key comes first: a stranger's body is not even read.
-        body, journal.asked_bytes = await read_json(receive, headers, self.gateway.config.server.max_body_bytes)
-        turn = await self.gateway.admit(journal, key, body)
+        body, log.asked_bytes = await read_json(receive, headers, self.gateway.config.server.max_body_bytes)
+        turn = await self.gateway.admit(log, key, body)
         await self.answer(turn, Generation(self.gateway, turn, receive, send), send)
 
     @abstractmethod

@@ -51,11 +51,11 @@ class Chat(ModelRoute):
             return await deployment.chat.chat(**fitting, endpoint_kwargs=endpoint_kwargs)
 
         reply = await generation.whole(call)
-        journal = turn.journal
-        journal.usage = reply.usage
-        journal.upstream_id = reply.info.request_id if reply.info else None
-        journal.characters = sum_characters([reply])
-        await respond_json(send, 200, chat_completion(reply, model=turn.name, id=f"chatcmpl-{journal.request_id}"))
+        log = turn.log
+        log.usage = reply.usage
+        log.upstream_id = reply.info.request_id if reply.info else None
+        log.characters = sum_characters([reply])
+        await respond_json(send, 200, chat_completion(reply, model=turn.name, id=f"chatcmpl-{log.request_id}"))
 
     async def _stream(self, turn: Turn, generation: Generation, arguments: dict[str, Any]) -> None:
         async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Stream:
@@ -67,7 +67,7 @@ class Chat(ModelRoute):
             return ChunkEvents(
                 ChatChunks(
                     turn.name,
-                    id=f"chatcmpl-{turn.journal.request_id}",
+                    id=f"chatcmpl-{turn.log.request_id}",
                     include_usage=wants_usage(turn.body),
                     calls_are_final=opened.calls_are_final,
                 )
@@ -99,9 +99,9 @@ class Completions(ModelRoute):
             )
 
         replies = await generation.whole(call)
-        turn.journal.usage = add_usage([reply.usage for reply in replies])
-        turn.journal.characters = sum_characters(replies)
-        id = f"cmpl-{turn.journal.request_id}"
+        turn.log.usage = add_usage([reply.usage for reply in replies])
+        turn.log.characters = sum_characters(replies)
+        id = f"cmpl-{turn.log.request_id}"
         await respond_json(send, 200, text_completion(replies, model=turn.name, id=id, echo=echo))
 
     async def _stream(self, turn: Turn, generation: Generation, prompts: list[str], arguments: dict[str, Any]) -> None:
@@ -171,7 +171,7 @@ class _Numbered:
 
     def __init__(self, turn: Turn, stream: Stream, prompts: list[str], n: int) -> None:
         usage = wants_usage(turn.body)
-        self._chunks = TextChunks(turn.name, id=f"cmpl-{turn.journal.request_id}", n=n, include_usage=usage)
+        self._chunks = TextChunks(turn.name, id=f"cmpl-{turn.log.request_id}", n=n, include_usage=usage)
         self._stream = stream
         self._prompts = prompts
         self._to_echo = dict(enumerate(prompts)) if turn.body.get("echo") else {}

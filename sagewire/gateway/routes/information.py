@@ -14,10 +14,10 @@ from starlette.types import Receive, Scope, Send
 from sagewire import __version__
 from sagewire.errors import SagewireError
 from sagewire.gateway.accounting.metrics import CONTENT_TYPE
-from sagewire.gateway.errors import Refusal
+from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.keys import MASTER, OPEN
-from sagewire.gateway.routes.base import journal_of
+from sagewire.gateway.routes.base import log_of
 from sagewire.gateway.server.http_exchange import respond, respond_json
 
 __all__ = ["Live", "MetricsText", "Models", "Page", "Ready", "Status"]
@@ -30,7 +30,7 @@ class _Route(ABC):
         self.gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        journal_of(scope).route = self.name
+        log_of(scope).route = self.name
         await self.answer(scope, send)
 
     @abstractmethod
@@ -44,8 +44,8 @@ class Models(_Route):
 
     async def answer(self, scope: Scope, send: Send) -> None:
         """Answer with one model or all."""
-        gateway, journal = self.gateway, journal_of(scope)
-        journal.key = key = await gateway.access.authenticate(Headers(scope=scope))
+        gateway, log = self.gateway, log_of(scope)
+        log.key = key = await gateway.access.authenticate(Headers(scope=scope))
         names = gateway.names_for(key)
         wanted = scope.get("path_params", {}).get("name")
         if wanted is None:
@@ -54,7 +54,7 @@ class Models(_Route):
             await respond_json(send, 200, _model(wanted))
         else:
             message = f"there is no model {wanted[:100]!r}; known: {', '.join(names) or 'none'}"
-            raise Refusal(404, "model_not_found", message, param="model")
+            raise GatewayError(404, "model_not_found", message, param="model")
 
 
 def _model(name: str) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class MetricsText(_Route):
         """Answer with all metrics."""
         gateway = self.gateway
         if gateway.config.server.metrics_need_key:
-            journal_of(scope).key = await gateway.access.authenticate(Headers(scope=scope))
+            log_of(scope).key = await gateway.access.authenticate(Headers(scope=scope))
         for name, model in gateway.router.models.items():
             for deployment in model.deployments:
                 healthy = gateway.metrics.healthy.labels(name, deployment.label)
@@ -118,8 +118,8 @@ class Status(_Route):
 
     async def answer(self, scope: Scope, send: Send) -> None:
         """Answer with models, deployments and what is under way in this worker."""
-        gateway, journal = self.gateway, journal_of(scope)
-        journal.key = key = await gateway.access.authenticate(Headers(scope=scope))
+        gateway, log = self.gateway, log_of(scope)
+        log.key = key = await gateway.access.authenticate(Headers(scope=scope))
         sees_all = key is MASTER or key is OPEN
         hidden = gateway.config.hidden_aliases
         aliases = {alias: target for alias, target in gateway.config.aliases.items() if alias not in hidden}

@@ -35,10 +35,10 @@ class Responses(ModelRoute):
             return await deployment.chat.chat(**fitting, endpoint_kwargs=endpoint_kwargs)
 
         reply = await generation.whole(call)
-        journal = turn.journal
-        journal.usage = reply.usage
-        journal.upstream_id = reply.info.request_id if reply.info else None
-        journal.characters = sum_characters([reply])
+        log = turn.log
+        log.usage = reply.usage
+        log.upstream_id = reply.info.request_id if reply.info else None
+        log.characters = sum_characters([reply])
         await respond_json(send, 200, response_object(reply, turn.body, model=turn.name, id=_id_of(turn)))
 
     async def _stream(self, turn: Turn, generation: Generation, arguments: dict[str, Any]) -> None:
@@ -55,7 +55,7 @@ class Responses(ModelRoute):
 
 
 def _id_of(turn: Turn) -> str:
-    return f"resp_{turn.journal.request_id}"
+    return f"resp_{turn.log.request_id}"
 
 
 class _NamedEvents:

@@ -27,11 +27,11 @@ class EmbeddingsRoute(ModelRoute):
         wanted = encoding_format(turn.body)
 
         async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Embeddings:
-            client = await deployment.recognised("embedding")
+            client = await deployment.detected("embedding")
             return await client.embed(**arguments, endpoint_kwargs=endpoint_kwargs)
 
         embeddings = await generation.whole(call)
-        turn.journal.usage = embeddings.usage
+        turn.log.usage = embeddings.usage
         await respond_json(send, 200, embedding_list(embeddings, model=turn.name, encoding_format=wanted))
 
 
@@ -45,11 +45,11 @@ class Rerank(ModelRoute):
         arguments = rerank_arguments(turn.body)
 
         async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Ranking:
-            client = await deployment.recognised("reranking")
+            client = await deployment.detected("reranking")
             return await client.rerank(**arguments, endpoint_kwargs=endpoint_kwargs)
 
         ranking = await generation.whole(call)
-        turn.journal.usage = ranking.usage
+        turn.log.usage = ranking.usage
         documents = arguments["documents"] if turn.body.get("return_documents") else ()
-        id = f"rerank-{turn.journal.request_id}"
+        id = f"rerank-{turn.log.request_id}"
         await respond_json(send, 200, rerank_list(ranking, model=turn.name, documents=documents, id=id))

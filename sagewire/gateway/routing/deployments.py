@@ -13,10 +13,10 @@ from sagewire.client import AsyncClient
 from sagewire.content_handlers import TgiHandler
 from sagewire.errors import EndpointError, EndpointTimeout, NotReady, SagewireError, Throttled
 from sagewire.gateway.config import DeploymentConfig
-from sagewire.gateway.errors import Unrecognised, is_callers_fault
-from sagewire.gateway.quota import Allowance
+from sagewire.gateway.errors import UndetectedContainer, is_callers_fault
+from sagewire.gateway.quota import Quota
 from sagewire.gateway.routing.breaker import Breaker
-from sagewire.gateway.routing.latency_tracker import Pace
+from sagewire.gateway.routing.latency_tracker import LatencyTracker
 from sagewire.gateway.routing.sticky_sessions import Sessions
 from sagewire.http.deadlines import Timeouts
 from sagewire.prompt_formats.drop_in.litellm import LITELLM_BUILDERS
@@ -39,8 +39,8 @@ class Deployment:
 
     Attributes:
         in_flight: Calls under way.
-        pace: How long its answers have taken lately.
-        allowance: How many requests and tokens it may use in a minute.
+        latency: How long its answers have taken lately.
+        quota: How many requests and tokens it may use in a minute.
         sessions: Open sticky sessions.
         answered: Whether it has ever answered.
         last_error: What went wrong last, for the status page; never holds a body or a secret.
@@ -50,10 +50,8 @@ class Deployment:
         self.config = config
         self.label = config.label
         self.series = series or config.label
-        self.pace = Pace()
-        self.allowance = Allowance(
-            f"deployment {name or config.label}", config.requests_per_minute, config.tokens_per_minute
-        )
+        self.latency = LatencyTracker()
+        self.quota = Quota(f"deployment {name or config.label}", config.requests_per_minute, config.tokens_per_minute)
         self.breaker = Breaker(config.breaker_failures, config.breaker_seconds)
         self.in_flight = 0
         self.last_error = ""
@@ -87,23 +85,23 @@ class Deployment:
         """The client for reranking."""
         return self._client("rerank", self.config.rerank_handler)
 
-    async def recognised(self, task: Literal["embedding", "reranking"]) -> AsyncClient:
+    async def detected(self, task: Literal["embedding", "reranking"]) -> AsyncClient:
         """Return the client for a task, once it is known what the container speaks.
 
         Raises:
-            Unrecognised: The control plane does not say. That is no fault of the container, which may go on chatting.
+            UndetectedContainer: The control plane does not say. Other tasks of the container still work.
         """
         handler = self.config.embedding_handler if task == "embedding" else self.config.rerank_handler
         client = self.embedding if task == "embedding" else self.reranking
         if handler is not None:
             return client
         try:
-            await asyncio.to_thread(client.dialect)
+            await asyncio.to_thread(client.profile)
         except NotReady:
             raise
         except EndpointError as error:
             _log.warning("%s: %s: %s", self.label, type(error).__name__, error)
-            raise Unrecognised(self.label) from error
+            raise UndetectedContainer(self.label) from error
         return client
 
     def endpoint_kwargs(self, request_id: str, prefix_id: str | None) -> dict[str, str]:
@@ -233,10 +231,10 @@ class Lease:
             completion_tokens: Of the answer.
             stream: Whether it was streamed.
         """
-        pace = self.deployment.pace
-        pace.used(tokens)
+        latency = self.deployment.latency
+        latency.used(tokens)
         if self.seconds is not None:
-            pace.took(self.seconds if stream else self.seconds / max(1, completion_tokens or 0), stream=stream)
+            latency.took(self.seconds if stream else self.seconds / max(1, completion_tokens or 0), stream=stream)
 
     def succeeded(self) -> None:
         """The call went well."""
@@ -250,13 +248,13 @@ class Lease:
         breaker = self.deployment.breaker
         if isinstance(error, EndpointTimeout):
             for stream in (True, False):
-                self.deployment.pace.took(time.perf_counter() - self._began, stream=stream)
+                self.deployment.latency.took(time.perf_counter() - self._began, stream=stream)
         if (
             not isinstance(error, SagewireError)
-            or isinstance(error, Throttled | Unrecognised)
+            or isinstance(error, Throttled | UndetectedContainer)
             or is_callers_fault(error)
         ):
-            # A throttled deployment works, only not harder; one that is not recognised was not even called.
+            # A throttled deployment works, only not harder; one that is not detected was not even called.
             breaker.left()
             return
         self.deployment.last_error = f"{type(error).__name__}: {error}"[:300]

@@ -6,14 +6,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["Pace"]
+__all__ = ["LatencyTracker"]
 
 # The last answers that make up an average.
 REMEMBERED = 10
 MINUTE = 60.0
 
 
-class Pace:
+class LatencyTracker:
     """What one deployment's answers took.
 
     Streams are judged by the time to their first piece, whole answers by the time for each of their tokens, so that
@@ -23,9 +23,9 @@ class Pace:
         clock: Seconds, monotonic.
 
     Example:
-        >>> pace = Pace()
-        >>> pace.took(0.2, stream=True)
-        >>> pace.average(stream=True, within=3600), pace.average(stream=False, within=3600)
+        >>> latency = LatencyTracker()
+        >>> latency.took(0.2, stream=True)
+        >>> latency.average(stream=True, within=3600), latency.average(stream=False, within=3600)
         (0.2, None)
     """
 

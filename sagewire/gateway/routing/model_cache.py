@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sagewire.gateway.routing.router import Model
 
-__all__ = ["Remembered"]
+__all__ = ["ModelCache"]
 
 # Names come from callers, and each has connections of its own.
 REMEMBERED = 256
 
 
-class Remembered:
+class ModelCache:
     """A bounded number of models; one that is dropped is closed when nothing is under way on it.
 
     Args:

@@ -12,10 +12,10 @@ from typing import Generic, TypeVar
 
 from sagewire.errors import AccessDenied, EndpointError, EndpointNotFound, SagewireError
 from sagewire.gateway.config import GatewayConfig, ModelConfig
-from sagewire.gateway.errors import Refusal, Unrecognised, envelope_of, is_callers_fault
+from sagewire.gateway.errors import GatewayError, UndetectedContainer, envelope_of, is_callers_fault
 from sagewire.gateway.rate_limits import RateLimits
 from sagewire.gateway.routing.deployments import Deployment, Lease
-from sagewire.gateway.routing.model_cache import Remembered
+from sagewire.gateway.routing.model_cache import ModelCache
 from sagewire.gateway.routing.strategies import choose
 
 __all__ = ["Model", "RetryBudget", "Router", "Served"]
@@ -95,7 +95,7 @@ class Model:
             stream: Whether a stream is asked for.
 
         Raises:
-            Refusal: None can be called: 503 where all are unhealthy, 429 where all are full or have used up their
+            GatewayError: None can be called: 503 where all are unhealthy, 429 where all are full or have used up their
                 requests or tokens of the minute.
         """
         deadline = time.monotonic() + self.config.queue_seconds
@@ -118,7 +118,7 @@ class Model:
                 continue
             left = deadline - time.monotonic()
             if left <= 0:
-                raise Refusal(
+                raise GatewayError(
                     429,
                     "deployments_full",
                     f"all deployments of '{self.name}' are at their concurrency limit; try again shortly",
@@ -133,11 +133,11 @@ class Model:
 
     async def _limited(self, lease: Lease) -> float | None:
         """Count one request of a deployment; give it back and return the seconds to wait where none is left."""
-        allowance = lease.deployment.allowance
-        if not allowance.limited:
+        quota = lease.deployment.quota
+        if not quota.limited:
             return None
         try:
-            wait = await self.rates.take(allowance)
+            wait = await self.rates.take(quota)
         except BaseException:
             lease.given_up()
             raise
@@ -145,9 +145,9 @@ class Model:
             lease.given_up()
         return wait
 
-    def _used_up(self, wait: float) -> Refusal:
+    def _used_up(self, wait: float) -> GatewayError:
         seconds = max(1, math.ceil(wait))
-        return Refusal(
+        return GatewayError(
             429,
             "rate_limit_exceeded",
             f"all deployments of '{self.name}' have used up their requests or tokens of this minute; "
@@ -155,9 +155,9 @@ class Model:
             headers={"retry-after": str(seconds)},
         )
 
-    def _unhealthy(self) -> Refusal:
+    def _unhealthy(self) -> GatewayError:
         wait = max(1, math.ceil(min(one.breaker.seconds_left for one in self.deployments)))
-        return Refusal(
+        return GatewayError(
             503,
             "model_unavailable",
             f"no deployment of '{self.name}' is healthy; the next try is in {wait} s",
@@ -182,7 +182,7 @@ class Router:
         self.rates: RateLimits = rates or (previous.rates if previous else RateLimits())
         self.budget: RetryBudget = previous.budget if previous else RetryBudget()
         self.models: dict[str, Model] = {}
-        self.remembered = Remembered()
+        self.remembered = ModelCache()
         for name, model in config.models.items():
             self.models[name] = self._model(name, model, previous.models.get(name) if previous else None)
         for used in previous.remembered if previous else ():
@@ -318,7 +318,7 @@ class Router:
             return False
         others = any(one not in tried and one.breaker.allows() for one in model.deployments)
         # WireError: the answer was cut or garbled before its first piece; nothing of it has been passed on.
-        again = getattr(error, "retry_safe", not isinstance(error, EndpointError | Refusal))
+        again = getattr(error, "retry_safe", not isinstance(error, EndpointError | GatewayError))
         return bool(others or again) and self.budget.withdraw()
 
 
@@ -326,7 +326,7 @@ def _is_nowhere(model: Model, error: SagewireError) -> bool:
     """Return whether there seems to be nothing behind a name that somebody made up."""
     if any(one.answered for one in model.deployments):
         return False
-    return isinstance(error, EndpointNotFound | AccessDenied | Unrecognised) or is_callers_fault(error)
+    return isinstance(error, EndpointNotFound | AccessDenied | UndetectedContainer) or is_callers_fault(error)
 
 
 def _delay(attempt: int, error: SagewireError) -> float:

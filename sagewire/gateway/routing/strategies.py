@@ -40,7 +40,7 @@ def choose(
     if config.routing == "least_busy":
         return min(weighty, key=lambda one: ((one.in_flight + 1) / (one.config.weight or 1), random.random()))
     if config.routing == "lowest_usage":
-        return min(weighty, key=lambda one: (one.pace.tokens, one.in_flight, random.random()))
+        return min(weighty, key=lambda one: (one.latency.tokens, one.in_flight, random.random()))
     if config.routing == "fastest":
         return _fastest(weighty, config, stream)
     weights = [one.config.weight or 1.0 for one in weighty]
@@ -49,7 +49,7 @@ def choose(
 
 def _fastest(candidates: Sequence[Deployment], config: ModelConfig, stream: bool) -> Deployment:
     """Return one of the fastest; one whose speed is not known comes first, to become known."""
-    times = [one.pace.average(stream=stream, within=config.speed_seconds) for one in candidates]
+    times = [one.latency.average(stream=stream, within=config.speed_seconds) for one in candidates]
     unknown = [one for one, seconds in zip(candidates, times, strict=True) if seconds is None]
     if unknown:
         return min(unknown, key=lambda one: (one.in_flight, random.random()))

@@ -17,9 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sagewire.errors import SagewireError
 from sagewire.gateway.accounting.tracing import span_of
-from sagewire.gateway.errors import ClientGone, Refusal, envelope_of
+from sagewire.gateway.errors import ClientGone, GatewayError, envelope_of
 from sagewire.gateway.gateway import Gateway
-from sagewire.gateway.request_log import Journal, request_id_of
+from sagewire.gateway.request_log import RequestLog, request_id_of
 from sagewire.gateway.routes.chat import Chat, Completions
 from sagewire.gateway.routes.information import Live, MetricsText, Models, Page, Ready, Status
 from sagewire.gateway.routes.responses import Responses
@@ -45,7 +45,7 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
 
     @asynccontextmanager
     async def lifespan(app: Any) -> Any:
-        gateway.ledger.start()
+        gateway.usage_writer.start()
         if on_start is not None:
             await on_start()
         try:
@@ -80,16 +80,16 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
     return Gate(app, gateway)
 
 
-def _not_routed(path: str, error: HTTPException) -> Refusal:
+def _not_routed(path: str, error: HTTPException) -> GatewayError:
     """Return what to say where no route is for a path or method."""
     if error.status_code == 405:
-        return Refusal(405, "method_not_allowed", f"{path[:200]} takes another method", headers=error.headers)
+        return GatewayError(405, "method_not_allowed", f"{path[:200]} takes another method", headers=error.headers)
     known = "/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, /v1/responses, /v1/models"
-    return Refusal(error.status_code, "unknown_url", f"there is nothing at {path[:200]}; there is {known}")
+    return GatewayError(error.status_code, "unknown_url", f"there is nothing at {path[:200]}; there is {known}")
 
 
 class Gate:
-    """What every request passes: its id, its journal, the header limit, and errors as OpenAI's envelope.
+    """What every request passes: its id, its log, the header limit, and errors as OpenAI's envelope.
 
     Args:
         app: The routes.
@@ -106,32 +106,32 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        journal = Journal(request_id_of(headers), scope["method"], scope["path"], _address(scope))
-        scope["sagewire.journal"] = journal
+        log = RequestLog(request_id_of(headers), scope["method"], scope["path"], _address(scope))
+        scope["sagewire.log"] = log
         scope["app"] = self  # tells starlette's router to raise rather than to answer in plain text
         gateway = self._gateway
-        gateway.live[id(journal)] = journal
+        gateway.live[id(log)] = log
         gateway.metrics.in_flight.inc()
         try:
-            with span_of(journal, headers):
-                await self._run(scope, receive, _Sending(send, journal), headers)
+            with span_of(log, headers):
+                await self._run(scope, receive, _Sending(send, log), headers)
         finally:
-            del gateway.live[id(journal)]
+            del gateway.live[id(log)]
             gateway.metrics.in_flight.dec()
-            await gateway.ended(journal)
-            if gateway.config.server.access_log and journal.route not in _QUIET:
-                _access_log.info("%s", orjson.dumps(journal.as_log()).decode())
+            await gateway.ended(log)
+            if gateway.config.server.access_log and log.route not in _QUIET:
+                _access_log.info("%s", orjson.dumps(log.as_log()).decode())
 
     async def _run(self, scope: Scope, receive: Receive, send: _Sending, headers: Headers) -> None:
-        journal = send.journal
+        log = send.log
         try:
             self._check_headers(headers)
             await self._app(scope, receive, send)
         except ClientGone:
-            journal.status, journal.error = CLIENT_GONE, "client_gone"
+            log.status, log.error = CLIENT_GONE, "client_gone"
         except asyncio.CancelledError:
-            if journal.gone:
-                journal.status, journal.error = CLIENT_GONE, "client_gone"
+            if log.gone:
+                log.status, log.error = CLIENT_GONE, "client_gone"
             elif self._gateway.draining:
                 await self._cut_off(send)
             else:
@@ -139,30 +139,30 @@ class Gate:
         except SagewireError as error:
             await self._say(send, error)
         except HTTPException as error:
-            await self._say(send, _not_routed(journal.path, error))
+            await self._say(send, _not_routed(log.path, error))
         except Exception as error:
-            _log.exception("request %s failed", journal.request_id)
+            _log.exception("request %s failed", log.request_id)
             await self._say(send, error)
 
     async def _cut_off(self, send: _Sending) -> None:
         """End a request that has outlived the time there was for draining."""
-        send.journal.error = "shutting_down"
+        send.log.error = "shutting_down"
         if send.started:
             return  # the server closes a connection whose response has no end
         headers = {"retry-after": "1", "connection": "close"}
-        _, body, _ = envelope_of(Refusal(503, "shutting_down", "the gateway is being restarted; try again"))
+        _, body, _ = envelope_of(GatewayError(503, "shutting_down", "the gateway is being restarted; try again"))
         await respond_json(send, 503, body, headers)
 
     def _check_headers(self, headers: Headers) -> None:
         limit = self._gateway.config.server.max_header_bytes
         if sum(len(name) + len(value) for name, value in headers.raw) > limit:
-            raise Refusal(431, "headers_too_large", f"the request's headers are larger than {limit} bytes")
+            raise GatewayError(431, "headers_too_large", f"the request's headers are larger than {limit} bytes")
 
     async def _say(self, send: _Sending, error: BaseException) -> None:
         status, body, headers = envelope_of(error)
-        journal = send.journal
-        journal.error = body["error"]["code"] or type(error).__name__
-        if isinstance(error, Refusal):
+        log = send.log
+        log.error = body["error"]["code"] or type(error).__name__
+        if isinstance(error, GatewayError):
             self._gateway.metrics.refused.labels(error.code).inc()
         if send.started:
             # Too late for a status: the connection is cut, which every client takes for an error.
@@ -171,19 +171,19 @@ class Gate:
 
 
 class _Sending:
-    """ASGI's `send`, with the journal's headers on the response."""
+    """ASGI's `send`, with the log's headers on the response."""
 
-    def __init__(self, send: Send, journal: Journal) -> None:
+    def __init__(self, send: Send, log: RequestLog) -> None:
         self._send = send
-        self.journal = journal
+        self.log = log
         self.started = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            journal = self.journal
-            journal.status = message["status"]
-            own: Mapping[str, str] = {"x-request-id": journal.request_id, **journal.headers}
+            log = self.log
+            log.status = message["status"]
+            own: Mapping[str, str] = {"x-request-id": log.request_id, **log.headers}
             given = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in own.items()]
             message = {**message, "headers": [*message.get("headers", ()), *given]}
         await self._send(message)

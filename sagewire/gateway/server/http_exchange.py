@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Send
 
-from sagewire.gateway.errors import ClientGone, Refusal
-from sagewire.gateway.request_log import Journal
+from sagewire.gateway.errors import ClientGone, GatewayError
+from sagewire.gateway.request_log import RequestLog
 from sagewire.openai_shapes import BadRequest
 
 __all__ = ["EventStream", "read_json", "respond", "respond_json", "while_connected"]
@@ -27,7 +27,7 @@ async def read_json(receive: Receive, headers: Mapping[str, str], limit: int) ->
     """Return a request's parsed JSON body and its size in bytes.
 
     Raises:
-        Refusal: 413, it is larger than `limit` bytes; 408, it takes too long.
+        GatewayError: 413, it is larger than `limit` bytes; 408, it takes too long.
         BadRequest: It is no JSON.
         ClientGone: The caller hung up halfway.
     """
@@ -39,7 +39,7 @@ async def read_json(receive: Receive, headers: Mapping[str, str], limit: int) ->
             body = await _read(receive, limit)
     except TimeoutError:
         message = f"the request body did not arrive within {BODY_SECONDS:g} s"
-        raise Refusal(408, "request_timeout", message, headers={"connection": "close"}) from None
+        raise GatewayError(408, "request_timeout", message, headers={"connection": "close"}) from None
     try:
         return orjson.loads(body), len(body)
     except orjson.JSONDecodeError as error:
@@ -62,10 +62,10 @@ async def _read(receive: Receive, limit: int) -> bytes:
             return b"".join(parts)
 
 
-def _too_large(limit: int) -> Refusal:
+def _too_large(limit: int) -> GatewayError:
     # The rest of the body is not read, so the connection cannot be used again.
     message = f"the request body is larger than {limit} bytes"
-    return Refusal(413, "request_too_large", message, headers={"connection": "close"})
+    return GatewayError(413, "request_too_large", message, headers={"connection": "close"})
 
 
 async def respond(
@@ -124,12 +124,12 @@ class EventStream:
 
 
 @asynccontextmanager
-async def while_connected(receive: Receive, journal: Journal) -> AsyncIterator[None]:
+async def while_connected(receive: Receive, log: RequestLog) -> AsyncIterator[None]:
     """Run the block as long as the caller stays; cancel it when the caller hangs up.
 
     Args:
         receive: ASGI's.
-        journal: Its `gone` is set when the caller hangs up, for a cancellation that arrives just behind the block.
+        log: Its `gone` is set when the caller hangs up, for a cancellation that arrives just behind the block.
 
     Raises:
         ClientGone: The caller hung up.
@@ -140,14 +140,14 @@ async def while_connected(receive: Receive, journal: Journal) -> AsyncIterator[N
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        journal.gone = True
+        log.gone = True
         task.cancel()
 
     watcher = asyncio.create_task(watch())
     try:
         yield
     except asyncio.CancelledError:
-        if journal.gone and task.uncancel() == 0:
+        if log.gone and task.uncancel() == 0:
             raise ClientGone from None
         raise
     finally:

@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from sagewire.client import Client
 from sagewire.content_handlers import ContentHandler, get_handler
-from sagewire.discovery.container_rules import Dialect
+from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import UsageError
 from sagewire.integrations._client_pool import ClientPool, Pooled
-from sagewire.integrations._fallback_profile import dialect_of, once
+from sagewire.integrations._fallback_profile import once, profile_of
 from sagewire.integrations.easyllm._vectors import INPUTS
 from sagewire.integrations.easyllm.prompt_utils import BASE_FORMAT, format_of
 from sagewire.prompt_formats import PromptFormat, get_format
@@ -58,7 +58,7 @@ class Service(ABC):
     variables: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Setting -> environment variables."""
 
-    assumed: ClassVar[Dialect | None] = None
+    assumed: ClassVar[ContainerProfile | None] = None
     """What is assumed of an endpoint that may not be described; `None` where no permission is needed for that."""
 
     def __init__(self, module: str) -> None:
@@ -95,31 +95,31 @@ class Service(ABC):
             model: The endpoint, or the model.
             wanted: Settings that are not EasyLLM's defaults: the chat route must not be one that has none of them.
         """
-        arguments, base, dialect = self._find(self.arguments(model))
+        arguments, base, profile = self._find(self.arguments(model))
         builder = self.setting("prompt_builder")
         if builder is not None:
-            if dialect.complete and get_handler(dialect.complete).speaks == "prompt":
-                return self._fixed(arguments, dialect, dialect.complete, builder)
+            if profile.complete and get_handler(profile.complete).speaks == "prompt":
+                return self._fixed(arguments, profile, profile.complete, builder)
             once(LOG, f"{base.client!r} takes messages only and writes the prompt itself: prompt_builder is not used.")
-        name = _chat_handler(dialect, wanted)
+        name = _chat_handler(profile, wanted)
         handler = get_handler(name)
         if handler.speaks == "messages":
-            return self._fixed(arguments, dialect, name) if dialect is self.assumed else Connection(base, handler)
-        model_format = _format_of_model(dialect)
+            return self._fixed(arguments, profile, name) if profile is self.assumed else Connection(base, handler)
+        model_format = _format_of_model(profile)
         if model_format is not None:
-            return self._fixed(arguments, dialect, name, model_format)
+            return self._fixed(arguments, profile, name, model_format)
         once(
             LOG,
             f"{base.client!r}: prompt_builder is not set, and the endpoint does not say which model it runs. Prompts "
             "are written as 'USER: ...', which hardly any model was trained with. Set prompt_builder, for example "
             "to 'llama2', or to a function that takes a list of messages and returns the prompt.",
         )
-        return self._fixed(arguments, dialect, name, BASE_FORMAT)
+        return self._fixed(arguments, profile, name, BASE_FORMAT)
 
     def for_completion(self, model: str | None) -> Connection:
         """Return a client for text, and what writes the prompt where a builder is set."""
-        arguments, base, dialect = self._find(self.arguments(model))
-        name = dialect.complete or dialect.chat or "tgi"
+        arguments, base, profile = self._find(self.arguments(model))
+        name = profile.complete or profile.chat or "tgi"
         handler = get_handler(name)
         builder = self.setting("prompt_builder")
         prompt_format = None if builder is None else format_of(builder)
@@ -128,27 +128,29 @@ class Service(ABC):
             prompt_format = None
         elif builder is None:
             once(LOG, f"{base.client!r}: prompt_builder is not set. Prompts of completions are sent as they are.")
-        pooled = self._fixed(arguments, dialect, name).pooled if dialect is self.assumed else base
+        pooled = self._fixed(arguments, profile, name).pooled if profile is self.assumed else base
         return Connection(pooled, handler, prompt_format)
 
     def for_embedding(self, model: str | None) -> Pooled:
         """Return a client for embeddings."""
-        arguments, base, dialect = self._find(self.embedding_arguments(model))
-        return CLIENTS.get({**arguments, "handler": INPUTS}) if dialect is self.assumed else base
+        arguments, base, profile = self._find(self.embedding_arguments(model))
+        return CLIENTS.get({**arguments, "handler": INPUTS}) if profile is self.assumed else base
 
-    def _find(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], Pooled, Dialect]:
+    def _find(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], Pooled, ContainerProfile]:
         base = CLIENTS.get(arguments)
         if "handler" in arguments:
             handler = arguments["handler"]
-            return arguments, base, Dialect("a server", chat=handler if isinstance(handler, str) else None)
+            return arguments, base, ContainerProfile("a server", chat=handler if isinstance(handler, str) else None)
         if self.assumed is None:
-            return arguments, base, base.client.dialect()
-        return arguments, base, dialect_of(base.client, self.assumed, LOG)
+            return arguments, base, base.client.profile()
+        return arguments, base, profile_of(base.client, self.assumed, LOG)
 
-    def _fixed(self, arguments: dict[str, Any], dialect: Dialect, name: str, builder: Any = None) -> Connection:
+    def _fixed(
+        self, arguments: dict[str, Any], profile: ContainerProfile, name: str, builder: Any = None
+    ) -> Connection:
         fixed = {**arguments, "handler": name}
-        if dialect.parameters:
-            fixed["endpoint_kwargs"] = dict(dialect.parameters)
+        if profile.parameters:
+            fixed["endpoint_kwargs"] = dict(profile.parameters)
 
         def make() -> Client:
             return Client(**fixed, format=None if builder is None else format_of(builder))
@@ -156,9 +158,9 @@ class Service(ABC):
         return Connection(CLIENTS.get({**fixed, "builder": builder}, make), get_handler(name))
 
 
-def _chat_handler(dialect: Dialect, wanted: Collection[str]) -> str:
+def _chat_handler(profile: ContainerProfile, wanted: Collection[str]) -> str:
     """Return the chat handler, or the one for text where only that has a place for a setting (TGI's `top_k`)."""
-    chat, text = dialect.chat or dialect.complete or "tgi", dialect.complete
+    chat, text = profile.chat or profile.complete or "tgi", profile.complete
     missing = set(wanted) - set(_names(chat) or wanted)
     return text if missing and text is not None and missing & set(_names(text)) else chat
 
@@ -167,8 +169,8 @@ def _names(handler: str) -> Collection[str]:
     return getattr(get_handler(handler), "option_names", ())
 
 
-def _format_of_model(dialect: Dialect) -> PromptFormat | None:
+def _format_of_model(profile: ContainerProfile) -> PromptFormat | None:
     try:
-        return None if dialect.model_id is None else get_format(model_id=dialect.model_id)
+        return None if profile.model_id is None else get_format(model_id=profile.model_id)
     except UsageError:
         return None

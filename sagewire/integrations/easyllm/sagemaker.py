@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from sagewire.discovery.container_rules import Dialect
+from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import UsageError
 from sagewire.integrations._addresses import runtime_address
 from sagewire.integrations.easyllm import _resources
@@ -47,7 +47,7 @@ seed: int | None = 42
 
 class _SageMaker(Service):
     variables: ClassVar[Mapping[str, tuple[str, ...]]] = {"prompt_builder": ("SAGEMAKER_PROMPT", "HUGGINGFACE_PROMPT")}
-    assumed: ClassVar[Dialect | None] = Dialect(
+    assumed: ClassVar[ContainerProfile | None] = ContainerProfile(
         "a TGI container, which is what EasyLLM takes every endpoint for", chat="tgi", complete="tgi"
     )
 

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from sagewire.integrations._chunk_template import Mould
+from sagewire.integrations._chunk_template import ChunkTemplate
 from sagewire.integrations.langchain._messages import REASONING
 from sagewire.integrations.langchain._replies import PROVIDER, generation_info_of, metadata_of, usage_metadata_of
 from sagewire.types import Delta, Reply, TextDelta, ThinkingDelta, ToolCallDelta
@@ -97,5 +97,5 @@ def _chunk(**fields: Any) -> ChatGenerationChunk:
 
 
 # Nearly all chunks are text and nothing else.
-_CHUNKS = Mould(_chunk(content=""))
-_MESSAGES = Mould(AIMessageChunk(content="", response_metadata={"model_provider": PROVIDER}))
+_CHUNKS = ChunkTemplate(_chunk(content=""))
+_MESSAGES = ChunkTemplate(AIMessageChunk(content="", response_metadata={"model_provider": PROVIDER}))

@@ -9,23 +9,23 @@ from langchain_core.language_models import ModelProfile
 from sagewire.client import Client
 
 if TYPE_CHECKING:
-    from sagewire.discovery.container_rules import Dialect
+    from sagewire.discovery.container_rules import ContainerProfile
 
 __all__ = ["profile_of"]
 
 
-def profile_of(client: Client, dialect: Dialect | None = None) -> ModelProfile:
+def profile_of(client: Client, detected: ContainerProfile | None = None) -> ModelProfile:
     """Return a model's profile.
 
     Args:
         client: Says what the container can carry.
-        dialect: What the endpoint says of its container and model, where it was asked.
+        detected: What the endpoint says of its container and model, where it was asked.
     """
     handler = client.handler
     can = handler.can
     # Where the container has no fields for tools, they travel in the prompt.
     tools = can.tools or (handler.speaks == "prompt" and client.format is not None)
-    if can.tools and dialect is not None and dialect.tools is False:
+    if can.tools and detected is not None and detected.tools is False:
         tools = False
     profile = ModelProfile(
         tool_calling=tools,
@@ -38,13 +38,13 @@ def profile_of(client: Client, dialect: Dialect | None = None) -> ModelProfile:
         audio_inputs=False,
         video_inputs=False,
     )
-    if dialect is None:
+    if detected is None:
         return profile
-    if dialect.model_id is not None:
-        profile["name"] = dialect.model_id
-    if dialect.reasoning is not None:
-        profile["reasoning_output"] = dialect.reasoning
-    if dialect.limits.context_window is not None:
+    if detected.model_id is not None:
+        profile["name"] = detected.model_id
+    if detected.reasoning is not None:
+        profile["reasoning_output"] = detected.reasoning
+    if detected.limits.context_window is not None:
         # The window holds the answer, too; the containers name no separate limit for the question.
-        profile["max_input_tokens"] = dialect.limits.context_window
+        profile["max_input_tokens"] = detected.limits.context_window
     return profile

@@ -252,7 +252,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
             AccessDenied: The control plane may not be asked.
         """
         with model_errors():
-            found = profile_of(self._clients.sync, self._clients.sync.dialect())
+            found = profile_of(self._clients.sync, self._clients.sync.profile())
         self.profile = {**(self.profile or {}), **found}
         return self
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagewire.content_handlers import ContentHandler, TgiHandler, get_handler
-from sagewire.discovery.container_rules import Dialect
+from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import UnsupportedFeature
 from sagewire.integrations._addresses import HUB_INFERENCE
 from sagewire.integrations._client_pool import ClientPool, Pooled
-from sagewire.integrations._fallback_profile import dialect_of, once
+from sagewire.integrations._fallback_profile import once, profile_of
 from sagewire.integrations.litellm._prompts import default_format, format_of_id
 from sagewire.integrations.litellm._targets import Target
 from sagewire.prompt_formats import PromptFormat
@@ -67,23 +67,23 @@ class Wish:
         Raises:
             UnsupportedFeature: A template is given, and the container takes messages only.
         """
-        dialect = self._dialect()
-        text = next((name for name in (dialect.complete, dialect.chat) if _takes_text(name)), None)
+        profile = self._dialect()
+        text = next((name for name in (profile.complete, profile.chat) if _takes_text(name)), None)
         if self.template is not None and text is not None:
-            return self._fixed(dialect, text, self.template)
+            return self._fixed(profile, text, self.template)
         if self.template is not None:
-            self._cannot_write(dialect)
-        name: Any = dialect.chat or dialect.complete or "tgi"
-        if wanted and name == "tgi_chat" and text is not None and format_of_id(dialect.model_id) is not None:
+            self._cannot_write(profile)
+        name: Any = profile.chat or profile.complete or "tgi"
+        if wanted and name == "tgi_chat" and text is not None and format_of_id(profile.model_id) is not None:
             name = text
         if _takes_text(name):
-            return self._fixed(dialect, name, default_format(self.target, dialect))
-        return self._connection(dialect, name)
+            return self._fixed(profile, name, default_format(self.target, profile))
+        return self._connection(profile, name)
 
     def for_text(self) -> Connection:
         """Return a client for bare text."""
-        dialect = self._dialect()
-        return self._connection(dialect, dialect.complete or dialect.chat or "tgi")
+        profile = self._dialect()
+        return self._connection(profile, profile.complete or profile.chat or "tgi")
 
     def for_embedding(self) -> Pooled:
         """Return a client for embeddings."""
@@ -93,8 +93,8 @@ class Wish:
             return CLIENTS.get(parts)
         if self.handler is not None:
             return self._made(self.handler)
-        dialect = self._dialect()
-        return self._made(dialect.embed) if dialect is target.assumed else self._base()
+        profile = self._dialect()
+        return self._made(profile.embed) if profile is target.assumed else self._base()
 
     @property
     def _named(self) -> Any:
@@ -103,21 +103,21 @@ class Wish:
     def _base(self) -> Pooled:
         return CLIENTS.get(self.target.parts, self.target.client)
 
-    def _dialect(self) -> Dialect:
+    def _dialect(self) -> ContainerProfile:
         if self._named is not None:
-            return Dialect("the handler that was named", chat=self._named, complete=self._named)
+            return ContainerProfile("the handler that was named", chat=self._named, complete=self._named)
         base, assumed = self._base().client, self.target.assumed
-        return base.dialect() if assumed is None else dialect_of(base, assumed, LOG)
+        return base.profile() if assumed is None else profile_of(base, assumed, LOG)
 
-    def _connection(self, dialect: Dialect, name: Any) -> Connection:
-        found = self._named is None and dialect is not self.target.assumed
+    def _connection(self, profile: ContainerProfile, name: Any) -> Connection:
+        found = self._named is None and profile is not self.target.assumed
         if found and not (self.allow_zero_temperature and name == "tgi"):
             return Connection(self._base(), get_handler(name))
-        return self._fixed(dialect, name)
+        return self._fixed(profile, name)
 
-    def _fixed(self, dialect: Dialect, name: Any, prompt_format: Any = None) -> Connection:
+    def _fixed(self, profile: ContainerProfile, name: Any, prompt_format: Any = None) -> Connection:
         handler = _ZERO_IS_FINE if name == "tgi" and self.allow_zero_temperature else name
-        parameters = dict(dialect.parameters)
+        parameters = dict(profile.parameters)
         return Connection(self._made(handler, prompt_format, parameters), get_handler(handler))
 
     def _made(self, handler: Any, prompt_format: Any = None, parameters: Mapping[str, Any] | None = None) -> Pooled:
@@ -126,8 +126,8 @@ class Wish:
             more["endpoint_kwargs"] = {**parameters, **(self.target.parts.get("endpoint_kwargs") or {})}
         return CLIENTS.get({**self.target.parts, **more}, lambda: self.target.client(**more))
 
-    def _cannot_write(self, dialect: Dialect) -> None:
-        where = f"'{self.target.name}' ({dialect.container})"
+    def _cannot_write(self, profile: ContainerProfile) -> None:
+        where = f"'{self.target.name}' ({profile.container})"
         if not isinstance(self.template, PromptFormat):
             raise UnsupportedFeature("a prompt template", where, "It writes the prompt itself: leave the template out.")
         once(LOG, f"{where} takes messages and writes the prompt itself: hf_model_name is not used.")

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from sagewire.discovery.container_rules import Dialect
+from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import UsageError
 from sagewire.integrations._fallback_profile import once
 from sagewire.integrations.litellm._targets import PROVIDERS, Target
@@ -103,13 +103,13 @@ def take_template(target: Target, model: str, options: dict[str, Any]) -> Any:
     return None if hf_model_name is None else get_format(model_id=hf_model_name)
 
 
-def default_format(target: Target, dialect: Dialect) -> PromptFormat:
+def default_format(target: Target, profile: ContainerProfile) -> PromptFormat:
     """Return the format for a container that takes text, where none is asked for.
 
     The model's id says it, where the endpoint may be described; else the endpoint's name may; else the messages are
     joined by blanks, as LiteLLM does.
     """
-    found = format_of_id(dialect.model_id) or format_of_id(target.name)
+    found = format_of_id(profile.model_id) or format_of_id(target.name)
     if found is not None:
         return found
     once(

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from sagewire.aws.options import OPTION_NAMES, options_session
 from sagewire.client import Client
-from sagewire.discovery.container_rules import Dialect
+from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import UsageError
 from sagewire.http.deadlines import Timeouts
 from sagewire.integrations._addresses import HUB_MODELS, ROUTER, runtime_address
@@ -20,14 +20,14 @@ from sagewire.transports.http.hugging_face import is_hugging_face
 __all__ = ["PROVIDERS", "Target", "find_target"]
 
 # Where an endpoint may not be described, it is taken for what LiteLLM takes it for.
-PROVIDERS: Mapping[str, Dialect | None] = {
-    "sagemaker": Dialect(
+PROVIDERS: Mapping[str, ContainerProfile | None] = {
+    "sagemaker": ContainerProfile(
         "a TGI container, which is what LiteLLM's 'sagemaker/' takes every endpoint for",
         chat="tgi",
         complete="tgi",
         embed="jumpstart_embedding",
     ),
-    "sagemaker_chat": Dialect(
+    "sagemaker_chat": ContainerProfile(
         "a server of OpenAI's chat route, which is what LiteLLM's 'sagemaker_chat/' takes every endpoint for",
         chat="openai_chat",
         embed="jumpstart_embedding",
@@ -68,7 +68,7 @@ class Target:
     feature_extraction: str | None = None
 
     @property
-    def assumed(self) -> Dialect | None:
+    def assumed(self) -> ContainerProfile | None:
         """What is assumed of an endpoint that may not be described."""
         return PROVIDERS[self.provider]
 

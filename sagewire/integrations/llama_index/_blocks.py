@@ -14,7 +14,7 @@ from llama_index.core.base.llms import types
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
 
 from sagewire.errors import UsageError
-from sagewire.integrations._chunk_template import Mould
+from sagewire.integrations._chunk_template import ChunkTemplate
 from sagewire.types import ToolCall, as_message
 
 __all__ = ["assistant_message", "is_plain", "raw_call", "thinking_in", "tool_calls_in"]
@@ -23,8 +23,8 @@ __all__ = ["assistant_message", "is_plain", "raw_call", "thinking_in", "tool_cal
 _ThinkingBlock: Any = getattr(types, "ThinkingBlock", ())
 _ToolCallBlock: Any = getattr(types, "ToolCallBlock", ())
 # Nearly all messages are text and nothing else, and a streamed answer makes one for each token.
-_TEXTS = Mould(TextBlock(text=""))
-_MESSAGES = Mould(ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")], additional_kwargs={}))
+_TEXTS = ChunkTemplate(TextBlock(text=""))
+_MESSAGES = ChunkTemplate(ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBlock(text="")], additional_kwargs={}))
 
 
 def is_plain(block: Any) -> bool:

@@ -114,7 +114,7 @@ class Connection(BaseModel):
     def _dialect(self) -> Any:
         """What the endpoint was found to be; `None` where it is not asked, because a handler was named."""
         client = self._client
-        return client.dialect() if client.discovers else None
+        return client.profile() if client.discovers else None
 
     @property
     def _known(self) -> bool:
@@ -127,7 +127,7 @@ class Connection(BaseModel):
         if client.known or self.fallback_handler is None:
             return
         try:
-            client.dialect()
+            client.profile()
         except CredentialsExpired:
             raise
         except AccessDenied as error:
@@ -138,7 +138,7 @@ class Connection(BaseModel):
     async def _ready(self) -> None:
         """Find out in a thread what the endpoint speaks, so that nothing later blocks the event loop."""
         if not self._known:
-            await asyncio.to_thread(self._settle if self.fallback_handler else self._clients()[0].dialect)
+            await asyncio.to_thread(self._settle if self.fallback_handler else self._clients()[0].profile)
 
     @field_serializer("content_handler", check_fields=False)
     def _name_handler(self, value: Any) -> str | None:

@@ -297,8 +297,8 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
 
     def _check_takes_text(self, function: str) -> None:
         """Refuse a prompt function where the text it writes would become one message inside a chat template."""
-        dialect = self._dialect
-        handler = self._handler if dialect is None else get_handler(dialect.complete or dialect.chat)
+        profile = self._dialect
+        handler = self._handler if profile is None else get_handler(profile.complete or profile.chat)
         if handler.speaks == "messages":
             raise UsageError(
                 f"{function} writes a prompt, but handler '{handler.name}' takes messages and applies the model's own "

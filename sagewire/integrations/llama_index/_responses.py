@@ -7,7 +7,7 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, LogProb
 
-from sagewire.integrations._chunk_template import Mould
+from sagewire.integrations._chunk_template import ChunkTemplate
 from sagewire.integrations.llama_index._blocks import assistant_message, raw_call
 from sagewire.types import Choice, Delta, Reply, TextDelta, ThinkingDelta, ToolCall, ToolCallDelta, Usage
 
@@ -15,8 +15,8 @@ __all__ = ["ChatGrowth", "CompletionGrowth", "chat_response", "completion_respon
 
 Clean = Callable[[str], str]
 
-_PIECES = Mould(ChatResponse(message=assistant_message("", "", ()), delta="", raw=None, additional_kwargs={}))
-_COMPLETIONS = Mould(CompletionResponse(text="", delta="", raw=None))
+_PIECES = ChunkTemplate(ChatResponse(message=assistant_message("", "", ()), delta="", raw=None, additional_kwargs={}))
+_COMPLETIONS = ChunkTemplate(CompletionResponse(text="", delta="", raw=None))
 
 
 def chat_response(reply: Reply, *, single_call: bool = False, clean: Clean | None = None) -> ChatResponse:

@@ -11,7 +11,7 @@ from sagewire.aws.session import as_session
 from sagewire.aws.settings import resolve
 from sagewire.client import Client
 from sagewire.errors import UsageError
-from sagewire.integrations.openai._in_process_server import Door
+from sagewire.integrations.openai._in_process_server import InProcessServer
 from sagewire.integrations.openai._tokens import BearerTokens
 
 __all__ = ["Access", "RouteChoice", "find_access"]
@@ -34,7 +34,7 @@ class Access:
     """
 
     base_url: str
-    door: Door
+    door: InProcessServer
     tokens: BearerTokens | None
     options: Mapping[str, Any]
 
@@ -61,7 +61,7 @@ def find_access(endpoint: str | Client, arguments: Mapping[str, Any]) -> Access:
     if isinstance(endpoint, Client):
         if given or route == "sagemaker":
             raise UsageError(f"{next(iter(given), 'route')} is a matter of the client that was given; leave it out")
-        door = Door((endpoint._settings.target,), endpoint, native=False)
+        door = InProcessServer((endpoint._settings.target,), endpoint, native=False)
         return Access("https://in-process.invalid/openai/v1", door, None, options)
     return _of_endpoint(endpoint, given, route, lifetime, options)
 
@@ -85,4 +85,4 @@ def _of_endpoint(
     parts = {**given, "endpoint": endpoint, "session": session, "inference_component_name": component}
     names = (endpoint, component) if component else (endpoint,)
     tokens = BearerTokens(service.source, service.region, lifetime)
-    return Access(f"{service.endpoint_url}{path}/openai/v1", Door(names, parts, native), tokens, options)
+    return Access(f"{service.endpoint_url}{path}/openai/v1", InProcessServer(names, parts, native), tokens, options)

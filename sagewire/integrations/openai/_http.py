@@ -9,7 +9,7 @@ from typing import Any
 
 from sagewire._extras import require
 from sagewire.http.deadlines import Timeouts
-from sagewire.integrations.openai._in_process_server import Answer, Door, Unreachable
+from sagewire.integrations.openai._in_process_server import Answer, InProcessServer, Unreachable
 
 __all__ = ["make_async_http_client", "make_http_client"]
 
@@ -25,7 +25,7 @@ def _timeouts(request: Any) -> Timeouts:
     return Timeouts(connect=limits.get("connect"), first_byte=limits.get("read"), idle=limits.get("read"))
 
 
-def _as_native(library: Any, door: Door, request: Any, body: bytes) -> Any:
+def _as_native(library: Any, door: InProcessServer, request: Any, body: bytes) -> Any:
     """Return the request in the form in which SageMaker's own route takes it."""
     instead = door.native_body(body)
     if instead is None:
@@ -39,7 +39,7 @@ def _error(library: Any, error: Unreachable, request: Any) -> Exception:
     return kind(str(error), request=request)  # type: ignore[no-any-return]
 
 
-def make_http_client(door: Door) -> Any:
+def make_http_client(door: InProcessServer) -> Any:
     """Return an HTTP client that sends to SageMaker's own route what it has, and answers everything else itself."""
     default = require("openai", "openai").DefaultHttpxClient
     library = _library(default)
@@ -79,7 +79,7 @@ def make_http_client(door: Door) -> Any:
     return EndpointHttpClient()
 
 
-def make_async_http_client(door: Door) -> Any:
+def make_async_http_client(door: InProcessServer) -> Any:
     """Return `make_http_client`'s async twin."""
     default = require("openai", "openai").DefaultAsyncHttpxClient
     library = _library(default)

@@ -10,21 +10,21 @@ from typing import Any
 import orjson
 
 from sagewire.client import AsyncClient, Client
-from sagewire.discovery.container_rules import Dialect
+from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import EndpointError, EndpointTimeout, SagewireError
 from sagewire.http.deadlines import Timeouts
 from sagewire.integrations._client_pool import ClientPool, Pooled
-from sagewire.integrations._fallback_profile import dialect_of
+from sagewire.integrations._fallback_profile import profile_of
 from sagewire.integrations.openai._routes import ROUTES, Route, model_list
 from sagewire.openai_shapes import BadRequest, error_body, error_envelope
 
-__all__ = ["Answer", "Door", "Unreachable"]
+__all__ = ["Answer", "InProcessServer", "Unreachable"]
 
 LOG = logging.getLogger("sagewire.openai")
 # What AWS says the route is for, and what streams SSE there. TGI's and llama.cpp's containers may well answer it, too,
 # but nobody says so; LMI's chat stream is JSON lines, which OpenAI's client cannot read.
 NATIVE_HANDLERS = ("openai_chat", "sglang")
-_ASSUMED = Dialect("a server of OpenAI's chat route", chat="openai_chat")
+_ASSUMED = ContainerProfile("a server of OpenAI's chat route", chat="openai_chat")
 _NATIVE_ROUTE = "chat/completions"
 
 
@@ -51,7 +51,7 @@ class Answer:
     async_pieces: AsyncIterator[bytes] | None = None
 
 
-class Door:
+class InProcessServer:
     """What an endpoint does with the requests of OpenAI's client.
 
     Args:
@@ -71,7 +71,7 @@ class Door:
             self._own = None
 
     def __repr__(self) -> str:
-        return f"Door({self._names[0]!r})"
+        return f"InProcessServer({self._names[0]!r})"
 
     def goes_native(self, path: str, timeouts: Timeouts) -> bool:
         """Return whether a request goes over SageMaker's own route; may wait for the control plane."""
@@ -80,7 +80,7 @@ class Door:
         if self._native:
             return True
         try:
-            return dialect_of(self.clients(timeouts).client, _ASSUMED, LOG).chat in NATIVE_HANDLERS
+            return profile_of(self.clients(timeouts).client, _ASSUMED, LOG).chat in NATIVE_HANDLERS
         except SagewireError:
             # The same comes up in process, where it becomes an error of OpenAI's client.
             return False

@@ -22,7 +22,7 @@ from sagewire.prompt_formats.base import PromptFormat
 from sagewire.prompt_formats.chat_template.files import TemplateFiles, read_files
 from sagewire.prompt_formats.chat_template.messages import MessageWriter, plain, tool_dicts
 from sagewire.prompt_formats.engine.guard import Policy, make_guard
-from sagewire.prompt_formats.output_parsers import READERS, get_reader
+from sagewire.prompt_formats.output_parsers import OUTPUT_PARSERS, get_output_parser
 from sagewire.prompt_formats.output_parsers.engine.endings import END_TOKENS
 from sagewire.streaming.base import Decoder
 from sagewire.types import Delta, Message, Tool
@@ -30,10 +30,10 @@ from sagewire.types import Delta, Message, Tool
 if TYPE_CHECKING:
     from sagewire.prompt_formats.chat_template.budget import TemplateLimits
 
-__all__ = ["READER_SIGNS", "HubFormat", "load_format"]
+__all__ = ["PARSER_SIGNS", "HubFormat", "load_format"]
 
 # What in a template tells how its model writes calls and thinking; the first sign that is there counts.
-READER_SIGNS: tuple[tuple[str, str], ...] = (
+PARSER_SIGNS: tuple[tuple[str, str], ...] = (
     ("<｜DSML｜", "deepseek_v32"),
     ("<｜tool▁calls▁begin｜>", "deepseek"),
     ("<|channel|>", "gpt_oss"),
@@ -77,7 +77,7 @@ class HubFormat(PromptFormat):
         name: Where the template came from.
         stops: The tokens that end an answer, as far as the model's files tell.
         special_tokens: The control strings that are guarded, besides those of all families.
-        reader_style: The key of `READERS` that reads the answers.
+        reader_style: The key of `OUTPUT_PARSERS` that reads the answers.
     """
 
     def __init__(
@@ -100,8 +100,8 @@ class HubFormat(PromptFormat):
         everything = "\n".join(files.templates.values())
         self.name = files.name
         self.reader_style = reader_style or _guess_style(everything)
-        if self.reader_style not in READERS:
-            get_reader(self.reader_style)  # says what there is
+        if self.reader_style not in OUTPUT_PARSERS:
+            get_output_parser(self.reader_style)  # says what there is
         self.special_tokens = tuple(dict.fromkeys((*files.special_tokens, *TOKENS_IN_TEMPLATE.findall(everything))))
         self.stops = _stops(files, everything)
         words = tuple(dict.fromkeys(WORDS_IN_TEMPLATE.findall(everything)))
@@ -165,7 +165,7 @@ class HubFormat(PromptFormat):
 
     def reader(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
         """Return a fresh decoder from raw model text to text, thinking and tool-call deltas."""
-        return get_reader(self.reader_style, tools, stops=self.stops, prompt=prompt)
+        return get_output_parser(self.reader_style, tools, stops=self.stops, prompt=prompt)
 
     def _choose(self, *, tools: bool) -> str:
         """Return the source of the template to use."""
@@ -242,7 +242,7 @@ def load_format(
         strict: Refuse messages whose text the template leaves out.
         limits: What the template may cost: `template` and `value` in characters, `work` in characters and steps,
             `seconds`; see `TemplateLimits`.
-        reader_style: How the model writes calls and thinking; guessed from the template by `READER_SIGNS`.
+        reader_style: How the model writes calls and thinking; guessed from the template by `PARSER_SIGNS`.
 
     Raises:
         UsageError: There is no such model or file, it has no chat template, or the template is not valid.
@@ -267,7 +267,7 @@ def load_format(
 
 
 def _guess_style(template: str) -> str:
-    return next((style for sign, style in READER_SIGNS if sign in template), "plain")
+    return next((style for sign, style in PARSER_SIGNS if sign in template), "plain")
 
 
 def _stops(files: TemplateFiles, template: str) -> tuple[str, ...]:

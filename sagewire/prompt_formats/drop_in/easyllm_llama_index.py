@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sagewire.errors import UsageError
 from sagewire.prompt_formats.engine.conversation import Conversation, Turn
-from sagewire.prompt_formats.engine.turns import Block, Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import Block, PromptBuilder, TurnFormat
 from sagewire.types import Message
 
 __all__ = [
@@ -42,7 +42,7 @@ class EasyLlm(TurnFormat):
     no_functions: str
     system_in_completion: bool = True
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         for place, turn in enumerate(conversation.turns):
             if turn.role == "tool":
@@ -63,7 +63,7 @@ class EasyLlm(TurnFormat):
 class EasyLlama2(EasyLlm):
     """EasyLLM's Llama 2: everything in one frame of `[INST]`; two messages of one role would run into each other."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         before = "assistant"
         page.add("<s>[INST] ")
@@ -216,7 +216,7 @@ class LlamaIndex(TurnFormat):
 class LlamaIndexLlama2(LlamaIndex):
     """LlamaIndex's Llama 2: like the published format, but with blanks of its own, and the last answer left open."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = self.others(conversation)
         if not turns:
@@ -236,7 +236,7 @@ class LlamaIndexLlama2(LlamaIndex):
 class LlamaIndexLlama3(LlamaIndex):
     """LlamaIndex's Llama 3: no beginning-of-text token, a line break behind each turn, the answer always opened."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         page.add("<|start_header_id|>system<|end_header_id|>\n\n", self.system_text(conversation), "<|eot_id|>\n")
         for turn in self.others(conversation):

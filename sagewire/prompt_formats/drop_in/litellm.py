@@ -9,7 +9,7 @@ from typing import Any
 from sagewire.errors import UsageError
 from sagewire.prompt_formats.custom import TemplateFormat
 from sagewire.prompt_formats.engine.conversation import Conversation, Turn
-from sagewire.prompt_formats.engine.turns import Block, Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import Block, PromptBuilder, TurnFormat
 
 __all__ = ["LITELLM_BUILDERS", "LITELLM_BUILTIN", "LITELLM_CUSTOM"]
 
@@ -24,7 +24,7 @@ def _around(**roles: tuple[str, str]) -> dict[str, dict[str, str]]:
 class FalconInstruct(TurnFormat):
     """Each role by its own name, blank lines taken out of the text."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         for turn in conversation.turns:
             if turn.role == "system":
@@ -39,7 +39,7 @@ class FalconInstruct(TurnFormat):
 class Spaced(TurnFormat):
     """The bare texts with blanks between them."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         for place, turn in enumerate(conversation.turns):
             page.add(" " if place else "")
@@ -51,7 +51,7 @@ class Claude(TurnFormat):
 
     admin = False
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         for place, turn in enumerate(turns):
@@ -152,7 +152,7 @@ class LiteLlmBuilders(TurnFormat):
     name: str = "litellm_builtin"
     variables: tuple[str, ...] = ("builder",)
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         self._builder(conversation.options).write(conversation, page)
 

@@ -14,7 +14,7 @@ from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats.engine.tools import dump
 from sagewire.types import ImagePart, Message, TextPart
 
-__all__ = ["SAME_ROLES", "Call", "Conversation", "Guard", "Reading", "Turn", "read_turns"]
+__all__ = ["SAME_ROLES", "Call", "Conversation", "Guard", "MessageReading", "Turn", "read_turns"]
 
 Guard = Callable[[str], str]
 
@@ -136,7 +136,7 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MessageReading:
     """How a format wants messages read.
 
     Args:
@@ -195,7 +195,7 @@ class Reading:
         return thinking, opening.group() + self.guard(inside) + closing + self.guard(rest)
 
 
-def read_turns(messages: Sequence[Message | Mapping[str, Any]], reading: Reading) -> list[Turn]:
+def read_turns(messages: Sequence[Message | Mapping[str, Any]], reading: MessageReading) -> list[Turn]:
     """Return the messages as turns.
 
     Raises:
@@ -216,7 +216,7 @@ def read_turns(messages: Sequence[Message | Mapping[str, Any]], reading: Reading
     return turns
 
 
-def _from_message(message: Message, reading: Reading, last: bool) -> Turn:
+def _from_message(message: Message, reading: MessageReading, last: bool) -> Turn:
     guard, thinking, text = reading.guard, message.thinking, message.content
     if not isinstance(text, str):
         text = reading.text(text, message.role)
@@ -237,7 +237,7 @@ def _from_message(message: Message, reading: Reading, last: bool) -> Turn:
     )
 
 
-def _from_mapping(message: Mapping[str, Any], reading: Reading, last: bool) -> Turn:
+def _from_mapping(message: Mapping[str, Any], reading: MessageReading, last: bool) -> Turn:
     role = message.get("role")
     if not isinstance(role, str) or not role:
         raise UsageError(f"A message needs a 'role' such as 'user'; this one has {role!r}.")

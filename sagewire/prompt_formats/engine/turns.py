@@ -10,13 +10,20 @@ from typing import Any, Literal
 
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats.base import PromptFormat
-from sagewire.prompt_formats.engine.conversation import SAME_ROLES, Conversation, Guard, Reading, Turn, read_turns
+from sagewire.prompt_formats.engine.conversation import (
+    SAME_ROLES,
+    Conversation,
+    Guard,
+    MessageReading,
+    Turn,
+    read_turns,
+)
 from sagewire.prompt_formats.engine.guard import Policy, make_guard
 from sagewire.prompt_formats.engine.tools import read_tools
 from sagewire.streaming.base import Decoder
 from sagewire.types import Delta, Message, Tool
 
-__all__ = ["ALTERNATE", "Block", "FoldedFormat", "OpenedFormat", "Page", "TurnFormat"]
+__all__ = ["ALTERNATE", "Block", "FoldedFormat", "OpenedFormat", "PromptBuilder", "TurnFormat"]
 
 ALTERNATE = "Conversation roles must alternate user/assistant/user/assistant/..."
 ROLE_NAME = re.compile(r"[\w][\w .:-]*")
@@ -45,7 +52,7 @@ class Block:
         return self.before + (text.strip() if self.trim else text) + self.after
 
 
-class Page:
+class PromptBuilder:
     """The prompt under the pen: pieces of text, and where the last turn's own text ends."""
 
     __slots__ = ("_guard", "_said", "cut", "pieces", "prefill")
@@ -202,7 +209,7 @@ class TurnFormat(PromptFormat):
             if turns[-1].role != "assistant":
                 raise UsageError("continue_final_message needs a conversation that ends with an assistant message.")
             turns[-1].final = True
-        page = Page(guard)
+        page = PromptBuilder(guard)
         self.write(conversation, page)
         return page.text(continue_final_message)
 
@@ -213,15 +220,15 @@ class TurnFormat(PromptFormat):
 
     def reader(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
         """Return a fresh decoder from raw model text to text, thinking and tool-call deltas."""
-        from sagewire.prompt_formats.output_parsers import get_reader
+        from sagewire.prompt_formats.output_parsers import get_output_parser
 
-        return get_reader(self.reader_style, tools, stops=self.stops, prompt=prompt)
+        return get_output_parser(self.reader_style, tools, stops=self.stops, prompt=prompt)
 
     # What a family may override.
 
-    def reading(self, guard: Guard, where: str) -> Reading:
+    def reading(self, guard: Guard, where: str) -> MessageReading:
         """Return how messages are read."""
-        return Reading(guard, self.join_parts, self.split_answer, self.keep_think, where)
+        return MessageReading(guard, self.join_parts, self.split_answer, self.keep_think, where)
 
     def check_variables(self, conversation: Conversation) -> None:
         """Refuse a variable the family's template does not know: it would be left unheard."""
@@ -247,7 +254,7 @@ class TurnFormat(PromptFormat):
         """Return the thinking inside an assistant's text, `None` for none, and what of the text is written."""
         return None, text
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         page.add(self.bos)
         turns = self.with_default_system(conversation.turns, conversation)
@@ -285,7 +292,7 @@ class TurnFormat(PromptFormat):
             raise UsageError(self.system_error)
         conversation.lost_turn(turn)
 
-    def write_turn(self, conversation: Conversation, page: Page, turn: Turn, last: bool) -> None:
+    def write_turn(self, conversation: Conversation, page: PromptBuilder, turn: Turn, last: bool) -> None:
         """Write one message."""
         if turn.calls:
             conversation.lost("tool calls")
@@ -320,7 +327,7 @@ class TurnFormat(PromptFormat):
         if turn.role not in SAME_ROLES and ROLE_NAME.fullmatch(turn.role) is None:
             raise UsageError(f"{turn.role!r:.60} is not a role: use letters, digits, blanks, '.', ':', '_' and '-'.")
 
-    def write_generation(self, conversation: Conversation, page: Page) -> None:
+    def write_generation(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the opening of the assistant's turn where it is wanted."""
         role = conversation.turns[-1].role
         if not conversation.generate:
@@ -345,7 +352,7 @@ class FoldedFormat(TurnFormat):
     trim_lead: bool = False
     alternate: str = ALTERNATE
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         page.add(self.bos)
         turns = conversation.turns
@@ -369,7 +376,7 @@ class FoldedFormat(TurnFormat):
 class OpenedFormat(TurnFormat):
     """A family whose user turns end with the opening of the answer, wanted or not."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation; strict wants each answer after a user's turn, and the other way round."""
         before = ""
         for turn in conversation.turns:

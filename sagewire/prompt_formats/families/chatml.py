@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sagewire.prompt_formats.engine.conversation import Conversation
-from sagewire.prompt_formats.engine.turns import Block, OpenedFormat, Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import Block, OpenedFormat, PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families import default_texts
 
 __all__ = ["CHATML", "INTERNLM2", "NOUS_HERMES_2", "OLMO3", "SMOLLM3", "YI", "YI_1_5", "ZEPHYR_GEMMA"]
@@ -94,7 +94,7 @@ class SmolLM3(TurnFormat):
         """Return the text of a message that was given in parts."""
         return "".join(parts) if self.strict else ""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         system = turns[0].text if turns[0].role == "system" else ""

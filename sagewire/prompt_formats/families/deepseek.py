@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sagewire.prompt_formats.engine.conversation import Call, Conversation, Turn
-from sagewire.prompt_formats.engine.turns import Block, Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import Block, PromptBuilder, TurnFormat
 
 __all__ = [
     "DEEPSEEK_CODER",
@@ -113,7 +113,7 @@ class DeepSeek(TurnFormat):
         """Return the answer behind the thinking; the thinking is not written back."""
         return None, text.split("</think>")[-1] if self.keep_think else text
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         page.add(self.bos, _system_text(conversation, self.join_systems))
         called = output = after_tool = False
@@ -183,7 +183,7 @@ class DeepSeekV31(TurnFormat):
         """Return the answer behind the thinking; the thinking is not written back."""
         return None, text.split("</think>", 1)[-1]
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         page.add(BOS, _system_text(conversation, joined=True))
         asked = after_tool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sagewire.errors import UsageError
 from sagewire.prompt_formats.engine.conversation import Conversation, Turn
-from sagewire.prompt_formats.engine.turns import Block, Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import Block, PromptBuilder, TurnFormat
 
 __all__ = ["EXAONE3_5", "EXAONE4"]
 
@@ -41,7 +41,7 @@ class Exaone4(TurnFormat):
         """Return the answer behind the thinking; the thinking is not written back."""
         return None, text.split("</think>")[-1].strip() if "</think>" in text else text
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         if conversation.tools:
@@ -70,7 +70,7 @@ class Exaone4(TurnFormat):
         if conversation.generate:
             page.add("[|assistant|]\n", "<think>\n" if conversation.option("enable_thinking") else NO_THOUGHT)
 
-    def _write_result(self, conversation: Conversation, page: Page, turns: list[Turn], place: int) -> None:
+    def _write_result(self, conversation: Conversation, page: PromptBuilder, turns: list[Turn], place: int) -> None:
         turn = turns[place]
         page.add("\n" if place and turns[place - 1].role == "tool" else "[|tool|]\n")
         value = turn.text if turn.value is None else turn.value

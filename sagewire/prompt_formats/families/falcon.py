@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sagewire.prompt_formats.engine.conversation import Conversation
-from sagewire.prompt_formats.engine.turns import ALTERNATE, Block, Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import ALTERNATE, Block, PromptBuilder, TurnFormat
 
 __all__ = ["FALCON3", "FALCON_11B", "FALCON_180B", "FALCON_CHAT_FASTCHAT", "FALCON_INSTRUCT", "FALCON_VLLM"]
 
@@ -64,7 +64,7 @@ FALCON_CHAT_FASTCHAT = TurnFormat(
 class FalconInstruct(TurnFormat):
     """Falcon Instruct: the system text alone at the top, and in each message one blank line less where there is one."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         self.check_alternation(turns)
@@ -107,7 +107,7 @@ TOOLS_AFTER = (
 class Falcon3(TurnFormat):
     """Falcon 3: the tools in the system turn; only with them are tool calls and results written."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         if not conversation.tools:
             super().write(conversation, page)

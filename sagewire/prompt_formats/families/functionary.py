@@ -8,7 +8,7 @@ from typing import Any
 
 from sagewire.prompt_formats.engine.conversation import Conversation, Turn
 from sagewire.prompt_formats.engine.tools import dump, fields_of
-from sagewire.prompt_formats.engine.turns import Block, Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import Block, PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families.llama import HEADER, LLAMA3
 
 __all__ = ["FUNCTIONARY_V2_5", "FUNCTIONARY_V3_1", "FUNCTIONARY_V3_2"]
@@ -31,7 +31,7 @@ HOW_TO_CALL = (
 class FunctionaryV31(TurnFormat):
     """Functionary 3.1: a first system turn with the tools, written as HTML-escaped JSON; calls as `<function=...>`."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         page.add(self.bos, ABOUT)
         if conversation.tools:
@@ -42,7 +42,7 @@ class FunctionaryV31(TurnFormat):
             self.write_message(conversation, page, turn)
         self.write_generation(conversation, page)
 
-    def write_message(self, conversation: Conversation, page: Page, turn: Turn) -> None:
+    def write_message(self, conversation: Conversation, page: PromptBuilder, turn: Turn) -> None:
         """Write one message."""
         if turn.role == "tool":
             page.add("<|start_header_id|>ipython<|end_header_id|>\n\n", turn.text, "<|eot_id|>")
@@ -91,7 +91,7 @@ TYPES = {"integer": "number"}
 class FunctionaryV32(TurnFormat):
     """Functionary 3.2: tools as TypeScript; each part of an answer behind `>>>` and its recipient."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         tools = "".join(_typescript(tool["function"]) for tool in conversation.tools)
         page.add(self.bos, ABOUT_V32, conversation.guard(tools), "} // namespace functions<|eot_id|>")
@@ -108,7 +108,7 @@ class FunctionaryV32(TurnFormat):
 class FunctionaryV25(TurnFormat):
     """Functionary 2.5: calls behind a reserved token, results with the tool's name on a line of its own."""
 
-    def write_turn(self, conversation: Conversation, page: Page, turn: Turn, last: bool) -> None:
+    def write_turn(self, conversation: Conversation, page: PromptBuilder, turn: Turn, last: bool) -> None:
         """Write one message."""
         if turn.role == "tool":
             page.add(f"<|start_header_id|>tool<|end_header_id|>\n\nname={turn.name}\n", turn.text, "<|eot_id|>")

@@ -8,7 +8,7 @@ from typing import Any
 from sagewire.errors import UsageError
 from sagewire.prompt_formats.engine.conversation import Conversation, Turn
 from sagewire.prompt_formats.engine.tools import dump, fields_of
-from sagewire.prompt_formats.engine.turns import Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 
 __all__ = ["GPT_OSS"]
 
@@ -26,7 +26,7 @@ CHANNEL_ERROR = (
 class GptOss(TurnFormat):
     """gpt-oss. The family writes one tool call per message, and of what stands beside a call only its thoughts."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         self._write_system(conversation, page)
@@ -56,7 +56,7 @@ class GptOss(TurnFormat):
                 conversation.lost_turn(turn)
         self.write_generation(conversation, page)
 
-    def _write_system(self, conversation: Conversation, page: Page) -> None:
+    def _write_system(self, conversation: Conversation, page: PromptBuilder) -> None:
         option, guard = conversation.option, conversation.guard
         date = conversation.date_string or conversation.time().strftime("%Y-%m-%d")
         page.add("<|start|>system<|message|>", guard(str(option("model_identity", IDENTITY))))
@@ -64,7 +64,7 @@ class GptOss(TurnFormat):
         page.add("\n\nReasoning: ", guard(str(option("reasoning_effort", "medium"))), "\n\n", CHANNELS)
         page.add(TOOL_CHANNEL if conversation.tools else "", "<|end|>")
 
-    def _write_answer(self, conversation: Conversation, page: Page, turns: Sequence[Turn], place: int) -> str:
+    def _write_answer(self, conversation: Conversation, page: PromptBuilder, turns: Sequence[Turn], place: int) -> str:
         """Write an assistant's turn and return the name of the function it calls."""
         turn = turns[place]
         if any(mark in text for mark in CHANNEL_MARKS for text in (turn.text, turn.thinking or "")):
@@ -79,7 +79,7 @@ class GptOss(TurnFormat):
         page.add("<|return|>" if last else "<|end|>")
         return ""
 
-    def _write_call(self, conversation: Conversation, page: Page, turns: Sequence[Turn], place: int) -> str:
+    def _write_call(self, conversation: Conversation, page: PromptBuilder, turns: Sequence[Turn], place: int) -> str:
         turn = turns[place]
         if turn.text and turn.thinking:
             raise UsageError(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sagewire.prompt_formats.engine.conversation import Conversation
-from sagewire.prompt_formats.engine.turns import Block, Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import Block, PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families.qwen import TaggedTools
 
 __all__ = ["GRANITE_3_0", "GRANITE_3_3", "GRANITE_4", "GRANITE_VLLM_TOOLS"]
@@ -35,7 +35,7 @@ THINKING = (
 class Granite33(TurnFormat):
     """Granite 3.3: tools in a turn of their own behind the system text, which says the date."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         system = turns[0] if turns[0].role == "system" else None
@@ -64,7 +64,7 @@ class Granite30(TurnFormat):
 
     calls = False
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         if conversation.tools:
             tools = "\n\n".join(conversation.json(tool, indent=4) for tool in conversation.tools)
@@ -108,7 +108,7 @@ class Granite4(TaggedTools):
         """Return the text of a message that was given in parts."""
         return "\n".join(parts)
 
-    def write_system(self, conversation: Conversation, page: Page, system: str | None) -> None:
+    def write_system(self, conversation: Conversation, page: PromptBuilder, system: str | None) -> None:
         """Write the system turn; the default text is for conversations with neither a text nor tools."""
         super().write_system(conversation, page, system or None)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sagewire.prompt_formats.engine.conversation import Conversation
 from sagewire.prompt_formats.engine.tools import fields_of
-from sagewire.prompt_formats.engine.turns import Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families.chatml import ASSISTANT, IM, TURN
 
 __all__ = ["HERMES_2_PRO", "HERMES_3"]
@@ -30,7 +30,7 @@ PYTHON_TYPES = {"string": "str", "number": "float", "integer": "int", "boolean":
 class Hermes(TurnFormat):
     """Plain ChatML where no tools are offered; text beside tool calls has no place, so strict refuses it."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         if not conversation.tools:
             super().write(conversation, page)
@@ -58,7 +58,7 @@ class Hermes(TurnFormat):
                 conversation.lost_turn(turn)
         self.write_generation(conversation, page)
 
-    def _write_result(self, conversation: Conversation, page: Page, place: int) -> None:
+    def _write_result(self, conversation: Conversation, page: PromptBuilder, place: int) -> None:
         turns, last = conversation.turns, place == len(conversation.turns) - 1
         if place and turns[place - 1].role != "tool":
             page.add("<|im_start|>tool\n")

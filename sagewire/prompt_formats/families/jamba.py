@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sagewire.prompt_formats.engine.conversation import Conversation
-from sagewire.prompt_formats.engine.turns import Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 
 __all__ = ["JAMBA_1_6"]
 
@@ -11,7 +11,7 @@ __all__ = ["JAMBA_1_6"]
 class Jamba(TurnFormat):
     """Jamba 1.5 and 1.6: a system turn in any case, the tools in it, results marked with the tool's name."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         system = turns[0] if turns[0].role == "system" else None

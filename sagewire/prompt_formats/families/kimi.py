@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sagewire.prompt_formats.engine.conversation import Call, Conversation
-from sagewire.prompt_formats.engine.turns import Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 
 __all__ = ["KIMI_K2"]
 
@@ -20,7 +20,7 @@ HEADS = {
 class KimiK2(TurnFormat):
     """Kimi K2: each role has a mark of its own, tools are declared in a turn before the system text."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         if conversation.tools:

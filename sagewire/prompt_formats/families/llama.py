@@ -7,7 +7,7 @@ from typing import Any
 
 from sagewire.errors import UsageError
 from sagewire.prompt_formats.engine.conversation import Conversation, Turn
-from sagewire.prompt_formats.engine.turns import ALTERNATE, Block, FoldedFormat, Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import ALTERNATE, Block, FoldedFormat, PromptBuilder, TurnFormat
 
 __all__ = ["CODELLAMA_70B", "LLAMA2", "LLAMA3", "LLAMA3_1", "LLAMA3_2", "LLAMA3_3", "LLAMA4"]
 
@@ -73,7 +73,7 @@ class LlamaTools(TurnFormat):
     head: str
     end: str
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         system = turns[0] if turns[0].role == "system" else None
@@ -93,7 +93,7 @@ class LlamaTools(TurnFormat):
                 self.write_turn(conversation, page, turn, False)
         self.write_generation(conversation, page)
 
-    def _write_tools(self, conversation: Conversation, page: Page, turns: list[Turn]) -> list[Turn]:
+    def _write_tools(self, conversation: Conversation, page: PromptBuilder, turns: list[Turn]) -> list[Turn]:
         if not turns:
             raise UsageError("Cannot put tools in the first user message when there's no first user message!")
         if turns[0].role != "user":
@@ -107,7 +107,9 @@ class LlamaTools(TurnFormat):
         """Return the descriptions of the tools."""
         return "".join(conversation.json(tool, indent=4) + "\n\n" for tool in conversation.tools)
 
-    def write_system(self, conversation: Conversation, page: Page, system: Turn | None, with_tools: bool) -> None:
+    def write_system(
+        self, conversation: Conversation, page: PromptBuilder, system: Turn | None, with_tools: bool
+    ) -> None:
         """Write the system turn, which says the date and is there in any case."""
         date = conversation.guard(conversation.date_string or self.today(conversation))
         page.add(self.head.replace("{role}", "system"), "Environment: ipython\n" if conversation.tools else "")
@@ -120,7 +122,7 @@ class LlamaTools(TurnFormat):
         """Return the date where the caller gave none: 3.1 and 3.3 say the day they were released."""
         return "26 Jul 2024" if conversation.now is None else conversation.now.strftime(DAY)
 
-    def write_calls(self, conversation: Conversation, page: Page, turn: Turn) -> None:
+    def write_calls(self, conversation: Conversation, page: PromptBuilder, turn: Turn) -> None:
         """Write a tool call; the family knows one at a time, and no text beside it."""
         if len(turn.calls) != 1:
             raise UsageError("This model only supports single tool-calls at once!")
@@ -146,7 +148,9 @@ class Llama32(LlamaTools):
 class Llama4(LlamaTools):
     """Llama 4: a system turn only where there is a system text, several calls at once, and text before them."""
 
-    def write_system(self, conversation: Conversation, page: Page, system: Turn | None, with_tools: bool) -> None:
+    def write_system(
+        self, conversation: Conversation, page: PromptBuilder, system: Turn | None, with_tools: bool
+    ) -> None:
         """Write the system turn; without a system text the tools cannot stand in it."""
         if system is None:
             if conversation.tools and with_tools:
@@ -157,7 +161,7 @@ class Llama4(LlamaTools):
             page.add(ASK_SYSTEM, ANSWER_SHAPE, self.tools_text(conversation))
         page.add(system.text.strip(), self.end)
 
-    def write_calls(self, conversation: Conversation, page: Page, turn: Turn) -> None:
+    def write_calls(self, conversation: Conversation, page: PromptBuilder, turn: Turn) -> None:
         """Write the tool calls behind the text."""
         page.add(self.head.replace("{role}", "assistant"), "<|python_start|>")
         page.say(turn, turn.text)

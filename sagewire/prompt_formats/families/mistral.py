@@ -8,7 +8,7 @@ from typing import Any
 
 from sagewire.errors import UsageError
 from sagewire.prompt_formats.engine.conversation import Call, Conversation, Turn
-from sagewire.prompt_formats.engine.turns import ALTERNATE, Block, FoldedFormat, Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import ALTERNATE, Block, FoldedFormat, PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families import default_texts
 
 __all__ = [
@@ -131,7 +131,7 @@ class MistralTools(TurnFormat):
     space: str = ""
     trim_answer: bool = False
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns, space = conversation.turns, self.space
         system = turns[0] if turns[0].role == "system" else None
@@ -203,7 +203,7 @@ def _nine(call_id: str) -> str:
 class MistralV3Early(TurnFormat):
     """The first published template of v3: blanks around every mark, and no place for a system text."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         last_user = _last_user(conversation, turns)
@@ -233,7 +233,7 @@ class MistralV3Early(TurnFormat):
 class MistralSmall32(TurnFormat):
     """Mistral Small 3.2: a system turn, tools at the user's last turn, calls and results that carry ids."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         system = turns[0] if turns[0].role == "system" else None
@@ -269,7 +269,7 @@ class MistralSmall32(TurnFormat):
 class Ministral3(TurnFormat):
     """Ministral 3 Reasoning: tools behind the system turn, calls and results without ids."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         system = turns[0].text if turns[0].role == "system" else default_texts.MINISTRAL_3_REASONING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sagewire.prompt_formats.engine.conversation import Conversation, Turn
-from sagewire.prompt_formats.engine.turns import Block, OpenedFormat, Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import Block, OpenedFormat, PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families import default_texts
 
 __all__ = ["PHI3_5", "PHI3_MEDIUM", "PHI3_MINI", "PHI3_SMALL", "PHI4", "PHI4_MINI", "PHI4_REASONING", "PHI4_REV1"]
@@ -71,7 +71,7 @@ PHI4_REV1 = OpenedFormat(
 class Phi4Mini(TurnFormat):
     """Phi 4 mini: tools stand as JSON text under the key `tools` of the system message, and nowhere else."""
 
-    def write_turn(self, conversation: Conversation, page: Page, turn: Turn, last: bool) -> None:
+    def write_turn(self, conversation: Conversation, page: PromptBuilder, turn: Turn, last: bool) -> None:
         """Write one message."""
         tools = turn.extra.get("tools") if turn.role == "system" else None
         if tools is None:
@@ -84,7 +84,7 @@ class Phi4Mini(TurnFormat):
 class Phi4Reasoning(TurnFormat):
     """Phi 4 reasoning: one fixed system text; a system message of the caller is left out, so strict refuses it."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         page.add("<|im_start|>system<|im_sep|>", default_texts.PHI_4_REASONING, "<|im_end|>")
         super().write(conversation, page)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sagewire.prompt_formats.engine.conversation import Conversation
-from sagewire.prompt_formats.engine.turns import ALTERNATE, Block, Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import ALTERNATE, Block, PromptBuilder, TurnFormat
 
 __all__ = [
     "ALPACA",
@@ -180,7 +180,7 @@ STABLEBELUGA = TurnFormat(
 class AlpacaVllm(TurnFormat):
     """vLLM's Alpaca: one system text, wherever it was, at the top; blank lines between turns, none before an answer."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         systems = [(place, turn) for place, turn in enumerate(turns) if turn.role == "system"]
@@ -199,7 +199,7 @@ class AlpacaVllm(TurnFormat):
 class WizardLM2(TurnFormat):
     """WizardLM 2: whatever is not the assistant speaks as the user, a later system message too; strict refuses that."""
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         system = turns[0] if turns[0].role == "system" else None

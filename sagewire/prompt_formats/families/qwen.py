@@ -8,7 +8,7 @@ from typing import Any
 from sagewire.errors import UsageError
 from sagewire.prompt_formats.engine.conversation import Call, Conversation, Turn
 from sagewire.prompt_formats.engine.tools import dump, fields_of
-from sagewire.prompt_formats.engine.turns import Page, TurnFormat
+from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families.chatml import ASSISTANT, IM, TURN
 
 __all__ = ["QWEN1_5", "QWEN2", "QWEN2_5", "QWEN3", "QWEN3_CODER", "QWQ", "TaggedTools"]
@@ -47,7 +47,7 @@ class TaggedTools(TurnFormat):
     result_close = "\n</tool_response>"
     default_with_tools = True
 
-    def write(self, conversation: Conversation, page: Page) -> None:
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
         first = turns[0] if turns[0].role == "system" else None
@@ -67,13 +67,13 @@ class TaggedTools(TurnFormat):
                 self.write_turn(conversation, page, turn, False)
         self.write_generation(conversation, page)
 
-    def write_plain(self, page: Page, turn: Turn) -> None:
+    def write_plain(self, page: PromptBuilder, turn: Turn) -> None:
         """Write a turn that is only text."""
         page.add(self.open_turn.replace("{role}", turn.role))
         page.say(turn, turn.text)
         page.add(self.close_turn)
 
-    def write_system(self, conversation: Conversation, page: Page, system: str | None) -> None:
+    def write_system(self, conversation: Conversation, page: PromptBuilder, system: str | None) -> None:
         """Write the first system turn with the tools in it."""
         if system is None and (self.default_with_tools or not conversation.tools):
             system = self.default_system
@@ -88,7 +88,7 @@ class TaggedTools(TurnFormat):
         lines = "".join("\n" + conversation.json(tool) for tool in conversation.tools)
         return self.tools_before + lines + self.tools_after
 
-    def write_answer(self, conversation: Conversation, page: Page, turn: Turn, place: int) -> None:
+    def write_answer(self, conversation: Conversation, page: PromptBuilder, turn: Turn, place: int) -> None:
         """Write an assistant's turn."""
         page.add(self.open_turn.replace("{role}", "assistant"))
         page.say(turn, turn.text)
@@ -103,7 +103,7 @@ class TaggedTools(TurnFormat):
             for call in calls
         )
 
-    def write_result(self, page: Page, turn: Turn, before: str, after: str) -> None:
+    def write_result(self, page: PromptBuilder, turn: Turn, before: str, after: str) -> None:
         """Write a tool's result; results in a row share one turn."""
         if before != "tool":
             page.add(self.result_open)
@@ -122,7 +122,7 @@ class Qwen3(TaggedTools):
         thinking = text.split("</think>")[0].rstrip("\n").split("<think>")[-1].lstrip("\n")
         return thinking, text.split("</think>")[-1].lstrip("\n")
 
-    def write_answer(self, conversation: Conversation, page: Page, turn: Turn, place: int) -> None:
+    def write_answer(self, conversation: Conversation, page: PromptBuilder, turn: Turn, place: int) -> None:
         """Write an assistant's turn."""
         turns = conversation.turns
         if place > _last_question(turns) and (place == len(turns) - 1 or turn.thinking):
@@ -135,7 +135,7 @@ class Qwen3(TaggedTools):
             page.add("\n" if turn.text else "", self.calls_text(conversation, turn.calls))
         page.add("<|im_end|>\n")
 
-    def write_generation(self, conversation: Conversation, page: Page) -> None:
+    def write_generation(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the opening of the answer, with an empty block of thoughts where thinking is switched off."""
         super().write_generation(conversation, page)
         if conversation.generate and conversation.option("enable_thinking") is False:
@@ -149,7 +149,7 @@ class Qwq(TaggedTools):
         """Return the text of an assistant, without its thinking in all but the last message."""
         return None, text if last else text.split("</think>")[-1].lstrip("\n")
 
-    def write_system(self, conversation: Conversation, page: Page, system: str | None) -> None:
+    def write_system(self, conversation: Conversation, page: PromptBuilder, system: str | None) -> None:
         """Write the first system turn with the tools in it."""
         super().write_system(conversation, page, "" if system is None and conversation.tools else system)
 
@@ -171,7 +171,7 @@ class Qwen3Coder(TaggedTools):
     )
     result_close = "\n</tool_response>"
 
-    def write_system(self, conversation: Conversation, page: Page, system: str | None) -> None:
+    def write_system(self, conversation: Conversation, page: PromptBuilder, system: str | None) -> None:
         """Write the system turn; the default text is only for conversations with tools."""
         if system is None and not conversation.tools:
             return
@@ -182,7 +182,7 @@ class Qwen3Coder(TaggedTools):
         tools = "".join(_xml_tool(tool["function"]) for tool in conversation.tools)
         return self.tools_before + conversation.guard(tools) + self.tools_after
 
-    def write_answer(self, conversation: Conversation, page: Page, turn: Turn, place: int) -> None:
+    def write_answer(self, conversation: Conversation, page: PromptBuilder, turn: Turn, place: int) -> None:
         """Write an assistant's turn."""
         page.add("<|im_start|>assistant\n")
         page.say(turn, turn.text.strip() if turn.calls else turn.text)
@@ -207,7 +207,7 @@ class Qwen3Coder(TaggedTools):
             for name, value in call.arguments.items()
         )
 
-    def write_result(self, page: Page, turn: Turn, before: str, after: str) -> None:
+    def write_result(self, page: PromptBuilder, turn: Turn, before: str, after: str) -> None:
         """Write a tool's result; results in a row share one turn."""
         if before != "tool":
             page.add("<|im_start|>user\n")

@@ -1,6 +1,6 @@
 """How model families write thinking and tool calls into their answers, read back while they arrive.
 
-`READERS` is a plain dict of `Style` values: look into it, add your own to it. One file per way of writing.
+`OUTPUT_PARSERS` is a plain dict of `OutputSyntax` values; add your own to it. One file per way of writing.
 
 Rules every style follows:
 
@@ -15,8 +15,8 @@ Rules every style follows:
 5. A call whose JSON is complete counts even when the closing marker is missing.
 6. Nothing is evaluated.
 
->>> from sagewire.prompt_formats.output_parsers import get_reader
->>> reader = get_reader("hermes")
+>>> from sagewire.prompt_formats.output_parsers import get_output_parser
+>>> reader = get_output_parser("hermes")
 >>> reader.feed("I look. <tool_call>")
 [TextDelta(text='I look.', choice=0)]
 >>> [call] = reader.feed('{"arguments": {"a": 1}, "name": "f"}</tool_call>')
@@ -33,8 +33,8 @@ from typing import Any
 from sagewire.errors import UsageError
 from sagewire.prompt_formats.output_parsers.cohere import COMMAND_R
 from sagewire.prompt_formats.output_parsers.deepseek import DEEPSEEK
-from sagewire.prompt_formats.output_parsers.engine.answer import AnswerReader
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import Style, ThinkingTags
+from sagewire.prompt_formats.output_parsers.engine.answer import AnswerParser
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax, ThinkingTags
 from sagewire.prompt_formats.output_parsers.functionary import FUNCTIONARY
 from sagewire.prompt_formats.output_parsers.glm import GLM
 from sagewire.prompt_formats.output_parsers.granite import GRANITE
@@ -48,12 +48,12 @@ from sagewire.prompt_formats.output_parsers.pythonic import PYTHONIC
 from sagewire.prompt_formats.output_parsers.qwen_xml import QWEN3_CODER
 from sagewire.types import Tool
 
-__all__ = ["READERS", "AnswerReader", "Style", "ThinkingTags", "get_reader"]
+__all__ = ["OUTPUT_PARSERS", "AnswerParser", "OutputSyntax", "ThinkingTags", "get_output_parser"]
 
-PLAIN = Style(name="plain", thinking=())
-THINKING = Style(name="thinking", often_opened=True)
+PLAIN = OutputSyntax(name="plain", thinking=())
+THINKING = OutputSyntax(name="thinking", often_opened=True)
 
-READERS: dict[str, Style] = {
+OUTPUT_PARSERS: dict[str, OutputSyntax] = {
     "command_r": COMMAND_R,
     "deepseek": DEEPSEEK,
     "deepseek_v3": DEEPSEEK,
@@ -79,19 +79,19 @@ READERS: dict[str, Style] = {
 }
 
 
-def get_reader(
-    style: str | Style,
+def get_output_parser(
+    style: str | OutputSyntax,
     tools: Sequence[Tool | Mapping[str, Any]] | None = None,
     *,
     stops: Sequence[str] = (),
     prompt: str = "",
     prompt_opened_thinking: bool | None = None,
     stream_arguments: bool = True,
-) -> AnswerReader:
+) -> AnswerParser:
     """Return a fresh decoder from raw model text to text, thinking and tool-call deltas.
 
     Args:
-        style: A key of `READERS`, or a `Style` of your own.
+        style: A key of `OUTPUT_PARSERS`, or a `OutputSyntax` of your own.
         tools: sagewire tools or OpenAI-shaped dicts. Formats without types in their calls need the schemas, and a call
             that no marker announces counts only if it names one of them. `None` where it is not known what was
             offered; an empty sequence says that nothing was.
@@ -106,17 +106,17 @@ def get_reader(
         UsageError: There is no such style, or something in `tools` is not a tool.
 
     Example:
-        >>> [delta.text for delta in get_reader("thinking").feed("<think>Two and two.</think>Four.")]
+        >>> [delta.text for delta in get_output_parser("thinking").feed("<think>Two and two.</think>Four.")]
         ['Two and two.', 'Four.']
     """
-    found = style if isinstance(style, Style) else READERS.get(style)
+    found = style if isinstance(style, OutputSyntax) else OUTPUT_PARSERS.get(style)
     if found is None:
-        close = difflib.get_close_matches(str(style), READERS, n=4, cutoff=0.4)
+        close = difflib.get_close_matches(str(style), OUTPUT_PARSERS, n=4, cutoff=0.4)
         raise UsageError(
             f"There is no reader {style!r}. "
-            + (f"Close names: {', '.join(close)}." if close else f"Known ones: {', '.join(sorted(READERS))}.")
+            + (f"Close names: {', '.join(close)}." if close else f"Known ones: {', '.join(sorted(OUTPUT_PARSERS))}.")
         )
-    return AnswerReader(
+    return AnswerParser(
         found,
         tools,
         stops=stops,

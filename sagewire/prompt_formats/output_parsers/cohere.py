@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sagewire.prompt_formats.output_parsers.engine.json_calls import CallKeys, read_calls
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import THINK, Style, ThinkingTags
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import THINK, OutputSyntax, ThinkingTags
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
 __all__ = ["COMMAND_R"]
@@ -36,7 +36,7 @@ def _read_token(source: Source, calls: Calls) -> Wait[None]:
     yield from read_calls(source, calls, KEYS)
 
 
-COMMAND_R = Style(
+COMMAND_R = OutputSyntax(
     name="command_r",
     blocks={"Action:": _read_action, "<|START_ACTION|>": _read_token},
     closers=("<|END_ACTION|>",),

@@ -9,7 +9,7 @@ import re
 
 from sagewire.prompt_formats.output_parsers.engine.json_calls import read_arguments
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import Style
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
 __all__ = ["DEEPSEEK"]
@@ -45,7 +45,7 @@ def _read_call(source: Source, calls: Calls) -> Wait[None]:
         yield from source.accept("```")
 
 
-DEEPSEEK = Style(
+DEEPSEEK = OutputSyntax(
     name="deepseek",
     blocks={BEGIN: _read_section, CALL: _read_call},
     closers=("<｜tool▁call▁end｜>", "<｜tool▁calls▁end｜>"),

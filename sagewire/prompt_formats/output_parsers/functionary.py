@@ -12,7 +12,7 @@ import re
 from sagewire.prompt_formats.output_parsers.engine.json_calls import read_arguments
 from sagewire.prompt_formats.output_parsers.engine.offered_tools import to_json
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import Style
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
 __all__ = ["FUNCTIONARY"]
@@ -62,7 +62,7 @@ def _read_code(source: Source, calls: Calls) -> Wait[None]:
     calls.commit("python", to_json({"code": code}))
 
 
-FUNCTIONARY = Style(
+FUNCTIONARY = OutputSyntax(
     name="functionary",
     blocks={
         ">>>": _read_recipient,

@@ -10,7 +10,7 @@ import re
 
 from sagewire.prompt_formats.output_parsers.engine.markers import Markers
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import Style
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 from sagewire.prompt_formats.output_parsers.qwen_xml import Arguments
 
@@ -39,4 +39,4 @@ def _read(source: Source, calls: Calls) -> Wait[None]:
     arguments.commit()
 
 
-GLM = Style(name="glm", blocks={"<tool_call>": _read})
+GLM = OutputSyntax(name="glm", blocks={"<tool_call>": _read})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sagewire.prompt_formats.output_parsers.engine.json_calls import read_calls
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import THINK, Style, ThinkingTags
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import THINK, OutputSyntax, ThinkingTags
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
 __all__ = ["GRANITE"]
@@ -19,7 +19,7 @@ def _read_bare_list(source: Source, calls: Calls, prompt: str) -> Wait[None]:
     yield from read_calls(source, calls, bare=True)
 
 
-GRANITE = Style(
+GRANITE = OutputSyntax(
     name="granite",
     blocks={"<|tool_call|>": read_calls, "<tool_call>": read_calls, "<function_call>": read_calls},
     closers=("</tool_call>",),

@@ -13,7 +13,7 @@ import re
 from sagewire.prompt_formats.output_parsers.engine.json_calls import read_arguments
 from sagewire.prompt_formats.output_parsers.engine.markers import Markers
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import Style
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
 __all__ = ["GPT_OSS"]
@@ -106,7 +106,7 @@ def _read_start(source: Source, calls: Calls, prompt: str) -> Wait[None]:
     yield from _read_message(source, calls, header)
 
 
-GPT_OSS = Style(
+GPT_OSS = OutputSyntax(
     name="gpt_oss",
     blocks={START: _read_turn, CHANNEL: _read_channel},
     closers=(),

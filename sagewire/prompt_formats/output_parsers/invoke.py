@@ -11,7 +11,7 @@ import re
 from sagewire.prompt_formats.output_parsers.engine.markers import Markers
 from sagewire.prompt_formats.output_parsers.engine.offered_tools import from_json
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import BlockReader, Style
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import BlockReader, OutputSyntax
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 from sagewire.prompt_formats.output_parsers.qwen_xml import Arguments
 
@@ -69,7 +69,7 @@ def _value(calls: Calls, name: str, key: str, text: str, kind: str) -> object:
         raise NotACall from None
 
 
-DEEPSEEK_V32 = Style(
+DEEPSEEK_V32 = OutputSyntax(
     name="deepseek_v32",
     blocks={
         "<｜DSML｜function_calls>": _reader("｜DSML｜", opened=True),
@@ -80,7 +80,7 @@ DEEPSEEK_V32 = Style(
     often_opened=True,
 )
 
-MINIMAX = Style(
+MINIMAX = OutputSyntax(
     name="minimax",
     blocks={"<minimax:tool_call>": _reader("", opened=True), '<invoke name="': _reader("", opened=False)},
     closers=("</minimax:tool_call>",),

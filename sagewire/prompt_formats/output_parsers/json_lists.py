@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from sagewire.prompt_formats.output_parsers.engine.json_calls import read_calls
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import Style
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
 __all__ = ["HERMES", "INTERNLM2", "JAMBA", "PHI4_MINI", "XLAM"]
 
 # Hermes 2 Pro and 3, Qwen 2.5 and 3, QwQ, Granite 4, SmolLM 3, EXAONE 4: an object in each element (vLLM
 # hermes_tool_parser.py). Models also write lists, and several objects in one element.
-HERMES = Style(name="hermes", blocks={"<tool_call>": read_calls}, closers=("</tool_call>",))
+HERMES = OutputSyntax(name="hermes", blocks={"<tool_call>": read_calls}, closers=("</tool_call>",))
 
 # AI21 Jamba 1.5 and 1.6 (vLLM jamba_tool_parser.py).
-JAMBA = Style(name="jamba", blocks={"<tool_calls>": read_calls}, closers=("</tool_calls>",))
+JAMBA = OutputSyntax(name="jamba", blocks={"<tool_calls>": read_calls}, closers=("</tool_calls>",))
 
 # Phi-4-mini: `functools[...]` as vLLM's phi4mini_tool_parser.py reads it, and the tokens of the model card.
-PHI4_MINI = Style(
+PHI4_MINI = OutputSyntax(
     name="phi4_mini",
     blocks={"functools": read_calls, "<|tool_call|>": read_calls},
     closers=("<|/tool_call|>",),
 )
 
 # InternLM 2 and 2.5 (vLLM internlm2_tool_parser.py).
-INTERNLM2 = Style(
+INTERNLM2 = OutputSyntax(
     name="internlm2",
     blocks={"<|action_start|><|plugin|>": read_calls, "<|action_start|> <|plugin|>": read_calls},
     closers=("<|action_end|>",),
@@ -46,7 +46,7 @@ def _read_fence(source: Source, calls: Calls) -> Wait[None]:
 
 
 # Salesforce xLAM: a list, bare, fenced, or behind the marker of another family (vLLM xlam_tool_parser.py).
-XLAM = Style(
+XLAM = OutputSyntax(
     name="xlam",
     blocks={"[TOOL_CALLS]": read_calls, "<tool_call>": read_calls, "```json": _read_fence},
     closers=("</tool_call>",),

@@ -6,7 +6,7 @@ import re
 
 from sagewire.prompt_formats.output_parsers.engine.json_calls import read_arguments
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import Style
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
 __all__ = ["KIMI_K2"]
@@ -32,7 +32,7 @@ def _read_call(source: Source, calls: Calls) -> Wait[None]:
     yield from read_arguments(source, calls, found[1], id)
 
 
-KIMI_K2 = Style(
+KIMI_K2 = OutputSyntax(
     name="kimi_k2",
     blocks={"<|tool_calls_section_begin|>": _read_section, CALL: _read_call},
     closers=("<|tool_call_end|>", "<|tool_calls_section_end|>"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sagewire.prompt_formats.output_parsers.engine.json_calls import CallKeys, read_calls
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import Style
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
 from sagewire.prompt_formats.output_parsers.engine.python_literals import read_builtin_call
 from sagewire.prompt_formats.output_parsers.engine.source import Source, Wait
 
@@ -28,7 +28,7 @@ def _read_tagged(source: Source, calls: Calls) -> Wait[None]:
         yield from read_builtin_call(source, calls)
 
 
-LLAMA3_JSON = Style(
+LLAMA3_JSON = OutputSyntax(
     name="llama3_json",
     blocks={"<|python_tag|>": _read_tagged, "{": _read_bare},
     unmarked=True,

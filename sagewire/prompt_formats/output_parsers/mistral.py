@@ -10,7 +10,7 @@ import re
 
 from sagewire.prompt_formats.output_parsers.engine.json_calls import read_arguments, read_calls
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import THINK, Style, ThinkingTags
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import THINK, OutputSyntax, ThinkingTags
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
 __all__ = ["MISTRAL"]
@@ -33,7 +33,7 @@ def _read(source: Source, calls: Calls) -> Wait[None]:
     yield from read_arguments(source, calls, name, id or None)
 
 
-MISTRAL = Style(
+MISTRAL = OutputSyntax(
     name="mistral",
     blocks={"[TOOL_CALLS]": _read},
     thinking=(ThinkingTags("[THINK]", "[/THINK]"), *THINK),

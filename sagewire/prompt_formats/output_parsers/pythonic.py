@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from sagewire.prompt_formats.output_parsers.engine.json_calls import read_calls
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import Style
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
 from sagewire.prompt_formats.output_parsers.engine.python_literals import NAME_CHARACTERS, parse_calls, read_balanced
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
@@ -44,7 +44,7 @@ def _read_list(source: Source, calls: Calls) -> Wait[None]:
         calls.commit(name, arguments)
 
 
-PYTHONIC = Style(
+PYTHONIC = OutputSyntax(
     name="pythonic",
     blocks={"<|python_start|>": _read_started, "[": _read_bare},
     closers=("<|python_end|>",),

@@ -11,7 +11,7 @@ import re
 from sagewire.prompt_formats.output_parsers.engine.markers import Markers
 from sagewire.prompt_formats.output_parsers.engine.offered_tools import to_json
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import Style
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
 __all__ = ["QWEN3_CODER", "Arguments"]
@@ -88,7 +88,7 @@ def _read_function(source: Source, calls: Calls) -> Wait[None]:
     arguments.commit()
 
 
-QWEN3_CODER = Style(
+QWEN3_CODER = OutputSyntax(
     name="qwen3_coder",
     blocks={"<tool_call>": _read_tool_call, "<function=": _read_function},
     closers=("</tool_call>",),

@@ -19,7 +19,7 @@ from sagewire.http.origin import host_header
 from sagewire.http.request import Request
 from sagewire.transports.container_errors import container_message
 from sagewire.transports.sagemaker.runtime_api import check_values, endpoint_path, response_info
-from sagewire.transports.sagemaker.service_errors import error_of, fault_of_response
+from sagewire.transports.sagemaker.service_errors import error_of, service_error_of
 from sagewire.types import Invocation, ResponseInfo, Timings
 
 __all__ = ["MAX_INLINE_BYTES", "MAX_UPLOAD_BYTES", "DeferredTarget", "Ticket", "failure_error", "poll_delays"]
@@ -101,7 +101,7 @@ class DeferredTarget:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
         """Return the error for an answer whose status is not 2xx."""
-        fault = fault_of_response(status, headers, body, endpoint=self._endpoint, region=self._settings.region)
+        fault = service_error_of(status, headers, body, endpoint=self._endpoint, region=self._settings.region)
         return error_of(fault)
 
     def info(self, headers: Mapping[str, str], timings: Timings, *, stream: bool) -> ResponseInfo:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sagewire.aws.session import SessionLike, as_session
-from sagewire.aws.settings import ServiceSettings, place_of, resolve
+from sagewire.aws.settings import ServiceSettings, origin_of, resolve
 from sagewire.errors import EndpointTimeout, PayloadTooLarge, SagewireError, UsageError
 from sagewire.http.async_engine import AsyncEngine
-from sagewire.http.deadlines import Limits, Timeouts
+from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.http.sync_engine import SyncEngine
 from sagewire.transports.async_inference.polling import (
     MAX_INLINE_BYTES,
@@ -37,7 +37,7 @@ __all__ = ["AsyncDeferredTransport", "DeferredTransport", "Ticket"]
 
 _log = logging.getLogger("sagewire.transports")
 
-# SageMaker's own limits: six hours in the queue, then 15 minutes for the container.
+# SageMaker's own deadlines: six hours in the queue, then 15 minutes for the container.
 _LONGEST_WAIT = 21_600.0 + 900.0
 Cleanup = Literal["uploads", "all", "none"]
 
@@ -57,7 +57,7 @@ class _Counter:
         self._cleanup = cleanup
 
     def must_upload(self, call: Invocation) -> bool:
-        """Return whether a body is too large to go along; raise where there is no place to put it."""
+        """Return whether a body is too large to go along; raise where there is no origin to put it."""
         if len(call.body) <= MAX_INLINE_BYTES:
             return False
         if self._upload_to is None:
@@ -151,7 +151,7 @@ class DeferredTransport(SyncTransport):
         session: Who calls, as for `SageMakerTransport`.
         region_name: The region.
         endpoint_url: Another base URL of SageMaker Runtime.
-        timeouts: The limits of each call; `total` is for the whole wait, else what SageMaker allows (6 h 15 min).
+        timeouts: The deadlines of each call; `total` is for the whole wait, else what SageMaker allows (6 h 15 min).
         retries: How often to try to hand the request in.
         config: A `botocore.config.Config`.
         parameters: InvokeEndpointAsync parameters for every call, under boto3's names: `RequestTTLSeconds`,
@@ -185,8 +185,8 @@ class DeferredTransport(SyncTransport):
     ) -> None:
         target, settings, store = _plan(endpoint_name, session, region_name, endpoint_url, config, parameters)
         self._counter = _Counter(store, upload_to, cleanup, poll)
-        limits, tries = timeouts_of(timeouts, settings), retries_of(retries, settings)
-        super().__init__(target, SyncEngine(place_of(settings)), limits, tries, settings.source)
+        deadlines, tries = timeouts_of(timeouts, settings), retries_of(retries, settings)
+        super().__init__(target, SyncEngine(origin_of(settings)), deadlines, tries, settings.source)
 
     def submit(self, call: Invocation) -> Ticket:
         """Hand in a request and return at once; `collect` fetches the answer."""
@@ -195,7 +195,7 @@ class DeferredTransport(SyncTransport):
         if self._counter.must_upload(call):
             call, uploaded = self._counter.upload(call)
         try:
-            response, _ = self._open(call, Limits(self._timeouts, self._target.name), stream=False)
+            response, _ = self._open(call, Deadlines(self._timeouts, self._target.name), stream=False)
             return ticket_of(response.headers, response.read(), uploaded)
         except BaseException:
             self._counter.clean(Ticket("", "", "", uploaded))
@@ -251,8 +251,8 @@ class AsyncDeferredTransport(AsyncTransport):
     ) -> None:
         target, settings, store = _plan(endpoint_name, session, region_name, endpoint_url, config, parameters)
         self._counter = _Counter(store, upload_to, cleanup, poll)
-        limits, tries = timeouts_of(timeouts, settings), retries_of(retries, settings)
-        super().__init__(target, AsyncEngine(place_of(settings)), limits, tries, settings.source)
+        deadlines, tries = timeouts_of(timeouts, settings), retries_of(retries, settings)
+        super().__init__(target, AsyncEngine(origin_of(settings)), deadlines, tries, settings.source)
 
     async def submit(self, call: Invocation) -> Ticket:
         """Hand in a request and return at once; `collect` fetches the answer."""
@@ -261,7 +261,7 @@ class AsyncDeferredTransport(AsyncTransport):
         if self._counter.must_upload(call):
             call, uploaded = await run_in_worker(self._counter.upload, call)
         try:
-            response, _ = await self._open(call, Limits(self._timeouts, self._target.name), stream=False)
+            response, _ = await self._open(call, Deadlines(self._timeouts, self._target.name), stream=False)
             return ticket_of(response.headers, await response.read(), uploaded)
         except BaseException:
             if uploaded:
@@ -294,7 +294,7 @@ class AsyncDeferredTransport(AsyncTransport):
 
 
 class _WholeStream:
-    """An answer that is there already, as a stream of either colour."""
+    """An answer that is there already, as a stream of sync or async."""
 
     def __init__(self, body: Body) -> None:
         self._body = body

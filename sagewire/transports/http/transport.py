@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from sagewire.aws.credentials import Credentials
 from sagewire.errors import EndpointError, UsageError
 from sagewire.http.deadlines import Timeouts
-from sagewire.http.origin import Place, proxy_for
+from sagewire.http.origin import Origin, proxy_for
 from sagewire.http.request import Request
 from sagewire.http.sync_engine import SyncEngine
 from sagewire.transports.async_transport import AsyncTransport
@@ -110,12 +110,12 @@ def join_path(base: str, path: str) -> str:
     return "/" + "/".join(left + right) + tail
 
 
-def _place(
+def _origin(
     url: str, verify: bool | str | None, cert: str | tuple[str, str] | None, proxies: Mapping[str, str] | None
-) -> Place:
+) -> Origin:
     if verify is None:
         verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
-    return Place(url, ca_bundle=verify, client_cert=cert, proxy=proxy_for(url, proxies))
+    return Origin(url, ca_bundle=verify, client_cert=cert, proxy=proxy_for(url, proxies))
 
 
 class HttpTransport(SyncTransport):
@@ -126,7 +126,7 @@ class HttpTransport(SyncTransport):
         token: The bearer token, or a callable that returns a current one; sent to this host only, and never along
             with a redirect. Without one, the user's Hugging Face token is sent to Hugging Face's own hosts.
         headers: Further headers of each request.
-        timeouts: The limits of each call.
+        timeouts: The deadlines of each call.
         retries: How often to try.
         verify: A file or directory of CA certificates; `False` for no check; `None` for `REQUESTS_CA_BUNDLE`,
             `SSL_CERT_FILE`, else the usual certificates.
@@ -155,7 +155,7 @@ class HttpTransport(SyncTransport):
         proxies: Mapping[str, str] | None = None,
     ) -> None:
         target = HttpTarget(url, token, headers)
-        engine = SyncEngine(_place(url, verify, cert, proxies))
+        engine = SyncEngine(_origin(url, verify, cert, proxies))
         super().__init__(target, engine, timeouts or Timeouts(), retries or Retries())
 
 
@@ -178,5 +178,5 @@ class AsyncHttpTransport(AsyncTransport):
         # Loads asyncio, which sync callers do not wait for.
         from sagewire.http.async_engine import AsyncEngine
 
-        engine = AsyncEngine(_place(url, verify, cert, proxies))
+        engine = AsyncEngine(_origin(url, verify, cert, proxies))
         super().__init__(target, engine, timeouts or Timeouts(), retries or Retries())

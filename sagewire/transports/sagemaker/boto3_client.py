@@ -1,4 +1,4 @@
-"""SageMaker endpoints through a caller's own boto3 client, untouched: its hooks, stubs, retries and limits apply."""
+"""SageMaker endpoints through a caller's own boto3 client, untouched: its hooks, stubs, retries and deadlines apply."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from sagewire.errors import UsageError
-from sagewire.http.deadlines import Limits, Timeouts
+from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.transports.base import Body, Retries
 from sagewire.transports.retrying import RetryPolicy
 from sagewire.transports.sagemaker.botocore_errors import info_of, translated
@@ -61,12 +61,12 @@ class Boto3Transport:
     def invoke(self, call: Invocation) -> Body:
         """Send and return the whole answer; raise `EndpointError`."""
         arguments = self._arguments(call, stream=False)
-        limits = self._limits()
-        response, attempts = self._send(self._client.invoke_endpoint, arguments, limits, call.idempotent)
-        first_byte = limits.elapsed()
+        deadlines = self._deadlines()
+        response, attempts = self._send(self._client.invoke_endpoint, arguments, deadlines, call.idempotent)
+        first_byte = deadlines.elapsed()
         with translated(self._endpoint, self._region, "idle"):
             data = response["Body"].read()
-        timings = Timings(first_byte, limits.elapsed(), attempts)
+        timings = Timings(first_byte, deadlines.elapsed(), attempts)
         return Body(data, replace(info_of(response), timings=timings))
 
     def stream(self, call: Invocation) -> Boto3Stream:
@@ -76,23 +76,23 @@ class Boto3Transport:
     def close(self) -> None:
         """Do nothing: the client is the caller's."""
 
-    def start(self, call: Invocation, arguments: dict[str, Any], limits: Limits) -> tuple[Mapping[str, Any], int]:
+    def start(self, call: Invocation, arguments: dict[str, Any], deadlines: Deadlines) -> tuple[Mapping[str, Any], int]:
         """Send a streaming call and return boto3's response."""
         send = self._client.invoke_endpoint_with_response_stream
-        return self._send(send, arguments, limits, call.idempotent)
+        return self._send(send, arguments, deadlines, call.idempotent)
 
     def _send(
-        self, operation: Any, arguments: dict[str, Any], limits: Limits, idempotent: bool
+        self, operation: Any, arguments: dict[str, Any], deadlines: Deadlines, idempotent: bool
     ) -> tuple[Mapping[str, Any], int]:
         def attempt(number: int) -> tuple[Mapping[str, Any], int]:
             with translated(self._endpoint, self._region, "first_byte"):
                 return operation(**arguments), number
 
-        return self._policy.run(attempt, limits, idempotent)
+        return self._policy.run(attempt, deadlines, idempotent)
 
-    def _limits(self) -> Limits:
-        # The client has limits of its own.
-        return Limits(Timeouts(None, None, None, None), f"endpoint {self._endpoint!r}")
+    def _deadlines(self) -> Deadlines:
+        # The client has deadlines of its own.
+        return Deadlines(Timeouts(None, None, None, None), f"endpoint {self._endpoint!r}")
 
     def _arguments(self, call: Invocation, *, stream: bool) -> dict[str, Any]:
         parameters = {**self._parameters, **call.parameters}
@@ -132,10 +132,10 @@ class Boto3Stream:
         return self._info
 
     def __enter__(self) -> Self:
-        self._limits = self._transport._limits()
-        response, attempts = self._transport.start(self._call, self._arguments, self._limits)
+        self._deadlines = self._transport._deadlines()
+        response, attempts = self._transport.start(self._call, self._arguments, self._deadlines)
         self._body = response["Body"]
-        self._info = replace(info_of(response), timings=Timings(self._limits.elapsed(), None, attempts))
+        self._info = replace(info_of(response), timings=Timings(self._deadlines.elapsed(), None, attempts))
         return self
 
     def __exit__(
@@ -153,7 +153,7 @@ class Boto3Stream:
                 if payload:
                     yield payload
         timings = self._info.timings or Timings()
-        self._info = replace(self._info, timings=replace(timings, total=self._limits.elapsed()))
+        self._info = replace(self._info, timings=replace(timings, total=self._deadlines.elapsed()))
 
     def close(self) -> None:
         """Close the connection, unless the answer was read to its end."""

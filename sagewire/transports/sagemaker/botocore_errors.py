@@ -9,7 +9,7 @@ from typing import Any
 from sagewire.aws.lookup_errors import translate
 from sagewire.errors import FrameError, ModelStreamError, SagewireError
 from sagewire.http.errors import connection_error, retry_after_of, timeout_error, tls_error, truncated
-from sagewire.transports.sagemaker.service_errors import Fault, error_of
+from sagewire.transports.sagemaker.service_errors import ServiceError, error_of
 from sagewire.types import ResponseInfo
 
 __all__ = ["info_of", "translated"]
@@ -65,9 +65,9 @@ def _known(error: Exception, endpoint: str, region: str, limit: str) -> Sagewire
     return translate(error)
 
 
-def _fault(response: Mapping[str, Any], endpoint: str, region: str) -> Fault:
+def _fault(response: Mapping[str, Any], endpoint: str, region: str) -> ServiceError:
     error, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
-    return Fault(
+    return ServiceError(
         code=str(error.get("Code") or ""),
         message=str(error.get("Message") or response.get("Message") or "the service gave no reason"),
         status=metadata.get("HTTPStatusCode"),

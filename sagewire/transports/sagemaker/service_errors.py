@@ -1,4 +1,4 @@
-"""One place that turns a service's answer of no into the error that says what to do about it."""
+"""One origin that turns a service's answer of no into the error that says what to do about it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from sagewire.http.errors import retry_after_of
 from sagewire.transports.container_errors import container_body, container_message, unwrap
 
 __all__ = [
-    "Fault",
+    "ServiceError",
     "error_of",
-    "fault_of_response",
+    "service_error_of",
 ]
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
@@ -77,7 +77,7 @@ _BUSY_CONTAINER = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ServiceError:
     """What a service said when it said no, wherever it was read from.
 
     Args:
@@ -101,9 +101,9 @@ class Fault:
     region: str = ""
 
 
-def fault_of_response(
+def service_error_of(
     status: int, headers: Mapping[str, str], body: bytes, *, endpoint: str = "", region: str = ""
-) -> Fault:
+) -> ServiceError:
     """Read an AWS error response; `headers` has lower-case names."""
     fields = _json_object(body)
     nested = fields.get("error")
@@ -115,7 +115,7 @@ def fault_of_response(
     if not message:
         text = excerpt(body).strip()
         message = f"the service answered {status}" + (f": {text}" if text else " without a body")
-    return Fault(
+    return ServiceError(
         # "ValidationError:http://internal.amazon.com/..." and "com.amazonaws#ThrottlingException" both occur.
         code=str(code).split(":")[0].rsplit("#", 1)[-1].strip(),
         message=str(message),
@@ -128,7 +128,7 @@ def fault_of_response(
     )
 
 
-def error_of(fault: Fault) -> EndpointError:
+def error_of(fault: ServiceError) -> EndpointError:
     """Return the error for a fault."""
     for rule in (_identity_error, _readiness_error, _request_error):
         error = rule(fault)
@@ -140,7 +140,7 @@ def error_of(fault: Fault) -> EndpointError:
     return _make(EndpointError, fault, fault="service" if server_side else "client", retry_safe=server_side)
 
 
-def _make(kind: type[EndpointError], seen: Fault, message: str | None = None, **flags: Any) -> EndpointError:
+def _make(kind: type[EndpointError], seen: ServiceError, message: str | None = None, **flags: Any) -> EndpointError:
     return kind(
         message or seen.message,
         code=seen.code or None,
@@ -151,7 +151,7 @@ def _make(kind: type[EndpointError], seen: Fault, message: str | None = None, **
     )
 
 
-def _identity_error(fault: Fault) -> EndpointError | None:
+def _identity_error(fault: ServiceError) -> EndpointError | None:
     if fault.code in _EXPIRED:
         cure = "these credentials have expired; renew them, or use a session that refreshes itself"
         return _make(CredentialsExpired, fault, f"{fault.message} ({cure})", fault="client")
@@ -160,7 +160,7 @@ def _identity_error(fault: Fault) -> EndpointError | None:
     return None
 
 
-def _readiness_error(fault: Fault) -> EndpointError | None:
+def _readiness_error(fault: ServiceError) -> EndpointError | None:
     if fault.code == "ModelNotReadyException":
         return _make(NotReady, fault, retry_safe=True)
     if fault.status == 400 and "has no capacity" in fault.message:
@@ -172,7 +172,7 @@ def _readiness_error(fault: Fault) -> EndpointError | None:
     return None
 
 
-def _request_error(fault: Fault) -> EndpointError | None:
+def _request_error(fault: ServiceError) -> EndpointError | None:
     if fault.status == 413 or (fault.status == 400 and _TOO_LARGE.search(fault.message)):
         return _make(PayloadTooLarge, fault, fault="client")
     not_found = _NOT_FOUND.search(fault.message) or _COMPONENT_NOT_FOUND.search(fault.message)
@@ -182,7 +182,7 @@ def _request_error(fault: Fault) -> EndpointError | None:
     return None
 
 
-def _model_error(fault: Fault) -> ModelError:
+def _model_error(fault: ServiceError) -> ModelError:
     wrapped_status, _ = unwrap(fault.message)
     given = fault.fields.get("OriginalStatusCode")
     status = int(given) if isinstance(given, int | str) and str(given).isdigit() else wrapped_status

@@ -7,7 +7,7 @@ from typing import Any
 
 from sagewire.aws.credentials import Credentials
 from sagewire.aws.session import SessionLike, as_session
-from sagewire.aws.settings import ServiceSettings, place_of, resolve
+from sagewire.aws.settings import ServiceSettings, origin_of, resolve
 from sagewire.aws.signing import Signer
 from sagewire.errors import EndpointError, PayloadTooLarge, UsageError
 from sagewire.http.deadlines import Timeouts
@@ -17,7 +17,7 @@ from sagewire.http.sync_engine import SyncEngine
 from sagewire.transports.async_transport import AsyncTransport
 from sagewire.transports.base import Retries
 from sagewire.transports.sagemaker.runtime_api import check_parameters, endpoint_path, request_headers, response_info
-from sagewire.transports.sagemaker.service_errors import error_of, fault_of_response
+from sagewire.transports.sagemaker.service_errors import error_of, service_error_of
 from sagewire.transports.sync_transport import SyncTransport
 from sagewire.types import Invocation, ResponseInfo, Timings
 
@@ -82,7 +82,7 @@ class SageMakerTarget:
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
         """Return the error for an answer whose status is not 2xx."""
-        fault = fault_of_response(status, headers, body, endpoint=self._endpoint, region=self._settings.region)
+        fault = service_error_of(status, headers, body, endpoint=self._endpoint, region=self._settings.region)
         return error_of(fault)
 
     def info(self, headers: Mapping[str, str], timings: Timings, *, stream: bool) -> ResponseInfo:
@@ -108,7 +108,7 @@ def _plan(
 
 
 def timeouts_of(given: Timeouts | None, settings: ServiceSettings) -> Timeouts:
-    """Return the limits of a call: those given, else those of a botocore `Config`, else the defaults."""
+    """Return the deadlines of a call: those given, else those of a botocore `Config`, else the defaults."""
     if given is not None:
         return given
     plain = Timeouts()
@@ -135,7 +135,7 @@ class SageMakerTransport(SyncTransport):
             whatever boto3 would find.
         region_name: The region; else as boto3 finds it.
         endpoint_url: Another base URL of SageMaker Runtime.
-        timeouts: The limits of each call; `None` for those of `config`, else the defaults.
+        timeouts: The deadlines of each call; `None` for those of `config`, else the defaults.
         retries: How often to try; `None` for what the AWS configuration says, else the defaults.
         config: A `botocore.config.Config`: time limits, retries, proxies, client certificate, pool size, user agent.
         parameters: InvokeEndpoint parameters for every call, under boto3's names; those of a call win.
@@ -166,7 +166,7 @@ class SageMakerTransport(SyncTransport):
         target, settings = _plan(
             endpoint_name, session, region_name, endpoint_url, config, parameters, max_request_bytes
         )
-        engine = SyncEngine(place_of(settings))
+        engine = SyncEngine(origin_of(settings))
         super().__init__(
             target, engine, timeouts_of(timeouts, settings), retries_of(retries, settings), settings.source
         )
@@ -194,7 +194,7 @@ class AsyncSageMakerTransport(AsyncTransport):
         # Loads asyncio, which sync callers do not wait for.
         from sagewire.http.async_engine import AsyncEngine
 
-        engine = AsyncEngine(place_of(settings))
+        engine = AsyncEngine(origin_of(settings))
         super().__init__(
             target, engine, timeouts_of(timeouts, settings), retries_of(retries, settings), settings.source
         )

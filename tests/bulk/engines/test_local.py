@@ -331,7 +331,7 @@ def test_an_empty_input_makes_an_empty_output(models, tmp_path):
 async def test_arun_inside_a_running_loop(models, write, tmp_path):
     seen = []
     report = await bulk.arun(
-        write(questions(5)), "sagemaker/chat", tmp_path / "out.jsonl", watch=lambda tally: seen.append(tally.rows)
+        write(questions(5)), "sagemaker/chat", tmp_path / "out.jsonl", watch=lambda progress: seen.append(progress.rows)
     )
     assert report.complete
     assert seen[-1] == 5

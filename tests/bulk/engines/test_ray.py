@@ -287,10 +287,10 @@ def test_what_cannot_travel_is_refused(write, tmp_path):
             bulk.run(source, "sagemaker/chat", tmp_path / "out.jsonl", engine="ray", **settings)
 
 
-from sagewire.emulator.faults.base import Fault, Refused  # noqa: E402
+from sagewire.emulator.faults.base import FaultInjection, Refused  # noqa: E402
 
 
-class After(Fault):
+class After(FaultInjection):
     """So many calls are let in, then nobody is."""
 
     def __init__(self, calls):

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from sagewire import UsageError, bulk
-from sagewire.bulk.concurrency import Pace
+from sagewire.bulk.concurrency import ConcurrencyController
 from sagewire.bulk.state import job_state as journal
 from sagewire.emulator import Emulator, EndpointSpec
-from sagewire.emulator.faults.base import Fault, Refused
+from sagewire.emulator.faults.base import FaultInjection, Refused
 
 RUN = "import sys; from sagewire import bulk; r = bulk.run(*sys.argv[1:4], resume=True); sys.exit(not r.complete)"
 
@@ -230,7 +230,7 @@ def test_a_deadline_is_kept(models, write, tmp_path):
     assert report.rows == report.calls == len(models.calls) < 2000
 
 
-class Capacity(Fault):
+class Capacity(FaultInjection):
     """So many calls a moment are taken; more are throttled, as SageMaker does."""
 
     def __init__(self, calls, seconds):
@@ -274,8 +274,8 @@ def test_a_lost_endpoint_stops_the_job_and_fails_no_row(write, tmp_path, clean_e
             monkeypatch.setenv(name, value)
         stopped = threading.Event()
 
-        def watch(tally):
-            if tally.rows > 100 and not stopped.is_set():
+        def watch(progress):
+            if progress.rows > 100 and not stopped.is_set():
                 stopped.set()
                 threading.Thread(target=emulator.stop).start()
 
@@ -307,41 +307,41 @@ class Clock:
         return self.now
 
 
-async def settle(pace, clock, capacity, rounds):
+async def settle(controller, clock, capacity, rounds):
     """Simulate an endpoint that works on `capacity` calls at once, a second each."""
     for _ in range(rounds):
-        calls = [await pace.enter() for _ in range(pace.limit)]
+        calls = [await controller.enter() for _ in range(controller.limit)]
         waves = -(-len(calls) // capacity)
         for at, call in enumerate(calls):
             clock.now = call.started + 1 + at // capacity
-            pace.leave(call)
+            controller.leave(call)
         clock.now = calls[0].started + waves
 
 
 async def test_the_pace_finds_a_queueing_endpoints_capacity():
     clock = Clock()
-    pace = Pace(most=1000, clock=clock)
-    await settle(pace, clock, 40, 200)
-    assert 30 <= pace.limit <= 150
+    controller = ConcurrencyController(most=1000, clock=clock)
+    await settle(controller, clock, 40, 200)
+    assert 30 <= controller.limit <= 150
 
 
 async def test_the_pace_is_cut_once_a_round_and_recovers():
     clock = Clock()
-    pace = Pace(most=100, start=40, clock=clock)
-    calls = [await pace.enter() for _ in range(40)]
+    controller = ConcurrencyController(most=100, start=40, clock=clock)
+    calls = [await controller.enter() for _ in range(40)]
     for call in calls:
-        pace.leave(call, refused=True)
-    assert pace.limit == 28
-    await settle(pace, clock, 1000, 40)
-    assert pace.limit > 40
+        controller.leave(call, refused=True)
+    assert controller.limit == 28
+    await settle(controller, clock, 1000, 40)
+    assert controller.limit > 40
 
 
 async def test_a_fixed_pace_stays():
-    pace = Pace(5)
-    calls = [await pace.enter() for _ in range(5)]
+    controller = ConcurrencyController(5)
+    calls = [await controller.enter() for _ in range(5)]
     for call in calls:
-        pace.leave(call, refused=True)
-    assert pace.limit == 5
+        controller.leave(call, refused=True)
+    assert controller.limit == 5
 
 
 def test_state_on_disk_is_plain(models, write, tmp_path):

@@ -16,7 +16,7 @@ import pytest
 from sagewire.errors import UsageError
 from sagewire.gateway.accounting.database import Store, StoreError, UsageRow, open_store
 from sagewire.gateway.config import parse_config
-from sagewire.gateway.errors import Refusal
+from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key, digest_of
 from sagewire.gateway.rate_limits import RateLimits
 
@@ -163,14 +163,14 @@ async def test_limits_survive_a_redis_that_goes_away(redis: RedisServer) -> None
     # Counted here now: again two, then none.
     await rates.admit(key)
     await rates.admit(key)
-    with pytest.raises(Refusal):
+    with pytest.raises(GatewayError):
         await rates.admit(key)
-    await rates.charge(key.allowance, 100)
+    await rates.charge(key.quota, 100)
     redis.start()
     now[0] = 10.0  # the pause after a failure is over
     assert int((await rates.admit(key))["x-ratelimit-remaining-requests"]) == 1
-    await rates.charge(key.allowance, 60)
-    with pytest.raises(Refusal, match="50 tokens per minute"):
+    await rates.charge(key.quota, 60)
+    with pytest.raises(GatewayError, match="50 tokens per minute"):
         await rates.admit(key)
     await rates.close()
 

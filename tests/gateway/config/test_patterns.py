@@ -383,7 +383,7 @@ def test_made_up_names_leave_nothing_behind(start, upstream: Emulator, until) ->
     assert not any("made-up" in value or value == "any-chat" for one in labels() for value in one.values())
     assert {one["deployment"] for one in labels() if "deployment" in one and one["model"] == "any-*"} == {"*"}
     # Accounts are kept by the pattern, too; the log has the name.
-    assert {row.model for row in gateway.gateway.ledger._rows.values()} | {
+    assert {row.model for row in gateway.gateway.usage_writer._rows.values()} | {
         row.model for row in gateway.gateway.store.usage()
     } <= {"any-*"}
 
@@ -415,7 +415,7 @@ async def serve(router: Router, name: str, work=works) -> None:
 
 async def test_the_last_ones_used_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     router = Router(parse_config(ANY))
-    router.remembered = model_cache.Remembered(3)
+    router.remembered = model_cache.ModelCache(3)
     first = router.find("a")
     assert router.find("a") is first
     closed: list[str] = []

@@ -83,7 +83,7 @@ def test_tokens_of_a_deployment(start, upstream: Emulator, until) -> None:
     for number in (1, 2):
         assert gateway.post("/v1/chat/completions", HI).status == 200
         # They are counted when the answer has gone out.
-        until(lambda number=number: sum(one.pace.tokens > 0 for one in deployments) == number)
+        until(lambda number=number: sum(one.latency.tokens > 0 for one in deployments) == number)
     assert gateway.post("/v1/chat/completions", HI).status == 429
     assert Counter(call.endpoint for call in upstream.calls) == {"chat": 1, "facts": 1}
 
@@ -99,7 +99,7 @@ router_settings: {routing_strategy: latency-based-routing, routing_strategy_args
     model = gateway.gateway.router.models["m"]
     assert (model.config.speed_seconds, model.config.speed_slack) == (60, 0.5)
     for deployment in model.deployments:
-        deployment.pace.took(5.0 if deployment.label == "slow" else 0.01, stream=True)
+        deployment.latency.took(5.0 if deployment.label == "slow" else 0.01, stream=True)
     for _ in range(5):
         assert gateway.post("/v1/chat/completions", HI | {"stream": True}).status == 200
     assert {call.endpoint for call in upstream.calls} == {"chat"}

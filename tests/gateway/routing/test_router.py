@@ -7,7 +7,7 @@ import pytest
 
 from sagewire.errors import EndpointTimeout, ModelError, Throttled, UsageError
 from sagewire.gateway.config import parse_config
-from sagewire.gateway.errors import Refusal
+from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.routing.affinity import prefix_id
 from sagewire.gateway.routing.breaker import Breaker
 from sagewire.gateway.routing.deployments import Deployment
@@ -68,7 +68,7 @@ async def test_a_crowded_deployment_sheds_its_conversations() -> None:
 async def test_full_deployments_queue_or_refuse() -> None:
     model = router("models: {m: {endpoint: a, max_concurrency: 1}}").models["m"]
     lease = await model.lease([], None)
-    with pytest.raises(Refusal, match="concurrency limit") as caught:
+    with pytest.raises(GatewayError, match="concurrency limit") as caught:
         await model.lease([], None)
     assert caught.value.status == 429
     waiting = router("models: {m: {endpoint: a, max_concurrency: 1, queue_seconds: 5}}").models["m"]

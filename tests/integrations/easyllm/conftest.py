@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from sagewire.emulator import Emulator, Role
-from sagewire.integrations import _fallback_profile as _assumed
+from sagewire.integrations import _fallback_profile as _fallback_profile
 from sagewire.integrations.easyllm import huggingface, sagemaker
 
 NOBODY = Role("arn:aws:iam::111122223333:role/may-not-describe", may_describe=False)
@@ -18,7 +18,7 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for name, value in vars(module).items():
             if name.startswith(("api_", "prompt_", "stop_", "seed")):
                 monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(_assumed, "_said", set())
+    monkeypatch.setattr(_fallback_profile, "_said", set())
     logger = logging.getLogger("sagewire.easyllm")
     level, handlers = logger.level, list(logger.handlers)
     yield

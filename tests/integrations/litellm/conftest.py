@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from sagewire.emulator import Emulator, Role
-from sagewire.integrations import _fallback_profile as _assumed
+from sagewire.integrations import _fallback_profile as _fallback_profile
 from sagewire.integrations import litellm
 
 NOBODY = Role("arn:aws:iam::111122223333:role/may-not-describe", may_describe=False)
@@ -14,7 +14,7 @@ def fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Programs assign to the module and register templates; here that ends with the test."""
     monkeypatch.setattr(litellm, "drop_params", False)
     monkeypatch.setattr(litellm, "num_retries", None)
-    monkeypatch.setattr(_assumed, "_said", set())
+    monkeypatch.setattr(_fallback_profile, "_said", set())
     monkeypatch.delenv("AWS_REGION_NAME", raising=False)
     yield
     litellm.custom_prompt_dict.clear()

@@ -3,14 +3,14 @@ from collections.abc import Iterator
 import pytest
 
 from sagewire.emulator import Emulator, Role
-from sagewire.integrations import _fallback_profile as _assumed
+from sagewire.integrations import _fallback_profile as _fallback_profile
 
 NOBODY = Role("arn:aws:iam::111122223333:role/may-not-describe", may_describe=False)
 
 
 @pytest.fixture(autouse=True)
 def fresh_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_assumed, "_said", set())
+    monkeypatch.setattr(_fallback_profile, "_said", set())
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from sagewire.errors import UsageError
-from sagewire.prompt_formats.output_parsers import READERS, Style, get_reader
+from sagewire.prompt_formats.output_parsers import OUTPUT_PARSERS, OutputSyntax, get_output_parser
 from sagewire.streaming.accumulate import fold
 from sagewire.types import TextDelta, ThinkingDelta, Tool, ToolCallDelta
 
@@ -29,13 +29,13 @@ PLACE = Tool(
 
 
 def deltas(style, raw, tools=None, **options):
-    reader = get_reader(style, tools, **options)
+    reader = get_output_parser(style, tools, **options)
     return reader.feed(raw) + reader.close()
 
 
 def read(style, raw, tools=None, **options):
     whole = fold(deltas(style, raw, tools, **options))
-    reader = get_reader(style, tools, **options)
+    reader = get_output_parser(style, tools, **options)
     assert fold([delta for character in raw for delta in reader.feed(character)] + reader.close()) == whole
     calls = [(call.name, json.loads(call.arguments)) for call in whole.tool_calls]
     return whole.text, whole.thinking, calls
@@ -81,7 +81,7 @@ ONE_CALL = {
 
 
 def test_every_style_with_calls_has_a_case_here():
-    assert {name for name, style in READERS.items() if style.blocks} == set(ONE_CALL)
+    assert {name for name, style in OUTPUT_PARSERS.items() if style.blocks} == set(ONE_CALL)
 
 
 @pytest.mark.parametrize("style", ONE_CALL)
@@ -122,9 +122,9 @@ def test_a_call_inside_closed_thinking_is_none(style):
     assert read(style, raw, [PLACE]) == ("No.", f"Say {ONE_CALL[style]}?", [])
 
 
-@pytest.mark.parametrize("style", sorted(READERS.keys() - {"gpt_oss", "plain"}))
+@pytest.mark.parametrize("style", sorted(OUTPUT_PARSERS.keys() - {"gpt_oss", "plain"}))
 def test_a_prompt_that_opened_the_thinking(style):
-    opened = READERS[style].thinking[0]
+    opened = OUTPUT_PARSERS[style].thinking[0]
     raw = f"So it is.\n{opened.close}\n\nYes."
     assert read(style, raw, prompt=f"<|assistant|>{opened.open}\n") == ("Yes.", "So it is.", [])
     assert read(style, raw, prompt_opened_thinking=True) == ("Yes.", "So it is.", [])
@@ -146,7 +146,7 @@ def test_a_continued_answer_goes_on_inside_the_thinking():
 
 
 def test_text_is_delivered_as_it_comes():
-    reader = get_reader("hermes")
+    reader = get_output_parser("hermes")
     assert reader.feed("Hello ") == [TextDelta("Hello")]
     assert reader.feed("you <") == [TextDelta(" you")]
     assert reader.feed("b> and <tool") == [TextDelta(" <b> and")]
@@ -155,7 +155,7 @@ def test_text_is_delivered_as_it_comes():
 
 
 def test_arguments_are_delivered_as_they_come():
-    reader = get_reader("hermes", [PLACE])
+    reader = get_output_parser("hermes", [PLACE])
     assert reader.feed('Here.<tool_call>\n{"name": "place", "arg') == [TextDelta("Here.")]
     assert reader.feed('uments": {"city": "Ro') == [
         ToolCallDelta(0, None, "place"),
@@ -167,13 +167,13 @@ def test_arguments_are_delivered_as_they_come():
 
 
 def test_a_call_to_a_tool_nobody_offered_is_delivered_when_complete():
-    reader = get_reader("hermes", [PLACE])
+    reader = get_output_parser("hermes", [PLACE])
     assert reader.feed('<tool_call>{"name": "plaice", "arguments": {"a": 1}') == []
     assert reader.feed("}") == [ToolCallDelta(0, None, "plaice", '{"a": 1}')]
 
 
 def test_parameters_in_tags_are_delivered_one_by_one():
-    reader = get_reader("qwen3_coder", [PLACE])
+    reader = get_output_parser("qwen3_coder", [PLACE])
     found = reader.feed("<tool_call><function=place><parameter=count>1</parameter>")
     assert found == [ToolCallDelta(0, None, "place"), ToolCallDelta(0, arguments='{"count": 1')]
     assert reader.feed("</function></tool_call>") == [ToolCallDelta(0, arguments="}")]
@@ -201,7 +201,7 @@ def test_an_id_that_comes_last_still_arrives():
 
 
 def test_reasoning_that_only_shows_at_its_end_takes_the_text():
-    reader = get_reader("hermes")
+    reader = get_output_parser("hermes")
     assert reader.feed("Hm, ") == [TextDelta("Hm,")]
     assert reader.feed("so.</think>Yes") == [
         TextDelta(" so."),
@@ -211,9 +211,9 @@ def test_reasoning_that_only_shows_at_its_end_takes_the_text():
 
 
 def test_where_prompts_often_open_the_reasoning_text_waits_for_the_prompt_to_be_known():
-    assert get_reader("deepseek").feed("Hm, so") == []
-    assert get_reader("deepseek", prompt="<｜Assistant｜><think>\n").feed("Hm, so") == [ThinkingDelta("Hm, so")]
-    assert get_reader("deepseek", prompt="<｜Assistant｜></think>").feed("Hm, so") == [TextDelta("Hm, so")]
+    assert get_output_parser("deepseek").feed("Hm, so") == []
+    assert get_output_parser("deepseek", prompt="<｜Assistant｜><think>\n").feed("Hm, so") == [ThinkingDelta("Hm, so")]
+    assert get_output_parser("deepseek", prompt="<｜Assistant｜></think>").feed("Hm, so") == [TextDelta("Hm, so")]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_second_thought_after_the_answer_began_is_text():
 
 
 @pytest.mark.parametrize("end", ["</s>", "<|eot_id|>", "<|im_end|>", " <|end|>\n", "</s></s>", "<｜end▁of▁sentence｜>"])
-@pytest.mark.parametrize("style", sorted(READERS.keys() - {"gpt_oss"}))
+@pytest.mark.parametrize("style", sorted(OUTPUT_PARSERS.keys() - {"gpt_oss"}))
 def test_special_tokens_at_the_very_end_are_removed(style, end):
     assert read(style, f"  Hello </s> you{end}")[0] == "Hello </s> you"
 
@@ -390,18 +390,18 @@ def test_granite_thinks_in_words(version):
 
 def test_unknown_styles_list_close_names():
     with pytest.raises(UsageError, match="qwen3_coder"):
-        get_reader("qwen3_xml")
+        get_output_parser("qwen3_xml")
     with pytest.raises(UsageError, match="hermes"):
-        get_reader("?")
+        get_output_parser("?")
     with pytest.raises(UsageError, match="A tool is"):
-        get_reader("hermes", ["f"])
+        get_output_parser("hermes", ["f"])
 
 
 def test_a_style_of_ones_own():
-    mine = Style(name="mine", blocks={"CALL": READERS["hermes"].blocks["<tool_call>"]})
+    mine = OutputSyntax(name="mine", blocks={"CALL": OUTPUT_PARSERS["hermes"].blocks["<tool_call>"]})
     assert read(mine, 'So CALL{"name": "f"}') == ("So", None, [("f", {})])
     with pytest.raises(ValueError, match="begins with"):
-        get_reader(Style(name="bad", blocks={"CALL": mine.blocks["CALL"], "CALLS": mine.blocks["CALL"]}))
+        get_output_parser(OutputSyntax(name="bad", blocks={"CALL": mine.blocks["CALL"], "CALLS": mine.blocks["CALL"]}))
 
 
 def test_the_number_of_calls_is_bounded():

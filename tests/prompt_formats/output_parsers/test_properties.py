@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sagewire.prompt_formats.output_parsers import READERS, get_reader
+from sagewire.prompt_formats.output_parsers import OUTPUT_PARSERS, get_output_parser
 from sagewire.streaming.accumulate import fold
 from sagewire.types import ThinkingDelta, ToolCallDelta
 
@@ -29,7 +29,7 @@ def markers(style):
 
 
 def soup(name):
-    return st.lists(st.sampled_from((*FRAGMENTS, *2 * markers(READERS[name]))), max_size=25).map("".join)
+    return st.lists(st.sampled_from((*FRAGMENTS, *2 * markers(OUTPUT_PARSERS[name]))), max_size=25).map("".join)
 
 
 def content(reply):
@@ -38,14 +38,14 @@ def content(reply):
 
 
 def read(name, pieces, **options):
-    reader = get_reader(name, TOOLS, **options)
+    reader = get_output_parser(name, TOOLS, **options)
     deltas = []
     for piece in pieces:
         deltas += reader.feed(piece)
     return deltas + reader.close()
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", OUTPUT_PARSERS)
 @hypothesis_settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_garbage_is_read_the_same_however_it_is_cut(name, data):
@@ -61,12 +61,12 @@ def test_garbage_is_read_the_same_however_it_is_cut(name, data):
         assert isinstance(json.loads(call.arguments), dict)
 
 
-@pytest.mark.parametrize("name", sorted(READERS.keys() - {"gpt_oss"}))
+@pytest.mark.parametrize("name", sorted(OUTPUT_PARSERS.keys() - {"gpt_oss"}))
 @hypothesis_settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_what_is_no_call_stays_text_to_the_letter(name, data):
     # Recipients (`all`) and tags of thinking frame text, and are rightly not part of it.
-    style = READERS[name]
+    style = OUTPUT_PARSERS[name]
     fragments = [fragment for fragment in (*FRAGMENTS, *style.blocks, *style.closers) if fragment != "all"]
     raw = data.draw(st.lists(st.sampled_from(fragments), max_size=25).map("".join)) + "."
     reply = fold(read(name, [raw], prompt="x"))
@@ -75,7 +75,7 @@ def test_what_is_no_call_stays_text_to_the_letter(name, data):
         assert reply.text == raw.strip()
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", OUTPUT_PARSERS)
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_without_streamed_arguments_nothing_is_taken_back(name, data):
@@ -130,7 +130,7 @@ def test_hostile_text_takes_linear_time(name, unit, size):
 def test_a_call_that_never_ends_is_given_up(monkeypatch):
     monkeypatch.setattr("sagewire.prompt_formats.output_parsers.engine.source.MAX_BLOCK_CHARACTERS", 10_000)
     raw = '<tool_call>{"name": "f", "arguments": {"a": "' + "b" * 30_000
-    reader = get_reader("hermes")
+    reader = get_output_parser("hermes")
     deltas = [delta for start in range(0, len(raw), 100) for delta in reader.feed(raw[start : start + 100])]
     assert fold(deltas).text.startswith("<tool_call>")
     assert fold(deltas + reader.close()).text == raw

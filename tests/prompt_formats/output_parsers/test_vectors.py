@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sagewire.prompt_formats.output_parsers import get_reader
+from sagewire.prompt_formats.output_parsers import get_output_parser
 from sagewire.streaming.accumulate import fold
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "tool_outputs"
@@ -21,7 +21,7 @@ CASES = {
 
 
 def make(style, options, **more):
-    return get_reader(
+    return get_output_parser(
         options.get("tool_style", style),
         options.get("tools"),
         stops=options.get("stop", ()),

@@ -60,7 +60,7 @@ def carry(s3, carry_kinds):
 
 def do(carrier, name, *arguments):
     result = getattr(carrier.transport, name)(*arguments)
-    return result if carrier.colour == "sync" else asyncio.run(result)
+    return result if carrier.flavour == "sync" else asyncio.run(result)
 
 
 def exists(s3, uri):

@@ -1,4 +1,4 @@
-"""The transports to any HTTP server, Hugging Face's above all: paths, tokens, errors, both colours."""
+"""The transports to any HTTP server, Hugging Face's above all: paths, tokens, errors, sync and async."""
 
 import json
 

@@ -44,16 +44,16 @@ def make_client(url, **config):
 
 
 class Carrier:
-    def __init__(self, colour, client, **options):
-        self.colour = colour
-        kind = Boto3Transport if colour == "sync" else AsyncBoto3Transport
+    def __init__(self, flavour, client, **options):
+        self.flavour = flavour
+        kind = Boto3Transport if flavour == "sync" else AsyncBoto3Transport
         self.transport = kind(client, "my-llm", **options)
 
     def invoke(self, call):
-        return self.transport.invoke(call) if self.colour == "sync" else asyncio.run(self.transport.invoke(call))
+        return self.transport.invoke(call) if self.flavour == "sync" else asyncio.run(self.transport.invoke(call))
 
     def stream(self, call, take=None):
-        if self.colour == "async":
+        if self.flavour == "async":
             return asyncio.run(self._stream(call, take))
         pieces = []
         with self.transport.stream(call) as stream:
@@ -262,7 +262,7 @@ def test_waiting_until_ready(server, carry):
 
     server.script = script
     carrier = carry(wait_for_ready=30)
-    policy = (carrier.transport if carrier.colour == "sync" else carrier.transport._sync)._policy
+    policy = (carrier.transport if carrier.flavour == "sync" else carrier.transport._sync)._policy
     policy.retries = type(policy.retries)(attempts=1, max_delay=0.01, wait_for_ready=30)
     assert carrier.invoke(CALL).data == b"ok"
 

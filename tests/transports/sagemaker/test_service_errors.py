@@ -22,7 +22,7 @@ from sagewire.errors import (
 from sagewire.http.errors import retry_after_of, timeout_error
 from sagewire.transports.container_errors import container_body, container_message, unwrap
 from sagewire.transports.http.http_errors import http_error
-from sagewire.transports.sagemaker.service_errors import Fault, error_of, fault_of_response
+from sagewire.transports.sagemaker.service_errors import ServiceError, error_of, service_error_of
 
 TAIL = (
     ". See https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1#logEventViewer:"
@@ -73,7 +73,7 @@ def test_any_json_yields_text(value):
 
 @given(st.binary(), st.integers(300, 599))
 def test_any_bytes_yield_an_error(body, status):
-    for error in (error_of(fault_of_response(status, {}, body)), http_error(status, {}, body, url="http://x")):
+    for error in (error_of(service_error_of(status, {}, body)), http_error(status, {}, body, url="http://x")):
         assert isinstance(error, EndpointError)
         assert error.status == status
         assert len(str(error)) < 3000
@@ -90,7 +90,7 @@ def test_the_sentence_around_a_container_body(container):
 
 def test_a_body_that_could_not_be_loaded():
     message = f"Received server error (500) from primary and could not load the entire response body{TAIL}"
-    error = error_of(Fault("ModelError", message, 424))
+    error = error_of(ServiceError("ModelError", message, 424))
     assert isinstance(error, ModelError)
     assert error.original_status == 500
     assert "could not load" in error.original_message
@@ -102,7 +102,7 @@ def test_sixty_seconds():
         'Received server error (0) from primary with message "Your invocation timed out while waiting for a response '
         f'from container primary. Review the latency metrics"{TAIL}'
     )
-    error = error_of(Fault("ModelError", message, 424, fields={"OriginalStatusCode": 0, "OriginalMessage": ""}))
+    error = error_of(ServiceError("ModelError", message, 424, fields={"OriginalStatusCode": 0, "OriginalMessage": ""}))
     assert isinstance(error, ModelError)
     assert error.original_status == 0
     assert "60 s" in str(error)
@@ -112,12 +112,12 @@ def test_sixty_seconds():
 
 @pytest.mark.parametrize(("status", "again"), [(400, False), (422, False), (429, True), (500, False), (503, True)])
 def test_which_container_errors_may_pass(status, again):
-    assert error_of(Fault("ModelError", "x", 424, fields={"OriginalStatusCode": status})).retry_safe is again
+    assert error_of(ServiceError("ModelError", "x", 424, fields={"OriginalStatusCode": status})).retry_safe is again
 
 
 @pytest.mark.parametrize("code", ["ExpiredTokenException", "ExpiredToken", "RequestExpired"])
 def test_expired(code):
-    error = error_of(Fault(code, "expired", 403))
+    error = error_of(ServiceError(code, "expired", 403))
     assert isinstance(error, CredentialsExpired)
     assert isinstance(error, AccessDenied)
     assert not error.retry_safe
@@ -135,17 +135,17 @@ def test_expired(code):
     ],
 )
 def test_where_the_code_is(headers, body, code):
-    assert fault_of_response(400, headers, body).code == code
+    assert service_error_of(400, headers, body).code == code
 
 
 def test_the_openai_routes_envelope():
     words = f'Received client error (400) from ic with message "{{\\"error\\": \\"too long\\"}}"{TAIL}'
     body = b'{"error": {"message": %s, "type": "server_error", "code": "model_error"}}'
-    error = error_of(fault_of_response(400, {}, body % json.dumps(words).encode()))
+    error = error_of(service_error_of(400, {}, body % json.dumps(words).encode()))
     assert isinstance(error, ModelError)
     assert error.original_status == 400
     error = error_of(
-        fault_of_response(
+        service_error_of(
             400, {}, b'{"error":{"message":"Endpoint x of account 1 not found.","code":"validation_error"}}'
         )
     )
@@ -161,7 +161,7 @@ def test_the_openai_routes_envelope():
     ],
 )
 def test_not_found_names_endpoint_and_region(message):
-    error = error_of(Fault("ValidationError", message, 400, endpoint="x", region="eu-west-1"))
+    error = error_of(ServiceError("ValidationError", message, 400, endpoint="x", region="eu-west-1"))
     assert isinstance(error, EndpointNotFound)
     assert "'x'" in str(error)
     assert "eu-west-1" in str(error)
@@ -169,18 +169,20 @@ def test_not_found_names_endpoint_and_region(message):
 
 def test_too_large():
     text = "Value at 'body' failed to satisfy constraint: Member must have length less than or equal to 6291456"
-    assert isinstance(error_of(Fault("ValidationError", text, 400)), PayloadTooLarge)
+    assert isinstance(error_of(ServiceError("ValidationError", text, 400)), PayloadTooLarge)
 
 
 def test_no_capacity_may_pass():
-    error = error_of(Fault("ValidationError", "Inference Component has no capacity to process this request.", 400))
+    error = error_of(
+        ServiceError("ValidationError", "Inference Component has no capacity to process this request.", 400)
+    )
     assert isinstance(error, NotReady)
     assert error.retry_safe
     assert "wait_for_ready" in str(error)
 
 
 def test_429_without_a_code_is_throttling():
-    assert isinstance(error_of(Fault("", "slow down", 429)), Throttled)
+    assert isinstance(error_of(ServiceError("", "slow down", 429)), Throttled)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +208,7 @@ def test_timeouts_say_which(limit):
 
 
 def test_errors_travel_between_processes():
-    error = error_of(Fault("ModelError", "m", 424, "r-1", {"OriginalStatusCode": 422, "LogStreamArn": "arn"}))
+    error = error_of(ServiceError("ModelError", "m", 424, "r-1", {"OriginalStatusCode": 422, "LogStreamArn": "arn"}))
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is ModelError
     assert (again.original_status, again.log_stream_arn, again.request_id) == (422, "arn", "r-1")

@@ -10,18 +10,18 @@ from sagewire.prompt_formats.output_parsers.engine.endings import EndTrimmer
 from sagewire.prompt_formats.output_parsers.engine.markers import Markers
 from sagewire.prompt_formats.output_parsers.engine.offered_tools import Offered
 from sagewire.prompt_formats.output_parsers.engine.output import Calls, Prose
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import BlockReader, Style, ThinkingTags
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import BlockReader, OutputSyntax, ThinkingTags
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 from sagewire.streaming.base import BaseDecoder
 from sagewire.types import Delta, ThinkingDelta, Tool
 
-__all__ = ["AnswerReader"]
+__all__ = ["AnswerParser"]
 
 # A turn ended or began: an opening tag before it is not this answer's.
 TURN_TOKEN = re.compile(r"<[|｜][^<>|｜\s]{1,48}[|｜]>|\[/?INST\]|</s>|<(?:start|end)_of_turn>")
 
 
-class AnswerReader(BaseDecoder[str, Delta]):
+class AnswerParser(BaseDecoder[str, Delta]):
     """Raw model text in, text, thinking and tool-call deltas out; any split of the text folds into the same reply.
 
     Text is delivered as it comes, except what may still become a marker or the blanks at the end. A call is delivered
@@ -40,7 +40,7 @@ class AnswerReader(BaseDecoder[str, Delta]):
 
     def __init__(
         self,
-        style: Style,
+        style: OutputSyntax,
         tools: Sequence[Tool | Mapping[str, Any]] | None = None,
         *,
         stops: Sequence[str] = (),

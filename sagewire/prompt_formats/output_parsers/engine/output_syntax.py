@@ -9,7 +9,7 @@ from typing import TypeAlias
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
 from sagewire.prompt_formats.output_parsers.engine.source import Source, Wait
 
-__all__ = ["THINK", "BlockReader", "Style", "ThinkingTags"]
+__all__ = ["THINK", "BlockReader", "OutputSyntax", "ThinkingTags"]
 
 BlockReader: TypeAlias = Callable[[Source, Calls], Wait[None]]
 
@@ -33,11 +33,11 @@ THINK = (ThinkingTags("<think>", "</think>"), ThinkingTags("<thinking>", "</thin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Style:
+class OutputSyntax:
     """One way of writing tool calls and thinking.
 
     Args:
-        name: The style's key in `READERS`.
+        name: The style's key in `OUTPUT_PARSERS`.
         blocks: Marker -> the generator function that reads what follows it; see `Source` for how those are written.
             The marker itself has been read. A block that is none raises `NotACall`.
         closers: Markers that may follow a block that was read; elsewhere they are text.
