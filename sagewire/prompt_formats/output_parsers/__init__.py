@@ -4,8 +4,8 @@
 
 Rules every style follows:
 
-1. Arguments are the JSON text of an object: missing or null ones are `{}`, a JSON string that holds an object is
-   decoded. A call has an id only where the model wrote one.
+1. Arguments are the JSON text of an object: missing, null and empty ones are `{}`, a JSON string that holds an object
+   is decoded. A call has an id only where the model wrote one.
 2. Text is everything outside recognised blocks, without blanks at both ends. Stop strings and end-of-turn tokens at
    the very end are removed.
 3. An opening thinking tag without a closing one makes the rest thinking; a closing tag without an opening one makes
@@ -31,49 +31,88 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagewire.errors import UsageError
+from sagewire.prompt_formats.output_parsers.apertus import APERTUS
 from sagewire.prompt_formats.output_parsers.cohere import COMMAND_R
 from sagewire.prompt_formats.output_parsers.deepseek import DEEPSEEK
 from sagewire.prompt_formats.output_parsers.engine.answer import AnswerParser
 from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax, ThinkingTags
 from sagewire.prompt_formats.output_parsers.functionary import FUNCTIONARY
-from sagewire.prompt_formats.output_parsers.glm import GLM
+from sagewire.prompt_formats.output_parsers.gemma import FUNCTION_GEMMA, GEMMA4
+from sagewire.prompt_formats.output_parsers.glm import GLM, GLM4, HY3
 from sagewire.prompt_formats.output_parsers.granite import GRANITE
 from sagewire.prompt_formats.output_parsers.harmony import GPT_OSS
-from sagewire.prompt_formats.output_parsers.invoke import DEEPSEEK_V32, MINIMAX
-from sagewire.prompt_formats.output_parsers.json_lists import HERMES, INTERNLM2, JAMBA, PHI4_MINI, XLAM
+from sagewire.prompt_formats.output_parsers.invoke import DEEPSEEK_V32, DOTS, MINICPM5, MINIMAX, STEP3
+from sagewire.prompt_formats.output_parsers.json_lists import (
+    APRIEL,
+    ERNIE45,
+    GIGACHAT3,
+    HERMES,
+    HUNYUAN_A13B,
+    INTERNLM2,
+    JAMBA,
+    LONGCAT,
+    NEMOTRON_V2,
+    PHI4_MINI,
+    XLAM,
+)
 from sagewire.prompt_formats.output_parsers.kimi import KIMI_K2
+from sagewire.prompt_formats.output_parsers.kimi_k3 import KIMI_K3
 from sagewire.prompt_formats.output_parsers.llama import LLAMA3_JSON
+from sagewire.prompt_formats.output_parsers.minimax_m3 import MINIMAX_M3
 from sagewire.prompt_formats.output_parsers.mistral import MISTRAL
-from sagewire.prompt_formats.output_parsers.pythonic import PYTHONIC
-from sagewire.prompt_formats.output_parsers.qwen_xml import QWEN3_CODER
+from sagewire.prompt_formats.output_parsers.muse import MUSE
+from sagewire.prompt_formats.output_parsers.pythonic import LFM2, OLMO3, PYTHONIC
+from sagewire.prompt_formats.output_parsers.qwen_xml import QWEN3_CODER, SEED_OSS
+from sagewire.prompt_formats.output_parsers.solar import SOLAR_OPEN
 from sagewire.types import Tool
 
-__all__ = ["OUTPUT_PARSERS", "AnswerParser", "OutputSyntax", "ThinkingTags", "get_output_parser"]
+__all__ = ["OUTPUT_PARSERS", "AnswerParser", "ThinkingTags", "get_output_parser"]
 
 PLAIN = OutputSyntax(name="plain", thinking=())
 THINKING = OutputSyntax(name="thinking", often_opened=True)
 
 OUTPUT_PARSERS: dict[str, OutputSyntax] = {
+    "apertus": APERTUS,
+    "apriel": APRIEL,
     "command_r": COMMAND_R,
     "deepseek": DEEPSEEK,
     "deepseek_v3": DEEPSEEK,
     "deepseek_v31": DEEPSEEK,
     "deepseek_v32": DEEPSEEK_V32,
+    "dots": DOTS,
+    "ernie45": ERNIE45,
+    "function_gemma": FUNCTION_GEMMA,
     "functionary": FUNCTIONARY,
+    "gemma4": GEMMA4,
+    "gigachat3": GIGACHAT3,
     "glm": GLM,
+    "glm4": GLM4,
     "gpt_oss": GPT_OSS,
     "granite": GRANITE,
     "hermes": HERMES,
+    "hunyuan_a13b": HUNYUAN_A13B,
+    "hy3": HY3,
     "internlm2": INTERNLM2,
     "jamba": JAMBA,
     "kimi_k2": KIMI_K2,
+    "kimi_k3": KIMI_K3,
+    "lfm2": LFM2,
     "llama3_json": LLAMA3_JSON,
+    "longcat": LONGCAT,
+    "minicpm5": MINICPM5,
     "minimax": MINIMAX,
+    "minimax_m3": MINIMAX_M3,
     "mistral": MISTRAL,
+    "muse": MUSE,
+    "nemotron_v2": NEMOTRON_V2,
+    "olmo3": OLMO3,
     "phi4_mini": PHI4_MINI,
     "plain": PLAIN,
     "pythonic": PYTHONIC,
     "qwen3_coder": QWEN3_CODER,
+    "seed_oss": SEED_OSS,
+    "solar_open": SOLAR_OPEN,
+    "step3": STEP3,
     "thinking": THINKING,
     "xlam": XLAM,
 }
@@ -91,7 +130,7 @@ def get_output_parser(
     """Return a fresh decoder from raw model text to text, thinking and tool-call deltas.
 
     Args:
-        style: A key of `OUTPUT_PARSERS`, or a `OutputSyntax` of your own.
+        style: A key of `OUTPUT_PARSERS`, or an `OutputSyntax` of your own.
         tools: sagewire tools or OpenAI-shaped dicts. Formats without types in their calls need the schemas, and a call
             that no marker announces counts only if it names one of them. `None` where it is not known what was
             offered; an empty sequence says that nothing was.
@@ -113,7 +152,7 @@ def get_output_parser(
     if found is None:
         close = difflib.get_close_matches(str(style), OUTPUT_PARSERS, n=4, cutoff=0.4)
         raise UsageError(
-            f"There is no reader {style!r}. "
+            f"There is no output parser {style!r}. "
             + (f"Close names: {', '.join(close)}." if close else f"Known ones: {', '.join(sorted(OUTPUT_PARSERS))}.")
         )
     return AnswerParser(

@@ -5,18 +5,16 @@ Facts: vLLM granite_tool_parser.py, granite_20b_fc_tool_parser.py, granite_reaso
 
 from __future__ import annotations
 
-from sagewire.prompt_formats.output_parsers.engine.json_calls import read_calls
+from sagewire.prompt_formats.output_parsers.engine.json_calls import read_bare_list, read_calls
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
 from sagewire.prompt_formats.output_parsers.engine.output_syntax import THINK, OutputSyntax, ThinkingTags
-from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
+from sagewire.prompt_formats.output_parsers.engine.source import Source, Wait
 
 __all__ = ["GRANITE"]
 
 
-def _read_bare_list(source: Source, calls: Calls, prompt: str) -> Wait[None]:
-    if (yield from source.skip_space()) != "[":
-        raise NotACall
-    yield from read_calls(source, calls, bare=True)
+def _read_start(source: Source, calls: Calls, prompt: str) -> Wait[None]:
+    yield from read_bare_list(source, calls)
 
 
 GRANITE = OutputSyntax(
@@ -29,5 +27,5 @@ GRANITE = OutputSyntax(
         ThinkingTags("Here is my thought process:", "Here is my response:", prose=True),
         ThinkingTags("Here's my thought process:", "Here's my response:", prose=True),
     ),
-    start=_read_bare_list,
+    start=_read_start,
 )

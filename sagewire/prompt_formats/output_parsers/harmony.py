@@ -3,6 +3,8 @@
     <|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final<|message|>...<|return|>
     <|channel|>commentary to=functions.f <|constrain|>json<|message|>{...}<|call|>
 
+Servers that drop control tokens leave `analysis...assistantfinal...`, which is read as far as it can be surely.
+
 Facts: OpenAI's description of the harmony format, and the model's chat template.
 """
 
@@ -12,7 +14,7 @@ import re
 
 from sagewire.prompt_formats.output_parsers.engine.json_calls import read_arguments
 from sagewire.prompt_formats.output_parsers.engine.markers import Markers
-from sagewire.prompt_formats.output_parsers.engine.output import Calls
+from sagewire.prompt_formats.output_parsers.engine.output import Calls, Prose
 from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
@@ -22,11 +24,16 @@ START, CHANNEL, MESSAGE = "<|start|>", "<|channel|>", "<|message|>"
 ENDS = ("<|end|>", "<|return|>", "<|call|>")
 MAX_HEADER = 300
 
-MESSAGE_ENDS = Markers((*ENDS, START))
 HEADER_TEXT = re.compile(r"[^<\n]*")
 HEADER_TOKENS = (CHANNEL, "<|constrain|>")
 RECIPIENT = re.compile(r"\bto=(\S+?)(?=\s|<\||$)")
 CHANNEL_NAME = re.compile(r"<\|channel\|>\s*(\w+)")
+# Recipients that are no tools.
+SPEAKERS = ("assistant", "user", "all")
+
+# What is left of the headers where a server drops the control tokens.
+GLUED = Markers(("assistantanalysis", "assistantcommentary", "assistantfinal"))
+NAME = re.compile(r"[\w.\-]*")
 
 
 def _read_header(source: Source, header: str) -> Wait[str]:
@@ -46,29 +53,31 @@ def _read_header(source: Source, header: str) -> Wait[str]:
 
 
 def _read_message(source: Source, calls: Calls, header: str) -> Wait[None]:
-    channel = CHANNEL_NAME.search(header)
-    recipient = RECIPIENT.search(header)
+    # A header that was begun twice means the last channel.
+    channel = (CHANNEL_NAME.findall(header) or [""])[-1]
+    recipient = (RECIPIENT.findall(header) or ["all"])[-1].removeprefix("functions.")
     source.opened()
-    if recipient is not None:
-        yield from read_arguments(source, calls, recipient[1].removeprefix("functions."))
-    elif channel is not None and channel[1] == "analysis":
-        calls.thinking.separate()
-        yield from _read_analysis(source, calls)
+    if recipient not in SPEAKERS and channel != "final":
+        yield from read_arguments(source, calls, recipient)
+    elif channel == "analysis":
+        yield from read_reasoning(source, calls, ENDS, START)
     else:
         # `final`, and what is said to the user on `commentary`: text, up to the next marker.
         calls.text.separate()
 
 
-def _read_analysis(source: Source, calls: Calls) -> Wait[None]:
+def read_reasoning(source: Source, calls: Calls, ends: tuple[str, ...], following: str) -> Wait[None]:
+    """Read the reasoning of a message up to one of its `ends`, or up to what begins the message `following` it."""
+    markers = Markers((*ends, following))
     source.release()
+    calls.thinking.separate()
     while True:
-        found = MESSAGE_ENDS.find(source.buffer, source.position)
+        found = markers.find(source.buffer, source.position)
         if found is not None:
             calls.thinking.write(source.buffer[source.position : found[0]])
-            source.position = found[0] + (len(found[1]) if found[1] != START else 0)
+            source.position = found[0] + (len(found[1]) if found[1] != following else 0)
             return
-        end = MESSAGE_ENDS.certain_end(source.buffer, source.position)
-        end = len(source.buffer) if source.ended else end
+        end = len(source.buffer) if source.ended else markers.certain_end(source.buffer, source.position)
         calls.thinking.write(source.buffer[source.position : end])
         source.position = end
         if source.ended:
@@ -101,9 +110,80 @@ def _read_start(source: Source, calls: Calls, prompt: str) -> Wait[None]:
         header += " to="
     elif not CHANNEL_NAME.search(header) and not header.endswith(CHANNEL):
         # An ordinary beginning, `<|channel|>` as a rule, is read as any other message.
-        raise NotACall
+        yield from _read_stripped(source, calls)
+        return
     header = yield from _read_header(source, header)
     yield from _read_message(source, calls, header)
+
+
+def _read_stripped(source: Source, calls: Calls) -> Wait[None]:
+    """Read messages of which a server has dropped the control tokens, as far as they can be told apart surely."""
+    if (yield from source.accept("commentary")):
+        yield from _read_stripped_call(source, calls)
+    elif (yield from source.accept("analysis")):
+        first = yield from source.peek()
+        if not first.isalpha() or first.islower():
+            # It may be an ordinary word, unless another message follows.
+            yield from _await_glued(source)
+        source.release()
+        calls.thinking.separate()
+    else:
+        raise NotACall
+    prose = calls.thinking if not calls.count else calls.text
+    while channel := (yield from _read_to_glued(source, prose)):
+        prose = calls.thinking if channel == "analysis" else calls.text
+        prose.separate()
+        if channel == "final":
+            return
+        if channel == "commentary":
+            source.checkpoint()
+            try:
+                yield from _read_stripped_call(source, calls)
+            except NotACall:
+                calls.cancel()
+                source.rewind()
+            source.release()
+
+
+def _read_stripped_call(source: Source, calls: Calls) -> Wait[None]:
+    """Read ` to=functions.f json{...}`; the tool has to be an offered one."""
+    yield from source.skip_space()
+    yield from source.expect("to=functions.")
+    name = yield from source.read(NAME)
+    if not calls.offered.knows(name):
+        name = name.removesuffix("json")
+    if not calls.offered.knows(name):
+        raise NotACall
+    yield from source.skip_space()
+    yield from source.accept("json")
+    if (yield from source.skip_space()) != "{":
+        raise NotACall
+    yield from read_arguments(source, calls, name)
+
+
+def _await_glued(source: Source) -> Wait[None]:
+    start = source.position
+    while GLUED.find(source.buffer, start) is None:
+        start = GLUED.certain_end(source.buffer, start) - source.position
+        if not (yield from source.more()):
+            raise NotACall
+        start += source.position
+
+
+def _read_to_glued(source: Source, prose: Prose) -> Wait[str]:
+    """Read what a message says; return the channel of the next one, or the empty string at the end."""
+    while True:
+        found = GLUED.find(source.buffer, source.position)
+        if found is not None:
+            prose.write(source.buffer[source.position : found[0]])
+            source.position = found[0] + len(found[1])
+            return found[1].removeprefix("assistant")
+        end = len(source.buffer) if source.ended else GLUED.certain_end(source.buffer, source.position)
+        prose.write(source.buffer[source.position : end])
+        source.position = end
+        if source.ended:
+            return ""
+        yield
 
 
 GPT_OSS = OutputSyntax(

@@ -1,12 +1,15 @@
-"""MiniMax M2 and DeepSeek V3.2: `<invoke name="f"><parameter name="a">1</parameter></invoke>` in a section.
+"""Calls as elements with a name: `<invoke name="f"><parameter name="a">1</parameter></invoke>`, mostly in a section.
 
-DeepSeek says `string="true"` for a raw string and `string="false"` for JSON; MiniMax leaves the types to the schema
-(vLLM minimax_m2_tool_parser.py, deepseekv32_tool_parser.py).
+MiniMax M2, DeepSeek V3.2 and V4 (every tag begins with `｜DSML｜`), Step 3, Dots and MiniCPM 5 (`<function
+name="f"><param name="a">`). DeepSeek says `string="true"` for a raw text and `string="false"` for JSON; the others
+leave the types to the schema. MiniCPM 5 writes XML, with CDATA and entities (vLLM parser/minimax_m2.py,
+deepseek_v32.py, step3_tool_parser.py, dots_tool_parser.py, minicpm5xml_tool_parser.py; the models' chat templates).
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from sagewire.prompt_formats.output_parsers.engine.markers import Markers
 from sagewire.prompt_formats.output_parsers.engine.offered_tools import from_json
@@ -15,39 +18,66 @@ from sagewire.prompt_formats.output_parsers.engine.output_syntax import BlockRea
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 from sagewire.prompt_formats.output_parsers.qwen_xml import Arguments
 
-__all__ = ["DEEPSEEK_V32", "MINIMAX"]
+__all__ = ["DEEPSEEK_V32", "DOTS", "MINICPM5", "MINIMAX", "STEP3", "Tags"]
 
 NAME = re.compile(r"[^\"<>\n]*")
+CDATA = re.compile(r"\s*<!\[CDATA\[(.*)\]\]>\s*", re.DOTALL)
+ENTITY = re.compile(r"&(lt|gt|quot|apos|amp);")
+ENTITIES = {"lt": "<", "gt": ">", "quot": '"', "apos": "'", "amp": "&"}
 
 
-def _reader(prefix: str, *, opened: bool) -> BlockReader:
-    """Return the reader of calls whose tags begin with `prefix`; `opened`: the section's tag comes before them."""
-    call_tag, end_tag = f'<{prefix}invoke name="', f"</{prefix}invoke>"
-    parameter_tag = f'<{prefix}parameter name="'
-    value_end = Markers((f"</{prefix}parameter>",))
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """The elements of one family.
 
-    def read(source: Source, calls: Calls) -> Wait[None]:
-        if opened:
+    Args:
+        call: The name of a call's element.
+        parameter: The name of a parameter's element.
+        xml: Texts are XML: `<![CDATA[...]]>` and the five entities mean what they mean there.
+    """
+
+    call: str = "invoke"
+    parameter: str = "parameter"
+    xml: bool = False
+
+    @property
+    def opening(self) -> str:
+        """What a call begins with."""
+        return f'<{self.call} name="'
+
+    def reader(self, before: tuple[str, ...] = ()) -> BlockReader:
+        """Return the reader of a call; `before`: what stands between the marker and the call's own tag."""
+
+        def read(source: Source, calls: Calls) -> Wait[None]:
             yield from source.skip_space()
-            yield from source.expect(call_tag)
+            for text in before:
+                yield from source.expect(text)
+                yield from source.skip_space()
+            yield from source.expect(self.opening)
             source.opened()
+            yield from self.read_call(source, calls)
+
+        return read
+
+    def read_call(self, source: Source, calls: Calls) -> Wait[None]:
+        """Read a call of which `opening` has been read."""
+        value_end = Markers((f"</{self.parameter}>",))
         name = yield from source.read(NAME)
         yield from source.expect('">')
         if not name.strip():
             raise NotACall
         arguments = Arguments(calls, name)
         yield from source.skip_space()
-        while not (yield from source.accept(end_tag)):
-            yield from source.expect(parameter_tag)
+        while not (yield from source.accept(f"</{self.call}>")):
+            yield from source.expect(f'<{self.parameter} name="')
             key = yield from source.read(NAME)
             yield from source.expect('"')
             kind = yield from _read_kind(source)
             text, _ = yield from source.until(value_end)
+            text = _unwrap(text) if self.xml else text
             arguments.add(key, text, _value(calls, name, key, text, kind))
             yield from source.skip_space()
         arguments.commit()
-
-    return read
 
 
 def _read_kind(source: Source) -> Wait[str]:
@@ -59,30 +89,58 @@ def _read_kind(source: Source) -> Wait[str]:
 
 
 def _value(calls: Calls, name: str, key: str, text: str, kind: str) -> object:
-    if not kind:
-        return calls.offered.value(name, key, text.removeprefix("\n").removesuffix("\n"))
     if kind == "true":
         return text
-    try:
-        return from_json(text)
-    except ValueError:
-        raise NotACall from None
+    if kind == "false":
+        try:
+            return from_json(text)
+        except ValueError:
+            # The model said JSON and wrote a text: the schema decides, and what does not fit it stays text.
+            return calls.offered.value(name, key, text)
+    return calls.offered.value(name, key, text.removeprefix("\n").removesuffix("\n"))
 
 
+def _unwrap(text: str) -> str:
+    found = CDATA.fullmatch(text)
+    return found[1] if found is not None else ENTITY.sub(lambda entity: ENTITIES[entity[1]], text)
+
+
+DSML = Tags("｜DSML｜invoke", "｜DSML｜parameter")
 DEEPSEEK_V32 = OutputSyntax(
     name="deepseek_v32",
     blocks={
-        "<｜DSML｜function_calls>": _reader("｜DSML｜", opened=True),
-        "<｜DSML｜tool_calls>": _reader("｜DSML｜", opened=True),
-        '<｜DSML｜invoke name="': _reader("｜DSML｜", opened=False),
+        "<｜DSML｜function_calls>": DSML.reader(),
+        "<｜DSML｜tool_calls>": DSML.reader(),
+        DSML.opening: DSML.read_call,
     },
     closers=("</｜DSML｜function_calls>", "</｜DSML｜tool_calls>"),
     often_opened=True,
 )
 
+INVOKE = Tags()
 MINIMAX = OutputSyntax(
     name="minimax",
-    blocks={"<minimax:tool_call>": _reader("", opened=True), '<invoke name="': _reader("", opened=False)},
+    blocks={"<minimax:tool_call>": INVOKE.reader(), INVOKE.opening: INVOKE.read_call},
     closers=("</minimax:tool_call>",),
     often_opened=True,
 )
+DOTS = OutputSyntax(
+    name="dots",
+    blocks={"<dots_function_call>": INVOKE.reader(), INVOKE.opening: INVOKE.read_call},
+    closers=("</dots_function_call>",),
+)
+
+STEP = Tags("steptml:invoke", "steptml:parameter")
+STEP_CALL = "<｜tool_call_begin｜>"
+STEP3 = OutputSyntax(
+    name="step3",
+    blocks={
+        "<｜tool_calls_begin｜>": STEP.reader((STEP_CALL, "function", "<｜tool_sep｜>")),
+        STEP_CALL: STEP.reader(("function", "<｜tool_sep｜>")),
+    },
+    closers=("<｜tool_call_end｜>", "<｜tool_calls_end｜>"),
+    often_opened=True,
+)
+
+FUNCTION = Tags("function", "param", xml=True)
+MINICPM5 = OutputSyntax(name="minicpm5", blocks={FUNCTION.opening: FUNCTION.read_call}, often_opened=True)

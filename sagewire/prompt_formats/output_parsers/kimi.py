@@ -32,8 +32,18 @@ def _read_call(source: Source, calls: Calls) -> Wait[None]:
     yield from read_arguments(source, calls, found[1], id)
 
 
+def _read_start(source: Source, calls: Calls, prompt: str) -> Wait[None]:
+    """Read calls of offered tools at the very beginning, where a server has dropped the tokens."""
+    while (yield from source.skip_space()) and (id := (yield from source.read(ID)).strip()):
+        found = NAME.fullmatch(id)
+        if found is None or not calls.offered.knows(found[1]) or (yield from source.peek()) != "{":
+            raise NotACall
+        yield from read_arguments(source, calls, found[1], id)
+
+
 KIMI_K2 = OutputSyntax(
     name="kimi_k2",
     blocks={"<|tool_calls_section_begin|>": _read_section, CALL: _read_call},
     closers=("<|tool_call_end|>", "<|tool_calls_section_end|>"),
+    start=_read_start,
 )

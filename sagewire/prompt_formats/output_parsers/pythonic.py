@@ -1,8 +1,9 @@
-"""Llama 4, Llama 3.2, ToolACE, OLMo 3: a Python list of calls, `[f(a=1), g()]`.
+"""Calls written as Python: a list, `[f(a=1), g()]`, of Llama 4, Llama 3.2, ToolACE and LFM2; lines, of OLMo 3.
 
 Llama 4 may put it between `<|python_start|>` and `<|python_end|>`, where JSON calls stand as well (vLLM
 llama4_pythonic_tool_parser.py, pythonic_tool_parser.py). A list that nothing announces counts at the start of a line.
-A list is delivered once it is complete: before that `[f(` may still be prose.
+A list is delivered once it is complete: before that `[f(` may still be prose. LFM2 puts it between tokens, OLMo 3 puts
+one call in each line between two tags (vLLM lfm2_tool_parser.py, olmo3_tool_parser.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSy
 from sagewire.prompt_formats.output_parsers.engine.python_literals import NAME_CHARACTERS, parse_calls, read_balanced
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
-__all__ = ["PYTHONIC"]
+__all__ = ["LFM2", "OLMO3", "PYTHONIC"]
 
 
 def _read_bare(source: Source, calls: Calls) -> Wait[None]:
@@ -50,3 +51,62 @@ PYTHONIC = OutputSyntax(
     closers=("<|python_end|>",),
     unmarked=True,
 )
+
+
+def _read_start(source: Source, calls: Calls, prompt: str) -> Wait[None]:
+    """Read a list of offered tools at the very beginning, where a server has dropped the token before it."""
+    if (yield from source.skip_space()) != "[":
+        raise NotACall
+    source.position += 1
+    yield from source.skip_space()
+    name = yield from source.read(NAME_CHARACTERS)
+    if not calls.offered.knows(name):
+        raise NotACall
+    source.rewind()
+    source.checkpoint()
+    yield from source.skip_space()
+    yield from _read_list(source, calls)
+
+
+def _read_section(source: Source, calls: Calls) -> Wait[None]:
+    # A system prompt can ask for JSON instead.
+    following = yield from source.skip_space()
+    if following == "{":
+        yield from read_calls(source, calls)
+        return
+    if following == "[":
+        source.position += 1
+        is_json = (yield from source.skip_space()) == "{"
+        source.rewind()
+        source.checkpoint()
+        yield from source.accept("<|tool_call_start|>")
+        yield from source.skip_space()
+        if is_json:
+            yield from read_calls(source, calls)
+            return
+    source.opened()
+    yield from _read_list(source, calls)
+
+
+LFM2 = OutputSyntax(
+    name="lfm2",
+    blocks={"<|tool_call_start|>": _read_section},
+    closers=("<|tool_call_end|>",),
+    start=_read_start,
+)
+
+
+def _read_lines(source: Source, calls: Calls) -> Wait[None]:
+    found: list[tuple[str, str]] = []
+    while not (yield from source.accept("</function_calls>")):
+        yield from source.skip_space()
+        name = yield from source.read(NAME_CHARACTERS)
+        if not name or (yield from source.skip_space()) != "(":
+            raise NotACall
+        found += parse_calls(f"[{name}{(yield from read_balanced(source))}]")
+        yield from source.skip_space()
+    for name, arguments in found:
+        calls.commit(name, arguments)
+
+
+OLMO3 = OutputSyntax(name="olmo3", blocks={"<function_calls>": _read_lines})

@@ -1,4 +1,4 @@
-"""Qwen3-Coder: `<tool_call><function=f><parameter=a>1</parameter></function></tool_call>`.
+"""Qwen3-Coder and Seed-OSS: `<tool_call><function=f><parameter=a>1</parameter></function></tool_call>`.
 
 The values are untyped: the tool's schema says what they are (vLLM qwen3coder_tool_parser.py). One line break after
 the opening tag and one before the closing tag belong to the tags, as the template writes them.
@@ -11,14 +11,14 @@ import re
 from sagewire.prompt_formats.output_parsers.engine.markers import Markers
 from sagewire.prompt_formats.output_parsers.engine.offered_tools import to_json
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
-from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
+from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax, ThinkingTags
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
-__all__ = ["QWEN3_CODER", "Arguments"]
+__all__ = ["QWEN3_CODER", "SEED_OSS", "Arguments"]
 
 NAME = re.compile(r"[^<>\n]*")
 # The model sometimes forgets a closing tag; the next tag then closes the value if it begins a line.
-VALUE_ENDS = Markers(("</parameter>", "\n<parameter=", "\n</function>", "\n</tool_call>"))
+VALUE_ENDS = Markers(("</parameter>", "\n<parameter=", "\n</function>", "\n</tool_call>", "\n</seed:tool_call>"))
 
 
 class Arguments:
@@ -65,7 +65,8 @@ def _read_tool_call(source: Source, calls: Calls) -> Wait[None]:
     yield from _read_function(source, calls)
 
 
-def _read_function(source: Source, calls: Calls) -> Wait[None]:
+def _read_function(source: Source, calls: Calls, *, framed: bool = True) -> Wait[None]:
+    """Read a call; `framed`: the line break before a closing tag is the tag's even if none follows the opening one."""
     name = (yield from source.read(NAME)).strip()
     yield from source.expect(">")
     if not name:
@@ -77,11 +78,11 @@ def _read_function(source: Source, calls: Calls) -> Wait[None]:
         key = (yield from source.read(NAME)).strip()
         yield from source.expect(">")
         text, end = yield from source.until(VALUE_ENDS)
-        if end == "</parameter>":
-            text = text.removesuffix("\n")
-        else:
+        if end != "</parameter>":
             source.position -= len(end)
             source.opened()
+        elif framed or text.startswith("\n"):
+            text = text.removesuffix("\n")
         text = text.removeprefix("\n")
         arguments.add(key, text, calls.offered.value(name, key, text))
         yield from source.skip_space()
@@ -92,4 +93,26 @@ QWEN3_CODER = OutputSyntax(
     name="qwen3_coder",
     blocks={"<tool_call>": _read_tool_call, "<function=": _read_function},
     closers=("</tool_call>",),
+)
+
+
+def _read_seed_call(source: Source, calls: Calls) -> Wait[None]:
+    yield from source.skip_space()
+    yield from source.expect("<function=")
+    source.opened()
+    yield from _read_seed_function(source, calls)
+
+
+def _read_seed_function(source: Source, calls: Calls) -> Wait[None]:
+    # Its template writes values without line breaks around them.
+    yield from _read_function(source, calls, framed=False)
+
+
+# ByteDance Seed-OSS says the same between tags of its own (vLLM parser/seed_oss.py).
+SEED_OSS = OutputSyntax(
+    name="seed_oss",
+    blocks={"<seed:tool_call>": _read_seed_call, "<function=": _read_seed_function},
+    closers=("</seed:tool_call>",),
+    thinking=(ThinkingTags("<seed:think>", "</seed:think>"),),
+    often_opened=True,
 )

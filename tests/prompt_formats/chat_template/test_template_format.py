@@ -250,7 +250,7 @@ def test_the_reader():
     reply = fold(reader.feed('Ok.<tool_call>{"name": "f"}</tool_call><|im_end|>') + reader.close())
     assert (reply.text, reply.tool_calls[0].name) == ("Ok.", "f")
     assert template("x", reader_style="mistral").reader_style == "mistral"
-    with pytest.raises(UsageError, match="There is no reader"):
+    with pytest.raises(UsageError, match="There is no output parser"):
         template("x", reader_style="mistrel")
 
 

@@ -44,6 +44,8 @@ def read(style, raw, tools=None, **options):
 SAME = [("place", {"city": "Rome", "count": 2})]
 
 ONE_CALL = {
+    "apertus": '<|tools_prefix|>[{"place": {"city": "Rome", "count": 2}}]<|tools_suffix|>',
+    "apriel": '<tool_calls>[{"name": "place", "arguments": {"city": "Rome", "count": 2}}]</tool_calls>',
     "command_r": 'Action:\n```json\n[{"tool_name": "place", "parameters": {"city": "Rome", "count": 2}}]\n```',
     "deepseek": "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>place\n```json\n"
     '{"city": "Rome", "count": 2}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
@@ -55,29 +57,71 @@ ONE_CALL = {
     '<｜DSML｜parameter name="city" string="true">Rome</｜DSML｜parameter>\n'
     '<｜DSML｜parameter name="count" string="false">2</｜DSML｜parameter>\n'
     "</｜DSML｜invoke>\n</｜DSML｜function_calls>",
+    "dots": '<dots_function_call>\n<invoke name="place">\n<parameter name="city">Rome</parameter>\n'
+    '<parameter name="count">2</parameter>\n</invoke>\n</dots_function_call>',
+    "ernie45": '<tool_call>\n{"name": "place", "arguments": {"city": "Rome", "count": 2}}\n</tool_call>',
+    "function_gemma": "<start_function_call>call:place{city:<escape>Rome<escape>,count:<escape>2<escape>}"
+    "<end_function_call>",
     "functionary": '<function=place>{"city": "Rome", "count": 2}</function><|eom_id|>',
+    "gemma4": '<|tool_call>call:place{city:<|"|>Rome<|"|>,count:2}<tool_call|>',
+    "gigachat3": "<|message_sep|>\n\nfunction call<|role_sep|>\n"
+    '{"name": "place", "arguments": {"city": "Rome", "count": 2}}<|message_sep|>',
     "glm": "<tool_call>place\n<arg_key>city</arg_key>\n<arg_value>Rome</arg_value>\n<arg_key>count</arg_key>\n"
     "<arg_value>2</arg_value>\n</tool_call>",
     "gpt_oss": "<|channel|>commentary to=functions.place <|constrain|>json<|message|>"
     '{"city": "Rome", "count": 2}<|call|>',
     "granite": '<|tool_call|>[{"name": "place", "arguments": {"city": "Rome", "count": 2}}]<|end_of_text|>',
     "hermes": '<tool_call>\n{"name": "place", "arguments": {"city": "Rome", "count": 2}}\n</tool_call>',
+    "hunyuan_a13b": '<tool_calls>[{"name": "place", "arguments": {"city": "Rome", "count": 2}}]</tool_calls>',
+    "hy3": "<tool_calls:x1>\n<tool_call:x1>place<tool_sep:x1>\n<arg_key:x1>city</arg_key:x1>\n<arg_value:x1>Rome"
+    "</arg_value:x1>\n<arg_key:x1>count</arg_key:x1>\n<arg_value:x1>2</arg_value:x1>\n</tool_call:x1>\n</tool_calls:x1>",
     "internlm2": "<|action_start|><|plugin|>\n"
     '{"name": "place", "parameters": {"city": "Rome", "count": 2}}<|action_end|>',
     "jamba": "<tool_calls>[\n"
     '{"name": "place", "arguments": "{\\"city\\": \\"Rome\\", \\"count\\": 2}"}\n]</tool_calls>',
     "kimi_k2": "<|tool_calls_section_begin|><|tool_call_begin|>functions.place:0<|tool_call_argument_begin|>"
     '{"city": "Rome", "count": 2}<|tool_call_end|><|tool_calls_section_end|>',
+    "kimi_k3": '<|open|>tools<|sep|><|open|>call tool="place" index="1"<|sep|>'
+    '<|open|>argument key="city" type="string"<|sep|>Rome<|close|>argument<|sep|>'
+    '<|open|>argument key="count" type="number"<|sep|>2<|close|>argument<|sep|>'
+    "<|close|>call<|sep|><|close|>tools<|sep|>",
+    "lfm2": "<|tool_call_start|>[place(city='Rome', count=2)]<|tool_call_end|>",
     "llama3_json": '{"type": "function", "name": "place", "parameters": {"city": "Rome", "count": 2}}<|eot_id|>',
+    "longcat": '<longcat_tool_call>{"name": "place", "arguments": {"city": "Rome", "count": 2}}</longcat_tool_call>',
+    "minicpm5": '<function name="place"><param name="city">Rome</param><param name="count">2</param></function>',
     "minimax": '<minimax:tool_call>\n<invoke name="place">\n<parameter name="city">Rome</parameter>\n'
     '<parameter name="count">2</parameter>\n</invoke>\n</minimax:tool_call>',
+    "minimax_m3": ']<]minimax[>[<tool_call>\n]<]minimax[>[<invoke name="place">]<]minimax[>[<city>Rome'
+    "]<]minimax[>[</city>]<]minimax[>[<count>2]<]minimax[>[</count>]<]minimax[>[</invoke>\n]<]minimax[>[</tool_call>",
     "mistral": '[TOOL_CALLS]place[CALL_ID]123456789[ARGS]{"city": "Rome", "count": 2}</s>',
+    "muse": '<|start|>assistant to=place<|message|><atem:function_calls>\n<atem:invoke name="place">\n'
+    '<atem:parameter name="city">Rome</atem:parameter>\n<atem:parameter name="count">2</atem:parameter>\n'
+    "</atem:invoke>\n</atem:function_calls><|eot|>",
+    "nemotron_v2": '<TOOLCALL>[{"name": "place", "arguments": {"city": "Rome", "count": 2}}]</TOOLCALL>',
+    "olmo3": "<function_calls>place(city='Rome', count=2)</function_calls>",
     "phi4_mini": 'functools[{"name": "place", "arguments": {"city": "Rome", "count": 2}}]',
     "pythonic": "<|python_start|>[place(city='Rome', count=2)]<|python_end|><|eot|>",
     "qwen3_coder": "<tool_call>\n<function=place>\n<parameter=city>\nRome\n</parameter>\n<parameter=count>\n2\n"
     "</parameter>\n</function>\n</tool_call>",
+    "seed_oss": "<seed:tool_call>\n<function=place>\n<parameter=city>Rome</parameter>\n<parameter=count>2"
+    "</parameter>\n</function>\n</seed:tool_call>",
+    "solar_open": "<|begin|>assistant<|tool_calls|><|tool_call:begin|>a1b2c3d4e5<|tool_call:name|>place"
+    '<|tool_call:args|>{"city": "Rome", "count": 2}<|tool_call:end|><|calls|>',
+    "step3": '<｜tool_calls_begin｜><｜tool_call_begin｜>function<｜tool_sep｜><steptml:invoke name="place">'
+    '<steptml:parameter name="city">Rome</steptml:parameter><steptml:parameter name="count">2</steptml:parameter>'
+    "</steptml:invoke><｜tool_call_end｜><｜tool_calls_end｜>",
     "xlam": '```json\n[{"name": "place", "arguments": {"city": "Rome", "count": 2}}]\n```',
 }
+
+
+# Every pair of tags that a family thinks between; messages and prompts frame the thinking of the others.
+TAGS = [
+    pytest.param(name, tags, id=f"{name}-{tags.open}")
+    for name in OUTPUT_PARSERS
+    for tags in OUTPUT_PARSERS[name].thinking
+    if not (tags.prose or tags.prefilled)
+]
+CALL_TAGS = [param for param in TAGS if param.values[0] in ONE_CALL]
 
 
 def test_every_style_with_calls_has_a_case_here():
@@ -105,31 +149,32 @@ def test_a_call_that_is_cut_off_stays_text(style, share):
     cut = raw[: int(raw.index("2") * share)]
     text, thinking, calls = read(style, cut, [PLACE], prompt="x")
     assert (thinking, calls) == (None, [])
-    if "<|message|>" in cut or style != "gpt_oss":
+    # Tokens that frame messages are no text.
+    if "<|message|>" in cut or style not in ("gpt_oss", "solar_open"):
         assert text == cut.strip()
 
 
-@pytest.mark.parametrize("style", sorted(ONE_CALL.keys() - {"gpt_oss"}))
-@pytest.mark.parametrize("tag", ["think", "thinking"])
-def test_thinking_comes_before_a_call(style, tag):
-    raw = f"<{tag}>\nRome, I think.\n</{tag}>\n\n{ONE_CALL[style]}"
+@pytest.mark.parametrize(("style", "tags"), CALL_TAGS)
+def test_thinking_comes_before_a_call(style, tags):
+    raw = f"{tags.open}\nRome, I think.\n{tags.close}\n\n{ONE_CALL[style]}"
     assert read(style, raw, [PLACE]) == ("", "Rome, I think.", SAME)
 
 
-@pytest.mark.parametrize("style", sorted(ONE_CALL.keys() - {"gpt_oss", "llama3_json", "pythonic"}))
-def test_a_call_inside_closed_thinking_is_none(style):
-    raw = f"<think>Say {ONE_CALL[style]}?</think>No."
+@pytest.mark.parametrize(("style", "tags"), CALL_TAGS)
+def test_a_call_inside_closed_thinking_is_none(style, tags):
+    raw = f"{tags.open}Say {ONE_CALL[style]}?{tags.close}No."
     assert read(style, raw, [PLACE]) == ("No.", f"Say {ONE_CALL[style]}?", [])
 
 
-@pytest.mark.parametrize("style", sorted(OUTPUT_PARSERS.keys() - {"gpt_oss", "plain"}))
-def test_a_prompt_that_opened_the_thinking(style):
-    opened = OUTPUT_PARSERS[style].thinking[0]
+@pytest.mark.parametrize(("style", "opened"), TAGS)
+def test_a_prompt_that_opened_the_thinking(style, opened):
     raw = f"So it is.\n{opened.close}\n\nYes."
     assert read(style, raw, prompt=f"<|assistant|>{opened.open}\n") == ("Yes.", "So it is.", [])
-    assert read(style, raw, prompt_opened_thinking=True) == ("Yes.", "So it is.", [])
+    if opened == OUTPUT_PARSERS[style].thinking[0]:
+        assert read(style, raw, prompt_opened_thinking=True) == ("Yes.", "So it is.", [])
     # Not known: everything before the closing tag is thinking all the same.
-    assert read(style, raw) == ("Yes.", "So it is.", [])
+    if not opened.paired:
+        assert read(style, raw) == ("Yes.", "So it is.", [])
 
 
 @pytest.mark.parametrize("style", ["hermes", "thinking", "deepseek", "qwen3_coder"])

@@ -60,7 +60,8 @@ class AnswerParser(BaseDecoder[str, Delta]):
         self._unclosed = False  # no closing tag will come
         self._owed: set[str] = set()  # closing markers of blocks that were read
         self._opens = {tags.open: tags for tags in style.thinking}
-        self._closes = tuple(tags.close for tags in style.thinking if not tags.prose)
+        self._closes = tuple(tags.close for tags in style.thinking if not (tags.prose or tags.paired))
+        self._closes_alone = any(tags.prefilled for tags in style.thinking)
         self._markers = Markers(
             (*self._opens, *self._closes, *style.blocks, *style.closers, *style.silent, *style.frames,
              *style.frames.values())
@@ -85,10 +86,14 @@ class AnswerParser(BaseDecoder[str, Delta]):
 
     def _read(self) -> Wait[None]:
         if self._opened is not None:
-            yield from self._source.skip_space()
-            yield from self._source.accept(self._opened.open)
-            yield from self._read_thinking(self._opened)
-        elif self._unsure and self._style.often_opened:
+            begun = self._prompt[self._prompt.rfind(self._opened.open) + len(self._opened.open) :]
+            if self._opened.prefilled:
+                self._calls.thinking.write(begun)
+            else:
+                yield from self._source.skip_space()
+                yield from self._source.accept(self._opened.open)
+            yield from self._read_thinking(self._opened, labelled=begun.startswith(self._opened.label))
+        elif self._closes_alone or (self._unsure and self._style.often_opened):
             yield from self._read_undecided()
         yield from self._read_start()
         source, markers, text = self._source, self._markers, self._calls.text
@@ -108,10 +113,7 @@ class AnswerParser(BaseDecoder[str, Delta]):
 
     def _read_marker(self, marker: str) -> Wait[None]:
         style = self._style
-        if marker in self._owed or marker in style.silent:
-            self._owed.discard(marker)
-            self._skip(marker)
-        elif marker in style.blocks:
+        if marker in style.blocks:
             yield from self._read_block(marker, style.blocks[marker], self._calls.text)
         elif marker in self._opens and self._may_open(self._opens[marker]):
             self._skip(marker)
@@ -121,6 +123,9 @@ class AnswerParser(BaseDecoder[str, Delta]):
             self._take_text()
             self._skip(marker)
             yield from self._read_start()
+        elif marker in self._owed or marker in style.silent:
+            self._owed.discard(marker)
+            self._skip(marker)
         elif marker in style.frames and self._thought and not self._calls.text.begun:
             self._owed.add(style.frames[marker])
             self._skip(marker)
@@ -178,8 +183,9 @@ class AnswerParser(BaseDecoder[str, Delta]):
 
     def _may_close(self) -> bool:
         text = self._calls.text
-        quoted = text.in_fence or text.last in ("`", "'", '"')
-        return self._unsure and not (self._thought or self._calls.count or quoted)
+        if self._thought or self._calls.count or text.in_fence or text.last in ("`", "'", '"'):
+            return False
+        return self._unsure
 
     def _take_text(self) -> None:
         """The text so far turns out to be the reasoning."""
@@ -189,13 +195,20 @@ class AnswerParser(BaseDecoder[str, Delta]):
             self._calls.out.append(ThinkingDelta("", takes_text=True))
             self._calls.text.restart()
 
-    def _read_thinking(self, tags: ThinkingTags) -> Wait[None]:
-        """Read reasoning whose opening tag has been read."""
+    def _read_thinking(self, tags: ThinkingTags, *, labelled: bool = False) -> Wait[None]:
+        """Read reasoning whose opening tag has been read; `labelled`: its label as well."""
         source, thinking = self._source, self._calls.thinking
         self._thought = True
-        thinking.separate()
+        if tags.label and not labelled:
+            # Models also write the opening tag twice.
+            while (yield from source.accept(tags.open)):
+                pass
+            yield from source.accept(tags.label)
+        if not tags.prefilled:
+            thinking.separate()
         close = Markers((tags.close,))
-        markers = close if self._style.unmarked else Markers((tags.close, *self._style.blocks))
+        blocks = () if self._style.unmarked else self._style.blocks
+        markers = Markers((tags.close, *self._style.thinking_ends, *blocks))
         while True:
             found = markers.find(source.buffer, source.position)
             if found is None:
@@ -210,6 +223,8 @@ class AnswerParser(BaseDecoder[str, Delta]):
             source.position = found[0]
             if found[1] == tags.close:
                 self._skip(tags.close)
+                return
+            if found[1] in self._style.thinking_ends:
                 return
             if (yield from self._read_call_in_thinking(close, found[1])):
                 return
@@ -240,7 +255,8 @@ class AnswerParser(BaseDecoder[str, Delta]):
     def _read_undecided(self) -> Wait[None]:
         """Hold text back until a tag or the end says whether it is reasoning."""
         source = self._source
-        markers = Markers((*(tags.open for tags in self._style.thinking if not tags.prose), *self._closes))
+        ends = (*self._closes, *self._style.thinking_ends)
+        markers = Markers((*(tags.open for tags in self._style.thinking if not tags.prose), *ends))
         start = source.checkpoint()
         while (found := markers.find(source.buffer, source.position)) is None:
             source.position = markers.certain_end(source.buffer, source.position)
@@ -249,11 +265,12 @@ class AnswerParser(BaseDecoder[str, Delta]):
             yield
         else:
             source.position = found[0]
-            if found[1] in self._closes:
+            if found[1] in ends:
                 self._thought = True
                 self._calls.thinking.write(source.since(start))
                 source.release()
-                self._skip(found[1])
+                if found[1] in self._closes:
+                    self._skip(found[1])
                 return
         self._unsure = False
         source.rewind()
@@ -266,6 +283,8 @@ def _opened(thinking: tuple[ThinkingTags, ...], prompt: str, declared: bool | No
     for tags in thinking:
         place = prompt.rfind(tags.open)
         if tags.prose or place < 0 or prompt.rfind(tags.close) > place:
+            continue
+        if tags.prefilled and not prompt[place + len(tags.open) :].strip():
             continue
         if TURN_TOKEN.search(prompt, place + len(tags.open)) is None:
             return tags

@@ -15,7 +15,9 @@ __all__ = ["END_TOKENS", "EndTrimmer"]
 END_TOKENS = (
     "</s>", "<eos>", "<end_of_turn>", "<EOS_TOKEN>",
     "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|eom|>", "<|end|>",
-    "<|return|>", "<|call|>", "<|END_OF_TURN_TOKEN|>", "<|end_of_turn|>", "<｜end▁of▁sentence｜>", "[|endofturn|]",
+    "<|return|>", "<|call|>", "<|calls|>", "<|message_sep|>", "<|role_end|>", "<|end_of_msg|>", "<turn|>",
+    "<|tool_response>", "<|observation|>", "[e~[", "<seed:eos>", "<|END_OF_TURN_TOKEN|>",
+    "<|end_of_turn|>", "<｜end▁of▁sentence｜>", "[|endofturn|]",
 )  # fmt: skip
 
 

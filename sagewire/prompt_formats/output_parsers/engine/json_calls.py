@@ -15,7 +15,7 @@ from sagewire.prompt_formats.output_parsers.engine.offered_tools import from_jso
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
-__all__ = ["CallKeys", "read_arguments", "read_calls", "scan_value"]
+__all__ = ["CallKeys", "read_arguments", "read_bare_list", "read_calls", "scan_value"]
 
 Sink = Callable[[str], None]
 
@@ -84,6 +84,13 @@ def read_calls(source: Source, calls: Calls, keys: CallKeys = KEYS, *, bare: boo
             return
         else:
             raise NotACall
+
+
+def read_bare_list(source: Source, calls: Calls, keys: CallKeys = KEYS) -> Wait[None]:
+    """Read a list of calls that no marker announces; of tools that were offered, if that is known."""
+    if (yield from source.skip_space()) != "[":
+        raise NotACall
+    yield from read_calls(source, calls, keys, bare=True)
 
 
 def _another(source: Source, calls: Calls) -> Wait[bool]:
@@ -236,7 +243,7 @@ def _normal_arguments(text: str) -> str:
     if isinstance(value, str):
         # Models that have seen OpenAI's format write the object as a string.
         value = from_json(value) if value.strip() else None
-    if value is None:
+    if value is None or value == []:
         return "{}"
     if not isinstance(value, dict):
         raise ValueError("arguments are an object")

@@ -9,7 +9,7 @@ from typing import Any
 from sagewire.errors import UsageError
 from sagewire.types import Tool
 
-__all__ = ["Offered", "to_json"]
+__all__ = ["Offered", "from_json", "json_types", "resolve", "to_json", "typed_value"]
 
 MAX_REFERENCES = 16
 SIMPLE = {"integer": int, "number": (int, float), "object": dict, "array": list}
@@ -54,6 +54,11 @@ class Offered:
     def __init__(self, tools: Sequence[Tool | Mapping[str, Any]] | None) -> None:
         self._schemas = None if tools is None else dict(map(_name_and_schema, tools))
 
+    @property
+    def known(self) -> bool:
+        """Whether it is known what was offered."""
+        return self._schemas is not None
+
     def knows(self, name: str) -> bool | None:
         """Return whether the tool was offered; `None` if that is not known."""
         return None if self._schemas is None else name in self._schemas
@@ -67,19 +72,35 @@ class Offered:
             text: What the model wrote.
             untyped_is_json: Where the schema gives no type, read the text as JSON if it is.
         """
-        schema = (self._schemas or {}).get(tool, {})
-        properties = schema.get("properties")
-        types = _types(properties.get(parameter) if isinstance(properties, Mapping) else None, schema)
-        if not types:
-            return _as_json(text, object) if untyped_is_json else text
-        if "null" in types and text.strip() in ("null", "None"):
-            return None
-        if "string" in types:
-            return text
-        if "boolean" in types and text.strip().lower() in ("true", "false"):
-            return text.strip().lower() == "true"
-        expected = tuple(kind for name in types for kind in _kinds(name))
-        return _as_json(text, expected) if expected else text
+        return typed_value(text, self.schema(tool, parameter), self.root(tool), untyped_is_json=untyped_is_json)
+
+    def takes_only_text(self, tool: str, parameter: str) -> bool:
+        """Return whether the tool's schema wants a text here, and nothing else."""
+        return json_types(self.schema(tool, parameter), self.root(tool)) == {"string"}
+
+    def root(self, tool: str) -> Mapping[str, Any]:
+        """Return the schema of a tool's arguments; empty if it is not known."""
+        return (self._schemas or {}).get(tool, {})
+
+    def schema(self, tool: str, parameter: str) -> Any:
+        """Return the schema of a parameter; `None` if there is none."""
+        properties = self.root(tool).get("properties")
+        return properties.get(parameter) if isinstance(properties, Mapping) else None
+
+
+def typed_value(text: str, schema: Any, root: Mapping[str, Any], *, untyped_is_json: bool = False) -> Any:
+    """Return the value that an untyped text stands for; text that does not fit the schema stays text."""
+    types = json_types(schema, root)
+    if not types:
+        return _as_json(text, object) if untyped_is_json else text
+    if "null" in types and text.strip() in ("null", "None"):
+        return None
+    if "string" in types:
+        return text
+    if "boolean" in types and text.strip().lower() in ("true", "false"):
+        return text.strip().lower() == "true"
+    expected = tuple(kind for name in types for kind in _kinds(name))
+    return _as_json(text, expected) if expected else text
 
 
 def _kinds(name: str) -> tuple[type, ...]:
@@ -109,7 +130,7 @@ def _name_and_schema(tool: Tool | Mapping[str, Any]) -> tuple[str, Mapping[str, 
     return name, parameters if isinstance(parameters, Mapping) else {}
 
 
-def _types(schema: Any, root: Mapping[str, Any], depth: int = 0) -> frozenset[str]:
+def json_types(schema: Any, root: Mapping[str, Any], depth: int = 0) -> frozenset[str]:
     """Return the JSON types a schema allows; empty if it does not say."""
     if not isinstance(schema, Mapping) or depth > MAX_REFERENCES:
         return frozenset()
@@ -120,15 +141,16 @@ def _types(schema: Any, root: Mapping[str, Any], depth: int = 0) -> frozenset[st
         return frozenset(name for name in kind if isinstance(name, str))
     reference = schema.get("$ref")
     if isinstance(reference, str):
-        return _types(_resolve(reference, root), root, depth + 1)
+        return json_types(resolve(reference, root), root, depth + 1)
     for key in ("anyOf", "oneOf", "allOf"):
         if isinstance(schema.get(key), Sequence):
-            return frozenset().union(*(_types(option, root, depth + 1) for option in schema[key]))
+            return frozenset().union(*(json_types(option, root, depth + 1) for option in schema[key]))
     values = [schema["const"]] if "const" in schema else schema.get("enum")
     return frozenset(map(_type_of, values)) if isinstance(values, Sequence) else frozenset()
 
 
-def _resolve(reference: str, root: Mapping[str, Any]) -> Any:
+def resolve(reference: str, root: Mapping[str, Any]) -> Any:
+    """Return what a reference into the same schema points to; `None` if it points nowhere."""
     found: Any = root
     for step in reference.removeprefix("#").strip("/").split("/"):
         found = found.get(step) if isinstance(found, Mapping) else None

@@ -22,11 +22,18 @@ class ThinkingTags:
         open: The opening tag.
         close: The closing tag.
         prose: The tags are ordinary words: they count only at the very beginning, and only as a pair.
+        paired: The closing tag ends other things as well: it counts only behind the opening one.
+        label: A word behind the opening tag that is not part of the reasoning.
+        prefilled: The prompt begins the reasoning itself, behind the opening tag, which models never write: what
+            stands there is part of the reasoning, and the closing tag alone makes what comes before it reasoning.
     """
 
     open: str
     close: str
     prose: bool = False
+    paired: bool = False
+    label: str = ""
+    prefilled: bool = False
 
 
 THINK = (ThinkingTags("<think>", "</think>"), ThinkingTags("<thinking>", "</thinking>"))
@@ -44,6 +51,7 @@ class OutputSyntax:
         silent: Markers that only frame text, and are never part of it.
         frames: Opening -> closing tag around the answer text of models that reason.
         thinking: The tags of reasoning; the first are meant where only the closing tag shows.
+        thinking_ends: Markers that end reasoning as its closing tag does, and are then read as what they are.
         start: Reads a block that may stand at the very beginning without a marker. It is given the prompt's end.
         unmarked: The markers are ordinary characters: one inside reasoning says nothing.
         often_opened: The family's prompts often open the reasoning. Where it is not known whether one did, text is
@@ -56,6 +64,7 @@ class OutputSyntax:
     silent: tuple[str, ...] = ()
     frames: Mapping[str, str] = field(default_factory=dict)
     thinking: tuple[ThinkingTags, ...] = THINK
+    thinking_ends: tuple[str, ...] = ()
     start: Callable[[Source, Calls, str], Wait[None]] | None = None
     unmarked: bool = False
     often_opened: bool = False
