@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
+from sagewire.client.enforcement import enforce_embedding, enforce_rerank
 from sagewire.content_handlers.embeddings import EmbeddingHandler, join_embeddings
 from sagewire.content_handlers.rerank import RerankHandler, join_rankings
 from sagewire.errors import EndpointError, ModelError, PayloadTooLarge, UsageError
@@ -57,7 +58,7 @@ class Embedding:
 
     def invocation(self, batch: Batch) -> Invocation:
         """Return the request for a batch."""
-        body = self.handler.transform_input(batch[1], self.options)
+        body = self.handler.transform_input(batch[1], enforce_embedding(self.options, self.handler))
         return _invocation(self.handler, body, self.parameters)
 
     def read(self, batch: Batch, body: Body) -> Embeddings:
@@ -88,6 +89,7 @@ class Reranking:
 
     def invocation(self, batch: Batch) -> Invocation:
         """Return the request for a batch."""
+        enforce_rerank(self.extra, self.handler)
         body = self.handler.transform_input(self.query, batch[1], top_n=self.top_n, extra=self.extra)
         return _invocation(self.handler, body, self.parameters)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from sagewire.content_handlers.base import ContentHandler
-from sagewire.errors import UnsupportedFeature, UsageError, WireError, excerpt, unknown_name
+from sagewire.errors import UnsupportedFeature, WireError, excerpt
 from sagewire.streaming.base import BaseDecoder, Decoder
 from sagewire.types import ChatRequest, Delta, FinishDelta, Message, TextDelta, Tool, ToolCallDelta
 
@@ -31,10 +31,9 @@ def force_call(
         The request, and what makes readers for the answer; `None` where the prompt format's own reader reads it.
 
     Raises:
-        UsageError: `tool_choice` names a tool that is not on offer.
         UnsupportedFeature: The answer is to be held to another schema at the same time.
     """
-    wanted = _wanted(chat)
+    wanted = tuple(tool for tool in chat.tools if chat.tool_choice in ("required", tool.name))
     # The readers of all model families take longer to load than a call takes, and hardly any call needs one.
     from sagewire.prompt_formats.output_parsers import get_output_parser
 
@@ -99,16 +98,6 @@ class RequireToolCall(BaseDecoder[Delta, Delta]):
             self._settled.add(choice)
             text = excerpt(self._texts.get(choice, ""))
             raise WireError(f"the model had to call {' or '.join(map(repr, self._names))} and answered: {text!r}")
-
-
-def _wanted(chat: ChatRequest) -> tuple[Tool, ...]:
-    if chat.tool_choice == "required":
-        return chat.tools
-    wanted = tuple(tool for tool in chat.tools if tool.name == chat.tool_choice)
-    if not wanted:
-        known = [*(tool.name for tool in chat.tools), "auto", "none", "required"]
-        raise UsageError(unknown_name(str(chat.tool_choice), known, "tool choice"))
-    return wanted
 
 
 def _instruction(tools: Sequence[Tool]) -> str:

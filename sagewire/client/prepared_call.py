@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sagewire.client.enforcement import OneToolCall, check_tool_choice, enforce
 from sagewire.client.forced_tools import RequireToolCall, force_call
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.errors import SagewireError, UsageError
@@ -42,6 +43,7 @@ class PreparedCall:
         stops: Strings that must not appear in the answer, the format's own included.
         make_reader: Makes the readers of the answer's text, where a prompt format wrote the prompt.
         must_call: The tools of which one has to be called, where the wire has no field for that.
+        one_call: The answer may hold one tool call only, where the wire has no field for that.
         request: The request as the handler saw it.
         chat: The chat request before it became a prompt.
     """
@@ -53,6 +55,7 @@ class PreparedCall:
     stops: tuple[str, ...] = ()
     make_reader: Callable[[], Decoder[str, Delta]] | None = None
     must_call: tuple[str, ...] = ()
+    one_call: bool = False
     chat: ChatRequest | None = None
 
     @property
@@ -77,7 +80,7 @@ class PreparedCall:
         stages: list[Decoder[Any, Any]] = [EventStreamDecoder()] if info.event_stream else []
         text_stages = self._text_stages()
         cut_short = None
-        if not self.handler.can.stop:
+        if "stop" not in self.handler.option_names:
             cut_short = next((stage for stage in text_stages if isinstance(stage, StopStage)), None)
         stages += [self.handler.stream_decoder(info.content_type), *text_stages]
         return ResponseReader(Pipeline(*stages) if len(stages) > 1 else stages[0], info, cut_short, keep_reply)
@@ -92,6 +95,8 @@ class PreparedCall:
             stages.append(ReaderStage(self.make_reader))
         if self.must_call:
             stages.append(RequireToolCall(self.must_call))
+        if self.one_call:
+            stages.append(OneToolCall())
         chat = self.chat or self.request
         if isinstance(chat, ChatRequest):
             taken = [call.id for message in chat.messages for call in message.tool_calls if call.id]
@@ -176,7 +181,7 @@ def prepare(
     prompt_format: PromptFormat | None = None,
     parameters: Mapping[str, str] | None = None,
 ) -> PreparedCall:
-    """Return the prepared for a request: choose between messages and prompt, render, transform.
+    """Return the call for a request: choose between messages and prompt, render, transform.
 
     Args:
         request: What is asked.
@@ -186,7 +191,7 @@ def prepare(
 
     Raises:
         UsageError: The container takes text, the request is a conversation, and no format is given.
-        UnsupportedFeature: The wire or the format cannot express the request.
+        UnsupportedFeature: The handler does not declare what is asked for, or the format cannot express it.
     """
     if request.stream and not handler.can.streaming:
         request = replace(request, stream=False)
@@ -200,11 +205,12 @@ def prepare(
             include_usage=request.include_usage,
         )
     return PreparedCall(
-        invocation=_invocation(request, handler, parameters),
+        invocation=_invocation(enforce(request, handler), handler, parameters),
         handler=handler,
         request=request,
         prompt=request.prompt if isinstance(request, PromptRequest) else "",
         stops=request.options.stop,
+        one_call=_one_call(request) and not handler.can.parallel_tool_calls,
     )
 
 
@@ -221,6 +227,7 @@ def _prepare_rendered(
         )
     make_reader: Callable[[], Decoder[str, Delta]] | None = None
     must_call: tuple[str, ...] = ()
+    check_tool_choice(chat)
     if chat.tool_choice == "none":
         chat = replace(chat, tools=())
     elif chat.tools and chat.tool_choice not in (None, "auto"):
@@ -232,15 +239,20 @@ def _prepare_rendered(
     options = replace(chat.options, stop=_stops_for_wire(chat.options.stop, stops, handler))
     request = PromptRequest(prompt, options, chat.stream, chat.include_usage)
     return PreparedCall(
-        invocation=_invocation(request, handler, parameters),
+        invocation=_invocation(enforce(request, handler), handler, parameters),
         handler=handler,
         request=request,
         prompt=prompt,
         stops=stops,
         make_reader=make_reader or (lambda: prompt_format.reader(tools, prompt=prompt)),
         must_call=must_call,
+        one_call=_one_call(chat),
         chat=chat,
     )
+
+
+def _one_call(request: Request) -> bool:
+    return isinstance(request, ChatRequest) and bool(request.tools) and request.parallel_tool_calls is False
 
 
 def _stops_for_wire(asked: tuple[str, ...], stops: tuple[str, ...], handler: ContentHandler) -> tuple[str, ...]:
@@ -248,16 +260,11 @@ def _stops_for_wire(asked: tuple[str, ...], stops: tuple[str, ...], handler: Con
 
     The rest is not lost: sagewire enforces all of `stops` itself.
     """
-    if not handler.can.stop:
-        return ()
     limit = handler.can.max_stops
     return stops if limit is None else stops[: max(limit, len(asked))]
 
 
 def _invocation(request: Request, handler: ContentHandler, parameters: Mapping[str, str] | None) -> Invocation:
-    options = request.options
-    if options.stop and not handler.can.stop:
-        request = replace(request, options=replace(options, stop=()))
     return Invocation(
         body=handler.transform_input(request),
         content_type=handler.content_type,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sagewire.content_handlers.base import Capabilities, JsonHandler, Request, need_prompt
+from sagewire.content_handlers.base import Capabilities, JsonHandler
 from sagewire.content_handlers.openai.chat import OpenAiChatHandler
 from sagewire.content_handlers.outcome import finish_reason
 from sagewire.content_handlers.value_checks import as_text
-from sagewire.errors import UnsupportedFeature
-from sagewire.types import Delta, FinishDelta, MetadataDelta, TextDelta
+from sagewire.types import Delta, FinishDelta, MetadataDelta, PromptRequest, TextDelta
 
 __all__ = ["JambaHandler", "Jurassic2Handler"]
 
@@ -21,12 +20,9 @@ class JambaHandler(OpenAiChatHandler):
     """Jamba 1.5: OpenAI chat without images and with a shorter list of settings."""
 
     name = "ai21_jamba"
-    can = Capabilities(tools=True, usage=True, n=True, response_format=True)
+    can = Capabilities(tools=True, tool_choice=True, parallel_tool_calls=True, usage=True, n=True, response_format=True)
     option_names: Mapping[str, str] = {name: name for name in _NAMES}
-
-    def adapter_fields(self, model: str | None, adapter: str) -> Mapping[str, Any]:
-        """Refuse: a marketplace package loads no adapters."""
-        raise UnsupportedFeature("an adapter", f"handler '{self.name}'")
+    cures: Mapping[str, str] = {"adapter": "Leave it out: a marketplace package loads no adapters."}
 
 
 class Jurassic2Handler(JsonHandler):
@@ -43,11 +39,11 @@ class Jurassic2Handler(JsonHandler):
         "stop": "stopSequences",
         "n": "numResults",
     }
+    takes_extra = True
 
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
+    def payload(self, request: PromptRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
-        prompt = need_prompt(request, self.name)
-        return {"prompt": prompt.prompt, **self.named_options(prompt.options)}
+        return {"prompt": request.prompt, **self.named_options(request.options)}
 
     def read_reply(self, payload: Any, /) -> Iterator[Delta]:
         """Return the deltas of a whole response."""

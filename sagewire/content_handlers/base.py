@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
@@ -28,9 +28,9 @@ __all__ = [
     "JsonHandler",
     "Request",
     "WholeReader",
+    "asks_for_nothing",
     "map_options",
-    "need_chat",
-    "need_prompt",
+    "unsupported_option",
 ]
 
 Request = ChatRequest | PromptRequest
@@ -41,40 +41,48 @@ _SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a wire can carry. Asking for more is an `UnsupportedFeature`, never a silent loss.
+    """The features a wire can carry. Asking for more is an `UnsupportedFeature`, raised before the handler is called.
 
     Args:
         streaming: The container can stream its answer.
-        tools: It takes tool definitions and returns tool calls in fields of their own.
+        tools: It takes tool definitions, and the calls and results of earlier turns, and returns tool calls.
+        tool_choice: It takes a tool choice (`required`, a tool's name, `none`).
+        parallel_tool_calls: It can be held to one tool call per answer; if not, sagewire keeps the first one.
         images: It takes images in messages.
         usage: It reports token counts.
         logprobs: It reports log probabilities.
         n: It can generate several answers at once.
         response_format: It can be held to a JSON schema.
-        stop: It takes stop strings; where it does not, sagewire enforces them and closes the connection.
         max_stops: The most stop strings it takes, `None` for no limit; sagewire enforces the others.
     """
 
     streaming: bool = True
     tools: bool = False
+    tool_choice: bool = False
+    parallel_tool_calls: bool = False
     images: bool = False
     usage: bool = False
     logprobs: bool = False
     n: bool = False
     response_format: bool = False
-    stop: bool = True
     max_stops: int | None = None
 
 
 class ContentHandler(ABC):
     """One container's wire format.
 
+    A handler declares what its wire can express; a request that asks for more is refused before the handler sees it.
+
     Attributes:
         name: The handler's key in `HANDLERS`.
         content_type: The media type of request bodies.
         accept: The media type asked for.
         speaks: `messages` when the container applies the chat template itself, `prompt` when it wants text.
-        can: What the wire can carry.
+        can: The features the wire can carry.
+        option_names: Neutral option name to wire name, for every option the wire can express. Stop strings that are not
+            among them are enforced by sagewire, which then closes the connection.
+        takes_extra: Settings in `Options.extra` are passed to the server under their own names.
+        cures: Option name (or `tools`, `images`) to a sentence that says what to do instead, for the error's message.
         path: Where a plain HTTP server answers this wire (`/v1/chat/completions`).
         stream_path: Where it streams, if that is elsewhere.
         echoes_prompt: The answer may begin with the prompt itself, which is then removed.
@@ -85,13 +93,21 @@ class ContentHandler(ABC):
     accept: str = "application/json"
     speaks: Literal["messages", "prompt"] = "messages"
     can: Capabilities = Capabilities()
+    option_names: Mapping[str, str] = {}
+    takes_extra: bool = False
+    cures: Mapping[str, str] = {}
     path: str = ""
     stream_path: str = ""
     echoes_prompt: bool = False
 
     @abstractmethod
-    def transform_input(self, request: Request, /) -> bytes:
-        """Return the request body; raise `UnsupportedFeature` for what the wire cannot express."""
+    def transform_input(self, request: Any, /) -> bytes:
+        """Return the request body.
+
+        Args:
+            request: A `PromptRequest` if the handler speaks `prompt`, else a `ChatRequest`. It asks only for what the
+                handler declares.
+        """
 
     @abstractmethod
     def transform_output(self, body: bytes, /) -> Reply:
@@ -149,16 +165,11 @@ class JsonHandler(ContentHandler):
     `read_reply` and the event reader may index into what they are given as if it were well formed. Where it is not,
     the error object of a container (HTTP status 200 notwithstanding) becomes a `ModelError`, in a stream a
     `ModelStreamError`, and anything else a `WireError` with an excerpt.
-
-    Attributes:
-        option_names: Neutral option name to wire name, for every option the wire can express.
     """
 
-    option_names: Mapping[str, str] = {}
-
     @abstractmethod
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
-        """Return the request as a JSON object."""
+    def payload(self, request: Any, /) -> Mapping[str, Any]:
+        """Return the request as a JSON object; see `transform_input`."""
 
     @abstractmethod
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:
@@ -169,15 +180,10 @@ class JsonHandler(ContentHandler):
         return WholeReader(self.read_reply)
 
     def named_options(self, options: Options) -> dict[str, Any]:
-        """Return the options under the wire's names, and `extra`; see `map_options`.
-
-        Stop strings that the wire cannot take are left out: sagewire enforces them.
-        """
-        if options.stop and not self.can.stop:
-            options = replace(options, stop=())
+        """Return the options under the wire's names, and `extra`; see `map_options`."""
         return map_options(options, self.option_names, self.name)
 
-    def transform_input(self, request: Request, /) -> bytes:
+    def transform_input(self, request: Any, /) -> bytes:
         """Return `payload(request)` as JSON."""
         try:
             # Numbers read from a numpy array are common in options; orjson does not load numpy for this.
@@ -252,33 +258,34 @@ def not_understood(answer: Any, handler: str) -> WireError:
     return WireError(f"handler '{handler}' does not understand this answer: {shown}")
 
 
-def need_prompt(request: Request, handler: str) -> PromptRequest:
-    """Return the request if it is a prompt; a conversation needs a prompt format first."""
-    if isinstance(request, PromptRequest):
-        return request
-    raise UnsupportedFeature(
-        "a conversation", f"handler '{handler}'", "It wants text: name a prompt format, for example format='chatml'."
-    )
+def unsupported_option(name: str, handler: str, cure: str | None = None) -> UnsupportedFeature:
+    """Return the error for an option that a handler does not declare."""
+    cure = cure or "Leave it out, or pass what the server itself calls it in `extra`."
+    return UnsupportedFeature(f"the option '{name}'", f"handler '{handler}'", cure)
 
 
-def need_chat(request: Request, handler: str) -> ChatRequest:
-    """Return the request if it is a conversation; a bare prompt must become a user message first."""
-    if isinstance(request, ChatRequest):
-        return request
-    raise UnsupportedFeature(
-        "a bare prompt", f"handler '{handler}'", "It wants a conversation: send the prompt as one user message."
-    )
+# Values that ask for nothing; OpenAI's clients send them unasked.
+_OFF: Mapping[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "repetition_penalty": (1,),
+    "response_format": ({"type": "text"},),
+}
 
 
-# OpenAI's clients send these even where they ask for nothing.
-_OFF_WHEN_ZERO = ("logprobs", "frequency_penalty", "presence_penalty")
+def asks_for_nothing(name: str, value: Any) -> bool:
+    """Return whether an option can be left out because the server does the same without it.
+
+    So can `model`: an endpoint that serves one model has no place for its name.
+    """
+    return name == "model" or value in _OFF.get(name, ())
 
 
 def map_options(options: Options, names: Mapping[str, str], handler: str) -> dict[str, Any]:
     """Return the options that were given under the wire's names, then `extra` unchanged.
-
-    What asks for nothing (`n=1`, `logprobs=False`, a penalty of 0) is left out where the wire has no name for it, and
-    so is `model`: an endpoint that serves one model has no place for its name.
 
     Args:
         options: The request's options.
@@ -295,13 +302,7 @@ def map_options(options: Options, names: Mapping[str, str], handler: str) -> dic
     mapped: dict[str, Any] = {}
     for name, value in options.given().items():
         if name not in names:
-            if name == "model" or (name == "n" and value == 1) or (name in _OFF_WHEN_ZERO and not value):
-                continue
-            raise UnsupportedFeature(
-                f"the option '{name}'",
-                f"handler '{handler}'",
-                "Leave it out, or pass what the server itself calls it in `extra`.",
-            )
+            raise unsupported_option(name, handler)
         mapped[names[name]] = list(value) if isinstance(value, tuple) else value
     mapped.update(options.extra)
     return mapped

@@ -10,14 +10,23 @@ from typing import Any
 
 import orjson
 
-from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_chat, need_prompt
+from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler
 from sagewire.content_handlers.error_bodies import ErrorBody
-from sagewire.content_handlers.openai.messages import refuse_images, refuse_tools
 from sagewire.content_handlers.outcome import finish_reason, token_count
 from sagewire.content_handlers.sampling import write_no_top_k
 from sagewire.content_handlers.value_checks import as_text
 from sagewire.errors import UnsupportedFeature
-from sagewire.types import ChatRequest, Delta, FinishDelta, MetadataDelta, TextDelta, ToolCallDelta, Usage, UsageDelta
+from sagewire.types import (
+    ChatRequest,
+    Delta,
+    FinishDelta,
+    MetadataDelta,
+    PromptRequest,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    UsageDelta,
+)
 
 __all__ = ["CohereGenerateHandler", "CohereHandler"]
 
@@ -47,16 +56,15 @@ class CohereHandler(JsonHandler):
         "frequency_penalty": "frequency_penalty",
         "presence_penalty": "presence_penalty",
     }
+    takes_extra = True
+    cures: Mapping[str, str] = {"tools": "Describe them in Cohere's own way in `extra`."}
 
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
+    def payload(self, request: ChatRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
-        chat = need_chat(request, self.name)
-        refuse_tools(chat, self.name)
-        refuse_images(chat.messages, self.name)
-        payload = _conversation(chat, self.name)
-        if chat.stream:
+        payload = _conversation(request, self.name)
+        if request.stream:
             payload["stream"] = True
-        payload.update(_repaired(self.named_options(chat.options)))
+        payload.update(_repaired(self.named_options(request.options)))
         return payload
 
     def read_reply(self, payload: Any, /) -> Iterator[Delta]:
@@ -87,12 +95,12 @@ class CohereGenerateHandler(JsonHandler):
         "stop": "stop_sequences",
         "n": "num_generations",
     }
+    takes_extra = True
 
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
+    def payload(self, request: PromptRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
-        prompt = need_prompt(request, self.name)
-        payload: dict[str, Any] = {"prompt": prompt.prompt, **_repaired(self.named_options(prompt.options))}
-        if prompt.stream:
+        payload: dict[str, Any] = {"prompt": request.prompt, **_repaired(self.named_options(request.options))}
+        if request.stream:
             payload["stream"] = True
         return payload
 

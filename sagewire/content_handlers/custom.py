@@ -6,15 +6,16 @@ They are told by their methods, so neither framework needs to be installed.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 import orjson
 
-from sagewire.content_handlers.base import Capabilities, ContentHandler, Request, need_chat, need_prompt
-from sagewire.content_handlers.openai.messages import openai_messages, refuse_tools
+from sagewire.content_handlers.base import Capabilities, ContentHandler, Request
+from sagewire.content_handlers.openai.messages import openai_messages
 from sagewire.content_handlers.stream_pieces import LineDecoder, WholeEventDecoder
-from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, WireError, excerpt
+from sagewire.errors import SagewireError, UsageError, WireError, excerpt
 from sagewire.streaming.accumulate import fold
 from sagewire.streaming.base import BaseDecoder, Decoder
 from sagewire.types import Delta, Options, Reply, TextDelta
@@ -73,7 +74,13 @@ class _AdaptedHandler(ContentHandler):
     among them, as in langchain-aws: sagewire enforces them.
     """
 
-    can = Capabilities(stop=False)
+    # A handler that returns text could not hand back what the others ask for.
+    option_names: Mapping[str, str] = {
+        option.name: option.name
+        for option in fields(Options)
+        if option.name not in ("stop", "n", "logprobs", "top_logprobs", "response_format", "extra")
+    }
+    takes_extra = True
 
     def __init__(self, handler: Any, accept: Any) -> None:
         self.handler = handler
@@ -129,17 +136,12 @@ class _AdaptedHandler(ContentHandler):
             return content
         raise UsageError(f"{type(self.handler).__name__} must return the answer as str, not {type(answer).__name__}")
 
-    def _prompt(self, request: Request) -> Any:
-        return need_prompt(request, self.name).prompt
+    def _prompt(self, request: Any) -> Any:
+        return request.prompt
 
     def _model_kwargs(self, options: Options) -> dict[str, Any]:
         # A fresh dict for each call: what a user's handler does to it must not reach the next call.
-        given = {name: value for name, value in options.given().items() if name != "stop"}
-        for name in ("n", "logprobs", "top_logprobs", "response_format"):
-            # A handler that returns text could not hand back what these ask for.
-            if given.get(name) and (name, given[name]) != ("n", 1):
-                raise UnsupportedFeature(f"the option '{name}'", repr(self), "Pass it in `extra` (model_kwargs).")
-        return {**given, **options.extra}
+        return {**options.given(), **options.extra}
 
     @abstractmethod
     def _serialize(self, prompt: Any, model_kwargs: dict[str, Any]) -> Any: ...
@@ -165,6 +167,7 @@ class LangChainHandler(_AdaptedHandler):
         super().__init__(handler, getattr(handler, "accepts", None) or getattr(handler, "accept", None))
         if any(cls.__name__ == "ChatModelContentHandler" for cls in type(handler).__mro__):
             self.speaks = "messages"
+            self.can = Capabilities(images=True)
         else:
             self.speaks = "prompt"
 
@@ -172,12 +175,8 @@ class LangChainHandler(_AdaptedHandler):
         """Return a decoder that gives the user's handler one line at a time."""
         return _LineStage(self)
 
-    def _prompt(self, request: Request) -> Any:
-        if self.speaks == "prompt":
-            return super()._prompt(request)
-        chat = need_chat(request, self.name)
-        refuse_tools(chat, self.name)
-        return openai_messages(chat.messages)
+    def _prompt(self, request: Any) -> Any:
+        return request.prompt if self.speaks == "prompt" else openai_messages(request.messages)
 
     def _serialize(self, prompt: Any, model_kwargs: dict[str, Any]) -> Any:
         return self.handler.transform_input(prompt, model_kwargs)
@@ -211,7 +210,7 @@ class LlamaIndexHandler(_AdaptedHandler):
     def __init__(self, handler: Any) -> None:
         super().__init__(handler, getattr(handler, "accept", None) or getattr(handler, "accepts", None))
         if not hasattr(handler, "deserialize_streaming_output"):
-            self.can = Capabilities(streaming=False, stop=False)
+            self.can = Capabilities(streaming=False)
 
     def stream_decoder(self, content_type: str, /) -> Decoder[bytes, Delta]:
         """Return a decoder that gives the user's handler one event at a time."""

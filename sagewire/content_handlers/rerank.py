@@ -43,6 +43,7 @@ class RerankHandler(ABC):
         content_type: The media type of request bodies.
         accept: The media type asked for.
         path: Where a plain HTTP server answers this wire.
+        takes_extra: Settings in `extra` are passed to the server under their own names.
         max_documents: The most documents in one call.
     """
 
@@ -50,6 +51,7 @@ class RerankHandler(ABC):
     content_type: str = "application/json"
     accept: str = "application/json"
     path: str = ""
+    takes_extra: bool = False
     max_documents: int = 1000
 
     @abstractmethod
@@ -173,6 +175,7 @@ class TeiRerankHandler(RerankHandler):
     """TEI: `texts` in, an array of `index` and `score` out (text-embeddings-inference router/src/http/types.rs)."""
 
     name = "tei_rerank"
+    takes_extra = True
     path = "/rerank"
     max_documents = 32
 
@@ -195,6 +198,7 @@ class VllmRerankHandler(RerankHandler):
     """
 
     name = "vllm_rerank"
+    takes_extra = True
     path = "/v1/rerank"
 
     def __init__(self, *, route: str | None = None) -> None:
@@ -248,6 +252,7 @@ class LmiRerankHandler(RerankHandler):
     """
 
     name = "lmi_rerank"
+    takes_extra = True
     path = "/invocations"
 
     def __init__(self, *, separator: str = "</s></s>") -> None:

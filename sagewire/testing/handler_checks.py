@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from sagewire.content_handlers.base import ContentHandler, Request
-from sagewire.errors import SagewireError, StreamTruncated, UnsupportedFeature
+from sagewire.errors import SagewireError, StreamTruncated
 from sagewire.streaming.accumulate import fold
 from sagewire.streaming.base import Pipeline, decode
 from sagewire.streaming.eventstream import EventStreamDecoder, encode_payload_part
 from sagewire.testing.cuts import chop, drain
+from sagewire.testing.request_checks import check_requests
 from sagewire.types import (
     ChatRequest,
     Delta,
-    ImagePart,
     Message,
     PromptRequest,
     Reply,
     TextDelta,
-    TextPart,
     ThinkingDelta,
-    Tool,
 )
 
 __all__ = ["check_handler"]
-
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def check_handler(
@@ -40,9 +36,11 @@ def check_handler(
 ) -> None:
     """Check what every content handler owes, on sample bytes of its container.
 
-    Requests become bytes, twice the same; what the handler says it cannot do is refused. The whole sample parses, and
-    what is no answer is a `WireError`. The streamed sample gives the same deltas at every cut, and again behind
-    SageMaker's framing; its fold says what the whole sample says; cut short, it ends in `StreamTruncated`.
+    Requests become bytes, twice the same. Everything the handler declares reaches the request: each option, images,
+    tools, tool choice, parallel tool calls, and the tool calls and results of earlier turns. Everything it does not
+    declare is refused. The whole sample parses, and anything else is a `WireError`. The streamed sample gives the same
+    deltas at every cut, and again behind SageMaker's framing; its fold says what the whole sample says; cut short, it
+    ends in `StreamTruncated`.
 
     Args:
         handler: What is checked.
@@ -59,7 +57,7 @@ def check_handler(
         >>> from sagewire.content_handlers import get_handler
         >>> check_handler(get_handler("tgi"), whole=b'[{"generated_text": "Hello"}]')
     """
-    _check_requests(handler, request or _sample_request(handler))
+    check_requests(handler, request or _sample_request(handler))
     reply = _check_whole(handler, whole) if whole is not None else None
     if stream is None:
         return
@@ -76,37 +74,6 @@ def check_handler(
 
 def _sample_request(handler: ContentHandler) -> Request:
     return PromptRequest("Hello") if handler.speaks == "prompt" else ChatRequest((Message("user", "Hello"),))
-
-
-def _check_requests(handler: ContentHandler, request: Request) -> None:
-    for streamed in (False, True) if handler.can.streaming else (False,):
-        asked = replace(request, stream=streamed)
-        body = handler.transform_input(asked)
-        assert isinstance(body, bytes), f"transform_input must return bytes, not {type(body).__name__}"
-        assert handler.transform_input(asked) == body, "transform_input must give the same bytes for the same request"
-    for feature, refused in _beyond(handler, replace(request, stream=False)):
-        try:
-            handler.transform_input(refused)
-        except UnsupportedFeature:
-            continue
-        raise AssertionError(f"can.{feature} is False, so transform_input must raise UnsupportedFeature for it")
-
-
-def _beyond(handler: ContentHandler, request: Request) -> Iterator[tuple[str, Request]]:
-    """Yield requests for what the handler says it cannot do."""
-    options, can = request.options, handler.can
-    if not can.n:
-        yield "n", replace(request, options=replace(options, n=2))
-    if not can.logprobs:
-        yield "logprobs", replace(request, options=replace(options, logprobs=True))
-    if not can.response_format:
-        yield "response_format", replace(request, options=replace(options, response_format={"type": "json_object"}))
-    if isinstance(request, ChatRequest):
-        if not can.tools:
-            yield "tools", replace(request, tools=(Tool("look"),))
-        if not can.images:
-            image = Message("user", (TextPart("What is this?"), ImagePart(data=PNG)))
-            yield "images", replace(request, messages=(image,))
 
 
 def _check_whole(handler: ContentHandler, whole: bytes) -> Reply:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sagewire.client.prepared_call import prepare
 from sagewire.content_handlers import LangChainHandler, LlamaIndexHandler, TgiHandler, get_handler
 from sagewire.content_handlers.custom import ReadableBytes
 from sagewire.content_handlers.stream_pieces import LineDecoder, WholeEventDecoder
@@ -73,7 +74,10 @@ def test_langchain_handler():
     assert (handler.content_type, handler.accept, handler.speaks) == ("application/json",) * 2 + ("prompt",)
     kwargs = {"max_new_tokens": 200, "temperature": 0.1}
     request = PromptRequest("Hi", Options(stop=("END",), top_p=0.5, extra=kwargs))
-    assert json.loads(handler.transform_input(request)) == {"inputs": "Hi", "parameters": {"top_p": 0.5, **kwargs}}
+    assert json.loads(prepare(request, handler).invocation.body) == {
+        "inputs": "Hi",
+        "parameters": {"top_p": 0.5, **kwargs},
+    }
     reply = handler.transform_output(b'[{"generated_text": "Hello"}]')
     assert (reply.text, reply.usage, reply.finish_reason) == ("Hello", None, None)
 
@@ -144,13 +148,13 @@ def test_a_chat_model_content_handler_gets_messages():
     assert json.loads(handler.transform_input(chat)) == [{"role": "user", "content": "Hi"}]
     assert handler.transform_output(b"anything").text == "Hello"
     with pytest.raises(UnsupportedFeature, match="tools"):
-        handler.transform_input(ChatRequest(chat.messages, tools=(Tool("f"),)))
+        prepare(ChatRequest(chat.messages, tools=(Tool("f"),)), handler)
 
 
 @pytest.mark.parametrize("options", [{"n": 2}, {"logprobs": True}, {"response_format": {"type": "json_object"}}])
 def test_what_a_handler_of_text_cannot_hand_back_is_refused(options):
-    with pytest.raises(UnsupportedFeature, match="model_kwargs"):
-        get_handler(TutorialHandler()).transform_input(PromptRequest("Hi", Options(**options)))
+    with pytest.raises(UnsupportedFeature, match="`extra`"):
+        prepare(PromptRequest("Hi", Options(**options)), get_handler(TutorialHandler()))
 
 
 def test_mistakes_of_a_user_s_handler_are_said():
@@ -168,8 +172,8 @@ def test_mistakes_of_a_user_s_handler_are_said():
     with pytest.raises(WireError, match=r"TutorialHandler raised JSONDecodeError.*<html>") as error:
         get_handler(TutorialHandler()).transform_output(b"<html>")
     assert isinstance(error.value.__cause__, json.JSONDecodeError)
-    with pytest.raises(UnsupportedFeature, match="prompt format"):
-        get_handler(TutorialHandler()).transform_input(ChatRequest((Message("user", "Hi"),)))
+    with pytest.raises(UsageError, match="prompt format"):
+        prepare(ChatRequest((Message("user", "Hi"),)), get_handler(TutorialHandler()))
 
 
 def test_which_handler_is_meant():

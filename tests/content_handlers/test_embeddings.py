@@ -19,7 +19,7 @@ from sagewire.content_handlers.embeddings import (
     get_embedding_handler,
     join_embeddings,
 )
-from sagewire.errors import ModelError, UnsupportedFeature, UsageError, WireError
+from sagewire.errors import ModelError, UsageError, WireError
 from sagewire.types import Embeddings, EmbedOptions, Usage
 
 ROOT = Path(__file__).parents[1] / "vectors" / "containers"
@@ -125,11 +125,8 @@ def test_an_error_object():
     assert error.value.code == "Validation"
 
 
-def test_options_a_wire_has_no_place_for():
-    assert b"input_type" not in TeiHandler().transform_input(TEXTS, EmbedOptions(input_type="query", model="m"))
-    for name in ("lmi_embedding", "jumpstart_embedding", "hf_feature_extraction"):
-        with pytest.raises(UnsupportedFeature, match="dimensions"):
-            get_embedding_handler(name).transform_input(TEXTS, EmbedOptions(dimensions=4))
+def test_a_hint_is_left_out_of_a_wire_without_a_place_for_it():
+    assert b"input_type" not in TeiHandler().transform_input(TEXTS, EmbedOptions(input_type="query"))
 
 
 def test_one_string_is_not_a_list_of_letters():

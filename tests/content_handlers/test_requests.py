@@ -4,31 +4,13 @@ import json
 
 import pytest
 
+from sagewire.client.prepared_call import prepare
 from sagewire.content_handlers import HANDLERS, OpenAiChatHandler, TgiHandler, TritonInferHandler, get_handler
 from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.testing import check_handler
 from sagewire.types import ChatRequest, ImagePart, Message, Options, PromptRequest, TextPart, Tool, ToolCall
 
 HI = (Message("user", "Hi"),)
-OPTIONS = {
-    "max_tokens": 5,
-    "temperature": 0.5,
-    "top_p": 0.5,
-    "top_k": 5,
-    "min_p": 0.1,
-    "typical_p": 0.5,
-    "stop": ("x",),
-    "seed": 1,
-    "frequency_penalty": 0.5,
-    "presence_penalty": 0.5,
-    "repetition_penalty": 1.5,
-    "n": 2,
-    "logprobs": True,
-    "top_logprobs": 2,
-    "response_format": {"type": "json_object"},
-    "reasoning_effort": "low",
-    "model": "served",
-    "adapter": "tone",
-}
 
 
 def body(handler, options=None, *, prompt=None, **request):
@@ -38,8 +20,8 @@ def body(handler, options=None, *, prompt=None, **request):
     if extra:
         options = Options(**options.given(), extra={**extra, **options.extra})
     if handler.speaks == "prompt":
-        return handler.transform_input(PromptRequest(prompt or "Hi", options, **request))
-    return handler.transform_input(ChatRequest(request.pop("messages", HI), options, **request))
+        return prepare(PromptRequest(prompt or "Hi", options, **request), handler).invocation.body
+    return prepare(ChatRequest(request.pop("messages", HI), options, **request), handler).invocation.body
 
 
 def parameters(handler, **options):
@@ -47,25 +29,25 @@ def parameters(handler, **options):
 
 
 @pytest.mark.parametrize("name", HANDLERS)
-def test_no_option_is_lost_in_silence(name):
+def test_what_is_declared_is_carried_and_all_else_is_refused(name):
     handler = get_handler(name)
-    plain = body(handler)
-    # Stop strings are enforced by sagewire where `can.stop` is false; a model's name needs no place.
-    silent = {"model"} if handler.can.stop else {"model", "stop"}
-    for option in OPTIONS:
-        refusal, same = "", True
-        try:
-            same = body(handler, Options(**{option: OPTIONS[option]})) == plain
-        except UnsupportedFeature as error:
-            refusal = str(error)
-        assert option in refusal or (refusal and option == "adapter") or option in silent or not same
+    needed = Options(extra={"context": "c", "candidate_labels": ["a"]} if name.startswith("hf_") else {})
+    check_handler(handler, request=PromptRequest("Hi", needed) if handler.speaks == "prompt" else ChatRequest(HI))
+
+
+@pytest.mark.parametrize("name", HANDLERS)
+def test_capabilities_and_options_say_the_same(name):
+    handler = get_handler(name)
+    for option in ("n", "logprobs", "response_format"):
+        assert getattr(handler.can, option) == (option in handler.option_names)
+    assert handler.can.tools or not (handler.can.tool_choice or handler.can.parallel_tool_calls)
 
 
 @pytest.mark.parametrize("name", HANDLERS)
 def test_extra_reaches_the_wire_under_its_own_name(name):
     handler = get_handler(name)
     if name == "jumpstart_xtext":
-        with pytest.raises(UnsupportedFeature, match="settings"):
+        with pytest.raises(UnsupportedFeature, match="extra: own_name"):
             body(handler, Options(extra={"own_name": 3}))
         return
     sent = json.loads(body(handler, Options(extra={"own_name": 3})))
@@ -74,14 +56,6 @@ def test_extra_reaches_the_wire_under_its_own_name(name):
         assert tensor == {"name": "own_name", "shape": [1, 1], "datatype": "INT32", "data": [3]}
         return
     assert {**sent, **sent.get("parameters", {})}["own_name"] == 3
-
-
-@pytest.mark.parametrize("name", HANDLERS)
-def test_the_other_kind_of_request_is_refused_with_a_cure(name):
-    handler = get_handler(name)
-    wrong = ChatRequest(HI) if handler.speaks == "prompt" else PromptRequest("Hi")
-    with pytest.raises(UnsupportedFeature, match=r"prompt format|user message"):
-        handler.transform_input(wrong)
 
 
 @pytest.mark.parametrize("name", HANDLERS)
@@ -258,19 +232,6 @@ def test_route_of_vllm_images():
 def test_dialog_turns_that_llama2_cannot_take(roles):
     with pytest.raises(UnsupportedFeature, match="user last"):
         body("jumpstart_dialog", messages=tuple(Message(role, "x") for role in roles))
-
-
-@pytest.mark.parametrize("name", [name for name in HANDLERS if get_handler(name).speaks == "messages"])
-def test_tools_and_images_where_there_is_no_place_for_them(name):
-    handler = get_handler(name)
-    image = (Message("user", (ImagePart(data=b"x"),)),)
-    history = (*HI, Message("assistant", "", (ToolCall("1", "f", "{}"),)), Message("tool", "x", tool_call_id="1"), *HI)
-    for can, request in ((handler.can.images, {"messages": image}), (handler.can.tools, {"messages": history})):
-        if can:
-            body(handler, **request)
-        else:
-            with pytest.raises(UnsupportedFeature):
-                body(handler, **request)
 
 
 def test_pipelines_say_what_they_need():

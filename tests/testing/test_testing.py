@@ -1,6 +1,6 @@
 """The testing kit: it passes what is right, and above all fails what is wrong."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -12,7 +12,7 @@ import sagewire.testing
 from sagewire import AsyncClient, Client
 from sagewire.content_handlers import get_handler
 from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request
-from sagewire.errors import EndpointTimeout, NotReady, StreamTruncated, UnsupportedFeature
+from sagewire.errors import EndpointTimeout, NotReady, StreamTruncated
 from sagewire.streaming import BaseDecoder, Decoder, Utf8Decoder, encode_payload_part
 from sagewire.streaming.base import Pipeline
 from sagewire.testing import AsyncFakeTransport, FakeTransport, Recording, check_handler, chop
@@ -38,8 +38,6 @@ class Plain(JsonHandler):
     speaks = "prompt"
 
     def payload(self, request: Request, /) -> dict[str, Any]:
-        if request.options.given():
-            raise UnsupportedFeature("options", "this wire")
         return {"prompt": request.prompt, "stream": request.stream}
 
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:
@@ -66,8 +64,48 @@ def test_a_shipped_handler_passes() -> None:
 
 
 class Forgetful(Plain):
+    option_names: Mapping[str, str] = {"max_tokens": "max_tokens"}
+
     def payload(self, request: Request, /) -> dict[str, Any]:
         return {"prompt": request.prompt}
+
+
+class Talker(Plain):
+    """A handler of conversations that carries whatever it declares."""
+
+    speaks = "messages"
+    can = Capabilities(tools=True, tool_choice=True, parallel_tool_calls=True)
+
+    def payload(self, request: Request, /) -> dict[str, Any]:
+        turns = [[m.text, [[c.name, c.arguments] for c in m.tool_calls]] for m in request.messages]
+        tools = [[tool.name, tool.description, tool.parameters] for tool in request.tools]
+        return {"turns": turns, "tools": tools, "choice": request.tool_choice, "several": request.parallel_tool_calls}
+
+
+class ChoosesForItself(Talker):
+    def payload(self, request: Request, /) -> dict[str, Any]:
+        return super().payload(request) | {"choice": None}
+
+
+class ForgetsCalls(Talker):
+    def payload(self, request: Request, /) -> dict[str, Any]:
+        return super().payload(request) | {"turns": [m.text for m in request.messages]}
+
+
+class CallsAtWill(Talker):
+    def payload(self, request: Request, /) -> dict[str, Any]:
+        return super().payload(request) | {"several": None}
+
+
+def test_tools_that_are_declared_must_be_carried() -> None:
+    check_handler(Talker())
+    for handler, message in (
+        (ChoosesForItself(), r"declares tool_choice \('required'\), but"),
+        (ForgetsCalls(), r"declares tool calls in the conversation \(name\), but"),
+        (CallsAtWill(), "declares parallel_tool_calls, but"),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            check_handler(handler)
 
 
 class Moody(Plain):
@@ -148,7 +186,7 @@ class Overheard(Plain):
 @pytest.mark.parametrize(
     ("handler", "message"),
     [
-        (Forgetful(), "can.n is False"),
+        (Forgetful(), "declares the option max_tokens, but what it sends does not depend on it"),
         (Moody(), "same bytes for the same request"),
         (Textual(), "must return bytes, not str"),
         (Credulous(), "must raise WireError for b''"),
@@ -234,7 +272,7 @@ def test_a_request_of_ones_own_is_used() -> None:
             return super().payload(request)
 
     check_handler(Noting(), request=PromptRequest("mine"))
-    assert set(seen) == {"mine"}
+    assert set(seen) == {"mine", "mine Now."}
 
 
 @given(st.binary(max_size=60), st.integers(0, 5))

@@ -31,6 +31,9 @@ class EmbeddingHandler(ABC):
         content_type: The media type of request bodies.
         accept: The media type asked for.
         path: Where a plain HTTP server answers this wire.
+        option_names: Which of `dimensions`, `truncate`, `normalize` and `model` the wire knows, and what it calls them.
+            A call that gives another is refused before the handler is called; `model` is left out.
+        takes_extra: Settings in `EmbedOptions.extra` are passed to the server under their own names.
         max_texts: The most texts in one call.
         max_bytes: The most bytes of texts in one call, JSON escapes included.
     """
@@ -39,6 +42,8 @@ class EmbeddingHandler(ABC):
     content_type: str = "application/json"
     accept: str = "application/json"
     path: str = ""
+    option_names: Mapping[str, str] = {}
+    takes_extra: bool = False
     max_texts: int = 32
     max_bytes: int = _DEFAULT_MAX_BYTES
 
@@ -48,10 +53,7 @@ class EmbeddingHandler(ABC):
 
         Args:
             texts: The texts of one call.
-            options: The settings of the call.
-
-        Raises:
-            UnsupportedFeature: The wire cannot express a setting.
+            options: The settings of the call; none that the handler does not declare.
         """
 
     @abstractmethod
@@ -99,14 +101,8 @@ class EmbeddingHandler(ABC):
 class JsonEmbeddingHandler(EmbeddingHandler):
     """A handler whose container takes a JSON object and answers with JSON.
 
-    `read` may index into what it is given as if it were well formed; see `JsonHandler` for what happens where it is
-    not.
-
-    Attributes:
-        option_names: Which of `dimensions`, `truncate`, `normalize` and `model` the wire knows, and what it calls them.
+    `read` may index into what it is given as if it were well formed; see `JsonHandler` for what happens if it is not.
     """
-
-    option_names: Mapping[str, str] = {}
 
     @abstractmethod
     def payload(self, texts: Sequence[str], options: EmbedOptions, /) -> Mapping[str, Any]:
@@ -136,20 +132,9 @@ class JsonEmbeddingHandler(EmbeddingHandler):
             raise not_understood(body, self.name) from error
 
     def named_options(self, options: EmbedOptions) -> dict[str, Any]:
-        """Return the options under the wire's names, then `extra`.
-
-        Raises:
-            UnsupportedFeature: The wire has no place for an option that was given.
-        """
-        named: dict[str, Any] = {}
-        for name in ("dimensions", "truncate", "normalize", "model"):
-            value = getattr(options, name)
-            if value is None or (name == "model" and name not in self.option_names):
-                continue
-            if name not in self.option_names:
-                raise UnsupportedFeature(f"the option '{name}'", f"embedding handler '{self.name}'")
-            named[self.option_names[name]] = value
-        return {**named, **options.extra}
+        """Return the options under the wire's names, then `extra`."""
+        values = {wire_name: getattr(options, name) for name, wire_name in self.option_names.items()}
+        return {**{name: value for name, value in values.items() if value is not None}, **options.extra}
 
 
 def verified(embeddings: Embeddings, count: int, handler: str) -> Embeddings:

@@ -30,6 +30,7 @@ class CohereEmbedHandler(JsonEmbeddingHandler):
     """
 
     name = "cohere_embed"
+    takes_extra = True
     path = "/v1/embed"
     max_texts = 96
     option_names: Mapping[str, str] = {"dimensions": "output_dimension", "truncate": "truncate"}

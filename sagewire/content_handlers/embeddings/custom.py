@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagewire.content_handlers.custom import ReadableBytes
@@ -23,6 +23,8 @@ class AdaptedEmbeddingHandler(EmbeddingHandler):
 
     name = "custom"
     max_texts = 64
+    option_names: Mapping[str, str] = {name: name for name in ("dimensions", "truncate", "normalize", "model")}
+    takes_extra = True
 
     def __init__(self, handler: Any) -> None:
         self.handler = handler
@@ -37,7 +39,7 @@ class AdaptedEmbeddingHandler(EmbeddingHandler):
 
     def transform_input(self, texts: Sequence[str], options: EmbedOptions, /) -> bytes:
         """Return what the user's handler makes of the texts."""
-        given = {name: getattr(options, name) for name in ("dimensions", "truncate", "normalize", "model")}
+        given = {name: getattr(options, name) for name in self.option_names}
         kwargs = {**{name: value for name, value in given.items() if value is not None}, **options.extra}
         body = self._serialize(list(texts), kwargs)
         if isinstance(body, str):

@@ -27,6 +27,7 @@ class HfFeatureExtractionHandler(JsonEmbeddingHandler):
     """
 
     name = "hf_feature_extraction"
+    takes_extra = True
     path = "/"
     max_texts = 1
 

@@ -15,6 +15,7 @@ class JumpStartEmbeddingHandler(JsonEmbeddingHandler):
     """GPT-J 6B, all-MiniLM and other `textembedding` models of JumpStart, in their script versions."""
 
     name = "jumpstart_embedding"
+    takes_extra = True
     path = "/invocations"
 
     def payload(self, texts: Sequence[str], options: EmbedOptions, /) -> dict[str, Any]:

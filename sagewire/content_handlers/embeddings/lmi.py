@@ -18,6 +18,7 @@ class LmiEmbeddingHandler(TeiHandler):
     """LMI: TEI's shapes without its options; a single vector may come without the array around it."""
 
     name = "lmi_embedding"
+    takes_extra = True
     path = "/invocations"
     max_texts = 32
     max_bytes = 5_000_000

@@ -27,6 +27,7 @@ class OpenAiEmbeddingsHandler(JsonEmbeddingHandler):
     """
 
     name = "openai_embeddings"
+    takes_extra = True
     path = "/v1/embeddings"
     max_texts = 128
     option_names: Mapping[str, str] = {"dimensions": "dimensions", "model": "model"}
@@ -71,6 +72,7 @@ class VllmPoolingHandler(OpenAiEmbeddingsHandler):
     """
 
     name = "vllm_pooling"
+    takes_extra = True
     option_names: Mapping[str, str] = {
         "dimensions": "dimensions",
         "model": "model",

@@ -18,6 +18,7 @@ class TeiHandler(JsonEmbeddingHandler):
     """TEI: `{"inputs": [...]}` in, an array of vectors out. A prompt of the model's own goes through `extra`."""
 
     name = "tei"
+    takes_extra = True
     path = "/embed"
     max_texts = 32
     max_bytes = 1_900_000

@@ -22,6 +22,7 @@ class TritonEmbeddingHandler(JsonEmbeddingHandler):
     """
 
     name = "triton_embedding"
+    takes_extra = True
     option_names: Mapping[str, str] = {}
 
     def __init__(

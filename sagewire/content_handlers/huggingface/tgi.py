@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_prompt
+from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler
 from sagewire.content_handlers.grammar import json_grammar
 from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample, write_no_top_k
 from sagewire.content_handlers.token_details import read_details, read_top_tokens
@@ -59,15 +59,15 @@ class TgiHandler(JsonHandler):
         "response_format": "grammar",
         "adapter": "adapter_id",
     }
+    takes_extra = True
 
     def __init__(self, *, allow_zero_temperature: bool = False) -> None:
         self.allow_zero_temperature = allow_zero_temperature
 
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
+    def payload(self, request: PromptRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
-        prompt = need_prompt(request, self.name)
-        payload: dict[str, Any] = {"inputs": prompt.prompt, "parameters": self.settings(prompt)}
-        if prompt.stream:
+        payload: dict[str, Any] = {"inputs": request.prompt, "parameters": self.settings(request)}
+        if request.stream:
             payload["stream"] = True
         return payload
 

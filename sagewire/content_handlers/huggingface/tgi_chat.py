@@ -26,6 +26,7 @@ _NAMES = (
     "logprobs",
     "top_logprobs",
     "response_format",
+    "adapter",
 )
 
 
@@ -37,7 +38,9 @@ class TgiChatHandler(OpenAiChatHandler):
     """
 
     name = "tgi_chat"
-    can = Capabilities(tools=True, images=True, usage=True, logprobs=True, response_format=True, max_stops=4)
+    can = Capabilities(
+        tools=True, tool_choice=True, images=True, usage=True, logprobs=True, response_format=True, max_stops=4
+    )
     option_names: Mapping[str, str] = {name: name for name in _NAMES}
 
     def settings(self, request: ChatRequest) -> dict[str, Any]:

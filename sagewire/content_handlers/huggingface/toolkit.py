@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from sagewire.content_handlers.base import Capabilities, JsonHandler, Request, need_prompt
+from sagewire.content_handlers.base import Capabilities, JsonHandler
 from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample, write_no_top_k
 from sagewire.content_handlers.value_checks import as_text
 from sagewire.errors import UsageError
@@ -68,8 +68,9 @@ class HfPipelineHandler(JsonHandler):
     name = "hf_pipeline"
     speaks = "prompt"
     path = "/"
-    can = Capabilities(streaming=False, stop=False, n=True)
+    can = Capabilities(streaming=False, n=True)
     option_names: Mapping[str, str] = _GENERATION_NAMES
+    takes_extra = True
 
     def __init__(self, task: str = "text-generation") -> None:
         self.task = "translation" if task.startswith("translation_") else task
@@ -78,23 +79,22 @@ class HfPipelineHandler(JsonHandler):
         self.name = _NAMES.get(self.task, self.name)
         self.generates = self.task in _TEXT_FIELDS
         if not self.generates:
-            self.can = Capabilities(streaming=False, stop=False)
+            self.can = Capabilities(streaming=False)
             self.option_names = {}
 
     def __repr__(self) -> str:
         return f"HfPipelineHandler({self.task!r})"
 
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
+    def payload(self, request: PromptRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
-        prompt = need_prompt(request, self.name)
-        settings = self.named_options(prompt.options)
+        settings = self.named_options(request.options)
         if self.generates:
             _repair(settings)
             if self.task == "text-generation":
                 # The pipeline repeats the prompt unless told not to. Told so, whatever the answer begins with is the
                 # model's own: "1, 2, 3" is a whole answer to "1".
                 settings.setdefault("return_full_text", False)
-        return {"inputs": self._inputs(prompt, settings), "parameters": settings}
+        return {"inputs": self._inputs(request, settings), "parameters": settings}
 
     def _inputs(self, request: PromptRequest, settings: dict[str, Any]) -> Any:
         if self.task == "zero-shot-classification" and "candidate_labels" not in settings:

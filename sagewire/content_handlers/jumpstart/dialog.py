@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sagewire.content_handlers.base import Capabilities, JsonHandler, Request, need_chat, need_prompt
-from sagewire.content_handlers.openai.messages import refuse_images, refuse_tools
+from sagewire.content_handlers.base import Capabilities, JsonHandler, Request
 from sagewire.content_handlers.value_checks import as_text
 from sagewire.errors import UnsupportedFeature
-from sagewire.types import ChatRequest, Delta, TextDelta
+from sagewire.types import ChatRequest, Delta, PromptRequest, TextDelta
 
 __all__ = ["JumpStartDialogHandler", "JumpStartLlama2Handler"]
 
@@ -27,7 +26,8 @@ class _Llama2Handler(JsonHandler):
     """
 
     path = "/invocations"
-    can = Capabilities(streaming=False, stop=False)
+    can = Capabilities(streaming=False)
+    takes_extra = True
     option_names: Mapping[str, str] = {
         "max_tokens": "max_new_tokens",
         "temperature": "temperature",
@@ -51,14 +51,11 @@ class JumpStartDialogHandler(_Llama2Handler):
     name = "jumpstart_dialog"
     speaks = "messages"
 
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
+    def payload(self, request: ChatRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object: a batch of one dialog."""
-        chat = need_chat(request, self.name)
-        refuse_tools(chat, self.name)
-        refuse_images(chat.messages, self.name)
-        _check_turns(chat, self.name)
-        dialog = [{"role": message.role, "content": message.text} for message in chat.messages]
-        return {"inputs": [dialog], "parameters": self.named_options(chat.options)}
+        _check_turns(request, self.name)
+        dialog = [{"role": message.role, "content": message.text} for message in request.messages]
+        return {"inputs": [dialog], "parameters": self.named_options(request.options)}
 
     def read_reply(self, payload: Any, /) -> Iterator[Delta]:
         """Return the deltas of `[{"generation": {"role": ..., "content": ...}}]`."""
@@ -71,10 +68,9 @@ class JumpStartLlama2Handler(_Llama2Handler):
     name = "jumpstart_llama2"
     speaks = "prompt"
 
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
+    def payload(self, request: PromptRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
-        prompt = need_prompt(request, self.name)
-        return {"inputs": prompt.prompt, "parameters": self.named_options(prompt.options)}
+        return {"inputs": request.prompt, "parameters": self.named_options(request.options)}
 
     def read_reply(self, payload: Any, /) -> Iterator[Delta]:
         """Return the deltas of a whole response."""

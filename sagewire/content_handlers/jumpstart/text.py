@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sagewire.content_handlers.base import Capabilities, JsonHandler, Request, need_prompt
+from sagewire.content_handlers.base import Capabilities, JsonHandler
 from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample, write_no_top_k
 from sagewire.content_handlers.value_checks import as_text
-from sagewire.errors import UnsupportedFeature, UsageError
-from sagewire.types import Delta, TextDelta
+from sagewire.errors import UsageError
+from sagewire.types import Delta, PromptRequest, TextDelta
 
 __all__ = ["JumpStartText2TextHandler", "JumpStartTextGenerationHandler", "JumpStartTextHandler"]
 
@@ -26,7 +26,8 @@ class JumpStartText2TextHandler(JsonHandler):
     name = "jumpstart_text2text"
     speaks = "prompt"
     path = "/invocations"
-    can = Capabilities(streaming=False, stop=False, n=True)
+    can = Capabilities(streaming=False, n=True)
+    takes_extra = True
     option_names: Mapping[str, str] = {
         "max_tokens": "max_length",
         "temperature": "temperature",
@@ -36,15 +37,14 @@ class JumpStartText2TextHandler(JsonHandler):
         "n": "num_return_sequences",
     }
 
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
+    def payload(self, request: PromptRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
-        prompt = need_prompt(request, self.name)
-        settings = self.named_options(prompt.options)
+        settings = self.named_options(request.options)
         write_no_top_k(settings, 0)
         if is_zero(settings.get("temperature")):
             drop_greedy_leftovers(settings)
         set_do_sample(settings)
-        return {"text_inputs": prompt.prompt, **settings}
+        return {"text_inputs": request.prompt, **settings}
 
     def read_reply(self, payload: Any, /) -> Iterator[Delta]:
         """Return the deltas of a whole response, in any of the shapes these scripts answer with."""
@@ -63,6 +63,9 @@ class JumpStartTextGenerationHandler(JumpStartText2TextHandler):
     option_names: Mapping[str, str] = {
         wire: named for wire, named in JumpStartText2TextHandler.option_names.items() if wire != "max_tokens"
     }
+    cures: Mapping[str, str] = {
+        "max_tokens": "Pass `max_length` in `extra`; it counts the tokens of the prompt and the answer together."
+    }
 
 
 class JumpStartTextHandler(JumpStartText2TextHandler):
@@ -70,22 +73,18 @@ class JumpStartTextHandler(JumpStartText2TextHandler):
 
     name = "jumpstart_xtext"
     content_type = "application/x-text"
-    can = Capabilities(streaming=False, stop=False)
+    can = Capabilities(streaming=False)
+    takes_extra = False
     echoes_prompt = True
     option_names: Mapping[str, str] = {}
+    cures: Mapping[str, str] = dict.fromkeys(
+        JumpStartText2TextHandler.option_names, "Use handler 'jumpstart_text2text', which sends JSON."
+    )
 
-    def transform_input(self, request: Request, /) -> bytes:
+    def transform_input(self, request: PromptRequest, /) -> bytes:
         """Return the prompt itself."""
-        prompt = need_prompt(request, self.name)
-        settings = self.named_options(prompt.options)
-        if settings:
-            raise UnsupportedFeature(
-                f"settings ({', '.join(settings)})",
-                f"handler '{self.name}'",
-                "Use handler 'jumpstart_text2text', which sends JSON.",
-            )
         try:
-            return prompt.prompt.encode()
+            return request.prompt.encode()
         except UnicodeEncodeError as error:
             raise UsageError(f"the prompt is no valid Unicode text: {error}") from None
 

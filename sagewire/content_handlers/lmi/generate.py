@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_prompt
+from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler
 from sagewire.content_handlers.error_bodies import ErrorBody
 from sagewire.content_handlers.huggingface.tgi import read_generated
 from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample
@@ -50,16 +50,20 @@ class LmiHandler(JsonHandler):
         "repetition_penalty": "repetition_penalty",
         "adapter": "adapters",
     }
+    takes_extra = True
+    cures: Mapping[str, str] = dict.fromkeys(
+        ("logprobs", "top_logprobs", "n", "response_format"),
+        "Use handler 'lmi_chat', for the same container's chat route.",
+    )
 
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
+    def payload(self, request: PromptRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
-        prompt = need_prompt(request, self.name)
-        settings = self.settings(prompt)
-        payload: dict[str, Any] = {"inputs": prompt.prompt, "parameters": settings}
+        settings = self.settings(request)
+        payload: dict[str, Any] = {"inputs": request.prompt, "parameters": settings}
         adapter = settings.pop("adapters", None)
         if adapter is not None:
             payload["adapters"] = adapter
-        if prompt.stream:
+        if request.stream:
             payload["stream"] = True
         return payload
 

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_chat
+from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request
 from sagewire.content_handlers.openai.events import ChatEventReader, read_chat_reply
 from sagewire.content_handlers.openai.messages import (
     openai_messages,
     openai_tool_choice,
     openai_tools,
-    refuse_images,
-    refuse_tools,
 )
 from sagewire.types import ChatRequest, Delta
 
@@ -36,6 +34,7 @@ CHAT_NAMES = (
     "response_format",
     "reasoning_effort",
     "model",
+    "adapter",
 )
 
 
@@ -59,33 +58,37 @@ class OpenAiChatHandler(JsonHandler):
     name = "openai_chat"
     speaks = "messages"
     path = "/v1/chat/completions"
-    can = Capabilities(tools=True, images=True, usage=True, logprobs=True, n=True, response_format=True)
+    can = Capabilities(
+        tools=True,
+        tool_choice=True,
+        parallel_tool_calls=True,
+        images=True,
+        usage=True,
+        logprobs=True,
+        n=True,
+        response_format=True,
+    )
     option_names: Mapping[str, str] = {name: name for name in CHAT_NAMES}
+    takes_extra = True
 
     def __init__(self, *, thinking_field: str | None = None, route: str | None = None) -> None:
         self.thinking_field = thinking_field
         self.route = route
 
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
+    def payload(self, request: ChatRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
-        chat = need_chat(request, self.name)
-        if not self.can.tools:
-            refuse_tools(chat, self.name)
-        if not self.can.images:
-            refuse_images(chat.messages, self.name)
-        payload: dict[str, Any] = {"messages": self.messages(chat)}
-        if chat.tools:
-            payload["tools"] = openai_tools(chat.tools)
-            if chat.parallel_tool_calls is not None:
-                payload["parallel_tool_calls"] = chat.parallel_tool_calls
-        choice = openai_tool_choice(chat)
-        if choice is not None:
-            payload["tool_choice"] = choice
-        if chat.stream:
+        payload: dict[str, Any] = {"messages": self.messages(request)}
+        if request.tools:
+            payload["tools"] = openai_tools(request.tools)
+            if request.parallel_tool_calls is not None:
+                payload["parallel_tool_calls"] = request.parallel_tool_calls
+            if request.tool_choice is not None:
+                payload["tool_choice"] = openai_tool_choice(request.tool_choice)
+        if request.stream:
             payload["stream"] = True
-            if chat.include_usage:
+            if request.include_usage:
                 payload["stream_options"] = {"include_usage": True}
-        payload.update(self.settings(chat))
+        payload.update(self.settings(request))
         return payload
 
     def messages(self, request: ChatRequest) -> list[dict[str, Any]]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_prompt
+from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request
 from sagewire.content_handlers.openai.chat import CHAT_NAMES, route_parameters
 from sagewire.content_handlers.openai.events import read_end, read_metadata, read_usage
 from sagewire.content_handlers.value_checks import as_text
-from sagewire.types import Delta, TextDelta
+from sagewire.types import Delta, PromptRequest, TextDelta
 
 __all__ = ["OpenAiCompletionsHandler"]
 
 # Those of the chat wire, but for what only a conversation has; the adapter goes into `model`.
-_NAMES = (*(name for name in CHAT_NAMES if name != "reasoning_effort"), "adapter")
+_NAMES = tuple(name for name in CHAT_NAMES if name != "reasoning_effort")
 
 
 class OpenAiCompletionsHandler(JsonHandler):
@@ -31,19 +31,19 @@ class OpenAiCompletionsHandler(JsonHandler):
     path = "/v1/completions"
     can = Capabilities(usage=True, logprobs=True, n=True, response_format=True)
     option_names: Mapping[str, str] = {name: name for name in _NAMES}
+    takes_extra = True
 
     def __init__(self, *, route: str | None = None) -> None:
         self.route = route
 
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
+    def payload(self, request: PromptRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
-        prompt = need_prompt(request, self.name)
-        payload: dict[str, Any] = {"prompt": prompt.prompt}
-        if prompt.stream:
+        payload: dict[str, Any] = {"prompt": request.prompt}
+        if request.stream:
             payload["stream"] = True
-            if prompt.include_usage:
+            if request.include_usage:
                 payload["stream_options"] = {"include_usage": True}
-        settings = self.named_options(prompt.options)
+        settings = self.named_options(request.options)
         adapter = settings.pop("adapter", None)
         if adapter is not None:
             settings["model"] = adapter

@@ -7,7 +7,6 @@ from typing import Any
 
 from sagewire.content_handlers.base import Capabilities
 from sagewire.content_handlers.openai.chat import OpenAiChatHandler
-from sagewire.errors import UnsupportedFeature
 from sagewire.types import ChatRequest
 
 __all__ = ["LlamaCppHandler"]
@@ -37,11 +36,22 @@ class LlamaCppHandler(OpenAiChatHandler):
     """
 
     name = "llamacpp"
-    can = Capabilities(tools=True, images=True, usage=True, logprobs=True, response_format=True)
+    can = Capabilities(
+        tools=True,
+        tool_choice=True,
+        parallel_tool_calls=True,
+        images=True,
+        usage=True,
+        logprobs=True,
+        response_format=True,
+    )
     option_names: Mapping[str, str] = {
         **{name: name for name in _NAMES},
         "repetition_penalty": "repeat_penalty",
         "reasoning_effort": "reasoning_effort",
+    }
+    cures: Mapping[str, str] = {
+        "adapter": 'Adapters have numbers here: pass extra={"lora": [{"id": 0, "scale": 1.0}]}.'
     }
 
     def settings(self, request: ChatRequest) -> dict[str, Any]:
@@ -52,9 +62,3 @@ class LlamaCppHandler(OpenAiChatHandler):
             template = settings.get("chat_template_kwargs") or {}
             settings["chat_template_kwargs"] = {"reasoning_effort": effort, **template}
         return settings
-
-    def adapter_fields(self, model: str | None, adapter: str) -> Mapping[str, Any]:
-        """Refuse: adapters are numbered and weighted here."""
-        raise UnsupportedFeature(
-            "an adapter by name", f"handler '{self.name}'", 'Pass extra={"lora": [{"id": 0, "scale": 1.0}]} instead.'
-        )

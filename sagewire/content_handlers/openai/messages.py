@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sagewire.errors import UnsupportedFeature, UsageError
-from sagewire.types import ChatRequest, ImagePart, Message, TextPart, Tool, ToolCall
+from sagewire.types import ImagePart, Message, TextPart, Tool, ToolCall
 
 __all__ = [
     "openai_message",
     "openai_messages",
     "openai_tool_choice",
     "openai_tools",
-    "refuse_images",
-    "refuse_tools",
 ]
 
 
@@ -59,45 +55,14 @@ def openai_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
     return [{"type": "function", "function": _function(tool)} for tool in tools]
 
 
-def openai_tool_choice(request: ChatRequest) -> Any:
-    """Return `tool_choice` as JSON, `None` where it should not be sent.
+def openai_tool_choice(choice: str) -> Any:
+    """Return `tool_choice` as JSON: the words of OpenAI's API as they are, anything else as a tool's name.
 
-    vLLM answers 400 to a `tool_choice` without tools, so `auto` and `none` are left out there.
-
-    Raises:
-        UsageError: A tool is demanded that was not offered.
+    Example:
+        >>> openai_tool_choice("look")
+        {'type': 'function', 'function': {'name': 'look'}}
     """
-    choice = request.tool_choice
-    if choice is None or (choice in ("auto", "none") and not request.tools):
-        return None
-    if not request.tools:
-        raise UsageError(f"tool_choice={choice!r} needs tools: pass tools=[...] along with it")
-    if choice in ("auto", "none", "required"):
-        return choice
-    names = [tool.name for tool in request.tools]
-    if choice not in names:
-        close = difflib.get_close_matches(choice, names, 1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise UsageError(f"tool_choice={choice!r} is no tool of this request ({', '.join(names)}){hint}")
-    return {"type": "function", "function": {"name": choice}}
-
-
-def refuse_images(messages: Iterable[Message], handler: str) -> None:
-    """Raise `UnsupportedFeature` if a message holds an image, for wires that take text only."""
-    for message in messages:
-        if not isinstance(message.content, str) and any(isinstance(part, ImagePart) for part in message.content):
-            raise UnsupportedFeature("images", f"handler '{handler}'")
-
-
-def refuse_tools(request: ChatRequest, handler: str) -> None:
-    """Raise `UnsupportedFeature` if the request needs tools, for wires that have no place for them."""
-    has_calls = any(message.tool_calls or message.role == "tool" for message in request.messages)
-    if request.tools or has_calls or request.tool_choice not in (None, "none", "auto"):
-        raise UnsupportedFeature(
-            "tools",
-            f"handler '{handler}'",
-            "Use a prompt format that writes tools into the prompt, where there is one.",
-        )
+    return choice if choice in ("auto", "none", "required") else {"type": "function", "function": {"name": choice}}
 
 
 def _parts(parts: Iterable[TextPart | ImagePart]) -> list[dict[str, Any]]:

@@ -6,11 +6,9 @@ Source: the Nova user guide's SageMaker inference API reference.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from sagewire.content_handlers.base import Capabilities
 from sagewire.content_handlers.openai.chat import OpenAiChatHandler
-from sagewire.errors import UnsupportedFeature
 
 __all__ = ["NovaHandler"]
 
@@ -29,9 +27,6 @@ class NovaHandler(OpenAiChatHandler):
     """Nova: text and images, no tools; stop strings are enforced by sagewire."""
 
     name = "nova"
-    can = Capabilities(images=True, usage=True, logprobs=True, stop=False)
+    can = Capabilities(images=True, usage=True, logprobs=True)
     option_names: Mapping[str, str] = {name: name for name in _NAMES}
-
-    def adapter_fields(self, model: str | None, adapter: str) -> Mapping[str, Any]:
-        """Refuse: the model is customised before it is deployed, and requests name none."""
-        raise UnsupportedFeature("an adapter", f"handler '{self.name}'")
+    cures: Mapping[str, str] = {"adapter": "Deploy the customised model itself: requests to Nova name no adapter."}

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request, need_prompt
+from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler
 from sagewire.content_handlers.sampling import write_no_top_k
 from sagewire.content_handlers.value_checks import as_text
-from sagewire.types import Delta, MetadataDelta, Options, TextDelta
+from sagewire.types import Delta, MetadataDelta, Options, PromptRequest, TextDelta
 
 __all__ = ["DEFAULT_MAX_TOKENS", "TritonHandler", "TritonLlmApiHandler"]
 
@@ -51,6 +51,7 @@ class TritonHandler(JsonHandler):
     # Unless the model's configuration says `exclude_input_in_output`, the answer begins with the prompt.
     echoes_prompt = True
     option_names: Mapping[str, str] = {**{name: name for name in _NAMES}, "stop": "stop_words"}
+    takes_extra = True
 
     def __init__(
         self, *, cumulative: bool = False, model: str = "ensemble", default_max_tokens: int | None = DEFAULT_MAX_TOKENS
@@ -66,13 +67,12 @@ class TritonHandler(JsonHandler):
         write_no_top_k(named, 0, self.option_names["top_k"])
         return named
 
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
+    def payload(self, request: PromptRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
-        prompt = need_prompt(request, self.name)
-        payload: dict[str, Any] = {"text_input": prompt.prompt, **self.named_options(prompt.options)}
+        payload: dict[str, Any] = {"text_input": request.prompt, **self.named_options(request.options)}
         if self.default_max_tokens is not None:
             payload.setdefault("max_tokens", self.default_max_tokens)
-        if prompt.stream:
+        if request.stream:
             payload["stream"] = True
         return payload
 

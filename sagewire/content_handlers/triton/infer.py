@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sagewire.content_handlers.base import Capabilities, JsonHandler, Request, need_prompt
+from sagewire.content_handlers.base import Capabilities, JsonHandler
 from sagewire.content_handlers.sampling import write_no_top_k
 from sagewire.content_handlers.triton.generate import DEFAULT_MAX_TOKENS, TritonHandler
 from sagewire.content_handlers.triton.tensors import flat, read_tensor, tensor
 from sagewire.content_handlers.value_checks import as_text
-from sagewire.types import Delta, MetadataDelta, TextDelta
+from sagewire.types import Delta, MetadataDelta, PromptRequest, TextDelta
 
 __all__ = ["TritonInferHandler"]
 
@@ -69,6 +69,7 @@ class TritonInferHandler(JsonHandler):
     # Unless the model's configuration says `exclude_input_in_output`, the answer begins with the prompt.
     echoes_prompt = True
     option_names: Mapping[str, str] = TritonHandler.option_names
+    takes_extra = True
 
     def __init__(
         self,
@@ -85,10 +86,9 @@ class TritonInferHandler(JsonHandler):
         self.batched = batched
         self.path = f"/v2/models/{model}/infer"
 
-    def payload(self, request: Request, /) -> Mapping[str, Any]:
+    def payload(self, request: PromptRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
-        prompt = need_prompt(request, self.name)
-        values = {self.input: prompt.prompt, **self.named_options(prompt.options)}
+        values = {self.input: request.prompt, **self.named_options(request.options)}
         write_no_top_k(values, 0)
         if self.default_max_tokens is not None:
             values.setdefault("max_tokens", self.default_max_tokens)

@@ -18,6 +18,7 @@ class Inputs(JsonEmbeddingHandler):
     """`{"inputs": [...]}` in; an array of vectors, or an object that holds one, out."""
 
     name = "easyllm_inputs"
+    takes_extra = True
 
     def payload(self, texts: Sequence[str], options: EmbedOptions, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""

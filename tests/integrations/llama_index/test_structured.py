@@ -28,7 +28,7 @@ class ToolsOnly(OpenAiChatHandler):
     """A server that calls tools and cannot be held to a schema."""
 
     name = "tools_only"
-    can = Capabilities(tools=True)
+    can = Capabilities(tools=True, tool_choice=True)
 
 
 class WordsOnly(OpenAiChatHandler):

@@ -1,0 +1,169 @@
+"""The one place where a request is held against what its handler declares, before the handler sees it.
+
+A handler declares (`can`, `option_names`, `takes_extra`) and need not remember to refuse. Settings that ask for nothing
+(`n=1`, `logprobs=False`) are taken out when the handler has no place for them, since OpenAI's clients send them
+unasked. Everything else that is not declared is an `UnsupportedFeature`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sagewire.content_handlers.base import ContentHandler, Request, asks_for_nothing, unsupported_option
+from sagewire.content_handlers.embeddings import EmbeddingHandler
+from sagewire.content_handlers.rerank import RerankHandler
+from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.streaming.base import BaseDecoder
+from sagewire.types import ChatRequest, Delta, EmbedOptions, ImagePart, Message, TextPart, ToolCallDelta
+
+__all__ = ["OneToolCall", "check_tool_choice", "enforce", "enforce_embedding", "enforce_rerank"]
+
+# Options that need a capability besides their name.
+_CAPABILITIES = {
+    "n": "n",
+    "logprobs": "logprobs",
+    "top_logprobs": "logprobs",
+    "response_format": "response_format",
+}
+
+_TOOLS_CURE = "Use a handler that carries tools, or a text handler with a prompt format that writes them."
+_IMAGES_CURE = "Send text only, or use a handler that carries images."
+
+
+def enforce(request: Request, handler: ContentHandler) -> Request:
+    """Return the request without what asks for nothing; everything that is left is declared by the handler.
+
+    Raises:
+        UnsupportedFeature: The handler does not declare something that is asked for.
+        UsageError: `tool_choice` demands a tool that is not offered.
+    """
+    if isinstance(request, ChatRequest):
+        request = _enforce_conversation(request, handler)
+    options, can, names = request.options, handler.can, handler.option_names
+    unsaid: dict[str, Any] = {}
+    for name, value in options.given().items():
+        if name in names and (name not in _CAPABILITIES or getattr(can, _CAPABILITIES[name])):
+            continue
+        if name == "stop":
+            # Enforced by sagewire itself; see `PreparedCall.stops`.
+            unsaid[name] = ()
+        elif asks_for_nothing(name, value):
+            unsaid[name] = None
+        else:
+            raise unsupported_option(name, handler.name, handler.cures.get(name))
+    if options.extra and not handler.takes_extra:
+        raise _unsupported_extra(options.extra, f"handler '{handler.name}'")
+    return replace(request, options=replace(options, **unsaid)) if unsaid else request
+
+
+def enforce_embedding(options: EmbedOptions, handler: EmbeddingHandler) -> EmbedOptions:
+    """Return the options of an embedding call; `input_type` is a hint and passes.
+
+    Raises:
+        UnsupportedFeature: The handler does not declare an option that was given.
+    """
+    where = f"embedding handler '{handler.name}'"
+    for name in ("dimensions", "truncate", "normalize"):
+        if getattr(options, name) is not None and name not in handler.option_names:
+            raise UnsupportedFeature(f"the option '{name}'", where)
+    if options.extra and not handler.takes_extra:
+        raise _unsupported_extra(options.extra, where)
+    if options.model is not None and "model" not in handler.option_names:
+        return replace(options, model=None)
+    return options
+
+
+def enforce_rerank(extra: Mapping[str, Any], handler: RerankHandler) -> None:
+    """Check the settings of a rerank call; `top_n` needs no place on the wire, since the answer is cut.
+
+    Raises:
+        UnsupportedFeature: The handler takes no further settings.
+    """
+    if extra and not handler.takes_extra:
+        raise _unsupported_extra(extra, f"rerank handler '{handler.name}'")
+
+
+def check_tool_choice(chat: ChatRequest) -> None:
+    """Check that `tool_choice` can be met with the tools on offer.
+
+    Raises:
+        UsageError: No tools are offered, or not the one that is demanded.
+    """
+    choice = chat.tool_choice
+    if choice in (None, "auto", "none"):
+        return
+    if not chat.tools:
+        raise UsageError(f"tool_choice={choice!r} needs tools: pass tools=[...] along with it")
+    names = [tool.name for tool in chat.tools]
+    if choice != "required" and choice not in names:
+        close = difflib.get_close_matches(str(choice), names, 1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise UsageError(f"tool_choice={choice!r} names no tool of this request ({', '.join(names)}){hint}")
+
+
+def _enforce_conversation(chat: ChatRequest, handler: ContentHandler) -> ChatRequest:
+    _check_messages(chat.messages, handler)
+    if chat.tools or chat.tool_choice is not None:
+        return _enforce_tools(chat, handler)
+    return chat
+
+
+def _enforce_tools(chat: ChatRequest, handler: ContentHandler) -> ChatRequest:
+    check_tool_choice(chat)
+    can = handler.can
+    if chat.tool_choice == "none" and not can.tool_choice:
+        # The same without a field for it: what is not offered cannot be called.
+        return replace(chat, tools=(), tool_choice=None, parallel_tool_calls=None)
+    if chat.tools and not can.tools:
+        raise UnsupportedFeature("tools", f"handler '{handler.name}'", handler.cures.get("tools", _TOOLS_CURE))
+    if chat.tool_choice not in (None, "auto") and not can.tool_choice:
+        raise UnsupportedFeature(
+            f"tool_choice={chat.tool_choice!r}",
+            f"handler '{handler.name}'",
+            "Leave it out, or use 'auto': the model decides whether to call a tool.",
+        )
+    changes: dict[str, Any] = {}
+    if chat.tool_choice is not None and not (chat.tools and can.tool_choice):
+        changes["tool_choice"] = None
+    if chat.parallel_tool_calls is not None and not (chat.tools and can.parallel_tool_calls):
+        # Enforced by sagewire itself; see `OneToolCall`.
+        changes["parallel_tool_calls"] = None
+    return replace(chat, **changes) if changes else chat
+
+
+def _check_messages(messages: Sequence[Message], handler: ContentHandler) -> None:
+    can = handler.can
+    for message in messages:
+        if (message.tool_calls or message.role == "tool") and not can.tools:
+            cure = handler.cures.get("tools", _TOOLS_CURE)
+            raise UnsupportedFeature("tool calls in the conversation", f"handler '{handler.name}'", cure)
+        if type(message.content) is str:
+            continue
+        for part in message.content:
+            if isinstance(part, TextPart) or (isinstance(part, ImagePart) and can.images):
+                continue
+            kind = "images" if isinstance(part, ImagePart) else f"message parts of type {type(part).__name__}"
+            raise UnsupportedFeature(kind, f"handler '{handler.name}'", handler.cures.get("images", _IMAGES_CURE))
+
+
+def _unsupported_extra(extra: Mapping[str, Any], where: str) -> UnsupportedFeature:
+    return UnsupportedFeature(f"further settings (extra: {', '.join(map(str, extra))})", where, "Leave them out.")
+
+
+class OneToolCall(BaseDecoder[Delta, Delta]):
+    """Keeps the first tool call of each choice, for `parallel_tool_calls=False` where the wire has no field for it."""
+
+    def __init__(self) -> None:
+        self._first: dict[int, int] = {}
+
+    def _decode(self, delta: Delta, out: list[Delta]) -> None:
+        if isinstance(delta, ToolCallDelta):
+            if self._first.setdefault(delta.choice, delta.index) != delta.index:
+                return
+            if delta.cancelled:
+                # It turned out to be no call, so the next one is the first.
+                del self._first[delta.choice]
+        out.append(delta)
