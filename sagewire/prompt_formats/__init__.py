@@ -26,24 +26,32 @@ from sagewire.prompt_formats.families import (
     chatml,
     cohere,
     deepseek,
+    deepseek_v3_1,
     exaone,
     falcon,
     functionary,
     gemma,
+    gemma4,
     glm,
     gpt_oss,
     granite,
     hermes,
     jamba,
     kimi,
+    lfm,
     llama,
+    minimax,
     mistral,
+    mistral_tekken,
+    nemotron,
     phi,
     plain_text,
     qwen,
+    qwen3_5,
+    seed,
     tagged,
 )
-from sagewire.prompt_formats.model_ids import format_of_model
+from sagewire.prompt_formats.model_ids import format_of_model, likely_format_of_model
 
 __all__ = [
     "FORMATS",
@@ -57,13 +65,15 @@ __all__ = [
 ]
 
 
-HUB = "sagewire.prompt_formats.chat_template loads a model's own chat template."
+OWN_TEMPLATE = (
+    "Use the model's own chat template: format='template' takes it from the Hub or from the model's files on S3; "
+    "format='s3://bucket/prefix' or a pathlib.Path names its folder."
+)
 # Families whose prompts are mostly prose or a schema language of their own: their templates are loaded, not rewritten.
 HUB_ONLY = {
     "command_r7b": "CohereLabs/c4ai-command-r7b-12-2024",
     "command_r_plus": "CohereLabs/c4ai-command-r-plus",
     "devstral": "mistralai/Devstral-Small-2507",
-    "gemma4": "google/gemma-4-31B-it",
 }
 
 FORMATS: dict[str, PromptFormat] = {
@@ -82,7 +92,11 @@ FORMATS: dict[str, PromptFormat] = {
     "deepseek_r1_rev1": deepseek.DEEPSEEK_R1_REV1,
     "deepseek_v2": deepseek.DEEPSEEK_V2,
     "deepseek_v3": deepseek.DEEPSEEK_V3,
+    "deepseek_v3_0324": deepseek.DEEPSEEK_V3_0324,
     "deepseek_v3_1": deepseek.DEEPSEEK_V3_1,
+    "deepseek_v3_1_tools": deepseek_v3_1.DEEPSEEK_V3_1_TOOLS,
+    "deepseek_v3_2": deepseek_v3_1.DEEPSEEK_V3_2,
+    "deepseek_v3_2_exp": deepseek_v3_1.DEEPSEEK_V3_2_EXP,
     "easyllm_anthropic": compat.EASYLLM_ANTHROPIC,
     "easyllm_chatml_falcon": compat.EASYLLM_CHATML_FALCON,
     "easyllm_chatml_starchat": compat.EASYLLM_CHATML_STARCHAT,
@@ -92,12 +106,14 @@ FORMATS: dict[str, PromptFormat] = {
     "easyllm_stablebeluga": compat.EASYLLM_STABLEBELUGA,
     "easyllm_vicuna": compat.EASYLLM_VICUNA,
     "easyllm_wizardlm": compat.EASYLLM_WIZARDLM,
+    "ernie_4_5": plain_text.ERNIE_4_5,
     "exaone3_5": exaone.EXAONE3_5,
     "exaone4": exaone.EXAONE4,
     "falcon3": falcon.FALCON3,
     "falcon_11b": falcon.FALCON_11B,
     "falcon_180b": falcon.FALCON_180B,
     "falcon_chat_fastchat": falcon.FALCON_CHAT_FASTCHAT,
+    "falcon_h1": falcon.FALCON_H1,
     "falcon_instruct": falcon.FALCON_INSTRUCT,
     "falcon_vllm": falcon.FALCON_VLLM,
     "functionary_v2_5": functionary.FUNCTIONARY_V2_5,
@@ -106,37 +122,60 @@ FORMATS: dict[str, PromptFormat] = {
     "gemma": gemma.GEMMA,
     "gemma2": gemma.GEMMA2,
     "gemma3": gemma.GEMMA3,
+    "gemma4": gemma4.GEMMA4,
     "glm4": glm.GLM4,
+    "glm4_0414": glm.GLM4_0414,
+    "glm4_5": glm.GLM4_5,
+    "glm4_7": glm.GLM4_7,
+    "glm5_1": glm.GLM5_1,
+    "glm5_2": glm.GLM5_2,
     "gpt_oss": gpt_oss.GPT_OSS,
     "granite_3_0": granite.GRANITE_3_0,
+    "granite_3_1": granite.GRANITE_3_1,
+    "granite_3_2": granite.GRANITE_3_2,
     "granite_3_3": granite.GRANITE_3_3,
     "granite_4": granite.GRANITE_4,
+    "granite_4_1": granite.GRANITE_4_1,
     "granite_vllm_tools": granite.GRANITE_VLLM_TOOLS,
     "hermes_2_pro": hermes.HERMES_2_PRO,
     "hermes_3": hermes.HERMES_3,
     "internlm2": chatml.INTERNLM2,
     "jamba_1_6": jamba.JAMBA_1_6,
     "kimi_k2": kimi.KIMI_K2,
+    "kimi_k2_5": kimi.KIMI_K2_5,
+    "kimi_k2_thinking": kimi.KIMI_K2_THINKING,
+    "lfm2": lfm.LFM2,
+    "lfm2_5": lfm.LFM2_5,
     "litellm_builtin": litellm_templates.LITELLM_BUILTIN,
     "litellm_custom": litellm_templates.LITELLM_CUSTOM,
     "llama2": llama.LLAMA2,
     "llama3": llama.LLAMA3,
     "llama3_1": llama.LLAMA3_1,
     "llama3_2": llama.LLAMA3_2,
+    "llama3_2_vision": llama.LLAMA3_2_VISION,
     "llama3_3": llama.LLAMA3_3,
     "llama4": llama.LLAMA4,
     "llama_index_llama2": compat.LLAMA_INDEX_LLAMA2,
     "llama_index_llama3": compat.LLAMA_INDEX_LLAMA3,
+    "minimax_m2": minimax.MINIMAX_M2,
+    "minimax_m2_5": minimax.MINIMAX_M2_5,
+    "minimax_m2_7": minimax.MINIMAX_M2_7,
     "ministral3_reasoning": mistral.MINISTRAL3_REASONING,
     "mistral_nemo": mistral.MISTRAL_NEMO,
     "mistral_small3": mistral.MISTRAL_SMALL3,
     "mistral_small3_2": mistral.MISTRAL_SMALL3_2,
     "mistral_v1": mistral.MISTRAL_V1,
+    "mistral_v11": mistral_tekken.MISTRAL_V11,
+    "mistral_v13": mistral_tekken.MISTRAL_V13,
+    "mistral_v15": mistral_tekken.MISTRAL_V15,
     "mistral_v1_legacy": mistral.MISTRAL_V1_LEGACY,
     "mistral_v3": mistral.MISTRAL_V3,
     "mistral_v3_early": mistral.MISTRAL_V3_EARLY,
     "mistral_v7": mistral.MISTRAL_V7,
     "mixtral": mistral.MIXTRAL,
+    "nemotron_3_nano": nemotron.NEMOTRON_3_NANO,
+    "nemotron_3_super": nemotron.NEMOTRON_3_SUPER,
+    "nemotron_3_ultra": nemotron.NEMOTRON_3_ULTRA,
     "nous_hermes_2": chatml.NOUS_HERMES_2,
     "olmo": tagged.OLMO,
     "olmo2_tulu3": tagged.OLMO2_TULU3,
@@ -157,9 +196,20 @@ FORMATS: dict[str, PromptFormat] = {
     "qwen2": qwen.QWEN2,
     "qwen2_5": qwen.QWEN2_5,
     "qwen3": qwen.QWEN3,
+    "qwen3_5": qwen3_5.QWEN3_5,
+    "qwen3_5_small": qwen3_5.QWEN3_5_SMALL,
+    "qwen3_6": qwen3_5.QWEN3_6,
+    "qwen3_8": qwen3_5.QWEN3_8,
+    "qwen3_8_max": qwen3_5.QWEN3_8_MAX,
     "qwen3_coder": qwen.QWEN3_CODER,
+    "qwen3_instruct": qwen.QWEN3_INSTRUCT,
+    "qwen3_thinking": qwen.QWEN3_THINKING,
+    "qwen3_vl": qwen.QWEN3_VL,
     "qwq": qwen.QWQ,
+    "qwq_32b": qwen.QWQ_32B,
+    "seed_oss": seed.SEED_OSS,
     "smollm3": chatml.SMOLLM3,
+    "smollm3_hub": chatml.SMOLLM3_HUB,
     "solar": plain_text.SOLAR,
     "stablebeluga": plain_text.STABLEBELUGA,
     "stablelm_zephyr": tagged.STABLELM_ZEPHYR,
@@ -242,19 +292,21 @@ def _named(name: str) -> PromptFormat:
     if found is not None:
         return found
     if name in HUB_ONLY:
-        raise UsageError(f"The format {name!r} is not written here. {HUB} (for example of {HUB_ONLY[name]!r})")
+        raise UsageError(f"The format {name!r} is not built in. {OWN_TEMPLATE} (for example of {HUB_ONLY[name]!r})")
     close = difflib.get_close_matches(name.lower(), [*FORMATS, *LITELLM_BUILDERS], n=5, cutoff=0.5)
     by_model = format_of_model(name)
     if by_model in FORMATS and by_model not in close:
         close.insert(0, str(by_model))
-    raise UsageError(f"There is no prompt format {name!r}. Close names: {', '.join(close) or 'none'}. {HUB}")
+    raise UsageError(f"There is no prompt format {name!r}. Close names: {', '.join(close) or 'none'}. {OWN_TEMPLATE}")
 
 
 def _of_model(model_id: str) -> PromptFormat:
     name = format_of_model(model_id)
-    if name is not None:
-        return _named(name)
+    if name in FORMATS:
+        return FORMATS[name]
+    likely = likely_format_of_model(model_id)
+    hint = f" If it kept the template of the model it was made from, that may be {likely!r}." if likely else ""
     raise UsageError(
-        f"No rule knows the prompt format of the model {model_id!r}: name one, or send plain text with `complete`, "
-        f"which needs none. {HUB}"
+        f"No built-in prompt format is known to be that of the model {model_id!r}. {OWN_TEMPLATE} Or name a format, or "
+        f"send plain text with `complete`, which needs none.{hint}"
     )

@@ -1,124 +1,205 @@
-"""Which format a model's id stands for: names on the Hugging Face Hub and in SageMaker JumpStart."""
+"""Which format a model's id stands for: names on the Hugging Face Hub, in SageMaker JumpStart, and of GGUF files.
+
+A rule describes a whole name. Words that no rule knows make it another model, whose template nobody here has seen, so
+such an id has no format: a wrong one is worse than none.
+"""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["format_of_model"]
+__all__ = ["RULES", "format_of_model", "likely_format_of_model"]
 
-# Ids are compared in lower case with every separator a "-": `Qwen/Qwen2.5-7B-Instruct` is `qwen-qwen2-5-7b-instruct`.
-# The first rule that matches counts, so fine-tunes come before the families they were made from.
+# How large a model is: 7b, 1-5b, 270m, 8x22b, 30b-a3b, 17b-16e, 2-4t-a95b.
+SIZE = r"(?:\d+x)?\d+(?:-\d)?[bmt](?:-a\d+(?:-\d)?[bm])?(?:-\d+e)?"
+# Publishers, where their name is repeated in the model's: `bartowski/Qwen_Qwen3-8B-GGUF`.
+PUBLISHER = (
+    r"(?:(?:qwen|google|meta-llama|mistralai|microsoft|deepseek-ai|thudm|zai-org|nvidia|ibm-granite|tiiuae|allenai|openai"
+    r"|moonshotai|minimaxai|lgai-exaone|cohereforai|coherelabs|ai21labs|huggingfacetb|huggingfaceh4|bytedance-seed|baidu"
+    r"|liquidai|internlm|01-ai|upstage|nousresearch|teknium|thebloke|unsloth)-)?"
+)
+# JumpStart's `huggingface-llm-`, `meta-textgeneration-`, `deepseek-llm-`, `openai-reasoning-` ...
+TASK = r"(?:(?:huggingface|meta|openai|deepseek|mistral|model)-(?:llm|vlm|reasoning|textgeneration1?)-)?"
+# How the weights are stored, which changes nothing about the prompt.
+STORAGE = (
+    r"(?:-(?:awq|gptq|gguf|ggml|exl[23]|aqlm|hqq|bnb|mlx|dwq|onnx|marlin|autoround|auto-round|torchao|quip|eetq|int[48]|u?int[48]"
+    r"|fp(?:4|8|16|32)|nvfp4|mxfp[468]|bf16|f16|f32|w\d+a\d+|\d-?bits?|q\d(?:-[01k](?:-(?:s|m|l|xl))?)?|iq\d-(?:xxs|xs|s|m|nl)|ud"
+    r"|imatrix|i1|dynamic|quantized|quantised|block|kv|g\d+|gs\d+|gb\d+|hf|neuron|smoothquant|static|per-tensor"
+    r"|optimized|tensorrt|trtllm|ov|openvino|mixed|compressed|calibrated|actorder|sym|asym|safetensors|unsloth|\w*mix))*"
+)
+
+# What a name looks like when only letters, digits and "-" are left of it, and the format of its own template. A rule
+# without a format is about a model whose template would be taken for another's.
 RULES: tuple[tuple[str, str], ...] = (
-    # Fine-tunes that brought a format of their own.
-    (r"deepseek-(llm-)?r1-distill-llama", "deepseek_r1_distill_llama"),
-    (r"deepseek-(llm-)?r1-distill-qwen", "deepseek_r1_distill_qwen"),
-    (r"hermes-2-pro", "hermes_2_pro"),
-    (r"hermes-3", "hermes_3"),
-    (r"nous-hermes-2", "nous_hermes_2"),
-    (r"open-?hermes|dolphin", "chatml"),
-    (r"functionary-(small|medium)-v3-1", "functionary_v3_1"),
-    (r"functionary-(small|medium)-v3-2", "functionary_v3_2"),
-    (r"functionary-(small|medium)-v2-5", "functionary_v2_5"),
-    (r"zephyr-7b-gemma", "zephyr_gemma"),
-    (r"stablelm-zephyr", "stablelm_zephyr"),
-    (r"zephyr", "zephyr"),
-    (r"tinyllama.*chat", "tinyllama"),
-    (r"tulu-2", "tulu_2"),
-    (r"tulu-3|olmo-2.*instruct", "olmo2_tulu3"),
-    (r"olmo-3.*(instruct|think)", "olmo3"),
-    (r"olmo.*instruct", "olmo"),
-    (r"openchat", "openchat"),
-    (r"starchat", "starchat"),
-    (r"stable-?beluga", "stablebeluga"),
-    (r"wizardlm-2-7b", "wizardlm_2_7b"),
-    (r"wizardlm-2", "wizardlm_2"),
-    (r"wizardlm", "wizardlm"),
-    (r"orca-vicuna|orca-2-13b-vicuna", "orca_vicuna"),
-    (r"vicuna", "vicuna"),
-    (r"solar-10-7b-instruct", "solar"),
-    (r"oasst.*pythia", "open_assistant_pythia"),
-    (r"oasst.*llama|llama2-.*-orca|openassistant", "open_assistant"),
-    (r"alpaca", "alpaca"),
-    # DeepSeek.
-    (r"deepseek-(llm-)?v3-1", "deepseek_v3_1"),
-    (r"deepseek-(llm-)?v3(-|$)", "deepseek_v3"),
-    (r"deepseek-(llm-)?r1", "deepseek_r1"),
-    (r"deepseek-(coder-)?v2", "deepseek_v2"),
-    (r"deepseek-coder.*instruct", "deepseek_coder"),
-    (r"deepseek-llm.*chat", "deepseek_llm"),
     # Llama.
-    (r"code-?llama-70b-instruct", "codellama_70b"),
-    (r"code-?llama.*instruct", "llama2"),
-    (r"llama-4-(scout|maverick).*instruct", "llama4"),
-    (r"llama-?3-3.*instruct", "llama3_3"),
-    (r"llama-?3-2.*instruct", "llama3_2"),
-    (r"llama-?3-1.*instruct", "llama3_1"),
-    (r"llama-?3.*instruct", "llama3"),
-    (r"llama-?2-.*(chat|-f$|-f-)", "llama2"),
+    (rf"llama-?2-{SIZE}-(?:chat|f)", "llama2"),
+    (r"(?:llama-)?code-?llama-70b-instruct", "codellama_70b"),
+    (rf"(?:llama-)?code-?llama-{SIZE}-instruct", "llama2"),
+    (r"(?:meta-)?llama-?3-(?:8b|70b)-instruct", "llama3"),
+    (r"(?:meta-)?llama-?3-1-(?:8b|70b|405b)-instruct", "llama3_1"),
+    (r"(?:meta-)?llama-?3-2-(?:1b|3b)-instruct", "llama3_2"),
+    (r"(?:meta-)?llama-?3-2-(?:11b|90b)-vision-instruct", "llama3_2_vision"),
+    (r"(?:meta-)?llama-?3-3-70b-instruct", "llama3_3"),
+    (r"llama-?4-(?:scout|maverick)-17b-\d+e-instruct", "llama4"),
     # Qwen.
-    (r"qwq", "qwq"),
-    (r"qwen3-coder", "qwen3_coder"),
-    (r"qwen3", "qwen3"),
-    (r"qwen-?2-5", "qwen2_5"),
-    (r"qwen-?2", "qwen2"),
-    (r"qwen-?1-5", "qwen1_5"),
+    (rf"(?:code)?qwen1-5-(?:moe-)?(?:{SIZE}|a2-7b)-chat", "qwen1_5"),
+    (r"qwen-?2-(?:0-5b|1-5b|7b|72b|57b-a14b)-instruct", "qwen2"),
+    (rf"qwen-?2(?:-5)?-vl-{SIZE}-instruct", "qwen2"),
+    (rf"qwen-?2-5-(?:coder-)?{SIZE}-instruct", "qwen2_5"),
+    (r"qwq-32b", "qwq_32b"),
+    (r"qwen3-(?:0-?6b|1-7b|4b|8b|14b|32b|30b-a3b|235b-a22b)", "qwen3"),
+    (r"qwen3-(?:(?:4b|30b-a3b|235b-a22b)-instruct-2507|next-80b-a3b-instruct)", "qwen3_instruct"),
+    (r"qwen3-(?:(?:4b|30b-a3b|235b-a22b)-thinking-2507|next-80b-a3b-thinking)", "qwen3_thinking"),
+    (rf"qwen3-vl-{SIZE}-instruct", "qwen3_vl"),
+    (rf"qwen3-vl-{SIZE}-thinking", "qwen3_thinking"),
+    (r"qwen3-coder-(?:30b-a3b|480b-a35b)-instruct", "qwen3_coder"),
+    (r"qwen3-5-(?:0-8b|2b)", "qwen3_5_small"),
+    (r"qwen3-5-(?:4b|9b|27b|35b-a3b|122b-a10b|397b-a17b)", "qwen3_5"),
+    (r"qwen3-6-(?:27b|35b-a3b)", "qwen3_6"),
+    (r"qwen3-8-27b", "qwen3_8"),
+    (r"qwen3-8-2-4t-a95b", "qwen3_8_max"),
+    # DeepSeek. The distilled Qwen models have the template of R1 itself.
+    (r"deepseek-(?:llm-)?r1", "deepseek_r1"),
+    (rf"deepseek-(?:llm-)?r1-distill-qwen-{SIZE}", "deepseek_r1"),
+    (rf"deepseek-(?:llm-)?r1-distill-llama-{SIZE}", "deepseek_r1_distill_llama"),
+    (r"deepseek-(?:llm-)?v3", "deepseek_v3"),
+    (rf"deepseek-(?:llm-)?v3-0324|deepseek-prover-v2-{SIZE}", "deepseek_v3_0324"),
+    (r"deepseek-(?:llm-)?v3-1(?:-terminus)?", "deepseek_v3_1_tools"),
+    (r"deepseek-(?:llm-)?v3-2-exp", "deepseek_v3_2_exp"),
+    (r"deepseek-(?:llm-)?v3-2", "deepseek_v3_2"),
+    (r"deepseek-(?:coder-)?v2(?:-lite)?-(?:chat|instruct)", "deepseek_v2"),
+    (rf"deepseek-coder-{SIZE}-instruct(?:-v1-5)?", "deepseek_coder"),
+    (rf"deepseek-(?:llm-{SIZE}-chat|math-7b-(?:rl|instruct))", "deepseek_llm"),
     # Mistral.
-    (r"ministral-3-.*reasoning", "ministral3_reasoning"),
-    (r"mistral-small-3-2|mistral-small.*-2506", "mistral_small3_2"),
-    (r"mistral-small-(3|24b)|mistral-small.*-2501", "mistral_small3"),
-    (r"mistral-nemo.*instruct", "mistral_nemo"),
+    (r"mistral-7b-instruct(?:-v0?-?[12])?", "mistral_v1"),
+    (r"mistral-7b-instruct-v0?-?3", "mistral_v3"),
+    (r"mixtral-8x7b-instruct(?:-v0-?1)?", "mixtral"),
+    (r"mixtral-8x22b-instruct(?:-v0-?1)?", "mistral_v3"),
+    (r"mistral-nemo-instruct-2407", "mistral_nemo"),
+    (r"mistral-large-instruct-2407", "mistral_v3"),
     (r"mistral-large-instruct-2411", "mistral_v7"),
-    (r"mixtral.*instruct", "mixtral"),
-    (r"mistral-7b-instruct-v0-3|mistral-large-instruct-2407", "mistral_v3"),
-    (r"mistral.*instruct", "mistral_v1"),
+    (r"mistral-small-24b-instruct-2501|mistral-small-3-1-24b-instruct-2503", "mistral_small3"),
+    (r"mistral-small-3-2-24b-instruct-2506", "mistral_small3_2"),
+    (rf"ministral-3-{SIZE}-reasoning-2512", "ministral3_reasoning"),
     # Google.
-    (r"gemma-?4.*-it", "gemma4"),
-    (r"gemma-?3.*(-it|instruct)", "gemma3"),
-    (r"gemma-?2-(2b|9b|27b).*(-it|instruct)", "gemma2"),
-    (r"gemma.*(-it|instruct)", "gemma"),
+    (r"gemma-(?:1-1-)?(?:2b|7b)-(?:it|instruct)", "gemma"),
+    (r"gemma-?2-(?:2b|9b|27b)-(?:it|instruct)", "gemma2"),
+    (r"gemma-?3-(?:270m|1b|4b|12b|27b)-(?:it|instruct)|gemma-?3n-e[24]b-it", "gemma3"),
+    (r"gemma-?4-(?:31b|26b-a4b)-it", "gemma4"),
+    # Z.ai.
+    (r"glm-4-9b-chat(?:-1m)?", "glm4"),
+    (r"glm-4-(?:9b|32b)-0414", "glm4_0414"),
+    (r"glm-4-5(?:-air)?|glm-4-6", "glm4_5"),
+    (r"glm-4-7(?:-flash)?|glm-5", "glm4_7"),
+    (r"glm-5-1", "glm5_1"),
+    (r"glm-5-2", "glm5_2"),
+    # Moonshot, MiniMax, OpenAI.
+    (r"kimi-k2-instruct", "kimi_k2"),
+    (r"kimi-k2-thinking", "kimi_k2_thinking"),
+    (r"kimi-k2-5", "kimi_k2_5"),
+    (r"minimax-m2", "minimax_m2"),
+    (r"minimax-m2-5", "minimax_m2_5"),
+    (r"minimax-m2-7", "minimax_m2_7"),
+    (r"gpt-oss-(?:20b|120b)", "gpt_oss"),
     # Microsoft.
-    (r"phi-?4-mini", "phi4_mini"),
-    (r"phi-?4.*reasoning", "phi4_reasoning"),
+    (r"phi-?3-mini-(?:4k|128k)-instruct", "phi3_mini"),
+    (r"phi-?3-small-(?:8k|128k)-instruct", "phi3_small"),
+    (r"phi-?3-medium-(?:4k|128k)-instruct", "phi3_medium"),
+    (r"phi-?3-5-mini-instruct", "phi3_5"),
     (r"phi-?4", "phi4"),
-    (r"phi-?3-5", "phi3_5"),
-    (r"phi-?3-small", "phi3_small"),
-    (r"phi-?3-medium", "phi3_medium"),
-    (r"phi-?3", "phi3_mini"),
-    # Others.
-    (r"falcon-?3.*instruct", "falcon3"),
-    (r"falcon-?11b|falcon2", "falcon_11b"),
+    (r"phi-?4-mini-instruct", "phi4_mini"),
+    (r"phi-?4-reasoning(?:-plus)?", "phi4_reasoning"),
+    # IBM.
+    (rf"granite-3-0-{SIZE}-instruct", "granite_3_0"),
+    (rf"granite-3-1-{SIZE}-instruct", "granite_3_1"),
+    (rf"granite-3-2-{SIZE}-instruct", "granite_3_2"),
+    (rf"granite-3-3-{SIZE}-instruct", "granite_3_3"),
+    (rf"granite-4-0-(?:h-)?(?:micro|tiny|small|{SIZE})", "granite_4"),
+    (rf"granite-4-1-{SIZE}", "granite_4_1"),
+    # NVIDIA.
+    (rf"nvidia-nemotron-3-nano-{SIZE}", "nemotron_3_nano"),
+    (rf"nvidia-nemotron-3-super-{SIZE}", "nemotron_3_super"),
+    (rf"nvidia-nemotron-3-ultra-{SIZE}", "nemotron_3_ultra"),
+    # TII.
+    (rf"falcon3-{SIZE}-instruct", "falcon3"),
+    (r"falcon-?11b", "falcon_11b"),
     (r"falcon-180b-chat", "falcon_180b"),
-    (r"falcon.*instruct", "falcon_instruct"),
-    (r"c4ai-command-r7b", "command_r7b"),
-    (r"c4ai-command-r-plus", "command_r_plus"),
-    (r"c4ai-command-r", "command_r"),
-    (r"granite-4", "granite_4"),
-    (r"granite-3-3", "granite_3_3"),
-    (r"granite-3-0", "granite_3_0"),
-    (r"exaone-4", "exaone4"),
-    (r"exaone-3-5", "exaone3_5"),
-    (r"jamba", "jamba_1_6"),
-    (r"kimi-k2", "kimi_k2"),
-    (r"glm-4-9b-chat", "glm4"),
-    (r"smollm3", "smollm3"),
-    (r"gpt-oss", "gpt_oss"),
-    (r"internlm2", "internlm2"),
-    (r"yi-1-5.*chat", "yi_1_5"),
-    (r"yi-.*chat", "yi"),
-    (r"devstral", "devstral"),
+    (r"falcon-(?:7b|40b)-instruct", "falcon_instruct"),
+    (rf"falcon-h1-{SIZE}(?:-deep)?-instruct", "falcon_h1"),
+    # Cohere.
+    (r"(?:c4ai-)?command-r-(?:v01|08-2024)", "command_r"),
+    (rf"aya-(?:expanse|23)-{SIZE}", "command_r"),
+    (r"(?:c4ai-)?command-r7b-12-2024", "command_r7b"),
+    (r"(?:c4ai-)?command-r-plus", "command_r_plus"),
+    # Others.
+    (r"olmo-(?:1b|7b)(?:-0724)?-instruct", "olmo"),
+    (rf"olmo-2-\d{{4}}-{SIZE}-instruct|llama-3-1-tulu-3-{SIZE}", "olmo2_tulu3"),
+    (r"olmo-3-7b-instruct", "olmo3"),
+    (rf"tulu-2-(?:dpo-)?{SIZE}", "tulu_2"),
+    (rf"exaone-3-5-{SIZE}-instruct", "exaone3_5"),
+    (rf"exaone-4-0-{SIZE}", "exaone4"),
+    (r"ai21-jamba-(?:mini|large)-1-6", "jamba_1_6"),
+    (r"smollm3-3b", "smollm3_hub"),
+    (r"seed-oss-36b-instruct", "seed_oss"),
+    (r"ernie-4-5-(?:0-3b|21b-a3b|300b-a47b)-pt", "ernie_4_5"),
+    (r"lfm2-(?:350m|700m|1-2b|2-6b|8b-a1b)", "lfm2"),
+    (r"lfm2-5-(?:230m|8b-a1b)", "lfm2_5"),
+    (rf"internlm2-chat-{SIZE}|internlm3-8b-instruct", "internlm2"),
+    (rf"yi-1-5-{SIZE}-chat(?:-16k)?", "yi_1_5"),
+    (rf"yi-{SIZE}-chat", "yi"),
+    (r"solar-10-7b-instruct-v1-0", "solar"),
+    (r"tinyllama-1-1b-chat-v(?:0-[3-6]|1-0)", "tinyllama"),
+    (r"zephyr-7b-(?:alpha|beta)", "zephyr"),
+    (r"zephyr-7b-gemma(?:-v0-1|-sft-v0-1)?", "zephyr_gemma"),
+    (r"stablelm-zephyr-3b", "stablelm_zephyr"),
+    (r"stable-?beluga-?(?:2|7b|13b)", "stablebeluga"),
+    (r"starchat-(?:alpha|beta)", "starchat"),
+    (r"openchat-3-5(?:-\d{4})?", "openchat"),
+    (rf"vicuna-{SIZE}-v1-[35](?:-16k)?", "vicuna"),
+    (r"wizardlm-2-7b", "wizardlm_2_7b"),
+    (r"wizardlm-2-8x22b", "wizardlm_2"),
+    (rf"wizardlm-{SIZE}-v1-[0-2]", "wizardlm"),
+    (r"llama2-13b-orca-8k-3319", "open_assistant"),
+    (r"oasst-sft-\d-pythia-12b(?:-epoch-3-5)?", "open_assistant_pythia"),
+    (r"openhermes-2-5-mistral-7b|dolphin-2-5-mixtral-8x7b", "chatml"),
+    (r"nous-hermes-2-mixtral-8x7b-(?:dpo|sft)", "nous_hermes_2"),
+    (r"hermes-2-pro-(?:llama-3-8b|mistral-7b)", "hermes_2_pro"),
+    (rf"hermes-3-llama-3-[12]-{SIZE}", "hermes_3"),
+    (r"functionary-(?:small|medium)-v2-5", "functionary_v2_5"),
+    (r"functionary-(?:small|medium)-v3-1", "functionary_v3_1"),
+    (r"functionary-(?:small|medium)-v3-2", "functionary_v3_2"),
 )
 SEPARATORS = re.compile(r"[^a-z0-9]+")
+_WHOLE = tuple((re.compile(PUBLISHER + TASK + PUBLISHER + f"(?:{rule})" + STORAGE), name) for rule, name in RULES)
+_INSIDE = tuple((re.compile(rf"(?:^|-)(?:{rule})(?:-|$)"), name) for rule, name in RULES)
 
 
 def format_of_model(model_id: str) -> str | None:
-    """Return the name of the format a model's id stands for, `None` where no rule knows it.
+    """Return the name of the format a model's id stands for; `None` if no rule knows it.
 
-    Base models have no format, which is why many rules ask for `instruct`, `chat` or `it` in the id.
+    The organisation does not count, and neither does how the weights are stored. Base models have no format.
 
-    >>> format_of_model("Qwen/Qwen2.5-7B-Instruct")
+    >>> format_of_model("Qwen/Qwen2.5-7B-Instruct-AWQ")
     'qwen2_5'
     >>> format_of_model("meta-textgeneration-llama-3-1-8b-instruct")
     'llama3_1'
     """
-    normal = SEPARATORS.sub("-", model_id.lower()).strip("-")
-    return next((name for pattern, name in RULES if re.search(rf"(?:^|-)(?:{pattern})", normal)), None)
+    name = _plain(model_id)
+    return next((found for rule, found in _WHOLE if rule.fullmatch(name)), None)
+
+
+def likely_format_of_model(model_id: str) -> str | None:
+    """Return the format of the model that this one seems to have been made from; `None` if its name tells none.
+
+    >>> likely_format_of_model("acme/Llama-3.1-8B-Instruct-support")
+    'llama3_1'
+    """
+    name = _plain(model_id)
+    found = [(match.end() - match.start(), fmt) for rule, fmt in _INSIDE if (match := rule.search(name))]
+    return max(found)[1] if found else None
+
+
+def _plain(model_id: str) -> str:
+    """Return the last part of an id or path, in lower case with every separator a "-"."""
+    name = model_id.rstrip("/").rpartition("/")[2].lower().removesuffix(".gguf")
+    return SEPARATORS.sub("-", name).strip("-")

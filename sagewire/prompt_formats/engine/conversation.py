@@ -14,7 +14,7 @@ from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats.engine.tools import dump
 from sagewire.types import ImagePart, Message, TextPart
 
-__all__ = ["SAME_ROLES", "Call", "Conversation", "Guard", "MessageReading", "Turn", "read_turns"]
+__all__ = ["SAME_ROLES", "THINK_OPENING", "Call", "Conversation", "Guard", "MessageReading", "Turn", "read_turns"]
 
 Guard = Callable[[str], str]
 
@@ -47,6 +47,16 @@ class Call:
     name: str
     arguments: Any
     raw: str
+
+    def fields(self) -> dict[str, Any]:
+        """Return the arguments as an object, for families that write each by itself.
+
+        Raises:
+            UsageError: They are not one.
+        """
+        if not isinstance(self.arguments, dict):
+            raise UsageError(f"The arguments of a call to {self.name!r} are not a JSON object.")
+        return self.arguments
 
 
 @dataclass(slots=True)

@@ -33,6 +33,10 @@ COMMON_TOKENS = (
     "<tool_calls>", "</tool_calls>", "<step>", "<sop>", "[gMASK]", "<BOS_TOKEN>", "<EOS_TOKEN>",
     "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]",
     "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CONTENT]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[CALL_ID]", "[ARGS]",
+    "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", "<minimax:tool_call>", "</minimax:tool_call>",
+    "]~!b[", "]~b]", "[e~[", "<seed:bos>", "<seed:eos>", "<seed:pad>", "<seed:think>", "</seed:think>",
+    "<seed:tool_call>", "</seed:tool_call>", "<seed:cot_budget_reflect>", "</seed:cot_budget_reflect>",
+    "<｜DSML｜", "</｜DSML｜", "[MODEL_SETTINGS]", "[/MODEL_SETTINGS]",
     "[THINK]", "[/THINK]", "[BOS]", "[|system|]", "[|user|]", "[|assistant|]", "[|tool|]", "[|endofturn|]",
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats.base import PromptFormat
 from sagewire.prompt_formats.engine.conversation import (
     SAME_ROLES,
+    THINK_OPENING,
     Conversation,
     Guard,
     MessageReading,
@@ -253,6 +254,10 @@ class TurnFormat(PromptFormat):
     def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
         """Return the thinking inside an assistant's text, `None` for none, and what of the text is written."""
         return None, text
+
+    def has_thinking(self, text: str) -> bool:
+        """Return whether an assistant's text holds its thinking; a closing tag alone is somebody's text about a tag."""
+        return "</think>" in text and (self.policy == "allow" or THINK_OPENING.match(text) is not None)
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""

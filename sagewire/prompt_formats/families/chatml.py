@@ -8,7 +8,7 @@ from sagewire.prompt_formats.engine.conversation import Conversation
 from sagewire.prompt_formats.engine.turns import Block, OpenedFormat, PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families import default_texts
 
-__all__ = ["CHATML", "INTERNLM2", "NOUS_HERMES_2", "OLMO3", "SMOLLM3", "YI", "YI_1_5", "ZEPHYR_GEMMA"]
+__all__ = ["CHATML", "INTERNLM2", "NOUS_HERMES_2", "OLMO3", "SMOLLM3", "SMOLLM3_HUB", "YI", "YI_1_5", "ZEPHYR_GEMMA"]
 
 IM = ("<|im_start|>", "<|im_end|>")
 TURN = Block("<|im_start|>{role}\n", "<|im_end|>\n")
@@ -105,7 +105,7 @@ class SmolLM3(TurnFormat):
             mode = "/think"
         system = system.replace("/no_think", "").replace("/think", "").rstrip()
         no_thought = "" if mode == "/think" else "<think>\n\n</think>\n"
-        page.add("<|im_start|>system\n", self._system(system, mode), "<|im_end|>\n")
+        page.add("<|im_start|>system\n", self.system_turn(conversation, system, mode))
         for place, turn in enumerate(turns):
             if turn.role == "assistant":
                 if turn.calls:
@@ -118,13 +118,14 @@ class SmolLM3(TurnFormat):
         if conversation.generate:
             page.add(ASSISTANT, no_thought)
 
-    def _system(self, text: str, mode: str) -> str:
+    def system_turn(self, conversation: Conversation, text: str, mode: str) -> str:
+        """Return the system turn."""
         if "/system_override" in text:
-            return text.replace("/system_override", "").rstrip()
+            return text.replace("/system_override", "").rstrip() + "<|im_end|>\n"
         if not text:
             text = default_texts.SMOLLM3 if mode == "/think" else default_texts.SMOLLM3.partition(" Your role")[0]
         about = f"## Metadata\n\nKnowledge Cutoff Date: June 2025\nReasoning Mode: {mode}\n\n"
-        return f"{about}## Custom Instructions\n\n{text}\n\n"
+        return f"{about}## Custom Instructions\n\n{text}\n\n<|im_end|>\n"
 
 
 SMOLLM3 = SmolLM3(
@@ -134,5 +135,55 @@ SMOLLM3 = SmolLM3(
     special_tokens=(*IM, "<think>", "</think>"),
     variables=("enable_thinking",),
     keep_think=True,
+    reader_style="hermes",
+)
+
+
+TOOLS_BEFORE = (
+    "### Tools\n\nYou may call one or more functions to assist with the user query.\nYou are provided with function "
+    "signatures within <tools></tools> XML tags:\n\n<tools>\n"
+)
+TOOLS_AFTER = (
+    "</tools>\n\nFor each function call, return a json object with function name and arguments within "
+    '<tool_call></tool_call> XML tags:\n<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n'
+    "</tool_call>\n\n<|im_end|>\n"
+)
+
+
+class SmolLM3Hub(SmolLM3):
+    """SmolLM3 as the Hub has it: the system turn says the date, and is closed only behind tools.
+
+    With `/system_override` in it, the system text stands alone.
+    """
+
+    def system_turn(self, conversation: Conversation, text: str, mode: str) -> str:
+        """Return the system turn."""
+        if "/system_override" in text:
+            if conversation.tools:
+                conversation.lost("tools beside /system_override")
+            return text.replace("/system_override", "").rstrip() + "<|im_end|>\n"
+        if not text:
+            text = default_texts.SMOLLM3 if mode == "/think" else default_texts.SMOLLM3.partition(" Your role")[0]
+        date = conversation.time().strftime("%d %B %Y")
+        about = f"## Metadata\n\nKnowledge Cutoff Date: June 2025\nToday Date: {date}\nReasoning Mode: {mode}\n\n"
+        return f"{about}## Custom Instructions\n\n{text}\n\n{self._tools(conversation)}"
+
+    def _tools(self, conversation: Conversation) -> str:
+        if not conversation.tools:
+            return ""
+        # As Python writes a dict, which is how the published template shows them.
+        tools = "".join(f"{tool}\n" for tool in conversation.tools)
+        return TOOLS_BEFORE + conversation.guard(tools) + TOOLS_AFTER
+
+
+SMOLLM3_HUB = SmolLM3Hub(
+    name="smollm3_hub",
+    roles={"user": TURN, "tool": Block("<|im_start|>user\n", "<|im_end|>\n")},
+    generation=ASSISTANT,
+    stops=("<|im_end|>",),
+    special_tokens=(*IM, "<tool_call>", "</tool_call>", "<think>", "</think>"),
+    variables=("enable_thinking",),
+    keep_think=True,
+    supports_tools=True,
     reader_style="hermes",
 )

@@ -17,6 +17,7 @@ __all__ = [
     "DEEPSEEK_R1_REV1",
     "DEEPSEEK_V2",
     "DEEPSEEK_V3",
+    "DEEPSEEK_V3_0324",
     "DEEPSEEK_V3_1",
 ]
 
@@ -80,7 +81,7 @@ TOKENS = (
 THINK_TAGS = ("<think>", "</think>")
 
 
-def _system_text(conversation: Conversation, joined: bool) -> str:
+def system_text(conversation: Conversation, joined: bool) -> str:
     """Return the system texts, which stand together at the top; strict refuses to move or to lose one."""
     turns = conversation.turns
     systems = [(place, turn) for place, turn in enumerate(turns) if turn.role == "system"]
@@ -115,7 +116,7 @@ class DeepSeek(TurnFormat):
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
-        page.add(self.bos, _system_text(conversation, self.join_systems))
+        page.add(self.bos, system_text(conversation, self.join_systems))
         called = output = after_tool = False
         for turn in conversation.turns:
             if turn.role == "user":
@@ -176,6 +177,42 @@ class DeepSeek(TurnFormat):
         return text if loose else text + CALLS_END + EOS
 
 
+class DeepSeekV30324(TurnFormat):
+    """DeepSeek V3-0324: a question ends with the opening of its answer, and each answer has a list of calls."""
+
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
+        """Write the whole conversation."""
+        page.add(BOS, system_text(conversation, joined=True))
+        asked = after_tool = False
+        first_output = True
+        for turn in conversation.turns:
+            if turn.role == "user":
+                page.add(USER)
+                page.say(turn, turn.text)
+                page.add(ASSISTANT)
+            elif turn.role == "assistant":
+                page.add(OUTPUTS_END if after_tool else "")
+                page.say(turn, turn.text)
+                page.add(self._calls(turn.calls), EOS)
+                first_output = first_output or bool(turn.calls)
+            elif turn.role == "tool":
+                page.add(OUTPUTS + OUTPUT if first_output else "\n" + OUTPUT, turn.text, OUTPUT_END)
+                first_output = False
+            elif turn.role != "system":
+                conversation.lost_turn(turn)
+            if turn.role in ("user", "assistant", "tool"):
+                asked, after_tool = turn.role == "user", turn.role == "tool"
+        page.add(OUTPUTS_END if after_tool else "")
+        if conversation.generate and not asked and not after_tool:
+            page.add(ASSISTANT)
+
+    def _calls(self, calls: tuple[Call, ...]) -> str:
+        if not calls:
+            return ""
+        texts = (f"{CALL}function{SEP}{call.name}\n```json\n{call.raw}\n```{CALL_END}" for call in calls)
+        return CALLS + "\n".join(texts) + CALLS_END
+
+
 class DeepSeekV31(TurnFormat):
     """DeepSeek V3.1: each answer to a user opens with an empty or, under `thinking=True`, an open block of thoughts."""
 
@@ -185,7 +222,7 @@ class DeepSeekV31(TurnFormat):
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
-        page.add(BOS, _system_text(conversation, joined=True))
+        page.add(BOS, system_text(conversation, joined=True))
         asked = after_tool = False
         for turn in conversation.turns:
             if turn.role == "user":
@@ -240,6 +277,7 @@ DEEPSEEK_R1_DISTILL_QWEN = DeepSeek(
     next_output="\n" + OUTPUT,
     **_R1,
 )
+DEEPSEEK_V3_0324 = DeepSeekV30324(name="deepseek_v3_0324", special_tokens=TOKENS, **_V3)
 DEEPSEEK_V3_1 = DeepSeekV31(
     name="deepseek_v3_1",
     stops=(EOS,),

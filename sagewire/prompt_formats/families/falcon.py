@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from sagewire.prompt_formats.engine.conversation import Conversation
 from sagewire.prompt_formats.engine.turns import ALTERNATE, Block, PromptBuilder, TurnFormat
+from sagewire.prompt_formats.families.chatml import ASSISTANT, IM, TURN
 
-__all__ = ["FALCON3", "FALCON_11B", "FALCON_180B", "FALCON_CHAT_FASTCHAT", "FALCON_INSTRUCT", "FALCON_VLLM"]
+__all__ = [
+    "FALCON3",
+    "FALCON_11B",
+    "FALCON_180B",
+    "FALCON_CHAT_FASTCHAT",
+    "FALCON_H1",
+    "FALCON_INSTRUCT",
+    "FALCON_VLLM",
+]
 
 STOPS = ("<|endoftext|>", "\nUser:")
 WORDS = ("\nUser:", "\nAssistant:", "\nFalcon:", "\nSystem:")
@@ -146,4 +155,15 @@ FALCON3 = Falcon3(
     special_tokens=("<|system|>", "<|user|>", "<|assistant|>", "<|endoftext|>"),
     supports_tools=True,
     reader_style="hermes",
+)
+
+
+FALCON_H1 = TurnFormat(
+    name="falcon_h1",
+    bos="<|begin_of_text|>",
+    other=TURN,
+    system="first",
+    generation=ASSISTANT,
+    stops=("<|im_end|>", "<|end_of_text|>"),
+    special_tokens=("<|begin_of_text|>", "<|end_of_text|>", *IM),
 )

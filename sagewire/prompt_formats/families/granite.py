@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sagewire.prompt_formats.engine.conversation import Conversation
 from sagewire.prompt_formats.engine.turns import Block, PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families.qwen import TaggedTools
 
-__all__ = ["GRANITE_3_0", "GRANITE_3_3", "GRANITE_4", "GRANITE_VLLM_TOOLS"]
+__all__ = ["GRANITE_3_0", "GRANITE_3_1", "GRANITE_3_2", "GRANITE_3_3", "GRANITE_4", "GRANITE_4_1", "GRANITE_VLLM_TOOLS"]
 
 ROLES = ("<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>", "<|tool_call|>")
 TURN = Block("<|start_of_role|>{role}<|end_of_role|>", "<|end_of_text|>\n")
@@ -21,13 +22,20 @@ WITH_TOOLS = (
     "provided list of tools, notify the user that you do not have the ability to fulfill the request."
 )
 WITHOUT_TOOLS = " You are a helpful AI assistant."
-THINKING = (
+THOUGHTS = (
     "\nRespond to every user query in a comprehensive and detailed way. You can write down your thoughts and reasoning "
     "process before responding. In the thought process, engage in a comprehensive cycle of analysis, summarization, "
     "exploration, reassessment, reflection, backtracing, and iteration to develop well-considered thinking process. In "
     "the response section, based on various attempts, explorations, and reflections from the thoughts section, "
     "systematically present the final solution that you deem correct. The response should summarize the thought "
-    "process. Write your thoughts between <think></think> and write your response between <response></response> for "
+    "process."
+)
+WRITE_3_3 = (
+    " Write your thoughts between <think></think> and write your response between <response></response> for each user "
+    "query."
+)
+WRITE_3_2 = (
+    " Write your thoughts after 'Here is my thought process:' and write your response after 'Here is my response:' for "
     "each user query."
 )
 
@@ -56,7 +64,7 @@ class Granite33(TurnFormat):
         about = ABOUT.replace("{date}", conversation.guard(date))
         if conversation.tools:
             return about + WITH_TOOLS
-        return about + WITHOUT_TOOLS + (THINKING if conversation.option("thinking") else "")
+        return about + WITHOUT_TOOLS + (THOUGHTS + WRITE_3_3 if conversation.option("thinking") else "")
 
 
 class Granite30(TurnFormat):
@@ -150,4 +158,75 @@ GRANITE_4 = Granite4(
     default_system="You are a helpful assistant. Please ensure responses are professional, accurate, and safe.",
     reader_style="hermes",
     **_GRANITE,
+)
+
+
+ABOUT_3_1 = "Knowledge Cutoff Date: April 2024.\nToday's Date: {date}.\nYou are Granite, developed by IBM."
+WITH_TOOLS_3_1 = (
+    " You are a helpful AI assistant with access to the following tools. When a tool is required to answer the user's "
+    "query, respond with <|tool_call|> followed by a JSON list of tools used. If a tool does not exist in the provided "
+    "list of tools, notify the user that you do not have the ability to fulfill the request."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Granite31(TurnFormat):
+    """Granite 3.1 and 3.2: tools in a turn of their own behind the system text, which says the date."""
+
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
+        """Write the whole conversation."""
+        turns = conversation.turns
+        system = turns[0].text if turns[0].role == "system" else None
+        turns = turns[1:] if turns[0].role == "system" else turns
+        system = self._default(conversation) if system is None else system
+        page.add("<|start_of_role|>system<|end_of_role|>", system, "<|end_of_text|>\n")
+        if conversation.tools:
+            tools = conversation.json(conversation.tools, indent=4)
+            page.add("<|start_of_role|>tools<|end_of_role|>", tools, "<|end_of_text|>\n")
+        for turn in turns:
+            self.write_turn(conversation, page, turn, False)
+        # The template opens the answer inside its loop over the other messages.
+        if turns:
+            self.write_generation(conversation, page)
+
+    def _default(self, conversation: Conversation) -> str:
+        date = conversation.date_string or conversation.time().strftime("%B %d, %Y")
+        about = ABOUT_3_1.replace("{date}", conversation.guard(date))
+        if conversation.tools:
+            return about + WITH_TOOLS_3_1
+        return (
+            about
+            + " You are a helpful AI assistant."
+            + (THOUGHTS + WRITE_3_2 if conversation.option("thinking") else "")
+        )
+
+
+class Granite41(Granite4):
+    """Granite 4.1: no system text of its own."""
+
+    def write_system(self, conversation: Conversation, page: PromptBuilder, system: str | None) -> None:
+        """Write the system turn; an empty text without tools is none."""
+        if conversation.tools and system == "":
+            page.add("<|start_of_role|>system<|end_of_role|>\n\n", self.tools_text(conversation), self.close_turn)
+            return
+        super().write_system(conversation, page, system)
+
+
+_GRANITE_3: dict[str, Any] = {
+    "other": TURN,
+    "generation": "<|start_of_role|>assistant<|end_of_role|>",
+    "stops": ("<|end_of_text|>",),
+    "special_tokens": ROLES,
+    "supports_tools": True,
+    "reader_style": "granite",
+}
+GRANITE_3_1 = Granite31(name="granite_3_1", **_GRANITE_3)
+GRANITE_3_2 = Granite31(name="granite_3_2", variables=("thinking",), **_GRANITE_3)
+GRANITE_4_1 = Granite41(
+    name="granite_4_1",
+    generation=GRANITE_4.generation,
+    stops=GRANITE_4.stops,
+    special_tokens=GRANITE_4.special_tokens,
+    supports_tools=True,
+    reader_style="hermes",
 )

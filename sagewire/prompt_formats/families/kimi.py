@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from typing import Any
+
 from sagewire.prompt_formats.engine.conversation import Call, Conversation
 from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 
-__all__ = ["KIMI_K2"]
+__all__ = ["KIMI_K2", "KIMI_K2_5", "KIMI_K2_THINKING"]
 
 SECTION, SECTION_END = "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
 CALL, CALL_END, ARGUMENTS = "<|tool_call_begin|>", "<|tool_call_end|>", "<|tool_call_argument_begin|>"
@@ -60,3 +64,56 @@ KIMI_K2 = KimiK2(
     supports_tools=True,
     reader_style="kimi_k2",
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KimiThinking(TurnFormat):
+    """Kimi K2 Thinking: every answer has a block of thoughts, empty up to the last one without tool calls.
+
+    Args:
+        open_answer: The opening of an answer ends inside its block of thoughts.
+    """
+
+    open_answer: bool = False
+
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
+        """Write the whole conversation."""
+        turns = conversation.turns
+        thinks = conversation.option("thinking") is not False
+        answered = [place for place, turn in enumerate(turns) if turn.role == "assistant" and not turn.calls]
+        if conversation.tools:
+            tools = json.dumps(conversation.tools, ensure_ascii=False, separators=(",", ":"))
+            page.add("<|im_system|>tool_declare<|im_middle|>", conversation.guard(tools), "<|im_end|>")
+        if self.default_system is not None and turns[0].role != "system":
+            page.add("<|im_system|>system<|im_middle|>", self.default_system, "<|im_end|>")
+        for place, turn in enumerate(turns):
+            self.check_role(turn)
+            kind = turn.role if turn.role in ("user", "assistant") else "system"
+            page.add(f"<|im_{kind}|>{turn.name or turn.role}<|im_middle|>")
+            if turn.role == "assistant":
+                current = thinks and place > max(answered, default=-1)
+                page.add(f"<think>{turn.thinking or '' if current else ''}</think>")
+            elif turn.role == "tool":
+                page.add(f"## Return of {turn.call_id}\n")
+            page.say(turn, turn.text)
+            page.add(self._calls(conversation, turn.calls) if turn.calls else "", "<|im_end|>")
+        self.write_generation(conversation, page)
+        if conversation.generate and self.open_answer:
+            page.add("<think>" if thinks else "<think></think>")
+
+    def _calls(self, conversation: Conversation, calls: tuple[Call, ...]) -> str:
+        texts = (f"{CALL}{call.id}{ARGUMENTS}{conversation.json(call.arguments)}{CALL_END}" for call in calls)
+        return SECTION + "".join(texts) + SECTION_END
+
+
+_KIMI: dict[str, Any] = {
+    "generation": KIMI_K2.generation,
+    "stops": KIMI_K2.stops,
+    "special_tokens": (*KIMI_K2.special_tokens, "<think>", "</think>"),
+    "supports_tools": True,
+    "reader_style": "kimi_k2",
+}
+KIMI_K2_THINKING = KimiThinking(
+    name="kimi_k2_thinking", default_system="You are Kimi, an AI assistant created by Moonshot AI.", **_KIMI
+)
+KIMI_K2_5 = KimiThinking(name="kimi_k2_5", open_answer=True, variables=("thinking",), **_KIMI)

@@ -9,7 +9,7 @@ from sagewire.errors import UsageError
 from sagewire.prompt_formats.engine.conversation import Conversation, Turn
 from sagewire.prompt_formats.engine.turns import ALTERNATE, Block, FoldedFormat, PromptBuilder, TurnFormat
 
-__all__ = ["CODELLAMA_70B", "LLAMA2", "LLAMA3", "LLAMA3_1", "LLAMA3_2", "LLAMA3_3", "LLAMA4"]
+__all__ = ["CODELLAMA_70B", "LLAMA2", "LLAMA3", "LLAMA3_1", "LLAMA3_2", "LLAMA3_2_VISION", "LLAMA3_3", "LLAMA4"]
 
 HEADER = ("<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 
@@ -183,6 +183,11 @@ _LLAMA3: dict[str, Any] = {
 
 LLAMA3_1 = LlamaTools(name="llama3_1", **_LLAMA3)
 LLAMA3_2 = Llama32(name="llama3_2", **{**_LLAMA3, "reader_style": "pythonic"})
+# The text of the models that see: blanks around it are kept.
+LLAMA3_2_VISION = Llama32(
+    name="llama3_2_vision",
+    **{**_LLAMA3, "other": Block(_LLAMA3["other"].before, _LLAMA3["other"].after), "reader_style": "pythonic"},
+)
 LLAMA3_3 = LlamaTools(name="llama3_3", **_LLAMA3)
 LLAMA4 = Llama4(
     name="llama4",

@@ -68,18 +68,6 @@ MISTRAL_V1_LEGACY = TurnFormat(
     stops=("</s>",),
     special_tokens=INST,
 )
-MISTRAL_V7 = TurnFormat(
-    name="mistral_v7",
-    bos="<s>",
-    roles={
-        "system": Block("[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"),
-        "user": Block("[INST] ", "[/INST]"),
-        "assistant": Block(" ", "</s>"),
-    },
-    role_error="Only user, system and assistant roles are supported!",
-    stops=("</s>",),
-    special_tokens=V7,
-)
 
 
 class MistralSmall3(TurnFormat):
@@ -161,7 +149,7 @@ class MistralTools(TurnFormat):
                 page.say(turn, turn.text.strip() if self.trim_answer else turn.text)
                 page.add("</s>")
             elif turn.role == "tool":
-                page.add(f'[TOOL_RESULTS]{space}{{"content": {turn.text}, "call_id": "{_nine(turn.call_id)}"}}')
+                page.add(f'[TOOL_RESULTS]{space}{{"content": {turn.text}, "call_id": "{nine(turn.call_id)}"}}')
                 page.add("[/TOOL_RESULTS]")
             else:
                 raise UsageError(ONLY_FIRST_SYSTEM)
@@ -190,11 +178,12 @@ def tools_text(conversation: Conversation) -> str:
 
 def call_json(conversation: Conversation, call: Call, check: bool = True) -> str:
     """Return a tool call as v3 writes it, its id behind the rest."""
-    call_id = _nine(call.id) if check else call.id
+    call_id = nine(call.id) if check else call.id
     return f'{{"name": "{call.name}", "arguments": {conversation.json(call.arguments)}, "id": "{call_id}"}}'
 
 
-def _nine(call_id: str) -> str:
+def nine(call_id: str) -> str:
+    """Return a call's id, which has nine characters."""
     if len(call_id) != 9:
         raise UsageError(f"{CALL_ID} (this one is {call_id!r:.60})")
     return call_id
@@ -255,13 +244,13 @@ class MistralSmall32(TurnFormat):
                     conversation.lost("text beside tool calls")
                 for call in turn.calls:
                     page.add(
-                        f"[TOOL_CALLS]{call.name}[CALL_ID]{_nine(call.id)}[ARGS]{conversation.json(call.arguments)}"
+                        f"[TOOL_CALLS]{call.name}[CALL_ID]{nine(call.id)}[ARGS]{conversation.json(call.arguments)}"
                     )
                 if not turn.calls:
                     page.say(turn, turn.text)
                 page.add("</s>")
             elif turn.role == "tool":
-                page.add(f"[TOOL_RESULTS]{_nine(turn.call_id)}[TOOL_CONTENT]{turn.text}[/TOOL_RESULTS]")
+                page.add(f"[TOOL_RESULTS]{nine(turn.call_id)}[TOOL_CONTENT]{turn.text}[/TOOL_RESULTS]")
             else:
                 raise UsageError("Only system, user, assistant, and tool roles are supported!")
 
@@ -300,6 +289,29 @@ class Ministral3(TurnFormat):
                 )
 
 
+class MistralV7(TurnFormat):
+    """Mistral v7: a system turn, tools at the user's last turn, calls as a JSON list."""
+
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
+        """Write the whole conversation."""
+        turns = conversation.turns
+        last_user = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=-1)
+        if conversation.tools and last_user < 0:
+            conversation.lost("tools in a conversation without a user's message")
+        page.add(self.bos)
+        for place, turn in enumerate(turns):
+            if place == last_user and conversation.tools:
+                page.add(f"[AVAILABLE_TOOLS] {conversation.json(conversation.tools)}[/AVAILABLE_TOOLS]")
+            if turn.calls:
+                page.add(" " if turn.text else "")
+                page.say(turn, turn.text)
+                page.add(f"[TOOL_CALLS] [{', '.join(call_json(conversation, call) for call in turn.calls)}]</s>")
+            elif turn.role == "tool":
+                page.add(f"[TOOL_RESULTS] {nine(turn.call_id)}[TOOL_CONTENT] {turn.text}[/TOOL_RESULTS]")
+            else:
+                self.write_turn(conversation, page, turn, False)
+
+
 _TOOLS: dict[str, Any] = {
     "bos": "<s>",
     "stops": ("</s>",),
@@ -313,4 +325,15 @@ MISTRAL_V3_EARLY = MistralV3Early(name="mistral_v3_early", special_tokens=TOOLS,
 MISTRAL_SMALL3_2 = MistralSmall32(name="mistral_small3_2", special_tokens=(*V7, "[CALL_ID]", "[ARGS]"), **_TOOLS)
 MINISTRAL3_REASONING = Ministral3(
     name="ministral3_reasoning", special_tokens=(*V7, "[ARGS]", "[THINK]", "[/THINK]"), **_TOOLS
+)
+MISTRAL_V7 = MistralV7(
+    name="mistral_v7",
+    roles={
+        "system": Block("[SYSTEM_PROMPT] ", "[/SYSTEM_PROMPT]"),
+        "user": Block("[INST] ", "[/INST]"),
+        "assistant": Block(" ", "</s>"),
+    },
+    role_error="Only user, system and assistant roles are supported!",
+    special_tokens=V7,
+    **_TOOLS,
 )

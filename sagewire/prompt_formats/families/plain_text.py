@@ -10,6 +10,7 @@ __all__ = [
     "ALPACA_CHUJIE",
     "ALPACA_FASTCHAT",
     "ALPACA_VLLM",
+    "ERNIE_4_5",
     "ORCA_VICUNA",
     "SOLAR",
     "STABLEBELUGA",
@@ -240,4 +241,19 @@ WIZARDLM_2 = WizardLM2(
     stops=("</s>",),
     special_tokens=("<s>", "</s>"),
     words=VICUNA_WORDS,
+)
+
+
+ERNIE_4_5 = TurnFormat(
+    name="ernie_4_5",
+    bos="<|begin_of_sentence|>",
+    roles={
+        "system": Block("", "\n"),
+        "user": Block("User: ", "\n"),
+        "assistant": Block("Assistant: ", "<|end_of_sentence|>"),
+    },
+    generation="Assistant: ",
+    stops=("<|end_of_sentence|>", "</s>"),
+    special_tokens=("<|begin_of_sentence|>", "<|end_of_sentence|>"),
+    words=("\nUser:", "\nAssistant:"),
 )

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from sagewire.errors import UsageError
 from sagewire.prompt_formats.engine.conversation import Call, Conversation, Turn
 from sagewire.prompt_formats.engine.tools import dump, fields_of
 from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families.chatml import ASSISTANT, IM, TURN
 
-__all__ = ["QWEN1_5", "QWEN2", "QWEN2_5", "QWEN3", "QWEN3_CODER", "QWQ", "TaggedTools"]
+__all__ = [
+    "QWEN1_5",
+    "QWEN2",
+    "QWEN2_5",
+    "QWEN3",
+    "QWEN3_CODER",
+    "QWEN3_INSTRUCT",
+    "QWEN3_THINKING",
+    "QWEN3_VL",
+    "QWQ",
+    "QWQ_32B",
+    "TaggedTools",
+]
 
 STOPS = ("<|im_end|>", "<|endoftext|>")
 CALL_TAGS = ("<tool_call>", "</tool_call>")
@@ -142,6 +154,26 @@ class Qwen3(TaggedTools):
             page.add("<think>\n\n</think>\n\n")
 
 
+class Qwen3Vl(TaggedTools):
+    """Qwen 3 VL Instruct, its text: a system message stands first or not at all."""
+
+    def write_plain(self, page: PromptBuilder, turn: Turn) -> None:
+        """Write a user's turn; a later system turn is one the published template drops."""
+        if turn.role == "user":
+            super().write_plain(page, turn)
+
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
+        """Write the whole conversation."""
+        for turn in conversation.turns[1:]:
+            if turn.role == "system":
+                conversation.lost_turn(turn)
+        super().write(conversation, page)
+
+
+class Qwen3Thinking(Qwen3):
+    """Qwen 3 Thinking (2507, Next, VL): every answer begins inside a block of thoughts."""
+
+
 class Qwq(TaggedTools):
     """QwQ: the thinking of earlier answers is left out, and each answer opens with a block of thoughts."""
 
@@ -199,12 +231,11 @@ class Qwen3Coder(TaggedTools):
         )
 
     def _parameters(self, conversation: Conversation, call: Call) -> str:
-        if not isinstance(call.arguments, dict):
-            raise UsageError(f"The arguments of a call to {call.name!r} are not a JSON object.")
         return "".join(
             f"<parameter={conversation.tag(name)}\n"
-            f"{conversation.guard(value) if isinstance(value, str) else conversation.json(value)}\n</parameter>\n"
-            for name, value in call.arguments.items()
+            f"{conversation.json(value) if isinstance(value, dict | list) else conversation.guard(str(value))}"
+            "\n</parameter>\n"
+            for name, value in call.fields().items()
         )
 
     def write_result(self, page: PromptBuilder, turn: Turn, before: str, after: str) -> None:
@@ -237,7 +268,8 @@ def _xml_fields(fields: Mapping[str, Any]) -> str:
         value = fields[key]
         if key == "description":
             value = str(value).strip()
-        shown = value if isinstance(value, str) else dump(value)
+        # Objects and lists as JSON, the rest as Python writes it: that is how the published template does it.
+        shown = dump(value) if isinstance(value, dict | list) else str(value)
         text += f"\n<{key}>{shown}</{key}>"
     return text
 
@@ -281,3 +313,11 @@ QWEN3_CODER = Qwen3Coder(
     special_tokens=(*IM, *CALL_TAGS),
     **{**_QWEN, "reader_style": "qwen3_coder"},
 )
+_TAGGED: dict[str, Any] = {**_QWEN, "special_tokens": (*IM, *CALL_TAGS, *THINK_TAGS)}
+QWEN3_INSTRUCT = TaggedTools(name="qwen3_instruct", **_TAGGED)
+QWEN3_VL = Qwen3Vl(name="qwen3_vl", **_TAGGED)
+QWEN3_THINKING = Qwen3Thinking(
+    name="qwen3_thinking", keep_think=True, **{**_TAGGED, "generation": ASSISTANT + "<think>\n"}
+)
+# The published template opens a block of thoughts that is left open.
+QWQ_32B = replace(QWQ, name="qwq_32b", generation=ASSISTANT + "<think>\n")

@@ -1,0 +1,199 @@
+"""Google's Gemma 4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sagewire.prompt_formats.engine.conversation import Call, Conversation, Turn
+from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
+
+__all__ = ["GEMMA4"]
+
+QUOTE = '<|"|>'
+# Keys that a schema has itself; the published template takes an argument of such a name for one of them.
+SCHEMA_KEYS = ("description", "type", "properties", "required", "nullable")
+
+
+class Gemma4(TurnFormat):
+    """Gemma 4: tools and calls in a notation of their own, results inside the model's turn."""
+
+    def join_parts(self, parts: Sequence[str]) -> str:
+        """Return the text of a message that was given in parts, each without the blanks around it."""
+        return "".join(part.strip() for part in parts)
+
+    def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
+        """Return the answer without its thoughts, which are not written back."""
+        return None, "".join(part.split("<|channel>")[0] for part in text.split("<channel|>")).strip()
+
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
+        """Write the whole conversation."""
+        turns, thinks = conversation.turns, bool(conversation.option("enable_thinking"))
+        page.add(self.bos)
+        system = turns[0] if turns[0].role == "system" else None
+        if system or thinks or conversation.tools:
+            page.add("<|turn>system\n", "<|think|>\n" if thinks else "", "" if system is None else system.text.strip())
+            page.add(*(f"<|tool>{self._declaration(conversation, t['function'])}<tool|>" for t in conversation.tools))
+            page.add("<turn|>\n")
+        turns = turns[1:] if system else turns
+        question = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=-1)
+        speaker = ""
+        for place, turn in enumerate(turns):
+            if turn.role == "tool":
+                if not _follows_calls(turns, place):
+                    conversation.lost_turn(turn)
+                continue
+            self.check_role(turn)
+            if not speaker == turn.role == "assistant":
+                page.add(f"<|turn>{'model' if turn.role == 'assistant' else turn.role}\n")
+            speaker = turn.role
+            results = list(_results(turns, place))
+            if turn.thinking and turn.calls and place > question:
+                page.add(f"<|channel>thought\n{turn.thinking}\n<channel|>")
+            page.add(*(self._call(conversation, call) for call in turn.calls))
+            page.add(*(self._result(conversation, turn, result) for result in results))
+            page.say(turn, turn.text.strip())
+            if turn.calls and not results:
+                page.add("<|tool_response>")
+            elif not results or turn.text:
+                page.add("<turn|>\n")
+        if conversation.generate and not self._inside_turn(turns):
+            page.add(self.generation, "" if thinks else "<|channel>thought\n<channel|>")
+
+    def _inside_turn(self, turns: Sequence[Turn]) -> bool:
+        """Return whether the model's turn is still open behind calls or results."""
+        spoken = [turn for turn in turns if turn.role != "tool"]
+        return bool(spoken and spoken[-1].calls)
+
+    def _call(self, conversation: Conversation, call: Call) -> str:
+        return f"<|tool_call>call:{call.name}{{{_fields(conversation, call.fields())}}}<tool_call|>"
+
+    def _result(self, conversation: Conversation, turn: Turn, result: Turn) -> str:
+        names = [call.name for call in turn.calls if call.id == result.call_id]
+        name = names[-1] if names else result.name or "unknown"
+        fields = f"value:{QUOTE}{result.text}{QUOTE}"
+        if isinstance(result.value, Mapping):
+            fields = _fields(conversation, result.value)
+        return f"<|tool_response>response:{name}{{{fields}}}<tool_response|>"
+
+    def _declaration(self, conversation: Conversation, function: Mapping[str, Any]) -> str:
+        about = conversation.guard(str(function.get("description", "")))
+        text = f"declaration:{conversation.guard(function['name'])}{{description:{QUOTE}{about}{QUOTE}"
+        schema = function.get("parameters")
+        if schema:
+            text += ",parameters:{"
+            if schema.get("properties"):
+                text += f"properties:{{{self._properties(conversation, schema['properties'])}}},"
+            if schema.get("required"):
+                text += f"required:[{_quoted(conversation, schema['required'])}],"
+            text += f"type:{QUOTE}{_type(conversation, schema)}{QUOTE}}}" if schema.get("type") else ""
+        response = function.get("response")
+        if response is not None:
+            described = response.get("description")
+            text += ",response:{"
+            text += f"description:{QUOTE}{conversation.guard(described)}{QUOTE}," if described else ""
+            text += f"type:{QUOTE}OBJECT{QUOTE}}}" if _type(conversation, response) == "OBJECT" else ""
+        return text.strip() + "}"
+
+    def _properties(self, conversation: Conversation, properties: Mapping[str, Any]) -> str:
+        shown = []
+        for name, schema in _sorted(properties):
+            if name in SCHEMA_KEYS:
+                if isinstance(schema, Mapping):
+                    conversation.lost(f"an argument of the name {name!r}", "Give it another name.")
+                continue
+            parts = self._schema(conversation, schema if isinstance(schema, Mapping) else {})
+            shown.append(f"{conversation.guard(name)}:{{{','.join(parts)}}}")
+        return ",".join(shown)
+
+    def _schema(self, conversation: Conversation, schema: Mapping[str, Any]) -> Iterable[str]:
+        kind = _type(conversation, schema)
+        if schema.get("description"):
+            yield f"description:{QUOTE}{conversation.guard(str(schema['description']))}{QUOTE}"
+        if kind == "STRING" and schema.get("enum"):
+            yield f"enum:{_value(conversation, schema['enum'], escape=True)}"
+        if kind == "ARRAY" and isinstance(schema.get("items"), Mapping) and schema["items"]:
+            items = (
+                self._item(conversation, key, value) for key, value in _sorted(schema["items"]) if value is not None
+            )
+            yield f"items:{{{','.join(items)}}}"
+        if schema.get("nullable"):
+            yield "nullable:true"
+        if kind == "OBJECT":
+            inner = schema.get("properties")
+            yield f"properties:{{{self._properties(conversation, inner if isinstance(inner, Mapping) else schema)}}}"
+            if schema.get("required"):
+                yield f"required:[{_quoted(conversation, schema['required'])}]"
+        yield f"type:{QUOTE}{kind}{QUOTE}"
+
+    def _item(self, conversation: Conversation, key: str, value: Any) -> str:
+        if key == "properties":
+            return f"properties:{{{self._properties(conversation, value) if isinstance(value, Mapping) else ''}}}"
+        if key == "required":
+            return f"required:[{_quoted(conversation, value)}]"
+        if key == "type":
+            value = value.upper() if isinstance(value, str) else [str(each).upper() for each in value]
+        return f"{conversation.guard(key)}:{_value(conversation, value, escape=True)}"
+
+
+def _sorted(fields: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return sorted(fields.items(), key=lambda field: field[0].lower())
+
+
+def _type(conversation: Conversation, schema: Mapping[str, Any]) -> str:
+    return conversation.guard(str(schema.get("type", "")).upper())
+
+
+def _quoted(conversation: Conversation, names: Iterable[str]) -> str:
+    return ",".join(f"{QUOTE}{conversation.guard(name)}{QUOTE}" for name in names)
+
+
+def _fields(conversation: Conversation, fields: Mapping[str, Any]) -> str:
+    return ",".join(
+        f"{conversation.guard(key)}:{_value(conversation, value, escape=False)}" for key, value in _sorted(fields)
+    )
+
+
+def _value(conversation: Conversation, value: Any, *, escape: bool) -> str:
+    if isinstance(value, str):
+        return QUOTE + conversation.guard(value) + QUOTE
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        mark = QUOTE if escape else ""
+        fields = (
+            f"{mark}{conversation.guard(key)}{mark}:{_value(conversation, item, escape=escape)}"
+            for key, item in _sorted(value)
+        )
+        return f"{{{','.join(fields)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(_value(conversation, item, escape=escape) for item in value)}]"
+    return conversation.guard(str(value))
+
+
+def _follows_calls(turns: Sequence[Turn], place: int) -> bool:
+    while place and turns[place].role == "tool":
+        place -= 1
+    return bool(turns[place].calls)
+
+
+def _results(turns: Sequence[Turn], place: int) -> Iterable[Turn]:
+    """Return the results that follow an answer with calls."""
+    if turns[place].calls:
+        for turn in turns[place + 1 :]:
+            if turn.role != "tool":
+                return
+            yield turn
+
+
+GEMMA4 = Gemma4(
+    name="gemma4",
+    bos="<bos>",
+    generation="<|turn>model\n",
+    stops=("<turn|>", "<eos>"),
+    special_tokens=("<bos>", "<eos>", "<|turn>", "<turn|>", "<|tool_call>", "<tool_call|>", "<|channel>", "<channel|>"),
+    variables=("enable_thinking",),
+    keep_think=True,
+    supports_tools=True,
+    reader_style="gemma4",
+)

@@ -1,0 +1,90 @@
+"""Liquid's LFM2 and LFM2.5."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagewire.prompt_formats.engine.conversation import Call, Conversation, Turn
+from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
+from sagewire.prompt_formats.families.chatml import ASSISTANT, IM, TURN
+from sagewire.prompt_formats.families.qwen import THINK_TAGS
+
+__all__ = ["LFM2", "LFM2_5"]
+
+LIST, LIST_END = "<|tool_list_start|>", "<|tool_list_end|>"
+CALL, CALL_END = "<|tool_call_start|>", "<|tool_call_end|>"
+RESULT, RESULT_END = "<|tool_response_start|>", "<|tool_response_end|>"
+
+
+class Lfm2(TurnFormat):
+    """LFM2: tools in the system turn. The published template has no place for tool calls."""
+
+    list_open, list_close = f"List of tools: {LIST}[", f"]{LIST_END}"
+    result_open, result_close = RESULT, RESULT_END
+
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
+        """Write the whole conversation."""
+        turns = conversation.turns
+        system = turns[0].text if turns[0].role == "system" else ""
+        turns = turns[1:] if turns[0].role == "system" else turns
+        if conversation.tools:
+            tools = ", ".join(conversation.json(tool) for tool in conversation.tools)
+            system += ("\n" if system else "") + self.list_open + tools + self.list_close
+        page.add(self.bos, f"<|im_start|>system\n{system}<|im_end|>\n" if system else "")
+        question = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=-1)
+        for place, turn in enumerate(turns):
+            if turn.role == "assistant":
+                self.write_answer(conversation, page, turn, place > question)
+            elif turn.role == "tool":
+                page.add("<|im_start|>tool\n", self.result_open, turn.text, self.result_close, "<|im_end|>\n")
+            else:
+                self.write_turn(conversation, page, turn, False)
+        self.write_generation(conversation, page)
+
+    def write_answer(self, conversation: Conversation, page: PromptBuilder, turn: Turn, current: bool) -> None:
+        """Write an assistant's turn."""
+        self.write_turn(conversation, page, turn, False)
+
+
+class Lfm25(Lfm2):
+    """LFM2.5: calls as a list of Python calls; thinking is written back only after the user's last question."""
+
+    list_open, list_close = "List of tools: [", "]"
+    result_open = result_close = ""
+
+    def write_answer(self, conversation: Conversation, page: PromptBuilder, turn: Turn, current: bool) -> None:
+        """Write an assistant's turn."""
+        kept = current or bool(conversation.option("preserve_thinking"))
+        page.add(ASSISTANT)
+        if turn.thinking is not None and kept:
+            page.add(f"<think>{turn.thinking}</think>")
+        text = turn.text
+        if not kept and "</think>" in text:
+            text = text.split("</think>")[-1].strip()
+        page.say(turn, text)
+        if turn.calls:
+            calls = ", ".join(self._call(conversation, call) for call in turn.calls)
+            page.add(CALL, "[", calls, "]", CALL_END)
+        page.add("<|im_end|>\n")
+
+    def _call(self, conversation: Conversation, call: Call) -> str:
+        fields = (f"{conversation.guard(k)}={self._value(conversation, v)}" for k, v in call.fields().items())
+        return f"{call.name}({', '.join(fields)})"
+
+    def _value(self, conversation: Conversation, value: Any) -> str:
+        if isinstance(value, str):
+            return f"'{conversation.guard(value)}'"
+        return conversation.json(value) if isinstance(value, dict) else conversation.guard(str(value))
+
+
+_LFM: dict[str, Any] = {
+    "bos": "<|startoftext|>",
+    "other": TURN,
+    "generation": ASSISTANT,
+    "stops": ("<|im_end|>",),
+    "special_tokens": ("<|startoftext|>", *IM, LIST, LIST_END, CALL, CALL_END, RESULT, RESULT_END, *THINK_TAGS),
+    "supports_tools": True,
+    "reader_style": "lfm2",
+}
+LFM2 = Lfm2(name="lfm2", **_LFM)
+LFM2_5 = Lfm25(name="lfm2_5", keep_think=True, variables=("preserve_thinking",), **_LFM)

@@ -1,0 +1,71 @@
+"""The formats of recent families, byte for byte what their own templates wrote; see `tests/vectors/README.md`."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.prompt_formats import FORMATS, get_format
+
+FOLDER = Path(__file__).parents[2] / "vectors" / "recent_formats"
+CONVERSATIONS = {each["name"]: each for each in json.loads((FOLDER / "conversations.json").read_text(encoding="utf-8"))}
+FILES = sorted(path for path in FOLDER.glob("*.json") if path.stem != "conversations")
+NOW = datetime(2025, 1, 15, 12)
+
+
+def renders(path):
+    return json.loads(path.read_text(encoding="utf-8"))["renders"]
+
+
+def render(fmt, row):
+    conversation = CONVERSATIONS[row["conversation"]]
+    return fmt.render(
+        conversation["messages"],
+        None if row.get("without_tools") else conversation["tools"],
+        add_generation_prompt=conversation["add_generation_prompt"],
+        continue_final_message=conversation["continue_final_message"],
+        now=NOW,
+        **row.get("variables", {}),
+    )
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_writes_what_the_template_writes(path):
+    fmt = get_format(path.stem, special_tokens="allow", strict=False)
+    rows = renders(path)
+    assert len(rows) >= 12
+    for row in rows:
+        if row["expected"] is None:
+            with pytest.raises(UsageError):
+                render(fmt, row)
+        else:
+            assert render(fmt, row) == row["expected"], (row["conversation"], row.get("variables"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_defaults_differ_only_by_refusing_a_loss(path):
+    for row in renders(path):
+        # A family that does not think treats thinking tags as anybody's text.
+        if row["expected"] is None or row["conversation"].startswith("thinking_inline"):
+            continue
+        try:
+            prompt = render(FORMATS[path.stem], row)
+        except UnsupportedFeature:
+            continue
+        assert prompt == row["expected"], row["conversation"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_says_where_it_comes_from(path):
+    origin = json.loads(path.read_text(encoding="utf-8"))
+    assert origin["source"]
+    assert origin["date"]
+    assert len(origin["template_sha256"] or "0" * 64) == 64
+
+
+def test_thoughts_in_foreign_text_are_no_thoughts():
+    for name in ("glm4_7", "minimax_m2"):
+        talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "The tag </think> ends it."}]
+        assert "The tag < /think> ends it." in FORMATS[name].render(talk)
