@@ -19,6 +19,8 @@ from sagewire.errors import SagewireError, StreamTruncated, UnsupportedFeature, 
 from sagewire.streaming.accumulate import fold
 from sagewire.streaming.base import BaseDecoder, Decoder, Pipeline, decode
 from sagewire.streaming.events import JsonEventDecoder
+from sagewire.streaming.jsonlines import parse_json as read_json
+from sagewire.streaming.sse import KEEP_ALIVES
 from sagewire.types import ChatRequest, Delta, Options, PromptRequest, Reply
 
 __all__ = [
@@ -222,6 +224,8 @@ class _EventStage(BaseDecoder[Any, Delta]):
         self._events = events
 
     def _decode(self, data: Any, out: list[Delta]) -> None:
+        if _keeps_alive(data):
+            return
         try:
             # What a generator yielded before it raised is kept.
             out += self._reader.read(data)
@@ -238,11 +242,18 @@ class _EventStage(BaseDecoder[Any, Delta]):
             raise StreamTruncated(f"the stream ended before the answer did (handler '{self._name}')")
 
 
+def _keeps_alive(event: Any) -> bool:
+    """Whether an event only says that the connection is alive: it is empty, or what Anthropic's shape calls a ping."""
+    if not event:
+        return event is None or event == {}
+    return isinstance(event, dict) and len(event) == 1 and str(event.get("type")).encode() in KEEP_ALIVES
+
+
 def parse_json(body: bytes, handler: str) -> Any:
     """Return the parsed body; raise `WireError` with an excerpt where it is no JSON."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        return read_json(body)
+    except ValueError as error:
         what = "an empty body" if not body.strip() else f"no JSON ({error}): {excerpt(body)}"
     # Out of the clause, for the parser's error holds the whole body as text, and would live as long as this one.
     raise WireError(f"handler '{handler}' expected JSON and got {what}")

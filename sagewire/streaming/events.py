@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from sagewire.errors import StreamTruncated, WireError, excerpt
 from sagewire.streaming.base import BaseDecoder, finish, owed
 from sagewire.streaming.jsonlines import JsonDocumentsDecoder, parse_json
-from sagewire.streaming.sse import SseDecoder
+from sagewire.streaming.sse import KEEP_ALIVES, SseDecoder
 
 __all__ = ["JsonEventDecoder"]
 
 _BLANK = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
-_SSE_STARTS = (b":", b"data", b"event", b"id", b"retry")
+_SSE_STARTS = (b":", b"data", b"event", b"id", b"retry", b"error")
 
 
 class JsonEventDecoder(BaseDecoder[bytes, Any]):
@@ -25,7 +23,7 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
     The first bytes that are not blank decide: `{` or `[` begin JSON documents (one per line or bare), a field of
     server-sent events begins those. Content types do not decide, because containers are often wrong about them: LMI
     says `application/jsonlines` in front of what vLLM framed, and SageMaker adds its own. Events without data, which
-    some servers send to keep the connection alive, are skipped, and so is `[DONE]`.
+    some servers send to keep the connection alive, are skipped, and so are comments sent as data and `[DONE]`.
 
     Attributes:
         done: Whether `[DONE]` was seen.
@@ -114,18 +112,13 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
             raise error
 
     def _parse(self, events: list[bytes], out: list[Any]) -> None:
-        loads = orjson.loads
         for data in events:
-            try:
-                out.append(loads(data))
-                continue
-            except orjson.JSONDecodeError:
-                pass
             try:
                 out.append(parse_json(data))
             except ValueError as error:
                 text = data.strip()
                 if text == b"[DONE]":
                     self.done = True
-                elif text:
+                # Proxies send comments as data while the model thinks: `data: : keepalive`.
+                elif text and not text.startswith(b":") and text.lower() not in KEEP_ALIVES:
                     raise WireError(f"an event holds no JSON ({error}): {excerpt(data)}") from None

@@ -22,26 +22,48 @@ _STRUCTURE = re.compile(rb'["{}\[\]]')
 _STRING_END = re.compile(rb'["\\]')
 _NOT_BLANK = re.compile(rb"[^ \t\r\n]")
 _SCALAR_END = re.compile(rb'[ \t\r\n{\["]')
+# What Python's own parser reads and orjson does not: numbers that are none, and halves of surrogate pairs.
+_PYTHON_ONLY = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]")
+_BIG_INTEGER = re.compile(rb"[0-9]{19}")
+_ARGUMENTS = (b'"arguments"', b'"parameters"', b'"input"')
 
 
 def parse_json(data: bytes | bytearray) -> Any:
     """Return the JSON document in `data`.
 
     `NaN`, `Infinity` and `-Infinity` are read as Python's own `json` writes them: containers written in Python send
-    them for log probabilities of tokens that could not have been chosen.
+    them for log probabilities of tokens that could not have been chosen. Integers keep all their digits. Half of a
+    surrogate pair, which no text can hold, becomes U+FFFD.
 
     Raises:
-        ValueError: It is no JSON.
+        ValueError: It is not valid JSON.
     """
+    if not _holds_big_integers(data):
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError:
+            if not _PYTHON_ONLY.search(data):
+                raise
     try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        if b"NaN" not in data and b"Infinity" not in data:
-            raise
-    try:
-        return json.loads(data.decode())
+        return _readable(json.loads(data.decode()))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _holds_big_integers(data: bytes | bytearray) -> bool:
+    # orjson reads an integer beyond 64 bits as a float. Only arguments of tools hold integers of any size, and looking
+    # for digits in each piece of a stream would cost more than reading it.
+    return any(word in data for word in _ARGUMENTS) and _BIG_INTEGER.search(data) is not None
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    if isinstance(value, dict):
+        return {_readable(name): _readable(item) for name, item in value.items()}
+    return value
 
 
 class JsonDocumentsDecoder(BaseDecoder[bytes, Any]):
@@ -105,6 +127,8 @@ class JsonDocumentsDecoder(BaseDecoder[bytes, Any]):
     def _read_line(self, line: bytes, out: list[Any]) -> bool:
         """Read a piece that is a whole document, which is how nearly all of them arrive."""
         if not line.endswith((b"}", b"\n")) or len(line) > self._max_bytes:
+            return False
+        if _holds_big_integers(line):
             return False
         try:
             out.append(orjson.loads(line))

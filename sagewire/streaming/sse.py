@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import orjson
+
 from sagewire.errors import FrameError, StreamTruncated, WireError, excerpt
 from sagewire.streaming.base import BaseDecoder
 
-__all__ = ["SseDecoder"]
+__all__ = ["KEEP_ALIVES", "SseDecoder"]
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = (b"event", b"id", b"retry")
+# Events that say only that the connection is alive: those of gateways in Anthropic's shape, and of proxies.
+KEEP_ALIVES = (b"ping", b"keepalive", b"keep-alive", b"keep_alive", b"heartbeat")
 
 
 class SseDecoder(BaseDecoder[bytes, bytes]):
     r"""Bytes to the data of each event; `[DONE]` is data like any other.
 
     Follows the WHATWG rules: lines end with `\n`, `\r` or `\r\n` and nothing else, one space after the colon is not
-    part of the value, several `data` lines are joined with `\n`, comments and `event`, `id` and `retry` fields are
-    skipped. It departs from them in one point: a last event without the closing blank line is delivered at `close`,
-    because model servers end that way.
+    part of the value, several `data` lines are joined with `\n`, comments and `id` and `retry` fields are skipped.
+    Where model servers depart from them, so does this: a last event without the closing blank line is delivered at
+    `close`; events named `ping` or the like are skipped; and what an event named `error`, or a field of that
+    name (llama.cpp up to autumn 2025), says is delivered as the object `{"error": ...}`.
 
     Args:
         strict: Refuse lines that are not server-sent events with `WireError`, where the rules say to skip them. A
@@ -40,6 +45,7 @@ class SseDecoder(BaseDecoder[bytes, bytes]):
         self._max_bytes = max_bytes
         self._line = bytearray()  # the line being read
         self._data: list[bytes] = []  # the data lines of the event being read
+        self._name = b""  # its name
         self._size = 0  # their bytes
         self._after_cr = False  # the last byte was \r: a \n that follows belongs to it
         self._start = b""  # less than a byte order mark
@@ -121,6 +127,11 @@ class SseDecoder(BaseDecoder[bytes, bytes]):
             self._add(line[6:] if line.startswith(b" ", 5) else line[5:])
         elif line == b"data":
             self._add(b"")
+        elif line.startswith(b"event:"):
+            self._name = line[6:].strip().lower()
+        elif line.startswith(b"error:"):
+            self._name = b"error"
+            self._add(line[6:].strip())
         elif self._strict and line.partition(b":")[0] not in (b"", *_FIELDS):
             raise WireError(f"expected server-sent events, got: {excerpt(line)}")
 
@@ -131,7 +142,20 @@ class SseDecoder(BaseDecoder[bytes, bytes]):
         self._data.append(value)
 
     def _dispatch(self, out: list[bytes]) -> None:
-        if self._data:
-            out.append(b"\n".join(self._data) if len(self._data) > 1 else self._data[0])
-            self._data = []
-            self._size = 0
+        name, self._name = self._name, b""
+        if not self._data:
+            return
+        data = b"\n".join(self._data) if len(self._data) > 1 else self._data[0]
+        self._data = []
+        self._size = 0
+        if name not in KEEP_ALIVES:
+            out.append(_as_error(data) if name == b"error" else data)
+
+
+def _as_error(data: bytes) -> bytes:
+    """Return what an error event says as a JSON object that holds it under `error`."""
+    try:
+        said = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        said = data.decode("utf-8", "replace")
+    return data if isinstance(said, dict) and "error" in said else orjson.dumps({"error": said or "no reason given"})

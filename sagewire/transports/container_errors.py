@@ -41,7 +41,8 @@ def container_message(body: str) -> str:
     """Return what a container said went wrong.
 
     Known shapes: a bare string, `{"error": "..."}` (TGI, TEI, Triton), `{"error": {"message": "..."}}` (OpenAI-like),
-    `{"message": "..."}` (MMS, TorchServe, DJL), `{"detail": ...}` (FastAPI), `{"errors": [...]}`, and lists of these.
+    `{"message": "..."}` (MMS, TorchServe, DJL), `{"detail": ...}` (FastAPI,
+    with the field it is about), `{"errors": [...]}`, and lists of these.
 
     Example:
         >>> container_message('{"error": {"message": "too many tokens", "code": 400}}')
@@ -70,5 +71,11 @@ def _words(value: Any, depth: int) -> str | None:
         for key in _KEYS:
             found = _words(value.get(key), depth + 1)
             if found:
-                return found
+                return f"{place}: {found}" if (place := _place(value.get("loc"))) else found
     return None
+
+
+def _place(loc: Any) -> str:
+    """Return which field of the request FastAPI complains about: `messages.2.content`."""
+    steps = loc if isinstance(loc, list) else [loc] if isinstance(loc, str) else []
+    return ".".join(str(step) for step in (steps[1:] if steps[:1] == ["body"] else steps))

@@ -78,7 +78,7 @@ def test_rows_come_in_the_order_of_their_index():
         (b'[[1.0], ["a"]]', "does not understand"),
         (b'[[1.0], "a"]', "does not understand"),
         (b'{"vectors": []}', "does not understand"),
-        (b"[[1.0], [NaN]]", "no JSON"),
+        (b"[[1.0], [NaN]]", "NaN or infinity"),
         (b"", "an empty body"),
         (b"<html>", "no JSON"),
         (b"[" * 3000, "no JSON"),

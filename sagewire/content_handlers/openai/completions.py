@@ -7,7 +7,7 @@ from typing import Any
 
 from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request
 from sagewire.content_handlers.openai.chat import CHAT_NAMES, route_parameters
-from sagewire.content_handlers.openai.events import read_end, read_metadata, read_usage
+from sagewire.content_handlers.openai.events import choice_number, read_choices, read_end, read_metadata, read_usage
 from sagewire.content_handlers.value_checks import as_text
 from sagewire.types import Delta, PromptRequest, TextDelta
 
@@ -79,7 +79,7 @@ class _CompletionReader(EventReader):
 
     def read(self, event: Any) -> Iterator[Delta]:
         """Return the deltas in one event."""
-        choices = event["choices"]
+        choices = read_choices(event)
         if event.get("error"):
             # Beside empty choices; the base class reads it.
             raise KeyError("error")
@@ -88,7 +88,7 @@ class _CompletionReader(EventReader):
             self._metadata = metadata
             yield from metadata
         for position, choice in enumerate(choices):
-            index = choice.get("index", position)
+            index = choice_number(choice, position)
             text = as_text(choice["text"])
             if text:
                 yield TextDelta(text, index)

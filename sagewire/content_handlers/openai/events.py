@@ -12,7 +12,15 @@ from sagewire.content_handlers.outcome import finish_reason, openai_usage
 from sagewire.content_handlers.value_checks import as_text
 from sagewire.types import Delta, FinishDelta, LogprobsDelta, MetadataDelta, TextDelta, ThinkingDelta, UsageDelta
 
-__all__ = ["ChatEventReader", "read_chat_reply", "read_end", "read_metadata", "read_usage"]
+__all__ = [
+    "ChatEventReader",
+    "choice_number",
+    "read_chat_reply",
+    "read_choices",
+    "read_end",
+    "read_metadata",
+    "read_usage",
+]
 
 # What a server says about an answer that is small and of use: OpenAI's fields, llama.cpp's timings.
 _EXTRA_FIELDS = ("system_fingerprint", "service_tier", "timings")
@@ -25,8 +33,8 @@ def read_chat_reply(payload: Any) -> Iterator[Delta]:
         raise ValueError("an answer without choices is no answer")
     yield from read_metadata(payload)
     for position, choice in enumerate(choices):
-        index = choice.get("index", position)
-        calls = ToolCallNormaliser(index, payload.get("created"))
+        index = choice_number(choice, position)
+        calls = ToolCallNormaliser(index, payload.get("created"), whole=True)
         yield from _read_message(choice["message"], index, calls)
         yield from calls.close()
         yield from read_end(choice, index, called_tools=calls.any)
@@ -43,7 +51,7 @@ class ChatEventReader(EventReader):
 
     def read(self, event: Any) -> Iterable[Delta]:
         """Return the deltas in one event; the usual one, a piece of text, takes the short way."""
-        choices = event["choices"]
+        choices = read_choices(event)
         if len(choices) == 1:
             choice = choices[0]
             delta = choice.get("delta")
@@ -55,6 +63,7 @@ class ChatEventReader(EventReader):
                 if (
                     type(text) is str
                     and not get("tool_calls")
+                    and not get("function_call")
                     and not get("reasoning_content")
                     and not get("reasoning")
                     and not choice.get("logprobs")
@@ -75,8 +84,11 @@ class ChatEventReader(EventReader):
         if metadata != self._metadata:
             self._metadata = metadata
             yield from metadata
+        # TGI 1.4.0 to 1.4.3 number tokens where choices are numbered, and have one choice (router/src/server.rs).
+        numbers_tokens = event.get("object") == "text_completion"
         for position, choice in enumerate(choices):
-            yield from self._read_choice(choice, choice.get("index", position), event.get("created"))
+            index = 0 if numbers_tokens else choice_number(choice, position)
+            yield from self._read_choice(choice, index, event.get("created"))
         yield from read_usage(event)
 
     def _read_choice(self, choice: Any, index: int, created: Any) -> Iterator[Delta]:
@@ -107,6 +119,26 @@ def read_usage(payload: Mapping[str, Any]) -> Iterator[UsageDelta]:
         yield UsageDelta(openai_usage(usage))
 
 
+def read_choices(event: Mapping[str, Any]) -> Any:
+    """Return an event's choices: none where they are null, or missing beside token counts.
+
+    Raises:
+        KeyError: The event has neither.
+    """
+    choices = event.get("choices")
+    if choices is None:
+        if not (event.get("usage") or "choices" in event):
+            raise KeyError("choices")
+        return ()
+    return choices
+
+
+def choice_number(choice: Mapping[str, Any], position: int) -> int:
+    """Return the number of a choice: its index, or its position where a server leaves that out or null."""
+    index = choice.get("index")
+    return position if index is None else int(index)
+
+
 def _read_message(message: Mapping[str, Any], index: int, calls: ToolCallNormaliser) -> Iterator[Delta]:
     # vLLM: `reasoning_content` up to 0.11, then both names with the same text, then `reasoning` only.
     thinking = message.get("reasoning_content") or message.get("reasoning")
@@ -121,6 +153,8 @@ def _read_message(message: Mapping[str, Any], index: int, calls: ToolCallNormali
         yield TextDelta(as_text(message["refusal"]), index)
     if message.get("tool_calls"):
         yield from calls.read(message["tool_calls"])
+    elif message.get("function_call"):
+        yield from calls.read_function_call(message["function_call"])
 
 
 def _read_parts(parts: Iterable[Any], index: int) -> Iterator[Delta]:

@@ -3,114 +3,257 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 from sagewire.errors import WireError
 from sagewire.types import ToolCallDelta
 
 __all__ = ["ToolCallNormaliser"]
 
-# TGI gives every call the id "0"; some servers send an empty one.
-_NO_IDS = (None, "", "0", 0)
+# TGI gives every call the id "0"; some servers send an empty one, or the word for none.
+_NO_IDS = (None, "", "0", 0, "null", "None")
+_NO_NAMES = (None, "", "null", "None")
+# What servers say of a call before its arguments arrive: it stands only if nothing else comes.
+_NO_ARGUMENTS = ("{}", "null", '"null"', "[]", '""', '"{}"')
 
 
 class ToolCallNormaliser:
     """Reads the `tool_calls` of one choice, in pieces or whole.
 
     What it evens out: ids that are missing, empty, TGI's `"0"`, or used twice; arguments sent as an object (TGI before
-    3.2); one object instead of an array (TGI 2 streams); a missing index; several calls under one index (Ollama);
-    names that come late or are null in later pieces.
+    3.2); one object instead of an array (TGI 2 streams); an index that is missing, counts pieces instead of calls, or
+    is the same for several calls (Ollama); names that come late, are null in later pieces, or come with each; arguments
+    that are sent again as a whole at the end (vLLM).
+
+    A piece belongs to the call of its id, else to that of its index, else to the call that was opened last. One that
+    begins a JSON object behind a complete one is never glued to it: it repeats the call or begins another.
 
     Args:
         choice: The choice's number.
         created: The server's timestamp of the answer, which keeps made-up ids of different answers apart.
+        whole: Each element of the array is a call of its own, whatever its index and id.
     """
 
-    def __init__(self, choice: int, created: Any) -> None:
-        self.any = False
+    def __init__(self, choice: int, created: Any, *, whole: bool = False) -> None:
         self._choice = choice
         self._created = created
-        self._current: dict[int, _Call] = {}
+        self._whole = whole
+        self._calls: list[_Call] = []
+        self._by_index: dict[Any, _Call] = {}
+        self._by_id: dict[Any, _Call] = {}
         self._ids: set[str] = set()
-        self._count = 0
+        self._has_list = False
+
+    @property
+    def any(self) -> bool:
+        """Whether there was a call."""
+        return bool(self._calls)
 
     def read(self, calls: Any) -> Iterator[ToolCallDelta]:
         """Return the deltas in a `tool_calls` value."""
-        for position, call in enumerate([calls] if isinstance(calls, dict) else calls):
-            yield from self._read_call(call, position)
+        self._has_list = True
+        pieces = [_Piece.of(fields) for fields in ([calls] if isinstance(calls, dict) else calls)]
+        # In one array, named pieces without anything to tell them apart are different calls.
+        opened: list[_Call] = []
+        for position, piece in enumerate(pieces):
+            call = None if self._whole else self._find(piece, position if len(pieces) > 1 else -1)
+            if call is None or self._is_other(call, piece) or (piece.bare_name and call in opened):
+                call = self._open(piece)
+            opened.append(call)
+            yield from self._add(call, piece)
+
+    def read_function_call(self, function: Any) -> Iterator[ToolCallDelta]:
+        """Return the deltas in a `function_call`, OpenAI's older field for one call.
+
+        Some servers (llama-cpp-python) send both; then `tool_calls` counts.
+        """
+        if not self._has_list:
+            yield from self.read({"function": function, "index": 0})
+            self._has_list = False
 
     def close(self) -> Iterator[ToolCallDelta]:
-        """Return calls whose name never came; TGI 2 streams write the name into the arguments.
+        """Return what was held back, and calls whose name never came; TGI 2 writes the name into the arguments.
 
         Raises:
             WireError: A call has no name anywhere.
         """
-        for call in self._current.values():
+        for call in self._calls:
             if call.name is None:
                 yield from self._rescue(call)
+            elif not call.pieces:
+                # Every reader of arguments expects an object.
+                call.pieces.append("{}")
+                yield self._delta(call, "{}")
 
-    def _read_call(self, fields: Any, position: int) -> Iterator[ToolCallDelta]:
-        function = fields.get("function") or {}
-        name, raw_id = function.get("name") or None, fields.get("id")
-        arguments = _as_text(function.get("arguments"))
-        key = fields.get("index")
-        call = self._current.get(position if key is None else key)
-        is_other = (
-            call is not None
-            and name
-            and call.name is not None
-            # Names are never sent in pieces, so another one is another call, whatever id and index say.
-            and (name != call.name or raw_id not in (None, "", call.raw_id))
-        )
-        if call is None or is_other:
-            call = _Call(self._count, raw_id)
-            self._current[position if key is None else key] = call
-            self._count += 1
-            self.any = True
-        if call.name is not None:
-            if arguments:
-                yield ToolCallDelta(call.index, arguments=arguments, choice=self._choice)
+    def _find(self, piece: _Piece, position: int) -> _Call | None:
+        by_index = self._by_index.get(piece.index) if piece.index is not None else None
+        by_id = self._by_id.get(piece.id) if piece.id is not None else None
+        if by_id is not None and (by_index is None or by_index.id != piece.id):
+            return by_id
+        if by_index is not None:
+            return by_index
+        if piece.name is not None and piece.id is not None:
+            return None
+        if piece.name is None and piece.index is None and 0 <= position < len(self._calls):
+            return self._calls[position]
+        return self._calls[-1] if self._calls else None
+
+    def _is_other(self, call: _Call, piece: _Piece) -> bool:
+        """Return whether a piece begins a call although it looks as if it belonged to this one."""
+        begins = piece.text.startswith("{")
+        if call.name is None:
+            # Its name may come late; a piece of another index may not be what brings it.
+            return call.index_key != piece.index and piece.index is not None and piece.name is not None
+        if piece.name is None:
+            is_new = piece.index is None or piece.index not in self._by_index
+            return is_new and begins and piece.id != call.id and call.is_complete and not call.repeats(piece)
+        # Names are never sent in pieces, so another one is another call, whatever id and index say.
+        if piece.name != call.name or (piece.id is not None and piece.id != call.id):
+            return True
+        if piece.index is not None and piece.index != call.index_key:
+            # Either a call of the same name, or the index counts pieces and the name comes with each of them.
+            return begins or call.is_complete or not call.arguments
+        return begins and call.is_complete and not call.repeats(piece)
+
+    def _open(self, piece: _Piece) -> _Call:
+        call = _Call(len(self._calls), piece.id, piece.index)
+        self._calls.append(call)
+        if piece.index is not None:
+            self._by_index[piece.index] = call
+        if piece.id is not None:
+            self._by_id[piece.id] = call
+        return call
+
+    def _add(self, call: _Call, piece: _Piece) -> Iterator[ToolCallDelta]:
+        if piece.index is not None:
+            self._by_index.setdefault(piece.index, call)
+        if piece.id is not None and call.id is None and call.name is None:
+            # An id that comes late, yet before the call was handed on.
+            call.id = piece.id
+            self._by_id.setdefault(piece.id, call)
+        begins = call.name is None and piece.name is not None
+        if begins:
+            call.name = piece.name
+        call.take(piece)
+        if call.name is None:
             return
-        call.held.append(arguments)
-        if name:
-            call.name = name
-            yield ToolCallDelta(call.index, self._id(call), name, "".join(call.held), self._choice)
+        arguments = call.hand_on()
+        if begins or arguments:
+            yield self._delta(call, arguments, first=begins)
 
-    def _id(self, call: _Call) -> str:
-        if call.raw_id not in _NO_IDS and call.raw_id not in self._ids:
-            new = str(call.raw_id)
+    def _delta(self, call: _Call, arguments: str, *, first: bool = False) -> ToolCallDelta:
+        if not first:
+            return ToolCallDelta(call.number, arguments=arguments, choice=self._choice)
+        return ToolCallDelta(call.number, self._new_id(call), call.name, arguments, self._choice)
+
+    def _new_id(self, call: _Call) -> str:
+        if call.id is not None and call.id not in self._ids:
+            new = str(call.id)
         else:
             # Nine alphanumerics, because Mistral's chat templates refuse anything else when the call is sent back.
             # Derived, not random: the same bytes must give the same reply.
-            seed = f"{self._created}:{self._choice}:{call.index}:{call.name}"
+            seed = f"{self._created}:{self._choice}:{call.number}:{call.name}"
             new = hashlib.sha256(seed.encode("utf-8", "replace")).hexdigest()[:9]
         self._ids.add(new)
         return new
 
     def _rescue(self, call: _Call) -> Iterator[ToolCallDelta]:
-        text = "".join(call.held)
+        text = call.arguments
         try:
-            function = orjson.loads(text)["function"]
+            function = json.loads(text)["function"]
             call.name = str(function.pop("_name"))
-        except (KeyError, TypeError, AttributeError, ValueError):
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
             raise WireError(f"a tool call came without a name; its arguments begin {text[:100]!r}") from None
-        yield ToolCallDelta(call.index, self._id(call), call.name, _as_text(function), self._choice)
+        yield self._delta(call, _as_text(function), first=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """One element of a `tool_calls` array."""
+
+    index: Any
+    id: Any
+    name: str | None
+    arguments: str
+
+    @classmethod
+    def of(cls, fields: Any) -> _Piece:
+        function = fields.get("function") or {}
+        raw_id, name, index = fields.get("id"), function.get("name"), fields.get("index")
+        return cls(
+            index if isinstance(index, int | str) else None,
+            None if raw_id in _NO_IDS else str(raw_id),
+            None if name in _NO_NAMES else str(name),
+            _as_text(function.get("arguments")),
+        )
+
+    @property
+    def text(self) -> str:
+        return self.arguments.lstrip()
+
+    @property
+    def bare_name(self) -> bool:
+        return self.name is not None and self.id is None and self.index is None
 
 
 class _Call:
-    __slots__ = ("held", "index", "name", "raw_id")
+    """A call being read: `pieces` are its arguments, `waiting` those of them that were not handed on yet."""
 
-    def __init__(self, index: int, raw_id: Any) -> None:
-        self.index = index
-        self.raw_id = raw_id
+    __slots__ = ("id", "index_key", "name", "number", "pieces", "placeholder", "waiting")
+
+    def __init__(self, number: int, raw_id: Any, index: Any) -> None:
+        self.number = number
+        self.id = raw_id
+        self.index_key = index
         self.name: str | None = None
-        self.held: list[str] = []
+        self.pieces: list[str] = []
+        self.waiting: list[str] = []
+        self.placeholder = ""
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.pieces) or self.placeholder
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the arguments are a whole JSON object: nothing can follow."""
+        last = self.pieces[-1] if self.pieces else self.placeholder
+        return last.rstrip().endswith("}") and isinstance(_parsed(self.arguments), dict)
+
+    def repeats(self, piece: _Piece) -> bool:
+        """Whether a piece is the arguments once more, as some servers send them in their last chunk."""
+        return bool(_parsed(piece.arguments) == _parsed(self.arguments))
+
+    def take(self, piece: _Piece) -> None:
+        """Keep a piece's arguments."""
+        text = piece.arguments.strip()
+        if not self.pieces and (not text or text in _NO_ARGUMENTS):
+            self.placeholder = piece.arguments if text else self.placeholder + piece.arguments
+        elif not (text.startswith("{") and self.is_complete and self.repeats(piece)):
+            # A placeholder is replaced by the object, and is the beginning of anything else.
+            said = piece.arguments if text.startswith("{") else self.placeholder + piece.arguments
+            self.placeholder = ""
+            self.pieces.append(said)
+            self.waiting.append(said)
+
+    def hand_on(self) -> str:
+        """Return what was not handed on yet."""
+        text = "".join(self.waiting)
+        self.waiting.clear()
+        return text
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, strict=False)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _as_text(arguments: Any) -> str:
     if isinstance(arguments, str):
         return arguments
-    return "" if arguments is None else orjson.dumps(arguments).decode()
+    return "" if arguments is None else json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
