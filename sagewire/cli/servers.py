@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 @friendly
 def demo(
-    question: Annotated[str, typer.Option(help="The question to ask of the document.")] = "",
+    question: Annotated[str, typer.Option(help="Question to ask about the document.")] = "",
 ) -> None:
-    """Answer a question over a document through LangChain and LlamaIndex, against the local emulator."""
+    """Answer a question about a document through LangChain and LlamaIndex, on a local emulator; no AWS account needed.
+
+    Example: sagewire demo --question "How deep does the wreck lie?"
+    """
     from sagewire.demo import run
 
     run(console, question)
@@ -27,25 +30,36 @@ def demo(
 @friendly
 def emulator(
     endpoint: Annotated[
-        list[str] | None, typer.Option("--endpoint", "-e", help="NAME=DIALECT[:ENGINE]; any number of times.")
+        list[str] | None, typer.Option("--endpoint", "-e", help="NAME=DIALECT[:ENGINE]. Can be repeated.")
     ] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="A TOML file that describes endpoints.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="TOML file with endpoints.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8080,
-    region: Annotated[str, typer.Option(help="The region it pretends to be.")] = "us-east-1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port. 0 picks a free one.")] = 8080,
+    region: Annotated[str, typer.Option(help="AWS region to emulate.")] = "us-east-1",
+    list_: Annotated[bool, typer.Option("--list", help="List the dialects and engines, and exit.")] = False,
 ) -> None:
-    """Run a local SageMaker: unmodified boto3 code works with AWS_ENDPOINT_URL pointing at it."""
-    from sagewire.emulator import load_endpoints, serve
+    """Run a local SageMaker that unmodified boto3 code can call.
 
+    Without options it serves my-endpoint (chat, tools, structured output), my-llama (text generation), my-embedder,
+    my-reranker, my-queue (asynchronous) and their-endpoint (in another account). Dialects and engines:
+    `sagewire emulator --list`.
+
+    Example: sagewire emulator -e chat=openai_chat:schema -e old=tgi:extractive --port 0
+    """
+    from sagewire.emulator import DIALECTS, ENGINES, load_endpoints, serve
+
+    if list_:
+        console.print(f"Dialects  {', '.join(DIALECTS)}", markup=False, soft_wrap=True)
+        console.print(f"Engines   {', '.join(ENGINES)}", markup=False, soft_wrap=True)
+        return
     endpoints: dict[str, str | EndpointSpec] = {**load_endpoints(file)} if file else {}
     for given in endpoint or ():
         name, equals, spec = given.partition("=")
         if not (name and equals and spec):
             raise UsageError(f"--endpoint {given!r} should be NAME=DIALECT[:ENGINE], for example demo=tgi:extractive")
         endpoints[name] = spec
-    chosen = endpoints or {"demo": "tgi:extractive", "chat": "openai_chat:extractive"}
     try:
-        serve(chosen, host=host, port=port, region=region, ready=_announce)
+        serve(endpoints or None, host=host, port=port, region=region, ready=_announce)
     except OSError as error:
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port") from None
 

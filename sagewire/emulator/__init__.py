@@ -17,12 +17,15 @@ from sagewire.emulator.emulator import Emulator
 from sagewire.emulator.endpoints import ContainerCall, EndpointSpec
 from sagewire.emulator.engines import ENGINES, Call, Echo, EngineFailure, Extractive, Reply, Schema, Scripted, Upstream
 from sagewire.emulator.faults import FAULTS
+from sagewire.emulator.local import LOCAL_ENDPOINTS, LOCAL_ROLES
 from sagewire.emulator.serving import load_endpoints, parse_endpoint, serve
 
 __all__ = [
     "DIALECTS",
     "ENGINES",
     "FAULTS",
+    "LOCAL_ENDPOINTS",
+    "LOCAL_ROLES",
     "Call",
     "ContainerCall",
     "Credentials",

@@ -9,6 +9,7 @@ from typing import Self
 
 from sagewire.emulator.aws.identity import DEFAULT_ROLE, Credentials, Role
 from sagewire.emulator.endpoints import ContainerCall, EndpointSpec, find_endpoint
+from sagewire.emulator.local import LOCAL_ENDPOINTS, LOCAL_ROLES
 from sagewire.emulator.server import Server
 from sagewire.emulator.service import Service
 from sagewire.errors import UsageError
@@ -20,7 +21,8 @@ class Emulator:
     """A local SageMaker: runtime, control plane and STS on one port, with signatures checked as AWS does.
 
     Args:
-        endpoints: Endpoints by name: `"DIALECT[:ENGINE]"` or an `EndpointSpec`.
+        endpoints: Endpoints by name: `"DIALECT[:ENGINE]"` or an `EndpointSpec`; by default `LOCAL_ENDPOINTS`, one per
+            task.
         host: The address to bind; loopback unless you say otherwise.
         port: The port; 0 picks a free one.
         region: The region it pretends to be.
@@ -43,7 +45,7 @@ class Emulator:
 
     def __init__(
         self,
-        endpoints: Mapping[str, str | EndpointSpec],
+        endpoints: Mapping[str, str | EndpointSpec] | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -51,6 +53,8 @@ class Emulator:
         clock: Callable[[], float] = time.time,
         roles: Iterable[Role] = (),
     ) -> None:
+        if endpoints is None:
+            endpoints, roles = LOCAL_ENDPOINTS, (*LOCAL_ROLES, *roles)
         self.region = region
         self.service = Service(endpoints, region=region, clock=clock, roles=roles)
         self._server = Server(self.service, host, port)

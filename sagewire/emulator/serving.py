@@ -21,10 +21,10 @@ _FIELDS = {field.name for field in dataclasses.fields(EndpointSpec)}
 
 
 def load_endpoints(path: str | Path) -> dict[str, EndpointSpec]:
-    """Return the endpoints a TOML file describes: one table below `[endpoints]` for each, keys as in `EndpointSpec`.
+    """Return the endpoints of a TOML file: one table below `[endpoints]` for each, keys as in `EndpointSpec`.
 
     Raises:
-        UsageError: The file cannot be read, is no TOML, or has a key that nobody knows.
+        UsageError: The file cannot be read, is not valid TOML, or has an unknown key.
 
     Example:
         A file may read:
@@ -46,7 +46,7 @@ def load_endpoints(path: str | Path) -> dict[str, EndpointSpec]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is no TOML: {error}") from None
+        raise UsageError(f"{path} is not valid TOML: {error}") from None
     endpoints = document.get("endpoints")
     if not isinstance(endpoints, dict) or not endpoints:
         raise UsageError(f"{path} describes no endpoints; it needs tables like [endpoints.my-endpoint]")
@@ -106,7 +106,7 @@ def parse_endpoint(text: str) -> tuple[str, EndpointSpec]:
 
 
 def serve(
-    endpoints: Mapping[str, str | EndpointSpec],
+    endpoints: Mapping[str, str | EndpointSpec] | None = None,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     *,

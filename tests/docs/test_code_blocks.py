@@ -1,7 +1,7 @@
 """Every Python block of the pages and the README runs, and prints what the page says it prints.
 
-The blocks of a page share their names, from top to bottom, and talk to the emulator. A block is left out only where the
-paragraph above it says so: `Before`, `Not run`.
+The blocks of a page share their names, from top to bottom, and talk to an emulator with its default endpoints. A block
+is left out only where the paragraph above it says so: `Before`, `Not run`.
 """
 
 import ast
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from sagewire.emulator import Emulator, EndpointSpec, Role
+from sagewire.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
 # `migrating.md` names programs of other libraries, and has a test of its own beside the integrations.
@@ -30,15 +30,6 @@ BLOCK = re.compile(
     r"(?ms)^(?P<marks>`{3,})python\n(?P<code>.*?)^(?P=marks)\n(?:\n^```text title=\"Output\"\n(?P<shown>.*?)^```)?"
 )
 LEFT_OUT = ("Before", "Not run")
-THEIRS = Role("arn:aws:iam::222222222222:role/endpoint-users")
-ENDPOINTS = {
-    "my-endpoint": "openai_chat:schema",
-    "my-llama": "tgi:schema",
-    "my-bge": "tei",
-    "my-ranker": "tei_rerank",
-    "my-queue": EndpointSpec("openai_chat", "schema", asynchronous="s3://my-bucket/answers"),
-    **{name: EndpointSpec("openai_chat", "extractive", THEIRS.account) for name in ("their-llama", "their-endpoint")},
-}
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,7 @@ def test_blocks_run(
     page = [block for block in blocks(path) if block.runs]
     if not page:
         return
-    with Emulator(ENDPOINTS, roles=[THEIRS]) as emulator:
+    with Emulator() as emulator:
         for name, value in emulator.environ().items():
             monkeypatch.setenv(name, value)
         try:

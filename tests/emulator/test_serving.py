@@ -52,7 +52,7 @@ def test_endpoints_are_read_from_a_file(tmp_path):
     ("text", "words"),
     [
         ("", "describes no endpoints"),
-        ("[endpoints", "is no TOML"),
+        ("[endpoints", "is not valid TOML"),
         ("[endpoints.a]\ndialekt = 'tgi'", "unknown key 'dialekt'; did you mean 'dialect'"),
         ("[endpoints]\na = 3", "write a table"),
         ("[endpoints.a.components]\nb = {x = 1}", "component 'b': unknown key 'x'"),

@@ -16,7 +16,7 @@ from sagewire.emulator.engines.base import Piece, Text, Turn, text_of
 from sagewire.emulator.engines.prompt import unfold
 from sagewire.types import Message
 
-__all__ = ["Extractive", "answer", "sentences"]
+__all__ = ["Extractive", "answer", "sentences", "stems"]
 
 UNKNOWN = "I don't know."
 NOTHING_TO_READ = "I can only answer from text that is part of the question, and there is none."
@@ -120,7 +120,8 @@ def _is_instruction(sentence: str) -> bool:
     )
 
 
-def _stems(text: str) -> list[str]:
+def stems(text: str) -> list[str]:
+    """Return the words of a text that carry its meaning, without their endings."""
     return [_stem(word) for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]
 
 
@@ -148,17 +149,17 @@ def _stem(word: str) -> str:
 
 
 def _best(question: str, candidates: Sequence[str]) -> str:
-    wanted = set(_stems(question))
-    stems = [set(_stems(sentence)) for sentence in candidates]
-    frequency = Counter(stem for found in stems for stem in found)
+    wanted = set(stems(question))
+    found_in = [set(stems(sentence)) for sentence in candidates]
+    frequency = Counter(stem for found in found_in for stem in found)
     patterns = [pattern for asks, pattern in _EXPECTED if asks.search(question)]
 
     def score(number: int) -> float:
-        overlap = sum(math.log(1 + len(candidates) / frequency[stem]) for stem in wanted & stems[number])
+        overlap = sum(math.log(1 + len(candidates) / frequency[stem]) for stem in wanted & found_in[number])
         if not overlap:
             return 0.0
         fits = sum(1 for pattern in patterns if pattern.search(candidates[number]))
-        return (overlap + 2.0 * fits) / (1 + 0.01 * len(stems[number]))
+        return (overlap + 2.0 * fits) / (1 + 0.01 * len(found_in[number]))
 
     best = max(range(len(candidates)), key=lambda number: (score(number), -number))
     return candidates[best] if score(best) > 0 else UNKNOWN

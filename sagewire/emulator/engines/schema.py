@@ -17,6 +17,7 @@ from sagewire.emulator.engines.base import Call, Piece, Text, Thinking, Turn, te
 from sagewire.emulator.engines.choosing import Wanted, last_user, results_since, wanted_calls
 from sagewire.emulator.engines.evidence import Evidence
 from sagewire.emulator.engines.extractive import NOTHING_TO_READ, UNKNOWN, answer
+from sagewire.emulator.engines.facts import general_knowledge
 from sagewire.emulator.engines.filling import fill, fill_properties
 from sagewire.emulator.engines.patterns import matching
 from sagewire.emulator.engines.prompt import unfold
@@ -174,6 +175,9 @@ def _chat(turn: Turn) -> str:
     found = answer(turn.messages)
     if found not in (UNKNOWN, NOTHING_TO_READ):
         return found
+    known = general_knowledge(said)
+    if known is not None:
+        return known
     if _GREETING.match(said):
         return "Hello! How can I help you?"
     return f"You said: {said}" if said else "I am listening."
