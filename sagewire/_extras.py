@@ -1,13 +1,16 @@
-"""Optional dependencies fail in one sentence that names the extra."""
+"""Optional dependencies: one sentence that names the missing package and the command that installs it."""
 
 from __future__ import annotations
 
-from importlib import import_module
+import json
+from importlib import import_module, metadata
 from types import ModuleType
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from sagewire.errors import MissingExtra
 
-__all__ = ["require"]
+__all__ = ["install_command", "require"]
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -32,5 +35,41 @@ def require(module: str, extra: str) -> ModuleType:
             # It is installed but broken: that error is the one to see.
             raise
         raise MissingExtra(
-            f"this needs {package}, which is not installed: pip install 'sagewire[{extra}]'", name=package
+            f"this needs {package}, which is not installed: {install_command(extra)}", name=package
         ) from None
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra from where sagewire itself came from.
+
+    A name on a package index could be somebody else's, so the index is named only if that is where this came from.
+    """
+    origin = _origin()
+    if origin is None:
+        # No record, as in a folder on PYTHONPATH: a clone.
+        return f"pip install '.[{extra}]' in your clone of sagewire"
+    url = str(origin.get("url", ""))
+    if "vcs_info" in origin:
+        vcs = origin["vcs_info"]
+        return f"pip install 'sagewire[{extra}] @ {vcs.get('vcs', 'git')}+{url}@{vcs.get('commit_id', 'main')}'"
+    if "dir_info" in origin:
+        editable = "-e " if origin["dir_info"].get("editable") else ""
+        return f"pip install {editable}'{unquote(urlsplit(url).path)}[{extra}]'"
+    if url.startswith("file:"):
+        return f"pip install '{unquote(urlsplit(url).path)}[{extra}]'"
+    if url:
+        return f"pip install 'sagewire[{extra}] @ {url}'"
+    return f"pip install 'sagewire[{extra}]'"
+
+
+def _origin() -> dict[str, Any] | None:
+    """Return the record of where sagewire was installed from (PEP 610): `{}` for a package index, `None` if unknown."""
+    try:
+        text = metadata.distribution("sagewire").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return None
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -34,19 +34,27 @@ def _beginning(typed: str, names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if name.startswith(typed))
 
 
-Endpoint = Annotated[str, typer.Argument(help="The endpoint's name, or the URL of any HTTP server.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Region = Annotated[str | None, typer.Option("--region", help="AWS region; else as boto3 finds it.")]
-Profile = Annotated[str | None, typer.Option("--profile", help="Profile of the AWS configuration.")]
-RoleArn = Annotated[str | None, typer.Option("--role-arn", help="Role to assume, for an endpoint of another account.")]
-Component = Annotated[str | None, typer.Option("--component", help="The inference component.")]
+Endpoint = Annotated[str, typer.Argument(help="Endpoint name, or the URL of an HTTP server.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Region = Annotated[str | None, typer.Option("--region", help="AWS region. Default: as boto3 finds it.")]
+Profile = Annotated[str | None, typer.Option("--profile", help="Profile in the AWS configuration.")]
+RoleArn = Annotated[
+    str | None, typer.Option("--role-arn", help="ARN of a role to assume, for an endpoint in another account.")
+]
+Component = Annotated[str | None, typer.Option("--component", help="Inference component.")]
 HandlerName = Annotated[
     str | None,
-    typer.Option("--handler", help="What the container speaks; see `handlers`.", autocompletion=_handler_names),
+    typer.Option(
+        "--handler",
+        help="Content handler (request format of the container); see `sagewire handlers`. Default: detected.",
+        autocompletion=_handler_names,
+    ),
 ]
 FormatName = Annotated[
     str | None,
-    typer.Option("--format", help="How the model writes; see `formats`.", autocompletion=format_names),
+    typer.Option(
+        "--format", help="Prompt format; see `sagewire formats`. Default: detected.", autocompletion=format_names
+    ),
 ]
 
 
@@ -55,14 +63,14 @@ class Options:
     """A group of options: every field is one, annotated as an argument of a command would be."""
 
     def given(self) -> dict[str, Any]:
-        """Return the options that were said."""
+        """Return the options that were given."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccountOptions(Options):
-    """Whose endpoint it is."""
+    """Credentials, region and component of an endpoint."""
 
     region: Region = None
     profile: Profile = None
@@ -101,14 +109,14 @@ class AccountOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class HandlerOptions(AccountOptions):
-    """Whose endpoint it is, and what it speaks."""
+    """An endpoint and its content handler."""
 
     handler: HandlerName = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(HandlerOptions):
-    """Whose endpoint it is, what it speaks, and how its model writes."""
+    """An endpoint, its content handler and its prompt format."""
 
     format: FormatName = None
 

@@ -30,7 +30,7 @@ class Sampling(Options):
     """How to answer."""
 
     system: Annotated[str | None, typer.Option("--system", help="System text.")] = None
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="The most tokens to generate.")] = 512
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Maximum tokens to generate.")] = 512
     temperature: Annotated[float | None, typer.Option("--temperature", help="Sampling temperature; 0 is greedy.")] = (
         None
     )
@@ -45,14 +45,17 @@ def ask(
     endpoint: Endpoint,
     question: Annotated[
         list[str] | None,
-        typer.Argument(help="The question, in one or more parts; `-`, or no part, is what is piped in."),
+        typer.Argument(help="The question. Use - (or nothing) to read standard input."),
     ] = None,
     *,
     sampling: Sampling,
     options: ModelOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Ask one question and stream the answer."""
+    """Ask one question and stream the answer.
+
+    Example: sagewire ask my-endpoint "Summarise:" - < report.txt
+    """
     messages = [*_opening(sampling.system), Message("user", text_of(question))]
     with Client(**options.client_arguments(endpoint)) as client:
         if as_json:
@@ -64,9 +67,14 @@ def ask(
 
 @friendly
 def chat(endpoint: Endpoint, *, sampling: Sampling, options: ModelOptions) -> None:
-    """Chat in the terminal; `/help` lists the commands."""
+    """Chat in the terminal; /help lists the commands.
+
+    Example: sagewire chat my-endpoint --system "Answer briefly."
+    """
     with Client(**options.client_arguments(endpoint)) as client:
         conversation = _Conversation(client, sampling, _opening(sampling.system))
+        if sys.stdin.isatty():
+            console.print(f"{_model_of(client, endpoint)}; /help lists the commands", markup=False, style="dim")
         for line in _lines():
             if line in {"/quit", "/exit"}:
                 break
@@ -77,6 +85,16 @@ def chat(endpoint: Endpoint, *, sampling: Sampling, options: ModelOptions) -> No
     # Someone at the keyboard has seen what failed; a script sees only this.
     if conversation.failed and not sys.stdin.isatty():
         raise typer.Exit(1)
+
+
+def _model_of(client: Client, endpoint: str) -> str:
+    """Return the endpoint and, as far as it can be found out, its model."""
+    try:
+        model = client.profile().model_id
+    except SagewireError:
+        # The first question will say what is wrong.
+        model = None
+    return f"{endpoint} ({model})" if model else endpoint
 
 
 def _lines() -> Iterator[str]:

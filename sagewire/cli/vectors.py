@@ -17,11 +17,14 @@ from sagewire.client import Client
 @friendly
 def embed(
     endpoint: Endpoint,
-    texts: Annotated[list[str] | None, typer.Argument(help="The texts; without any, one per line of input.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts. Default: one per line of standard input.")] = None,
     *,
     options: HandlerOptions,
 ) -> None:
-    """Print a JSON line with the vector of each text."""
+    """Print a JSON line with the vector of each text.
+
+    Example: sagewire embed my-embedder "one text" "another" > vectors.jsonl
+    """
     chosen = texts or _lines()
     with Client(**options.client_arguments(endpoint)) as client:
         for text, vector in zip(chosen, client.embed(chosen).vectors, strict=True):
@@ -31,14 +34,19 @@ def embed(
 @friendly
 def rerank(
     endpoint: Endpoint,
-    query: Annotated[str, typer.Argument(help="What the documents should be relevant to.")],
-    documents: Annotated[list[str] | None, typer.Argument(help="The documents; else one per line of input.")] = None,
-    top_n: Annotated[int | None, typer.Option("--top", min=1, help="Only the best so many.")] = None,
+    query: Annotated[str, typer.Argument(help="The query.")],
+    documents: Annotated[
+        list[str] | None, typer.Argument(help="Documents. Default: one per line of standard input.")
+    ] = None,
+    top_n: Annotated[int | None, typer.Option("--top", min=1, help="Maximum number of documents to return.")] = None,
     *,
     options: HandlerOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Order documents by their relevance to a query, the best first."""
+    """Order documents by their relevance to a query, the best first.
+
+    Example: sagewire rerank my-reranker "why is the sky blue" < documents.txt
+    """
     chosen = documents or _lines()
     with Client(**options.client_arguments(endpoint)) as client:
         ranking = client.rerank(query, chosen, top_n=top_n)

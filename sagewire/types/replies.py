@@ -218,9 +218,15 @@ class Choice:
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+# Characters of an answer that a `repr` shows.
+_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Reply:
-    """A whole answer. The properties speak of the first choice, which nearly always is the only one.
+    """A whole answer. The properties are those of the first choice, which nearly always is the only one.
+
+    `str(reply)` is its text, so `print(reply)` prints the answer; Jupyter shows it as Markdown.
 
     Args:
         choices: At least one answer.
@@ -237,6 +243,26 @@ class Reply:
     model: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     info: ResponseInfo | None = None
+
+    def __str__(self) -> str:
+        """The text; if the model only called tools, the calls, one per line."""
+        return self.text or "\n".join(f"{call.name}({call.arguments})" for call in self.tool_calls)
+
+    def __repr__(self) -> str:
+        shown = self.text if len(self.text) <= _SHOWN else self.text[:_SHOWN] + "..."
+        parts = [repr(shown)]
+        if len(self.choices) > 1:
+            parts.append(f"{len(self.choices)} choices")
+        if self.tool_calls:
+            parts.append(f"tool_calls={[call.name for call in self.tool_calls]}")
+        parts.append(f"finish_reason={self.finish_reason!r}")
+        if self.usage is not None:
+            parts.append(f"tokens={self.usage.prompt_tokens}+{self.usage.completion_tokens}")
+        return f"Reply({', '.join(parts)})"
+
+    def _repr_markdown_(self) -> str:
+        """The form that Jupyter shows."""
+        return str(self)
 
     @property
     def text(self) -> str:

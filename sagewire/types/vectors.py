@@ -37,7 +37,7 @@ class EmbedOptions:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Embeddings(Sequence[Sequence[float]]):
     """One vector per text, in the order of the texts; all of the same length, and all numbers finite.
 
@@ -52,12 +52,18 @@ class Embeddings(Sequence[Sequence[float]]):
         >>> embeddings = Embeddings([[0.0, 1.0], [1.0, 0.0]])
         >>> len(embeddings), embeddings.dimensions, embeddings.vectors[0]
         (2, 2, [0.0, 1.0])
+        >>> embeddings
+        Embeddings(2 texts x 2 dimensions)
     """
 
     rows: Sequence[Sequence[float]] = ()
     usage: Usage | None = None
     model: str | None = None
     info: ResponseInfo | None = None
+
+    def __repr__(self) -> str:
+        model = f", model={self.model!r}" if self.model is not None else ""
+        return f"Embeddings({len(self.rows)} texts x {self.dimensions} dimensions{model})"
 
     @property
     def dimensions(self) -> int:
@@ -112,7 +118,11 @@ class RankedDocument:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
+# Places that a `repr` of a ranking shows.
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Ranking(Sequence[RankedDocument]):
     """Documents by relevance, the best first.
 
@@ -127,6 +137,10 @@ class Ranking(Sequence[RankedDocument]):
     usage: Usage | None = None
     model: str | None = None
     info: ResponseInfo | None = None
+
+    def __repr__(self) -> str:
+        best = ", ".join(f"document {place.index}: {place.score:.3g}" for place in self.results[:_SHOWN])
+        return f"Ranking({best}{', ...' if len(self.results) > _SHOWN else ''})"
 
     def __len__(self) -> int:
         return len(self.results)
