@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 # Links to files of the repository, and the pages that say the same.
 LINKS = {
-    "../README.md#without-aws": "how_to/offline_testing.md",
+    "../README.md#first-call": "how_to/offline_testing.md",
     "../sagewire/errors.py": "reference/errors.md",
     "../benchmarks/results.png": "results.png",
 }

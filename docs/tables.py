@@ -191,7 +191,7 @@ TABLES: dict[str, Callable[[], str]] = {
         tables_of_benchmarks.fault_summary,
         tables_of_benchmarks.gateway_load,
         tables_of_benchmarks.measures,
-        tables_of_benchmarks.measures_summary,
+        tables_of_benchmarks.measures_readme,
         tables_of_benchmarks.standard_suites,
     )
 }
