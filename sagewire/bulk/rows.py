@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
+import math
+import re
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +13,10 @@ from typing import Any
 
 import orjson
 
-__all__ = ["Answer", "Record", "Row", "plain_json"]
+__all__ = ["Answer", "Record", "Row", "dump_json", "load_json", "plain_json"]
+
+# Integers of 64 bits have up to 19 digits; orjson reads longer ones as floats, and so with other digits.
+_LONG_NUMBER = re.compile(rb"\d{19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class Record:
             line["spent"] = self.spent
         if self.key is not None:
             line["key"] = self.key
-        return orjson.dumps(line, default=plain_json)
+        return dump_json(line)
 
     @classmethod
     def from_json(cls, line: bytes) -> Record:
@@ -96,7 +102,7 @@ class Record:
         Raises:
             ValueError: The line is no record: it was cut by a crash, say.
         """
-        found = orjson.loads(line)
+        found = load_json(line)
         if not isinstance(found, dict) or not isinstance(found.get("row"), int):
             raise ValueError("no record")
         output = found.get("output")
@@ -113,6 +119,48 @@ class Record:
         )
         prompt, completion = found.get("spent", (0, 0))
         return cls(found["row"], answer, (prompt, completion), found.get("key"))
+
+
+def load_json(data: bytes | str) -> Any:
+    """Return the value of a JSON text, with integers of any length.
+
+    Raises:
+        ValueError: It is not valid JSON; an `orjson.JSONDecodeError`.
+
+    Example:
+        >>> load_json('{"id": 123456789012345678901234567890}')
+        {'id': 123456789012345678901234567890}
+    """
+    found = orjson.loads(data)
+    if _LONG_NUMBER.search(data if isinstance(data, bytes) else data.encode()):
+        return json.loads(data)
+    return found
+
+
+def dump_json(value: Any) -> bytes:
+    """Return a value as JSON; what JSON has no type for becomes text."""
+    try:
+        return orjson.dumps(value, default=plain_json)
+    except TypeError:
+        # Integers of more than 64 bits, keys that are not text, and halves of surrogate pairs (which stay escaped).
+        return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as the standard library's `json` takes it."""
+    if isinstance(value, Mapping):
+        return {name if isinstance(name, str) else str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    try:
+        # Dates as orjson writes them everywhere else.
+        return orjson.loads(orjson.dumps(value))
+    except TypeError:
+        return _plain(plain_json(value))
 
 
 def plain_json(value: Any) -> Any:

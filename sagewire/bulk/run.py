@@ -185,6 +185,7 @@ async def _run_here(
         reserved=prepared.reserved,
         letters=folder.path / "failed.jsonl",
         watch=watch,
+        reread=lambda row: pass_chunks(prepared.source, folder, number, prepared.task.columns, row),
     )
     start = await asyncio.to_thread(engine.recover, read_records(pass_folder))
     chunks = pass_chunks(prepared.source, folder, number, prepared.task.columns, start)

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from sagewire._extras import require
+from sagewire.bulk.rows import load_json
 from sagewire.errors import UsageError, excerpt
 
 __all__ = ["SchemaCheck"]
@@ -62,7 +63,7 @@ class SchemaCheck:
         """Return the value in an answer, and what is wrong with it, `None` if nothing."""
         fenced = _FENCE.fullmatch(text)
         try:
-            value = orjson.loads(fenced[1] if fenced else text)
+            value = load_json(fenced[1] if fenced else text)
         except orjson.JSONDecodeError as error:
             return None, f"no JSON ({error.msg} at character {error.colno}): {excerpt(text, 80)}"
         from referencing.exceptions import Unresolvable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
-from sagewire.bulk.rows import Answer, plain_json
+from sagewire.bulk.rows import Answer, dump_json
 from sagewire.bulk.structured import SchemaCheck
 from sagewire.bulk.templates import Template
 from sagewire.errors import UnsupportedFeature, UsageError, unknown_name
@@ -86,7 +86,7 @@ class Task(ABC):
 
     def key(self, request: Any) -> str:
         """Return a digest of a request; equal requests of a job have equal digests."""
-        return blake2b(orjson.dumps(request, default=plain_json), digest_size=16).hexdigest()
+        return blake2b(dump_json(request), digest_size=16).hexdigest()
 
     def _text(self, values: Mapping[str, Any]) -> str:
         if self.template is not None:

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from string import Formatter
 from typing import Any
 
-import orjson
-
-from sagewire.bulk.rows import plain_json
+from sagewire.bulk.rows import dump_json
 from sagewire.errors import UsageError
 
 __all__ = ["Template"]
@@ -63,5 +61,5 @@ def _text(values: Mapping[str, Any], name: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list | dict):
-        return orjson.dumps(value, default=plain_json).decode()
+        return dump_json(value).decode()
     return str(value)

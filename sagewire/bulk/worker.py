@@ -82,9 +82,9 @@ class Worker:
     ) -> None:
         self._job = job
         self._bounds = bounds
-        self._task = task
-        self._client = client
-        self._controller = controller
+        self.task = task
+        self.client = client
+        self.controller = controller
         self.stopping = asyncio.Event()
 
     async def work(self, questions: Sequence[Question], call: Call | None = None) -> list[Record]:
@@ -128,42 +128,50 @@ class Worker:
                 break
         return answers, (prompt, completion)
 
-    async def once(self, requests: Sequence[Any], call: Call | None) -> Asked:
-        """Make one call."""
-        call = call or await self._controller.enter()
-        if self.stopping.is_set():
-            self._controller.leave(call, failed=True, made=False)
-            raise Halted
-        refused, failed, wait = False, True, None
-        try:
-            asked = await self._task.ask(self._client, requests)
-            failed = False
-            return asked
-        except EndpointError as error:
-            refused, wait = _is_refusal(error), error.retry_after
-            raise
-        finally:
-            self._controller.leave(call, refused=refused, failed=failed, retry_after=wait)
-
 
 class _Attempts:
     """The attempts of one call."""
 
     def __init__(self, worker: Worker, bounds: Bounds, call: Call | None) -> None:
         self._worker = worker
+        self._controller = worker.controller
         self._bounds = bounds
         self._call = call
         self._failures = 0
+        # A refused call may keep its place in flight while its row waits.
+        self._holds_place = False
 
     async def run(self, requests: Sequence[Any]) -> Asked:
         retrying = AsyncRetrying(
             retry=retry_if_exception(_worth), wait=self._wait, stop=self._stop, sleep=self._nap, reraise=True
         )
-        return await retrying(self._once, requests)
+        try:
+            return await retrying(self._once, requests)
+        finally:
+            self._give_back()
 
     async def _once(self, requests: Sequence[Any]) -> Asked:
+        self._give_back()
         call, self._call = self._call, None
-        return await self._worker.once(requests, call)
+        call = call or await self._controller.enter()
+        if self._worker.stopping.is_set():
+            self._controller.leave(call, failed=True, made=False)
+            raise Halted
+        refused, failed = False, True
+        try:
+            asked = await self._worker.task.ask(self._worker.client, requests)
+            failed = False
+            return asked
+        except EndpointError as error:
+            refused = _is_refusal(error)
+            raise
+        finally:
+            self._holds_place = self._controller.leave(call, refused=refused, failed=failed, keep=True)
+
+    def _give_back(self) -> None:
+        if self._holds_place:
+            self._holds_place = False
+            self._controller.release()
 
     def _stop(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None

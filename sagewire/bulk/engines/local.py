@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import orjson
-
 from sagewire.bulk.concurrency import Call, ConcurrencyController
 from sagewire.bulk.files.input import Chunk
 from sagewire.bulk.job import Bounds
 from sagewire.bulk.progress import Progress
-from sagewire.bulk.rows import Answer, Record, Row, plain_json
+from sagewire.bulk.rows import Answer, Record, Row, dump_json
 from sagewire.bulk.state.job_state import WINDOW_ROWS, Done, RecordLocation
 from sagewire.bulk.tasks import RowError, Task
 from sagewire.bulk.worker import Halted, Question, Unanswered, Worker, describe
@@ -26,7 +24,7 @@ __all__ = ["LocalEngine"]
 _log = logging.getLogger("sagewire.bulk")
 
 _WINDOW_BYTES = 64 << 20
-# So many rows in a row without an answer, and none answered in between: the endpoint is gone, not the rows bad.
+# After this many calls in succession without an answer it is checked whether the endpoint still answers at all.
 _LOST_AFTER = 3
 
 
@@ -72,6 +70,7 @@ class LocalEngine:
         reserved: Names of columns that are added, and so must not be in a row.
         letters: The file for rows that fail, if there is one.
         watch: Called with the progress after each write.
+        reread: Reads the input from a row on, to find a row that an earlier run has answered.
 
     Attributes:
         stopped: Why it has stopped, if it has.
@@ -91,6 +90,7 @@ class LocalEngine:
         reserved: Sequence[str] = (),
         letters: Path | None = None,
         watch: Callable[[Progress], None] | None = None,
+        reread: Callable[[int], Iterator[Chunk]] | None = None,
     ) -> None:
         self._worker = worker
         self._task = task
@@ -99,6 +99,8 @@ class LocalEngine:
         self._reserved = frozenset(reserved)
         self._progress = progress
         self._watch = watch
+        self._reread = reread
+        self._answered_before: int | None = None
         self._letters = letters
         self._done = Done()
         self._parts = parts
@@ -109,6 +111,8 @@ class LocalEngine:
         self._batch: list[Question] = []
         self._finished: list[tuple[Record, Question]] = []
         self._silent: list[tuple[Sequence[Question], BaseException]] = []
+        # A question that was answered in this run; asked again, it tells whether the endpoint still answers.
+        self._answerable: Question | None = None
         self._wake = asyncio.Event()
         self._changed = asyncio.Event()
         self._ending = False
@@ -124,6 +128,8 @@ class LocalEngine:
         for record in records:
             self._done.add(record.row)
             self._progress.before(record)
+            if record.answer.error is None:
+                self._answered_before = record.row
         return self._done.below
 
     def begin(self, first: int, done: Iterable[int]) -> None:
@@ -156,15 +162,7 @@ class LocalEngine:
                 self._bounds.deadline, self.stop, f"the deadline of {self._bounds.deadline:g} s has passed"
             )
         try:
-            await asyncio.wait({self._feeder})
-            if not self._feeder.cancelled() and (error := self._feeder.exception()) is not None:
-                if isinstance(error, OSError):
-                    self.stop(f"the input cannot be read any more: {error}")
-                else:
-                    self._fail(error)
-            while self._calls:
-                await asyncio.wait(self._calls)
-            self._judge_silence(at_end=True)
+            await self._watch_over(self._feeder, writer)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -172,12 +170,37 @@ class LocalEngine:
                 task.cancel()
             self._ending = True
             self._wake.set()
-            await writer
+            await asyncio.wait({writer})
+            self._writer_ended(writer)
             self._parts.close()
             if self._index is not None:
                 self._index.close()
         if self._fatal is not None:
             raise self._fatal
+
+    async def _watch_over(self, feeder: asyncio.Task[None], writer: asyncio.Task[None]) -> None:
+        """Wait until all rows are done, or one of the tasks has ended early."""
+        await asyncio.wait({feeder, writer}, return_when=asyncio.FIRST_COMPLETED)
+        if writer.done():
+            self._writer_ended(writer)
+            await asyncio.wait({feeder})
+        if not feeder.cancelled() and (error := feeder.exception()) is not None:
+            if isinstance(error, OSError):
+                self.stop(f"the input cannot be read any more: {error}")
+            else:
+                self._fail(error)
+        while self._calls:
+            await asyncio.wait({writer, *self._calls}, return_when=asyncio.FIRST_COMPLETED)
+            if writer.done():
+                self._writer_ended(writer)
+                await asyncio.wait(self._calls)
+
+    def _writer_ended(self, writer: asyncio.Task[None]) -> None:
+        """Stop everything: what is answered from now on cannot be kept."""
+        if not writer.cancelled() and (error := writer.exception()) is not None:
+            self._fail(error)
+        for task in self._calls:
+            task.cancel()
 
     def _fail(self, error: BaseException) -> None:
         self._fatal = self._fatal or error
@@ -190,6 +213,9 @@ class LocalEngine:
                     await self._room(row.number)
                     await self._take(row)
         await self._dispatch()
+        while self._calls:
+            await asyncio.wait(self._calls)
+        await self._resolve_silence()
 
     async def _take(self, row: Row) -> None:
         try:
@@ -231,12 +257,21 @@ class LocalEngine:
             if self._batch:
                 await self._dispatch()
                 continue
+            if self._silent and not self._calls:
+                # Rows without an answer keep the window where it is, and no other call will tell why.
+                if not self._can_check and row - self._done.below < 2 * WINDOW_ROWS:
+                    # This row's call will.
+                    return
+                await self._resolve_silence()
+                continue
             self._changed.clear()
             await self._changed.wait()
 
     async def _dispatch(self) -> None:
         if not self._batch:
             return
+        if len(self._silent) >= _LOST_AFTER + (0 if self._can_check else len(self._calls)):
+            await self._resolve_silence()
         while not self._progress.affords(self._bounds.budget_tokens, self._controller.in_flight):
             if not self._calls:
                 self.spent_up = True
@@ -257,7 +292,6 @@ class LocalEngine:
             return
         except Unanswered as error:
             self._silent.append((questions, error.__cause__ or error))
-            self._judge_silence()
             return
         except SagewireError as error:
             if isinstance(error, AccessDenied | EndpointNotFound):
@@ -270,6 +304,7 @@ class LocalEngine:
             self._fail(error)
             return
         self._progress.answered(records, [question.request for question in questions])
+        self._answerable = questions[0]
         self._fail_silent()
         self._finish(records, questions)
 
@@ -277,14 +312,45 @@ class LocalEngine:
         self._calls.discard(task)
         self._changed.set()
 
-    def _judge_silence(self, at_end: bool = False) -> None:
-        if len(self._silent) >= _LOST_AFTER or (at_end and self._silent and not self._progress.answers):
-            self.stop(f"the endpoint gives no answers any more: {describe(self._silent[-1][1])}")
-        elif at_end:
+    async def _resolve_silence(self) -> None:
+        """Find out whether rows without an answer have failed, or the endpoint is lost, and stop if it is."""
+        if not self._silent:
+            return
+        question = self._answerable or await self._answered_earlier()
+        if question is not None and await self._still_answers(question):
             self._fail_silent()
+        elif self._silent:
+            self.stop(f"the endpoint gives no answers any more: {describe(self._silent[-1][1])}")
+
+    @property
+    def _can_check(self) -> bool:
+        """Whether there is a question whose answer would tell that the endpoint still answers."""
+        return self._answerable is not None or (self._reread is not None and self._answered_before is not None)
+
+    async def _answered_earlier(self) -> Question | None:
+        """Return a question that an earlier run has answered, if there is one."""
+        if self._reread is None or self._answered_before is None:
+            return None
+        chunk = await asyncio.to_thread(next, self._reread(self._answered_before), None)
+        row = chunk.rows[0] if chunk is not None else None
+        if row is None or row.values is None:
+            return None
+        return Question(row.number, self._task.request(row.values), None, row.line, row.path, row.values)
+
+    async def _still_answers(self, question: Question) -> bool:
+        """Ask a question again that was answered before."""
+        try:
+            records = await self._worker.work([question])
+        except (Halted, Unanswered):
+            return False
+        except SagewireError as error:
+            self.stop(describe(error))
+            return False
+        self._progress.answered(records, [question.request])
+        return True
 
     def _fail_silent(self) -> None:
-        """Others were answered meanwhile, so the rows without an answer have failed."""
+        """Fail the rows without an answer, because others were answered meanwhile."""
         if self.stopped is not None:
             # Or it came back after it was given up; then they are asked again by the next run.
             return
@@ -343,12 +409,14 @@ class LocalEngine:
         self._changed.set()
         if self._watch is not None:
             self._progress.concurrency = self._controller.limit
-            self._watch(self._progress)
+            try:
+                self._watch(self._progress)
+            except Exception as error:
+                # The caller's mistake; what was answered is kept all the same.
+                self._fail(error)
 
     def _bury(self, failed: Sequence[tuple[Record, Question]], letters: Path) -> None:
-        lines = [
-            orjson.dumps(letter(one.path, one.line, record, one.values), default=plain_json) for record, one in failed
-        ]
+        lines = [dump_json(letter(one.path, one.line, record, one.values)) for record, one in failed]
         try:
             with letters.open("ab") as file:
                 file.write(b"\n".join(lines) + b"\n")

@@ -8,14 +8,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from sagewire.bulk.engines.local import letter
 from sagewire.bulk.files.input import Chunk, Source
 from sagewire.bulk.files.output import open_output
 from sagewire.bulk.files.storage import Storage
 from sagewire.bulk.job import Job
-from sagewire.bulk.rows import Record, plain_json
+from sagewire.bulk.rows import Record, dump_json
 from sagewire.bulk.state.job_state import Folder, sync_folder
 from sagewire.bulk.state.passes import final_records
 from sagewire.errors import SagewireError
@@ -96,7 +94,7 @@ def _letters(chunk: Chunk, records: Sequence[Record], failed: Sequence[int]) -> 
     lines = []
     for at, row in zip(failed, values, strict=True):
         found = letter(chunk.rows[at].path, chunk.rows[at].line, records[at], row)
-        lines.append(orjson.dumps(found, default=plain_json, option=orjson.OPT_APPEND_NEWLINE))
+        lines.append(dump_json(found) + b"\n")
     return b"".join(lines)
 
 

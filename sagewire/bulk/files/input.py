@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from sagewire.bulk.files.storage import SourceFile, Storage
-from sagewire.bulk.rows import Row
+from sagewire.bulk.rows import Row, load_json
 from sagewire.errors import UsageError, excerpt
 
 __all__ = [
@@ -186,7 +186,7 @@ def jsonl_rows(stream: Any, file: SourceFile, first: int = 1) -> Iterator[Row]:
 
 def _parse(text: bytes) -> tuple[dict[str, Any] | None, str | None]:
     try:
-        found = orjson.loads(text)
+        found = load_json(text)
     except orjson.JSONDecodeError as error:
         return None, f"no JSON ({error.msg} at character {error.colno}): {excerpt(text, 80)}"
     if not isinstance(found, dict):

@@ -9,12 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-import orjson
-
 from sagewire.bulk.files.input import Chunk, Source, arrow_schemas
 from sagewire.bulk.files.storage import Storage, format_of
 from sagewire.bulk.job import Job
-from sagewire.bulk.rows import Answer, Row, plain_json
+from sagewire.bulk.rows import Answer, Row, dump_json, plain_json
 
 __all__ = ["OutputWriter", "added_columns", "added_fields", "as_text", "open_output"]
 
@@ -76,7 +74,7 @@ class _JsonlWriter:
 
     def write(self, chunk: Chunk, answers: Sequence[Answer]) -> None:
         lines = [
-            orjson.dumps({**values, **_added(self._job, answer)}, default=plain_json, option=orjson.OPT_APPEND_NEWLINE)
+            dump_json({**values, **_added(self._job, answer)}) + b"\n"
             for values, answer in zip(_values(chunk), answers, strict=True)
         ]
         self._stream.write(b"".join(lines))
@@ -110,7 +108,7 @@ class _CsvWriter:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, list | dict | array | tuple):
-        return orjson.dumps(value, default=plain_json).decode()
+        return dump_json(value).decode()
     return plain_json(value) if isinstance(value, bytes) else value
 
 
@@ -192,7 +190,7 @@ class _ParquetWriter:
 
 def as_text(value: Any) -> str:
     """Return a text as it is, and anything else as JSON."""
-    return value if isinstance(value, str) else orjson.dumps(value, default=plain_json).decode()
+    return value if isinstance(value, str) else dump_json(value).decode()
 
 
 def _batch_columns(batch: Any, schema: Any) -> list[Any]:

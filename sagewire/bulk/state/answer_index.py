@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
@@ -11,6 +12,8 @@ from sagewire.bulk.rows import Answer, Record
 from sagewire.bulk.state.job_state import RecordLocation
 
 __all__ = ["AnswerIndex", "MemoryIndex"]
+
+_log = logging.getLogger("sagewire.bulk")
 
 
 class MemoryIndex:
@@ -35,67 +38,90 @@ class MemoryIndex:
 
 
 class AnswerIndex:
-    """Where the answers of a pass are. It is no more than a help: without it, equal rows are asked again.
+    """The places of a pass's answers on disk.
+
+    The index only saves calls: if it cannot be read or written, it is given up, and equal rows are sent again.
 
     Args:
         folder: The pass's folder.
-
-    Raises:
-        OSError: There is no room for it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._database: sqlite3.Connection | None = None
         path = folder / "answers.sqlite"
         try:
-            self._database = self._open(path)
-        except sqlite3.DatabaseError:
-            # Spoiled by a power failure.
-            path.unlink(missing_ok=True)
+            self._database = _open(path)
+        except sqlite3.Error:
+            # Damaged by a power failure.
+            with suppress(OSError):
+                for old in folder.glob("answers.sqlite*"):
+                    old.unlink()
             try:
-                self._database = self._open(path)
-            except sqlite3.DatabaseError as error:
-                raise OSError(f"{path}: {error}") from None
+                self._database = _open(path)
+            except sqlite3.Error as error:
+                self._give_up(error)
 
     def find(self, key: str) -> Answer | None:
         """Return the answer to an equal question, `None` if there is none yet."""
-        found = self._database.execute(
-            "SELECT part, at, size FROM answers WHERE key = ?", (bytes.fromhex(key),)
-        ).fetchone()
+        if self._database is None:
+            return None
+        query = "SELECT part, at, size FROM answers WHERE key = ?"
+        try:
+            found = self._database.execute(query, (bytes.fromhex(key),)).fetchone()
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return None
         if found is None:
             return None
-        part, at, size = found
         try:
+            part, at, size = found
             with (self._folder / part).open("rb") as file:
                 file.seek(at)
                 record = Record.from_json(file.read(size))
-        except (OSError, ValueError):
+        except (OSError, TypeError, ValueError):
             return None
         return record.answer if record.key == key else None
 
     def add(self, records: Iterable[Record], places: Iterable[RecordLocation]) -> None:
         """Note down where the records are that hold an answer."""
+        if self._database is None:
+            return
         rows = [
             (bytes.fromhex(record.key), *place)
             for record, place in zip(records, places, strict=True)
             if record.key is not None and record.answer.error is None
         ]
-        # A full disk shows when the next records are written.
-        with suppress(sqlite3.OperationalError), self._database:
-            self._database.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", rows)
+        try:
+            with self._database:
+                self._database.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            self._give_up(error)
 
     def close(self) -> None:
         """Close the file."""
-        self._database.close()
+        if self._database is not None:
+            database, self._database = self._database, None
+            with suppress(sqlite3.Error):
+                database.close()
 
-    @staticmethod
-    def _open(path: Path) -> sqlite3.Connection:
-        database = sqlite3.connect(path)
+    def _give_up(self, error: sqlite3.Error) -> None:
+        _log.warning("the index of answers in %s cannot be used (%s); equal rows are sent again", self._folder, error)
+        self.close()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path)
+    try:
         database.execute("PRAGMA journal_mode = WAL")
-        # What it says can be found out again, so nobody has to wait for the disk.
+        # Its content can be rebuilt, so nobody has to wait for the disk.
         database.execute("PRAGMA synchronous = OFF")
         database.execute(
             "CREATE TABLE IF NOT EXISTS answers "
             "(key BLOB PRIMARY KEY, part TEXT, at INTEGER, size INTEGER) WITHOUT ROWID"
         )
-        return database
+        database.execute("SELECT key, part, at, size FROM answers LIMIT 1").fetchone()
+    except BaseException:
+        database.close()
+        raise
+    return database
