@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sagewire._extras import require
-from sagewire.bulk.files.assembly import dead_letter_path
+from sagewire.bulk.files.dead_letters import dead_letter_path
 from sagewire.bulk.files.input import Source
 from sagewire.bulk.files.output import added_columns
 from sagewire.bulk.files.storage import Storage, absolute

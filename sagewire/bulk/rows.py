@@ -8,7 +8,7 @@ import math
 import re
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -59,6 +59,11 @@ class Answer:
     completion_tokens: int | None = None
     error: str | None = None
     thinking: str | None = None
+
+    def without_cost(self) -> Answer:
+        """Return the answer for an equal row, which has cost nothing."""
+        counts = {name: None if getattr(self, name) is None else 0 for name in ("prompt_tokens", "completion_tokens")}
+        return replace(self, **counts)
 
 
 @dataclass(frozen=True, slots=True)

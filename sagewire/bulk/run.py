@@ -16,7 +16,8 @@ from sagewire.bulk.engines.async_inference import DEFERRED_IN_FLIGHT, check_defe
 from sagewire.bulk.engines.batch_transform import run_transform
 from sagewire.bulk.engines.local import LocalEngine
 from sagewire.bulk.engines.ray import run_on_ray
-from sagewire.bulk.files.assembly import assemble, dead_letter_path
+from sagewire.bulk.files.assembly import assemble
+from sagewire.bulk.files.dead_letters import dead_letter_path
 from sagewire.bulk.job import JobSettings, Report
 from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.prepare import Prepared, folder_path, open_folder, prepare

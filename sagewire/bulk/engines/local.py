@@ -7,14 +7,15 @@ import errno
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 from sagewire.bulk.concurrency import Call, ConcurrencyController
+from sagewire.bulk.files.dead_letters import append_letters
 from sagewire.bulk.files.input import Chunk
 from sagewire.bulk.job import Bounds
 from sagewire.bulk.progress import Progress
-from sagewire.bulk.rows import Answer, Record, Row, dump_json
-from sagewire.bulk.state.job_state import WINDOW_ROWS, Done, RecordLocation
+from sagewire.bulk.rows import Answer, Record, Row
+from sagewire.bulk.state.answer_index import Index
+from sagewire.bulk.state.job_state import WINDOW_ROWS, Done, Parts, RecordLocation
 from sagewire.bulk.tasks import RowError, Task
 from sagewire.bulk.worker import Halted, Question, Unanswered, Worker, describe
 from sagewire.errors import AccessDenied, EndpointNotFound, SagewireError
@@ -26,34 +27,6 @@ _log = logging.getLogger("sagewire.bulk")
 _WINDOW_BYTES = 64 << 20
 # After this many calls in succession without an answer it is checked whether the endpoint still answers at all.
 _LOST_AFTER = 3
-
-
-class Parts(Protocol):
-    """Takes records and keeps them."""
-
-    def append(self, records: Sequence[Record]) -> Sequence[RecordLocation]:
-        """Keep records for good; return where they are. May wait: it is called in a thread."""
-        ...
-
-    def close(self) -> None:
-        """End it."""
-        ...
-
-
-class Index(Protocol):
-    """Finds answers to equal questions."""
-
-    def find(self, key: str) -> Answer | None:
-        """Return the answer to an equal question, `None` if there is none yet."""
-        ...
-
-    def add(self, records: Sequence[Record], places: Sequence[RecordLocation]) -> None:
-        """Note down where records are."""
-        ...
-
-    def close(self) -> None:
-        """End it."""
-        ...
 
 
 class LocalEngine:
@@ -361,7 +334,7 @@ class LocalEngine:
 
     def _reuse(self, question: Question, known: Answer) -> None:
         self._progress.reused += 1
-        self._finish([Record(question.row, _copy(known), key=question.key)], [question])
+        self._finish([Record(question.row, known.without_cost(), key=question.key)], [question])
 
     def _finish(self, records: Sequence[Record], questions: Sequence[Question]) -> None:
         self._finished += zip(records, questions, strict=True)
@@ -402,7 +375,7 @@ class LocalEngine:
             self._progress.done(record)
         failed = [(record, question) for record, question in finished if record.answer.error is not None]
         if failed and self._letters is not None:
-            self._bury(failed, self._letters)
+            append_letters(self._letters, [(one.path, one.line, record, one.values) for record, one in failed])
         limit = self._bounds.max_errors
         if limit is not None and self._progress.failed > limit:
             self.stop(f"more than {limit} rows have failed")
@@ -415,38 +388,9 @@ class LocalEngine:
                 # The caller's mistake; what was answered is kept all the same.
                 self._fail(error)
 
-    def _bury(self, failed: Sequence[tuple[Record, Question]], letters: Path) -> None:
-        lines = [dump_json(letter(one.path, one.line, record, one.values)) for record, one in failed]
-        try:
-            with letters.open("ab") as file:
-                file.write(b"\n".join(lines) + b"\n")
-        except OSError as error:
-            # It is written anew from the records at the end.
-            _log.warning("the dead-letter file is behind: %s", error)
-
     def _disk_failed(self, error: OSError) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         self.stop(f"{'the disk is full' if full else 'the disk fails'}: {error.strerror or error}")
         # Their answers could not be kept.
         for task in self._calls:
             task.cancel()
-
-
-def letter(path: str, line: int, record: Record, values: Any) -> dict[str, Any]:
-    """Return what the dead-letter file says of a row."""
-    found = {"file": path, "line": line, "error": record.answer.error, "row": values or None}
-    if record.answer.output is not None:
-        found["output"] = record.answer.output
-    return found
-
-
-def _copy(answer: Answer) -> Answer:
-    """Return an answer for a row that cost nothing."""
-    return Answer(
-        answer.output,
-        answer.finish_reason,
-        None if answer.prompt_tokens is None else 0,
-        None if answer.completion_tokens is None else 0,
-        answer.error,
-        answer.thinking,
-    )

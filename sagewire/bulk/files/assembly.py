@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from sagewire.bulk.engines.local import letter
+from sagewire.bulk.files.dead_letters import dead_letter_path, letter
 from sagewire.bulk.files.input import Chunk, Source
 from sagewire.bulk.files.output import open_output
 from sagewire.bulk.files.storage import Storage
@@ -18,7 +18,7 @@ from sagewire.bulk.state.job_state import Folder, sync_folder
 from sagewire.bulk.state.passes import final_records
 from sagewire.errors import SagewireError
 
-__all__ = ["Totals", "assemble", "dead_letter_path"]
+__all__ = ["Totals", "assemble"]
 
 
 class Totals:
@@ -27,16 +27,6 @@ class Totals:
     def __init__(self) -> None:
         self.rows = 0
         self.failed = 0
-
-
-def dead_letter_path(output: str) -> str:
-    """Return where the rows of an output go that failed.
-
-    Example:
-        >>> dead_letter_path("out/answers.parquet")
-        'out/answers.failed.jsonl'
-    """
-    return f"{output.removesuffix(Path(output).suffix)}.failed.jsonl"
 
 
 def assemble(job: Job, source: Source, folder: Folder, storage: Storage) -> Totals:

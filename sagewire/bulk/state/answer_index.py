@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from sagewire.bulk.rows import Answer, Record
 from sagewire.bulk.state.job_state import RecordLocation
 
-__all__ = ["AnswerIndex", "MemoryIndex"]
+__all__ = ["AnswerIndex", "Index", "MemoryIndex"]
 
 _log = logging.getLogger("sagewire.bulk")
+
+
+class Index(Protocol):
+    """Finds answers to equal questions."""
+
+    def find(self, key: str) -> Answer | None:
+        """Return the answer to an equal question, `None` if there is none yet."""
+        ...
+
+    def add(self, records: Sequence[Record], places: Sequence[RecordLocation]) -> None:
+        """Note down where records are."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
 
 
 class MemoryIndex:

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import orjson
 
@@ -20,7 +20,7 @@ from sagewire.bulk.files.storage import absolute
 from sagewire.bulk.rows import Record, plain_json
 from sagewire.errors import UsageError
 
-__all__ = ["WINDOW_ROWS", "Done", "Folder", "PartWriter", "RecordLocation", "read_records", "reasons"]
+__all__ = ["WINDOW_ROWS", "Done", "Folder", "PartWriter", "Parts", "RecordLocation", "read_records", "reasons"]
 
 RecordLocation = tuple[str, int, int]
 """The file, position and length of a record."""
@@ -190,6 +190,18 @@ class Done:
         while self.below in self._above:
             self._above.remove(self.below)
             self.below += 1
+
+
+class Parts(Protocol):
+    """Takes records and keeps them."""
+
+    def append(self, records: Sequence[Record]) -> Sequence[RecordLocation]:
+        """Keep records for good; return where they are. May wait: it is called in a thread."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
 
 
 class PartWriter:
