@@ -235,6 +235,13 @@ def _prepare_rendered(
         must_call = tuple(tool.name for tool in chat.tools)
     tools = chat.tools
     prompt = prompt_format.render(chat.messages, tools or None)
+    if handler.adds_bos:
+        # Here, for it loads all formats, which most containers do not need; this one has been loaded already.
+        from sagewire.prompt_formats.base import without_bos
+
+        prompt = without_bos(prompt, prompt_format.tokenizer_bos)
+    if prompt_format.needs_special_tokens(tools):
+        handler = handler.with_special_tokens()
     stops = tuple(dict.fromkeys((*chat.options.stop, *prompt_format.stops)))
     options = replace(chat.options, stop=_stops_for_wire(chat.options.stop, stops, handler))
     request = PromptRequest(prompt, options, chat.stream, chat.include_usage)

@@ -131,9 +131,22 @@ class EndpointResolver:
         Raises:
             UnsupportedFeature: The container has no such route.
         """
-        if not self.discovers:
-            return get_handler(self._settings.handler or "openai_chat")
-        return get_handler(self._name(task))
+        handler = get_handler(self._name(task) if self.discovers else self._settings.handler or "openai_chat")
+        if task == "chat" and self._settings.format is not None and handler.speaks == "messages":
+            return self._text_handler(handler)
+        return handler
+
+    def _text_handler(self, chat: ContentHandler) -> ContentHandler:
+        """Return the handler of the container's text route, which a format that was named asks for."""
+        name = self.profile().complete if self.discovers else None
+        handler = chat if name is None else get_handler(name)
+        if handler.speaks == "prompt":
+            return handler
+        raise UsageError(
+            f"the prompt format that was named cannot take effect: '{self._settings.target}' is sent messages "
+            f"(handler '{chat.name}'), which the server writes with its own template. Leave the format out, or name "
+            "the handler of a text route, for example handler='openai_completions' or handler='tgi'"
+        )
 
     def embedding_handler(self) -> EmbeddingHandler:
         """Return the handler for embeddings; may wait.
@@ -165,7 +178,7 @@ class EndpointResolver:
 
     def format(self, handler: ContentHandler) -> PromptFormat | None:
         """Return the prompt format, where one is named or follows from the model; may wait."""
-        if self._settings.format is None and (handler.speaks == "messages" or not self.discovers):
+        if handler.speaks == "messages" or (self._settings.format is None and not self.discovers):
             return None
         # Loading all formats takes as long as a hundred calls, and most containers need none.
         from sagewire.prompt_formats import get_format

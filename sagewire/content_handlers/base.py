@@ -88,6 +88,8 @@ class ContentHandler(ABC):
         path: Where a plain HTTP server answers this wire (`/v1/chat/completions`).
         stream_path: Where it streams, if that is elsewhere.
         echoes_prompt: The answer may begin with the prompt itself, which is then removed.
+        adds_bos: The container's tokenizer puts the beginning-of-text token before every prompt, so a conversation
+            that a prompt format wrote is sent without the format's own.
     """
 
     name: str = "custom"
@@ -101,6 +103,7 @@ class ContentHandler(ABC):
     path: str = ""
     stream_path: str = ""
     echoes_prompt: bool = False
+    adds_bos: bool = False
 
     @abstractmethod
     def transform_input(self, request: Any, /) -> bytes:
@@ -122,6 +125,10 @@ class ContentHandler(ABC):
     def parameters(self, request: Request, /) -> Mapping[str, str]:
         """Return InvokeEndpoint parameters this wire needs (`CustomAttributes`, ...). Usually none."""
         return {}
+
+    def with_special_tokens(self) -> ContentHandler:
+        """Return the handler that asks for control tokens in answers, and hands them on; by default this one."""
+        return self
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

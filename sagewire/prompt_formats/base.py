@@ -10,7 +10,25 @@ from typing import Any
 from sagewire.streaming.base import Decoder
 from sagewire.types import Delta, Message, Tool
 
-__all__ = ["PromptFormat"]
+__all__ = ["ADDED_BOS", "PromptFormat", "without_bos"]
+
+# Styles whose thinking is marked with control tokens, too, and those that mark nothing with one.
+_TOKENS_ALWAYS = frozenset(("gpt_oss", "mistral"))
+_TEXT_MARKS = frozenset(("plain", "thinking", "xlam"))
+
+# What the tokenizers of Llama 1 to 4, Mistral, Gemma, Command R, DeepSeek and Jamba put before a text (`add_bos_token`,
+# or the template of their post-processor). GPT-NeoX's (OLMo), tiktoken's (Phi-3 small) and GLM's add nothing.
+ADDED_BOS = ("<s>", "<|begin_of_text|>", "<bos>", "<｜begin▁of▁sentence｜>", "<BOS_TOKEN>", "<|startoftext|>")
+
+
+def without_bos(prompt: str, tokens: Sequence[str] = ADDED_BOS) -> str:
+    """Return a prompt without the beginning-of-text token that the server's tokenizer puts before it again.
+
+    Args:
+        prompt: A prompt that a format or a function wrote; text of a user's own is sent as it is.
+        tokens: The tokens that a tokenizer adds, see `PromptFormat.tokenizer_bos`.
+    """
+    return prompt.removeprefix(next((token for token in tokens if prompt.startswith(token)), ""))
 
 
 class PromptFormat(ABC):
@@ -20,11 +38,16 @@ class PromptFormat(ABC):
         name: The format's key in `FORMATS`.
         stops: Strings on which generation should stop.
         special_tokens: The family's control strings, neutralised where they appear in anyone's text.
+        tokenizer_bos: Beginning-of-text tokens that the family's tokenizer puts before every text by itself. A prompt
+            that begins with one is sent without it if the server's tokenizer adds it again.
+        reader_style: How the family writes tool calls and thinking; a key of `OUTPUT_PARSERS`.
     """
 
     name: str = "custom"
     stops: tuple[str, ...] = ()
     special_tokens: tuple[str, ...] = ()
+    tokenizer_bos: tuple[str, ...] = ADDED_BOS
+    reader_style: str = "plain"
 
     @abstractmethod
     def render(
@@ -67,3 +90,11 @@ class PromptFormat(ABC):
             tools: The tools that were offered; formats without types in their calls need the schemas.
             prompt: The rendered prompt, which may have opened a thinking block that the answer closes.
         """
+
+    def needs_special_tokens(self, tools: Sequence[Tool] = ()) -> bool:
+        """Return whether the answer has to be read with its control tokens, which servers leave out by default.
+
+        Args:
+            tools: The tools that were offered.
+        """
+        return self.reader_style in _TOKENS_ALWAYS or (bool(tools) and self.reader_style not in _TEXT_MARKS)

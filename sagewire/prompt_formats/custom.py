@@ -49,7 +49,7 @@ class CallableFormat(PromptFormat):
         self._messages_to_prompt = messages_to_prompt
         self._completion_to_prompt = completion_to_prompt
         self.stops = tuple(stops)
-        self._reader_style = reader_style
+        self.reader_style = reader_style
 
     def render(
         self,
@@ -93,7 +93,7 @@ class CallableFormat(PromptFormat):
         """Return a fresh decoder from raw model text to text, thinking and tool-call deltas."""
         from sagewire.prompt_formats.output_parsers import get_output_parser
 
-        return get_output_parser(self._reader_style, tools, stops=self.stops, prompt=prompt)
+        return get_output_parser(self.reader_style, tools, stops=self.stops, prompt=prompt)
 
     def _checked(self, prompt: object) -> str:
         if not isinstance(prompt, str):

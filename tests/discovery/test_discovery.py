@@ -257,9 +257,12 @@ async def test_async_does_not_block_the_loop_while_it_asks():
     assert ticks > 10
 
 
+LLAMA_2 = "meta-llama/Llama-2-7b-chat-hf"
+
+
 def test_a_redeployed_endpoint_is_recognised_again(zoo):
-    zoo.add("moving", "tgi_1:echo")
-    client = Client("moving", format="llama2")
+    zoo.add("moving", EndpointSpec("tgi_1", engine="echo", model_id=LLAMA_2))
+    client = Client("moving")
     assert client.chat("Hi", max_tokens=4).text
     assert client.handler.name == "tgi"
     # The same name now answers in other words; a parameter TGI ignores is no error, but the answer does not fit.
@@ -283,9 +286,10 @@ class OldTgi(Tgi1):
 def moved(zoo, after=OldTgi, **spec):
     """Return a client that knows an endpoint by what it spoke before it was deployed anew."""
     zoo.add("moving", EndpointSpec("openai_chat", engine="echo"))
-    client = Client("moving", format="llama2")
+    client = Client("moving")
     assert client.handler.name == "openai_chat"
-    zoo.add("moving", EndpointSpec(after(), engine=Scripted(["Hello back"], loop=True), **spec))
+    engine = Scripted(["Hello back"], loop=True)
+    zoo.add("moving", EndpointSpec(after(), engine=engine, model_id=LLAMA_2, **spec))
     zoo.clear()
     return client
 

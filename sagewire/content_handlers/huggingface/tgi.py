@@ -6,6 +6,7 @@ Sources: text-generation-inference router/src/{lib,validation,server}.rs, up to 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from typing import Any
 
 from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler
@@ -29,6 +30,9 @@ class TgiHandler(JsonHandler):
     not sent (sagewire enforces them). The prompt echo, on by default on SageMaker, is switched off. Settings under the
     server's own names (`max_new_tokens`, `do_sample`, `stop_sequences`, ...) are taken from `extra` and repaired alike.
 
+    The server always puts the beginning-of-text token before the prompt (`add_special_tokens` of GenerateRequest cannot
+    be set), and always leaves control tokens out of `generated_text`; they are read from the tokens.
+
     Log probabilities are asked for as `top_n_tokens`, so at least one alternative comes with every token.
 
     Args:
@@ -43,6 +47,8 @@ class TgiHandler(JsonHandler):
     name = "tgi"
     speaks = "prompt"
     path = "/"
+    adds_bos = True
+    special_tokens = False
     can = Capabilities(usage=True, logprobs=True, response_format=True, max_stops=_MAX_STOPS)
     option_names: Mapping[str, str] = {
         "max_tokens": "max_new_tokens",
@@ -102,11 +108,17 @@ class TgiHandler(JsonHandler):
 
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:
         """Return the deltas of a whole response, an array on `/invocations` and an object on `/generate`."""
-        return read_generated(payload)
+        return read_generated(payload, special_tokens=self.special_tokens)
 
     def event_reader(self) -> EventReader:
         """Return a fresh reader for one stream's events."""
-        return GenerateReader()
+        return GenerateReader(self.special_tokens)
+
+    def with_special_tokens(self) -> TgiHandler:
+        """Return a handler that keeps the tokens flagged as special."""
+        handler = copy(self)
+        handler.special_tokens = True
+        return handler
 
 
 def _repair_stops(settings: dict[str, Any]) -> None:
@@ -121,16 +133,21 @@ def _as_list(stops: Any) -> list[Any]:
 
 
 class GenerateReader(EventReader):
-    """Reads token events, and a whole answer from servers that ignore `stream`."""
+    """Reads token events, and a whole answer from servers that ignore `stream`.
 
-    def __init__(self) -> None:
+    Args:
+        special_tokens: Keep control tokens, but for the one that ends the answer.
+    """
+
+    def __init__(self, special_tokens: bool = False) -> None:
+        self._special_tokens = special_tokens
         self._pieces: list[str] = []
         self._tokens: list[Any] = []
 
     def read(self, event: Any) -> Iterable[Delta]:
         """Return the deltas in one event."""
         if isinstance(event, list) or "token" not in event:
-            deltas = list(read_generated(event))
+            deltas = list(read_generated(event, special_tokens=self._special_tokens))
             self.finished = True
             return deltas
         token = event["token"]
@@ -140,14 +157,15 @@ class GenerateReader(EventReader):
             self._tokens.append(token)
         if event.get("generated_text") is None and not event.get("top_tokens"):
             text = as_text(token["text"])
-            if token.get("special") or not text:
+            if not text or (token.get("special") and not self._special_tokens):
                 return ()
             self._pieces.append(text)
             return (TextDelta(text),)
         return self._read(event, token)
 
     def _read(self, event: Any, token: Any) -> Iterator[Delta]:
-        if not token.get("special") and token["text"]:
+        special = token.get("special") and not (self._special_tokens and not ends(event.get("details")))
+        if not special and token["text"]:
             self._pieces.append(as_text(token["text"]))
             yield TextDelta(token["text"])
         if event.get("top_tokens"):
@@ -157,6 +175,7 @@ class GenerateReader(EventReader):
             return
         self.finished = True
         text = "".join(self._pieces)
+        # With control tokens among the pieces the whole text, which has none, does not begin with them.
         if len(whole) > len(text) and whole.startswith(text) and not whole.endswith(text):
             # Characters of several tokens that never became complete are only in the whole text.
             yield TextDelta(whole[len(text) :])
@@ -164,11 +183,34 @@ class GenerateReader(EventReader):
         yield from read_details({"tokens": self._tokens, **details} if details else None)
 
 
-def read_generated(payload: Any) -> Iterator[Delta]:
-    """Return the deltas of a whole answer, `{"generated_text": ..., "details": ...}` or an array of these."""
+def ends(details: Any) -> bool:
+    """Return whether `details` belong to a token that ended the answer by being the model's end token."""
+    return bool(details) and details.get("finish_reason") == "eos_token"
+
+
+def read_generated(payload: Any, *, special_tokens: bool = False) -> Iterator[Delta]:
+    """Return the deltas of a whole answer, `{"generated_text": ..., "details": ...}` or an array of these.
+
+    Args:
+        payload: The answer.
+        special_tokens: Keep control tokens, but for the one that ends the answer.
+    """
     answers = payload if isinstance(payload, list) else [payload]
     if not answers:
         raise ValueError("an empty array is no answer")
     for number, answer in enumerate(answers):
-        yield TextDelta(as_text(answer["generated_text"]), number)
+        text = as_text(answer["generated_text"])
+        yield TextDelta(_with_tokens(answer.get("details"), text) if special_tokens else text, number)
         yield from read_details(answer.get("details"), number)
+
+
+def _with_tokens(details: Any, text: str) -> str:
+    """Return the text with the control tokens that `generated_text` lacks."""
+    tokens = (details or {}).get("tokens") or []
+    if tokens and ends(details) and _is_special(tokens[-1]):
+        tokens = tokens[:-1]
+    return "".join(as_text(token["text"]) for token in tokens) if any(map(_is_special, tokens)) else text
+
+
+def _is_special(token: Any) -> bool:
+    return bool(token.get("special") or token.get("special_token"))

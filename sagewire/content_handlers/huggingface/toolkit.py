@@ -78,6 +78,8 @@ class HfPipelineHandler(JsonHandler):
             raise UsageError(f"unknown pipeline task {task!r}; known: {', '.join(sorted(PIPELINE_TASKS))}")
         self.name = _NAMES.get(self.task, self.name)
         self.generates = self.task in _TEXT_FIELDS
+        # transformers from 4.43 on (https://github.com/huggingface/transformers/pull/31747).
+        self.adds_bos = self.task == "text-generation"
         if not self.generates:
             self.can = Capabilities(streaming=False)
             self.option_names = {}

@@ -9,11 +9,12 @@ djl_python/lmi_vllm/request_response_utils.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from typing import Any
 
 from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler
 from sagewire.content_handlers.error_bodies import ErrorBody
-from sagewire.content_handlers.huggingface.tgi import read_generated
+from sagewire.content_handlers.huggingface.tgi import ends, read_generated
 from sagewire.content_handlers.sampling import drop_greedy_leftovers, is_zero, set_do_sample
 from sagewire.content_handlers.token_details import read_details
 from sagewire.content_handlers.value_checks import as_text
@@ -27,7 +28,7 @@ class LmiHandler(JsonHandler):
 
     Stop strings are sent under both names, because rolling batch reads `stop_sequences` and the async handler `stop`.
     `do_sample` is switched on with any sampling setting (LMI up to 0.31 ignores them otherwise) and off with
-    `temperature=0`. An adapter goes into `adapters`.
+    `temperature=0`. An adapter goes into `adapters`. The engine puts the beginning-of-text token before the prompt.
 
     For log probabilities, several answers or a JSON schema use the chat wire of the same container (`lmi_chat`): the
     generate wire has no place for them that all its dialects share.
@@ -36,6 +37,8 @@ class LmiHandler(JsonHandler):
     name = "lmi"
     speaks = "prompt"
     path = "/invocations"
+    adds_bos = True
+    special_tokens = False
     can = Capabilities(usage=True)
     option_names: Mapping[str, str] = {
         "max_tokens": "max_new_tokens",
@@ -81,22 +84,37 @@ class LmiHandler(JsonHandler):
         set_do_sample(settings)
         settings.setdefault("return_full_text", False)
         settings.setdefault("details", True)
+        if self.special_tokens:
+            settings.setdefault("skip_special_tokens", False)
         return settings
+
+    def with_special_tokens(self) -> LmiHandler:
+        """Return a handler that sends `skip_special_tokens: false` and keeps tokens that are flagged as special."""
+        handler = copy(self)
+        handler.special_tokens = True
+        return handler
 
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:
         """Return the deltas of a whole response: an object, or an array (dynamic batch, `OPTION_TGI_COMPAT`)."""
         fault = _generation_fault(payload)
         if fault is not None:
             raise fault.as_model_error()
-        return read_generated(payload)
+        return read_generated(payload, special_tokens=self.special_tokens)
 
     def event_reader(self) -> EventReader:
         """Return a fresh reader for one stream's events."""
-        return LmiEventReader()
+        return LmiEventReader(self.special_tokens)
 
 
 class LmiEventReader(EventReader):
-    """Reads the token lines of all three dialects, and a whole answer from servers that ignore `stream`."""
+    """Reads the token lines of all three dialects, and a whole answer from servers that ignore `stream`.
+
+    Args:
+        special_tokens: Keep control tokens, but for the one that ends the answer.
+    """
+
+    def __init__(self, special_tokens: bool = False) -> None:
+        self._special_tokens = special_tokens
 
     def read(self, event: Any) -> Iterable[Delta]:
         """Return the deltas in one line."""
@@ -112,7 +130,8 @@ class LmiEventReader(EventReader):
             raise ErrorBody(str(message), "error").as_stream_error()
         text = as_text(token["text"])
         # TGI flags control tokens `special`, rolling batch `special_token`.
-        if text and not token.get("special") and not token.get("special_token"):
+        special = token.get("special") or token.get("special_token")
+        if text and (not special or (self._special_tokens and not ends(details))):
             yield TextDelta(text)
         if event.get("generated_text") is not None:
             self.finished = True
@@ -130,7 +149,7 @@ class LmiEventReader(EventReader):
         fault = _generation_fault(event)
         if fault is not None:
             raise fault.as_stream_error()
-        yield from read_generated(event)
+        yield from read_generated(event, special_tokens=self._special_tokens)
         self.finished = True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from typing import Any
 
 from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request
@@ -20,7 +21,9 @@ _NAMES = tuple(name for name in CHAT_NAMES if name != "reasoning_effort")
 class OpenAiCompletionsHandler(JsonHandler):
     """OpenAI completions with vLLM's extensions.
 
-    vLLM generates 16 tokens where `max_tokens` is not given.
+    vLLM generates 16 tokens where `max_tokens` is not given. Servers tokenize the prompt as any text, so they put the
+    beginning-of-text token before it (vLLM's `add_special_tokens`, true by default; the others have no switch), and
+    leave control tokens out of the answer (vLLM's and SGLang's `skip_special_tokens`).
 
     Args:
         route: For containers that take `route=/v1/...` as a custom attribute (vLLM images): where to.
@@ -29,6 +32,8 @@ class OpenAiCompletionsHandler(JsonHandler):
     name = "openai_completions"
     speaks = "prompt"
     path = "/v1/completions"
+    adds_bos = True
+    special_tokens = False
     can = Capabilities(usage=True, logprobs=True, n=True, response_format=True)
     option_names: Mapping[str, str] = {name: name for name in _NAMES}
     takes_extra = True
@@ -53,7 +58,15 @@ class OpenAiCompletionsHandler(JsonHandler):
             settings["logprobs"] = 1 if alternatives is None else alternatives
         elif settings.get("logprobs") is False:
             del settings["logprobs"]
+        if self.special_tokens:
+            payload["skip_special_tokens"] = False
         return {**payload, **settings}
+
+    def with_special_tokens(self) -> OpenAiCompletionsHandler:
+        """Return a handler that sends `skip_special_tokens: false`."""
+        handler = copy(self)
+        handler.special_tokens = True
+        return handler
 
     def parameters(self, request: Request, /) -> Mapping[str, str]:
         """Return the `route=` custom attribute where one was asked for."""

@@ -47,6 +47,8 @@ class TritonHandler(JsonHandler):
 
     name = "triton"
     speaks = "prompt"
+    # TensorRT-LLM's preprocessing and vLLM tokenize with special tokens unless configured otherwise.
+    adds_bos = True
     can = Capabilities()
     # Unless the model's configuration says `exclude_input_in_output`, the answer begins with the prompt.
     echoes_prompt = True

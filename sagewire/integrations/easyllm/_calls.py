@@ -26,6 +26,7 @@ from sagewire.integrations._objects import OpenAiObject, chat_object, embedding_
 from sagewire.integrations.easyllm._service import LOG, Connection, Service
 from sagewire.integrations.easyllm.prompt_utils import BASE_FORMAT
 from sagewire.openai_shapes import ChatChunks, TextChunks
+from sagewire.prompt_formats.base import without_bos
 from sagewire.types import Message, Reply, as_messages
 
 __all__ = ["ChatCall", "EmbeddingCall", "TextCall"]
@@ -168,11 +169,13 @@ class TextCall(_Call):
         return prompts, settings
 
     def _written(self, prompt: str | list[Any], connection: Connection) -> str:
-        if isinstance(prompt, str):
-            return prompt if connection.format is None else connection.format.render_completion(prompt)
+        if isinstance(prompt, str) and connection.format is None:
+            return prompt
         if connection.format is None:
             once(LOG, "A conversation as the prompt of a completion is written as 'USER: ...'; set prompt_builder.")
-        return (connection.format or BASE_FORMAT).render(as_messages(prompt))
+        writer = connection.format or BASE_FORMAT
+        text = writer.render_completion(prompt) if isinstance(prompt, str) else writer.render(as_messages(prompt))
+        return without_bos(text, writer.tokenizer_bos) if connection.handler.adds_bos else text
 
     def _each(
         self, prompts: list[str], settings: dict[str, Any], connection: Connection

@@ -26,7 +26,7 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.tools.types import BaseTool
 
-from sagewire.content_handlers import get_handler
+from sagewire.content_handlers import ContentHandler, get_handler
 from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, excerpt
 from sagewire.integrations.llama_index._asking import Question
 from sagewire.integrations.llama_index._connection import Connection, describe
@@ -48,6 +48,7 @@ from sagewire.integrations.llama_index._responses import (
 from sagewire.integrations.llama_index._structured import StructuredPrediction
 from sagewire.integrations.llama_index._tools import conversation, openai_tools, tool_selections
 from sagewire.prompt_formats import FORMATS
+from sagewire.prompt_formats.base import without_bos
 
 __all__ = ["EndpointLLM"]
 
@@ -297,24 +298,31 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
 
     def _check_takes_text(self, function: str) -> None:
         """Refuse a prompt function where the text it writes would become one message inside a chat template."""
-        profile = self._dialect
-        handler = self._handler if profile is None else get_handler(profile.complete or profile.chat)
+        handler = self._text_handler()
         if handler.speaks == "messages":
             raise UsageError(
                 f"{function} writes a prompt, but handler '{handler.name}' takes messages and applies the model's own "
                 "chat template; leave it out"
             )
 
+    def _text_handler(self) -> ContentHandler:
+        profile = self._dialect
+        return self._handler if profile is None else get_handler(profile.complete or profile.chat)
+
+    def _as_sent(self, prompt: str) -> str:
+        return without_bos(prompt) if self._text_handler().adds_bos else prompt
+
     def _write_messages(self, messages: Sequence[ChatMessage]) -> str:
         if not given(self.messages_to_prompt):
             # Raises where the model is known and no family's way of writing is its.
             _ = self._client.format
         write = given(self.messages_to_prompt) or llama2_messages_to_prompt
-        return write(messages)
+        return self._as_sent(write(messages))
 
     def _write_completion(self, prompt: str) -> str:
         default = llama2_completion_to_prompt if self._has_rule() else _as_it_is
-        return write_completion(given(self.completion_to_prompt) or default, prompt, self.system_prompt)
+        written = write_completion(given(self.completion_to_prompt) or default, prompt, self.system_prompt)
+        return self._as_sent(written)
 
     def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:
         # LlamaIndex would put system prompt and output format outside of what `completion_to_prompt` writes.

@@ -32,6 +32,7 @@ class TemplateFiles:
         tokens: `bos_token` and the like -> text; what is null is left out.
         special_tokens: Every control token of the vocabulary that the files list.
         stops: Tokens that end an answer.
+        adds_bos: Whether the tokenizer puts `bos_token` before every text; `None` where the files do not say.
     """
 
     name: str
@@ -39,6 +40,7 @@ class TemplateFiles:
     tokens: Mapping[str, str]
     special_tokens: tuple[str, ...]
     stops: tuple[str, ...]
+    adds_bos: bool | None = None
 
 
 def read_files(
@@ -112,6 +114,7 @@ def _gather(name: str, config: dict[str, Any], read: Reader, template_name: str 
             *tokens.values(), *(text for text, special in by_id.values() if special), *_extra_tokens(config),
         ))),
         stops=tuple(dict.fromkeys((*filter(None, [tokens.get("eos_token")]), *listed))),
+        adds_bos=config.get("add_bos_token"),
     )  # fmt: skip
 
 

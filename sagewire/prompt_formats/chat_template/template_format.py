@@ -104,6 +104,9 @@ class HubFormat(PromptFormat):
             get_output_parser(self.reader_style)  # says what there is
         self.special_tokens = tuple(dict.fromkeys((*files.special_tokens, *TOKENS_IN_TEMPLATE.findall(everything))))
         self.stops = _stops(files, everything)
+        bos = files.tokens.get("bos_token")
+        if files.adds_bos is not None:
+            self.tokenizer_bos = (bos,) if files.adds_bos and bos else ()
         words = tuple(dict.fromkeys(WORDS_IN_TEMPLATE.findall(everything)))
         self._guard = make_guard((*self.special_tokens, *self.stops), words, policy)
 

@@ -129,7 +129,7 @@ def test_several_answers_are_generated_at_the_same_time(emulator):
     assert [choice.index for choice in answer.choices] == list(range(6))
     # With one seed for all, all would be the same.
     assert sorted(call.json["parameters"]["seed"] for call in emulator.calls[-6:]) == list(range(42, 48))
-    assert answer.usage.completion_tokens == 6 * 13
+    assert answer.usage.completion_tokens == 6 * 10
     # TGI does not count the prompt on this route, and nobody invents a number.
     assert answer.usage.prompt_tokens is None
 
@@ -194,11 +194,11 @@ def test_completions(client):
 def test_completions_with_a_builder(emulator):
     sagemaker.prompt_builder = "llama2"
     answer = sagemaker.Completion.create(model="tgi-echo", prompt="Hi", echo=True)
-    assert answer.choices[0].text.startswith("<s>[INST] Hi [/INST]")
-    assert emulator.calls[-1].json["inputs"] == "<s>[INST] Hi [/INST]"
+    assert answer.choices[0].text.startswith("[INST] Hi [/INST]")
+    assert emulator.calls[-1].json["inputs"] == "[INST] Hi [/INST]"
     assert emulator.calls[-1].json["parameters"]["stop"] == ["</s>"]
     sagemaker.Completion.create(model="tgi-echo", prompt=QUESTION)
-    assert emulator.calls[-1].json["inputs"] == "<s>[INST] Hello there [/INST]"
+    assert emulator.calls[-1].json["inputs"] == "[INST] Hello there [/INST]"
 
 
 def test_several_prompts_and_answers(emulator):
@@ -263,7 +263,7 @@ def test_where_describing_is_not_allowed_it_is_tgi_as_in_easyllm(restricted, cap
     sagemaker.prompt_builder = "llama2"
     for _ in range(2):
         answer = sagemaker.ChatCompletion.create(model="tgi", messages=QUESTION)
-    assert restricted.calls[-1].json["inputs"] == "<s>[INST] Hello there [/INST]"
+    assert restricted.calls[-1].json["inputs"] == "[INST] Hello there [/INST]"
     assert "Hello there" in answer.choices[0].message.content
     assert len([r for r in caplog.records if "sagemaker:DescribeEndpoint is not allowed" in r.message]) == 1
     sagemaker.prompt_builder = None

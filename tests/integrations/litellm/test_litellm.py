@@ -84,7 +84,7 @@ def test_zero_temperature_is_greedy_unless_told_otherwise(emulator):
 
 def test_hf_model_name_is_the_prompt_format_or_the_served_name(emulator):
     litellm.completion("sagemaker/tgi-echo", TALK, hf_model_name=LLAMA2)
-    assert sent(emulator)["inputs"] == "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHello there [/INST]"
+    assert sent(emulator)["inputs"] == "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHello there [/INST]"
     with pytest.raises(UsageError, match="nobody/nothing"):
         litellm.completion("sagemaker/tgi-echo", TALK, hf_model_name="nobody/nothing")
     with pytest.raises(ModelError, match="does not exist"):
@@ -96,7 +96,7 @@ def test_templates(emulator):
     roles = {"user": {"pre_message": "Q: ", "post_message": "\n"}, "system": {"pre_message": "# "}}
     call = {"roles": roles, "initial_prompt_value": "BEGIN ", "final_prompt_value": "A:", "bos_token": "<s>"}
     litellm.completion("sagemaker/tgi-echo", TALK, **call)
-    assert sent(emulator)["inputs"] == "<s>BEGIN # Be brief.Q: Hello there\nA:"
+    assert sent(emulator)["inputs"] == "BEGIN # Be brief.Q: Hello there\nA:"
     everything = litellm.register_prompt_template("sagemaker/tgi-echo", roles=roles, final_prompt_value="R:")
     assert everything["tgi-echo"] == everything["sagemaker/tgi-echo"]
     litellm.completion("sagemaker/tgi-echo", QUESTION, hf_model_name=LLAMA2)
@@ -133,7 +133,7 @@ def test_an_unknown_model_gets_bare_texts_and_a_warning(emulator, caplog):
     assert "hf_model_name" in caplog.text
     emulator.add("my-llama-2-7b-chat", EndpointSpec("hf_pipeline", model_id="someone/base"))
     litellm.completion("sagemaker/my-llama-2-7b-chat", QUESTION)
-    assert sent(emulator)["inputs"] == "<s>[INST] Hello there [/INST]"
+    assert sent(emulator)["inputs"] == "[INST] Hello there [/INST]"
 
 
 def test_several_answers(emulator):
@@ -206,7 +206,7 @@ def test_text_completions(emulator):
     assert answer["object"] == "text_completion"
     assert sent(emulator)["parameters"]["max_new_tokens"] == 5
     litellm.text_completion("Hi", "sagemaker/tgi-echo", hf_model_name=LLAMA2)
-    assert sent(emulator)["inputs"] == "<s>[INST] Hi [/INST]"
+    assert sent(emulator)["inputs"] == "[INST] Hi [/INST]"
     chunks = list(litellm.text_completion("Ho ho", "sagemaker/tgi-echo", stream=True, echo=True))
     assert "".join(chunk.choices[0].text for chunk in chunks) == "Ho hoHo ho"
     with pytest.raises(UsageError, match="one answer at a time"):
@@ -246,7 +246,7 @@ def test_hugging_face_servers(emulator):
 
 def test_where_describing_is_not_allowed_it_is_what_litellm_sends(restricted, caplog):
     litellm.completion("sagemaker/tgi", TALK, hf_model_name=LLAMA2, temperature=0.2)
-    assert restricted.calls[-1].json["inputs"].startswith("<s>[INST] <<SYS>>")
+    assert restricted.calls[-1].json["inputs"].startswith("[INST] <<SYS>>")
     litellm.completion("sagemaker/tgi", TALK)
     assert restricted.calls[-1].json["inputs"] == "Be brief. Hello there"
     litellm.completion("sagemaker_chat/vllm", TALK)
@@ -262,7 +262,7 @@ def test_an_image_of_ones_own_is_taken_for_tgi(emulator, caplog):
     own = "111122223333.dkr.ecr.us-east-1.amazonaws.com/my-own-server:3"
     emulator.add("own", EndpointSpec("tgi_1", image=own))
     litellm.completion("sagemaker/own", QUESTION, hf_model_name=LLAMA2)
-    assert sent(emulator)["inputs"] == "<s>[INST] Hello there [/INST]"
+    assert sent(emulator)["inputs"] == "[INST] Hello there [/INST]"
     assert "does not know" in caplog.text
     several = {"own-one": EndpointSpec("tgi", image=own), "own-two": "tgi"}
     emulator.add("several", EndpointSpec(components=several))
