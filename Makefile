@@ -72,6 +72,12 @@ notebooks: $(UV) ## Run every notebook from top to bottom
 	@$(SYNC) --extra test --extra notebooks
 	$(BIN)/pytest -q -m slow tests/notebooks
 
+.PHONY: lab
+lab: $(UV) ## Open the notebooks in JupyterLab
+	@$(SYNC) --extra notebooks
+	@$(PIP) "jupyterlab>=4,<5"
+	@cd notebooks && ../$(BIN)/jupyter lab
+
 .PHONY: docs
 docs: $(UV) ## Build the site into site/, strictly
 	@$(SYNC) --extra test --extra docs

@@ -48,9 +48,12 @@ def test_opens_with_prose_and_an_endpoint(path: Path) -> None:
     first = notebook["cells"][0]
     assert first["cell_type"] == "markdown"
     assert "".join(first["source"]).startswith("# ")
-    opening = code(notebook)[0]
     # The tenth needs no server at all.
-    assert "Emulator(" in opening or path.stem.startswith("10_")
+    if not path.stem.startswith("10_"):
+        own, install, start = code(notebook)[:3]
+        assert re.search(r"^(?:endpoint|url) = None  # your ", own, re.MULTILINE)
+        assert "%pip install" in install
+        assert "Emulator(" in start
     prose = sum(len("".join(cell["source"])) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
     assert prose > 1200
 
