@@ -8,17 +8,24 @@ ids are taken for different calls, so both are on a call's first piece only. Not
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from sagewire.integrations._chunk_template import ChunkTemplate
 from sagewire.integrations.langchain._messages import REASONING
-from sagewire.integrations.langchain._replies import PROVIDER, generation_info_of, metadata_of, usage_metadata_of
-from sagewire.types import Delta, Reply, TextDelta, ThinkingDelta, ToolCallDelta
+from sagewire.integrations.langchain._replies import (
+    OWN_MESSAGE,
+    PROVIDER,
+    generation_info_of,
+    metadata_of,
+    usage_metadata_of,
+)
+from sagewire.types import Delta, MetadataDelta, Reply, TextDelta, ThinkingDelta, ToolCallDelta
 
 __all__ = ["ChunkWriter", "last_chunk"]
 
@@ -29,16 +36,24 @@ class ChunkWriter:
     Args:
         may_cancel: Whether a tool call may turn out to be none (it is read out of the text); then its pieces are held
             back until it is known to be one. Asked when the first tool call arrives.
+        stops: Stop strings are enforced, so text is what is left of it, also that of messages which a content handler
+            of the user's own made.
     """
 
-    def __init__(self, may_cancel: Callable[[], bool]) -> None:
+    def __init__(self, may_cancel: Callable[[], bool], *, stops: bool = False) -> None:
         self._may_cancel = may_cancel
+        self._stops = stops
+        self._own: dict[str, Any] | None = None
         self._begun: set[int] = set()
         self._held: list[ToolCallDelta] = []
 
     def write(self, delta: Delta) -> list[ChatGenerationChunk]:
         """Return the chunks that can be sent now; what rides on the last chunk makes none."""
         if getattr(delta, "choice", 0):
+            return []
+        if isinstance(delta, MetadataDelta) and isinstance(own := delta.extra.get(OWN_MESSAGE), AIMessage):
+            return [self._own_chunk(own)]
+        if self._own is not None and not (self._stops and isinstance(delta, TextDelta)):
             return []
         if isinstance(delta, ToolCallDelta):
             return self._write_call(delta)
@@ -49,6 +64,33 @@ class ChunkWriter:
         elif isinstance(delta, ThinkingDelta) and delta.text:
             chunks.append(_chunk(content="", additional_kwargs={REASONING: delta.text}))
         return chunks
+
+    def _own_chunk(self, own: AIMessage) -> ChatGenerationChunk:
+        self._own = {**(self._own or {}), **own.response_metadata}
+        content = "" if self._stops else own.content
+        if isinstance(own, AIMessageChunk):
+            return ChatGenerationChunk(message=own.model_copy(update={"content": content}))
+        calls = [
+            tool_call_chunk(name=call["name"], args=json.dumps(call["args"], ensure_ascii=False), id=call["id"])
+            for call in own.tool_calls
+        ]
+        broken = [
+            tool_call_chunk(name=call["name"], args=call["args"], id=call["id"]) for call in own.invalid_tool_calls
+        ]
+        message = AIMessageChunk(
+            content=content,
+            additional_kwargs=own.additional_kwargs,
+            response_metadata=own.response_metadata,
+            usage_metadata=own.usage_metadata,
+            id=own.id,
+            name=own.name,
+            tool_call_chunks=[*calls, *broken],
+        )
+        return ChatGenerationChunk(message=message)
+
+    def last(self, reply: Reply, model_name: str) -> ChatGenerationChunk:
+        """Return the chunk that ends the stream; see `last_chunk`."""
+        return last_chunk(reply, model_name, self._own)
 
     def flush(self) -> list[ChatGenerationChunk]:
         """Return what was held back."""
@@ -75,21 +117,23 @@ class ChunkWriter:
         return _chunk(content="", tool_call_chunks=[piece])
 
 
-def last_chunk(reply: Reply, model_name: str) -> ChatGenerationChunk:
+def last_chunk(reply: Reply, model_name: str, said: Mapping[str, Any] | None = None) -> ChatGenerationChunk:
     """Return the chunk that ends a stream: usage, metadata, why it ended.
 
     Args:
         reply: What the stream added up to.
         model_name: What to call the model where the server did not say.
+        said: The metadata that messages of the user's own handler, which know the usage too, have said already.
     """
     choice = reply.choices[0]
+    metadata = metadata_of(reply, choice, model_name)
     message = AIMessageChunk(
         content="",
-        response_metadata=metadata_of(reply, choice, model_name),
-        usage_metadata=usage_metadata_of(reply.usage),
+        response_metadata={name: value for name, value in metadata.items() if name not in (said or ())},
+        usage_metadata=usage_metadata_of(reply.usage) if said is None else None,
         chunk_position="last",
     )
-    return ChatGenerationChunk(message=message, generation_info=generation_info_of(choice))
+    return ChatGenerationChunk(message=message, generation_info=generation_info_of(choice) if said is None else None)
 
 
 def _chunk(**fields: Any) -> ChatGenerationChunk:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
-from sagewire.content_handlers import LangChainHandler
+from sagewire.content_handlers import Capabilities, LangChainHandler
+from sagewire.content_handlers.openai.messages import openai_messages, openai_tool_choice, openai_tools
 from sagewire.integrations.langchain._messages import to_messages
+from sagewire.integrations.langchain._replies import OWN_MESSAGE
 from sagewire.types import (
+    ChatRequest,
     Delta,
     FinishDelta,
+    Message,
     MetadataDelta,
+    Options,
     TextDelta,
+    TextPart,
     ThinkingDelta,
     ToolCallDelta,
     Usage,
@@ -82,15 +90,75 @@ def adapted(handler: Any) -> Any:
 
 
 class _MessageHandler(LangChainHandler):
-    """A chat handler whose answers are LangChain messages: all they hold is kept, not only the text."""
+    """A chat handler whose answers are LangChain messages, which are handed on as they are.
+
+    As langchain-aws does, it is given runs of messages by one speaker as one message, the system message first, and
+    everything a call asks for in `model_kwargs`: `tools`, `tool_choice` and `response_format` too.
+    """
+
+    can = Capabilities(
+        tools=True,
+        tool_choice=True,
+        parallel_tool_calls=True,
+        images=True,
+        usage=True,
+        logprobs=True,
+        n=True,
+        response_format=True,
+    )
+    option_names: Mapping[str, str] = {
+        name: name for name in (option.name for option in fields(Options)) if name not in ("stop", "extra")
+    }
+
+    def __init__(self, handler: Any) -> None:
+        super().__init__(handler)
+        self.can = type(self).can
+
+    def transform_input(self, request: Any, /) -> bytes:
+        """Return what the user's handler makes of the conversation."""
+        options = request.options
+        return super().transform_input(replace(request, options=replace(options, extra=_tool_settings(request))))
+
+    def _prompt(self, request: Any) -> Any:
+        return openai_messages(_merged(request.messages))
 
     def deltas_of(self, answer: Any) -> list[Delta]:
-        """Return a message's text, reasoning, tool calls, usage and metadata."""
+        """Return the message itself, and its text, reasoning, tool calls, usage and metadata."""
         if not isinstance(answer, BaseMessage):
             return super().deltas_of(answer)
         if not isinstance(answer, AIMessage):
             answer = AIMessage(content=answer.content)
-        return [*_content(answer), *_about(answer)]
+        return [MetadataDelta(extra={OWN_MESSAGE: answer}), *_content(answer), *_about(answer)]
+
+
+def _tool_settings(request: ChatRequest) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    if request.tools:
+        settings["tools"] = openai_tools(request.tools)
+    if request.tool_choice is not None:
+        settings["tool_choice"] = openai_tool_choice(request.tool_choice)
+    if request.tools and request.parallel_tool_calls is not None:
+        settings["parallel_tool_calls"] = request.parallel_tool_calls
+    return {**settings, **request.options.extra}
+
+
+def _merged(messages: Sequence[Message]) -> list[Message]:
+    """Return runs of messages by one speaker as one message each, and the system message first."""
+    merged: list[Message] = []
+    for message in sorted(messages, key=lambda message: message.role != "system"):
+        before = merged[-1] if merged else None
+        alone = message.role == "tool" or message.tool_calls or (before is not None and before.tool_calls)
+        if before is None or alone or (before.role, before.name) != (message.role, message.name):
+            merged.append(message)
+        elif isinstance(before.content, str) and isinstance(message.content, str):
+            merged[-1] = replace(before, content=f"{before.content}\n{message.content}")
+        else:
+            merged[-1] = replace(before, content=(*_parts(before), *_parts(message)))
+    return merged
+
+
+def _parts(message: Message) -> tuple[Any, ...]:
+    return (TextPart(message.content),) if isinstance(message.content, str) else message.content
 
 
 def _content(answer: AIMessage) -> list[Delta]:

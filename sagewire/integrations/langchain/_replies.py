@@ -27,10 +27,21 @@ from sagewire.types import (
     Usage,
 )
 
-__all__ = ["PROVIDER", "generation_info_of", "metadata_of", "to_result", "token_usage", "usage_metadata_of"]
+__all__ = [
+    "OWN_MESSAGE",
+    "PROVIDER",
+    "generation_info_of",
+    "metadata_of",
+    "to_result",
+    "token_usage",
+    "usage_metadata_of",
+]
 
 # Both `ls_provider` and every message's `model_provider`: middleware trusts reported usage only where they agree.
 PROVIDER = "sagewire"
+
+# Where a reply keeps the message that a content handler of the user's own made.
+OWN_MESSAGE = "langchain_message"
 
 
 def to_result(reply: Reply, model_name: str) -> ChatResult:
@@ -80,6 +91,12 @@ def token_usage(usage: Usage) -> dict[str, int]:
 
 
 def _message(reply: Reply, choice: Choice, model_name: str, *, usage: bool) -> AIMessage:
+    own = reply.extra.get(OWN_MESSAGE)
+    if isinstance(own, AIMessage):
+        metadata = {**metadata_of(reply, choice, model_name), **own.response_metadata}
+        # A stop string may have ended the text.
+        content = own.content if own.text == choice.text else choice.text
+        return own.model_copy(update={"content": content, "response_metadata": metadata})
     good: list[LangChainToolCall] = []
     broken: list[InvalidToolCall] = []
     for call in choice.tool_calls:

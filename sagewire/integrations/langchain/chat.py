@@ -19,7 +19,7 @@ from langchain_core.tools import BaseTool
 from sagewire.client import AsyncClient, Client
 from sagewire.errors import EndpointError, UsageError
 from sagewire.integrations.langchain import _blocks
-from sagewire.integrations.langchain._chunks import ChunkWriter, last_chunk
+from sagewire.integrations.langchain._chunks import ChunkWriter
 from sagewire.integrations.langchain._endpoint import SagemakerFields
 from sagewire.integrations.langchain._errors import model_errors
 from sagewire.integrations.langchain._generation import Call, GenerationFields
@@ -117,13 +117,13 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
             **call.chat,
             **call.options,
         ) as stream:
-            writer = _chunk_writer(client)
+            writer = _chunk_writer(client, call)
             for delta in stream:
                 for chunk in writer.write(delta):
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
-            for chunk in (*writer.flush(), last_chunk(stream.reply, call.model_name)):
+            for chunk in (*writer.flush(), writer.last(stream.reply, call.model_name)):
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -139,13 +139,13 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
             **call.chat,
             **call.options,
         ) as stream:
-            writer = _chunk_writer(client)
+            writer = _chunk_writer(client, call)
             async for delta in stream:
                 for chunk in writer.write(delta):
                     if run_manager:
                         await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
-            for chunk in (*writer.flush(), last_chunk(stream.reply, call.model_name)):
+            for chunk in (*writer.flush(), writer.last(stream.reply, call.model_name)):
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
@@ -325,6 +325,6 @@ class ChatSagemakerEndpoint(SagemakerFields, EndpointChatModel):
         return "amazon_sagemaker_chat"
 
 
-def _chunk_writer(client: Client | AsyncClient) -> ChunkWriter:
+def _chunk_writer(client: Client | AsyncClient, call: Call) -> ChunkWriter:
     # By the time the first tool call arrives this client knows its handler, so asking for it does not wait.
-    return ChunkWriter(may_cancel=lambda: client.handler.speaks == "prompt")
+    return ChunkWriter(may_cancel=lambda: client.handler.speaks == "prompt", stops=bool(call.options.get("stop")))
