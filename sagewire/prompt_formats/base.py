@@ -12,9 +12,11 @@ from sagewire.types import Delta, Message, Tool
 
 __all__ = ["ADDED_BOS", "PromptFormat", "without_bos"]
 
-# Styles whose thinking is marked with control tokens, too, and those that mark nothing with one.
-_TOKENS_ALWAYS = frozenset(("gpt_oss", "mistral"))
-_TEXT_MARKS = frozenset(("plain", "thinking", "xlam"))
+# Parsers of families whose thinking is marked with control tokens, too, and of those that mark nothing with one.
+_TOKENS_ALWAYS = frozenset(
+    ("apertus", "command_r", "gemma4", "gpt_oss", "hy3", "kimi_k3", "mistral", "muse", "seed_oss", "solar_open")
+)
+_TEXT_MARKS = frozenset(("glm4", "plain", "thinking", "xlam"))
 
 # What the tokenizers of Llama 1 to 4, Mistral, Gemma, Command R, DeepSeek and Jamba put before a text (`add_bos_token`,
 # or the template of their post-processor). GPT-NeoX's (OLMo), tiktoken's (Phi-3 small) and GLM's add nothing.

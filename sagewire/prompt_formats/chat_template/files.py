@@ -19,6 +19,9 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 TEMPLATE_NAME = re.compile(r"\w[\w-]*")
 TOKEN_NAMES = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
 
+# Added tokens that are no special ones, but mark something: `<tool_call>`, `]~b]`; not the words and blanks among them.
+MARKUP = re.compile(r"(?=.{3}).*[<>\[\]|｜]")
+
 Reader = Callable[[str], str | None]
 
 
@@ -31,6 +34,7 @@ class TemplateFiles:
         templates: Name -> source; the usual name is `default`.
         tokens: `bos_token` and the like -> text; what is null is left out.
         special_tokens: Every control token of the vocabulary that the files list.
+        marks: Added tokens that are not special, but mark something, such as `<tool_call>`.
         stops: Tokens that end an answer.
         adds_bos: Whether the tokenizer puts `bos_token` before every text; `None` where the files do not say.
     """
@@ -40,6 +44,7 @@ class TemplateFiles:
     tokens: Mapping[str, str]
     special_tokens: tuple[str, ...]
     stops: tuple[str, ...]
+    marks: tuple[str, ...] = ()
     adds_bos: bool | None = None
 
 
@@ -104,15 +109,17 @@ def _gather(name: str, config: dict[str, Any], read: Reader, template_name: str 
     generation = read("generation_config.json")
     ends = _parse(generation, "generation_config.json").get("eos_token_id") if generation is not None else None
     tokens = {key: text for key in TOKEN_NAMES if (text := _token_text(config.get(key)))}
-    by_id = _added_tokens(config)
+    by_id = _added_tokens(config) or _tokens_of_tokenizer(read("tokenizer.json"))
     listed = [by_id[str(end)][0] for end in (ends if isinstance(ends, list) else [ends]) if str(end) in by_id]
     return TemplateFiles(
         name=name,
         templates=templates,
         tokens=tokens,
         special_tokens=tuple(dict.fromkeys((
-            *tokens.values(), *(text for text, special in by_id.values() if special), *_extra_tokens(config),
+            *tokens.values(), *(text for text, special in by_id.values() if special),
+            *_extra_tokens(config),
         ))),
+        marks=tuple(text for text, special in by_id.values() if not special and MARKUP.match(text)),
         stops=tuple(dict.fromkeys((*filter(None, [tokens.get("eos_token")]), *listed))),
         adds_bos=config.get("add_bos_token"),
     )  # fmt: skip
@@ -145,6 +152,17 @@ def _added_tokens(config: Mapping[str, Any]) -> dict[str, tuple[str, bool]]:
         text = _token_text(value)
         if text is not None:
             found[str(number)] = (text, bool(isinstance(value, Mapping) and value.get("special")))
+    return found
+
+
+def _tokens_of_tokenizer(text: str | None) -> dict[str, tuple[str, bool]]:
+    """Return the added tokens of `tokenizer.json`, the only file that lists them since transformers 5."""
+    added = _parse(text, "tokenizer.json").get("added_tokens") if text is not None else None
+    found: dict[str, tuple[str, bool]] = {}
+    for value in added if isinstance(added, list) else ():
+        token = _token_text(value) if isinstance(value, Mapping) else None
+        if token is not None and "id" in value:
+            found[str(value["id"])] = (token, bool(value.get("special")))
     return found
 
 

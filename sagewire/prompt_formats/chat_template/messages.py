@@ -8,38 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.prompt_formats.chat_template.arguments import Arguments
+from sagewire.prompt_formats.chat_template.probe import ContentShape
+from sagewire.prompt_formats.engine.guard import guard_parts
 from sagewire.types import ImagePart, Message, TextPart, Tool, ToolCall
 
 __all__ = ["MessageWriter", "plain", "tool_dicts"]
 
 Guard = Callable[[str], str]
 
-# How templates look into a message's content. Those that only walk over its parts would walk over a text's letters.
-CONTENT = r"(?<!\w)\w{1,60}(?:\.content|\[['\"]content['\"]\])"
-WALKS_PARTS = re.compile(rf"\bfor\s{{1,9}}\w{{1,60}}\s{{1,9}}in\s{{1,9}}{CONTENT}")
-KNOWS_PARTS = re.compile(rf"(?:{CONTENT}|\bcontent) is (?:not )?(?:string|iterable|sequence|mapping)\b|{CONTENT}\[0\]")
 THINKING = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
-# Longer than any token: what of a part's end may be the beginning of one.
-TAIL = 100
-
-
-class _Arguments(dict[str, Any]):
-    """A call's arguments: an object for templates that look into it, its JSON text for those that write it as it is."""
-
-    def __init__(self, value: Mapping[str, Any], text: str) -> None:
-        super().__init__(value)
-        self._text = text
-
-    def __str__(self) -> str:
-        return self._text
-
-    __repr__ = __str__
-
-    def __add__(self, other: Any) -> Any:
-        return self._text + other
-
-    def __radd__(self, other: Any) -> Any:
-        return other + self._text
 
 
 def plain(value: Any, guard: Guard, where: str) -> Any:
@@ -60,13 +38,13 @@ class MessageWriter:
 
     Args:
         template: The template's source, which tells what it knows about.
+        shape: How the template takes the content of a role's messages.
         guard: What foreign text goes through.
     """
 
-    def __init__(self, template: str, guard: Guard) -> None:
+    def __init__(self, template: str, shape: Callable[[str], ContentShape], guard: Guard) -> None:
+        self._shape = shape
         self._guard = guard
-        self._wraps = WALKS_PARTS.search(template) is not None and KNOWS_PARTS.search(template) is None
-        self._parts = self._wraps or KNOWS_PARTS.search(template) is not None
         self._splits_thinking = "</think>" in template and "reasoning_content" not in template
         self._takes_thinking = "reasoning_content" in template
 
@@ -84,39 +62,30 @@ class MessageWriter:
         written: dict[str, Any] = {}
         for key, value in message.items():
             if key == "content":
-                written[key] = self._content(value)
+                written[key] = self._content(value, message["role"])
             elif key == "tool_calls" and isinstance(value, Sequence):
                 written[key] = [self._call(call) for call in value]
             else:
                 written[str(key)] = plain(value, self._guard, f"a message's {key!r}")
         if message["role"] == "assistant":
+            written.setdefault("content", "")
             self._place_thinking(message, written)
         return written
 
-    def _content(self, content: Any) -> Any:
-        if content is None:
-            return None
-        if isinstance(content, str):
-            text = self._guard(content)
-            return [{"type": "text", "text": text}] if self._wraps else text
+    def _content(self, content: Any, role: str) -> Any:
+        # Templates write null as "None", or fail on it.
+        content = "" if content is None else content
         if isinstance(content, Mapping):
             return plain(content, self._guard, "a message's content")
-        if not isinstance(content, Sequence):
+        if not isinstance(content, str | Sequence):
             raise UsageError(f"'content' is text, a list of parts or None, not {type(content).__name__}.")
-        texts = self._guarded_parts([_part_text(part) for part in content])
-        return [{"type": "text", "text": text} for text in texts] if self._parts else "".join(texts)
-
-    def _guarded_parts(self, texts: list[str]) -> list[str]:
-        """Guard parts one by one and where they meet: a template may write them without anything between."""
-        guarded: list[str] = []
-        tail = ""
-        for text in texts:
-            part = self._guard(text)
-            if tail and self._guard(tail + part[:TAIL]) != tail + part[:TAIL]:
-                part = f" {part}"
-            guarded.append(part)
-            tail = (tail + part)[-TAIL:]
-        return guarded
+        if isinstance(content, str):
+            text = self._guard(content)
+            return [_text_part(text)] if content and self._shape(role) is ContentShape.PARTS else text
+        texts = [_part_text(part) for part in content]
+        if self._shape(role) is ContentShape.TEXT:
+            return self._guard("".join(texts))
+        return list(map(_text_part, guard_parts(texts, self._guard)))
 
     def _call(self, call: Any) -> Any:
         if isinstance(call, ToolCall):
@@ -125,16 +94,19 @@ class MessageWriter:
         function = written.get("function", written) if isinstance(written, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise UsageError(f"A tool call is a dict with 'function': {{'name', 'arguments'}}, not {call!r:.200}.")
-        text = function.get("arguments")
+        text = call.get("function", call).get("arguments")
+        if text is None:
+            text = "{}"
         if isinstance(text, str):
             try:
                 value = json.loads(text, strict=False) if text.strip() else {}
             except (ValueError, RecursionError):
                 return written
+            value = {} if value is None or value == [] else value
             if isinstance(value, dict):
                 # A token may have been written with escapes, and so have passed the guard.
                 value = plain(value, self._guard, "a tool call")
-                function["arguments"] = _Arguments(value, text if text.strip() else "{}")
+                function["arguments"] = Arguments(value, self._guard(text) if value else "{}")
         return written
 
     def _place_thinking(self, message: Mapping[str, Any], written: dict[str, Any]) -> None:
@@ -143,7 +115,9 @@ class MessageWriter:
         thinking = next(
             (written[key] for key in ("reasoning_content", "thinking", "reasoning") if written.get(key)), None
         )
-        found = THINKING.match(content) if isinstance(content, str) and not self._wraps else None
+        found = (
+            THINKING.match(content) if isinstance(written.get("content"), str) and isinstance(content, str) else None
+        )
         if thinking is None and found is not None and isinstance(content, str):
             thinking, rest = self._guard(found[1].strip("\n")), self._guard(content[found.end() :])
             if self._splits_thinking:
@@ -167,6 +141,10 @@ def _as_dict(message: Message) -> dict[str, Any]:
         "reasoning_content": message.thinking,
     }
     return {"role": message.role, "content": content, **{key: value for key, value in optional.items() if value}}
+
+
+def _text_part(text: str) -> dict[str, str]:
+    return {"type": "text", "text": text}
 
 
 def _part_text(part: Any) -> str:

@@ -10,18 +10,15 @@ Facts about the engine (trim_blocks, lstrip_blocks, loop controls, `tojson` with
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import datetime
-from functools import lru_cache, wraps
+from functools import lru_cache
 from typing import Any, NoReturn
 
-from jinja2 import Environment, Template, TemplateError, Undefined, nodes, pass_context
-from jinja2.exceptions import SecurityError
+from jinja2 import Environment, Template, TemplateError, nodes, pass_context
 from jinja2.ext import Extension, loopcontrols
-from jinja2.filters import FILTERS
 from jinja2.parser import Parser
 from jinja2.runtime import Context, markup_join, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -29,21 +26,19 @@ from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 from sagewire.prompt_formats.chat_template.budget import BUDGET, Budget, TemplateLimit, TemplateLimits
+from sagewire.prompt_formats.chat_template.filters import (
+    MAX_NUMBER,
+    PERCENT_WIDTH,
+    check_name,
+    check_widths,
+    make_filters,
+    replaced_size,
+)
 
 __all__ = ["compile_template", "render_template"]
 
 NOW: ContextVar[datetime | None] = ContextVar("sagewire_template_now", default=None)
 
-# Filters that chat templates use. The others either make large values out of small ones or are of no use here.
-FILTER_NAMES = (
-    "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "indent", "int", "items",
-    "join", "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse",
-    "round", "select", "selectattr", "sort", "string", "striptags", "sum", "title", "trim", "truncate", "unique",
-    "upper", "wordcount",
-)  # fmt: skip
-ANY_NUMBER = frozenset(("d", "default", "int", "float", "abs", "min", "max", "string"))
-MAX_NUMBER = 10_000
-PERCENT_WIDTH = re.compile(r"%[^a-zA-Z%]*(?:\d{4}|\*)")
 BRACE_WIDTH = re.compile(r"\{[^{}]*:[^{}]*(?:\d{4}|\{)")
 
 
@@ -91,9 +86,7 @@ def _environment() -> Environment:
         optimized=False,  # nothing is computed while compiling, where no budget applies
         finalize=_finalize,
     )
-    environment.filters = {name: _charged_filter(name, FILTERS[name]) for name in FILTER_NAMES}
-    environment.filters["tojson"] = _tojson
-    environment.filters["safe"] = lambda value: value  # nothing is escaped anyway
+    environment.filters = make_filters()
     environment.globals = {
         "range": environment.globals["range"],
         "cycler": environment.globals["cycler"],
@@ -120,7 +113,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         elif operator == "**" and not (_small(left) and _small(right)):
             raise TemplateLimit("the chat template makes too large a number")
         elif operator == "%" and isinstance(left, str):
-            _check_widths(PERCENT_WIDTH, left)
+            check_widths(PERCENT_WIDTH, left)
             budget.allow(len(left) + budget.weigh(right))
         return budget.check(super().call_binop(context, operator, left, right))
 
@@ -138,7 +131,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             return None
 
         def format(*args: Any, **kwargs: Any) -> str:
-            _check_widths(BRACE_WIDTH, value.__self__)
+            check_widths(BRACE_WIDTH, value.__self__)
             budget = BUDGET.get()
             budget.allow(len(value.__self__) * (1 + budget.weigh(args) + budget.weigh(kwargs)))
             return wrapped(*args, **kwargs)
@@ -237,17 +230,12 @@ class _Namespace(Namespace):
         self, args = args[0], args[1:]
         values = dict(*args, **kwargs)
         for name in values:
-            _check_name(name)
+            check_name(name)
         Namespace.__init__(self, values)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        _check_name(name)
+        check_name(name)
         super().__setitem__(name, value)
-
-
-def _check_name(name: object) -> None:
-    if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"the chat template sets the attribute {name!r}, which begins with an underscore")
 
 
 def _make_dict(*args: Any, **kwargs: Any) -> dict[Any, Any]:
@@ -259,27 +247,8 @@ def _raise_exception(message: object) -> NoReturn:
 
 
 def _strftime_now(format: str) -> str:
-    _check_widths(PERCENT_WIDTH, format)
+    check_widths(PERCENT_WIDTH, format)
     return (NOW.get() or datetime.now()).strftime(format)
-
-
-def _tojson(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | str | None = None,
-    separators: Any = None,
-    sort_keys: bool = False,
-) -> str:
-    if isinstance(value, Undefined):
-        raise TypeError("an undefined value is not JSON")
-    budget = BUDGET.get()
-    weight = budget.weigh(value)
-    if indent is not None:
-        width = indent if isinstance(indent, int) else len(indent)
-        budget.allow(weight * (1 + max(0, width) * 4))
-    budget.allow(weight)
-    text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-    return str(budget.check(text))
 
 
 @pass_context  # which also keeps constants from being computed while compiling
@@ -295,49 +264,10 @@ def _finalize(context: Context, value: Any) -> Any:
     return value
 
 
-def _charged_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    growth = GROWTH.get(name)
-
-    @wraps(function)  # keeps the mark that says whether the filter wants the context
-    def charged(*args: Any, **kwargs: Any) -> Any:
-        budget = BUDGET.get()
-        budget.spend()
-        given = tuple(list(budget.each(arg)) if isinstance(arg, Iterator | range) else arg for arg in args)
-        values = [value for value in given if not isinstance(value, Context | Environment | nodes.EvalContext)]
-        for value in (*values, *kwargs.values()):
-            budget.allow(budget.weigh(value))
-        for value in (*values[1:], *kwargs.values()):
-            if isinstance(value, int) and abs(value) > MAX_NUMBER and name not in ANY_NUMBER:
-                raise TemplateLimit(f"the chat template gives the filter {name!r} too large a number")
-        if growth is not None:
-            budget.allow(growth(budget, *values, **kwargs))
-        return budget.check(function(*given, **kwargs))
-
-    return charged
-
-
-def _replaced(budget: Budget, text: object, old: object = "", new: object = "", count: object = None) -> int:
-    text = str(text)
-    return len(text) + text.count(str(old)) * len(str(new))
-
-
-def _joined(budget: Budget, items: Any = (), d: object = "", attribute: object = None) -> int:
-    return budget.weigh(items) + (len(items) * len(str(d)) if isinstance(items, list | tuple | Mapping | str) else 0)
-
-
-def _indented(budget: Budget, text: object, width: Any = 4, first: bool = False, blank: bool = False) -> int:
-    text = str(text)
-    return len(text) + (text.count("\n") + 1) * (width if isinstance(width, int) else len(str(width)))
-
-
-# The size of what a filter makes, where that is not the size of what it is given.
-GROWTH: Mapping[str, Callable[..., int]] = {"replace": _replaced, "join": _joined, "indent": _indented}
-
-
 def _checked_text_arguments(budget: Budget, text: str, name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Refuse what a method of a string would make too large."""
     if name == "replace" and len(args) > 1 and all(isinstance(arg, str) for arg in args[:2]):
-        budget.allow(_replaced(budget, text, *args[:2]))
+        budget.allow(replaced_size(budget, text, *args[:2]))
     elif name == "join" and args:
         items = list(budget.each(args[0]))
         budget.allow(budget.weigh(items) + len(items) * len(text))
@@ -352,11 +282,6 @@ def _checked_text_arguments(budget: Budget, text: str, name: str, args: tuple[An
     ):
         raise TemplateLimit(f"the chat template gives {name!r} too large a number")
     return args
-
-
-def _check_widths(pattern: re.Pattern[str], format: str) -> None:
-    if pattern.search(format) is not None:
-        raise TemplateLimit("the chat template formats with too large a width")
 
 
 def _small(number: Any) -> bool:

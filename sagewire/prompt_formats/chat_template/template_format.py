@@ -10,9 +10,10 @@ messages is guarded as in every other format. Needs `pip install "sagewire[huggi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +22,9 @@ from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats.base import PromptFormat
 from sagewire.prompt_formats.chat_template.files import TemplateFiles, read_files
 from sagewire.prompt_formats.chat_template.messages import MessageWriter, plain, tool_dicts
+from sagewire.prompt_formats.chat_template.parser_choice import PARSER_SIGNS, ParserChoice, choose_parser
+from sagewire.prompt_formats.chat_template.probe import TemplateProbe
+from sagewire.prompt_formats.chat_template.speakers import SpeakerCheck
 from sagewire.prompt_formats.engine.guard import Policy, make_guard
 from sagewire.prompt_formats.output_parsers import OUTPUT_PARSERS, get_output_parser
 from sagewire.prompt_formats.output_parsers.engine.endings import END_TOKENS
@@ -32,40 +36,17 @@ if TYPE_CHECKING:
 
 __all__ = ["PARSER_SIGNS", "HubFormat", "load_format"]
 
-# What in a template tells how its model writes calls and thinking; the first sign that is there counts.
-PARSER_SIGNS: tuple[tuple[str, str], ...] = (
-    ("<｜DSML｜", "deepseek_v32"),
-    ("<｜tool▁calls▁begin｜>", "deepseek"),
-    ("<|channel|>", "gpt_oss"),
-    ("<|tool_calls_section_begin|>", "kimi_k2"),
-    ("<minimax:tool_call>", "minimax"),
-    ("<arg_key>", "glm"),
-    ("<parameter=", "qwen3_coder"),
-    ("[TOOL_CALLS]", "mistral"),
-    ("<|START_ACTION|>", "command_r"),
-    ("<|CHATBOT_TOKEN|>", "command_r"),
-    (">>>", "functionary"),
-    ("<function=", "functionary"),
-    ("functools", "phi4_mini"),
-    ("<|/tool|>", "phi4_mini"),
-    ("<|start_of_role|>", "granite"),
-    ("<tool_calls>", "jamba"),
-    ("<|plugin|>", "internlm2"),
-    ("<|python_start|>", "pythonic"),
-    ("[func_name1(", "pythonic"),
-    ("<|python_tag|>", "llama3_json"),
-    ('{"name": function name', "llama3_json"),
-    ("<tool_call>", "hermes"),
-    ("[THINK]", "mistral"),
-    ("<think>", "thinking"),
-    ("</think>", "thinking"),
-)
-
 # Strings of the template itself that nobody else may write: tags, and the words that stand before a turn.
-TOKENS_IN_TEMPLATE = re.compile(r"(?<!\w)<\|?/?[A-Za-z_][\w./-]{0,40}\|?>|\[/?[A-Z_]{2,40}\]|\[\|\w{2,40}\|\]")
+TOKENS_IN_TEMPLATE = re.compile(r"(?<!\w)<\|?/?[A-Za-z_][\w./:-]{0,40}\|?>|\[/?[A-Z_]{2,40}\]|\[\|\w{2,40}\|\]")
 WORDS_IN_TEMPLATE = re.compile(
     r"#{2,3} ?[A-Z][A-Za-z ]{1,30}:|\b(?:GPT4 Correct )?"
     r"(?:USER|HUMAN|ASSISTANT|SYSTEM|User|Human|Assistant|System|Bot|Question|Answer|Instruct|Output|Response):"
+)
+# Families whose answers have several messages: a sign of them, and what ends a message but not the answer.
+MESSAGE_ENDS = (
+    ("<atem:", ("<|eom|>",)),
+    ("<|tool_call:begin|>", ("<|end|>",)),
+    ("<|role_sep|>", ("<|message_sep|>",)),
 )
 UNFINISHED = "SAGEWIRE_CONTINUES_HERE "
 
@@ -77,7 +58,6 @@ class HubFormat(PromptFormat):
         name: Where the template came from.
         stops: The tokens that end an answer, as far as the model's files tell.
         special_tokens: The control strings that are guarded, besides those of all families.
-        reader_style: The key of `OUTPUT_PARSERS` that reads the answers.
     """
 
     def __init__(
@@ -99,16 +79,18 @@ class HubFormat(PromptFormat):
                 raise UsageError(f"The chat template of {files.name!r} is longer than {limits.template} characters.")
         everything = "\n".join(files.templates.values())
         self.name = files.name
-        self.reader_style = reader_style or _guess_style(everything)
-        if self.reader_style not in OUTPUT_PARSERS:
-            get_output_parser(self.reader_style)  # says what there is
+        if reader_style is not None and reader_style not in OUTPUT_PARSERS:
+            get_output_parser(reader_style)  # says what there is
+        self._parser = None if reader_style is None else ParserChoice(reader_style, True)
+        self._probes: dict[str, TemplateProbe] = {}
         self.special_tokens = tuple(dict.fromkeys((*files.special_tokens, *TOKENS_IN_TEMPLATE.findall(everything))))
         self.stops = _stops(files, everything)
         bos = files.tokens.get("bos_token")
         if files.adds_bos is not None:
             self.tokenizer_bos = (bos,) if files.adds_bos and bos else ()
         words = tuple(dict.fromkeys(WORDS_IN_TEMPLATE.findall(everything)))
-        self._guard = make_guard((*self.special_tokens, *self.stops), words, policy)
+        tokens = (*self.special_tokens, *files.marks, *self.stops)
+        self._speakers = SpeakerCheck(tokens, make_guard(tokens, words, policy), policy)
 
     def render(
         self,
@@ -134,29 +116,34 @@ class HubFormat(PromptFormat):
 
         Raises:
             UsageError: The template refuses the conversation (its own words), or does not work.
-            UnsupportedFeature: The template has no place for something that was given.
+            UnsupportedFeature: The template has no place for something that was given, or tools were given and no
+                output parser is known for the way its model writes calls.
         """
         if isinstance(messages, str | Mapping | Message):
             raise UsageError("render takes a list of messages; for a single text use render_completion.")
         source = self._choose(tools=bool(tools))
-        if tools and re.search(r"\btools\b", source) is None:
-            raise UnsupportedFeature("tools", f"the chat template of {self.name!r}", "It never mentions them.")
-        writer = MessageWriter(source, self._guard)
-        written = [writer.message(message) for message in messages]
-        if continue_final_message:
-            _mark_end(written)
-        variables = {
-            **self._files.tokens,
-            **({"date_string": self._guard(date_string)} if date_string is not None else {}),
-            **plain(template_kwargs, self._guard, "template_kwargs"),
-            "messages": written,
-            "tools": tool_dicts(tools, self._guard) if tools else None,
-            "documents": plain(template_kwargs.get("documents"), self._guard, "documents"),
-            "add_generation_prompt": add_generation_prompt and not continue_final_message,
-        }
-        prompt = self._run(source, variables, now)
-        if continue_final_message:
-            prompt = _cut_at_mark(prompt)
+        if tools:
+            self._check_tools(source)
+        probe = self._probe(source)
+
+        def write(guard: Callable[[str], str]) -> tuple[str, list[dict[str, Any]]]:
+            writer = MessageWriter(source, probe.shape, guard)
+            written = [writer.message(message) for message in messages]
+            if continue_final_message:
+                _mark_end(messages, written)
+            variables = {
+                **self._files.tokens,
+                **({"date_string": guard(date_string)} if date_string is not None else {}),
+                **plain(template_kwargs, guard, "template_kwargs"),
+                "messages": written,
+                "tools": tool_dicts(tools, guard) if tools else None,
+                "documents": plain(template_kwargs.get("documents"), guard, "documents"),
+                "add_generation_prompt": add_generation_prompt and not continue_final_message,
+            }
+            prompt = self._run(source, variables, now)
+            return _cut_at_mark(prompt) if continue_final_message else prompt, written
+
+        prompt, written = self._speakers.render(write)
         if self._strict:
             self._check_nothing_lost(written, prompt)
         return prompt
@@ -165,6 +152,11 @@ class HubFormat(PromptFormat):
         """Return the prompt text of a single instruction, with the opening of the answer."""
         messages = [] if system_prompt is None else [Message("system", system_prompt)]
         return self.render([*messages, Message("user", prompt)])
+
+    @cached_property
+    def reader_style(self) -> str:  # type: ignore[override]  # found out when it is needed, and then kept
+        """The key of `OUTPUT_PARSERS` that reads the answers."""
+        return self._parser_choice().name
 
     def reader(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
         """Return a fresh decoder from raw model text to text, thinking and tool-call deltas."""
@@ -182,6 +174,32 @@ class HubFormat(PromptFormat):
             known = ", ".join(sorted(templates))
             raise UsageError(f"{self._files.name!r} has no chat template named {name!r}. Known names: {known}.")
         return templates[name]
+
+    def _parser_choice(self) -> ParserChoice:
+        if self._parser is None:
+            everything = "\n".join(self._files.templates.values())
+            self._parser = choose_parser(everything, self._probe(self._choose(tools=True)), self.stops)
+        return self._parser
+
+    def _check_tools(self, source: str) -> None:
+        """Refuse tools that the model would not be told of, or whose calls would come back as text."""
+        where = f"the chat template of {self.name!r}"
+        if re.search(r"\btools\b", source) is None:
+            raise UnsupportedFeature("tools", where, "It never mentions them.")
+        if not self._parser_choice().reads_calls:
+            cure = "No output parser is known for the way its model writes calls. Name one with reader_style='...'."
+            raise UnsupportedFeature("tools", where, cure)
+
+    def _probe(self, source: str) -> TemplateProbe:
+        probe = self._probes.get(source)
+        if probe is None:
+
+            def render(messages: Sequence[dict[str, Any]], tools: list[dict[str, Any]] | None, opened: bool) -> str:
+                given = {"messages": messages, "tools": tools, "documents": None, "add_generation_prompt": opened}
+                return self._run(source, {**self._files.tokens, **given}, datetime(2025, 1, 15, 12))
+
+            probe = self._probes[source] = TemplateProbe(render)
+        return probe
 
     def _run(self, source: str, variables: dict[str, Any], now: datetime | None) -> str:
         import jinja2
@@ -245,7 +263,8 @@ def load_format(
         strict: Refuse messages whose text the template leaves out.
         limits: What the template may cost: `template` and `value` in characters, `work` in characters and steps,
             `seconds`; see `TemplateLimits`.
-        reader_style: How the model writes calls and thinking; guessed from the template by `PARSER_SIGNS`.
+        reader_style: How the model writes calls and thinking; by default what reads back the calls that the template
+            writes into the history.
 
     Raises:
         UsageError: There is no such model or file, it has no chat template, or the template is not valid.
@@ -269,20 +288,21 @@ def load_format(
     return HubFormat(files, template_name, special_tokens, strict, limits_value, reader_style)
 
 
-def _guess_style(template: str) -> str:
-    return next((style for sign, style in PARSER_SIGNS if sign in template), "plain")
-
-
 def _stops(files: TemplateFiles, template: str) -> tuple[str, ...]:
     if "<|channel|>" in template:
         # In harmony `<|end|>` only ends a message, and the answer goes on.
         return tuple(dict.fromkeys((*files.stops, "<|return|>", "<|call|>")))
-    return tuple(dict.fromkeys((*files.stops, *(token for token in END_TOKENS if token in template))))
+    goes_on = next((tokens for sign, tokens in MESSAGE_ENDS if sign in template), ())
+    ends = (token for token in END_TOKENS if token in template and token not in goes_on)
+    return tuple(dict.fromkeys((*files.stops, *ends)))
 
 
-def _mark_end(written: list[dict[str, Any]]) -> None:
+def _mark_end(messages: Sequence[Message | Mapping[str, Any]], written: list[dict[str, Any]]) -> None:
     if not written or written[-1]["role"] != "assistant":
         raise UsageError("continue_final_message needs a conversation that ends with an assistant message.")
+    last = messages[-1]
+    if isinstance(last, Mapping) and last.get("content") is None:
+        raise UsageError("continue_final_message needs a last message with text.")
     content = written[-1].get("content")
     if isinstance(content, str):
         written[-1]["content"] = content + UNFINISHED

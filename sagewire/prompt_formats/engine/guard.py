@@ -13,13 +13,13 @@ ChatML model made from Mistral still knows `[INST]`. Strings that are common in 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 from sagewire.errors import UsageError
 
-__all__ = ["COMMON_TOKENS", "Policy", "make_guard"]
+__all__ = ["COMMON_TOKENS", "Policy", "guard_parts", "make_guard", "token_pattern"]
 
 Policy: TypeAlias = Literal["neutralise", "allow", "error"]
 
@@ -33,12 +33,32 @@ COMMON_TOKENS = (
     "<tool_calls>", "</tool_calls>", "<step>", "<sop>", "[gMASK]", "<BOS_TOKEN>", "<EOS_TOKEN>",
     "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]",
     "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CONTENT]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[CALL_ID]", "[ARGS]",
-    "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", "<minimax:tool_call>", "</minimax:tool_call>",
-    "]~!b[", "]~b]", "[e~[", "<seed:bos>", "<seed:eos>", "<seed:pad>", "<seed:think>", "</seed:think>",
-    "<seed:tool_call>", "</seed:tool_call>", "<seed:cot_budget_reflect>", "</seed:cot_budget_reflect>",
-    "<｜DSML｜", "</｜DSML｜", "[MODEL_SETTINGS]", "[/MODEL_SETTINGS]",
+    "<tool_sep>", "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", "<function_calls>", "</function_calls>",
+    "<start_function_call>", "<end_function_call>", "<start_function_response>", "<end_function_response>",
+    "<start_function_declaration>", "<end_function_declaration>", "<escape>",
+    "<TOOLCALL>", "</TOOLCALL>", "<AVAILABLE_TOOLS>", "</AVAILABLE_TOOLS>", "<TOOL_RESPONSE>", "</TOOL_RESPONSE>",
+    "<longcat_tool_call>", "</longcat_tool_call>", "<dots_function_call>", "</dots_function_call>",
+    # Beginnings: Hy3 ends its tags with a suffix of the checkpoint, the others begin them with a name of the family.
+    "<think:", "</think:", "<tool_call:", "</tool_call:", "<tool_calls:", "</tool_calls:", "<tool_sep:", "<arg_key:",
+    "</arg_key:", "<arg_value:", "</arg_value:", "<tool_response:", "</tool_response:", "<tool_responses:",
+    "</tool_responses:", "<seed:", "</seed:", "<minimax:", "</minimax:", "<mm:", "</mm:", "<atem:", "</atem:",
+    "<steptml:", "</steptml:", "<｜DSML｜", "</｜DSML｜", "<SPECIAL_",
+    "]~!b[", "]~b]", "[e~[", "]!p~[", "]!d~[", "]<]minimax[>[", "[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]",
+    "[MODEL_SETTINGS]", "[/MODEL_SETTINGS]",
     "[THINK]", "[/THINK]", "[BOS]", "[|system|]", "[|user|]", "[|assistant|]", "[|tool|]", "[|endofturn|]",
 )  # fmt: skip
+
+
+def guard_parts(texts: Sequence[str], guard: Callable[[str], str]) -> list[str]:
+    """Guard the parts of one message, which a template may write without anything between, and without their blanks.
+
+    Parts over which a control string is split become one, where it can be broken up.
+    """
+    guarded = [guard(text) for text in texts]
+    for joined in ("".join(guarded), "".join(text.strip() for text in guarded)):
+        if guard(joined) != joined:
+            return [guard(joined)]
+    return guarded
 
 
 def _identity(text: str) -> str:
@@ -59,20 +79,20 @@ def make_guard(tokens: tuple[str, ...], words: tuple[str, ...], policy: str) -> 
         return _identity
     if policy not in ("neutralise", "error"):
         raise UsageError(f"special_tokens is 'neutralise', 'allow' or 'error', not {policy!r}.")
-    token_pattern = re.compile(_starts([*tokens, *COMMON_TOKENS]))
+    starts = re.compile(_starts(tokens))
     word_pattern = re.compile(_words(words)) if words else None
 
     def neutralise(text: str) -> str:
         # Breaking a token after its first character also breaks the tokens that overlap it; a loop, because a token
         # may itself contain a space and so be formed by an inserted one.
-        while token_pattern.search(text) is not None:
-            text = token_pattern.sub(r"\g<0> ", text)
+        while starts.search(text) is not None:
+            text = starts.sub(r"\g<0> ", text)
         if word_pattern is not None:
             text = word_pattern.sub(r"\g<0> ", text)
         return text
 
     def refuse(text: str) -> str:
-        found = token_pattern.search(text) or (word_pattern.search(text) if word_pattern is not None else None)
+        found = starts.search(text) or (word_pattern.search(text) if word_pattern is not None else None)
         if found is not None:
             near = text[max(0, found.start() - 10) : found.start() + 40]
             raise UsageError(
@@ -84,18 +104,28 @@ def make_guard(tokens: tuple[str, ...], words: tuple[str, ...], policy: str) -> 
     return neutralise if policy == "neutralise" else refuse
 
 
+@lru_cache(maxsize=512)
+def token_pattern(tokens: tuple[str, ...]) -> re.Pattern[str]:
+    """Return the pattern of whole control strings: the given ones and those of all families."""
+    return re.compile("|".join(f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in _branches(tokens)))
+
+
 def _starts(tokens: Iterable[str]) -> str:
     """Return a pattern for the first character of any of the tokens, followed by the rest of that token."""
+    return "|".join(f"{re.escape(first)}(?={'|'.join(rest)})" for first, rest in _branches(tokens))
+
+
+def _branches(tokens: Iterable[str]) -> Iterable[tuple[str, list[str]]]:
+    """Return the first characters of control strings, and patterns of what may follow each."""
     rests: dict[str, dict[str, Any]] = {}
-    for token in tokens:
+    for token in (*tokens, *COMMON_TOKENS):
         node = rests
         for character in token:
             node = node.setdefault(character, {})
         node[""] = {}
     branches = {first: [_trie(node)] for first, node in rests.items()}
-    for shape in PIPED:
-        branches.setdefault("<", []).append(shape[1:])
-    return "|".join(f"{re.escape(first)}(?={'|'.join(rest)})" for first, rest in branches.items())
+    branches.setdefault("<", []).extend(shape.removeprefix("<") for shape in PIPED)
+    return branches.items()
 
 
 def _trie(node: dict[str, Any]) -> str:

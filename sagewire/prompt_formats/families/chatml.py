@@ -103,7 +103,8 @@ class SmolLM3(TurnFormat):
             mode = "/no_think"
         elif "/think" in system:
             mode = "/think"
-        system = system.replace("/no_think", "").replace("/think", "").rstrip()
+        # A word may stand in the middle of a control string, which is whole without it.
+        system = conversation.guard(system.replace("/no_think", "").replace("/think", "").rstrip())
         no_thought = "" if mode == "/think" else "<think>\n\n</think>\n"
         page.add("<|im_start|>system\n", self.system_turn(conversation, system, mode))
         for place, turn in enumerate(turns):
@@ -121,7 +122,7 @@ class SmolLM3(TurnFormat):
     def system_turn(self, conversation: Conversation, text: str, mode: str) -> str:
         """Return the system turn."""
         if "/system_override" in text:
-            return text.replace("/system_override", "").rstrip() + "<|im_end|>\n"
+            return conversation.guard(text.replace("/system_override", "").rstrip()) + "<|im_end|>\n"
         if not text:
             text = default_texts.SMOLLM3 if mode == "/think" else default_texts.SMOLLM3.partition(" Your role")[0]
         about = f"## Metadata\n\nKnowledge Cutoff Date: June 2025\nReasoning Mode: {mode}\n\n"
@@ -161,7 +162,7 @@ class SmolLM3Hub(SmolLM3):
         if "/system_override" in text:
             if conversation.tools:
                 conversation.lost("tools beside /system_override")
-            return text.replace("/system_override", "").rstrip() + "<|im_end|>\n"
+            return conversation.guard(text.replace("/system_override", "").rstrip()) + "<|im_end|>\n"
         if not text:
             text = default_texts.SMOLLM3 if mode == "/think" else default_texts.SMOLLM3.partition(" Your role")[0]
         date = conversation.time().strftime("%d %B %Y")

@@ -88,7 +88,7 @@ NAMED = [
 
 
 def test_named_templates():
-    fmt = load_format({"chat_template": NAMED})
+    fmt = load_format({"chat_template": NAMED}, reader_style="hermes")
     assert fmt.render([]) == "plain"
     assert fmt.render([], [Tool("f")]) == "with 1"
     rag = load_format({"chat_template": NAMED}, template_name="rag")
@@ -254,6 +254,42 @@ def test_the_reader():
         template("x", reader_style="mistrel")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ '%s: %s' | format('user', 'Hi') }}", "user: Hi"),
+        ("{{ '%(a)05.1f' | format(a=1234567) }}", "1234567.0"),
+        ("{{ [1, 2, 3] | batch(2) | list }}{{ [1, 2, 3] | slice(2) | list }}", "[[1, 2], [3]][[1, 2], [3]]"),
+        ("{{ 'ab' | center(6) }}|{{ 'a b c' | wordwrap(1) }}", "  ab  |a\nb\nc"),
+        ("{{ '<a>' | e }}{{ '<a>' | escape }}{{ 'a b' | urlencode }}", "&lt;a&gt;&lt;a&gt;a%20b"),
+        (
+            "{{ {'a': 1} | xmlattr }}{{ 2000 | filesizeformat }}{{ 'ab' | attr('upper') is callable }}",
+            ' a="1"2.0 kBTrue',
+        ),
+        ("{{ ('{\"a\": [1]}' | fromjson).a[0] }}{{ ('[2]' | from_json)[0] }}", "12"),
+    ],
+)
+def test_filters_of_jinja(text, expected):
+    assert render(text) == expected
+
+
+def test_added_tokens_of_tokenizer_json(tmp_path):
+    added = [
+        {"id": 1, "content": "<eos>", "special": True},
+        {"id": 2, "content": "<turn|>", "special": True},
+        {"id": 3, "content": "]~ctl[", "special": False},
+        {"id": 4, "content": "    ", "special": False},
+        {"id": 5, "content": "word", "special": False},
+    ]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<eos>"}))
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": added, "model": {}}))
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 2]}))
+    (tmp_path / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    fmt = load_format(tmp_path)
+    assert fmt.stops == ("<eos>", "<turn|>")
+    assert fmt.render([Message("user", "a]~ctl[b    word")]) == "a] ~ctl[b    word"
+
+
 # Control strings.
 
 WRITES_ALL = (
@@ -277,9 +313,10 @@ def test_nobody_can_write_a_control_string(token, data):
     ]
     tool = {"type": "function", "function": {"name": token, "description": token, "parameters": {token: token}}}
     config = {"chat_template": WRITES_ALL, "additional_special_tokens": ["<custom>"]}
-    prompt = load_format(config).render(messages, [tool], extra=token)
+    fmt = load_format(config, reader_style="hermes")
+    prompt = fmt.render(messages, [tool], extra=token)
     harmless = [{"role": role, "content": "x"} for role in ("user", "assistant", "tool")]
-    assert prompt.count(token) == load_format(config).render(harmless, [Tool("x")], extra="x").count(token)
+    assert prompt.count(token) == fmt.render(harmless, [Tool("x")], extra="x").count(token)
     with pytest.raises(UsageError, match="control string"):
         load_format(config, special_tokens="error").render(messages)
     assert load_format(config, special_tokens="allow").render(messages, extra=token).count(token) > prompt.count(token)
@@ -312,6 +349,9 @@ HOSTILE = {
     "{% endfor %}",
     "replace filter": "{% set s = 'a' * 999999 %}{{ s | replace('a', s) }}",
     "replace method": "{% set s = 'a' * 999999 %}{{ s.replace('a', s) }}",
+    "format filter": "{{ '%9999999d' | format(1) }}",
+    "format filter of many": "{% set s = 'a' * 9999999 %}{{ '%s%s%s%s' | format(s, s, s, s) }}",
+    "slow filter": "{% set s = 'a ' * 999999 %}{{ s | wordwrap(1) }}",
     "join filter": "{{ range(99999) | join('a' * 999999) }}",
     "join method": "{{ ('a' * 999999).join(range(99999) | map('string')) }}",
     "indent": "{{ ('\n' * 99999) | indent(9999) }}",

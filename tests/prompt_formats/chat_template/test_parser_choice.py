@@ -1,0 +1,134 @@
+"""Which output parser a chat template gets, and that tools are refused where none is known."""
+
+import json
+
+import pytest
+
+from sagewire.errors import UnsupportedFeature
+from sagewire.prompt_formats.chat_template import load_format
+from sagewire.streaming.accumulate import fold
+from sagewire.types import Message, Tool
+
+LOOK = Tool(
+    "look", "Look.", {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}}
+)
+HELLO = [Message("user", "Hello")]
+
+
+def conversation(turn, opening="<|a|>", ending="<|eot|>"):
+    """A template of turns that writes the calls of an answer with `turn`."""
+    return (
+        "{% if tools %}<|system|>{{ tools | tojson }}" + ending + "{% endif %}{% for m in messages %}"
+        "{% if m.role == 'assistant' %}" + opening + "{{ m.content }}{% for c in m.tool_calls or [] %}"
+        "{% set f = c.function %}" + turn + "{% endfor %}" + ending + "{% else %}<|{{ m.role }}|>{{ m.content }}"
+        + ending + "{% endif %}{% endfor %}{% if add_generation_prompt %}" + opening + "{% endif %}"
+    )  # fmt: skip
+
+
+ITEMS = "{% for k, v in f.arguments.items() %}"
+JSON = '{"name": "{{ f.name }}", "arguments": {{ f.arguments | tojson }}}'
+WRITINGS = {
+    "hermes": f"<tool_call>\n{JSON}\n</tool_call>",
+    "jamba": f"<tool_calls>[{JSON}]</tool_calls>",
+    "xlam": f"[{JSON}]",
+    "mistral": f"[TOOL_CALLS][{JSON}]",
+    "nemotron_v2": f"<TOOLCALL>[{JSON}]</TOOLCALL>",
+    "longcat": f"<longcat_tool_call>{JSON}</longcat_tool_call>",
+    "gigachat3": f"<|function_call|>{JSON}",
+    "apertus": '<|tools_prefix|>[{"{{ f.name }}": {{ f.arguments | tojson }}}]<|tools_suffix|>',
+    "llama3_json": '{"name": "{{ f.name }}", "parameters": {{ f.arguments | tojson }}}',
+    "functionary": "<function={{ f.name }}>{{ f.arguments | tojson }}</function>",
+    "qwen3_coder": "<tool_call><function={{ f.name }}>" + ITEMS
+    + "<parameter={{ k }}>\n{{ v }}\n</parameter>{% endfor %}</function></tool_call>",
+    "seed_oss": "<seed:tool_call><function={{ f.name }}>" + ITEMS
+    + "<parameter={{ k }}>{{ v }}</parameter>{% endfor %}</function></seed:tool_call>",
+    "glm": "<tool_call>{{ f.name }}\n" + ITEMS
+    + "<arg_key>{{ k }}</arg_key><arg_value>{{ v }}</arg_value>{% endfor %}</tool_call>",
+    "hy3": "<tool_calls:x>{{ '<tool_call{}>'.format(':x') }}{{ f.name }}<tool_sep:x>" + ITEMS
+    + "<arg_key:x>{{ k }}</arg_key:x><arg_value:x>{{ v }}</arg_value:x>{% endfor %}</tool_call:x>"
+    "</tool_calls:x>",
+    "minicpm5": '<function name="{{ f.name }}">' + ITEMS
+    + '<param name="{{ k }}">{{ v }}</param>{% endfor %}</function>',
+    "deepseek_v32": "{% set d = '｜DSML' ~ '｜' %}<{{ d }}tool_calls><{{ d }}invoke name=\"{{ f.name }}\">" + ITEMS
+    + "<{{ d }}parameter name=\"{{ k }}\" string=\"{{ 'true' if v is string else 'false' }}\">{{ v }}"
+    "</{{ d }}parameter>{% endfor %}</{{ d }}invoke></{{ d }}tool_calls>",
+    "gemma4": "<|tool_call>call:{{ f.name }}{{ '{' }}" + ITEMS
+    + "{{ k }}:{% if v is string %}<|\"|>{{ v }}<|\"|>{% else %}{{ v }}{% endif %}{% if not loop.last %},{% endif %}"
+    "{% endfor %}}<tool_call|>",
+    "pythonic": "[{{ f.name }}(" + ITEMS
+    + "{% if not loop.first %}, {% endif %}{{ k }}={{ v | tojson }}{% endfor %})]",
+    "lfm2": "<|tool_call_start|>[{{ f.name }}(" + ITEMS
+    + "{% if not loop.first %}, {% endif %}{{ k }}={{ v | tojson }}{% endfor %})]<|tool_call_end|>",
+    "olmo3": "<function_calls>{{ f.name }}(" + ITEMS
+    + "{% if not loop.first %}, {% endif %}{{ k }}={{ v | tojson }}{% endfor %})</function_calls>",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITINGS)
+def test_the_parser_that_reads_what_the_template_writes(name):
+    fmt = load_format({"chat_template": conversation(WRITINGS[name]), "eos_token": "<|eot|>"})
+    assert fmt.reader_style == name
+    prompt = fmt.render(HELLO, [LOOK])
+    function = {"name": "look", "arguments": '{"city": "Rome", "days": 2}'}
+    call = {"id": "call00001", "type": "function", "function": function}
+    turn = {"role": "assistant", "content": "", "tool_calls": [call]}
+    said = fmt.render([{"role": "user", "content": "Hello"}, turn], [LOOK], add_generation_prompt=False)
+    parser = fmt.reader([LOOK], prompt=prompt)
+    reply = fold(parser.feed(said.removeprefix(prompt)) + parser.close())
+    [call] = reply.tool_calls
+    assert (reply.text, call.name, json.loads(call.arguments)) == ("", "look", {"city": "Rome", "days": 2})
+
+
+UNKNOWN = {
+    "a tag nobody knows": f"<call>{JSON}</call>",
+    "the tag of a family, and something else in it": "<tool_call>{{ f.name }}: {{ f.arguments }}</tool_call>",
+    "YAML": "<tool_call>\nname: {{ f.name }}\n</tool_call>",
+    "keys nobody knows": '<tool_call>{"fn": "{{ f.name }}", "args": {{ f.arguments | tojson }}}</tool_call>',
+    "arguments that are wrong": '<tool_call>{"name": "{{ f.name }}", "arguments": {"city": "Oslo!"}}</tool_call>',
+    "words": "I call {{ f.name }} with {{ f.arguments }}.",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_tools_are_refused_where_no_parser_is_known(name):
+    config = {"chat_template": conversation(UNKNOWN[name]), "eos_token": "<|eot|>"}
+    with pytest.raises(UnsupportedFeature, match=r"tools.*output parser"):
+        load_format(config).render(HELLO, [LOOK])
+    assert "Hello" in load_format(config).render(HELLO)
+    assert "look" in load_format(config, reader_style="hermes").render(HELLO, [LOOK])
+
+
+def test_a_template_that_never_mentions_tools_refuses_them():
+    fmt = load_format({"chat_template": "{% for m in messages %}<tool_call>{{ m.content }}{% endfor %}"})
+    with pytest.raises(UnsupportedFeature, match="never mentions"):
+        fmt.render(HELLO, [LOOK])
+
+
+@pytest.mark.parametrize(
+    ("sign", "name"),
+    [
+        ("<|tool_list_start|>", "lfm2"), ("<|tool_calls_section_begin|>", "kimi_k2"),
+        ("<｜tool▁calls▁begin｜>", "deepseek"),
+        ("functools[", "phi4_mini"), ("<|start_of_role|>", "granite"), ("<|START_ACTION|>", "command_r"),
+    ],
+)  # fmt: skip
+def test_a_family_whose_template_writes_no_calls_is_known_by_its_markers(sign, name):
+    fmt = load_format({"chat_template": sign + conversation("")})
+    assert fmt.reader_style == name
+    assert "look" in fmt.render(HELLO, [LOOK])
+
+
+def test_thinking_alone():
+    assert load_format({"chat_template": conversation("") + "<think>"}).reader_style == "thinking"
+    assert load_format({"chat_template": conversation("")}).reader_style == "plain"
+
+
+def test_families_whose_messages_end_without_ending_the_answer():
+    for sign, ending in (
+        ("<atem:", "<|eom|>"),
+        ("<|tool_call:begin|>", "<|end|>"),
+        ("<|role_sep|>", "<|message_sep|>"),
+    ):
+        fmt = load_format({"chat_template": f"{sign}{ending}<|eot|>{{{{ messages }}}}"})
+        assert fmt.stops == ("<|eot|>",)
