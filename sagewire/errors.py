@@ -119,6 +119,9 @@ class UnsupportedFeature(SagewireError):
 class EndpointError(SagewireError):
     """The service answered, and the answer was no.
 
+    Attributes:
+        body: The body of the answer as text, at most 20,000 characters; for a SageMaker endpoint the container's own.
+
     Args:
         message: What happened, in the service's words, and the cure where there is one.
         code: The service's error code, for example `ThrottlingException`.
@@ -128,6 +131,8 @@ class EndpointError(SagewireError):
         retry_safe: Whether the same call may succeed later without any change.
         retry_after: Seconds the service asked to wait, where it did.
     """
+
+    body: str = ""
 
     def __init__(
         self,

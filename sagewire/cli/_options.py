@@ -16,18 +16,16 @@ __all__ = ["AccountOptions", "AsJson", "Endpoint", "HandlerOptions", "ModelOptio
 
 
 def _handler_names(typed: str) -> list[str]:
-    from sagewire.content_handlers import HANDLERS
-    from sagewire.content_handlers.embeddings import EMBEDDING_HANDLERS
-    from sagewire.content_handlers.rerank import RERANK_HANDLERS
+    from sagewire.content_handlers import handler_names
 
-    return _beginning(typed, {*HANDLERS, *EMBEDDING_HANDLERS, *RERANK_HANDLERS})
+    return _beginning(typed, handler_names())
 
 
 def format_names(typed: str) -> list[str]:
     """Return the names of prompt formats that begin with what was typed, for the shell."""
-    from sagewire.prompt_formats import FORMATS
+    from sagewire.prompt_formats import known_formats
 
-    return _beginning(typed, FORMATS)
+    return _beginning(typed, known_formats())
 
 
 def _beginning(typed: str, names: Iterable[str]) -> list[str]:

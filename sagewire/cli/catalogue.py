@@ -12,21 +12,22 @@ from rich.text import Text
 
 from sagewire.cli._app import console, friendly, read_input, show_table
 from sagewire.cli._options import AsJson, format_names
-from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDLERS, get_handler
+from sagewire.content_handlers import EmbeddingHandler, RerankHandler, find_handler, handler_names
 from sagewire.errors import UsageError
-from sagewire.prompt_formats import FORMATS, get_format
+from sagewire.prompt_formats import get_format, known_formats
 from sagewire.types import Message, Tool, as_tools
 
 _ABILITIES = ("streaming", "tools", "images", "usage", "n")
+_TASKS = ("generate", "embed", "rerank", "")
 
 
 @friendly
 def handlers(as_json: AsJson = False) -> None:
-    """List the content handlers: the request formats of serving containers, by task.
+    """List the content handlers: the request formats of serving containers, by task, with those of plug-ins.
 
     Example: sagewire handlers --json
     """
-    rows = _handler_rows()
+    rows = sorted(map(_handler_row, handler_names()), key=lambda row: _TASKS.index(row["task"]))
     if as_json:
         console.out(orjson.dumps(rows).decode())
         return
@@ -38,31 +39,13 @@ def handlers(as_json: AsJson = False) -> None:
     show_table(table)
 
 
-def _handler_rows() -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for name in sorted(HANDLERS):
-        handler = get_handler(name)
-        supports = [ability for ability in _ABILITIES if getattr(handler.can, ability)]
-        rows.append({"task": "generate", "name": name, "takes": handler.speaks, "supports": supports, "about": handler})
-    for name in sorted(EMBEDDING_HANDLERS):
-        about = EMBEDDING_HANDLERS[name]()
-        rows.append({"task": "embed", "name": name, "takes": "texts", "supports": [], "about": about})
-    for name in sorted(RERANK_HANDLERS):
-        ranker = RERANK_HANDLERS[name]()
-        rows.append({"task": "rerank", "name": name, "takes": "query, documents", "supports": [], "about": ranker})
-    return [{**row, "about": _first_line(row["about"])} for row in rows]
-
-
 @friendly
 def formats(as_json: AsJson = False) -> None:
-    """List the prompt formats of model families.
+    """List the prompt formats of model families, with those of plug-ins.
 
     Example: sagewire formats --json
     """
-    rows = []
-    for name in sorted(FORMATS):
-        known = get_format(name)
-        rows.append({"name": name, "stops": list(known.stops)})
+    rows = [_format_row(name) for name in known_formats()]
     if as_json:
         console.out(orjson.dumps(rows).decode())
         return
@@ -111,6 +94,28 @@ def _tools(path: Path | None) -> list[Tool] | None:
     except orjson.JSONDecodeError as error:
         raise UsageError(f"{path} is not valid JSON: {error}") from None
     return list(as_tools(given if isinstance(given, list) else [given]))
+
+
+def _handler_row(name: str) -> dict[str, Any]:
+    try:
+        handler = find_handler(name)
+    except UsageError as error:
+        # A plug-in that cannot be used must not hide the others.
+        return {"task": "", "name": name, "takes": "", "supports": [], "about": str(error)}
+    row = {"name": name, "supports": [], "about": _first_line(handler)}
+    if isinstance(handler, EmbeddingHandler):
+        return {"task": "embed", "takes": "texts", **row}
+    if isinstance(handler, RerankHandler):
+        return {"task": "rerank", "takes": "query, documents", **row}
+    supports = [ability for ability in _ABILITIES if getattr(handler.can, ability)]
+    return {"task": "generate", "takes": handler.speaks, **row, "supports": supports}
+
+
+def _format_row(name: str) -> dict[str, Any]:
+    try:
+        return {"name": name, "stops": list(get_format(name).stops)}
+    except UsageError as error:
+        return {"name": name, "stops": [], "about": str(error)}
 
 
 def _first_line(handler: object) -> str:

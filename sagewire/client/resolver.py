@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from sagewire.aws.lookup_errors import credential_errors
@@ -41,8 +41,14 @@ _log = logging.getLogger("sagewire.discovery")
 
 @dataclass(frozen=True, slots=True)
 class _Resolved:
+    """A profile, how long it holds, and the handlers and the format made for it.
+
+    They keep no state between calls, so one of each serves all calls.
+    """
+
     profile: ContainerProfile
     until: float
+    made: dict[Task | Literal["format"], Any] = field(default_factory=dict)
 
 
 class EndpointResolver:
@@ -51,22 +57,23 @@ class EndpointResolver:
     Args:
         settings: What the client was told.
         lifetime: Seconds after which the endpoint is asked again.
+
+    Attributes:
+        discovers: Handlers come from what the endpoint or server says of itself rather than from the caller.
     """
 
     def __init__(self, settings: ClientConfig, lifetime: float = LIFETIME) -> None:
         self._settings = settings
         self._lifetime = lifetime
         self._resolved: _Resolved | None = None
+        own_transport = settings.transport is not None and not isinstance(settings.transport, str)
+        self.discovers = settings.handler is None and not own_transport
+        # What was named rather than found holds for good.
+        self._named: dict[Task | Literal["format"], Any] = {}
         if settings.format is not None:
             # Better here than inside an event loop.
             import sagewire.prompt_formats  # noqa: F401
         self._lock = threading.Lock()
-
-    @property
-    def discovers(self) -> bool:
-        """Whether handlers come from what the endpoint or server says of itself rather than from the caller."""
-        own_transport = self._settings.transport is not None and not isinstance(self._settings.transport, str)
-        return self._settings.handler is None and not own_transport
 
     @property
     def known(self) -> bool:
@@ -85,12 +92,7 @@ class EndpointResolver:
             NotReady: The endpoint is not in service.
             AccessDenied: The control plane may not be asked; the message names the permission and the way around.
         """
-        with self._lock:
-            if self._resolved is None or time.monotonic() >= self._resolved.until:
-                profile = self._detect()
-                _log.info("%s: %s", self._settings.target, profile.container)
-                self._resolved = _Resolved(profile, time.monotonic() + self._lifetime)
-            return self._resolved.profile
+        return self._current().profile
 
     def description(self) -> Description:
         """Return what the control plane says of the endpoint, fresh."""
@@ -131,6 +133,62 @@ class EndpointResolver:
         Raises:
             UnsupportedFeature: The container has no such route.
         """
+        made = self._made()
+        if task not in made:
+            made[task] = self._find_handler(task)
+        found: ContentHandler = made[task]
+        return found
+
+    def embedding_handler(self) -> EmbeddingHandler:
+        """Return the handler for embeddings; may wait.
+
+        Raises:
+            UnsupportedFeature: The container makes no embeddings.
+        """
+        made = self._made()
+        if "embed" not in made:
+            made["embed"] = self._make_embedding_handler()
+        found: EmbeddingHandler = made["embed"]
+        return found
+
+    def rerank_handler(self) -> RerankHandler:
+        """Return the handler for reranking; may wait.
+
+        Raises:
+            UnsupportedFeature: The container does not rerank.
+        """
+        made = self._made()
+        if "rerank" not in made:
+            made["rerank"] = self._make_rerank_handler()
+        found: RerankHandler = made["rerank"]
+        return found
+
+    def format(self, handler: ContentHandler) -> PromptFormat | None:
+        """Return the prompt format, where one is named or follows from the model; may wait."""
+        if handler.speaks == "messages" or (self._settings.format is None and not self.discovers):
+            return None
+        made = self._made()
+        if "format" not in made:
+            made["format"] = self._find_format()
+        found: PromptFormat | None = made["format"]
+        return found
+
+    def parameters(self) -> dict[str, Any]:
+        """Return InvokeEndpoint parameters that follow from what was found."""
+        return dict(self._resolved.profile.parameters) if self.discovers and self._resolved else {}
+
+    def _current(self) -> _Resolved:
+        with self._lock:
+            if self._resolved is None or time.monotonic() >= self._resolved.until:
+                profile = self._detect()
+                _log.info("%s: %s", self._settings.target, profile.container)
+                self._resolved = _Resolved(profile, time.monotonic() + self._lifetime)
+            return self._resolved
+
+    def _made(self) -> dict[Task | Literal["format"], Any]:
+        return self._current().made if self.discovers else self._named
+
+    def _find_handler(self, task: Task) -> ContentHandler:
         handler = get_handler(self._name(task) if self.discovers else self._settings.handler or "openai_chat")
         if task == "chat" and self._settings.format is not None and handler.speaks == "messages":
             return self._text_handler(handler)
@@ -148,12 +206,7 @@ class EndpointResolver:
             "the handler of a text route, for example handler='openai_completions' or handler='tgi'"
         )
 
-    def embedding_handler(self) -> EmbeddingHandler:
-        """Return the handler for embeddings; may wait.
-
-        Raises:
-            UnsupportedFeature: The container makes no embeddings.
-        """
+    def _make_embedding_handler(self) -> EmbeddingHandler:
         if not self.discovers:
             return get_embedding_handler(self._settings.handler or "tei")
         handler = get_embedding_handler(self._name("embed"))
@@ -162,12 +215,7 @@ class EndpointResolver:
             handler.max_texts = most
         return handler
 
-    def rerank_handler(self) -> RerankHandler:
-        """Return the handler for reranking; may wait.
-
-        Raises:
-            UnsupportedFeature: The container does not rerank.
-        """
+    def _make_rerank_handler(self) -> RerankHandler:
         if not self.discovers:
             return get_rerank_handler(self._settings.handler or "tei_rerank")
         handler = get_rerank_handler(self._name("rerank"))
@@ -176,10 +224,7 @@ class EndpointResolver:
             handler.max_documents = most
         return handler
 
-    def format(self, handler: ContentHandler) -> PromptFormat | None:
-        """Return the prompt format, where one is named or follows from the model; may wait."""
-        if handler.speaks == "messages" or (self._settings.format is None and not self.discovers):
-            return None
+    def _find_format(self) -> PromptFormat | None:
         # Loading all formats takes as long as a hundred calls, and most containers need none.
         from sagewire.prompt_formats import get_format
 
@@ -187,10 +232,6 @@ class EndpointResolver:
             return get_format(self._settings.format)
         model_id = self.profile().model_id
         return None if model_id is None else get_format(model_id=model_id)
-
-    def parameters(self) -> dict[str, Any]:
-        """Return InvokeEndpoint parameters that follow from what was found."""
-        return dict(self._resolved.profile.parameters) if self.discovers and self._resolved else {}
 
     def _name(self, task: Task) -> str:
         profile = self.profile()

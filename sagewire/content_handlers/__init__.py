@@ -1,9 +1,10 @@
-"""Content handlers: what serving containers speak.
+"""Content handlers: the request and response formats of serving containers.
 
-`HANDLERS` is the whole list for text generation, `EMBEDDING_HANDLERS` and `RERANK_HANDLERS` those for vectors and
-relevance. A name from one, a handler object of your own, or one written for LangChain
-(`transform_input`, `transform_output`) or LlamaIndex (`serialize_input`, `deserialize_output`) is accepted wherever
-sagewire takes `handler=` or `content_handler=`.
+`HANDLERS` lists those for text generation, `EMBEDDING_HANDLERS` and `RERANK_HANDLERS` those for vectors and relevance.
+Wherever sagewire takes `handler=` or `content_handler=` it accepts a name from one; the name of a handler that another
+package offers (an entry point in the group `sagewire.content_handlers`); `package.module:Name`; a handler object; or an
+object written for LangChain (`transform_input`, `transform_output`) or LlamaIndex (`serialize_input`,
+`deserialize_output`).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from sagewire.content_handlers.openai.llamacpp import LlamaCppHandler
 from sagewire.content_handlers.openai.mistral import MistralHandler
 from sagewire.content_handlers.openai.nova import NovaHandler
 from sagewire.content_handlers.openai.sglang import SglangHandler
-from sagewire.content_handlers.registry import pick
+from sagewire.content_handlers.registry import known_names, load_named, pick, register
 from sagewire.content_handlers.rerank import RERANK_HANDLERS, RerankHandler, get_rerank_handler
 from sagewire.content_handlers.triton.generate import TritonHandler, TritonLlmApiHandler
 from sagewire.content_handlers.triton.infer import TritonInferHandler
@@ -74,46 +75,51 @@ __all__ = [
     "TritonHandler",
     "TritonInferHandler",
     "TritonLlmApiHandler",
+    "find_handler",
     "get_embedding_handler",
     "get_handler",
     "get_rerank_handler",
+    "handler_names",
     "map_options",
 ]
 
 # Name to what makes the handler; the names are the wires'.
-HANDLERS: dict[str, Callable[[], ContentHandler]] = {
-    "ai21_j2": Jurassic2Handler,
-    "ai21_jamba": JambaHandler,
-    "cohere": CohereHandler,
-    "cohere_generate": CohereGenerateHandler,
-    "hf_classification": partial(HfPipelineHandler, "text-classification"),
-    "hf_fill_mask": partial(HfPipelineHandler, "fill-mask"),
-    "hf_pipeline": HfPipelineHandler,
-    "hf_question_answering": partial(HfPipelineHandler, "question-answering"),
-    "hf_summarization": partial(HfPipelineHandler, "summarization"),
-    "hf_text2text": partial(HfPipelineHandler, "text2text-generation"),
-    "hf_token_classification": partial(HfPipelineHandler, "token-classification"),
-    "hf_translation": partial(HfPipelineHandler, "translation"),
-    "hf_zero_shot": partial(HfPipelineHandler, "zero-shot-classification"),
-    "jumpstart_dialog": JumpStartDialogHandler,
-    "jumpstart_llama2": JumpStartLlama2Handler,
-    "jumpstart_text2text": JumpStartText2TextHandler,
-    "jumpstart_textgeneration": JumpStartTextGenerationHandler,
-    "jumpstart_xtext": JumpStartTextHandler,
-    "llamacpp": LlamaCppHandler,
-    "lmi": LmiHandler,
-    "lmi_chat": LmiChatHandler,
-    "mistral": MistralHandler,
-    "nova": NovaHandler,
-    "openai_chat": OpenAiChatHandler,
-    "openai_completions": OpenAiCompletionsHandler,
-    "sglang": SglangHandler,
-    "tgi": TgiHandler,
-    "tgi_chat": TgiChatHandler,
-    "triton": TritonHandler,
-    "triton_infer": TritonInferHandler,
-    "triton_llm_api": TritonLlmApiHandler,
-}
+HANDLERS: dict[str, Callable[[], ContentHandler]] = register(
+    ContentHandler,
+    {
+        "ai21_j2": Jurassic2Handler,
+        "ai21_jamba": JambaHandler,
+        "cohere": CohereHandler,
+        "cohere_generate": CohereGenerateHandler,
+        "hf_classification": partial(HfPipelineHandler, "text-classification"),
+        "hf_fill_mask": partial(HfPipelineHandler, "fill-mask"),
+        "hf_pipeline": HfPipelineHandler,
+        "hf_question_answering": partial(HfPipelineHandler, "question-answering"),
+        "hf_summarization": partial(HfPipelineHandler, "summarization"),
+        "hf_text2text": partial(HfPipelineHandler, "text2text-generation"),
+        "hf_token_classification": partial(HfPipelineHandler, "token-classification"),
+        "hf_translation": partial(HfPipelineHandler, "translation"),
+        "hf_zero_shot": partial(HfPipelineHandler, "zero-shot-classification"),
+        "jumpstart_dialog": JumpStartDialogHandler,
+        "jumpstart_llama2": JumpStartLlama2Handler,
+        "jumpstart_text2text": JumpStartText2TextHandler,
+        "jumpstart_textgeneration": JumpStartTextGenerationHandler,
+        "jumpstart_xtext": JumpStartTextHandler,
+        "llamacpp": LlamaCppHandler,
+        "lmi": LmiHandler,
+        "lmi_chat": LmiChatHandler,
+        "mistral": MistralHandler,
+        "nova": NovaHandler,
+        "openai_chat": OpenAiChatHandler,
+        "openai_completions": OpenAiCompletionsHandler,
+        "sglang": SglangHandler,
+        "tgi": TgiHandler,
+        "tgi_chat": TgiChatHandler,
+        "triton": TritonHandler,
+        "triton_infer": TritonInferHandler,
+        "triton_llm_api": TritonLlmApiHandler,
+    },
+)
 
 
 _STYLES: dict[tuple[str, ...], Callable[[Any], ContentHandler]] = {
@@ -122,15 +128,43 @@ _STYLES: dict[tuple[str, ...], Callable[[Any], ContentHandler]] = {
 }
 
 
+def handler_names() -> list[str]:
+    """Return the names of all handlers, of every kind and those of plug-ins too, sorted."""
+    return known_names()
+
+
+def find_handler(name: str) -> ContentHandler | EmbeddingHandler | RerankHandler:
+    """Return the handler of a name, of whichever kind it is.
+
+    Raises:
+        UsageError: There is no handler of that name, or it cannot be loaded.
+
+    Example:
+        >>> find_handler("tei")
+        TeiHandler()
+    """
+    if name in EMBEDDING_HANDLERS:
+        return get_embedding_handler(name)
+    if name in RERANK_HANDLERS:
+        return get_rerank_handler(name)
+    if name not in HANDLERS:
+        found = load_named(name, HANDLERS, "handler")
+        found = found() if isinstance(found, type) else found
+        if isinstance(found, EmbeddingHandler | RerankHandler):
+            return found
+        return get_handler(found)
+    return get_handler(name)
+
+
 def get_handler(handler: Any) -> ContentHandler:
     """Return the handler that is meant.
 
     Args:
-        handler: A name in `HANDLERS`, a `ContentHandler` or a class of it, or an object (or class) in the style of
-            LangChain's `LLMContentHandler` or LlamaIndex's `BaseIOHandler`.
+        handler: A name in `HANDLERS` or of a plug-in, `package.module:Name`, a `ContentHandler` or a class of it, or an
+            object (or class) in the style of LangChain's `LLMContentHandler` or LlamaIndex's `BaseIOHandler`.
 
     Raises:
-        UsageError: There is no handler of that name, or the object is none.
+        UsageError: There is no handler of that name, or the object is not a handler.
 
     Example:
         >>> get_handler("tgi")

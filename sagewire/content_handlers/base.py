@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 import orjson
 
-from sagewire.content_handlers.error_bodies import find_fault
+from sagewire.content_handlers.error_bodies import ErrorBody, find_fault
 from sagewire.errors import SagewireError, StreamTruncated, UnsupportedFeature, WireError, excerpt
 from sagewire.streaming.accumulate import fold
 from sagewire.streaming.base import BaseDecoder, Decoder, Pipeline, decode
 from sagewire.streaming.events import JsonEventDecoder
 from sagewire.streaming.jsonlines import parse_json as read_json
-from sagewire.streaming.sse import KEEP_ALIVES
+from sagewire.streaming.sse import KEEP_ALIVES, NamedEvent
 from sagewire.types import ChatRequest, Delta, Options, PromptRequest, Reply
 
 __all__ = [
@@ -122,6 +122,17 @@ class ContentHandler(ABC):
     def stream_decoder(self, content_type: str, /) -> Decoder[bytes, Delta]:
         """Return a fresh decoder for one streamed response body of this content type."""
 
+    def read_error(self, payload: Any, /) -> ErrorBody | None:
+        """Return what a container says went wrong if `payload` is one of its error bodies, else `None`.
+
+        It is asked about whole bodies and events that come with status 200, and about the body of an answer with an
+        error status. The default knows the shapes of the containers that sagewire knows; override it for others.
+
+        Args:
+            payload: The parsed JSON, or text that is not JSON.
+        """
+        return find_fault(payload)
+
     def parameters(self, request: Request, /) -> Mapping[str, str]:
         """Return InvokeEndpoint parameters this wire needs (`CustomAttributes`, ...). Usually none."""
         return {}
@@ -141,10 +152,15 @@ class EventReader(ABC):
     false when the stream ends, and no `[DONE]` came, the answer was cut off.
 
     `read` may index into the event as if it were well formed: an event that is not becomes a `ModelStreamError` when
-    it is one of the error objects containers send, else a `WireError`.
+    it is one of the error objects containers send (`ContentHandler.read_error`), else a `WireError`.
+
+    Attributes:
+        finished: The wire's end marker was seen.
+        event_name: The name of the event being read (the `event` field of server-sent events), `None` if it has none.
     """
 
     finished: bool = False
+    event_name: str | None = None
 
     @abstractmethod
     def read(self, event: Any) -> Iterable[Delta]:
@@ -206,9 +222,9 @@ class JsonHandler(ContentHandler):
             # Triton deployed for generate_stream streams whatever is asked (triton src/sagemaker_server.cc).
             return fold(decode(self.stream_decoder(""), [body]))
         payload = parse_json(body, self.name)
-        fault = find_fault(payload)
-        if fault is not None:
-            raise fault.as_model_error()
+        error_body = self.read_error(payload)
+        if error_body is not None:
+            raise error_body.as_model_error()
         try:
             return fold(self.read_reply(payload))
         except SagewireError:
@@ -218,35 +234,52 @@ class JsonHandler(ContentHandler):
 
     def stream_decoder(self, content_type: str, /) -> Decoder[bytes, Delta]:
         """Chain the framing (told by content type and first bytes) with a fresh `event_reader`."""
-        events = JsonEventDecoder()
-        return Pipeline(events, _EventStage(self.name, self.event_reader(), events))
+        events = JsonEventDecoder(names=True)
+        return Pipeline(events, _EventStage(self, self.event_reader(), events))
 
 
 class _EventStage(BaseDecoder[Any, Delta]):
     """Turns events into deltas, and a missing end into `StreamTruncated`."""
 
-    def __init__(self, name: str, reader: EventReader, events: JsonEventDecoder) -> None:
-        self._name = name
+    def __init__(self, handler: JsonHandler, reader: EventReader, events: JsonEventDecoder) -> None:
+        self._handler = handler
         self._reader = reader
+        # The shapes known by default are looked for only in what the reader does not understand.
+        self._own_errors = type(handler).read_error is not ContentHandler.read_error
         self._events = events
 
     def _decode(self, data: Any, out: list[Delta]) -> None:
+        reader = self._reader
+        if type(data) is NamedEvent:
+            reader.event_name, data = data.name, data.data
+        elif reader.event_name is not None:
+            reader.event_name = None
         if _keeps_alive(data):
             return
         try:
+            if self._own_errors:
+                self._raise_own_error(data)
             # What a generator yielded before it raised is kept.
-            out += self._reader.read(data)
+            out += reader.read(data)
         except SagewireError:
             raise
         except _SHAPE_ERRORS as error:
-            fault = find_fault(data)
-            if fault is not None:
-                raise fault.as_stream_error() from None
-            raise not_understood(data, self._name) from error
+            error_body = self._handler.read_error(data)
+            if error_body is not None:
+                raise error_body.as_stream_error() from None
+            raise not_understood(data, self._handler.name) from error
+
+    def _raise_own_error(self, data: Any) -> None:
+        error_body = self._handler.read_error(data)
+        if error_body is None and self._reader.event_name == "error":
+            # The decoder put what an event of this name says under `error`.
+            error_body = self._handler.read_error(data["error"])
+        if error_body is not None:
+            raise error_body.as_stream_error()
 
     def _finish(self, out: list[Delta]) -> None:
         if not (self._reader.finished or self._events.done):
-            raise StreamTruncated(f"the stream ended before the answer did (handler '{self._name}')")
+            raise StreamTruncated(f"the stream ended before the answer did (handler '{self._handler.name}')")
 
 
 def _keeps_alive(event: Any) -> bool:

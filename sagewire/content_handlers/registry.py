@@ -1,15 +1,28 @@
-"""How a name, a class or an object becomes a handler, the same for all kinds of handlers."""
+"""How a name, an import path, a class or an object becomes a handler, the same for all kinds of handlers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
+from sagewire import _plugins
 from sagewire.errors import UsageError, unknown_name
 
-__all__ = ["pick"]
+__all__ = ["known_names", "load_named", "pick", "register"]
 
 H = TypeVar("H")
+
+# All kinds of handlers share one group of entry points, so no name may come twice in all of these.
+_TABLES: list[Mapping[str, Any]] = []
+# A handler of one kind has the methods that tell a foreign handler of another.
+_KINDS: list[type[Any]] = []
+
+
+def register(kind: type[Any], table: dict[str, Callable[[], H]]) -> dict[str, Callable[[], H]]:
+    """Return a table of handlers of a kind, whose names no other package may take."""
+    _TABLES.append(table)
+    _KINDS.append(kind)
+    return table
 
 
 def pick(
@@ -22,19 +35,20 @@ def pick(
     """Return the handler that is meant.
 
     Args:
-        handler: A name, an object of `kind`, an object with the methods of one of `styles`, or a class of either.
+        handler: A name, `package.module:Name`, an object of `kind`, an object with the methods of one of `styles`, or a
+            class of either.
         kind: The native base class.
         named: The visible dict of handlers.
         styles: Method names that tell a foreign handler, to the adaptor for it.
-        what: What is being picked, for error messages.
+        what: The kind of handler, for error messages.
 
     Raises:
-        UsageError: The name is unknown (the message lists the known ones), or the object is no handler.
+        UsageError: The name is unknown (the message lists the known ones) or comes from two sources, or the object is
+            not a handler.
     """
+    given = handler
     if isinstance(handler, str):
-        if handler not in named:
-            raise UsageError(unknown_name(handler, sorted(named), what))
-        return named[handler]()
+        handler = load_named(handler, named, what)
     if isinstance(handler, type):
         try:
             handler = handler()
@@ -43,10 +57,36 @@ def pick(
     if isinstance(handler, kind):
         return cast(H, handler)
     for methods, adapt in styles.items():
+        if isinstance(handler, tuple(_KINDS)):
+            break
         if all(callable(getattr(handler, method, None)) for method in methods):
             return adapt(handler)
     pairs = " or ".join(" and ".join(methods) for methods in styles)
+    shown = type(handler).__name__ if given is handler or isinstance(given, type) else f"{given!r}"
     raise UsageError(
-        f"{type(handler).__name__} is no {what}: pass {f'an object with {pairs}, ' if pairs else ''}"
+        f"{shown} is not a valid {what}: pass {f'an object with {pairs}, ' if pairs else ''}"
         f"an object of {kind.__name__}, or a name: {', '.join(sorted(named))}"
     )
+
+
+def known_names() -> list[str]:
+    """Return the names of all handlers of all kinds, sorted."""
+    return sorted({name for table in _TABLES for name in table} | {*_plugins.plugin_names(_plugins.CONTENT_HANDLERS)})
+
+
+def load_named(name: str, named: Mapping[str, Callable[[], Any]], what: str) -> Any:
+    """Return what a name of a table or of a plug-in, or `package.module:Name`, stands for.
+
+    Raises:
+        UsageError: The name is unknown or comes from two sources, or the object cannot be loaded.
+    """
+    if _plugins.is_import_path(name):
+        return _plugins.load_import_path(name)
+    built_in = name in named or any(name in table for table in _TABLES)
+    added = _plugins.find(name, _plugins.CONTENT_HANDLERS, built_in=built_in)
+    if added is not None:
+        return added
+    if name not in named:
+        known = [*named, *_plugins.plugin_names(_plugins.CONTENT_HANDLERS)]
+        raise UsageError(unknown_name(name, known, what))
+    return named[name]()

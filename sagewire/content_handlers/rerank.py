@@ -13,10 +13,10 @@ from typing import Any
 import orjson
 
 from sagewire.content_handlers.base import not_understood, parse_json
-from sagewire.content_handlers.error_bodies import find_fault
+from sagewire.content_handlers.error_bodies import ErrorBody, find_fault
 from sagewire.content_handlers.openai.chat import route_parameters
 from sagewire.content_handlers.outcome import openai_usage
-from sagewire.content_handlers.registry import pick
+from sagewire.content_handlers.registry import pick, register
 from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, WireError
 from sagewire.types import RankedDocument, Ranking, Usage
 
@@ -113,9 +113,9 @@ class RerankHandler(ABC):
             ModelError: The body is an error object.
         """
         payload = parse_json(body, self.name)
-        fault = find_fault(payload)
-        if fault is not None:
-            raise fault.as_model_error()
+        error_body = self.read_error(payload)
+        if error_body is not None:
+            raise error_body.as_model_error()
         try:
             results = self._verified(self.read(payload), count, top_n)
             usage = payload.get("usage") if isinstance(payload, dict) else None
@@ -125,6 +125,10 @@ class RerankHandler(ABC):
             raise
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise not_understood(body, self.name) from error
+
+    def read_error(self, payload: Any, /) -> ErrorBody | None:
+        """Return what a container says went wrong if `payload` is an error body; see `ContentHandler.read_error`."""
+        return find_fault(payload)
 
     def parameters(self) -> Mapping[str, str]:
         """Return InvokeEndpoint parameters this wire needs. Usually none."""
@@ -272,22 +276,26 @@ class LmiRerankHandler(RerankHandler):
         return list(enumerate(score[0] if isinstance(score, list) else score for score in payload))
 
 
-RERANK_HANDLERS: dict[str, Callable[[], RerankHandler]] = {
-    "cohere_rerank": CohereRerankHandler,
-    "lmi_rerank": LmiRerankHandler,
-    "tei_rerank": TeiRerankHandler,
-    "vllm_rerank": VllmRerankHandler,
-}
+RERANK_HANDLERS: dict[str, Callable[[], RerankHandler]] = register(
+    RerankHandler,
+    {
+        "cohere_rerank": CohereRerankHandler,
+        "lmi_rerank": LmiRerankHandler,
+        "tei_rerank": TeiRerankHandler,
+        "vllm_rerank": VllmRerankHandler,
+    },
+)
 
 
 def get_rerank_handler(handler: Any) -> RerankHandler:
     """Return the rerank handler that is meant.
 
     Args:
-        handler: A name in `RERANK_HANDLERS`, or a `RerankHandler` or a class of it.
+        handler: A name in `RERANK_HANDLERS` or of a plug-in, `package.module:Name`, or a `RerankHandler` or a class of
+            it.
 
     Raises:
-        UsageError: There is no handler of that name, or the object is none.
+        UsageError: There is no handler of that name, or the object is not a handler.
 
     Example:
         >>> get_rerank_handler("tei_rerank")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from sagewire import _plugins
 from sagewire.errors import UsageError
 from sagewire.prompt_formats.base import PromptFormat
 from sagewire.prompt_formats.custom import CallableFormat, TemplateFormat, check_template
@@ -62,6 +63,7 @@ __all__ = [
     "TemplateFormat",
     "TurnFormat",
     "get_format",
+    "known_formats",
 ]
 
 
@@ -229,6 +231,11 @@ FORMATS: dict[str, PromptFormat] = {
 }
 
 
+def known_formats() -> list[str]:
+    """Return the names of all formats, those of plug-ins too, sorted."""
+    return sorted({*FORMATS, *_plugins.plugin_names(_plugins.PROMPT_FORMATS)})
+
+
 def get_format(
     name: str | PromptFormat | Callable[..., str] | Mapping[str, Any] | None = None,
     *,
@@ -240,9 +247,10 @@ def get_format(
     """Return a prompt format.
 
     Args:
-        name: A key of `FORMATS` (or one of LiteLLM's builders, for example `llama_2_chat_pt`); a `PromptFormat`; a
-            callable `messages_to_prompt(messages) -> str`; or a template in LiteLLM's way of writing, a mapping with
-            `roles`, `initial_prompt_value`, `final_prompt_value`, `bos_token` and `eos_token`.
+        name: A key of `FORMATS` (or one of LiteLLM's builders, for example `llama_2_chat_pt`), or the name of a plug-in
+            (an entry point in the group `sagewire.prompt_formats`); `package.module:Name`; a `PromptFormat`; a callable
+            `messages_to_prompt(messages) -> str`; or a template in LiteLLM's way of writing, a mapping with `roles`,
+            `initial_prompt_value`, `final_prompt_value`, `bos_token` and `eos_token`.
         model_id: A model's id on the Hugging Face Hub or in JumpStart, where the name is not known.
         special_tokens: What happens to control strings in foreign text: `neutralise` (the default), `allow` or
             `error`.
@@ -288,16 +296,29 @@ def _with_choices(found: PromptFormat, special_tokens: Policy | None, strict: bo
 
 
 def _named(name: str) -> PromptFormat:
+    if _plugins.is_import_path(name):
+        return _of_plugin(name, _plugins.load_import_path(name))
+    added = _plugins.find(name, _plugins.PROMPT_FORMATS, built_in=name in FORMATS or name in LITELLM_BUILDERS)
+    if added is not None:
+        return _of_plugin(name, added)
     found = FORMATS.get(name) or LITELLM_BUILDERS.get(name)
     if found is not None:
         return found
     if name in HUB_ONLY:
         raise UsageError(f"The format {name!r} is not built in. {OWN_TEMPLATE} (for example of {HUB_ONLY[name]!r})")
-    close = difflib.get_close_matches(name.lower(), [*FORMATS, *LITELLM_BUILDERS], n=5, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), [*known_formats(), *LITELLM_BUILDERS], n=5, cutoff=0.5)
     by_model = format_of_model(name)
     if by_model in FORMATS and by_model not in close:
         close.insert(0, str(by_model))
     raise UsageError(f"There is no prompt format {name!r}. Close names: {', '.join(close) or 'none'}. {OWN_TEMPLATE}")
+
+
+def _of_plugin(name: str, found: Any) -> PromptFormat:
+    if isinstance(found, type):
+        found = found()
+    if isinstance(found, str) or not (isinstance(found, PromptFormat | Mapping) or callable(found)):
+        raise UsageError(f"{name!r} is not a prompt format, but of type {type(found).__name__}.")
+    return get_format(found)
 
 
 def _of_model(model_id: str) -> PromptFormat:

@@ -18,7 +18,7 @@ from sagewire.streaming.eventstream import (
     encode_payload_part,
 )
 from sagewire.streaming.jsonlines import JsonDocumentsDecoder
-from sagewire.streaming.sse import SseDecoder
+from sagewire.streaming.sse import NamedEvent, SseDecoder
 from sagewire.streaming.text import EchoStage, ReaderStage, StopStage, Utf8Decoder
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "EventStreamDecoder",
     "JsonDocumentsDecoder",
     "JsonEventDecoder",
+    "NamedEvent",
     "Pipeline",
     "ReaderStage",
     "SseDecoder",

@@ -8,7 +8,7 @@ from typing import Any
 from sagewire.errors import StreamTruncated, WireError, excerpt
 from sagewire.streaming.base import BaseDecoder, finish, owed
 from sagewire.streaming.jsonlines import JsonDocumentsDecoder, parse_json
-from sagewire.streaming.sse import KEEP_ALIVES, SseDecoder
+from sagewire.streaming.sse import KEEP_ALIVES, NamedEvent, SseDecoder
 
 __all__ = ["JsonEventDecoder"]
 
@@ -25,6 +25,9 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
     says `application/jsonlines` in front of what vLLM framed, and SageMaker adds its own. Events without data, which
     some servers send to keep the connection alive, are skipped, and so are comments sent as data and `[DONE]`.
 
+    Args:
+        names: Return server-sent events that have a name as `NamedEvent`, with the parsed JSON as their data.
+
     Attributes:
         done: Whether `[DONE]` was seen.
 
@@ -37,8 +40,9 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
         [{'a': 1}]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, names: bool = False) -> None:
         self.done = False
+        self._names = names
         self._start = b""  # what does not yet tell
         self._at_start = True
         self._documents: JsonDocumentsDecoder | None = None
@@ -67,7 +71,7 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
     def _finish_sse(self, sse: SseDecoder, out: list[Any]) -> None:
         held_back, error = finish(sse)
         try:
-            if b"" in held_back:
+            if any((event.data if type(event) is NamedEvent else event) == b"" for event in held_back):
                 raise WireError("its data is missing")
             self._parse(held_back, out)
         except WireError as problem:
@@ -91,7 +95,7 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
             self._documents = JsonDocumentsDecoder()
             self._feed_documents(self._documents, start, out)
         elif start.startswith(_SSE_STARTS):
-            self._sse = SseDecoder(strict=True)
+            self._sse = SseDecoder(strict=True, names=self._names)
             self._feed_sse(self._sse, start, out)
         elif any(field.startswith(start) for field in _SSE_STARTS):
             self._start = start
@@ -111,8 +115,13 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
         if error := owed(sse):
             raise error
 
-    def _parse(self, events: list[bytes], out: list[Any]) -> None:
+    def _parse(self, events: list[Any], out: list[Any]) -> None:
         for data in events:
+            if type(data) is NamedEvent:
+                parsed: list[Any] = []
+                self._parse([data.data], parsed)
+                out += [NamedEvent(data.name, value) for value in parsed]
+                continue
             try:
                 out.append(parse_json(data))
             except ValueError as error:

@@ -1,13 +1,16 @@
-"""Server-sent events, as far as model servers use them: the data of each event."""
+"""Server-sent events, as far as model servers use them: the data of each event, and its name."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from sagewire.errors import FrameError, StreamTruncated, WireError, excerpt
 from sagewire.streaming.base import BaseDecoder
 
-__all__ = ["KEEP_ALIVES", "SseDecoder"]
+__all__ = ["KEEP_ALIVES", "NamedEvent", "SseDecoder"]
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024
 
@@ -17,7 +20,20 @@ _FIELDS = (b"event", b"id", b"retry")
 KEEP_ALIVES = (b"ping", b"keepalive", b"keep-alive", b"keep_alive", b"heartbeat")
 
 
-class SseDecoder(BaseDecoder[bytes, bytes]):
+@dataclass(frozen=True, slots=True)
+class NamedEvent:
+    """An event with a name.
+
+    Args:
+        name: The value of its `event` field.
+        data: Its data: bytes, or what a later decoder made of them.
+    """
+
+    name: str
+    data: Any
+
+
+class SseDecoder(BaseDecoder[bytes, Any]):
     r"""Bytes to the data of each event; `[DONE]` is data like any other.
 
     Follows the WHATWG rules: lines end with `\n`, `\r` or `\r\n` and nothing else, one space after the colon is not
@@ -30,6 +46,7 @@ class SseDecoder(BaseDecoder[bytes, bytes]):
         strict: Refuse lines that are not server-sent events with `WireError`, where the rules say to skip them. A
             traceback or an error page in the middle of an answer then does not go unnoticed.
         max_bytes: The largest line, and the largest event, that is accepted.
+        names: Return events that have a name as `NamedEvent`, the others as bytes.
 
     Raises:
         FrameError: By `feed`, a line or event is too large.
@@ -40,18 +57,19 @@ class SseDecoder(BaseDecoder[bytes, bytes]):
         [b'{}', b'[DONE]']
     """
 
-    def __init__(self, *, strict: bool = False, max_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(self, *, strict: bool = False, max_bytes: int = MAX_EVENT_BYTES, names: bool = False) -> None:
         self._strict = strict
         self._max_bytes = max_bytes
         self._line = bytearray()  # the line being read
         self._data: list[bytes] = []  # the data lines of the event being read
         self._name = b""  # its name
         self._size = 0  # their bytes
+        self._names = names
         self._after_cr = False  # the last byte was \r: a \n that follows belongs to it
         self._start = b""  # less than a byte order mark
         self._at_start = True
 
-    def _decode(self, data: bytes, out: list[bytes]) -> None:
+    def _decode(self, data: bytes, out: list[Any]) -> None:
         if self._at_start:
             data = self._skip_bom(data)
         if not data:
@@ -77,7 +95,7 @@ class SseDecoder(BaseDecoder[bytes, bytes]):
             self._read_line(line, out)
         self._line += last
 
-    def _finish(self, out: list[bytes]) -> None:
+    def _finish(self, out: list[Any]) -> None:
         line = bytes(self._line)
         self._line.clear()
         if self._at_start:
@@ -89,7 +107,7 @@ class SseDecoder(BaseDecoder[bytes, bytes]):
             self._read_line(line, out)
         self._dispatch(out)
 
-    def _read_events(self, data: bytes, out: list[bytes]) -> bytes:
+    def _read_events(self, data: bytes, out: list[Any]) -> bytes:
         """Read the events that are whole and return what is behind them; nearly all have one line, of `data`."""
         *events, rest = data.split(b"\n\n")
         for event in events:
@@ -118,7 +136,7 @@ class SseDecoder(BaseDecoder[bytes, bytes]):
         self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _read_line(self, line: bytes, out: list[bytes]) -> None:
+    def _read_line(self, line: bytes, out: list[Any]) -> None:
         if len(line) > self._max_bytes:
             raise FrameError(f"a line of an event stream is longer than {self._max_bytes} bytes")
         if not line:
@@ -128,7 +146,7 @@ class SseDecoder(BaseDecoder[bytes, bytes]):
         elif line == b"data":
             self._add(b"")
         elif line.startswith(b"event:"):
-            self._name = line[6:].strip().lower()
+            self._name = line[6:].strip()
         elif line.startswith(b"error:"):
             self._name = b"error"
             self._add(line[6:].strip())
@@ -141,15 +159,17 @@ class SseDecoder(BaseDecoder[bytes, bytes]):
             raise FrameError(f"an event is larger than {self._max_bytes} bytes")
         self._data.append(value)
 
-    def _dispatch(self, out: list[bytes]) -> None:
+    def _dispatch(self, out: list[Any]) -> None:
         name, self._name = self._name, b""
         if not self._data:
             return
         data = b"\n".join(self._data) if len(self._data) > 1 else self._data[0]
         self._data = []
         self._size = 0
-        if name not in KEEP_ALIVES:
-            out.append(_as_error(data) if name == b"error" else data)
+        kind = name.lower()
+        if kind not in KEEP_ALIVES:
+            data = _as_error(data) if kind == b"error" else data
+            out.append(NamedEvent(name.decode("utf-8", "replace"), data) if self._names and name else data)
 
 
 def _as_error(data: bytes) -> bytes:

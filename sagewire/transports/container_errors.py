@@ -9,9 +9,11 @@ import orjson
 
 from sagewire.errors import excerpt
 
-__all__ = ["container_body", "container_message", "unwrap"]
+__all__ = ["MAX_BODY_CHARACTERS", "container_body", "container_message", "unwrap"]
 
 MAX_CHARACTERS = 2000
+# How much of an error's body is kept for the content handler.
+MAX_BODY_CHARACTERS = 20_000
 # The sentence SageMaker wraps around a container's body; greedy, because the body may hold quotes itself. The name
 # before "with message" is "primary", a container's host name, or the generated name of an inference component.
 _WRAPPED = re.compile(

@@ -18,7 +18,7 @@ from sagewire.content_handlers.embeddings.lmi import LmiEmbeddingHandler
 from sagewire.content_handlers.embeddings.openai import OpenAiEmbeddingsHandler, VllmPoolingHandler
 from sagewire.content_handlers.embeddings.tei import TeiHandler
 from sagewire.content_handlers.embeddings.triton import TritonEmbeddingHandler
-from sagewire.content_handlers.registry import pick
+from sagewire.content_handlers.registry import pick, register
 
 __all__ = [
     "EMBEDDING_HANDLERS",
@@ -38,16 +38,19 @@ __all__ = [
     "verified",
 ]
 
-EMBEDDING_HANDLERS: dict[str, Callable[[], EmbeddingHandler]] = {
-    "cohere_embed": CohereEmbedHandler,
-    "hf_feature_extraction": HfFeatureExtractionHandler,
-    "jumpstart_embedding": JumpStartEmbeddingHandler,
-    "lmi_embedding": LmiEmbeddingHandler,
-    "openai_embeddings": OpenAiEmbeddingsHandler,
-    "tei": TeiHandler,
-    "triton_embedding": TritonEmbeddingHandler,
-    "vllm_pooling": VllmPoolingHandler,
-}
+EMBEDDING_HANDLERS: dict[str, Callable[[], EmbeddingHandler]] = register(
+    EmbeddingHandler,
+    {
+        "cohere_embed": CohereEmbedHandler,
+        "hf_feature_extraction": HfFeatureExtractionHandler,
+        "jumpstart_embedding": JumpStartEmbeddingHandler,
+        "lmi_embedding": LmiEmbeddingHandler,
+        "openai_embeddings": OpenAiEmbeddingsHandler,
+        "tei": TeiHandler,
+        "triton_embedding": TritonEmbeddingHandler,
+        "vllm_pooling": VllmPoolingHandler,
+    },
+)
 
 _STYLES: dict[tuple[str, ...], Callable[[Any], EmbeddingHandler]] = {
     ("transform_input", "transform_output"): AdaptedEmbeddingHandler,
@@ -59,11 +62,12 @@ def get_embedding_handler(handler: Any) -> EmbeddingHandler:
     """Return the embedding handler that is meant.
 
     Args:
-        handler: A name in `EMBEDDING_HANDLERS`, an `EmbeddingHandler` or a class of it, or an object (or class) in the
-            style of LangChain's `EmbeddingsContentHandler` or LlamaIndex's `BaseIOHandler`.
+        handler: A name in `EMBEDDING_HANDLERS` or of a plug-in, `package.module:Name`, an `EmbeddingHandler` or a class
+            of it, or an object (or class) in the style of LangChain's `EmbeddingsContentHandler` or LlamaIndex's
+            `BaseIOHandler`.
 
     Raises:
-        UsageError: There is no handler of that name, or the object is none.
+        UsageError: There is no handler of that name, or the object is not a handler.
 
     Example:
         >>> get_embedding_handler("tei")

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from sagewire.content_handlers.base import not_understood, parse_json
-from sagewire.content_handlers.error_bodies import find_fault
+from sagewire.content_handlers.error_bodies import ErrorBody, find_fault
 from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, WireError
 from sagewire.types import Embeddings, EmbedOptions, Usage
 
@@ -75,6 +75,10 @@ class EmbeddingHandler(ABC):
         """Whether each text needs a call of its own."""
         return self.max_texts == 1
 
+    def read_error(self, payload: Any, /) -> ErrorBody | None:
+        """Return what a container says went wrong if `payload` is an error body; see `ContentHandler.read_error`."""
+        return find_fault(payload)
+
     def parameters(self) -> Mapping[str, str]:
         """Return InvokeEndpoint parameters this wire needs. Usually none."""
         return {}
@@ -120,9 +124,9 @@ class JsonEmbeddingHandler(EmbeddingHandler):
     def transform_output(self, body: bytes, /, count: int) -> Embeddings:
         """Return the verified vectors in a response body."""
         payload = parse_json(body, self.name)
-        fault = find_fault(payload)
-        if fault is not None:
-            raise fault.as_model_error()
+        error_body = self.read_error(payload)
+        if error_body is not None:
+            raise error_body.as_model_error()
         try:
             embeddings = self.read(payload, count)
             return verified(embeddings, count, self.name)

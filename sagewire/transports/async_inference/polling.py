@@ -17,7 +17,7 @@ from sagewire.aws.signing import Signer
 from sagewire.errors import EndpointError, ModelError, PayloadTooLarge, UsageError, WireError
 from sagewire.http.origin import host_header
 from sagewire.http.request import Request
-from sagewire.transports.container_errors import container_message
+from sagewire.transports.container_errors import MAX_BODY_CHARACTERS, container_message
 from sagewire.transports.sagemaker.runtime_api import check_values, endpoint_path, response_info
 from sagewire.transports.sagemaker.service_errors import error_of, service_error_of
 from sagewire.types import Invocation, ResponseInfo, Timings
@@ -128,6 +128,7 @@ def failure_error(ticket: Ticket, body: bytes) -> ModelError:
         f"the container failed (inference id {ticket.inference_id}): {words}", code="ModelError", fault="model"
     )
     error.original_message = words
+    error.body = body[:MAX_BODY_CHARACTERS].decode("utf-8", "replace")
     return error
 
 

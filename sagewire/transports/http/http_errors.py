@@ -16,7 +16,7 @@ from sagewire.errors import (
     PayloadTooLarge,
     Throttled,
 )
-from sagewire.transports.container_errors import container_message
+from sagewire.transports.container_errors import MAX_BODY_CHARACTERS, container_message
 from sagewire.transports.http.hugging_face import wait_of
 
 __all__ = ["http_error", "request_id_of"]
@@ -78,6 +78,7 @@ def http_error(
         kind = ModelError if status == 500 else EndpointError
     server_side = status >= 500 or status in (408, 429)
     error = kind(message, fault=_fault(kind, status), retry_safe=server_side, **flags)
+    error.body = body[:MAX_BODY_CHARACTERS].decode("utf-8", "replace")
     if isinstance(error, ModelError):
         error.original_status, error.original_message = status, words
     return error

@@ -21,7 +21,7 @@ from sagewire.errors import (
     excerpt,
 )
 from sagewire.http.errors import retry_after_of
-from sagewire.transports.container_errors import container_body, container_message, unwrap
+from sagewire.transports.container_errors import MAX_BODY_CHARACTERS, container_body, container_message, unwrap
 
 __all__ = [
     "ServiceError",
@@ -186,7 +186,8 @@ def _model_error(fault: ServiceError) -> ModelError:
     wrapped_status, _ = unwrap(fault.message)
     given = fault.fields.get("OriginalStatusCode")
     status = int(given) if isinstance(given, int | str) and str(given).isdigit() else wrapped_status
-    words = container_message(container_body(fault.message, fault.fields.get("OriginalMessage")))
+    body = container_body(fault.message, fault.fields.get("OriginalMessage"))
+    words = container_message(body)
     message = f"the container answered {status}: {words}" if status else f"the container failed: {words}"
     if status == 0 or "invocation timed out" in fault.message:
         message = (
@@ -196,6 +197,7 @@ def _model_error(fault: ServiceError) -> ModelError:
     error = _make(ModelError, fault, message, fault="model", retry_safe=status in _BUSY_CONTAINER)
     assert isinstance(error, ModelError)
     error.original_status, error.original_message = status, words
+    error.body = body[:MAX_BODY_CHARACTERS]
     arn = fault.fields.get("LogStreamArn")
     error.log_stream_arn = str(arn) if arn else None
     return error
