@@ -111,9 +111,9 @@ def test_tools_that_must_not_be_called_need_no_place():
     assert Client(transport=transport, handler=TenLines()).chat("Hi", tools=[TOOL], tool_choice="none").text == "ok"
 
 
-@pytest.mark.parametrize("handler", ["openai_chat", "tgi"])
-def test_a_tool_choice_that_cannot_be_met(handler):
-    client = Client(transport=FakeTransport(b"{}"), handler=handler, format="qwen2_5")
+@pytest.mark.parametrize(("handler", "format"), [("openai_chat", None), ("tgi", "qwen2_5")])
+def test_a_tool_choice_that_cannot_be_met(handler, format):
+    client = Client(transport=FakeTransport(b"{}"), handler=handler, format=format)
     with pytest.raises(UsageError, match="needs tools"):
         client.chat("Hi", tool_choice="required")
     with pytest.raises(UsageError, match=r"did you mean 'look'\?"):
