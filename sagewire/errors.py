@@ -29,7 +29,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from sagewire.types import Reply
+    from sagewire.types.replies import Reply
 
 __all__ = [
     "AccessDenied",

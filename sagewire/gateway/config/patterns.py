@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, Self, TypeVar
 
 from sagewire.errors import UsageError
 from sagewire.prompt_formats import get_format
-
-if TYPE_CHECKING:
-    from sagewire.gateway.config.models import DeploymentConfig, ModelConfig
 
 __all__ = [
     "HUGGING_FACE_ROUTER",
@@ -68,12 +65,46 @@ def sorted_patterns(names: Iterable[str]) -> list[Pattern]:
     return sorted(found, key=lambda pattern: len(re.escape(pattern.name)), reverse=True)
 
 
-def has_star(deployment: DeploymentConfig) -> bool:
+class Deployment(Protocol):
+    """The parts of a deployment's settings that a star may stand in."""
+
+    @property
+    def url(self) -> str | None:
+        """The server's URL."""
+        ...
+
+    @property
+    def format(self) -> str | dict[str, Any] | None:
+        """The prompt format."""
+        ...
+
+    def model_copy(self, *, update: Mapping[str, Any]) -> Self:
+        """Return a copy with some settings changed."""
+        ...
+
+
+class Model(Protocol):
+    """The parts of a model's settings that are used here."""
+
+    @property
+    def deployments(self) -> Sequence[Deployment]:
+        """The deployments' settings."""
+        ...
+
+    def model_copy(self, *, update: Mapping[str, Any]) -> Self:
+        """Return a copy with some settings changed."""
+        ...
+
+
+M = TypeVar("M", bound=Model)
+
+
+def has_star(deployment: Deployment) -> bool:
     """Return whether a deployment needs a name to become one."""
     return any(STAR in (getattr(deployment, field) or "") for field in _STARRED)
 
 
-def concrete(model: ModelConfig, star: str) -> ModelConfig | None:
+def concrete(model: M, star: str) -> M | None:
     """Return a pattern's settings for one name.
 
     Args:
@@ -102,7 +133,7 @@ def concrete(model: ModelConfig, star: str) -> ModelConfig | None:
     return model.model_copy(update={"deployments": found})
 
 
-def mistakes(name: str, model: ModelConfig) -> Iterator[tuple[int, str]]:
+def mistakes(name: str, model: Model) -> Iterator[tuple[int, str]]:
     """Return what is wrong with the stars of a model: a deployment's number, and what to say."""
     starred = [has_star(one) for one in model.deployments]
     for number, one in enumerate(model.deployments):
@@ -116,7 +147,7 @@ def mistakes(name: str, model: ModelConfig) -> Iterator[tuple[int, str]]:
             yield from ((number, message) for message in _mistakes_of(one, STAR in name))
 
 
-def _mistakes_of(deployment: DeploymentConfig, pattern: bool) -> Iterator[str]:
+def _mistakes_of(deployment: Deployment, pattern: bool) -> Iterator[str]:
     if pattern and STAR in (deployment.url or ""):
         yield f"`url` cannot have a star: callers would choose the server; {', '.join(_STARRED)} can"
     for field, rule in _STARRED.items():

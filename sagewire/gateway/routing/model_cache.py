@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sagewire.gateway.routing.router import Model
+from typing import Generic, Protocol, TypeVar
 
 __all__ = ["ModelCache"]
 
@@ -15,7 +12,28 @@ __all__ = ["ModelCache"]
 REMEMBERED = 256
 
 
-class ModelCache:
+class Cached(Protocol):
+    """The parts of a model that the cache uses."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are in flight."""
+        ...
+
+    def retire(self) -> None:
+        """Close it once nothing is in flight."""
+        ...
+
+
+Model = TypeVar("Model", bound=Cached)
+
+
+class ModelCache(Generic[Model]):
     """A bounded number of models; one that is dropped is closed when nothing is under way on it.
 
     Args:

@@ -182,7 +182,7 @@ class Router:
         self.rates: RateLimits = rates or (previous.rates if previous else RateLimits())
         self.budget: RetryBudget = previous.budget if previous else RetryBudget()
         self.models: dict[str, Model] = {}
-        self.remembered = ModelCache()
+        self.remembered: ModelCache[Model] = ModelCache()
         for name, model in config.models.items():
             self.models[name] = self._model(name, model, previous.models.get(name) if previous else None)
         for used in previous.remembered if previous else ():

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.exceptions import OutputParserException
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.outputs import Generation
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-
-if TYPE_CHECKING:
-    from sagewire.integrations.langchain.chat import EndpointChatModel
 
 __all__ = ["ArgumentsOfCall", "InstanceOfCall", "repairing"]
 
@@ -37,7 +34,7 @@ class ArgumentsOfCall(JsonOutputKeyToolsParser):
 def repairing(
     bound: Runnable[LanguageModelInput, Any],
     parser: BaseOutputParser[Any],
-    model: EndpointChatModel,
+    model: BaseChatModel,
     *,
     include_raw: bool,
 ) -> Runnable[LanguageModelInput, Any]:

@@ -233,13 +233,16 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
             UsageError: The arguments contradict each other, or `schema` is none.
         """
         return structured_output(
-            self, schema, method, include_raw=include_raw, strict=strict, tools=tools, repair=repair, **kwargs
+            self,
+            schema,
+            method,
+            takes_schema=lambda: self._clients.sync.handler.can.response_format,
+            include_raw=include_raw,
+            strict=strict,
+            tools=tools,
+            repair=repair,
+            **kwargs,
         )
-
-    @property
-    def can_hold_to_schema(self) -> bool:
-        """Whether the container itself can hold an answer to a JSON schema."""
-        return self._clients.sync.handler.can.response_format
 
     def discover(self) -> Self:
         """Ask the endpoint what it is, and complete `profile` with it; returns the model itself.

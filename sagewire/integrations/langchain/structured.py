@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_function, convert_to_openai_tool
@@ -19,9 +19,6 @@ from sagewire.errors import UsageError
 from sagewire.integrations.langchain._errors import model_errors
 from sagewire.integrations.langchain._parsing import ArgumentsOfCall, InstanceOfCall, repairing
 
-if TYPE_CHECKING:
-    from sagewire.integrations.langchain.chat import EndpointChatModel
-
 __all__ = ["Method", "response_format_of", "structured_output"]
 
 Method: TypeAlias = Literal["json_schema", "function_calling", "json_mode"]
@@ -29,10 +26,11 @@ _METHODS = ("function_calling", "json_mode", "json_schema")
 
 
 def structured_output(
-    model: EndpointChatModel,
+    model: BaseChatModel,
     schema: Any,
     method: Method | None,
     *,
+    takes_schema: Callable[[], bool],
     include_raw: bool,
     strict: bool | None,
     tools: Sequence[Any] | None,
@@ -41,11 +39,13 @@ def structured_output(
 ) -> Runnable[LanguageModelInput, Any]:
     """Return the model followed by the parser that `with_structured_output` promises.
 
+    `takes_schema` says whether the container itself can hold an answer to a schema; it may have to ask the endpoint.
+
     Raises:
         UsageError: The arguments contradict each other.
     """
     with model_errors():
-        method = _chosen_method(model, schema, method, strict, tools)
+        method = _chosen_method(takes_schema, schema, method, strict, tools)
         bound, parser = _BUILDERS[method](model, schema, strict, tools, kwargs)
     if repair:
         return repairing(bound, parser, model, include_raw=include_raw)
@@ -77,12 +77,16 @@ def response_format_of(schema: Any, *, strict: bool | None = None) -> dict[str, 
 
 
 def _chosen_method(
-    model: EndpointChatModel, schema: Any, method: str | None, strict: bool | None, tools: Sequence[Any] | None
+    takes_schema: Callable[[], bool],
+    schema: Any,
+    method: str | None,
+    strict: bool | None,
+    tools: Sequence[Any] | None,
 ) -> Method:
     if method is not None and method not in _METHODS:
         raise UsageError(f"unknown method {method!r}; known: {', '.join(_METHODS)}")
     if method is None:
-        method = "json_schema" if model.can_hold_to_schema else "function_calling"
+        method = "json_schema" if takes_schema() else "function_calling"
     if method == "json_schema" and _is_v1(schema):
         warnings.warn("json_schema does not know pydantic v1 classes; using function_calling", stacklevel=4)
         method = "function_calling"
@@ -96,7 +100,7 @@ def _chosen_method(
 
 
 def _by_function_calling(
-    model: EndpointChatModel, schema: Any, strict: bool | None, tools: Sequence[Any] | None, kwargs: dict[str, Any]
+    model: BaseChatModel, schema: Any, strict: bool | None, tools: Sequence[Any] | None, kwargs: dict[str, Any]
 ) -> tuple[Runnable[LanguageModelInput, Any], BaseOutputParser[Any]]:
     name = convert_to_openai_tool(schema)["function"]["name"]
     bound = model.bind_tools(
@@ -108,7 +112,7 @@ def _by_function_calling(
 
 
 def _by_json_schema(
-    model: EndpointChatModel, schema: Any, strict: bool | None, tools: Sequence[Any] | None, kwargs: dict[str, Any]
+    model: BaseChatModel, schema: Any, strict: bool | None, tools: Sequence[Any] | None, kwargs: dict[str, Any]
 ) -> tuple[Runnable[LanguageModelInput, Any], BaseOutputParser[Any]]:
     arguments = {
         "response_format": response_format_of(schema, strict=strict),
@@ -120,7 +124,7 @@ def _by_json_schema(
 
 
 def _by_json_mode(
-    model: EndpointChatModel, schema: Any, strict: bool | None, tools: Sequence[Any] | None, kwargs: dict[str, Any]
+    model: BaseChatModel, schema: Any, strict: bool | None, tools: Sequence[Any] | None, kwargs: dict[str, Any]
 ) -> tuple[Runnable[LanguageModelInput, Any], BaseOutputParser[Any]]:
     traced = {} if schema is None else _traced("json_mode", schema, strict)
     return model.bind(response_format={"type": "json_object"}, **traced, **kwargs), _text_parser(schema)
