@@ -143,15 +143,11 @@ class ClientConfig:
 
     def control_client(self) -> Any:
         """Return a client for SageMaker's control plane, with the credentials that calls are made with."""
-        return self.aws_client("sagemaker")
-
-    def aws_client(self, service: str) -> Any:
-        """Return a boto3-like client for an AWS service, with the credentials that calls are made with."""
         if self.client is None:
             from sagewire.aws.session import as_session
 
             session = as_session(self._session(), region_name=self.region_name)
-            return session.client(service, region_name=self.region_name or session.region_name, config=self.config)
+            return session.client("sagemaker", region_name=self.region_name or session.region_name, config=self.config)
         if not hasattr(self.client, "_get_credentials"):
             kind = type(self.client).__name__
             raise UsageError(f"client={kind} is no boto3 client, so SageMaker cannot be asked; name the handler")
@@ -161,7 +157,7 @@ class ClientConfig:
         credentials = self.client._get_credentials()
         keys = credentials.get_frozen_credentials() if credentials else None
         return botocore.session.get_session().create_client(
-            service,
+            "sagemaker",
             region_name=self.client.meta.region_name,
             config=self.client.meta.config,
             aws_access_key_id=keys and keys.access_key,

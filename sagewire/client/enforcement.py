@@ -8,6 +8,7 @@ unasked. Everything else that is not declared is an `UnsupportedFeature`.
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,9 +18,17 @@ from sagewire.content_handlers.embeddings import EmbeddingHandler
 from sagewire.content_handlers.rerank import RerankHandler
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.streaming.base import BaseDecoder
-from sagewire.types import ChatRequest, Delta, EmbedOptions, ImagePart, Message, TextPart, ToolCallDelta
+from sagewire.types import ChatRequest, Delta, EmbedOptions, ImagePart, MediaPart, Message, TextPart, ToolCallDelta
 
-__all__ = ["OneToolCall", "check_tool_choice", "enforce", "enforce_embedding", "enforce_rerank"]
+__all__ = [
+    "OneToolCall",
+    "check_tool_choice",
+    "enforce",
+    "enforce_embedding",
+    "enforce_rerank",
+    "refuse_media",
+    "without_further_fields",
+]
 
 # Options that need a capability besides their name.
 _CAPABILITIES = {
@@ -29,7 +38,12 @@ _CAPABILITIES = {
     "response_format": "response_format",
 }
 
+logger = logging.getLogger("sagewire")
+# Fields of messages that the log has told of.
+_LEFT_OUT: set[str] = set()
+
 _TOOLS_CURE = "Use a handler that carries tools, or a text handler with a prompt format that writes them."
+_MEDIA_CURE = "Send text or images, or use a handler of an OpenAI-shaped server that takes it."
 _IMAGES_CURE = "Send text only, or use a handler that carries images."
 
 
@@ -106,6 +120,7 @@ def check_tool_choice(chat: ChatRequest) -> None:
 
 def _enforce_conversation(chat: ChatRequest, handler: ContentHandler) -> ChatRequest:
     _check_messages(chat.messages, handler)
+    chat = without_further_fields(chat, handler)
     if chat.tools or chat.tool_choice is not None:
         return _enforce_tools(chat, handler)
     return chat
@@ -143,10 +158,44 @@ def _check_messages(messages: Sequence[Message], handler: ContentHandler) -> Non
         if type(message.content) is str:
             continue
         for part in message.content:
-            if isinstance(part, TextPart) or (isinstance(part, ImagePart) and can.images):
+            if isinstance(part, TextPart) or (can.images if isinstance(part, ImagePart) else can.media):
                 continue
+            if isinstance(part, MediaPart):
+                raise _unsupported_media(part, handler)
             kind = "images" if isinstance(part, ImagePart) else f"message parts of type {type(part).__name__}"
             raise UnsupportedFeature(kind, f"handler '{handler.name}'", handler.cures.get("images", _IMAGES_CURE))
+
+
+def refuse_media(messages: Sequence[Message], handler: ContentHandler) -> None:
+    """Check that a conversation that becomes a prompt holds no audio, video or files.
+
+    Raises:
+        UnsupportedFeature: It does.
+    """
+    for message in messages:
+        if type(message.content) is not str:
+            for part in message.content:
+                if isinstance(part, MediaPart):
+                    raise _unsupported_media(part, handler)
+
+
+def _unsupported_media(part: MediaPart, handler: ContentHandler) -> UnsupportedFeature:
+    cure = handler.cures.get("media", _MEDIA_CURE)
+    return UnsupportedFeature(f"message parts of type '{part.kind}'", f"handler '{handler.name}'", cure)
+
+
+def without_further_fields(chat: ChatRequest, handler: ContentHandler) -> ChatRequest:
+    """Return a conversation without the fields of other programs, unless the wire has a place for them.
+
+    They tell a model nothing (`id`, `timestamp`, `provider_specific_fields`), so this is said in the log, once.
+    """
+    if handler.passes_message_fields or not any(message.extra for message in chat.messages):
+        return chat
+    names = {str(name) for message in chat.messages for name in message.extra}
+    if new := names - _LEFT_OUT:
+        _LEFT_OUT.update(new)
+        logger.info("fields of messages that handler '%s' cannot carry are left out: %s", handler.name, sorted(new))
+    return replace(chat, messages=tuple(replace(turn, extra={}) if turn.extra else turn for turn in chat.messages))
 
 
 def _unsupported_extra(extra: Mapping[str, Any], where: str) -> UnsupportedFeature:

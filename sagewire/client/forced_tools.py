@@ -117,25 +117,51 @@ def _one_call(tool: Tool, definitions: dict[str, Any]) -> dict[str, Any]:
     parameters = dict(tool.parameters) or {"type": "object", "properties": {}}
     # References point from the root of a schema; the tools' own definitions move there, under names of their own.
     names: dict[str, str] = {}
+    moved: dict[str, Any] = {}
     for keyword in ("$defs", "definitions"):
         for name, definition in (parameters.pop(keyword, None) or {}).items():
             names[f"#/{keyword}/{name}"] = f"#/$defs/{tool.name}.{name}"
-            definitions[f"{tool.name}.{name}"] = definition
-    for name in names.values():
-        key = name.removeprefix("#/$defs/")
-        definitions[key] = _renamed(definitions[key], names)
+            moved[f"{tool.name}.{name}"] = definition
+    root = f"#/$defs/{tool.name}"
+    definitions |= {name: _renamed(definition, names, root) for name, definition in moved.items()}
+    arguments = _renamed(parameters, names, root)
+    if _refers_to(root, (arguments, moved and definitions)):
+        # To the parameters as a whole (`#`), or to a place in them (`#/properties/a`).
+        definitions[tool.name] = arguments
+        arguments = {"$ref": root}
     return {
         "type": "object",
-        "properties": {"name": {"const": tool.name}, "arguments": _renamed(parameters, names)},
+        "properties": {"name": {"const": tool.name}, "arguments": arguments},
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }
 
 
-def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
+def _renamed(schema: Any, names: Mapping[str, str], root: str) -> Any:
     if isinstance(schema, Mapping):
         return {
-            key: names.get(value, value) if key == "$ref" and isinstance(value, str) else _renamed(value, names)
+            key: _moved(value, names, root)
+            if key == "$ref" and isinstance(value, str)
+            else _renamed(value, names, root)
             for key, value in schema.items()
         }
-    return [_renamed(item, names) for item in schema] if isinstance(schema, list | tuple) else schema
+    return [_renamed(item, names, root) for item in schema] if isinstance(schema, list | tuple) else schema
+
+
+def _moved(reference: str, names: Mapping[str, str], root: str) -> str:
+    if not reference.startswith("#"):
+        return reference
+    # Into one of the definitions, perhaps deeper than its top.
+    for old, new in names.items():
+        if reference == old or reference.startswith(f"{old}/"):
+            return new + reference[len(old) :]
+    return root + reference[1:]
+
+
+def _refers_to(root: str, schema: Any) -> bool:
+    if isinstance(schema, Mapping):
+        target = schema.get("$ref")
+        if isinstance(target, str) and (target == root or target.startswith(f"{root}/")):
+            return True
+        return any(_refers_to(root, value) for value in schema.values())
+    return isinstance(schema, list | tuple) and any(_refers_to(root, item) for item in schema)

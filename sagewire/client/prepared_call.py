@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sagewire.client.enforcement import OneToolCall, check_tool_choice, enforce
+from sagewire.client.enforcement import (
+    OneToolCall,
+    check_tool_choice,
+    enforce,
+    refuse_media,
+    without_further_fields,
+)
 from sagewire.client.forced_tools import RequireToolCall, force_call
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.errors import SagewireError, UsageError
@@ -40,7 +46,8 @@ class PreparedCall:
         invocation: The request as bytes.
         handler: Reads the answer's bytes.
         prompt: The prompt text that is sent, where the wire takes text.
-        stops: Strings that must not appear in the answer, the format's own included.
+        stops: Strings that end the answer: not the thinking before it, and not a tool call.
+        format_stops: The prompt format's own, which end everything the model writes.
         make_reader: Makes the readers of the answer's text, where a prompt format wrote the prompt.
         must_call: The tools of which one has to be called, where the wire has no field for that.
         one_call: The answer may hold one tool call only, where the wire has no field for that.
@@ -53,6 +60,7 @@ class PreparedCall:
     request: Request
     prompt: str = ""
     stops: tuple[str, ...] = ()
+    format_stops: tuple[str, ...] = ()
     make_reader: Callable[[], Decoder[str, Delta]] | None = None
     must_call: tuple[str, ...] = ()
     one_call: bool = False
@@ -79,9 +87,11 @@ class PreparedCall:
         """Return a fresh reading of a streamed response; see `ResponseReader`."""
         stages: list[Decoder[Any, Any]] = [EventStreamDecoder()] if info.event_stream else []
         text_stages = self._text_stages()
-        cut_short = None
-        if "stop" not in self.handler.option_names:
-            cut_short = next((stage for stage in text_stages if isinstance(stage, StopStage)), None)
+        # The server does not stop by itself at what it was not told.
+        told = self.request.options.stop if "stop" in self.handler.option_names else ()
+        cut_short = tuple(
+            stage for stage in text_stages if isinstance(stage, StopStage) and not stage.stops.issubset(told)
+        )
         stages += [self.handler.stream_decoder(info.content_type), *text_stages]
         return ResponseReader(Pipeline(*stages) if len(stages) > 1 else stages[0], info, cut_short, keep_reply)
 
@@ -89,10 +99,13 @@ class PreparedCall:
         stages: list[Decoder[Any, Any]] = []
         if self.prompt and self.handler.echoes_prompt:
             stages.append(EchoStage(self.prompt))
-        if self.stops:
-            stages.append(StopStage(self.stops, choices=self.request.options.n or 1))
+        choices = self.request.options.n or 1
+        if self.format_stops:
+            stages.append(StopStage(self.format_stops, choices=choices))
         if self.make_reader is not None:
             stages.append(ReaderStage(self.make_reader))
+        if self.stops:
+            stages.append(StopStage(self.stops, choices=choices))
         if self.must_call:
             stages.append(RequireToolCall(self.must_call))
         if self.one_call:
@@ -111,7 +124,7 @@ class ResponseReader:
     Args:
         decoder: Reads the bytes.
         info: What the service said about the response.
-        cut_short: The stage that ends the answer where the container would go on.
+        cut_short: The stages that end the answer where the container would go on.
         keep_reply: Keep what the answer says. Without it the reply has only the usage and the like, and reading takes
             the same memory however long the answer is.
 
@@ -123,7 +136,7 @@ class ResponseReader:
         self,
         decoder: Decoder[bytes, Delta],
         info: ResponseInfo,
-        cut_short: StopStage | None = None,
+        cut_short: tuple[StopStage, ...] = (),
         keep_reply: bool = True,
     ) -> None:
         self._decoder = decoder
@@ -149,7 +162,7 @@ class ResponseReader:
     @property
     def stopped(self) -> bool:
         """Whether a stop string ended the answer on a wire that would go on generating: stop reading then."""
-        return self._cut_short is not None and self._cut_short.stopped
+        return any(stage.stopped for stage in self._cut_short)
 
     @property
     def reply(self) -> Reply:
@@ -228,6 +241,8 @@ def _prepare_rendered(
     make_reader: Callable[[], Decoder[str, Delta]] | None = None
     must_call: tuple[str, ...] = ()
     check_tool_choice(chat)
+    refuse_media(chat.messages, handler)
+    chat = without_further_fields(chat, handler)
     if chat.tool_choice == "none":
         chat = replace(chat, tools=())
     elif chat.tools and chat.tool_choice not in (None, "auto"):
@@ -242,15 +257,17 @@ def _prepare_rendered(
         prompt = without_bos(prompt, prompt_format.tokenizer_bos)
     if prompt_format.needs_special_tokens(tools):
         handler = handler.with_special_tokens()
-    stops = tuple(dict.fromkeys((*chat.options.stop, *prompt_format.stops)))
-    options = replace(chat.options, stop=_stops_for_wire(chat.options.stop, stops, handler))
+    # Servers stop wherever a stop string appears, inside thinking and tool calls, too; sagewire does not.
+    asked = () if tools or prompt_format.may_think else chat.options.stop
+    options = replace(chat.options, stop=_stops_for_wire(asked, prompt_format.stops, handler))
     request = PromptRequest(prompt, options, chat.stream, chat.include_usage)
     return PreparedCall(
         invocation=_invocation(enforce(request, handler), handler, parameters),
         handler=handler,
         request=request,
         prompt=prompt,
-        stops=stops,
+        stops=chat.options.stop,
+        format_stops=prompt_format.stops,
         make_reader=make_reader or (lambda: prompt_format.reader(tools, prompt=prompt)),
         must_call=must_call,
         one_call=_one_call(chat),
@@ -262,11 +279,12 @@ def _one_call(request: Request) -> bool:
     return isinstance(request, ChatRequest) and bool(request.tools) and request.parallel_tool_calls is False
 
 
-def _stops_for_wire(asked: tuple[str, ...], stops: tuple[str, ...], handler: ContentHandler) -> tuple[str, ...]:
+def _stops_for_wire(asked: tuple[str, ...], own: tuple[str, ...], handler: ContentHandler) -> tuple[str, ...]:
     """Return what the server is told: everything the caller asked for, then the format's own while there is room.
 
-    The rest is not lost: sagewire enforces all of `stops` itself.
+    The rest is not lost: sagewire enforces all of them itself.
     """
+    stops = tuple(dict.fromkeys((*asked, *own)))
     limit = handler.can.max_stops
     return stops if limit is None else stops[: max(limit, len(asked))]
 

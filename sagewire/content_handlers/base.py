@@ -7,6 +7,7 @@ To write one, subclass `JsonHandler` (nearly every container speaks JSON) and fi
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from sagewire.content_handlers.error_bodies import ErrorBody, find_fault
-from sagewire.errors import SagewireError, StreamTruncated, UnsupportedFeature, WireError, excerpt
+from sagewire.errors import SagewireError, StreamTruncated, UnsupportedFeature, UsageError, WireError, excerpt
 from sagewire.streaming.accumulate import fold
 from sagewire.streaming.base import BaseDecoder, Decoder, Pipeline, decode
 from sagewire.streaming.events import JsonEventDecoder
@@ -51,6 +52,7 @@ class Capabilities:
         tool_choice: It takes a tool choice (`required`, a tool's name, `none`).
         parallel_tool_calls: It can be held to one tool call per answer; if not, sagewire keeps the first one.
         images: It takes images in messages.
+        media: It takes audio, video and files in messages, in OpenAI's shape.
         usage: It reports token counts.
         logprobs: It reports log probabilities.
         n: It can generate several answers at once.
@@ -63,6 +65,7 @@ class Capabilities:
     tool_choice: bool = False
     parallel_tool_calls: bool = False
     images: bool = False
+    media: bool = False
     usage: bool = False
     logprobs: bool = False
     n: bool = False
@@ -83,6 +86,7 @@ class ContentHandler(ABC):
         can: The features the wire can carry.
         option_names: Neutral option name to wire name, for every option the wire can express. Stop strings that are not
             among them are enforced by sagewire, which then closes the connection.
+        passes_message_fields: Further fields of messages (`Message.extra`) are sent; elsewhere they are left out.
         takes_extra: Settings in `Options.extra` are passed to the server under their own names.
         cures: Option name (or `tools`, `images`) to a sentence that says what to do instead, for the error's message.
         path: Where a plain HTTP server answers this wire (`/v1/chat/completions`).
@@ -99,6 +103,7 @@ class ContentHandler(ABC):
     can: Capabilities = Capabilities()
     option_names: Mapping[str, str] = {}
     takes_extra: bool = False
+    passes_message_fields: bool = False
     cures: Mapping[str, str] = {}
     path: str = ""
     stream_path: str = ""
@@ -209,12 +214,24 @@ class JsonHandler(ContentHandler):
         return map_options(options, self.option_names, self.name)
 
     def transform_input(self, request: Any, /) -> bytes:
-        """Return `payload(request)` as JSON."""
+        """Return `payload(request)` as JSON.
+
+        Raises:
+            UsageError: A message holds half of a surrogate pair, which is not text.
+            UnsupportedFeature: JSON has no way to write something else in it.
+        """
+        payload = self.payload(request)
         try:
             # Numbers read from a numpy array are common in options; orjson does not load numpy for this.
-            return orjson.dumps(self.payload(request), option=orjson.OPT_SERIALIZE_NUMPY)
+            return orjson.dumps(payload, option=orjson.OPT_SERIALIZE_NUMPY)
         except orjson.JSONEncodeError as error:
-            raise UnsupportedFeature(f"this request as JSON ({error})", f"handler '{self.name}'") from None
+            _check_texts(request)
+            reason = str(error)
+        try:
+            # Integers beyond 64 bits.
+            return json.dumps(payload, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError):
+            raise UnsupportedFeature(f"this request as JSON ({reason})", f"handler '{self.name}'") from None
 
     def transform_output(self, body: bytes, /) -> Reply:
         """Fold `read_reply` of the parsed body."""
@@ -280,6 +297,22 @@ class _EventStage(BaseDecoder[Any, Delta]):
     def _finish(self, out: list[Delta]) -> None:
         if not (self._reader.finished or self._events.done):
             raise StreamTruncated(f"the stream ended before the answer did (handler '{self._handler.name}')")
+
+
+def _check_texts(request: Request) -> None:
+    if isinstance(request, PromptRequest):
+        texts = {"the prompt": request.prompt}
+    else:
+        texts = {f"message {number} ({turn.role})": turn.text for number, turn in enumerate(request.messages)}
+    for where, text in texts.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            code = ord(text[error.start])
+            raise UsageError(
+                f"{where} holds U+{code:04X} at character {error.start}: half of a surrogate pair, which is not text; "
+                "repair it with text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')"
+            ) from None
 
 
 def _keeps_alive(event: Any) -> bool:

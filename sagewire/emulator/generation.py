@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from sagewire.emulator import tokens
 from sagewire.emulator.engines.base import Call, Counts, Engine, Raw, Stop, Text, Thinking, Turn
-from sagewire.types import ImagePart, TextPart, ToolCall
+from sagewire.types import ImagePart, MediaPart, TextPart, ToolCall
 
 __all__ = ["Answer", "CallStart", "CallToken", "Event", "Generation", "RawAnswer", "Token", "prompt_tokens"]
 
@@ -230,6 +230,6 @@ def prompt_tokens(turn: Turn) -> int:
         total += 4
         parts = [message.content] if isinstance(message.content, str) else message.content
         for part in parts:
-            total += IMAGE_TOKENS if isinstance(part, ImagePart) else tokens.count(_text(part))
+            total += IMAGE_TOKENS if isinstance(part, ImagePart | MediaPart) else tokens.count(_text(part))
         total += sum(tokens.count(call.arguments) + 4 for call in message.tool_calls)
     return total + sum(tokens.count(tool.description) + tokens.count(str(tool.parameters)) for tool in turn.tools)

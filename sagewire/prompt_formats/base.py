@@ -51,6 +51,12 @@ class PromptFormat(ABC):
     tokenizer_bos: tuple[str, ...] = ADDED_BOS
     reader_style: str = "plain"
 
+    @property
+    def may_think(self) -> bool:
+        """Whether models of the family may write reasoning before their answer, as far as the format shows."""
+        words = (*self.special_tokens, *getattr(self, "variables", ()), self.reader_style)
+        return any(sign in word.lower() for word in words for sign in _SIGNS_OF_THINKING)
+
     @abstractmethod
     def render(
         self,
@@ -100,3 +106,6 @@ class PromptFormat(ABC):
             tools: The tools that were offered.
         """
         return self.reader_style in _TOKENS_ALWAYS or (bool(tools) and self.reader_style not in _TEXT_MARKS)
+
+
+_SIGNS_OF_THINKING = ("think", "channel", "reason")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -13,10 +15,10 @@ __all__ = ["CallIdStage"]
 
 
 class CallIdStage(DeltaStage):
-    """Numbers calls on where `call_0` was a call of an earlier turn: results are matched with calls by their ids.
+    """Gives a call another id where an earlier turn has a call of the same: results are matched with calls by ids.
 
-    That concerns calls to which the server gave no id, and servers that count from `call_0` in every turn. Any other id
-    stays as it is.
+    That concerns calls to which the server gave no id, servers that count from `call_0` in every turn, and ids that are
+    made of the time in seconds. Any other id stays as it is.
 
     Args:
         taken: The ids of calls that are part of the conversation.
@@ -38,16 +40,31 @@ class CallIdStage(DeltaStage):
                 self._begun.discard(place)
             elif place not in self._begun:
                 self._begun.add(place)
-                delta = self._renumbered(delta)
+                delta = self._renamed(delta)
         out.append(delta)
 
-    def _renumbered(self, delta: ToolCallDelta) -> ToolCallDelta:
-        name = made_up_id(delta.choice, delta.index)
-        if (delta.id or name) != name or name not in self._taken:
+    def _renamed(self, delta: ToolCallDelta) -> ToolCallDelta:
+        own = delta.id or made_up_id(delta.choice, delta.index)
+        if own not in self._taken or not _is_made_up(own):
             return delta
-        number = self._first + delta.index
+        name, number = own, self._first + delta.index
         while name in self._taken:
-            name = made_up_id(delta.choice, number)
+            name = _numbered(own, number, delta.choice)
             number += 1
         self._taken.add(name)
         return replace(delta, id=name)
+
+
+def _numbered(own: str, number: int, choice: int) -> str:
+    if _COUNTED.fullmatch(own):
+        return made_up_id(choice, number)
+    # As short as before: Mistral's chat templates refuse any other kind of id.
+    return hashlib.sha256(f"{own}:{number}".encode()).hexdigest()[:9]
+
+
+_COUNTED = re.compile(r"call_\d+(_\d+)?")
+_HASHED = re.compile(r"[0-9a-f]{9}")
+
+
+def _is_made_up(call_id: str) -> bool:
+    return bool(_COUNTED.fullmatch(call_id) or _HASHED.fullmatch(call_id))

@@ -63,6 +63,9 @@ class StopStage(DeltaStage):
         stops: The stop strings, taken literally. With none, everything passes unchanged.
         choices: How many answers were asked for; `stopped` waits for all of them.
 
+    Attributes:
+        stops: The stop strings.
+
     Raises:
         UsageError: A stop string is empty.
     """
@@ -71,7 +74,7 @@ class StopStage(DeltaStage):
         stops = (stops,) if isinstance(stops, str) else tuple(dict.fromkeys(stops))
         if "" in stops:
             raise UsageError("an empty stop string would end every answer before it begins; leave it out")
-        self._stops = bool(stops)
+        self.stops = frozenset(stops)
         self._choices = choices
         self._held: dict[int, str] = {}
         self._over: set[int] = set()  # answers that ended, here or by the server
@@ -88,7 +91,7 @@ class StopStage(DeltaStage):
         return bool(self._cut) and len(self._over) >= self._choices and not self._held.keys() - self._over
 
     def _decode(self, delta: Delta, out: list[Delta]) -> None:
-        if not self._stops or isinstance(delta, UsageDelta | MetadataDelta):
+        if not self.stops or isinstance(delta, UsageDelta | MetadataDelta):
             out.append(delta)
         elif delta.choice in self._cut:
             return

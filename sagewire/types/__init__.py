@@ -6,8 +6,10 @@ come back as a list of `Delta` values. A `Reply` is the fold of its deltas, whet
 
 from __future__ import annotations
 
+from sagewire.types.arguments import parse_arguments, sendable_arguments
 from sagewire.types.conversation import (
     ImagePart,
+    MediaPart,
     Message,
     Part,
     Role,
@@ -61,6 +63,7 @@ __all__ = [
     "InputType",
     "Invocation",
     "LogprobsDelta",
+    "MediaPart",
     "Message",
     "MetadataDelta",
     "OptionArguments",
@@ -88,4 +91,6 @@ __all__ = [
     "as_tool_choice",
     "as_tools",
     "make_options",
+    "parse_arguments",
+    "sendable_arguments",
 ]

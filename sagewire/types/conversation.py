@@ -44,7 +44,21 @@ class ImagePart:
         return f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
 
 
-Part: TypeAlias = TextPart | ImagePart
+@dataclass(frozen=True, slots=True)
+class MediaPart:
+    """Audio, video or a file inside a message, for servers with OpenAI's request format.
+
+    Args:
+        kind: `input_audio`, `audio_url`, `video_url` or `file`.
+        value: What OpenAI's and vLLM's content parts hold under that name, for example
+            `{"data": "<base64>", "format": "wav"}` or `{"url": "https://..."}`.
+    """
+
+    kind: str
+    value: Mapping[str, Any] = field(repr=False, hash=False)
+
+
+Part: TypeAlias = TextPart | ImagePart | MediaPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +108,12 @@ class Message:
 
     Args:
         role: Who speaks: `system`, `user`, `assistant` or `tool`.
-        content: Text, or a tuple of text and image parts.
+        content: Text, or a tuple of text, image and media parts.
         tool_calls: What an assistant asked for in this turn.
         tool_call_id: For `role="tool"`: the call this is the result of.
         name: The speaker's or the tool's name, where the wire or the prompt format has a place for it.
         thinking: The assistant's reasoning in this turn; sent back only where the wire or format wants it.
+        extra: Further fields of OpenAI-shaped messages (`cache_control`, ...), passed on by OpenAI-shaped wires.
     """
 
     role: Role
@@ -107,6 +122,7 @@ class Message:
     tool_call_id: str | None = None
     name: str | None = None
     thinking: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
     @property
     def text(self) -> str:

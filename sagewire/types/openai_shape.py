@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import difflib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
-
-import orjson
+from urllib.parse import unquote, unquote_to_bytes
 
 from sagewire.errors import UsageError
-from sagewire.types.conversation import ImagePart, Message, Part, Role, TextPart, Tool, ToolCall
+from sagewire.types.conversation import ImagePart, MediaPart, Message, Part, Role, TextPart, Tool, ToolCall
 
 __all__ = ["as_message", "as_messages", "as_tool", "as_tool_choice", "as_tools"]
 
@@ -19,10 +20,14 @@ ToolLike = Tool | Mapping[str, Any]
 
 # `developer` is OpenAI's newer word for `system`; `function` its older one for `tool`.
 _ROLES: dict[str, Role] = {role: role for role in get_args(Role)} | {"developer": "system", "function": "tool"}
-_MESSAGE_KEYS = {
+_MESSAGE_KEYS = (
     "role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "reasoning", "thinking",
-    "function_call", "refusal", "audio", "annotations",
-}  # fmt: skip
+    "function_call", "refusal", "audio",
+)  # fmt: skip
+# Parts that go to the server as they are.
+_MEDIA = ("input_audio", "audio_url", "video_url", "file")
+# How alike two words are that are taken for one, misspelt.
+_MISSPELT = 0.88
 
 
 def as_messages(value: str | MessageLike | Iterable[MessageLike]) -> tuple[Message, ...]:
@@ -58,22 +63,53 @@ def as_message(value: MessageLike) -> Message:
     role = _ROLES.get(str(value.get("role")))
     if role is None:
         raise UsageError(f"unknown role {value.get('role')!r}; known: {', '.join(_ROLES)}")
-    unknown = [key for key in value if key not in _MESSAGE_KEYS and value[key] is not None]
-    if unknown:
-        raise UsageError(
-            f"unknown keys in a message: {', '.join(map(str, unknown))}; known: {', '.join(sorted(_MESSAGE_KEYS))}"
-        )
-    unreadable = [key for key in ("function_call", "audio") if value.get(key)]
-    if unreadable:
-        raise UsageError(f"a message with {unreadable[0]!r} cannot be sent; use 'tool_calls' and text or image content")
+    tool_calls, tool_call_id = _tool_calls(value.get("tool_calls")), value.get("tool_call_id")
+    function = value.get("function_call")
+    if function and not tool_calls:
+        # OpenAI's older field for one call, whose result has the function's name in place of an id.
+        tool_calls = (_tool_call({"id": _function_id(function.get("name")), "function": function}),)
+    if value.get("role") == "function" and tool_call_id is None:
+        tool_call_id = _function_id(value.get("name"))
     return Message(
         role=role,
-        content=_content(value.get("content")),
-        tool_calls=_tool_calls(value.get("tool_calls")),
-        tool_call_id=value.get("tool_call_id"),
+        content=_content(value.get("content"), role) or _content(_other_text(value), role),
+        tool_calls=tool_calls,
+        tool_call_id=tool_call_id,
         name=value.get("name"),
         thinking=value.get("reasoning_content") or value.get("reasoning") or value.get("thinking"),
+        extra=_further_keys(value),
     )
+
+
+def _further_keys(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what other programs keep in their messages; a misspelt key of a message is an error."""
+    further = {key: value for key, value in message.items() if key not in _MESSAGE_KEYS and value is not None}
+    for key in further:
+        plain = str(key).lower().replace("_", "")
+        meant = next((known for known in _MESSAGE_KEYS if _alike(plain, known.replace("_", ""))), None)
+        if meant is not None:
+            raise UsageError(f"unknown key {key!r} in a message; did you mean {meant!r}?")
+    return further
+
+
+def _alike(one: str, other: str) -> bool:
+    return difflib.SequenceMatcher(None, one, other).ratio() >= _MISSPELT
+
+
+def _other_text(message: Mapping[str, Any]) -> str | None:
+    """Return what an assistant said elsewhere than in `content`: a refusal, or the words of a spoken answer."""
+    if message.get("refusal"):
+        return str(message["refusal"])
+    audio = message.get("audio")
+    if not audio:
+        return None
+    if isinstance(audio, Mapping) and audio.get("transcript"):
+        return str(audio["transcript"])
+    raise UsageError("a message with 'audio' and no transcript cannot be sent; put what was said into 'content'")
+
+
+def _function_id(name: Any) -> str:
+    return f"call_{name}"
 
 
 def as_tools(values: Iterable[ToolLike] | None) -> tuple[Tool, ...]:
@@ -84,20 +120,40 @@ def as_tools(values: Iterable[ToolLike] | None) -> tuple[Tool, ...]:
 
 
 def as_tool(value: ToolLike) -> Tool:
-    """Return a `Tool` from `{"type": "function", "function": {...}}` or from the inner dictionary alone."""
+    """Return a `Tool` from `{"type": "function", "function": {...}}` or from the inner dictionary alone.
+
+    Tools as MCP (`inputSchema`) and Anthropic (`input_schema`) describe them are read, too.
+
+    Raises:
+        UsageError: It has no name, or runs at a provider (`web_search`, ...).
+    """
     if isinstance(value, Tool):
         return value
+    if not isinstance(value, Mapping) and hasattr(value, "inputSchema"):
+        # `mcp.types.Tool`
+        return Tool(value.name, value.description or "", value.inputSchema)
     function = value.get("function", value) if isinstance(value, Mapping) else None
     if not isinstance(function, Mapping) or not function.get("name"):
         raise UsageError(
             f"a tool needs a name: {{'type': 'function', 'function': {{'name': ...}}}}, got {value!r:.200}"
         )
+    parameters = next((schema for key in _SCHEMA_KEYS if (schema := function.get(key))), None)
+    if value.get("type") not in (None, "function") and (parameters is None or value["type"] != "custom"):
+        raise UsageError(
+            f"the tool {function['name']!r} of type {value['type']!r} runs at a provider; a model on your own server "
+            "has function tools only: describe it as {'type': 'function', 'function': {...}}"
+        )
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise UsageError(f"the parameters of tool {function['name']!r} must be a JSON schema, not {parameters!r:.100}")
     return Tool(
         name=function["name"],
         description=function.get("description") or "",
-        parameters=function.get("parameters") or {"type": "object", "properties": {}},
+        parameters=parameters or {"type": "object", "properties": {}},
         strict=function.get("strict"),
     )
+
+
+_SCHEMA_KEYS = ("parameters", "inputSchema", "input_schema")
 
 
 def as_tool_choice(value: str | Mapping[str, Any] | None) -> str | None:
@@ -125,46 +181,95 @@ def as_tool_choice(value: str | Mapping[str, Any] | None) -> str | None:
     return name
 
 
-def _content(value: Any) -> str | tuple[Part, ...]:
+def _content(value: Any, role: Role) -> str | tuple[Part, ...]:
     if value is None:
         return ""
     if isinstance(value, str):
         return value
+    if role == "tool" and not _holds_parts(value):
+        # What a function returned, as many programs keep it.
+        return json.dumps(value, ensure_ascii=False, default=str)
     if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
         return tuple(_part(part) for part in value)
     raise UsageError(f"message content must be text or a list of parts, not {type(value).__name__}")
 
 
+def _holds_parts(value: Any) -> bool:
+    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+        return False
+    items = list(value)
+    return bool(items) and all(
+        isinstance(item, TextPart | ImagePart | MediaPart) or (isinstance(item, Mapping) and item.get("type") in _PARTS)
+        for item in items
+    )
+
+
 def _part(value: Any) -> Part:
     if isinstance(value, str):
         return TextPart(value)
-    if isinstance(value, TextPart | ImagePart):
+    if isinstance(value, TextPart | ImagePart | MediaPart):
         return value
     kind = value.get("type") if isinstance(value, Mapping) else None
-    if kind == "text" and isinstance(value.get("text"), str):
-        return TextPart(value["text"])
+    if kind in ("text", "refusal") and isinstance(value.get(kind), str):
+        return TextPart(value[kind])
     if kind == "image_url":
         image = value.get("image_url")
         if isinstance(image, str):
             return image_from_url(image)
         if isinstance(image, Mapping) and isinstance(image.get("url"), str):
             return image_from_url(image["url"], image.get("detail"))
-    raise UsageError(f"unknown content part {value!r:.200}; known types: 'text', 'image_url'")
+    if kind == "image" and (found := _other_image(value)) is not None:
+        return found
+    if kind in _MEDIA and isinstance(value.get(kind), Mapping | str):
+        media = value[kind]
+        return MediaPart(kind, {"url": media} if isinstance(media, str) else dict(media))
+    raise UsageError(f"unknown content part {value!r:.200}; known types: {', '.join(map(repr, _PARTS))}")
+
+
+_PARTS = ("text", "refusal", "image_url", "image", *_MEDIA)
+
+
+def _other_image(value: Mapping[str, Any]) -> ImagePart | None:
+    """Return an image as Anthropic (`source`) and MCP (`data`, `mimeType`) write it."""
+    source = value.get("source")
+    fields = source if isinstance(source, Mapping) else value
+    if isinstance(fields.get("data"), str):
+        media_type = fields.get("media_type") or fields.get("mimeType") or "image/png"
+        return ImagePart(data=decode_base64(fields["data"], "an image's data"), media_type=media_type)
+    return image_from_url(fields["url"]) if isinstance(fields.get("url"), str) else None
 
 
 def image_from_url(url: str, detail: str | None = None) -> ImagePart:
-    """Return an image part; a base64 `data:` URL is taken apart so that every wire can carry it its own way."""
-    if not url.startswith("data:"):
+    """Return an image part; a `data:` URL is taken apart so that every wire can carry it its own way."""
+    if url[:5].lower() != "data:":
         return ImagePart(url=url, detail=detail)
-    header, comma, payload = url.partition(",")
-    media_type, _, encoding = header[len("data:") :].partition(";")
-    if not comma or encoding != "base64":
-        raise UsageError("an image's data: URL must be base64, like 'data:image/png;base64,...'")
+    header, comma, payload = url[5:].partition(",")
+    media_type, *parameters = header.split(";")
+    if not comma:
+        raise UsageError("an image's data: URL needs a comma before its data, like 'data:image/png;base64,...'")
+    # RFC 2397: parameters (`;charset=utf-8`, `;name=a.png`) may stand before the word `base64`.
+    if parameters[-1:] and parameters[-1].strip().lower() == "base64":
+        data = decode_base64(unquote(payload), "an image's data: URL")
+    else:
+        data = unquote_to_bytes(payload)
+    return ImagePart(data=data, media_type=media_type.strip() or "image/png", detail=detail)
+
+
+def decode_base64(text: str, what: str) -> bytes:
+    """Return the bytes of base64 text, with or without line breaks and padding.
+
+    Args:
+        text: The text.
+        what: What it is, for the error's message.
+
+    Raises:
+        UsageError: It is not base64.
+    """
+    plain = "".join(text.split()).rstrip("=")
     try:
-        data = base64.b64decode(payload, validate=True)
-    except binascii.Error as error:
-        raise UsageError(f"an image's data: URL is not valid base64: {error}") from None
-    return ImagePart(data=data, media_type=media_type or "image/png", detail=detail)
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UsageError(f"{what} is not valid base64: {error}") from None
 
 
 def _tool_calls(values: Any) -> tuple[ToolCall, ...]:
@@ -182,7 +287,7 @@ def _tool_call(value: Any) -> ToolCall:
     arguments = function.get("arguments")
     if not isinstance(arguments, str):
         try:
-            arguments = orjson.dumps(arguments if arguments is not None else {}).decode()
-        except orjson.JSONEncodeError as error:
-            raise UsageError(f"the arguments of a call of {function['name']!r} are no JSON: {error}") from None
+            arguments = json.dumps({} if arguments is None else arguments, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UsageError(f"the arguments of a call of {function['name']!r} are not JSON: {error}") from None
     return ToolCall(id=str(value.get("id") or ""), name=function["name"], arguments=arguments)

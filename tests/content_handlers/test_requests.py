@@ -72,7 +72,7 @@ def test_a_caller_s_extra_is_never_changed(name):
 def test_what_is_no_json_is_refused(name):
     with pytest.raises(UnsupportedFeature, match="as JSON"):
         body(name, Options(extra={"a": object()}))
-    with pytest.raises(UnsupportedFeature, match="as JSON"):
+    with pytest.raises(UsageError, match="half of a surrogate pair"):
         body(name, prompt="\ud800", **({"messages": (Message("user", "\ud800"),)} if name == "openai_chat" else {}))
 
 

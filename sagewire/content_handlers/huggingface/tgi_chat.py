@@ -11,7 +11,7 @@ from sagewire.content_handlers.grammar import json_grammar
 from sagewire.content_handlers.openai.chat import OpenAiChatHandler
 from sagewire.content_handlers.openai.messages import openai_messages
 from sagewire.errors import UnsupportedFeature
-from sagewire.types import ChatRequest, Message
+from sagewire.types import ChatRequest, Message, TextPart
 
 __all__ = ["TgiChatHandler"]
 
@@ -73,5 +73,8 @@ class TgiChatHandler(OpenAiChatHandler):
             if message.tool_calls and message.content:
                 turns.append(replace(message, tool_calls=()))
                 message = replace(message, content="")
+            if not isinstance(message.content, str) and all(isinstance(part, TextPart) for part in message.content):
+                # Releases before 2.2 take text only; later ones put the parts together like this.
+                message = replace(message, content=message.text)
             turns.append(message)
         return openai_messages(turns, thinking_field=self.thinking_field)

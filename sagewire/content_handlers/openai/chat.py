@@ -63,6 +63,7 @@ class OpenAiChatHandler(JsonHandler):
         tool_choice=True,
         parallel_tool_calls=True,
         images=True,
+        media=True,
         usage=True,
         logprobs=True,
         n=True,
@@ -70,6 +71,7 @@ class OpenAiChatHandler(JsonHandler):
     )
     option_names: Mapping[str, str] = {name: name for name in CHAT_NAMES}
     takes_extra = True
+    passes_message_fields = True
 
     def __init__(self, *, thinking_field: str | None = None, route: str | None = None) -> None:
         self.thinking_field = thinking_field

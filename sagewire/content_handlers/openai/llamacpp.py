@@ -41,6 +41,7 @@ class LlamaCppHandler(OpenAiChatHandler):
         tool_choice=True,
         parallel_tool_calls=True,
         images=True,
+        media=True,
         usage=True,
         logprobs=True,
         response_format=True,

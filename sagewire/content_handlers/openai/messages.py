@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sagewire.types import ImagePart, Message, TextPart, Tool, ToolCall
+import orjson
+
+from sagewire.types import MediaPart, Message, Part, TextPart, Tool, ToolCall, sendable_arguments
 
 __all__ = [
     "openai_message",
@@ -34,7 +36,9 @@ def openai_message(message: Message, *, thinking_field: str | None = None) -> di
         {'role': 'user', 'content': 'Hi'}
     """
     content = message.content
-    fields: dict[str, Any] = {"role": message.role}
+    fields: dict[str, Any] = (
+        {**_sendable(message.extra), "role": message.role} if message.extra else {"role": message.role}
+    )
     # TGI reads a message with any content as one without tool calls (untagged enum), so empty content must be null.
     fields["content"] = (content if isinstance(content, str) else _parts(content)) or (
         None if message.tool_calls else ""
@@ -65,22 +69,36 @@ def openai_tool_choice(choice: str) -> Any:
     return choice if choice in ("auto", "none", "required") else {"type": "function", "function": {"name": choice}}
 
 
-def _parts(parts: Iterable[TextPart | ImagePart]) -> list[dict[str, Any]]:
+def _parts(parts: Iterable[Part]) -> list[dict[str, Any]]:
     return [_part(part) for part in parts]
 
 
-def _part(part: TextPart | ImagePart) -> dict[str, Any]:
+def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
+    if isinstance(part, MediaPart):
+        return {"type": part.kind, part.kind: part.value}
     image: dict[str, Any] = {"url": part.as_url()}
     if part.detail is not None:
         image["detail"] = part.detail
     return {"type": "image_url", "image_url": image}
 
 
+def _sendable(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the further fields of a message that are JSON; objects of other programs are of no use to a server."""
+    found: dict[str, Any] = {}
+    for name, value in extra.items():
+        try:
+            orjson.dumps(value)
+        except TypeError:
+            continue
+        found[name] = value
+    return found
+
+
 def _tool_call(call: ToolCall) -> dict[str, Any]:
-    # Chat templates parse this text; "" is what models write for a call without arguments, and no JSON.
-    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    # Servers parse this text for the chat template, and refuse the conversation if they cannot.
+    function = {"name": call.name, "arguments": sendable_arguments(call.arguments)}
     return {"id": call.id, "type": "function", "function": function}
 
 

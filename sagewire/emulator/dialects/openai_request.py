@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sagewire.emulator.engines.base import Turn
-from sagewire.types import ImagePart, Message, Part, Role, TextPart, Tool, ToolCall
+from sagewire.types import ImagePart, MediaPart, Message, Part, Role, TextPart, Tool, ToolCall
 
 __all__ = ["BadRequest", "CompletionBody", "Settings", "read_chat", "read_completion", "read_messages", "read_tools"]
 
@@ -308,7 +308,13 @@ def _part(part: Any, where: str) -> Part:
         if isinstance(url, str) and url:
             _check_image(url, where)
             return ImagePart(url=url)
+    if kind in _MEDIA and isinstance(part.get(kind), dict):
+        return MediaPart(kind, part[kind])
     raise BadRequest(f"Unknown part type: {kind}", where, shape=False)
+
+
+# Those of vLLM (vllm/entrypoints/chat_utils.py), and OpenAI's files.
+_MEDIA = ("input_audio", "audio_url", "video_url", "file")
 
 
 def _check_image(url: str, where: str) -> None:

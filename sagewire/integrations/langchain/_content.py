@@ -6,26 +6,33 @@ Anthropic's `image` with a `source`; people store conversations and replay them 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.integrations._media import read_media
 from sagewire.types import ImagePart, Part, TextPart, ToolCall, as_message
+from sagewire.types.openai_shape import decode_base64
 
 __all__ = ["Content", "read_content"]
 
 _WHERE = "a sagewire message"
-_CURE = "Send it as text or as an image."
+_CURE = "Send its URL, or its bytes as base64, or what it says as text."
 # Blocks about things that happened elsewhere: nothing a model needs to see again.
 _INVISIBLE = frozenset({"redacted_thinking", "cachePoint", "cache_point"})
-_MEDIA = frozenset({"audio", "input_audio", "audio_url", "video", "video_url", "file", "document", "media"})
-_READABLE = (
-    "text, text-plain, image, image_url, reasoning, thinking, refusal, tool_call, tool_use, tool_result, non_standard"
+_MEDIA = frozenset(
+    {"audio", "input_audio", "audio_url", "video", "video_url", "file", "input_file", "document", "media"}
 )
+_READABLE = (
+    "text, text-plain, image, image_url, audio, video, file, reasoning, thinking, refusal, tool_call, tool_use, "
+    "tool_result, non_standard"
+)
+logger = logging.getLogger("sagewire")
+# Types of an assistant's blocks that the log has told of.
+_LEFT_OUT: set[str] = set()
 
 
 @dataclass(slots=True)
@@ -33,7 +40,7 @@ class Content:
     """What was found in a message's content.
 
     Args:
-        parts: Text and images, in order.
+        parts: Text, images and other media, in order.
         thinking: Reasoning, pieces in order.
         tool_calls: Tool calls written as content blocks.
         results: Tool results written as content blocks: the call's id and its content.
@@ -46,17 +53,30 @@ class Content:
 
     @property
     def body(self) -> str | tuple[Part, ...]:
-        """The parts, as plain text where they are nothing else."""
+        """The parts, as plain text where there is only one. Several are put together by the server, its own way."""
+        if not self.parts:
+            return ""
+        first = self.parts[0]
+        return first.text if len(self.parts) == 1 and isinstance(first, TextPart) else tuple(self.parts)
+
+    @property
+    def answer(self) -> str | tuple[Part, ...]:
+        """The parts of a model's own answer: pieces of text are one text, which was cut as it was written."""
         if all(isinstance(part, TextPart) for part in self.parts):
             return "".join(part.text for part in self.parts if isinstance(part, TextPart))
         return tuple(self.parts)
 
 
-def read_content(content: Any) -> Content:
+def read_content(content: Any, *, answered: bool = False) -> Content:
     """Read a message's content: a string, or a list of strings and blocks.
 
+    Args:
+        content: The content.
+        answered: It is a model's own answer. What a provider's server did for it (a search, running code) is left out
+            where no block is known for it: the answer's text tells what came of it.
+
     Raises:
-        UnsupportedFeature: A block holds what no container of sagewire takes (audio, files, ...).
+        UnsupportedFeature: A block holds a medium in a form that no container takes.
         UsageError: A block is none that LangChain knows.
 
     Example:
@@ -72,13 +92,13 @@ def read_content(content: Any) -> Content:
         if isinstance(block, str):
             found.parts.append(TextPart(block))
         elif isinstance(block, Mapping):
-            _read_block(block, found)
+            _read_block(block, found, answered)
         else:
             raise UsageError(f"a content block must be text or a mapping, not {type(block).__name__}")
     return found
 
 
-def _read_block(block: Mapping[str, Any], found: Content) -> None:
+def _read_block(block: Mapping[str, Any], found: Content, answered: bool) -> None:
     kind = block.get("type")
     if kind == "text" or (kind is None and isinstance(block.get("text"), str)):
         found.parts.append(TextPart(str(block.get("text") or "")))
@@ -95,9 +115,11 @@ def _read_block(block: Mapping[str, Any], found: Content) -> None:
     elif kind == "tool_result":
         found.results.append((str(block.get("tool_use_id") or ""), block.get("content")))
     elif kind == "non_standard" and isinstance(block.get("value"), Mapping):
-        _read_block(block["value"], found)
+        _read_block(block["value"], found, answered)
     elif kind in _MEDIA:
-        raise UnsupportedFeature(f"a content block of type '{kind}'", _WHERE, _CURE)
+        found.parts.append(read_media(block))
+    elif answered:
+        _leave_out(str(kind))
     elif kind not in _INVISIBLE:
         raise UsageError(f"unknown content block {_shown(block)}; readable types: {_READABLE}")
 
@@ -156,10 +178,13 @@ def _tool_call(block: Mapping[str, Any]) -> ToolCall:
 
 
 def _decoded(encoded: str) -> bytes:
-    try:
-        return base64.b64decode(encoded, validate=True)
-    except binascii.Error as error:
-        raise UsageError(f"a content block's data is not valid base64: {error}") from None
+    return decode_base64(encoded, "a content block's data")
+
+
+def _leave_out(kind: str) -> None:
+    if kind not in _INVISIBLE and kind not in _LEFT_OUT:
+        _LEFT_OUT.add(kind)
+        logger.info("blocks of type '%s' in earlier answers are another provider's own and are left out", kind)
 
 
 def _shown(block: Mapping[str, Any]) -> str:

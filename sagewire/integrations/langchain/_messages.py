@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, FunctionMessage, RemoveMessage, ToolMessage
 
@@ -35,7 +36,7 @@ def to_messages(messages: Sequence[BaseMessage]) -> list[Message]:
 def _turns(message: BaseMessage) -> Iterator[Message]:
     if isinstance(message, RemoveMessage):
         raise UsageError("a RemoveMessage is an instruction to a graph's state and cannot be sent to a model")
-    content = read_content(message.content)
+    content = read_content(_content_of(message), answered=isinstance(message, AIMessage))
     if (content.tool_calls or content.thinking) and not isinstance(message, AIMessage):
         raise UsageError(f"tool calls and reasoning are an assistant's; this is a message of type {message.type!r}")
     for call_id, result in content.results:
@@ -58,11 +59,22 @@ def _turns(message: BaseMessage) -> Iterator[Message]:
         yield Message(_ROLES[kind], content.body, name=message.name)
 
 
+def _content_of(message: BaseMessage) -> Any:
+    """Return a message's content; what a tool returned as a dictionary or numbers is written as JSON."""
+    content = message.content
+    if not isinstance(message, ToolMessage) or isinstance(content, str):
+        return content
+    is_blocks = isinstance(content, list) and all(
+        isinstance(block, str) or (isinstance(block, dict) and "type" in block) for block in content
+    )
+    return content if is_blocks else json.dumps(content, ensure_ascii=False, default=str)
+
+
 def _assistant(message: AIMessage, content: Content) -> Message:
     thinking = "".join(content.thinking) or message.additional_kwargs.get(REASONING) or None
     return Message(
         "assistant",
-        content.body,
+        content.answer,
         tool_calls=tuple(_tool_calls(message, content)),
         name=message.name,
         thinking=thinking,

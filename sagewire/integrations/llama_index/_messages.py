@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -13,6 +13,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.integrations._media import media_part, read_media
 from sagewire.integrations.llama_index._blocks import is_plain, thinking_in, tool_calls_in
 from sagewire.types import ImagePart, Message, Part, Role, TextPart, as_message
 
@@ -36,7 +37,7 @@ def as_sagewire_messages(messages: Sequence[ChatMessage]) -> tuple[Message, ...]
 
     Raises:
         UsageError: There is no message, or a block stands where it has no meaning.
-        UnsupportedFeature: A block has no counterpart (audio, video, documents, citations, cache points).
+        UnsupportedFeature: A block has no counterpart.
 
     Example:
         >>> as_sagewire_messages([ChatMessage(role="user", content="Hi")])[0].content
@@ -65,11 +66,23 @@ def _message(message: ChatMessage) -> Message:
 
 
 def _content(blocks: Sequence[Any]) -> str | tuple[Part, ...]:
-    parts = [_part(block) for block in blocks if is_plain(block)]
+    parts = [_part(block) for block in _flat(blocks) if is_plain(block)]
     if all(isinstance(part, TextPart) for part in parts):
         # What `ChatMessage.content` says: text blocks are separate lines.
         return "\n".join(part.text for part in parts if isinstance(part, TextPart))
     return tuple(parts)
+
+
+def _flat(blocks: Sequence[Any]) -> Iterator[Any]:
+    """Yield the blocks that say something: what a citation cites in place of it, and no hints for caches."""
+    for block in blocks:
+        kind = getattr(block, "block_type", None)
+        if kind == "citable":
+            yield from _flat(block.content)
+        elif kind == "citation":
+            yield from _flat([block.cited_content])
+        elif kind != "cache":
+            yield block
 
 
 def _part(block: Any) -> Part:
@@ -78,7 +91,29 @@ def _part(block: Any) -> Part:
     if isinstance(block, ImageBlock):
         return _image(block)
     kind = getattr(block, "block_type", type(block).__name__)
+    if kind in ("audio", "video", "document"):
+        return _media(kind, block)
     raise UnsupportedFeature(f"a block of type '{kind}'", "a chat endpoint", "Put what it says into a TextBlock.")
+
+
+def _media(kind: str, block: Any) -> Part:
+    url = getattr(block, "url", None)
+    name = getattr(block, "title", None) or ""
+    if url:
+        # Not fetched: the container does that.
+        return read_media({"type": kind, "url": str(url)})
+    resolve = {"audio": "resolve_audio", "video": "resolve_video", "document": "resolve_document"}[kind]
+    try:
+        data = getattr(block, resolve)().read()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the {kind} of a block cannot be read: {error}") from None
+    mime = next((found for field in _MEDIA_TYPES if isinstance(found := getattr(block, field, None), str)), None)
+    if mime is None and getattr(block, "format", None):
+        mime = f"audio/{block.format}"
+    return media_part("file" if kind == "document" else kind, data, mime, name)
+
+
+_MEDIA_TYPES = ("video_mimetype", "document_mimetype")
 
 
 def _image(block: ImageBlock) -> Part:

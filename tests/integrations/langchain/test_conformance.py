@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any, ClassVar
 
+import httpx
 import pytest
 from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
+from langchain_tests.integration_tests import chat_models as suite
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from sagewire.emulator import Emulator
@@ -24,6 +27,18 @@ def endpoints(emulator: Emulator) -> None:
     emulator.add("suite-tgi-chat", "tgi_chat:schema")
     emulator.add("suite-tgi-text", "tgi:schema")
     HuggingFaceWire.url = emulator.container_url("suite-vllm")
+
+
+@pytest.fixture(autouse=True)
+def no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite fetches a picture, a sound and a document; here it gets a few bytes of each."""
+
+    def get(url: str, **_: object) -> httpx.Response:
+        kinds = {"pdf": b"%PDF-1.4", "wav": b"RIFF", "png": b"\x89PNG", "jpg": b"\xff\xd8\xff"}
+        return httpx.Response(200, content=kinds.get(url.rpartition(".")[2], b"x"), request=httpx.Request("GET", url))
+
+    monkeypatch.setattr(httpx, "get", get)
+    monkeypatch.setattr(suite, "_get_base64_from_url", lambda url: base64.b64encode(get(url).content).decode())
 
 
 class Wire:
@@ -48,6 +63,18 @@ class Wire:
     @property
     def supports_anthropic_inputs(self) -> bool:
         return True
+
+    @property
+    def supports_image_inputs(self) -> bool:
+        return "prompt_format" not in self.arguments
+
+    supports_image_urls = supports_image_tool_message = supports_image_inputs
+
+    @property
+    def supports_pdf_inputs(self) -> bool:
+        return self.supports_image_inputs and self.arguments.get("content_handler") != "tgi_chat"
+
+    supports_audio_inputs = supports_pdf_tool_message = supports_pdf_inputs
 
     @property
     def model_override_value(self) -> str | None:

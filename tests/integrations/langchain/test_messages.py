@@ -29,8 +29,9 @@ ENCODED = base64.b64encode(PIXEL).decode()
         (HumanMessage("Hi", name="ada"), Message("user", "Hi", name="ada")),
         (HumanMessageChunk("Hi"), Message("user", "Hi")),
         (HumanMessage(""), Message("user", "")),
-        (HumanMessage(["a", {"type": "text", "text": "b"}]), Message("user", "ab")),
+        (HumanMessage(["a", {"type": "text", "text": "b"}]), Message("user", (TextPart("a"), TextPart("b")))),
         (AIMessage("Yes"), Message("assistant", "Yes")),
+        (AIMessage(["Y", {"type": "text", "text": "es"}]), Message("assistant", "Yes")),
         (ChatMessage("Hi", role="developer"), Message("system", "Hi")),
         (ChatMessage("Hi", role="human"), Message("user", "Hi")),
         (FunctionMessage("42", name="add"), Message("tool", "42", name="add")),
@@ -151,11 +152,59 @@ def test_chunks_of_a_stream_can_be_sent_back():
     assert to_messages([chunk]) == [Message("assistant", "x", tool_calls=(ToolCall("c1", "add", '{"a": 1}'),))]
 
 
+PDF_URL = f"data:application/pdf;base64,{ENCODED}"
+
+
+@pytest.mark.parametrize(
+    ("block", "kind", "value"),
+    [
+        ({"type": "audio", "base64": ENCODED, "mime_type": "audio/mpeg"}, "input_audio", ("mp3", ENCODED)),
+        ({"type": "input_audio", "input_audio": {"data": ENCODED, "format": "wav"}}, "input_audio", ("wav", ENCODED)),
+        ({"type": "audio", "url": "https://e/x.wav"}, "audio_url", ("https://e/x.wav",)),
+        ({"type": "audio_url", "audio_url": {"url": "https://e/x.wav"}}, "audio_url", ("https://e/x.wav",)),
+        ({"type": "video", "url": "https://e/x.mp4"}, "video_url", ("https://e/x.mp4",)),
+        ({"type": "video", "base64": ENCODED}, "video_url", (f"data:video/mp4;base64,{ENCODED}",)),
+        ({"type": "media", "mime_type": "video/webm", "data": ENCODED}, "video_url",
+         (f"data:video/webm;base64,{ENCODED}",)),
+        ({"type": "file", "base64": ENCODED, "mime_type": "application/pdf", "extras": {"filename": "a.pdf"}}, "file",
+         ("a.pdf", PDF_URL)),
+        ({"type": "file", "source_type": "base64", "data": ENCODED, "mime_type": "application/pdf"}, "file",
+         ("file.pdf", PDF_URL)),
+        ({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": ENCODED}}, "file",
+         ("file.pdf", PDF_URL)),
+        ({"type": "file", "file": {"file_id": "file-1"}}, "file", ("file-1",)),
+        ({"type": "file", "file_id": "file-1"}, "file", ("file-1",)),
+    ],
+)  # fmt: skip
+def test_media_travel_in_openais_shape(block, kind, value):
+    (part,) = to_messages([HumanMessage([block])])[0].content
+    assert (part.kind, tuple(sorted(part.value.values()))) == (kind, tuple(sorted(value)))
+
+
+def test_blocks_of_other_providers_servers_do_not_end_a_conversation():
+    blocks = [
+        {"type": "text", "text": "It rains."},
+        {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "rain"}},
+        {"type": "web_search_tool_result", "tool_use_id": "s", "content": []},
+        {"type": "server_tool_call", "id": "s", "name": "web_search", "args": {}},
+        {"type": "server_tool_result", "tool_call_id": "s", "status": "success"},
+        {"type": "non_standard", "value": {"type": "executable_code", "code": "1"}},
+    ]
+    assert to_messages([AIMessage(blocks)]) == [Message("assistant", "It rains.")]
+    with pytest.raises(UsageError, match="unknown content block"):
+        to_messages([HumanMessage([{"type": "executable_code"}])])
+
+
+def test_what_a_tool_returned_may_be_data():
+    (turn,) = to_messages([ToolMessage([{"city": "Bergen"}], tool_call_id="a")])
+    assert turn.content == '[{"city": "Bergen"}]'
+
+
 @pytest.mark.parametrize(
     "block",
     [
-        {"type": "audio", "base64": ENCODED, "mime_type": "audio/wav"},
-        {"type": "file", "base64": ENCODED, "mime_type": "application/pdf"},
+        {"type": "audio", "mime_type": "audio/wav"},
+        {"type": "file", "url": "https://example.org/a.pdf"},
         {"type": "image", "file_id": "file-1"},
         {"type": "text-plain", "url": "https://example.org/a.txt"},
     ],

@@ -146,16 +146,31 @@ def test_a_speakers_name_is_kept(emulator: Emulator) -> None:
 
 
 @pytest.mark.parametrize(
-    "block",
+    ("block", "part"),
     [
-        AudioBlock(audio=b"x", format="wav"),
-        DocumentBlock(data=b"%PDF-1.4"),
-        CachePoint(cache_control=CacheControl(type="ephemeral")),
+        (
+            AudioBlock(audio=b"x", format="wav"),
+            {"type": "input_audio", "input_audio": {"data": "eA==", "format": "wav"}},
+        ),
+        (AudioBlock(url="https://e/x.wav"), {"type": "audio_url", "audio_url": {"url": "https://e/x.wav"}}),
+        (
+            DocumentBlock(data=b"%PDF-1.4", title="a.pdf", document_mimetype="application/pdf"),
+            {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0xLjQ=", "filename": "a.pdf"}},
+        ),
     ],
 )
-def test_what_no_wire_carries_is_refused_by_name(emulator: Emulator, block: object) -> None:
-    with pytest.raises(UnsupportedFeature, match=f"'{block.block_type}'"):
-        sent(emulator, ChatMessage(role="user", blocks=[block]))
+def test_media_travel_in_openais_shape(emulator: Emulator, block: object, part: object) -> None:
+    assert sent(emulator, ChatMessage(role="user", blocks=[block]))[0]["content"] == [part]
+
+
+def test_hints_for_caches_are_left_out(emulator: Emulator) -> None:
+    blocks = [TextBlock(text="Hi"), CachePoint(cache_control=CacheControl(type="ephemeral"))]
+    assert sent(emulator, ChatMessage(role="user", blocks=blocks))[0]["content"] == "Hi"
+
+
+def test_a_document_by_url_is_refused(emulator: Emulator) -> None:
+    with pytest.raises(UnsupportedFeature, match="its URL"):
+        sent(emulator, ChatMessage(role="user", blocks=[DocumentBlock(url="https://e/a.pdf")]))
     assert not emulator.calls
 
 

@@ -1,0 +1,82 @@
+"""Stop strings end the answer, and control tokens that mark calls and thinking are asked for."""
+
+import json
+
+import pytest
+
+from sagewire import Client
+from sagewire.testing import FakeTransport
+
+TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object", "properties": {}}}}]
+CALL = '<tool_call>\n{"name": "search", "arguments": {"q": "Question: x"}}\n</tool_call>'
+
+
+def client(body, format="qwen3", handler="tgi"):
+    return Client(transport=FakeTransport(body), handler=handler, format=format)
+
+
+def texts(text):
+    events = [{"index": n, "token": {"id": n, "text": c, "logprob": 0, "special": False}, "generated_text": None,
+               "details": None} for n, c in enumerate(text, 1)]  # fmt: skip
+    whole = json.dumps([{"generated_text": text}]).encode()
+    return whole, b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+
+
+@pytest.mark.parametrize("format", ["qwen3", "chatml", "deepseek_r1"])
+def test_a_stop_string_inside_thinking_does_not_end_the_answer(format):
+    prefix = "" if format == "deepseek_r1" else "<think>"
+    whole, streamed = texts(f"{prefix}The Question: 2+2.</think>Four. Question: next")
+    asked = client(whole, format)
+    reply = asked.chat("2+2?", stop=["Question:"])
+    assert (reply.thinking.strip(), reply.text.strip()) == ("The Question: 2+2.", "Four.")
+    assert (reply.finish_reason, reply.choices[0].stop) == ("stop", "Question:")
+    # The server would stop inside the thinking.
+    assert "Question:" not in json.loads(asked._connect().calls[-1].body)["parameters"].get("stop", [])
+    with client(streamed, format).stream("2+2?", stop=["Question:"]) as stream:
+        assert "".join(stream.text).strip() == "Four."
+
+
+def test_nor_does_one_inside_a_tool_call():
+    reply = client(texts(CALL)[0], "hermes_3").chat("?", stop=["Question:"], tools=TOOLS)
+    assert [call.name for call in reply.tool_calls] == ["search"]
+
+
+def test_formats_without_thinking_tell_the_server():
+    asked = client(texts("Four.")[0], "zephyr")
+    asked.chat("2+2?", stop=["Question:"])
+    assert "Question:" in json.loads(asked._connect().calls[-1].body)["parameters"]["stop"]
+
+
+HARMONY = [("<|channel|>", True), ("analysis", False), ("<|message|>", True), ("User asks.", False), ("<|end|>", True),
+           ("<|start|>", True), ("assistant", False), ("<|channel|>", True), ("final", False), ("<|message|>", True),
+           ("Four.", False), ("<|return|>", True)]  # fmt: skip
+
+
+@pytest.mark.parametrize("handler", ["tgi", "lmi"])
+def test_control_tokens_are_read_where_the_server_sends_them_beside_the_text(handler):
+    plain = "".join(text for text, special in HARMONY if not special)
+    tokens = [{"id": n, "text": text, "logprob": -0.1, "special": special} for n, (text, special) in enumerate(HARMONY)]
+    details = {"finish_reason": "eos_token", "generated_tokens": 9, "tokens": tokens}
+    events = [
+        {"index": n, "token": token, "generated_text": None, "details": None} for n, token in enumerate(tokens, 1)
+    ]
+    events[-1] |= {"generated_text": plain, "details": {"finish_reason": "eos_token", "generated_tokens": 9}}
+    whole = json.dumps([{"generated_text": plain, "details": details}]).encode()
+    streamed = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    reply = client(whole, "gpt_oss", handler).chat("2+2?")
+    assert (reply.thinking, reply.text) == ("User asks.", "Four.")
+    with client(streamed, "gpt_oss", handler).stream("2+2?") as stream:
+        list(stream)
+    assert (stream.reply.thinking, stream.reply.text) == ("User asks.", "Four.")
+
+
+@pytest.mark.parametrize(("handler", "place"), [("openai_completions", None), ("lmi", "parameters")])
+def test_control_tokens_are_asked_for_where_markers_are_such(handler, place):
+    said = "Four."
+    answer = {"choices": [{"text": said, "finish_reason": "stop"}]} if place is None else {"generated_text": said}
+    for format, tools, asks in (("gpt_oss", None, True), ("mistral_nemo", TOOLS, True), ("zephyr", None, False)):
+        asked = client(json.dumps(answer).encode(), format, handler)
+        asked.chat("2+2?", tools=tools)
+        sent = json.loads(asked._connect().calls[-1].body)
+        sent = sent if place is None else sent[place]
+        assert (sent.get("skip_special_tokens") is False) is asks
