@@ -62,8 +62,9 @@ class Answer:
 
     def without_cost(self) -> Answer:
         """Return the answer for an equal row, which has cost nothing."""
-        counts = {name: None if getattr(self, name) is None else 0 for name in ("prompt_tokens", "completion_tokens")}
-        return replace(self, **counts)
+        prompt = None if self.prompt_tokens is None else 0
+        completion = None if self.completion_tokens is None else 0
+        return replace(self, prompt_tokens=prompt, completion_tokens=completion)
 
 
 @dataclass(frozen=True, slots=True)
