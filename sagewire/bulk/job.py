@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict
 
-from sagewire.bulk.files.storage import absolute, format_of
+from sagewire.bulk.files.storage import format_of
 from sagewire.errors import UsageError, unknown_name
 
 __all__ = ["Bounds", "Job", "JobSettings", "Report", "split_settings"]
@@ -65,14 +65,6 @@ class Job:
         if self.schema_retries < 0 or (self.batch_size is not None and self.batch_size < 1):
             raise UsageError("schema_retries must be 0 or more, and batch_size 1 or more")
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What must be the same for a job to be resumed."""
-        names = [one.name for one in fields(self) if one.name not in ("client_arguments", "model", "dedup")]
-        # A client object has no name that would survive the process.
-        model = self.model if isinstance(self.model, str) else repr(self.model)
-        return {"model": model, **{name: getattr(self, name) for name in names}, "source": absolute(self.source)}
-
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -104,6 +96,19 @@ class Bounds:
                 raise UsageError(f"{name}={value!r} must be more than 0")
         if self.max_errors is not None and self.max_errors < 0:
             raise UsageError(f"max_errors={self.max_errors!r} must be 0 or more")
+
+    def reason(self, name: str) -> str:
+        """Return why a job stops that has reached one of its bounds."""
+        if name == "deadline":
+            return f"the deadline of {self.deadline:g} s has passed"
+        if name == "max_errors":
+            return f"more than {self.max_errors} rows have failed"
+        return f"the budget of {self.budget_tokens:,} tokens is spent"
+
+    def reached(self, stopped: str | None) -> str | None:
+        """Return the name of the bound that has stopped a job, if one has."""
+        names = [name for name in ("deadline", "max_errors", "budget_tokens") if getattr(self, name) is not None]
+        return next((name for name in names if stopped and stopped.startswith(self.reason(name))), None)
 
 
 class JobSettings(TypedDict, total=False):

@@ -13,6 +13,7 @@ from sagewire.bulk.files.input import Source
 from sagewire.bulk.files.output import added_columns
 from sagewire.bulk.files.storage import Storage, absolute
 from sagewire.bulk.job import Bounds, Job, JobSettings, Report, split_settings
+from sagewire.bulk.state.description import described, recalled
 from sagewire.bulk.state.job_state import Folder
 from sagewire.bulk.tasks import Task, make_task, temperature_of
 from sagewire.errors import UsageError
@@ -81,16 +82,9 @@ def remembered(output: str, work_dir: str | None = None) -> tuple[str, str, str,
     if not folder.exists:
         raise UsageError(f"there is no job in {folder.path}; name the output of one, or its work_dir")
     folder.load()
-    settings = dict(folder.manifest["identity"])
-    source, model = settings.pop("source"), settings.pop("model")
-    written = settings.pop("output")
-    if model.endswith(")"):
-        raise UsageError(f"the model of this job was an object, {model}; resume it from Python")
-    # A relative path is where the job was begun, which need not be here.
-    if not work_dir:
-        written = output
-    engine = {"engine": folder.manifest["engine"], "engine_options": folder.manifest["engine_options"]}
-    return source, model, written, {**settings, **folder.manifest["more"], **engine}
+    source, model, written, settings = recalled(folder.manifest["job"], folder.manifest["stopped_by"])
+    # A folder beside its output may have moved with it.
+    return source, model, written if work_dir else output, settings
 
 
 def folder_path(job: Job, work_dir: str | None) -> Path:
@@ -107,31 +101,40 @@ def default_folder(output: str) -> Path:
 
 def _check_output(source: Source, job: Job) -> None:
     output, folder = absolute(job.output), absolute(job.source).rstrip("/")
-    if any(absolute(file.path) == output for file in source.files):
+    inputs = {absolute(file.path) for file in source.files}
+    if output in inputs:
         raise UsageError(f"the output {job.output} is the input; name another file")
+    if absolute(dead_letter_path(job.output)) in inputs:
+        raise UsageError(
+            f"the input is where the rows go that fail: {dead_letter_path(job.output)}; name another output"
+        )
     if output.startswith(f"{folder}/"):
         # The next run would take it for one of the inputs, and find that they have changed.
         raise UsageError(f"the output {job.output} lies in the input directory {job.source}; put it elsewhere")
 
 
 def _check_columns(source: Source, task: Task, job: Job) -> None:
-    names = source.columns()
-    if names is None:
+    if source.format == "jsonl":
         # JSON lines say it row by row; the first ones speak for the rest.
         first = next(source.chunks(), None)
         rows = [row.values for row in first.rows if row.values is not None] if first is not None else []
         if not rows:
             return
-        names = list(dict.fromkeys(name for values in rows for name in values))
-    missing = [name for name in task.columns if name not in names]
-    if missing:
-        raise UsageError(
-            f"{source.files[0].path} has no column {missing[0]!r}; its columns: {', '.join(names)}. "
-            "Name the right one with column, or write a template"
-        )
-    taken = [name for name in added_columns(job) if name in names]
-    if taken:
-        raise UsageError(f"the input has a column {taken[0]!r} already; give a prefix for the columns that are added")
+        headers = [list(dict.fromkeys(name for values in rows for name in values))]
+    else:
+        headers = source.headers()
+    for file, names in zip(source.files, headers, strict=False):
+        missing = [name for name in task.columns if name not in names]
+        if missing:
+            raise UsageError(
+                f"{file.path} has no column {missing[0]!r}; its columns: {', '.join(names)}. "
+                "Name the right one with column, or write a template"
+            )
+        taken = [name for name in added_columns(job) if name in names]
+        if taken:
+            raise UsageError(
+                f"{file.path} has a column {taken[0]!r} already; give a prefix for the columns that are added"
+            )
 
 
 def open_folder(
@@ -145,25 +148,33 @@ def open_folder(
     overwrite: bool,
 ) -> Report | None:
     """Begin, resume or extend the job in a folder; return a report where there is nothing to do."""
-    job, identity = prepared.job, prepared.job.identity
+    job, storage = prepared.job, prepared.storage
+    description = described(job, prepared.bounds, engine, options)
     files = [asdict(file) for file in prepared.source.files]
     if overwrite and (resume or retry):
         raise UsageError("overwrite begins anew, which is the opposite of resume and retry")
     if folder.blank or overwrite:
         if retry:
             raise UsageError(f"there is no job in {folder.path} whose failed rows could be retried")
-        if not overwrite and prepared.storage.exists(job.output):
-            raise UsageError(f"{job.output} exists already; overwrite it, or name another output")
-        prepared.storage.check_room(job.output)
-        folder.begin(identity, files)
-        folder.save(more=_more(job), engine=engine, engine_options=dict(options))
+        if folder.exists:
+            folder.load()
+            folder.check_output(description)
+        _check_room(job, storage, overwrite)
+        folder.begin(description, files, owns_letters=overwrite)
         return None
     folder.load()
-    folder.check(identity, files)
-    begun = folder.manifest["engine"]
-    if not retry and engine != begun:
-        raise UsageError(f"the job in {folder.path} was begun with engine={begun!r}; resume it with that one")
-    folder.save(engine_options={**folder.manifest["engine_options"], **options})
+    folder.check(description, files)
+    begun = folder.manifest["job"]
+    if not retry and engine != begun["engine"]:
+        raise UsageError(f"the job in {folder.path} was begun with engine={begun['engine']!r}; resume it with that one")
+    folder.save(
+        job={
+            **begun,
+            "output": description["output"],
+            "bounds": description["bounds"],
+            "engine_options": {**begun["engine_options"], **options},
+        }
+    )
     complete, failed = folder.manifest["complete"], folder.manifest.get("failed", 0)
     if retry:
         if not complete:
@@ -174,17 +185,27 @@ def open_folder(
     elif not resume:
         state = "is complete" if complete else "was begun and not finished"
         raise UsageError(f"the job in {folder.path} {state}; resume it, or overwrite it")
-    return _finished_report(job, folder) if complete else None
+    return _finished_report(job, folder, storage) if complete else None
 
 
-def _more(job: Job) -> dict[str, Any]:
-    """Return what is no part of a job's identity and yet worth remembering; nothing of it is a secret."""
-    names = ("region_name", "profile_name", "handler", "format", "inference_component_name", "endpoint_url")
-    given = {name: value for name, value in job.client_arguments.items() if name in names and isinstance(value, str)}
-    return {"client_arguments": given, "dedup": job.dedup}
+def _check_room(job: Job, storage: Storage, overwrite: bool) -> None:
+    """Raise `UsageError` if what a new job writes would replace what is there, or has nowhere to go."""
+    for path in (job.output, dead_letter_path(job.output)):
+        if not overwrite and storage.exists(path):
+            raise UsageError(f"{path} exists already; overwrite it, or name another output")
+    storage.check_room(job.output)
 
 
-def _finished_report(job: Job, folder: Folder) -> Report:
+def _finished_report(job: Job, folder: Folder, storage: Storage) -> Report | None:
+    """Return the report of a job that is complete, `None` if its output is gone and can be written once more."""
+    if not storage.exists(job.output):
+        if not folder.has_records:
+            raise UsageError(
+                f"the job in {folder.path} is complete, but its output {job.output} is gone, and its records were "
+                "deleted when it was written; overwrite to begin anew"
+            )
+        folder.save(complete=False)
+        return None
     rows, failed = folder.manifest["rows"], folder.manifest["failed"]
     letters = dead_letter_path(job.output) if failed else None
     return Report(rows, failed, rows, complete=True, output=job.output, dead_letter=letters)

@@ -7,14 +7,15 @@ import json
 import math
 import re
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
-__all__ = ["Answer", "Record", "Row", "dump_json", "load_json", "plain_json"]
+__all__ = ["CHUNK_ROWS", "Answer", "Chunk", "Record", "Row", "dump_json", "load_json", "plain_json"]
 
+CHUNK_ROWS = 512
 # Integers of 64 bits have up to 19 digits; orjson reads longer ones as floats, and so with other digits.
 _LONG_NUMBER = re.compile(rb"\d{19}")
 
@@ -38,6 +39,19 @@ class Row:
     values: Mapping[str, Any] | None
     error: str | None = None
     size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive rows of one file.
+
+    Args:
+        rows: The rows.
+        batch: The same rows as an Arrow record batch with all columns, of Parquet files read whole.
+    """
+
+    rows: Sequence[Row]
+    batch: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,9 +53,14 @@ async def arun(
     check_engine(engine, options, prepared)
     with Folder(folder_path(prepared.job, work_dir)) as folder:
         flags = {"resume": resume, "retry": retry, "overwrite": overwrite}
-        if finished := _opened(prepared, folder, engine, options, flags):
-            return finished
-        return await _run(prepared, folder, watch)
+        try:
+            if finished := _opened(prepared, folder, engine, options, flags):
+                return finished
+            return await _run(prepared, folder, watch)
+        except BaseException:
+            if folder.blank:
+                folder.discard()
+            raise
 
 
 def run(
@@ -131,13 +136,16 @@ def _opened(
 
 
 async def _run(prepared: Prepared, folder: Folder, watch: OnProgress | None) -> Report:
-    engine, options = folder.manifest["engine"], folder.manifest["engine_options"]
+    engine, options = folder.manifest["job"]["engine"], folder.manifest["job"]["engine_options"]
     # Rows that failed are few, and numbered among themselves.
     if folder.manifest["passes"] > 1 or engine in ("local", "async-inference"):
         report = await _run_here(prepared, folder, watch, engine, options)
     else:
         report = await _run_elsewhere(prepared, folder, engine, options)
-    return report if report.stopped is not None else await _finish(prepared, folder, report)
+    if report.stopped is not None:
+        folder.save(stopped_by=prepared.bounds.reached(report.stopped))
+        return report
+    return await _finish(prepared, folder, report)
 
 
 async def _run_elsewhere(prepared: Prepared, folder: Folder, engine: str, options: Mapping[str, Any]) -> Report:
@@ -218,7 +226,7 @@ async def _finish(prepared: Prepared, folder: Folder, report: Report) -> Report:
     job = prepared.job
     try:
         totals = await asyncio.to_thread(assemble, job, prepared.source, folder, prepared.storage)
-        folder.save(complete=True, rows=totals.rows, failed=totals.failed)
+        folder.save(complete=True, stopped_by=None, rows=totals.rows, failed=totals.failed)
     except OSError as error:
         return replace(report, stopped=f"the output cannot be written: {error}; resume to write it")
     if not totals.failed:

@@ -12,11 +12,14 @@ import typer
 from sagewire.cli._options import Options
 from sagewire.errors import UsageError
 
-__all__ = ["BoundOptions", "Concurrency", "JobOptions", "WorkDir", "setting"]
+__all__ = ["BoundOptions", "Concurrency", "JobOptions", "MaxConcurrency", "WorkDir", "setting"]
 
 WorkDir = Annotated[str | None, typer.Option(help="The folder for what is done so far; `OUTPUT.bulk` if not said.")]
 
-Concurrency = Annotated[int | None, typer.Option(min=1, help="Calls in flight; else found out.")]
+Concurrency = Annotated[int | None, typer.Option(min=1, help="Calls in flight; found automatically if not given.")]
+MaxConcurrency = Annotated[
+    int | None, typer.Option(min=1, help="Largest number of calls in flight to try. Default: 256.")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +49,6 @@ class JobOptions(Options):
     prefix: Annotated[str, typer.Option(help="Put before the names of the columns that are added.")] = ""
     dedup: Annotated[bool | None, typer.Option("--dedup/--no-dedup", help="Ask once for equal rows.")] = None
     batch_size: Annotated[int | None, typer.Option(min=1, help="`embed`: texts a call.")] = None
-    max_concurrency: Annotated[int, typer.Option(min=1, help="The most calls in flight to try.")] = 256
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of a job.
@@ -67,6 +69,7 @@ class BoundOptions(Options):
     """When a job stops."""
 
     concurrency: Concurrency = None
+    max_concurrency: MaxConcurrency = None
     max_errors: Annotated[int | None, typer.Option(min=0, help="Stop when more rows than this have failed.")] = None
     budget_tokens: Annotated[int | None, typer.Option(min=1, help="Stop before more tokens than this are spent.")] = (
         None

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from sagewire._extras import require
 from sagewire.cli._app import console, errors, friendly, show_table
-from sagewire.cli._bulk_options import BoundOptions, Concurrency, JobOptions, WorkDir, setting
+from sagewire.cli._bulk_options import BoundOptions, Concurrency, JobOptions, MaxConcurrency, WorkDir, setting
 from sagewire.cli._bulk_progress import ProgressBar
 from sagewire.cli._options import AsJson, ModelOptions, is_url
 
@@ -89,6 +89,7 @@ def plan(
     *,
     job: JobOptions,
     concurrency: Concurrency = None,
+    max_concurrency: MaxConcurrency = None,
     sample: Annotated[int, typer.Option(min=0, help="Rows to ask about; 0 asks nothing and guesses.")] = 64,
     options: ModelOptions,
     as_json: AsJson = False,
@@ -98,8 +99,8 @@ def plan(
     from sagewire import bulk as bulk_jobs
 
     settings = {**job.settings(), "client_arguments": _client(options, model)}
-    if concurrency is not None:
-        settings["concurrency"] = concurrency
+    bounds = {"concurrency": concurrency, "max_concurrency": max_concurrency}
+    settings |= {name: value for name, value in bounds.items() if value is not None}
     found = bulk_jobs.plan(input, model, "plan.jsonl", sample=sample, **settings)
     names = [name for name in found.__slots__ if getattr(found, name) not in (None, ())]
     if as_json:

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from sagewire.bulk.concurrency import Call, ConcurrencyController
 from sagewire.bulk.files.dead_letters import append_letters
-from sagewire.bulk.files.input import Chunk
 from sagewire.bulk.job import Bounds
 from sagewire.bulk.progress import Progress
-from sagewire.bulk.rows import Answer, Record, Row
+from sagewire.bulk.rows import Answer, Chunk, Record, Row
 from sagewire.bulk.state.answer_index import Index
 from sagewire.bulk.state.job_state import WINDOW_ROWS, Done, Parts, RecordLocation
 from sagewire.bulk.tasks import RowError, Task
@@ -131,9 +130,7 @@ class LocalEngine:
         loop = asyncio.get_running_loop()
         timer = None
         if self._bounds.deadline is not None:
-            timer = loop.call_later(
-                self._bounds.deadline, self.stop, f"the deadline of {self._bounds.deadline:g} s has passed"
-            )
+            timer = loop.call_later(self._bounds.deadline, self.stop, self._bounds.reason("deadline"))
         try:
             await self._watch_over(self._feeder, writer)
         finally:
@@ -249,7 +246,7 @@ class LocalEngine:
             if not self._calls:
                 self.spent_up = True
                 about = " (as estimated where the server does not count)" if self._progress.estimated_tokens else ""
-                self.stop(f"the budget of {self._bounds.budget_tokens:,} tokens is spent{about}")
+                self.stop(self._bounds.reason("budget_tokens") + about)
             self._changed.clear()
             await self._changed.wait()
         call = await self._controller.enter()
@@ -378,7 +375,7 @@ class LocalEngine:
             append_letters(self._letters, [(one.path, one.line, record, one.values) for record, one in failed])
         limit = self._bounds.max_errors
         if limit is not None and self._progress.failed > limit:
-            self.stop(f"more than {limit} rows have failed")
+            self.stop(self._bounds.reason("max_errors"))
         self._changed.set()
         if self._watch is not None:
             self._progress.concurrency = self._controller.limit

@@ -9,12 +9,12 @@ from typing import Any, Unpack
 from sagewire.bulk.concurrency import ConcurrencyController
 from sagewire.bulk.engines.local import LocalEngine
 from sagewire.bulk.engines.ray import Kept
-from sagewire.bulk.files.input import Chunk
-from sagewire.bulk.files.output import added_columns, added_fields, as_text
+from sagewire.bulk.files.output import added_columns, added_fields
+from sagewire.bulk.files.schema import as_text
 from sagewire.bulk.job import Bounds, Job, JobSettings, split_settings
 from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.progress import Progress
-from sagewire.bulk.rows import Answer, Row
+from sagewire.bulk.rows import Answer, Chunk, Row
 from sagewire.bulk.tasks import make_task
 from sagewire.bulk.worker import Worker
 from sagewire.errors import SagewireError, UsageError

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from sagewire.bulk.files.dead_letters import dead_letter_path, letter
-from sagewire.bulk.files.input import Chunk, Source
+from sagewire.bulk.files.input import Source
 from sagewire.bulk.files.output import open_output
-from sagewire.bulk.files.storage import Storage
+from sagewire.bulk.files.parquet import plain_rows
+from sagewire.bulk.files.storage import Storage, is_remote
 from sagewire.bulk.job import Job
-from sagewire.bulk.rows import Record, dump_json
-from sagewire.bulk.state.job_state import Folder, sync_folder
+from sagewire.bulk.rows import Chunk, Record, dump_json
+from sagewire.bulk.state.job_state import Folder
 from sagewire.bulk.state.passes import final_records
 from sagewire.errors import SagewireError
 
@@ -33,28 +33,32 @@ def assemble(job: Job, source: Source, folder: Folder, storage: Storage) -> Tota
     """Write the output and the dead-letter file, each as a whole or not at all.
 
     Raises:
-        OSError: They cannot be written; nothing of them is left behind.
+        OSError: They cannot be written; nothing of them is left behind, and what was there before is as it was.
         SagewireError: A row has no record.
     """
-    local = not job.output.startswith("s3://")
     letters = dead_letter_path(job.output)
-    names = [(path, f"{path}.unfinished" if local else path) for path in (job.output, letters)]
+    # Files in S3 are put together here first: an upload cannot be taken back in the middle.
+    places = (
+        [job.output, letters]
+        if not is_remote(job.output)
+        else [str(folder.path / "output"), str(folder.path / "letters")]
+    )
+    written = [f"{place}.unfinished" for place in places]
     totals = Totals()
     try:
-        _write(job, source, folder, storage, [name for _, name in names], totals)
-        for path, written in names:
-            if not local:
-                continue
-            if path == letters and not totals.failed:
-                Path(path).unlink(missing_ok=True)
-                continue
-            _settle(Path(written), Path(path))
-    except BaseException:
-        if local:
-            for _, written in names:
-                with suppress(OSError):
-                    Path(written).unlink(missing_ok=True)
-        raise
+        _write(job, source, folder, storage, written, totals)
+        storage.publish(written[0], job.output)
+        if totals.failed:
+            folder.save(dead_letter=True)
+            storage.publish(written[1], letters)
+        elif folder.manifest["dead_letter"]:
+            # All that had failed was mended.
+            storage.delete(letters)
+            folder.save(dead_letter=False)
+    finally:
+        for name in written:
+            with suppress(OSError):
+                Path(name).unlink(missing_ok=True)
     (folder.path / "failed.jsonl").unlink(missing_ok=True)
     return totals
 
@@ -78,21 +82,12 @@ def _write(job: Job, source: Source, folder: Folder, storage: Storage, paths: Se
 
 
 def _letters(chunk: Chunk, records: Sequence[Record], failed: Sequence[int]) -> bytes:
-    values = (
-        chunk.batch.take(failed).to_pylist() if chunk.batch is not None else [chunk.rows[at].values for at in failed]
-    )
+    if chunk.batch is not None:
+        values: Sequence[Any] = plain_rows(chunk.batch.take(failed))
+    else:
+        values = [chunk.rows[at].values for at in failed]
     lines = []
     for at, row in zip(failed, values, strict=True):
         found = letter(chunk.rows[at].path, chunk.rows[at].line, records[at], row)
         lines.append(dump_json(found) + b"\n")
     return b"".join(lines)
-
-
-def _settle(written: Path, path: Path) -> None:
-    handle = os.open(written, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    written.replace(path)
-    sync_folder(path.parent)

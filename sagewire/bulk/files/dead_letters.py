@@ -18,10 +18,13 @@ def dead_letter_path(output: str) -> str:
     """Return where the rows of an output go that failed.
 
     Example:
-        >>> dead_letter_path("out/answers.parquet")
+        >>> dead_letter_path("out/answers.jsonl")
         'out/answers.failed.jsonl'
+        >>> dead_letter_path("out/answers.parquet")
+        'out/answers.parquet.failed.jsonl'
     """
-    return f"{output.removesuffix(Path(output).suffix)}.failed.jsonl"
+    # Two outputs that differ in their extensions have two files.
+    return f"{output.removesuffix('.jsonl')}.failed.jsonl"
 
 
 def letter(path: str, line: int, record: Record, values: Any) -> dict[str, Any]:

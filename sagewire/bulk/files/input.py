@@ -8,48 +8,22 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from sagewire.bulk.files.parquet import parquet_chunks, parquet_file
 from sagewire.bulk.files.storage import SourceFile, Storage
-from sagewire.bulk.rows import Row, load_json
+from sagewire.bulk.rows import CHUNK_ROWS, Chunk, Row, load_json
 from sagewire.errors import UsageError, excerpt
 
-__all__ = [
-    "CHUNK_ROWS",
-    "Chunk",
-    "CsvText",
-    "Source",
-    "arrow_schemas",
-    "csv_reader",
-    "csv_rows",
-    "gathered",
-    "jsonl_rows",
-    "lines_of",
-    "parquet_chunks",
-    "parquet_file",
-]
+__all__ = ["CsvText", "Source", "csv_reader", "csv_rows", "gathered", "jsonl_rows", "lines_of"]
 
-CHUNK_ROWS = 512
 _READ_BYTES = 1 << 20
 # A line longer than this is no row: somebody gave a JSON document, or a binary file.
 _LONGEST_LINE = 64 << 20
 _BOM = b"\xef\xbb\xbf"
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Consecutive rows of one file.
-
-    Args:
-        rows: The rows.
-        batch: The same rows as an Arrow record batch with all columns, of Parquet files read whole.
-    """
-
-    rows: Sequence[Row]
-    batch: Any = None
 
 
 class Source:
@@ -69,36 +43,52 @@ class Source:
         """The format of the files."""
         return self.files[0].format
 
-    def chunks(self, columns: Iterable[str] | None = None, start: int = 0) -> Iterator[Chunk]:
+    def chunks(
+        self, columns: Iterable[str] | None = None, start: int = 0, names: Sequence[str] | None = None
+    ) -> Iterator[Chunk]:
         """Yield all rows from number `start` on, in order.
 
         Args:
             columns: The columns wanted of Parquet files; `None` for all, with the record batches.
             start: The first row wanted.
+            names: The columns wanted in the record batches of Parquet files, if not all.
         """
         wanted = None if columns is None else list(columns)
         number = 0
         for file in self.files:
-            for chunk in self._read(file, wanted):
+            for chunk in self._read(file, wanted, names):
                 count = len(chunk.rows)
                 if number + count > start:
                     yield _numbered(chunk, number, max(0, start - number))
                 number += count
 
-    def columns(self) -> list[str] | None:
-        """Return the columns that every row of Parquet and CSV files has; `None` for JSON lines.
-
-        Raises:
-            UsageError: A file has no header, or is no Parquet.
-        """
-        if self.format == "jsonl":
-            return None
-        shared: list[str] | None = None
+    def schemas(self) -> list[Any]:
+        """Return the Arrow schema of each Parquet file."""
+        found = []
         for file in self.files:
             with self.storage.open(file.path) as stream:
-                names = _parquet_names(stream, file) if file.format == "parquet" else _csv_header(stream, file)
-            shared = names if shared is None else [name for name in shared if name in names]
-        return shared
+                found.append(parquet_file(stream, file).schema_arrow)
+        return found
+
+    def headers(self) -> list[list[str]]:
+        """Return the names of the columns of each Parquet or CSV file.
+
+        Raises:
+            UsageError: A file has no header, names a column twice, or is not Parquet.
+        """
+        found = []
+        for file in self.files:
+            with self.storage.open(file.path) as stream:
+                names = (
+                    parquet_file(stream, file).schema_arrow.names
+                    if file.format == "parquet"
+                    else csv_reader(stream, file)[2]
+                )
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise UsageError(f"{file.path}: the header names {twice[0]!r} twice")
+            found.append(names)
+        return found
 
     def count(self) -> int:
         """Return how many rows there are; for CSV and JSON lines about, as nothing is parsed."""
@@ -111,10 +101,10 @@ class Source:
                 count += _line_ends(stream, file.format == "csv")
         return max(0, count)
 
-    def _read(self, file: SourceFile, columns: list[str] | None) -> Iterator[Chunk]:
+    def _read(self, file: SourceFile, columns: list[str] | None, names: Sequence[str] | None) -> Iterator[Chunk]:
         with self.storage.open(file.path) as stream:
             if file.format == "parquet":
-                yield from parquet_chunks(parquet_file(stream, file), file, columns)
+                yield from parquet_chunks(parquet_file(stream, file), file, columns, names=names)
                 return
             if file.format == "jsonl":
                 yield from gathered(jsonl_rows(stream, file))
@@ -290,50 +280,3 @@ def _next_fields(reader: Any) -> list[str] | str | None:
         return None
     except csv.Error as error:
         return str(error)
-
-
-def _csv_header(stream: Any, file: SourceFile) -> list[str]:
-    _, _, header = csv_reader(stream, file)
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise UsageError(f"{file.path}: the header names {twice[0]!r} twice")
-    return header
-
-
-def parquet_file(stream: Any, file: SourceFile) -> Any:
-    """Return an open Parquet file; raise `UsageError` if it is none."""
-    import pyarrow as pa
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        return ParquetFile(stream)
-    except pa.ArrowInvalid as error:
-        raise UsageError(f"{file.path} is no Parquet file: {error}") from None
-
-
-def _parquet_names(stream: Any, file: SourceFile) -> list[str]:
-    return list(parquet_file(stream, file).schema_arrow.names)
-
-
-def parquet_chunks(
-    parquet: Any, file: SourceFile, columns: list[str] | None, groups: list[int] | None = None
-) -> Iterator[Chunk]:
-    """Yield the rows of a Parquet file, or of some of its row groups; without `columns`, all with record batches."""
-    line = 1
-    for batch in parquet.iter_batches(batch_size=CHUNK_ROWS, columns=columns, row_groups=groups):
-        if not batch.num_rows:
-            continue
-        size = batch.nbytes // batch.num_rows
-        values = batch.to_pylist() if columns is not None else [None] * batch.num_rows
-        rows = [Row(0, line + at, file.path, value, None, size) for at, value in enumerate(values)]
-        yield Chunk(rows, batch if columns is None else None)
-        line += batch.num_rows
-
-
-def arrow_schemas(source: Source) -> list[Any]:
-    """Return the Arrow schema of each Parquet file."""
-    found = []
-    for file in source.files:
-        with source.storage.open(file.path) as stream:
-            found.append(parquet_file(stream, file).schema_arrow)
-    return found

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from sagewire.bulk.files.input import Chunk, Source, arrow_schemas
+from sagewire.bulk.files.input import Source
+from sagewire.bulk.files.parquet import plain_rows
+from sagewire.bulk.files.schema import arrow_columns, as_text, batch_columns, column_names, input_schema
 from sagewire.bulk.files.storage import Storage, format_of
 from sagewire.bulk.job import Job
-from sagewire.bulk.rows import Answer, Row, dump_json, plain_json
+from sagewire.bulk.rows import Answer, Chunk, dump_json, plain_json
 
-__all__ = ["OutputWriter", "added_columns", "added_fields", "as_text", "open_output"]
+__all__ = ["OutputWriter", "added_columns", "added_fields", "open_output"]
 
 
 class OutputWriter(Protocol):
@@ -55,7 +57,7 @@ def _added(job: Job, answer: Answer) -> dict[str, Any]:
 
 def _values(chunk: Chunk) -> Iterator[Mapping[str, Any]]:
     if chunk.batch is not None:
-        yield from chunk.batch.to_pylist()
+        yield from plain_rows(chunk.batch)
         return
     for row in chunk.rows:
         yield row.values or {}
@@ -82,7 +84,7 @@ class _JsonlWriter:
 
 @contextmanager
 def _csv(job: Job, source: Source, storage: Storage, path: str) -> Iterator[OutputWriter]:
-    names = _names(source)
+    names = column_names(source, added_columns(job))
     with storage.create(path) as stream:
         yield _CsvWriter(job, names, stream)
 
@@ -100,9 +102,13 @@ class _CsvWriter:
 
     def _write_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
+        plain = csv.writer(text, lineterminator="\n")
+        quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for row in rows:
-            writer.writerow([_cell(row.get(name)) for name in self._names])
+            cells = [_cell(row.get(name)) for name in self._names]
+            # Before Python 3.11.9 the module does not see that a carriage return has to be quoted.
+            returns = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+            (quoting if returns else plain).writerow(cells)
         self._stream.write(text.getvalue().encode("utf-8", "surrogatepass"))
 
 
@@ -112,22 +118,11 @@ def _cell(value: Any) -> Any:
     return plain_json(value) if isinstance(value, bytes) else value
 
 
-def _names(source: Source) -> list[str]:
-    """Return the input's columns; of JSON lines all that any row has."""
-    if source.format == "jsonl":
-        return list(dict.fromkeys(name for chunk in source.chunks() for row in chunk.rows for name in row.values or {}))
-    if source.format == "parquet":
-        return list(dict.fromkeys(name for schema in arrow_schemas(source) for name in schema.names))
-    first = next(source.chunks(), None)
-    rows = first.rows if first is not None else ()
-    return list(next((row.values for row in rows if row.values), None) or source.columns() or [])
-
-
 @contextmanager
 def _parquet(job: Job, source: Source, storage: Storage, path: str) -> Iterator[OutputWriter]:
     from pyarrow.parquet import ParquetWriter
 
-    schema = _input_schema(source)
+    schema = input_schema(source, added_columns(job))
     whole = schema
     for field in added_fields(job):
         whole = whole.append(field)
@@ -154,7 +149,10 @@ class _ParquetWriter:
     def write(self, chunk: Chunk, answers: Sequence[Answer]) -> None:
         import pyarrow as pa
 
-        columns = _batch_columns(chunk.batch, self._schema) if chunk.batch is not None else self._columns(chunk.rows)
+        if chunk.batch is not None:
+            columns = batch_columns(chunk.batch, self._schema)
+        else:
+            columns = arrow_columns([row.values or {} for row in chunk.rows], self._schema)
         texts = self._job.task in ("chat", "complete")
         for name in added_columns(self._job):
             values = [getattr(answer, name.removeprefix(self._job.prefix)) for answer in answers]
@@ -176,32 +174,6 @@ class _ParquetWriter:
             self._writer.write_table(pa.Table.from_batches(self._batches))
             self._batches, self._rows, self._bytes = [], 0, 0
 
-    def _columns(self, rows: Sequence[Row]) -> list[Any]:
-        import pyarrow as pa
-
-        columns = []
-        for field in self._schema:
-            values = [(row.values or {}).get(field.name) for row in rows]
-            if (field.metadata or {}).get(_AS_JSON):
-                values = [None if value is None else as_text(value) for value in values]
-            columns.append(pa.array(values, type=field.type))
-        return columns
-
-
-def as_text(value: Any) -> str:
-    """Return a text as it is, and anything else as JSON."""
-    return value if isinstance(value, str) else dump_json(value).decode()
-
-
-def _batch_columns(batch: Any, schema: Any) -> list[Any]:
-    import pyarrow as pa
-
-    names = batch.schema.names
-    return [
-        batch.column(field.name).cast(field.type) if field.name in names else pa.nulls(batch.num_rows, field.type)
-        for field in schema
-    ]
-
 
 def added_fields(job: Job) -> list[Any]:
     """Return the Arrow fields of the columns that are added."""
@@ -213,48 +185,3 @@ def added_fields(job: Job) -> list[Any]:
     }
     types = {"output": kinds.get(job.task, pa.string()), "prompt_tokens": pa.int64(), "completion_tokens": pa.int64()}
     return [pa.field(name, types.get(name.removeprefix(job.prefix), pa.string())) for name in added_columns(job)]
-
-
-_AS_JSON = b"sagewire.json"
-
-
-def _input_schema(source: Source) -> Any:
-    """Return the Arrow schema of the input's columns; JSON lines are read through once to find out."""
-    import pyarrow as pa
-
-    if source.format == "parquet":
-        return pa.unify_schemas(
-            [schema.remove_metadata() for schema in arrow_schemas(source)], promote_options="permissive"
-        )
-    if source.format == "csv":
-        return pa.schema([(name, pa.string()) for name in _names(source)])
-    found: dict[str, Any] = {}
-    for chunk in source.chunks():
-        rows = [row.values for row in chunk.rows if row.values]
-        for name in dict.fromkeys(name for row in rows for name in row):
-            found[name] = _wider(found.get(name, pa.null()), [row.get(name) for row in rows])
-    return pa.schema([_field(name, kind) for name, kind in found.items()])
-
-
-def _wider(known: Any, values: list[Any]) -> Any:
-    """Return a type for the values and those before, `None` where only JSON text holds them all."""
-    import pyarrow as pa
-
-    if known is None:
-        return None
-    try:
-        schemas = [pa.schema([("it", known)]), pa.schema([("it", pa.array(values).type)])]
-        return pa.unify_schemas(schemas, promote_options="permissive").field("it").type
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return None
-
-
-def _field(name: str, kind: Any) -> Any:
-    import pyarrow as pa
-
-    if kind is None:
-        return pa.field(name, pa.string(), metadata={_AS_JSON: b"1"})
-    # Empty objects and columns of nothing but nulls have no Parquet type.
-    if pa.types.is_null(kind) or (pa.types.is_struct(kind) and not kind.num_fields):
-        return pa.field(name, pa.string(), metadata={_AS_JSON: b"1"})
-    return pa.field(name, kind)

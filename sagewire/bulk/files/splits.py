@@ -8,17 +8,16 @@ from itertools import islice
 from typing import Any
 
 from sagewire.bulk.files.input import (
-    Chunk,
     Source,
     csv_reader,
     csv_rows,
     gathered,
     jsonl_rows,
     lines_of,
-    parquet_chunks,
-    parquet_file,
 )
+from sagewire.bulk.files.parquet import parquet_chunks, parquet_file
 from sagewire.bulk.files.storage import SourceFile
+from sagewire.bulk.rows import Chunk
 
 __all__ = ["Split", "read_segment", "segments"]
 

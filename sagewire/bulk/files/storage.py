@@ -12,7 +12,7 @@ from typing import Any
 from sagewire._extras import require
 from sagewire.errors import UsageError, unknown_name
 
-__all__ = ["FORMATS", "SourceFile", "Storage", "absolute", "format_of"]
+__all__ = ["FORMATS", "SourceFile", "Storage", "absolute", "format_of", "is_remote", "sync_folder"]
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet", ".csv": "csv"}
 
@@ -48,6 +48,20 @@ def format_of(path: str) -> str:
     if suffix not in FORMATS:
         raise UsageError(f"{path}: {unknown_name(suffix or '(none)', FORMATS, 'file extension')}")
     return FORMATS[suffix]
+
+
+def is_remote(path: str) -> bool:
+    """Return whether a path is an address in S3."""
+    return path.startswith("s3://")
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a local folder are on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def absolute(path: str) -> str:
@@ -106,6 +120,24 @@ class Storage:
         """Open a file for writing; what was there is replaced when the whole is written."""
         system, inner = self._locate(path)
         return system.open_output_stream(inner)
+
+    def publish(self, written: str, path: str) -> None:
+        """Move a local file that is complete to where it belongs; what was there is replaced by the whole.
+
+        Raises:
+            OSError: It cannot be written; what was there before is as it was.
+        """
+        if not is_remote(path):
+            with open(written, "rb") as file:
+                os.fsync(file.fileno())
+            target = absolute(path)
+            os.replace(written, target)
+            sync_folder(Path(target).parent)
+            return
+        from pyarrow.fs import LocalFileSystem, copy_files
+
+        system, inner = self._locate(path)
+        copy_files(written, inner, source_filesystem=LocalFileSystem(), destination_filesystem=system)
 
     def exists(self, path: str) -> bool:
         """Return whether there is a file or directory."""

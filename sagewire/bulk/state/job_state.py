@@ -16,8 +16,9 @@ from typing import Any, Protocol, Self
 
 import orjson
 
-from sagewire.bulk.files.storage import absolute
-from sagewire.bulk.rows import Record, plain_json
+from sagewire.bulk.files.storage import absolute, is_remote, sync_folder
+from sagewire.bulk.rows import Record
+from sagewire.bulk.state.description import difference
 from sagewire.errors import UsageError
 
 __all__ = ["WINDOW_ROWS", "Done", "Folder", "PartWriter", "Parts", "RecordLocation", "read_records", "reasons"]
@@ -28,7 +29,7 @@ RecordLocation = tuple[str, int, int]
 # Rows may overtake each other by no more than this, so that sorting them again takes bounded memory.
 WINDOW_ROWS = 8192
 _PART_BYTES = 256 << 20
-_VERSION = 1
+_VERSION = 2
 
 
 class Folder:
@@ -88,15 +89,42 @@ class Folder:
             os.close(self._lock)
             self._lock = None
 
-    def begin(self, identity: Mapping[str, Any], files: Sequence[Mapping[str, Any]]) -> None:
-        """Note down a new job; whatever was here is deleted."""
-        for folder in self.path.glob("pass-*"):
-            shutil.rmtree(folder)
-        with suppress(FileNotFoundError):
-            (self.path / "manifest.json").unlink()
-        identity = orjson.loads(orjson.dumps(identity, default=plain_json))
+    def begin(self, description: Mapping[str, Any], files: Sequence[Mapping[str, Any]], *, owns_letters: bool) -> None:
+        """Note down a new job; the records of the job that was here are deleted.
+
+        Args:
+            description: What the job was given.
+            files: The input's files as they are now.
+            owns_letters: Whether the dead-letter file that may be there is this job's.
+
+        Raises:
+            UsageError: There are records of no job here.
+        """
+        if not self.exists and any(self.path.glob("pass-*")):
+            raise UsageError(f"{self.path} holds pass folders but no job; name another output or work_dir")
+        self.drop_parts()
+        (self.path / "failed.jsonl").unlink(missing_ok=True)
+        (self.path / "manifest.json").unlink(missing_ok=True)
         self.manifest = {}
-        self.save(version=_VERSION, identity=identity, files=_absolute(files), passes=1, complete=False)
+        self.save(
+            version=_VERSION,
+            job=dict(description),
+            files=_absolute(files),
+            passes=1,
+            complete=False,
+            stopped_by=None,
+            dead_letter=owns_letters,
+        )
+
+    def discard(self) -> None:
+        """Delete the folder of a job that has done nothing; files of others in it stay."""
+        for path in [*self.path.glob("pass-*/answers.sqlite*"), *self.path.glob("pass-*/part-*.jsonl")]:
+            path.unlink(missing_ok=True)
+        for path in [self.path / "manifest.json", self.path / "manifest.json.new", self.path / "lock"]:
+            path.unlink(missing_ok=True)
+        for folder in [*self.path.glob("pass-*"), self.path]:
+            with suppress(OSError):
+                folder.rmdir()
 
     def load(self) -> None:
         """Read the manifest.
@@ -112,20 +140,33 @@ class Folder:
         if version != _VERSION:
             raise UsageError(f"{self.path} was written by another version of sagewire; finish the job with that one")
 
-    def check(self, identity: Mapping[str, Any], files: Sequence[Mapping[str, Any]]) -> None:
-        """Raise `UsageError` unless the job and its input are those of the manifest."""
-        now = orjson.loads(orjson.dumps(identity, default=plain_json))
-        then = self.manifest["identity"]
-        # The output is where the folder is; it may be written another way from another directory.
-        changed = [name for name in now if now[name] != then.get(name) and name != "output"]
-        if changed:
-            name = changed[0]
+    def check(self, description: Mapping[str, Any], files: Sequence[Mapping[str, Any]]) -> None:
+        """Raise `UsageError` unless a job and its input are those of the manifest."""
+        changed = difference(self.manifest["job"], description)
+        if changed is not None:
+            name, then, now = changed
             raise UsageError(
-                f"{self.path} belongs to another job: {name} was {then.get(name)!r} and is {now[name]!r}; "
-                "name another output, or overwrite"
+                f"{self.path} belongs to another job: {name} was {then!r} and is {now!r}; "
+                "name another output or work_dir, or overwrite"
             )
+        self.check_output(description)
         if _absolute(files) != _absolute(self.manifest["files"]):
             raise UsageError(f"the input has changed since {self.path} was begun; name another output, or overwrite")
+
+    def check_output(self, description: Mapping[str, Any]) -> None:
+        """Raise `UsageError` if the job of the manifest has another output."""
+        then, now = self.manifest["job"]["output"], description["output"]
+        # A folder that lies beside its output may have moved with it.
+        beside = not is_remote(now) and self.path.absolute() == Path(f"{now}.bulk")
+        if then != now and not beside:
+            raise UsageError(
+                f"{self.path} belongs to another job: output was {then!r} and is {now!r}; name another work_dir"
+            )
+
+    @property
+    def has_records(self) -> bool:
+        """Whether the answers of the job are still here."""
+        return next(read_records(self.pass_folder(0)), None) is not None
 
     def save(self, **changes: Any) -> None:
         """Write the manifest so that a crash leaves the old one or the new one.
@@ -315,12 +356,3 @@ def reasons(folder: Path) -> Iterator[str]:
         with suppress(pa.ArrowInvalid):
             table = read_table(path, columns=["row", "record"], filters=[("row", "<", 0)])
             yield from (line.decode() for line in table["record"].to_pylist())
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

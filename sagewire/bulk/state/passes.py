@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from sagewire.bulk.files.input import Chunk, Source
-from sagewire.bulk.rows import Record
+from sagewire.bulk.files.input import Source
+from sagewire.bulk.rows import Chunk, Record
 from sagewire.bulk.state.job_state import Folder, read_records
 
 __all__ = ["Sorted", "final_records", "pass_chunks"]

@@ -66,7 +66,7 @@ class SharedLimits:
         each = self._spent / self._answers if self._answers else self._guess
         left = budget - self._spent - self._lent
         if left < each and (self._answers or self._lent):
-            return f"the budget of {budget:,} tokens is spent"
+            return self._bounds.reason("budget_tokens")
         tokens = max(1, min(left, max(math.ceil(_CALLS * each), left // (2 * self._workers))))
         self._lent += tokens
         return Leave(tokens, seconds)
@@ -86,7 +86,7 @@ class SharedLimits:
     def overdue(self) -> str | None:
         """Return why the job stops if its time is over."""
         left = self._seconds()
-        return f"the deadline of {self._bounds.deadline:g} s has passed" if left is not None and left <= 0 else None
+        return self._bounds.reason("deadline") if left is not None and left <= 0 else None
 
     def fail(self, rows: int) -> str | None:
         """Count rows that have failed; return why the job stops, if it does.
@@ -95,7 +95,7 @@ class SharedLimits:
         """
         self._failed += rows
         limit = self._bounds.max_errors
-        return f"more than {limit} rows have failed" if limit is not None and self._failed > limit else None
+        return self._bounds.reason("max_errors") if limit is not None and self._failed > limit else None
 
     def _seconds(self) -> float | None:
         deadline = self._bounds.deadline

@@ -70,3 +70,42 @@ def test_what_is_not_there_is_an_error(bucket):
         bulk.run("s3://rows/nothing.jsonl", "sagemaker/chat", "out.jsonl")
     with pytest.raises(UsageError, match="s3://"):
         bulk.run("gs://rows/nothing.jsonl", "sagemaker/chat", "out.jsonl")
+
+
+def test_dead_letters_in_s3_go_when_all_is_mended(bucket, models):
+    from sagewire.emulator import EndpointSpec
+
+    put(bucket, "in.jsonl", [{"prompt": "one"}])
+    models.add("moody", EndpointSpec("openai_chat", engine="echo", faults=["container_error:400"]))
+    assert bulk.run("s3://rows/in.jsonl", "sagemaker/moody", "s3://rows/o.jsonl").failed == 1
+    models.add("moody", EndpointSpec("openai_chat", engine="echo"))
+    report = bulk.run("s3://rows/in.jsonl", "sagemaker/moody", "s3://rows/o.jsonl", retry=True)
+    assert (report.complete, report.failed) == (True, 0)
+    keys = [found["Key"] for found in bucket.list_objects_v2(Bucket="rows")["Contents"]]
+    assert keys == ["in.jsonl", "o.jsonl"]
+
+
+def test_an_output_that_fails_leaves_the_object_that_was_there(bucket, monkeypatch):
+    put(bucket, "in.jsonl", [{"prompt": f"one {number}"} for number in range(1200)])
+    bucket.put_object(Bucket="rows", Key="o.jsonl", Body=b"last week's")
+
+    def broken(self, chunk, answers):
+        self._stream.write(b"half of it")
+        raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sagewire.bulk.files.output._JsonlWriter.write", broken)
+        report = bulk.run("s3://rows/in.jsonl", "sagemaker/chat", "s3://rows/o.jsonl", overwrite=True)
+    assert report.stopped == "the output cannot be written: the disk is full; resume to write it"
+    assert bucket.get_object(Bucket="rows", Key="o.jsonl")["Body"].read() == b"last week's"
+    report = bulk.run("s3://rows/in.jsonl", "sagemaker/chat", "s3://rows/o.jsonl", resume=True)
+    assert (report.complete, report.calls) == (True, 0)
+    assert bucket.get_object(Bucket="rows", Key="o.jsonl")["Body"].read().count(b"\n") == 1200
+
+
+def test_two_outputs_of_one_name_do_not_share_a_job(bucket):
+    put(bucket, "in.jsonl", [{"prompt": "one"}])
+    assert bulk.run("s3://rows/in.jsonl", "sagemaker/chat", "s3://rows/a/o.jsonl").complete
+    with pytest.raises(UsageError, match=r"output was 's3://rows/a/o\.jsonl'"):
+        bulk.run("s3://rows/in.jsonl", "sagemaker/chat", "s3://rows/b/o.jsonl", overwrite=True)
+    assert bulk.run("s3://rows/in.jsonl", "sagemaker/chat", "s3://rows/b/o.jsonl", work_dir="b").complete

@@ -348,4 +348,4 @@ def test_state_on_disk_is_plain(models, write, tmp_path):
     bulk.run(write(["{bad", *questions(3)]), "sagemaker/chat", tmp_path / "out.jsonl")
     manifest = json.loads((tmp_path / "out.jsonl.bulk" / "manifest.json").read_text())
     assert (manifest["complete"], manifest["rows"], manifest["failed"]) == (True, 4, 1)
-    assert "client_arguments" not in manifest["identity"]
+    assert manifest["job"]["model"] == "sagemaker/chat"
