@@ -113,7 +113,11 @@ class UnsupportedFeature(SagewireError):
     def __init__(self, feature: str, where: str, cure: str = "") -> None:
         self.feature = feature
         self.where = where
+        self.cure = cure
         super().__init__(f"{where} cannot express {feature}." + (f" {cure}" if cure else ""))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.feature, self.where, self.cure), dict(self.__dict__)
 
 
 class EndpointError(SagewireError):

@@ -16,7 +16,7 @@ from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import UsageError
 from sagewire.integrations._client_pool import ClientPool, Pooled
 from sagewire.integrations._fallback_profile import once, profile_of
-from sagewire.integrations.easyllm._vectors import INPUTS
+from sagewire.integrations._plain_vectors import INPUTS
 from sagewire.integrations.easyllm.prompt_utils import BASE_FORMAT, format_of
 from sagewire.prompt_formats import PromptFormat, get_format
 

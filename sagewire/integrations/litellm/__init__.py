@@ -5,7 +5,8 @@
 
     completion(model="sagemaker/my-llama", messages=[{"role": "user", "content": "Hi"}], temperature=0.2)
 
-Models are named `sagemaker/<endpoint>`, `sagemaker_chat/<endpoint>` or `huggingface/<id or URL>`. What the container
+Models are named `sagemaker/<endpoint>`, `sagemaker_chat/<endpoint>`, `sagemaker_nova/<endpoint>` or
+`huggingface/<id or URL>`. What the container
 speaks is found out; where the endpoint may not be described, it is taken for what LiteLLM takes it for.
 
 All functions take, besides OpenAI's parameters:
@@ -21,7 +22,8 @@ All functions take, besides OpenAI's parameters:
 - `drop_params`, `additional_drop_params`: leave out what the wire has no place for, instead of an error;
 - `handler` and `format`: what the container speaks and how the model writes, by sagewire's names, instead of asking.
 
-Anything else is passed to the server as it is. Errors are sagewire's, with OpenAI's `status_code` on them.
+Anything else is passed to the server as it is. Errors are sagewire's, with OpenAI's `status_code` on
+them, and LiteLLM's too (`RateLimitError`, `Timeout`, ...).
 
 Attributes:
     drop_params: The default of that parameter.
@@ -38,8 +40,42 @@ from sagewire.integrations._answers import AsyncChunks, Chunks
 from sagewire.integrations._objects import OpenAiObject
 from sagewire.integrations.litellm._calls import ChatCall, EmbeddingCall, TextCall
 from sagewire.integrations.litellm._prompts import custom_prompt_dict, register_prompt_template
+from sagewire.integrations.litellm.exceptions import (
+    APIConnectionError,
+    APIError,
+    AuthenticationError,
+    BadGatewayError,
+    BadRequestError,
+    ContentPolicyViolationError,
+    ContextWindowExceededError,
+    InternalServerError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServiceUnavailableError,
+    Timeout,
+    UnprocessableEntityError,
+    UnsupportedParamsError,
+)
 
 __all__ = [
+    "APIConnectionError",
+    "APIError",
+    "AuthenticationError",
+    "BadGatewayError",
+    "BadRequestError",
+    "ContentPolicyViolationError",
+    "ContextWindowExceededError",
+    "InternalServerError",
+    "InvalidRequestError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "ServiceUnavailableError",
+    "Timeout",
+    "UnprocessableEntityError",
+    "UnsupportedParamsError",
     "acompletion",
     "aembedding",
     "atext_completion",
@@ -60,7 +96,8 @@ def completion(model: str, messages: Sequence[Any] = (), **options: Any) -> Open
     """Answer a conversation.
 
     Args:
-        model: `sagemaker/<endpoint>`, `sagemaker_chat/<endpoint>` or `huggingface/<id or URL>`.
+        model: `sagemaker/<endpoint>`, `sagemaker_chat/<endpoint>`, `sagemaker_nova/<endpoint>` or
+            `huggingface/<id or URL>`.
         messages: The conversation, OpenAI-shaped.
         **options: OpenAI's parameters (`temperature`, `max_tokens`, `tools`, `stream`, `n`, ...), those of this
             module, and whatever else the server takes.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sagewire.content_handlers import ContentHandler
+from sagewire.content_handlers import ContentHandler, EmbeddingHandler
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.integrations._fallback_profile import once
 
@@ -41,6 +41,7 @@ _OPENAI_OPTIONS = (
     "frequency_penalty", "logprobs", "max_tokens", "n", "parallel_tool_calls", "presence_penalty", "reasoning_effort",
     "response_format", "seed", "stop", "temperature", "top_logprobs", "top_p",
 )  # fmt: skip
+_OF_VECTORS = ("dimensions", "input_type", "truncate", "normalize", "model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,15 @@ class Dropping:
                 extra.pop(name, None)
         return {**fitted, "extra": extra} if extra else fitted
 
+    def fit_vectors(self, arguments: dict[str, Any], handler: EmbeddingHandler | None) -> dict[str, Any]:
+        """Return the arguments of an embeddings call in the form in which this wire takes them."""
+        fitted = {name: value for name, value in arguments.items() if name not in self.names}
+        if handler is None or not self.unsupported:
+            return fitted
+        left_out = [name for name in _OF_VECTORS if name in fitted and name not in handler.option_names]
+        LOG.debug("'%s' has no place for %s: left out", handler.name, left_out)
+        return {name: value for name, value in fitted.items() if name not in left_out}
+
 
 def take_dropping(options: dict[str, Any], drop_params: bool) -> Dropping:
     """Take `drop_params` and `additional_drop_params`."""
@@ -101,6 +111,9 @@ def own_options(options: dict[str, Any]) -> None:
         if options.pop(name, None):
             once(LOG, f"{name!r} has no effect here")
     options.update(options.pop("extra_body", None) or {})
+    if options.get("max_completion_tokens") is not None:
+        # The newer name wins, as in LiteLLM.
+        options.pop("max_tokens", None)
     if isinstance(options.get("stop"), tuple):
         options["stop"] = list(options["stop"])
     _functions(options)

@@ -24,7 +24,7 @@ from sagewire.integrations._answers import (
 )
 from sagewire.integrations._objects import OpenAiObject, chat_object, embedding_object, text_object
 from sagewire.integrations.litellm._arguments import PROVIDERS_OWN, Dropping, own_options, take_dropping
-from sagewire.integrations.litellm._connections import Connection, Wish
+from sagewire.integrations.litellm._connections import Connection, VectorConnection, Wish
 from sagewire.integrations.litellm._errors import coded_errors
 from sagewire.integrations.litellm._prompts import take_template
 from sagewire.integrations.litellm._targets import find_target
@@ -224,15 +224,19 @@ class EmbeddingCall(_Call):
     def run(self) -> OpenAiObject:
         """Return the vectors."""
         with self.guard():
-            vectors = self.wish.for_embedding().client.embed(**self.arguments, model=self.wish.target.served)
+            connection = self.wish.for_embedding()
+            vectors = connection.pooled.client.embed(**self._fitting(connection), model=self.wish.target.served)
             return embedding_object(vectors, model=self.wish.target.name, base64=self.base64)
 
     async def arun(self) -> OpenAiObject:
         """`run`, awaited."""
         with self.guard():
-            pooled = await self._found(self.wish.for_embedding)
-            vectors = await pooled.twin.embed(**self.arguments, model=self.wish.target.served)
+            connection = await self._found(self.wish.for_embedding)
+            vectors = await connection.pooled.twin.embed(**self._fitting(connection), model=self.wish.target.served)
             return embedding_object(vectors, model=self.wish.target.name, base64=self.base64)
+
+    def _fitting(self, connection: VectorConnection) -> dict[str, Any]:
+        return self.dropping.fit_vectors(dict(self.arguments), connection.handler)
 
 
 def _coded(wish: Wish) -> Any:

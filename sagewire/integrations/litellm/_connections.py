@@ -7,12 +7,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sagewire.content_handlers import ContentHandler, TgiHandler, get_handler
+from sagewire.content_handlers import (
+    ContentHandler,
+    EmbeddingHandler,
+    TgiHandler,
+    get_embedding_handler,
+    get_handler,
+)
 from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import UnsupportedFeature
 from sagewire.integrations._addresses import HUB_INFERENCE
 from sagewire.integrations._client_pool import ClientPool, Pooled
 from sagewire.integrations._fallback_profile import once, profile_of
+from sagewire.integrations._plain_vectors import by_endpoint_name
 from sagewire.integrations.litellm._prompts import default_format, format_of_id
 from sagewire.integrations.litellm._targets import Target
 from sagewire.prompt_formats import PromptFormat
@@ -35,6 +42,19 @@ class Connection:
 
     pooled: Pooled
     handler: ContentHandler
+
+
+@dataclass(frozen=True, slots=True)
+class VectorConnection:
+    """A client for one embeddings call.
+
+    Args:
+        pooled: The clients.
+        handler: What the container speaks for embeddings; `None` where it makes none.
+    """
+
+    pooled: Pooled
+    handler: EmbeddingHandler | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +105,19 @@ class Wish:
         profile = self._dialect()
         return self._connection(profile, profile.complete or profile.chat or "tgi")
 
-    def for_embedding(self) -> Pooled:
+    def for_embedding(self) -> VectorConnection:
         """Return a client for embeddings."""
         target = self.target
         if target.feature_extraction is not None and self.handler is None:
             parts = {**target.parts, "url": target.feature_extraction, "handler": HUB_INFERENCE}
-            return CLIENTS.get(parts)
+            return VectorConnection(CLIENTS.get(parts), get_embedding_handler(HUB_INFERENCE))
         if self.handler is not None:
-            return self._made(self.handler)
+            return VectorConnection(self._made(self.handler), get_embedding_handler(self.handler))
         profile = self._dialect()
-        return self._made(profile.embed) if profile is target.assumed else self._base()
+        if profile is target.assumed:
+            handler = get_embedding_handler("openai_embeddings") if target.openai else by_endpoint_name(target.name)
+            return VectorConnection(self._made(handler), handler)
+        return VectorConnection(self._base(), None if profile.embed is None else get_embedding_handler(profile.embed))
 
     @property
     def _named(self) -> Any:

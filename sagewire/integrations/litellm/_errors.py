@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sagewire.errors import SagewireError
+from sagewire.integrations.litellm.exceptions import both, kind_of
 from sagewire.openai_shapes import error_envelope
 
 __all__ = ["coded_errors"]
@@ -14,6 +15,8 @@ __all__ = ["coded_errors"]
 @contextmanager
 def coded_errors(provider: str, model: str) -> Iterator[None]:
     """Put `status_code`, `message`, `llm_provider` and `model` on every error of sagewire's that passes.
+
+    The error is also one of the exceptions that LiteLLM raises; see `exceptions`.
 
     Args:
         provider: The part of the model's name before the first slash.
@@ -36,4 +39,8 @@ def coded_errors(provider: str, model: str) -> Iterator[None]:
         if not hasattr(error, "message"):
             added["message"] = envelope["error"]["message"]
         error.__dict__.update(added)
+        kind = kind_of(error, status)
+        if not isinstance(error, kind):
+            # The same object, so that its traceback and causes stay.
+            error.__class__ = both(type(error), kind)
         raise

@@ -25,13 +25,12 @@ PROVIDERS: Mapping[str, ContainerProfile | None] = {
         "a TGI container, which is what LiteLLM's 'sagemaker/' takes every endpoint for",
         chat="tgi",
         complete="tgi",
-        embed="jumpstart_embedding",
     ),
     "sagemaker_chat": ContainerProfile(
         "a server of OpenAI's chat route, which is what LiteLLM's 'sagemaker_chat/' takes every endpoint for",
         chat="openai_chat",
-        embed="jumpstart_embedding",
     ),
+    "sagemaker_nova": ContainerProfile("an Amazon Nova container", chat="nova", complete="nova"),
     "huggingface": None,
 }
 # LiteLLM's own variables, for options that are not given.
@@ -52,12 +51,13 @@ class Target:
     """A server.
 
     Args:
-        provider: `sagemaker`, `sagemaker_chat` or `huggingface`.
+        provider: `sagemaker`, `sagemaker_chat`, `sagemaker_nova` or `huggingface`.
         name: The rest of the model's name: an endpoint, a model's id or a URL.
         parts: What makes the client for it, in a form that can be compared; see `client`.
         served: The name of the model for servers that have several.
         handler: What the server speaks, where that need not be asked.
         feature_extraction: The address for embeddings, where Hugging Face has another one for them.
+        openai: The caller says that the container serves OpenAI's embeddings route.
     """
 
     provider: str
@@ -66,6 +66,7 @@ class Target:
     served: str | None = None
     handler: str | None = None
     feature_extraction: str | None = None
+    openai: bool = False
 
     @property
     def assumed(self) -> ContainerProfile | None:
@@ -131,6 +132,7 @@ def _sagemaker(provider: str, name: str, options: dict[str, Any], shared: dict[s
         },
         # LiteLLM: the served name of the chat route, the prompt format of the other one.
         served=options.pop("hf_model_name", None) if provider == "sagemaker_chat" else None,
+        openai=name.startswith("openai/"),
     )
 
 

@@ -253,8 +253,8 @@ def test_where_describing_is_not_allowed_it_is_what_litellm_sends(restricted, ca
     assert restricted.calls[-1].json["messages"] == TALK
     litellm.text_completion("Raw", "sagemaker/tgi")
     assert restricted.calls[-1].json["inputs"] == "Raw"
-    litellm.embedding("sagemaker/script", ["a", "b"])
-    assert restricted.calls[-1].json == {"text_inputs": ["a", "b"]}
+    litellm.embedding("sagemaker/tei", ["a", "b"])
+    assert restricted.calls[-1].json == {"inputs": ["a", "b"]}
     assert len([r for r in caplog.records if "is not allowed" in r.message and "'tgi'" in r.message]) == 1
 
 

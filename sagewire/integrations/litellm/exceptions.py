@@ -1,0 +1,150 @@
+"""LiteLLM's exceptions by their names, for `except` clauses that programs have.
+
+Every error of sagewire's that leaves this package is raised as one of these, too: a throttled call is a
+`sagewire.Throttled` and a `RateLimitError`.
+"""
+
+from __future__ import annotations
+
+from sagewire import errors
+from sagewire.errors import AccessDenied, EndpointError, ModelError, SagewireError, UnsupportedFeature, WireError
+
+__all__ = [
+    "APIConnectionError",
+    "APIError",
+    "AuthenticationError",
+    "BadGatewayError",
+    "BadRequestError",
+    "ContentPolicyViolationError",
+    "ContextWindowExceededError",
+    "InternalServerError",
+    "InvalidRequestError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "ServiceUnavailableError",
+    "Timeout",
+    "UnprocessableEntityError",
+    "UnsupportedParamsError",
+]
+
+
+class AuthenticationError(Exception):
+    """Credentials are missing, wrong or expired (401)."""
+
+
+class PermissionDeniedError(Exception):
+    """The credentials do not allow this (403)."""
+
+
+class NotFoundError(Exception):
+    """There is no such endpoint or model (404)."""
+
+
+class BadRequestError(Exception):
+    """The request itself is wrong (400)."""
+
+
+class InvalidRequestError(BadRequestError):
+    """LiteLLM's older name; nothing is raised as it."""
+
+
+class ContextWindowExceededError(BadRequestError):
+    """The conversation is longer than the model's context."""
+
+
+class ContentPolicyViolationError(BadRequestError):
+    """LiteLLM raises it for hosted providers; nothing is raised as it here."""
+
+
+class UnsupportedParamsError(BadRequestError):
+    """The container cannot do what a parameter asks for."""
+
+
+class UnprocessableEntityError(BadRequestError):
+    """The container does not take the request (422)."""
+
+
+class RateLimitError(Exception):
+    """Too many calls (429)."""
+
+
+class Timeout(Exception):
+    """No answer in time (504, 408)."""
+
+
+class ServiceUnavailableError(Exception):
+    """The endpoint cannot answer yet (503)."""
+
+
+class InternalServerError(Exception):
+    """The container or the service failed (5xx)."""
+
+
+class BadGatewayError(InternalServerError):
+    """LiteLLM's name for a status of 502 of the container's own."""
+
+
+class APIError(Exception):
+    """The answer cannot be read."""
+
+
+class APIConnectionError(APIError):
+    """The endpoint cannot be reached, or an answer broke off."""
+
+
+# Wrong, missing or expired keys, which SageMaker answers with 403 as it does for what a policy forbids.
+_WRONG_KEYS = ("Unrecognized", "Signature", "Expired", "MissingAuth", "Token")
+
+_BY_STATUS: dict[int, type[Exception]] = {
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    408: Timeout,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+    503: ServiceUnavailableError,
+    504: Timeout,
+}
+
+
+def kind_of(error: SagewireError, status: int) -> type[Exception]:
+    """Return the exception that LiteLLM has for an error.
+
+    Args:
+        error: The error.
+        status: The status that OpenAI's API would have answered with.
+    """
+    if isinstance(error, UnsupportedFeature):
+        return UnsupportedParamsError
+    if isinstance(error, ModelError) and error.context_exceeded:
+        return ContextWindowExceededError
+    if isinstance(error, AccessDenied):
+        wrong = error.status is None or any(word in (error.code or "") for word in _WRONG_KEYS)
+        return AuthenticationError if wrong or status == 401 else PermissionDeniedError
+    if isinstance(error, errors.StreamTruncated):
+        return APIConnectionError
+    if isinstance(error, WireError):
+        return APIError
+    if status not in _BY_STATUS and isinstance(error, EndpointError) and error.status is None:
+        return APIConnectionError
+    return _BY_STATUS.get(status, InternalServerError if status >= 500 else BadRequestError)
+
+
+_made: dict[str, type[SagewireError]] = {}
+
+
+def both(kind: type[SagewireError], name: type[Exception]) -> type[SagewireError]:
+    """Return the class of errors that are of both kinds."""
+    combined = f"{kind.__name__}_{name.__name__}"
+    if combined not in _made:
+        _made[combined] = type(combined, (kind, name), {"__module__": __name__, "__doc__": kind.__doc__})
+    return _made[combined]
+
+
+def __getattr__(name: str) -> type[SagewireError]:
+    """Return a class of both kinds by its name; pickled errors are read back so."""
+    kind, _, named = name.partition("_")
+    if kind not in errors.__all__ or named not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return both(getattr(errors, kind), globals()[named])
