@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 
 from sagewire.prompt_formats.output_parsers.engine.json_calls import read_arguments
+from sagewire.prompt_formats.output_parsers.engine.json_text import from_json
 from sagewire.prompt_formats.output_parsers.engine.markers import Markers
-from sagewire.prompt_formats.output_parsers.engine.offered_tools import from_json
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
 from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax, ThinkingTags
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait

@@ -13,11 +13,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
+from sagewire.prompt_formats.output_parsers.engine.json_text import to_json
 from sagewire.prompt_formats.output_parsers.engine.markers import Markers
-from sagewire.prompt_formats.output_parsers.engine.offered_tools import json_types, resolve, to_json, typed_value
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
 from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax, ThinkingTags
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
+from sagewire.prompt_formats.output_parsers.engine.typed_values import json_types, resolve, typed_value
 
 __all__ = ["MINIMAX_M3"]
 

@@ -8,13 +8,27 @@ one call in each line between two tags (vLLM lfm2_tool_parser.py, olmo3_tool_par
 
 from __future__ import annotations
 
+import re
+
 from sagewire.prompt_formats.output_parsers.engine.json_calls import read_calls
+from sagewire.prompt_formats.output_parsers.engine.markers import Markers
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
 from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
-from sagewire.prompt_formats.output_parsers.engine.python_literals import NAME_CHARACTERS, parse_calls, read_balanced
+from sagewire.prompt_formats.output_parsers.engine.python_literals import (
+    NAME_CHARACTERS,
+    escape_quotes,
+    parse_calls,
+    read_balanced,
+)
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
+from sagewire.prompt_formats.output_parsers.llama import read_bare_call, read_tagged_call
 
 __all__ = ["LFM2", "OLMO3", "PYTHONIC"]
+
+
+SECTION, SECTION_END = "<|tool_call_start|>", "<|tool_call_end|>"
+END_MARKER = Markers((SECTION_END,))
+JSON_CALL = re.compile(r"\s*(?:\[\s*)?\{")
 
 
 def _read_bare(source: Source, calls: Calls) -> Wait[None]:
@@ -31,6 +45,8 @@ def _read_bare(source: Source, calls: Calls) -> Wait[None]:
 
 
 def _read_started(source: Source, calls: Calls) -> Wait[None]:
+    # The template writes both tokens before JSON.
+    yield from source.accept("<|python_end|>")
     if (yield from source.skip_space()) == "{":
         yield from read_calls(source, calls)
         return
@@ -45,9 +61,15 @@ def _read_list(source: Source, calls: Calls) -> Wait[None]:
         calls.commit(name, arguments)
 
 
+# Which of the two a Llama writes depends on what the prompt asks for, so JSON is read as well.
 PYTHONIC = OutputSyntax(
     name="pythonic",
-    blocks={"<|python_start|>": _read_started, "[": _read_bare},
+    blocks={
+        "<|python_start|>": _read_started,
+        "<|python_tag|>": read_tagged_call,
+        "[": _read_bare,
+        "{": read_bare_call,
+    },
     closers=("<|python_end|>",),
     unmarked=True,
 )
@@ -69,29 +91,46 @@ def _read_start(source: Source, calls: Calls, prompt: str) -> Wait[None]:
 
 
 def _read_section(source: Source, calls: Calls) -> Wait[None]:
+    text = yield from _read_to_end(source)
     # A system prompt can ask for JSON instead.
-    following = yield from source.skip_space()
-    if following == "{":
-        yield from read_calls(source, calls)
-        return
-    if following == "[":
-        source.position += 1
-        is_json = (yield from source.skip_space()) == "{"
+    is_json = JSON_CALL.match(text) is not None
+    if is_json or not (yield from source.accept(SECTION_END)):
+        # Without the end, the brackets tell where the list ends.
         source.rewind()
         source.checkpoint()
-        yield from source.accept("<|tool_call_start|>")
+        yield from source.expect(SECTION)
         yield from source.skip_space()
         if is_json:
             yield from read_calls(source, calls)
-            return
-    source.opened()
-    yield from _read_list(source, calls)
+        else:
+            source.opened()
+            yield from _read_list(source, calls)
+        return
+    try:
+        found = parse_calls(text.strip())
+    except NotACall:
+        # Strings are written without escapes.
+        found = parse_calls(escape_quotes(text.strip()))
+    for name, arguments in found:
+        calls.commit(name, arguments)
+
+
+def _read_to_end(source: Source) -> Wait[str]:
+    """Read up to the end of the section, or of the text."""
+    start = source.place
+    while (found := END_MARKER.find(source.buffer, source.position)) is None:
+        source.position = END_MARKER.certain_end(source.buffer, source.position)
+        if not (yield from source.more()):
+            source.position = len(source.buffer)
+            return source.since(start)
+    source.position = found[0]
+    return source.since(start)
 
 
 LFM2 = OutputSyntax(
     name="lfm2",
-    blocks={"<|tool_call_start|>": _read_section},
-    closers=("<|tool_call_end|>",),
+    blocks={SECTION: _read_section},
+    closers=(SECTION_END,),
     start=_read_start,
 )
 

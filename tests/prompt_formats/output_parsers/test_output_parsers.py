@@ -133,6 +133,47 @@ def test_a_call_is_read(style):
     assert read(style, ONE_CALL[style], [PLACE]) == ("", None, SAME)
 
 
+def test_calls_in_the_shape_of_openai():
+    function = '{"name": "place", "arguments": {"city": "Rome", "count": 2}}'
+    raw = f'<tool_call>[{{"id": "a1", "type": "function", "function": {function}}}]</tool_call>'
+    assert read("hermes", raw, [PLACE]) == ("", None, SAME)
+    assert read("llama3_json", f'{{"type": "function", "function": {function}}}', [PLACE]) == ("", None, SAME)
+    raw = '{"type": "function", "function": "place", "parameters": {"city": "Rome", "count": 2}}'
+    assert read("llama3_json", raw, [PLACE]) == ("", None, SAME)
+    deep = '<tool_call>{"name": "place", ' + '"function": {' * 3000
+    assert read("hermes", deep, [PLACE])[2] == []
+
+
+def test_a_llama_writes_what_its_prompt_asks_for():
+    for raw in (
+        "[place(city='Rome', count=2)]",
+        '{"name": "place", "parameters": {"city": "Rome", "count": 2}}',
+        '<|python_tag|>{"name": "place", "parameters": {"city": "Rome", "count": 2}}',
+        '<|python_start|><|python_end|>{"name": "place", "parameters": {"city": "Rome", "count": 2}}',
+    ):
+        assert read("pythonic", raw, [PLACE]) == ("", None, SAME)
+    for raw in ('{"name": "Rome", "parameters": {"count": 2}}', "[Rome(count=2)]", "[1, 2]", '{"city": "Rome"}'):
+        assert read("pythonic", raw, [PLACE]) == (raw, None, [])
+
+
+def test_strings_of_lfm2_are_not_escaped():
+    for city in ("It's Rome", 'The "Rome"', "Ro\nme", "a's b's", "It\\'s"):
+        for quote in "'\"":
+            raw = f"<|tool_call_start|>[place(city={quote}{city}{quote}, count=2)]<|tool_call_end|>"
+            wanted = {"city": city.replace("\\'", "'"), "count": 2}
+            assert read("lfm2", raw, [PLACE]) == ("", None, [("place", wanted)])
+    assert read("lfm2", "<|tool_call_start|>[place(city='Rome', count=2)] Done.", [PLACE]) == ("Done.", None, SAME)
+
+
+@pytest.mark.parametrize("text", ["['a', 'b']", '["a", "b"]', "[ 'a' , \"b\" ]"])
+def test_lists_as_python_prints_them(text):
+    raw = f"<seed:tool_call><function=place><parameter=tags>{text}</parameter></function></seed:tool_call>"
+    assert read("seed_oss", raw, [PLACE])[2] == [("place", {"tags": ["a", "b"]})]
+    for broken in ("['a'", "[a, b]", "['a'] + ['b']", "('a', 'b', (", "__import__('os')"):
+        raw = f"<seed:tool_call><function=place><parameter=tags>{broken}</parameter></function></seed:tool_call>"
+        assert read("seed_oss", raw, [PLACE])[2] == [("place", {"tags": broken})]
+
+
 @pytest.mark.parametrize("style", ONE_CALL)
 def test_text_before_and_two_calls(style):
     call = ONE_CALL[style].removesuffix("</s>").removesuffix("<｜end▁of▁sentence｜>")

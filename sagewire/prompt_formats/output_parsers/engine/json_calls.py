@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sagewire.prompt_formats.output_parsers.engine.offered_tools import from_json, to_json
+from sagewire.prompt_formats.output_parsers.engine.json_text import from_json, to_json
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
@@ -141,6 +141,7 @@ class _CallObject:
         self.id: str | None = None
         self.arguments: str | None = None
         self.seen: set[str] = set()
+        self.nested = False  # a key "function" was there
 
     def read_member(self) -> Wait[None]:
         """Read a key and its value."""
@@ -157,6 +158,9 @@ class _CallObject:
         elif key in self.keys.arguments:
             self._once("arguments")
             yield from self._read_arguments()
+        elif key == "function" and not self.nested:
+            self.nested = True
+            yield from self._read_function()
         elif key in self.keys.id:
             value = yield from self._read_value()
             self.id = str(value) if isinstance(value, str | int) else None
@@ -173,6 +177,24 @@ class _CallObject:
             self.calls.done()
             return
         self.calls.commit(self.name, self.arguments or "{}", self.id)
+
+    def _read_function(self) -> Wait[None]:
+        """Read the name and the arguments in an object of their own, as OpenAI writes them, or the name alone."""
+        if (yield from self.source.peek()) != "{":
+            self._once("name")
+            yield from self._read_name()
+            return
+        self.source.position += 1
+        following = yield from self.source.skip_space()
+        while following != "}":
+            yield from self.read_member()
+            following = yield from self.source.skip_space()
+            if following == ",":
+                self.source.position += 1
+                following = yield from self.source.skip_space()
+            elif following != "}":
+                raise self._not_a_call()
+        self.source.position += 1
 
     def _once(self, member: str) -> None:
         # Which of two names is meant cannot be known.

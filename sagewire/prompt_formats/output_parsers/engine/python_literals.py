@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sagewire.prompt_formats.output_parsers.engine.offered_tools import to_json
-from sagewire.prompt_formats.output_parsers.engine.output import Calls
+from sagewire.prompt_formats.output_parsers.engine.json_text import to_json
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
-__all__ = ["NAME_CHARACTERS", "parse_calls", "read_balanced", "read_builtin_call"]
+__all__ = ["NAME_CHARACTERS", "escape_quotes", "parse_calls", "parse_literal", "read_balanced"]
 
 MAX_DEPTH = 100
 MAX_DIGITS = 1000  # Python refuses to print numbers of 4300 digits
@@ -22,9 +21,11 @@ NAME_CHARACTERS = re.compile(r"[\w.]*")
 OPEN = {"(": ")", "[": "]", "{": "}"}
 PLAIN = re.compile(r"[^'\"()\[\]{}#;`<>\\]*")
 STRINGS = {quote: re.compile(rf"(?:[^{quote}\\\n]++|\\.)*+", re.DOTALL) for quote in "'\""}
+QUOTE = re.compile(r"(?P<escaped>\\.)|['\"]", re.DOTALL)
+ENDS_STRING = re.compile(r"\s*(?:[,)\]}:]|\Z)")
 TOKEN = re.compile(
     r"""[ \t\r\n]*(?:
-        (?P<string>'(?:[^'\\\n]++|\\.)*+'|"(?:[^"\\\n]++|\\.)*+")
+        (?P<string>'(?:[^'\\]++|\\.)*+'|"(?:[^"\\]++|\\.)*+")
       | (?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
       | (?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)
       | (?P<mark>[()\[\]{},:=])
@@ -89,16 +90,6 @@ def _read_string(source: Source, quote: str, pieces: list[str]) -> Wait[None]:
             raise NotACall(here=True)
 
 
-def read_builtin_call(source: Source, calls: Calls) -> Wait[None]:
-    """Read `name.call(...)`, as Llama calls its built-in tools."""
-    name = yield from source.read(NAME_CHARACTERS)
-    if not name.endswith(".call") or (yield from source.peek()) != "(":
-        raise NotACall
-    text = yield from read_balanced(source)
-    found = _Parser(f"[{name.removesuffix('.call')}{text}]").calls()
-    calls.commit(*found[0])
-
-
 def parse_calls(text: str) -> list[tuple[str, str]]:
     """Return the name and the arguments' JSON text of each call in a list.
 
@@ -110,6 +101,37 @@ def parse_calls(text: str) -> list[tuple[str, str]]:
         [('f', '{"a": 1, "b": ["x", null]}'), ('g', '{}')]
     """
     return _Parser(text).calls()
+
+
+def escape_quotes(text: str) -> str:
+    r"""Escape the quotation marks inside strings: those behind which neither a separator nor a bracket follows.
+
+    Example:
+        >>> print(escape_quotes("[f(a='It's here')]"))
+        [f(a='It\'s here')]
+    """
+    pieces: list[str] = []
+    opened, start = "", 0
+    for found in QUOTE.finditer(text):
+        mark = found[0]
+        if found["escaped"] or (opened and mark != opened):
+            continue
+        if not opened:
+            opened = mark
+        elif ENDS_STRING.match(text, found.end()):
+            opened = ""
+        else:
+            pieces += (text[start : found.start()], "\\")
+            start = found.start()
+    return "".join((*pieces, text[start:]))
+
+
+def parse_literal(text: str, otherwise: Any = None) -> Any:
+    """Return the value of a literal, or `otherwise` if the text is none."""
+    try:
+        return _Parser(text).literal()
+    except (NotACall, RecursionError):
+        return otherwise
 
 
 class _Parser:
@@ -133,6 +155,13 @@ class _Parser:
         if self.kind != "end":
             raise NotACall(here=True)
         return found
+
+    def literal(self) -> Any:
+        """Return the only value."""
+        value = self._value()
+        if self.kind != "end":
+            raise NotACall(here=True)
+        return value
 
     def _call(self) -> tuple[str, str]:
         name = self._name()
