@@ -102,7 +102,7 @@ def detect(found: Description, hostname: str | None = None) -> ContainerProfile:
     if not found.containers and len(found.components) > 1:
         raise UsageError(
             f"endpoint '{found.endpoint}' has several inference components; give inference_component_name=, "
-            f"one of: {', '.join(found.components)}"
+            f"one of: {', '.join(sorted(found.components))}"
         )
     container = _speaking_container(found, hostname)
     clues = _clues(container, found.tags)

@@ -11,7 +11,7 @@ from sagewire.emulator.aws.identity import DEFAULT_ROLE, Credentials, Role
 from sagewire.emulator.endpoints import ContainerCall, EndpointSpec, find_endpoint
 from sagewire.emulator.local import LOCAL_ENDPOINTS, LOCAL_ROLES
 from sagewire.emulator.server import Server
-from sagewire.emulator.service import Service
+from sagewire.emulator.service import DEPLOY_SECONDS, Service
 from sagewire.errors import UsageError
 
 __all__ = ["Emulator"]
@@ -28,6 +28,7 @@ class Emulator:
         region: The region it pretends to be.
         clock: Seconds since the epoch, as a function; replace it to let credentials expire.
         roles: Roles that callers may assume, besides the default one (`role_arn`).
+        deploy_seconds: How long an endpoint that is created, updated or deleted by API is in that state.
 
     Example:
         >>> import boto3, json
@@ -52,11 +53,12 @@ class Emulator:
         region: str = "us-east-1",
         clock: Callable[[], float] = time.time,
         roles: Iterable[Role] = (),
+        deploy_seconds: float = DEPLOY_SECONDS,
     ) -> None:
         if endpoints is None:
             endpoints, roles = LOCAL_ENDPOINTS, (*LOCAL_ROLES, *roles)
         self.region = region
-        self.service = Service(endpoints, region=region, clock=clock, roles=roles)
+        self.service = Service(endpoints, region=region, clock=clock, roles=roles, deploy_seconds=deploy_seconds)
         self._server = Server(self.service, host, port)
 
     def __enter__(self) -> Self:

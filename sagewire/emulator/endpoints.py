@@ -56,6 +56,7 @@ class EndpointSpec:
         dimensions: The length of embedding vectors.
         sessions: Sticky sessions are switched on.
         instance_type: What the control plane says it runs on.
+        serverless: A serverless endpoint, which takes 4 MB and does not stream.
     """
 
     dialect: str | Dialect = "openai_chat"
@@ -77,6 +78,7 @@ class EndpointSpec:
     dimensions: int = 64
     sessions: bool = True
     instance_type: str = "ml.g5.2xlarge"
+    serverless: bool = False
 
 
 def parse_spec(spec: str | EndpointSpec) -> EndpointSpec:
@@ -170,6 +172,10 @@ class Endpoint:
         self.spec = spec
         self.account = account
         self.created = clock()
+        # Until when it is in which status, on its way to that of its specification.
+        self.phases: list[tuple[float, str]] = []
+        self.config_name = f"{name}-config"
+        self.failure: str | None = None
         self._clock = clock
         self._faults: dict[str, FaultInjection] = {}
         self.spec_faults = [self.fault(fault) for fault in spec.faults]
@@ -201,7 +207,13 @@ class Endpoint:
     @property
     def serving(self) -> bool:
         """Whether the endpoint takes requests at all."""
-        return self.spec.status in SERVING
+        return self.status in SERVING
+
+    @property
+    def status(self) -> str:
+        """The status at this moment."""
+        now = self._clock()
+        return next((status for until, status in self.phases if now < until), self.spec.status)
 
     @property
     def blocking(self) -> bool:

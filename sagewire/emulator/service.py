@@ -10,6 +10,7 @@ from dataclasses import replace
 from sagewire.emulator.aws import sts
 from sagewire.emulator.aws.async_inference import Asynchronous
 from sagewire.emulator.aws.control_plane import TARGET, ControlPlane
+from sagewire.emulator.aws.deployments import Deployments
 from sagewire.emulator.aws.front_door import aws_error
 from sagewire.emulator.aws.identity import Identities, IdentityError, Role
 from sagewire.emulator.aws.openai_route import ROUTE, OpenAiRoute
@@ -25,6 +26,7 @@ __all__ = ["Service"]
 _INVOKE = re.compile(r"/endpoints/([^/]+)/(invocations|invocations-response-stream|async-invocations)")
 _ENDPOINT = re.compile(r"/endpoints/([^/]+)/")
 MAX_CALLS = 20_000
+DEPLOY_SECONDS = 0.2
 MAX_REMEMBERED_BYTES = 512 * 1024 * 1024
 _CONTAINER = re.compile(r"/containers/([^/]+)(/.*)?")
 
@@ -37,6 +39,7 @@ class Service:
         region: The region it pretends to be in.
         clock: Seconds since the epoch.
         roles: Roles besides the default one.
+        deploy_seconds: How long creating, updating and deleting an endpoint takes.
     """
 
     def __init__(
@@ -46,8 +49,10 @@ class Service:
         region: str,
         clock: Callable[[], float],
         roles: Iterable[Role] = (),
+        deploy_seconds: float = DEPLOY_SECONDS,
     ) -> None:
         self.identities = Identities(clock, roles)
+        self.storage = Storage(self.identities, clock, region)
         self.endpoints: dict[str, Endpoint] = {}
         self.calls: list[ContainerCall] = []
         self._remembered = 0
@@ -56,10 +61,10 @@ class Service:
         for name, spec in endpoints.items():
             self.add(name, spec)
         self.runtime = Runtime(self.endpoints, self.identities, region, clock, self._remember)
-        self.storage = Storage(self.identities, clock, region)
         self._asynchronous = Asynchronous(self.runtime, self.storage)
         self._openai = OpenAiRoute(self.runtime, self.identities, region, clock)
-        self._control_plane = ControlPlane(self.endpoints, self.identities, region)
+        self._deployments = Deployments(self.endpoints, clock, deploy_seconds)
+        self._control_plane = ControlPlane(self.endpoints, self.identities, region, self._deployments)
         self._containers = Containers(self.endpoints, self._remember)
 
     def add(self, name: str, spec: str | EndpointSpec) -> None:
@@ -67,6 +72,8 @@ class Service:
         parsed = parse_spec(spec)
         account = parsed.account or self.identities.user.account
         self.endpoints[name] = Endpoint(name, parsed, account, self._clock)
+        if parsed.asynchronous:
+            self.storage.add_bucket(parsed.asynchronous.removeprefix("s3://").partition("/")[0])
 
     def _remember(self, call: ContainerCall) -> None:
         """Keep a call for `calls`; a server that runs for days keeps the latest only."""
@@ -86,6 +93,7 @@ class Service:
 
     def handle(self, request: Request) -> Response:
         """Answer one request."""
+        self._deployments.settle()
         try:
             response = self._dispatch(request)
         except IdentityError as error:

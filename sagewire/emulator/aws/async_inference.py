@@ -80,6 +80,8 @@ class Asynchronous:
                 text = f"Failed to download the input from {source}: the object does not exist or cannot be read."
                 return Response(400, {"Content-Type": "text/plain"}, text.encode()), 0.0
             data = stored.data
+            # AWS's own AsyncPredictor names the type only here.
+            given["content-type"] = stored.content_type
         # On this API the container's own headers travel under names of their own.
         for own, name in (("content-type", "content-type"), ("accept", "accept")):
             if (value := request.headers.get(_PREFIX + own)) is not None:

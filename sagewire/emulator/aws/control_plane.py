@@ -1,4 +1,4 @@
-"""The part of SageMaker's control plane that tells what an endpoint runs: Describe, List, and tags."""
+"""SageMaker's control plane: Describe, List and tags of what runs; Create, Update and Delete of endpoints."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 import orjson
 
+from sagewire.emulator.aws.deployments import UNHEALTHY, Deployments, dialect_of_image
 from sagewire.emulator.aws.identity import Credentials, Identities, IdentityError
-from sagewire.emulator.endpoints import Endpoint, Running, find_endpoint
+from sagewire.emulator.aws.listing import page
+from sagewire.emulator.endpoints import Endpoint, EndpointSpec, Running, find_endpoint
 from sagewire.emulator.faults import Refused
 from sagewire.emulator.http_values import Request, Response, json_response
 
@@ -30,21 +32,34 @@ class ControlPlane:
         endpoints: By name.
         identities: Who may ask.
         region: The region it pretends to be in.
+        deployments: What callers create and delete.
     """
 
-    def __init__(self, endpoints: Mapping[str, Endpoint], identities: Identities, region: str) -> None:
+    def __init__(
+        self, endpoints: Mapping[str, Endpoint], identities: Identities, region: str, deployments: Deployments
+    ) -> None:
         self._endpoints = endpoints
+        self._deployments = deployments
         self._identities = identities
         self._region = region
         self._operations: dict[str, Callable[[JSON, Credentials], JSON]] = {
+            "CreateEndpoint": self._create_endpoint,
+            "CreateEndpointConfig": self._create_config,
+            "CreateModel": self._create_model,
+            "DeleteEndpoint": self._delete_endpoint,
+            "DeleteEndpointConfig": self._delete_config,
+            "DeleteModel": self._delete_model,
             "DescribeEndpoint": self._describe_endpoint,
             "DescribeEndpointConfig": self._describe_config,
             "DescribeInferenceComponent": self._describe_component,
             "DescribeModel": self._describe_model,
             "DescribeModelPackage": self._describe_package,
+            "ListEndpointConfigs": self._list_configs,
             "ListEndpoints": self._list_endpoints,
             "ListInferenceComponents": self._list_components,
+            "ListModels": self._list_models,
             "ListTags": self._list_tags,
+            "UpdateEndpoint": self._update_endpoint,
         }
 
     def handle(self, request: Request, caller: Credentials) -> Response:
@@ -100,18 +115,15 @@ class ControlPlane:
         document: JSON = {
             "EndpointName": endpoint.name,
             "EndpointArn": self._arn(endpoint.account, "endpoint", endpoint.name),
-            "EndpointConfigName": f"{endpoint.name}-config",
-            "EndpointStatus": spec.status,
+            "EndpointConfigName": endpoint.config_name,
+            "EndpointStatus": endpoint.status,
             "CreationTime": endpoint.created,
             "LastModifiedTime": endpoint.created,
         }
-        if spec.status != "Creating":
+        if endpoint.status != "Creating":
             document["ProductionVariants"] = [variant]
-        if spec.status == "Failed":
-            document["FailureReason"] = (
-                "The primary container for production variant AllTraffic did not pass the ping health check. Please "
-                "check CloudWatch logs for this endpoint."
-            )
+        if endpoint.status == "Failed" or endpoint.failure is not None:
+            document["FailureReason"] = UNHEALTHY
         return document | self._asynchronous(endpoint)
 
     def _asynchronous(self, endpoint: Endpoint) -> JSON:
@@ -127,13 +139,14 @@ class ControlPlane:
 
     def _describe_config(self, asked: JSON, caller: Credentials) -> JSON:
         name = _name(asked, "EndpointConfigName")
+        if (made := self._deployments.configs.get((caller.account, name))) is not None:
+            return {**made, "EndpointConfigArn": self._arn(caller.account, "endpoint-config", name)}
         endpoint = self._owner(name, "-config", "endpoint configuration", "endpoint-config", caller)
-        variant: JSON = {
-            "VariantName": VARIANT,
-            "InitialInstanceCount": 1,
-            "InstanceType": endpoint.spec.instance_type,
-            "InitialVariantWeight": 1.0,
-        }
+        variant: JSON = {"VariantName": VARIANT, "InitialVariantWeight": 1.0}
+        if endpoint.spec.serverless:
+            variant["ServerlessConfig"] = {"MemorySizeInMB": 4096, "MaxConcurrency": 20}
+        else:
+            variant |= {"InitialInstanceCount": 1, "InstanceType": endpoint.spec.instance_type}
         if endpoint.main is not None:
             variant["ModelName"] = f"{endpoint.name}-model"
         return {
@@ -145,12 +158,16 @@ class ControlPlane:
 
     def _owner(self, name: str, ending: str, what: str, kind: str, caller: Credentials) -> Endpoint:
         endpoint = self._endpoints.get(name.removesuffix(ending)) if name.endswith(ending) else None
+        if (caller.account, name) in self._deployments.deleted:
+            endpoint = None
         if endpoint is None or endpoint.account != caller.account:
             raise _missing(what, self._arn(caller.account, kind, name))
         return endpoint
 
     def _describe_model(self, asked: JSON, caller: Credentials) -> JSON:
         name = _name(asked, "ModelName")
+        if (made := self._deployments.models.get((caller.account, name))) is not None:
+            return {**made, "ModelArn": self._arn(caller.account, "model", name)}
         endpoint = self._owner(name, "-model", "model", "model", caller)
         if endpoint.main is None:
             raise _missing("model", self._arn(caller.account, "model", name))
@@ -198,34 +215,123 @@ class ControlPlane:
             },
         }
 
+    def _own(self, caller: Credentials) -> list[Endpoint]:
+        return [endpoint for endpoint in self._endpoints.values() if endpoint.account == caller.account]
+
     def _list_endpoints(self, asked: JSON, caller: Credentials) -> JSON:
-        contains, status = asked.get("NameContains", ""), asked.get("StatusEquals")
         found = [
             {
                 "EndpointName": endpoint.name,
                 "EndpointArn": self._arn(endpoint.account, "endpoint", endpoint.name),
                 "CreationTime": endpoint.created,
                 "LastModifiedTime": endpoint.created,
-                "EndpointStatus": endpoint.spec.status,
+                "EndpointStatus": endpoint.status,
             }
-            for endpoint in self._endpoints.values()
-            if endpoint.account == caller.account
-            and contains in endpoint.name
-            and status in (None, endpoint.spec.status)
+            for endpoint in self._own(caller)
         ]
-        return {"Endpoints": found}
+        return page(found, asked, key="Endpoints", name="EndpointName", status="EndpointStatus")
 
     def _list_components(self, asked: JSON, caller: Credentials) -> JSON:
-        wanted = asked.get("EndpointNameEquals")
+        wanted, variant = asked.get("EndpointNameEquals"), asked.get("VariantNameEquals")
         if wanted is not None:
             self._find(wanted, caller)
         found = [
             self._component(endpoint, name)
-            for endpoint in self._endpoints.values()
-            if endpoint.account == caller.account and wanted in (None, endpoint.name)
+            for endpoint in self._own(caller)
+            if wanted in (None, endpoint.name) and variant in (None, VARIANT)
             for name in endpoint.components
         ]
-        return {"InferenceComponents": found}
+        named = {"key": "InferenceComponents", "name": "InferenceComponentName", "status": "InferenceComponentStatus"}
+        return page(found, asked, **named)
+
+    def _list_configs(self, asked: JSON, caller: Credentials) -> JSON:
+        return self._list_made("EndpointConfig", "endpoint-config", "-config", self._deployments.configs, asked, caller)
+
+    def _list_models(self, asked: JSON, caller: Credentials) -> JSON:
+        return self._list_made("Model", "model", "-model", self._deployments.models, asked, caller)
+
+    def _list_made(
+        self, kind: str, arn: str, ending: str, made: Mapping[tuple[str, str], JSON], asked: JSON, caller: Credentials
+    ) -> JSON:
+        """List what came with the endpoints and was not deleted, and what callers made."""
+        times = {
+            f"{endpoint.name}{ending}": endpoint.created
+            for endpoint in self._own(caller)
+            if (kind != "Model" or endpoint.main is not None) and endpoint.config_name == f"{endpoint.name}-config"
+        }
+        times = {name: when for name, when in times.items() if (caller.account, name) not in self._deployments.deleted}
+        times |= {name: one["CreationTime"] for (account, name), one in made.items() if account == caller.account}
+        found = [
+            {f"{kind}Name": name, f"{kind}Arn": self._arn(caller.account, arn, name), "CreationTime": when}
+            for name, when in times.items()
+        ]
+        return page(found, asked, key=f"{kind}s", name=f"{kind}Name")
+
+    def _create_model(self, asked: JSON, caller: Credentials) -> JSON:
+        name = self._deployments.create_model(asked, caller.account)
+        return {"ModelArn": self._arn(caller.account, "model", name)}
+
+    def _create_config(self, asked: JSON, caller: Credentials) -> JSON:
+        name = self._deployments.create_config(asked, caller.account, lambda model: self._has_model(model, caller))
+        return {"EndpointConfigArn": self._arn(caller.account, "endpoint-config", name)}
+
+    def _has_model(self, name: str, caller: Credentials) -> bool:
+        try:
+            self._describe_model({"ModelName": name}, caller)
+        except Refused:
+            return False
+        return True
+
+    def _create_endpoint(self, asked: JSON, caller: Credentials) -> JSON:
+        config = _name(asked, "EndpointConfigName")
+        spec = self._specification_of(config, caller)
+        name = self._deployments.create_endpoint(asked, caller.account, spec, config)
+        return {"EndpointArn": self._arn(caller.account, "endpoint", name)}
+
+    def _update_endpoint(self, asked: JSON, caller: Credentials) -> JSON:
+        endpoint = self._find(_name(asked, "EndpointName"), caller)
+        config = _name(asked, "EndpointConfigName")
+        self._deployments.update_endpoint(endpoint, self._specification_of(config, caller), config)
+        return {"EndpointArn": self._arn(caller.account, "endpoint", endpoint.name)}
+
+    def _specification_of(self, config: str, caller: Credentials) -> EndpointSpec | None:
+        """Return what a configuration runs; `None` if its image is of no container the emulator has."""
+        told = self._describe_config({"EndpointConfigName": config}, caller)
+        variant = told["ProductionVariants"][0]
+        model = self._describe_model({"ModelName": variant.get("ModelName", "")}, caller)["PrimaryContainer"]
+        environment = model.get("Environment") or {}
+        dialect = dialect_of_image(model.get("Image", ""), environment)
+        if dialect is None:
+            return None
+        output = told.get("AsyncInferenceConfig", {}).get("OutputConfig", {}).get("S3OutputPath")
+        return EndpointSpec(
+            dialect,
+            "schema",
+            caller.account,
+            environment=environment,
+            image=model["Image"],
+            asynchronous=output,
+            serverless="ServerlessConfig" in variant,
+            instance_type=variant.get("InstanceType", "ml.g5.2xlarge"),
+        )
+
+    def _delete_endpoint(self, asked: JSON, caller: Credentials) -> JSON:
+        self._deployments.delete_endpoint(self._find(_name(asked, "EndpointName"), caller))
+        return {}
+
+    def _delete_config(self, asked: JSON, caller: Credentials) -> JSON:
+        name = _name(asked, "EndpointConfigName")
+        self._describe_config(asked, caller)
+        self._deployments.configs.pop((caller.account, name), None)
+        self._deployments.deleted.add((caller.account, name))
+        return {}
+
+    def _delete_model(self, asked: JSON, caller: Credentials) -> JSON:
+        name = _name(asked, "ModelName")
+        self._describe_model(asked, caller)
+        self._deployments.models.pop((caller.account, name), None)
+        self._deployments.deleted.add((caller.account, name))
+        return {}
 
     def _component(self, endpoint: Endpoint, name: str) -> JSON:
         return {

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 __all__ = [
     "ACCOUNT",
@@ -159,6 +159,24 @@ class Identities:
         )
         self.add(issued)
         return issued
+
+    def issue_token(self, user: Credentials, seconds: float) -> Credentials:
+        """Return new temporary credentials of a user, as GetSessionToken does."""
+        number = next(self._numbers)
+        secret = hashlib.sha256(f"{user.arn}/{number}".encode()).hexdigest()
+        issued = replace(
+            user,
+            access_key=f"ASIAEMULATOR{number:08d}",
+            secret_key=secret[:40],
+            session_token=f"emulator-session-{secret}",
+            expires=self._clock() + seconds,
+        )
+        self.add(issued)
+        return issued
+
+    def now(self) -> float:
+        """Return the time, in seconds since the epoch."""
+        return self._clock()
 
 
 def _same(expected: str | None, given: str | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import time
 import uuid
@@ -30,6 +31,10 @@ __all__ = ["Runtime", "Target"]
 
 VARIANT = "AllTraffic"
 SESSION_SECONDS = 1200
+# A container has to answer InvokeEndpoint within this time (API_runtime_InvokeEndpoint).
+RESPONSE_SECONDS = 60.0
+# Of a serverless endpoint (serverless-endpoints-invoke).
+SERVERLESS_BYTES = 4 * 1024 * 1024
 _PREFIX = "x-amzn-sagemaker-"
 _VISIBLE = re.compile(r"[\x21-\x7e\x20]{0,1024}")
 # Everything else a client sends stays at the front door.
@@ -133,6 +138,10 @@ class Runtime:
             )
         if endpoint.spec.asynchronous:
             raise _invalid(f"Endpoint {endpoint.name} takes asynchronous invocations only; use InvokeEndpointAsync.")
+        if endpoint.spec.serverless and len(request.body) > SERVERLESS_BYTES:
+            raise _invalid(f"Request {uuid.uuid4()} has oversize body.")
+        if endpoint.spec.serverless and stream:
+            raise _invalid(f"Endpoint {endpoint.name} is serverless, which response streaming does not support.")
         if f"{_PREFIX}target-container-hostname" in headers:
             raise _invalid(f"Endpoint {endpoint.name} is not configured for direct invocation of its containers.")
         variant = headers.get(f"{_PREFIX}target-variant", VARIANT)
@@ -167,6 +176,8 @@ class Runtime:
             headers.setdefault("X-Amzn-SageMaker-Custom-Attributes", attributes)
         sent = replace(answer, delay=answer.delay + target.running.spec.latency)
         sent = deliver(sent, target.faults, framed=stream, stream=stream)
+        if not stream and RESPONSE_SECONDS < sent.delay < math.inf:
+            return replace(self.model_error(Response(0), target), delay=RESPONSE_SECONDS)
         content_type = sent.headers.get("Content-Type", "application/octet-stream")
         if stream:
             headers |= {"Content-Type": EVENT_STREAM, "X-Amzn-SageMaker-Content-Type": content_type}

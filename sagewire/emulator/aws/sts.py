@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
@@ -18,6 +21,11 @@ __all__ = ["ACTIONS", "handle"]
 NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 MIN_SECONDS = 900
 DEFAULT_SECONDS = 3600
+# Of a role that another role's session assumes, whatever the role itself allows.
+CHAINED_SECONDS = 3600
+DEFAULT_TOKEN_SECONDS = 43_200
+MAX_TOKEN_SECONDS = 129_600
+WEB_IDENTITY_AUDIENCE = "sts.amazonaws.com"
 _ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/.+")
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}")
 # STS says the same things in other words than the JSON services.
@@ -70,6 +78,9 @@ def _assume_role(form: Mapping[str, str], caller: Credentials | None, identities
             "AccessDenied",
             f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {form['RoleArn']}",
         )
+    if ":assumed-role/" in caller.arn and seconds > CHAINED_SECONDS:
+        text = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining"
+        raise IdentityError("ValidationError", text, 400)
     _check_limit(role, seconds)
     return _assumed(identities.issue(role, form["RoleSessionName"], seconds))
 
@@ -77,13 +88,12 @@ def _assume_role(form: Mapping[str, str], caller: Credentials | None, identities
 def _assume_role_with_web_identity(form: Mapping[str, str], caller: Credentials | None, identities: Identities) -> str:
     seconds = _check(form)
     role = identities.roles.get(form["RoleArn"])
-    if not form.get("WebIdentityToken", ""):
-        raise IdentityError("InvalidIdentityToken", "The ID Token provided is not a valid JWT.", 400)
+    claims = _claims(form.get("WebIdentityToken", ""), identities.now())
     if role is None:
         raise IdentityError("AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
     _check_limit(role, seconds)
     issued = identities.issue(role, form["RoleSessionName"], seconds)
-    return _assumed(issued) + "<SubjectFromWebIdentityToken>emulator</SubjectFromWebIdentityToken>"
+    return _assumed(issued) + f"<SubjectFromWebIdentityToken>{escape(str(claims['sub']))}</SubjectFromWebIdentityToken>"
 
 
 def _get_caller_identity(form: Mapping[str, str], caller: Credentials | None, identities: Identities) -> str:
@@ -92,10 +102,22 @@ def _get_caller_identity(form: Mapping[str, str], caller: Credentials | None, id
     return f"<Arn>{caller.arn}</Arn><UserId>{caller.user_id}</UserId><Account>{caller.account}</Account>"
 
 
+def _get_session_token(form: Mapping[str, str], caller: Credentials | None, identities: Identities) -> str:
+    if caller is None:
+        raise IdentityError("MissingAuthenticationTokenException", "Request is missing Authentication Token")
+    if caller.session_token is not None:
+        raise IdentityError("AccessDenied", "Cannot call GetSessionToken with session credentials")
+    duration = form.get("DurationSeconds", str(DEFAULT_TOKEN_SECONDS))
+    if not duration.isdigit() or not MIN_SECONDS <= int(duration) <= MAX_TOKEN_SECONDS:
+        raise _invalid(duration, "durationSeconds", f"Member must be between {MIN_SECONDS} and {MAX_TOKEN_SECONDS}")
+    return _credentials(identities.issue_token(caller, int(duration)))
+
+
 ACTIONS: dict[str, Callable[[Mapping[str, str], Credentials | None, Identities], str]] = {
     "AssumeRole": _assume_role,
     "AssumeRoleWithWebIdentity": _assume_role_with_web_identity,
     "GetCallerIdentity": _get_caller_identity,
+    "GetSessionToken": _get_session_token,
 }
 
 
@@ -126,10 +148,36 @@ def _invalid(value: str, member: str, constraint: str) -> IdentityError:
     return IdentityError("ValidationError", text, 400)
 
 
+def _claims(token: str, now: float) -> Mapping[str, Any]:
+    """Return what a web identity token says of itself: its shape, audience and expiry count, its signature does not."""
+    parts = token.split(".")
+    try:
+        header, claims = (json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in parts[:2])
+        well_formed = len(parts) == 3 and all(parts) and "alg" in header and "sub" in claims
+    except (ValueError, TypeError):
+        well_formed = False
+    if not well_formed:
+        raise IdentityError("InvalidIdentityToken", "The ID Token provided is not a valid JWT.", 400)
+    audience = claims.get("aud")
+    if WEB_IDENTITY_AUDIENCE not in (audience if isinstance(audience, list) else [audience]):
+        raise IdentityError("InvalidIdentityToken", "Incorrect token audience", 400)
+    if not isinstance(claims.get("exp"), int | float) or claims["exp"] <= now:
+        raise IdentityError(
+            "ExpiredTokenException",
+            f"Token expired: current date/time {int(now)} must be before the expiration date/time {claims.get('exp')}",
+            400,
+        )
+    return dict(claims)
+
+
 def _assumed(issued: Credentials) -> str:
+    user = f"<AssumedRoleUser><AssumedRoleId>{issued.user_id}</AssumedRoleId><Arn>{issued.arn}</Arn></AssumedRoleUser>"
+    return _credentials(issued) + user
+
+
+def _credentials(issued: Credentials) -> str:
     expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(issued.expires or 0))
     return (
         f"<Credentials><AccessKeyId>{issued.access_key}</AccessKeyId><SecretAccessKey>{issued.secret_key}</SecretAccessKey>"
         f"<SessionToken>{issued.session_token}</SessionToken><Expiration>{expires}</Expiration></Credentials>"
-        f"<AssumedRoleUser><AssumedRoleId>{issued.user_id}</AssumedRoleId><Arn>{issued.arn}</Arn></AssumedRoleUser>"
     )

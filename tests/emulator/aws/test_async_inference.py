@@ -33,7 +33,9 @@ def judge(make_judge, clock):
 @pytest.fixture(scope="module")
 def s3(judge):
     # Without a version, boto3 still presigns the way it did before Signature Version 4.
-    return client_of(judge.emulator, "s3", config=CONFIG.merge(Config(signature_version="s3v4")))
+    client = client_of(judge.emulator, "s3", config=CONFIG.merge(Config(signature_version="s3v4")))
+    client.create_bucket(Bucket="questions")
+    return client
 
 
 def fetch(s3, uri):

@@ -85,7 +85,7 @@ def test_components_are_listed_and_described(sagemaker):
     config = sagemaker.describe_endpoint_config(EndpointConfigName="parts-config")
     assert "ModelName" not in config["ProductionVariants"][0]
     listed = sagemaker.list_inference_components(EndpointNameEquals="parts")["InferenceComponents"]
-    assert [found["InferenceComponentName"] for found in listed] == ["base", "lora"]
+    assert sorted(found["InferenceComponentName"] for found in listed) == ["base", "lora"]
     base = sagemaker.describe_inference_component(InferenceComponentName="base")
     assert "djl-inference" in base["Specification"]["Container"]["DeployedImage"]["SpecifiedImage"]
     assert base["RuntimeConfig"]["CurrentCopyCount"] == 1
@@ -112,8 +112,8 @@ def test_what_is_not_there_or_not_ours_cannot_be_found(sagemaker, name):
         sagemaker.describe_model(ModelName=f"{name}-model")
     with pytest.raises(ClientError, match="Could not find inference component"):
         sagemaker.describe_inference_component(InferenceComponentName=name)
-    with pytest.raises(ClientError, match="has no operation 'ListModels'"):
-        sagemaker.list_models()
+    with pytest.raises(ClientError, match="has no operation 'ListTrainingJobs'"):
+        sagemaker.list_training_jobs()
 
 
 @pytest.mark.parametrize(

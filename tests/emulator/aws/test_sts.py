@@ -1,5 +1,7 @@
 """Accounts, roles and temporary credentials, as boto3 sees them."""
 
+import base64
+import json
 import time
 
 import boto3
@@ -109,9 +111,54 @@ def test_web_identity_needs_no_keys(emulator):
         "sts", region_name="us-east-1", endpoint_url=emulator.url, config=Config(signature_version=UNSIGNED, proxies={})
     )
     answer = anonymous.assume_role_with_web_identity(
-        RoleArn=emulator.role_arn, RoleSessionName="pod", WebIdentityToken="header.payload.signature"
+        RoleArn=emulator.role_arn, RoleSessionName="pod", WebIdentityToken=web_identity_token()
     )
+    assert answer["SubjectFromWebIdentityToken"] == "system:serviceaccount:apps:answers"
     assert invoke(emulator, "theirs", credentials_of(answer))
+
+
+def web_identity_token(**claims):
+    """A token as a cluster writes it: nobody here can check its signature."""
+    claims = {"aud": ["sts.amazonaws.com"], "sub": "system:serviceaccount:apps:answers", "exp": 4e9, **claims}
+    parts = (json.dumps({"alg": "RS256"}).encode(), json.dumps(claims).encode(), b"signature")
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("token", "code", "words"),
+    [
+        ("header.payload.signature", "InvalidIdentityToken", "not a valid JWT"),
+        (web_identity_token(aud="somebody.else"), "InvalidIdentityToken", "audience"),
+        (web_identity_token(exp=1.0), "ExpiredToken", "Token expired"),
+    ],
+)
+def test_a_web_identity_token_is_checked_for_shape_audience_and_expiry(emulator, token, code, words):
+    anonymous = boto3.client(
+        "sts", region_name="us-east-1", endpoint_url=emulator.url, config=Config(signature_version=UNSIGNED, proxies={})
+    )
+    with pytest.raises(ClientError, match=words) as error:
+        anonymous.assume_role_with_web_identity(
+            RoleArn=emulator.role_arn, RoleSessionName="pod", WebIdentityToken=token
+        )
+    assert error.value.response["Error"]["Code"].startswith(code)
+
+
+def test_a_chained_role_lasts_an_hour_at_most():
+    first = Role("arn:aws:iam::222233334444:role/first", max_seconds=43_200)
+    second = Role("arn:aws:iam::333344445555:role/second", trusts=("222233334444",), max_seconds=43_200)
+    with Emulator({}, roles=[first, second]) as emulator:
+        given = client_of(emulator, "sts").assume_role(RoleArn=first.arn, RoleSessionName="first", DurationSeconds=7200)
+        chained = client_of(emulator, "sts", credentials_of(given))
+        assert chained.assume_role(RoleArn=second.arn, RoleSessionName="second")["Credentials"]
+        with pytest.raises(ClientError, match="1 hour session limit for roles assumed by role chaining"):
+            chained.assume_role(RoleArn=second.arn, RoleSessionName="second", DurationSeconds=7200)
+
+
+def test_a_session_token_of_a_user(emulator, sts):
+    given = credentials_of(sts.get_session_token(DurationSeconds=900))
+    assert client_of(emulator, "sts", given).get_caller_identity()["Arn"].endswith(":user/emulator")
+    with pytest.raises(ClientError, match="session credentials"):
+        client_of(emulator, "sts", given).get_session_token()
 
 
 def test_wrong_keys_are_told_apart(emulator):

@@ -45,6 +45,7 @@ def s3(emulator, monkeypatch):
     for name, value in emulator.environ().items():
         monkeypatch.setenv(name, value)
     client = boto3.client("s3")
+    client.create_bucket(Bucket="inputs")
     yield client
     client.close()
 
