@@ -10,7 +10,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from sagewire.emulator import Credentials, EndpointSpec, Role
+from sagewire.emulator import Credentials, Emulator, EndpointSpec, Role
 
 from ..conftest import client_of
 
