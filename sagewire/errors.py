@@ -16,6 +16,7 @@
     `- WireError                         the bytes are not what the handler promised
        |- FrameError                     a checksum, a length, or an encoding is wrong
        |- ModelStreamError               an error inside the stream, with its error code
+       |- ResponseTooLarge               the answer is longer than the caller allows
        `- StreamTruncated                the stream ended early
 
 Errors raised while an answer is being read carry what was read so far in `partial`.
@@ -43,6 +44,7 @@ __all__ = [
     "ModelStreamError",
     "NotReady",
     "PayloadTooLarge",
+    "ResponseTooLarge",
     "SagewireError",
     "StreamTruncated",
     "Throttled",
@@ -54,6 +56,7 @@ __all__ = [
 ]
 
 EXCERPT_CHARACTERS = 300
+_SEARCHED = 4_000
 # How servers say that a conversation is too long: vLLM, SGLang and OpenAI; TGI; LMI; llama.cpp.
 _TOO_LONG = re.compile(
     r"maximum context length|context[_ ]length[_ ]exceeded|longer than the model's context|exceeds? the (available )?"
@@ -178,7 +181,13 @@ class EndpointNotFound(EndpointError):
 
 
 class AccessDenied(EndpointError):
-    """The credentials are missing, wrong, or not allowed to do this."""
+    """The credentials are missing, wrong, or not allowed to do this.
+
+    Attributes:
+        clock_skew: Seconds by which the server's clock is ahead of this machine's, if that may be the reason.
+    """
+
+    clock_skew: float | None = None
 
 
 class CredentialsExpired(AccessDenied):
@@ -217,7 +226,7 @@ class ModelError(EndpointError):
     @property
     def context_exceeded(self) -> bool:
         """Whether the container said that the conversation is longer than the model's context."""
-        return _TOO_LONG.search(self.original_message or self.message) is not None
+        return _TOO_LONG.search((self.original_message or self.message)[:_SEARCHED]) is not None
 
 
 class WireError(SagewireError):
@@ -243,6 +252,10 @@ class ModelStreamError(WireError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.message, self.code), dict(self.__dict__)
+
+
+class ResponseTooLarge(WireError):
+    """The answer is longer than `max_response_bytes`; the rest was not read."""
 
 
 class StreamTruncated(WireError):

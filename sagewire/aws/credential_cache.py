@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from sagewire._forks import reset_in_child
 from sagewire.aws.credentials import Credentials
 from sagewire.aws.lookup_errors import NO_CREDENTIALS, credential_errors
 from sagewire.errors import AccessDenied
+from sagewire.http.abandonable import in_thread
 
 __all__ = ["BotocoreSource", "CredentialSource", "EnvironmentSource", "StaticSource"]
 
@@ -19,8 +21,12 @@ __all__ = ["BotocoreSource", "CredentialSource", "EnvironmentSource", "StaticSou
 class CredentialSource(Protocol):
     """Where a transport gets the credentials of each call."""
 
-    def get(self) -> Credentials:
-        """Return credentials that are valid now; may wait for a refresh."""
+    def known(self) -> Credentials | None:
+        """Return credentials that are valid now if they are at hand, `None` if somebody has to be asked."""
+        ...
+
+    def get(self, timeout: float | None = None) -> Credentials:
+        """Return credentials that are valid now; may wait for a refresh, `TimeoutError` after `timeout` seconds."""
         ...
 
     async def get_async(self) -> Credentials:
@@ -42,7 +48,11 @@ class StaticSource:
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
 
-    def get(self) -> Credentials:
+    def known(self) -> Credentials:
+        """Return the keys."""
+        return self._credentials
+
+    def get(self, timeout: float | None = None) -> Credentials:
         """Return the keys."""
         return self._credentials
 
@@ -107,19 +117,32 @@ class BotocoreSource:
         self._refresh_lock = threading.Lock()
         self._refresh: Future[Credentials] | None = None
 
-    def get(self) -> Credentials:
-        """Return credentials that are valid now; may wait for a refresh."""
-        with credential_errors():
-            return self._convert(self._object().get_frozen_credentials())
+    def known(self) -> Credentials | None:
+        """Return credentials that are valid now if they are at hand, `None` if somebody has to be asked."""
+        loaded = self._loaded
+        if loaded is None:
+            return None
+        if not _may_wait(loaded) or (self._refresh is not None and not getattr(loaded, "must_wait", True)):
+            return self._take()
+        return None
+
+    def get(self, timeout: float | None = None) -> Credentials:
+        """Return credentials that are valid now; all that wait for a refresh share one, and its failure."""
+        known = self.known()
+        return known if known is not None else self._start_refresh().result(timeout)
 
     async def get_async(self) -> Credentials:
-        """Return credentials that are valid now; a refresh runs in one worker thread for all that wait."""
-        loaded = self._loaded
-        if loaded is not None and not _may_wait(loaded):
-            return self.get()
+        """`get`, without blocking the event loop."""
+        known = self.known()
+        if known is not None:
+            return known
         import asyncio
 
         return await asyncio.wrap_future(self._start_refresh())
+
+    def _take(self) -> Credentials:
+        with credential_errors():
+            return self._convert(self._object().get_frozen_credentials())
 
     def _start_refresh(self) -> Future[Credentials]:
         with self._refresh_lock:
@@ -128,13 +151,14 @@ class BotocoreSource:
                 future = self._refresh = Future()
                 # Marked as running so that a cancelled waiter cannot cancel it for the others.
                 future.set_running_or_notify_cancel()
-                threading.Thread(target=self._run_refresh, args=(future,), daemon=True).start()
+                work = contextvars.copy_context().run
+                threading.Thread(target=work, args=(self._run_refresh, future), daemon=True).start()
             return future
 
     def _run_refresh(self, future: Future[Credentials]) -> None:
         error: BaseException | None = None
         try:
-            credentials = self.get()
+            credentials = self._take()
         except BaseException as failure:
             error = failure
         with self._refresh_lock:
@@ -190,9 +214,7 @@ class BotocoreSource:
 
     async def invalidate_async(self, used: Credentials) -> bool:
         """`invalidate` in a worker thread: credential files and processes may be slow."""
-        import asyncio
-
-        return await asyncio.to_thread(self.invalidate, used)
+        return await in_thread(self.invalidate, used)
 
 
 def _may_wait(loaded: Any) -> bool:

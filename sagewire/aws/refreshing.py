@@ -40,6 +40,8 @@ class RefreshingCredentials(BotocoreCredentials):
         self._fetch = fetch
         self._frozen: Any = None
         self._renew_at = self._wait_at = 0.0
+        self._failed = 0
+        self._failure: Exception | None = None
         self.reset_after_fork()
         reset_in_child(self)
 
@@ -58,6 +60,11 @@ class RefreshingCredentials(BotocoreCredentials):
         """
         return self._frozen is None or time.time() >= self._renew_at
 
+    @property
+    def must_wait(self) -> bool:
+        """Whether there are no credentials that are valid for a while yet."""
+        return self._frozen is None or time.time() >= self._wait_at
+
     def invalidate(self) -> None:
         """Fetch anew on the next use, whatever the clock says."""
         self._renew_at = self._wait_at = 0.0
@@ -66,11 +73,15 @@ class RefreshingCredentials(BotocoreCredentials):
         """Return the three parts as one consistent value."""
         if not self.refresh_needed():
             return self._frozen
-        must_wait = self._frozen is None or time.time() >= self._wait_at
+        must_wait = self.must_wait
+        failed = self._failed
         if not self._lock.acquire(blocking=must_wait):
             return self._frozen
         try:
             if self.refresh_needed():
+                if self._failed != failed and self._failure is not None:
+                    # Whoever waited for a refresh that failed would only find out the same, one after the other.
+                    raise self._failure
                 self._renew(must_wait)
         finally:
             self._lock.release()
@@ -82,12 +93,15 @@ class RefreshingCredentials(BotocoreCredentials):
             access_key, secret_key, token, expires = self._fetch()
         except Exception as error:
             if must_wait:
+                self._failed += 1
+                self._failure = error
                 raise
             # What there is stays valid for a while; asking again at each call would only add load.
             self._renew_at = min(self._wait_at, started + 30.0)
             _log.warning("credentials (%s) could not be refreshed ahead of time: %s", self.method, type(error).__name__)
             return
         lifetime = max(expires - started, 0.0)
+        self._failure = None
         self._frozen = ReadOnlyCredentials(access_key, secret_key, token)
         self._wait_at = expires - min(600.0, lifetime / 10)
         self._renew_at = expires - min(900.0, lifetime / 4)

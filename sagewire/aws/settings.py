@@ -23,7 +23,7 @@ from sagewire.aws.credential_providers import DefaultChain, StaticKeys
 from sagewire.aws.lookup_errors import credential_errors
 from sagewire.aws.session import Session
 from sagewire.errors import UsageError
-from sagewire.http.origin import DEFAULT_POOL_SIZE, Origin, proxy_for
+from sagewire.http.origin import DEFAULT_POOL_SIZE, Origin, encoded_path, proxy_for, split_url, without_login
 
 __all__ = ["ServiceSettings", "origin_of", "resolve"]
 
@@ -78,6 +78,17 @@ class ServiceSettings:
     pool_size: int | None = None
     tcp_keepalive: bool = False
 
+    @property
+    def path_prefix(self) -> str:
+        """The path of the base URL, percent-encoded; it comes before the path of each request, as boto3 sends it."""
+        return encoded_path(urlsplit(self.endpoint_url).path.rstrip("/"))
+
+    @property
+    def base_url(self) -> str:
+        """The base URL without its path."""
+        parts = urlsplit(self.endpoint_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
 
 def resolve(
     session: Session,
@@ -99,13 +110,22 @@ def resolve(
     Raises:
         UsageError: There is no region, or what is configured makes no sense.
     """
-    if endpoint_url is not None and urlsplit(endpoint_url).scheme not in ("http", "https"):
-        raise UsageError(f"endpoint_url={endpoint_url!r} must start with http:// or https://")
+    if endpoint_url is not None:
+        _check_url(endpoint_url)
     quick = None if config is not None else _without_botocore(session, region_name, endpoint_url, service)
     if quick is not None:
         return quick
     with credential_errors():
         return _ask_botocore(session, region_name, endpoint_url, config, service)
+
+
+def _check_url(endpoint_url: str) -> None:
+    parts = split_url(endpoint_url, "endpoint_url")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise UsageError(
+            f"endpoint_url={without_login(endpoint_url)!r} must end with the path: requests to AWS have no use for a "
+            "query, a fragment, a user name or a password"
+        )
 
 
 def _region(session: Session, region_name: str | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import quote, urlsplit
@@ -53,6 +53,9 @@ class Signer:
         service: The service's signing name, for example `sagemaker`.
         region: The signing region.
 
+    Attributes:
+        clock_ahead: Seconds by which the service's clock is ahead of this machine's.
+
     Example:
         >>> signer = Signer("sagemaker", "us-east-1")
         >>> headers = signer.sign(
@@ -69,6 +72,7 @@ class Signer:
         # S3 object keys are signed as they are sent; every other service expects the path to be encoded once more.
         self._encode_path = service != "s3"
         self._key: tuple[str, str, bytes] | None = None
+        self.clock_ahead = 0.0
 
     def __reduce__(self) -> tuple[object, ...]:
         return Signer, (self.service, self.region)
@@ -100,6 +104,8 @@ class Signer:
             `X-Amz-Date`, `Authorization`, and `X-Amz-Security-Token` for temporary credentials; for S3 also
             `X-Amz-Content-SHA256`.
         """
+        if now is None and self.clock_ahead:
+            now = datetime.now(UTC) + timedelta(seconds=self.clock_ahead)
         timestamp = amz_date(now)
         host, path, query = _split(url, self._encode_path)
         signed = {"host": host, "x-amz-date": timestamp}

@@ -141,4 +141,5 @@ def _invocation(handler: EmbeddingHandler | RerankHandler, body: bytes, given: M
         accept=handler.accept,
         path=handler.path,
         parameters={**handler.parameters(), **given},
+        generates=False,
     )

@@ -280,7 +280,7 @@ class EndpointResolver:
         return detect(found, self._settings.endpoint_kwargs.get("TargetContainerHostname"))
 
     def _ask_server(self, path: str) -> bytes:
-        return self._send(Invocation(b"", method="GET", path=path))
+        return self._send(Invocation(b"", method="GET", path=path, generates=False))
 
     def _try(self, body: bytes) -> bytes:
         return self._send(Invocation(body))

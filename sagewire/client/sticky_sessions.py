@@ -19,7 +19,7 @@ def opening(parameters: Mapping[str, str]) -> Invocation:
 
 def closing(session_id: str, parameters: Mapping[str, str]) -> Invocation:
     """Return the call that closes a session."""
-    return Invocation(b'{"requestType":"CLOSE"}', parameters={**parameters, "SessionId": session_id})
+    return Invocation(b'{"requestType":"CLOSE"}', parameters={**parameters, "SessionId": session_id}, generates=False)
 
 
 def opened(info: ResponseInfo) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from sagewire.client.prepared_call import PreparedCall, ResponseReader
-from sagewire.errors import ModelStreamError, UsageError, WireError
+from sagewire.errors import ModelStreamError, ResponseTooLarge, UsageError, WireError
 from sagewire.streaming.accumulate import unfold
 from sagewire.telemetry import Outcome
 from sagewire.transports.base import AsyncTransport, Transport
-from sagewire.types import Delta, Reply, TextDelta
+from sagewire.types import Delta, Invocation, Reply, TextDelta
 
 __all__ = ["AsyncReplyStream", "ReplyStream"]
 
@@ -49,11 +50,15 @@ class _Kept:
             raise UsageError("this stream keeps no reply (keep_reply=False); take from its deltas what you need")
         return self.so_far
 
+    def request(self, prepared: PreparedCall) -> Invocation:
+        """Return what to send. An answer that nobody keeps may be of any length."""
+        return prepared.invocation if self.keep_reply else replace(prepared.invocation, bounded=False)
+
     def misread(self, error: WireError) -> bool:
         """Return whether the container may speak differently by now; true once, and only before the first delta."""
         first, self._first = self._first, False
         begun = self.whole is not None or (self.reading is not None and self.reading.begun)
-        return first and not begun and not isinstance(error, ModelStreamError)
+        return first and not begun and not isinstance(error, ModelStreamError | ResponseTooLarge)
 
 
 class ReplyStream:
@@ -124,7 +129,7 @@ def _run(
                     kept.whole = prepared.read_whole(body.data, body.info)
                     yield from unfold(kept.whole)
                     return
-                with transport.stream(prepared.invocation) as body_stream:
+                with transport.stream(kept.request(prepared)) as body_stream:
                     kept.reading = reading = prepared.reading(body_stream.info, keep_reply=kept.keep_reply)
                     with reading.attaching_partial():
                         for chunk in body_stream:
@@ -204,7 +209,7 @@ async def _arun(
                     for delta in unfold(kept.whole):
                         yield delta
                     return
-                async with transport.stream(prepared.invocation) as body_stream:
+                async with transport.stream(kept.request(prepared)) as body_stream:
                     kept.reading = reading = prepared.reading(body_stream.info, keep_reply=kept.keep_reply)
                     with reading.attaching_partial():
                         async for chunk in body_stream:

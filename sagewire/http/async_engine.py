@@ -7,23 +7,29 @@ import io
 import ssl
 import threading
 from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet, finalize, ref
 
 from sagewire._forks import reset_in_child
-from sagewire.errors import EndpointError, UsageError
+from sagewire.errors import UsageError
+from sagewire.http.async_response import AsyncResponse, hang_up
 from sagewire.http.deadlines import Deadlines
-from sagewire.http.errors import connection_error, tls_error, truncated
-from sagewire.http.origin import Origin, proxy_login, without_login
+from sagewire.http.errors import (
+    connection_error,
+    connection_lost,
+    protocol_error,
+    tls_error,
+    unanswered,
+)
+from sagewire.http.origin import Origin, keepalive_options, proxy_login, without_login
 from sagewire.http.proxy_tls import client_context
 from sagewire.http.request import Request
 from sagewire.http.timer_pool import Timer, TimerPool
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
+    from aiohttp import ClientSession
 
 __all__ = ["AsyncEngine", "AsyncResponse"]
 
@@ -67,13 +73,15 @@ class AsyncEngine:
         if owner is not None:
             await owner.generator.aclose()
 
-    async def send(self, request: Request, deadlines: Deadlines, *, replay: bool = True) -> AsyncResponse:
+    async def send(self, request: Request, deadlines: Deadlines, *, resend: bool = True) -> AsyncResponse:
         """Send a request and return the answer as soon as its headers are there.
+
+        A connection that turns out to have been closed while it lay idle is replaced.
 
         Args:
             request: What to send.
             deadlines: The call's clock.
-            replay: The request may be sent again where a connection turns out to have been closed while idle.
+            resend: Replace it also if the whole request was sent on it, so that the server may have acted on it.
         """
         while True:
             owner = self._owners.get(asyncio.get_running_loop())
@@ -83,8 +91,12 @@ class AsyncEngine:
             try:
                 return await self._send(owner, request, deadlines, progress)
             except _Lost as lost:
-                if not (progress.reused and replay):
-                    raise connection_error(_why(lost), deadlines.where, code="connection_lost") from lost
+                sent = _was_sent(lost, progress)
+                error = connection_lost(_why(lost), deadlines.where, sent=sent)
+                if not progress.reused:
+                    raise error from lost
+                if sent and not resend:
+                    raise unanswered(error) from lost
 
     async def _send(self, owner: _Owner, request: Request, deadlines: Deadlines, progress: _Progress) -> AsyncResponse:
         import aiohttp
@@ -111,9 +123,7 @@ class AsyncEngine:
         except aiohttp.ClientHttpProxyError as error:
             raise connection_error(f"the proxy answered {error.status} {error.message}", deadlines.where) from error
         except aiohttp.ClientResponseError as error:
-            raise EndpointError(
-                f"{deadlines.where} did not answer in HTTP: {error.message}", code="protocol", fault="service"
-            ) from error
+            raise protocol_error(error.message, deadlines.where) from error
         except (aiohttp.ClientConnectionError, OSError) as error:
             # Under TLS 1.3 a server's objections to the handshake arrive with its first bytes.
             if isinstance(error.__cause__, ssl.SSLError):
@@ -123,11 +133,19 @@ class AsyncEngine:
             raise UsageError(f"a header's value cannot be sent: {error}") from None
         finally:
             _current.reset(current)
+        if response.status < 200:
+            # aiohttp reads past the other interim answers by itself.
+            hang_up(response)
+            raise protocol_error("it switched to another protocol", deadlines.where)
+        encoding = response.headers.get("transfer-encoding")
+        if encoding is not None and encoding.strip().lower() != "chunked":
+            hang_up(response)
+            raise protocol_error("its Transfer-Encoding is not 'chunked'", deadlines.where)
         return AsyncResponse(response, deadlines, owner.alarms)
 
     async def _open(self) -> _Owner:
         loop = asyncio.get_running_loop()
-        generator = _own(self._context(), partial(_forget, ref(self), loop))
+        generator = _own(self._context(), self._origin.tcp_keepalive, partial(_forget, ref(self), loop))
         owner = _Owner(generator, await anext(generator), TimerPool(loop))
         # Kept alive by this and not by the engine alone, so that a dropped engine leaves a session that can still be
         # closed.
@@ -162,15 +180,19 @@ class _Owner:
         self.finalizer: finalize[..., AsyncEngine] | None = None
 
 
-async def _own(context: Any, forget: Callable[[], None]) -> AsyncGenerator[ClientSession, None]:
+async def _own(context: Any, keepalive: bool, forget: Callable[[], None]) -> AsyncGenerator[ClientSession, None]:
     import aiohttp
 
-    connector = _connector_class()(limit=0, ssl=context, keepalive_timeout=_KEEP_ALIVE_SECONDS, ttl_dns_cache=60)
+    connector = _connector_class()(
+        keepalive, limit=0, ssl=context, keepalive_timeout=_KEEP_ALIVE_SECONDS, ttl_dns_cache=60
+    )
     session = aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("Accept", "User-Agent", "Content-Type"),
+        # Both engines unpack in the same way, and notice a body that broke off.
+        auto_decompress=False,
     )
     try:
         yield session
@@ -206,6 +228,11 @@ def _why(lost: _Lost) -> BaseException | str:
     return lost.__cause__ or lost
 
 
+def _was_sent(lost: _Lost, progress: _Progress) -> bool:
+    # Writing to a connection that is being closed is refused before anything is sent.
+    return progress.phase == "first_byte" and "closing transport" not in str(lost.__cause__)
+
+
 class _Progress:
     """How far a request has come, and the watch that is set anew at each step."""
 
@@ -237,17 +264,50 @@ def _connector_class() -> Any:
     class Connector(aiohttp.TCPConnector):
         """Tells the request that waits for a connection that it has one, and whether that was used before."""
 
-        def __init__(self, **arguments: Any) -> None:
+        def __init__(self, keepalive: bool, **arguments: Any) -> None:
             super().__init__(**arguments)
+            self._keepalive = keepalive
             self._used: WeakSet[Any] = WeakSet()
 
         async def connect(self, *arguments: Any, **named: Any) -> Any:
-            connection = await super().connect(*arguments, **named)
-            _current.get().connected(connection.protocol in self._used)
-            self._used.add(connection.protocol)
+            while True:
+                connection = await super().connect(*arguments, **named)
+                reused = connection.protocol in self._used
+                if not reused or _quiet(connection.protocol):
+                    break
+                connection.close()
+            _current.get().connected(reused)
+            if not reused:
+                self._used.add(connection.protocol)
+                if self._keepalive:
+                    _keep_alive(connection.transport)
             return connection
 
     return Connector
+
+
+def _quiet(protocol: Any) -> bool:
+    """Return whether the server has neither closed an idle connection nor sent anything on it.
+
+    The loop may not have come round to reading it yet. Whatever came would be taken for the next answer.
+    """
+    if protocol.should_close:
+        return False
+    sock = protocol.transport.get_extra_info("socket")
+    return sock is None or not _readable(sock)
+
+
+def _readable(sock: Any) -> bool:
+    from urllib3.util.wait import wait_for_socket
+
+    return bool(wait_for_socket(sock, read=True, timeout=0))
+
+
+def _keep_alive(transport: Any) -> None:
+    sock = transport.get_extra_info("socket") if transport is not None else None
+    if sock is not None:
+        for option in keepalive_options():
+            sock.setsockopt(*option)
 
 
 class _LargeBody(io.BytesIO):
@@ -270,97 +330,3 @@ def _url(url: str) -> Any:
 
     # Already encoded, and signed just so.
     return URL(url, encoded=True)
-
-
-class AsyncResponse:
-    """An answer whose headers have arrived.
-
-    Attributes:
-        status: The HTTP status.
-        headers: The headers; looked up case-insensitively.
-    """
-
-    def __init__(self, response: ClientResponse, deadlines: Deadlines, alarms: TimerPool) -> None:
-        self.status = response.status
-        self.headers = response.headers
-        self._response = response
-        self._deadlines = deadlines
-        self._alarms = alarms
-        self._open = True
-        self._ended = False
-
-    async def read(self) -> bytes:
-        """Return the rest of the body and give the connection back."""
-        pieces = [await self._next()]
-        while not self._ended:
-            pieces.append(await self._next())
-        return b"".join(pieces)
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body in pieces as they arrive, then give the connection back."""
-        try:
-            while not self._ended:
-                piece = await self._next()
-                if piece:
-                    yield piece
-        finally:
-            # Somebody stopped reading early; else there is nothing left to close.
-            self.close()
-
-    async def _next(self) -> bytes:
-        """Return the next piece, with the last of which the connection is given back; perhaps an empty one."""
-        try:
-            piece = await self._receive()
-        except BaseException as error:
-            self.close()
-            if _broke_off(error):
-                raise truncated(error, self._deadlines.where) from error
-            raise
-        if self._response.content.at_eof():
-            self._give_back()
-        return piece
-
-    async def _receive(self) -> bytes:
-        content = self._response.content
-        # What is there already needs no timer.
-        piece = content.read_nowait()
-        if piece or content.at_eof():
-            return piece
-        try:
-            async with Timer(self._deadlines.wait("idle"), self._alarms):
-                return await content.readany()
-        except TimeoutError:
-            raise self._deadlines.expired("idle") from None
-
-    def _give_back(self) -> None:
-        if self._response.connection is not None:
-            # Given back already, had the request been sent to its end. The server answered early and reads no more.
-            self.close()
-        self._open, self._ended = False, True
-        self._response.release()
-
-    def close(self) -> None:
-        """Close the connection, unless the body was read to its end."""
-        if self._open:
-            self._open = False
-            _hang_up(self._response)
-
-    def __del__(self) -> None:
-        if self._open and not self._alarms.loop.is_closed():
-            # The garbage collector may run in any thread.
-            with suppress(RuntimeError):
-                self._alarms.loop.call_soon_threadsafe(_hang_up, self._response)
-
-
-def _hang_up(response: ClientResponse) -> None:
-    # Closing alone would wait until the rest of the request is sent, which may be never.
-    connection = response.connection
-    if connection is not None and connection.transport is not None:
-        connection.transport.abort()
-    response.close()
-
-
-def _broke_off(error: BaseException) -> bool:
-    import aiohttp
-
-    return isinstance(error, aiohttp.ClientError | OSError) and not isinstance(error, EndpointError)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import threading
 from typing import Any
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError
+from sagewire.http.abandonable import call_within
 from sagewire.http.deadlines import Deadlines
 from sagewire.http.errors import connection_error, tls_error
-from sagewire.http.origin import Origin, host_header, proxy_login, tls_context
+from sagewire.http.origin import Origin, host_header, keepalive_options, proxy_login, tls_context
 
 __all__ = ["Connector"]
+
+
+# How many addresses of a name may use up the whole limit for connecting.
+_ADDRESSES = 3
 
 
 class Connector:
@@ -44,7 +48,8 @@ class Connector:
         """Return a connected `urllib3.connection.HTTPConnection`; raise `EndpointError` where there is none."""
         connection = self._new(deadlines.wait("connect"))
         try:
-            connection.connect()
+            # The connection's own limit is for each address, each line of a proxy and each step of TLS by itself.
+            call_within(_overall(deadlines), connection.connect, discard=lambda _: connection.close())
         except BaseException as error:
             connection.close()
             translated = _translated(error, deadlines, self._origin)
@@ -60,8 +65,7 @@ class Connector:
         origin = self._origin
         options: dict[str, Any] = {"timeout": timeout}
         if origin.tcp_keepalive:
-            keepalive = (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            options["socket_options"] = [*HTTPConnection.default_socket_options, keepalive]
+            options["socket_options"] = [*HTTPConnection.default_socket_options, *keepalive_options()]
         context, proxy_context = self._tls()
         if origin.proxy is None:
             if not origin.secure:
@@ -94,6 +98,14 @@ class Connector:
                     else None,
                 )
         return self._contexts
+
+
+def _overall(deadlines: Deadlines) -> float | None:
+    """Return how long opening a connection may take in all: addresses that do not answer leave time for others."""
+    left, each = deadlines.left(), deadlines.timeouts.connect
+    if each is None:
+        return left
+    return _ADDRESSES * each if left is None else min(left, _ADDRESSES * each)
 
 
 def _translated(error: BaseException, deadlines: Deadlines, origin: Origin) -> EndpointError | None:

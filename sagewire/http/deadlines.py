@@ -89,6 +89,11 @@ class Deadlines:
             return seconds
         return left if seconds is None else min(seconds, left)
 
+    def at(self, limit: str) -> float | None:
+        """Return when a wait that begins now must be over, on the monotonic clock; `None` means never."""
+        seconds: float | None = getattr(self.timeouts, limit)
+        return None if seconds is None else time.monotonic() + seconds
+
     def expired(self, limit: str) -> EndpointTimeout:
         """Return the error for a wait that took too long: the total limit's if that is what cut it short."""
         if self.deadline is not None and time.monotonic() >= self.deadline - 0.001:

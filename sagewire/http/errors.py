@@ -7,9 +7,20 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from sagewire.errors import EndpointError, EndpointTimeout, StreamTruncated
+from sagewire.errors import EndpointError, EndpointTimeout, FrameError, StreamTruncated, WireError
+from sagewire.http.content_encoding import EncodingError
 
-__all__ = ["connection_error", "retry_after_of", "timeout_error", "tls_error", "truncated"]
+__all__ = [
+    "connection_error",
+    "connection_lost",
+    "protocol_error",
+    "retry_after_of",
+    "timeout_error",
+    "tls_error",
+    "truncated",
+    "unanswered",
+    "unreadable",
+]
 
 
 def timeout_error(limit: str, seconds: float | None, where: str) -> EndpointTimeout:
@@ -31,17 +42,43 @@ def timeout_error(limit: str, seconds: float | None, where: str) -> EndpointTime
     return EndpointTimeout(happened + cure, code=limit, retry_safe=limit == "connect")
 
 
-def connection_error(error: BaseException | str, where: str, *, code: str = "connection") -> EndpointError:
-    """Return the error for a connection that could not be made or broke before the answer.
+def connection_error(error: BaseException | str, where: str) -> EndpointError:
+    """Return the error for a connection that could not be made."""
+    return EndpointError(f"cannot connect to {where}: {_text(error)}", code="connection", retry_safe=True)
+
+
+def connection_lost(error: BaseException | str, where: str, *, sent: bool = True) -> EndpointError:
+    """Return the error for a connection that broke before the answer.
 
     Args:
         error: What went wrong.
         where: Who was being called.
-        code: `connection` where the request cannot have arrived, `connection_lost` where it may have.
+        sent: The whole request was sent, so the server may have acted on it: the code is `connection_lost`. Else it is
+            `connection`, as if there had been no connection at all.
     """
-    text = str(error) or type(error).__name__
-    verb = "cannot connect to" if code == "connection" else "lost the connection to"
-    return EndpointError(f"{verb} {where}: {text}", code=code, retry_safe=True)
+    return EndpointError(
+        f"lost the connection to {where}: {_text(error)}",
+        code="connection_lost" if sent else "connection",
+        retry_safe=True,
+    )
+
+
+def unanswered(error: EndpointError) -> EndpointError:
+    """Return the error for a request that a kept connection took and lost: it is not for us to send it twice."""
+    return EndpointError(
+        f"{error.message}; the request was sent and may have been carried out, so it is not sent again unless "
+        "Retries(resend=True) allows it",
+        code="connection_lost",
+    )
+
+
+def protocol_error(reason: str, where: str) -> EndpointError:
+    """Return the error for an answer that is not HTTP, or breaks its rules."""
+    return EndpointError(f"{where} did not answer in HTTP: {reason}", code="protocol", fault="service")
+
+
+def _text(error: BaseException | str) -> str:
+    return str(error) or type(error).__name__
 
 
 def tls_error(error: BaseException, where: str) -> EndpointError:
@@ -57,10 +94,16 @@ def tls_error(error: BaseException, where: str) -> EndpointError:
     )
 
 
+def unreadable(error: EncodingError, where: str) -> WireError:
+    """Return the error for a compressed answer that cannot be unpacked."""
+    if error.incomplete:
+        return truncated(error, where)
+    return FrameError(f"the answer of {where} cannot be read: {error}")
+
+
 def truncated(error: BaseException | str, where: str) -> StreamTruncated:
     """Return the error for an answer that broke off."""
-    text = str(error) or type(error).__name__
-    return StreamTruncated(f"the answer of {where} broke off: {text}")
+    return StreamTruncated(f"the answer of {where} broke off: {_text(error)}")
 
 
 def retry_after_of(headers: Mapping[str, str]) -> float | None:
@@ -73,7 +116,7 @@ def retry_after_of(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         try:
             when = parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, TypeError, OverflowError, IndexError):
             return None
         if when.tzinfo is None:
             when = when.replace(tzinfo=UTC)

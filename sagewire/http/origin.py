@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from sagewire.errors import UsageError
 
-__all__ = ["Origin", "host_header", "proxy_for", "proxy_login", "tls_context", "without_login"]
+__all__ = [
+    "Origin",
+    "encoded_path",
+    "host_header",
+    "keepalive_options",
+    "proxy_for",
+    "proxy_login",
+    "split_url",
+    "tls_context",
+    "without_login",
+]
 
 DEFAULT_POOL_SIZE = 64
 _PORTS = {"http": 80, "https": 443}
+_KEEPALIVE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +59,14 @@ class Origin:
     tcp_keepalive: bool = False
 
     def __post_init__(self) -> None:
-        if self.parts.scheme not in _PORTS or not self.parts.hostname:
-            raise UsageError(f"{self.url!r} is not a URL; it must start with http:// or https:// and name a host")
+        split_url(self.url)
         if self.proxy is not None:
-            proxy = urlsplit(self.proxy)
-            if proxy.scheme not in _PORTS or not proxy.hostname:
+            scheme, known, _ = self.proxy.partition("://")
+            if not known or scheme not in _PORTS or _fault(self.proxy) is not None:
                 # Such a URL may hold a password, and is not shown.
                 raise UsageError(
-                    f"a proxy's URL ({proxy.scheme}://...) must start with http:// or https:// and name a host; it "
-                    "comes from HTTP_PROXY, HTTPS_PROXY or Config(proxies=...)"
+                    f"a proxy's URL ({scheme[:20] if known else ''}://...) must start with http:// or https:// and "
+                    "name a host; it comes from HTTP_PROXY, HTTPS_PROXY or Config(proxies=...)"
                 )
 
     @property
@@ -81,12 +94,69 @@ class Origin:
         return f"{where} through the proxy {without_login(self.proxy)}" if self.proxy is not None else where
 
 
+@lru_cache(maxsize=256)
+def split_url(url: str, name: str = "") -> SplitResult:
+    """Return a server's URL taken apart.
+
+    Args:
+        url: The URL.
+        name: The argument it was given as, for the message.
+
+    Raises:
+        UsageError: It is not an HTTP URL, or its host or port cannot exist.
+    """
+    fault = _fault(url)
+    if fault is not None:
+        shown = f"{name}={without_login(url)!r}" if name else repr(without_login(url))
+        raise UsageError(f"{shown} is not a URL: {fault}; it looks like https://host:8443/path")
+    return urlsplit(url)
+
+
+def _fault(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        return str(error)
+    if parts.scheme not in _PORTS or not host:
+        return "it must start with http:// or https:// and name a host"
+    if any(character.isspace() or not character.isprintable() for character in parts.netloc):
+        return "its host holds spaces or control characters"
+    try:
+        if ":" not in host:
+            host.encode("idna")
+    except UnicodeError:
+        return "a part of its host's name is empty or longer than 63 characters"
+    return None
+
+
+@lru_cache(maxsize=1024)
+def encoded_path(path: str) -> str:
+    """Return a path or query with everything percent-encoded that HTTP cannot carry; what is encoded stays as it is.
+
+    Example:
+        >>> encoded_path("/my model/%C3%A9")
+        '/my%20model/%C3%A9'
+    """
+    return quote(path, safe="/?%:@!$&'()*+,;=-._~[]")
+
+
+def keepalive_options() -> list[tuple[int, int, int]]:
+    """Return socket options that keep an idle connection known to NAT gateways, which forget it after 350 s."""
+    # Each system knows some of these.
+    names = [name for name in ("TCP_KEEPIDLE", "TCP_KEEPALIVE", "TCP_KEEPINTVL") if hasattr(socket, name)]
+    timing = [(socket.IPPROTO_TCP, getattr(socket, name), _KEEPALIVE_SECONDS) for name in names]
+    return [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *timing]
+
+
 def host_header(url: str) -> str:
     """Return the `Host` header an HTTP client sends for a URL: lower case, and without the scheme's default port."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     host = parts.hostname or ""
     if ":" in host:
         host = f"[{host}]"
+    elif not host.isascii():
+        host = host.encode("idna").decode()
     return host if parts.port in (None, _PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
 
 
@@ -98,16 +168,41 @@ def proxy_for(url: str, proxies: Mapping[str, str] | None = None) -> str | None:
         proxies: Proxies by scheme, as botocore's `Config(proxies=...)` takes them; these are used without regard to
             `NO_PROXY`. Without them the environment decides: `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`.
     """
-    parts = urlsplit(url)
+    parts = split_url(url)
     if proxies is None:
         proxies = getproxies()
-        if not proxies or proxy_bypass(parts.netloc.rpartition("@")[2]):
+        if not proxies or _bypasses(proxies.get("no", ""), parts) or proxy_bypass(parts.netloc.rpartition("@")[2]):
             return None
     proxy = proxies.get(parts.scheme)
     if not proxy:
         return None
     # botocore accepts "proxy:3128" and "//proxy:3128" as well.
     return proxy if "://" in proxy else f"http://{proxy.lstrip('/')}"
+
+
+def _bypasses(listed: str, parts: SplitResult) -> bool:
+    """Return whether `NO_PROXY` names a host: by address, network (CIDR), name or domain, each with a port or without.
+
+    The standard library knows names and suffixes only.
+    """
+    host, port = (parts.hostname or "").rstrip("."), parts.port or _PORTS[parts.scheme]
+    return any(_names(entry.strip().lower(), host, port) for entry in listed.split(",") if entry.strip())
+
+
+def _names(entry: str, host: str, port: int) -> bool:
+    if entry == "*":
+        return True
+    try:
+        return ip_address(host) in ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        pass
+    name, colon, wanted = entry.rpartition(":")
+    if colon and wanted.isdecimal():
+        if wanted != str(port):
+            return False
+        entry = name.strip("[]")
+    domain = entry.removeprefix("*").strip(".")
+    return bool(domain) and (host == domain or host.endswith(f".{domain}"))
 
 
 def proxy_login(url: str) -> dict[str, str]:
@@ -121,8 +216,9 @@ def proxy_login(url: str) -> dict[str, str]:
 
 def without_login(url: str) -> str:
     """Return a URL without the user name and password in it."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    scheme, separator, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}" if separator else url
 
 
 def tls_context(ca_bundle: bool | str, client_cert: Any = None) -> ssl.SSLContext:

@@ -13,12 +13,14 @@ class Request:
 
     Args:
         path: Path and query as they are sent.
-        headers: All headers but `Host` and `Content-Length`.
+        headers: All headers but `Content-Length`, and `Host` unless `names_host`.
         body: The body.
         method: The HTTP method.
+        names_host: `Host` is among the headers; else it is the address that is called.
     """
 
     path: str
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     method: str = "POST"
+    names_host: bool = False

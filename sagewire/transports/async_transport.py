@@ -1,8 +1,8 @@
-"""What the async transports share: `_sync_transport`, awaited."""
+"""What the async transports share: `SyncTransport`, awaited."""
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Self
 
 from sagewire.aws.credential_cache import CredentialSource
 from sagewire.aws.credentials import Credentials
-from sagewire.errors import CredentialsExpired
+from sagewire.errors import AccessDenied, CredentialsExpired
 from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.transports.base import Body, Retries
-from sagewire.transports.retrying import RetryPolicy
+from sagewire.transports.carrier import Carrier
 from sagewire.transports.target import Target
 from sagewire.types import Invocation, ResponseInfo, Timings
 
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncStream", "AsyncTransport"]
 
-_log = logging.getLogger("sagewire.transports")
 
-
-class AsyncTransport:
+class AsyncTransport(Carrier):
     """Carries invocations to a target over an async engine; the arguments are those of `SyncTransport`."""
 
     def __init__(
@@ -37,23 +35,18 @@ class AsyncTransport:
         timeouts: Timeouts,
         retries: Retries,
         source: CredentialSource | None = None,
+        max_response_bytes: int | None = None,
     ) -> None:
-        self._target = target
+        super().__init__(target, timeouts, retries, source, max_response_bytes)
         self._engine = engine
-        self._timeouts = timeouts
-        self._policy = RetryPolicy(retries)
-        self._source = source
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._target.name})"
 
     async def invoke(self, call: Invocation) -> Body:
         """Send and return the whole answer; raise `EndpointError`."""
         self._target.check(call, stream=False)
-        deadlines = Deadlines(self._timeouts, self._target.name)
+        deadlines = self._deadlines()
         response, attempts = await self._open(call, deadlines, stream=False)
         first_byte = deadlines.elapsed()
-        data = await response.read()
+        data = await response.read(self._limit)
         timings = Timings(first_byte, deadlines.elapsed(), attempts)
         return Body(data, self._target.info(response.headers, timings, stream=False))
 
@@ -73,35 +66,51 @@ class AsyncTransport:
         return response, self._target.info(response.headers, timings, stream=True)
 
     async def _open(self, call: Invocation, deadlines: Deadlines, *, stream: bool) -> tuple[AsyncResponse, int]:
-        return await self._policy.run_async(partial(self._attempt, call, deadlines, stream), deadlines, call.idempotent)
+        return await self._policy.run_async(partial(self._attempt, call, deadlines, stream), deadlines, call)
 
-    async def _attempt(
-        self, call: Invocation, deadlines: Deadlines, stream: bool, number: int
-    ) -> tuple[AsyncResponse, int]:
-        if self._source is None:
-            return await self._send(call, deadlines, stream, None), number
-        credentials = await self._source.get_async()
+    async def _attempt(self, call: Invocation, deadlines: Deadlines, stream: bool) -> AsyncResponse:
+        credentials = await self._credentials(deadlines)
         try:
-            return await self._send(call, deadlines, stream, credentials), number
-        except CredentialsExpired:
-            if not await self._source.invalidate_async(credentials):
+            return await self._send(call, deadlines, stream, credentials)
+        except AccessDenied as error:
+            if not (self._set_clock(error) or await self._renew(error, credentials, deadlines)):
                 raise
-        _log.info("%s: the credentials had expired; trying once more with new ones", deadlines.where)
-        return await self._send(call, deadlines, stream, await self._source.get_async()), number
+        return await self._send(call, deadlines, stream, await self._credentials(deadlines))
+
+    async def _credentials(self, deadlines: Deadlines) -> Credentials | None:
+        if self._source is None:
+            return None
+        # Nearly always they are there already.
+        known = self._source.known()
+        if known is not None:
+            return known
+        try:
+            async with asyncio.timeout(deadlines.left()):
+                return await self._source.get_async()
+        except TimeoutError:
+            raise deadlines.expired("total") from None
+
+    async def _renew(self, error: AccessDenied, used: Credentials | None, deadlines: Deadlines) -> bool:
+        if self._source is None or used is None or not isinstance(error, CredentialsExpired):
+            return False
+        try:
+            async with asyncio.timeout(deadlines.left()):
+                renewed = await self._source.invalidate_async(used)
+        except TimeoutError:
+            raise deadlines.expired("total") from None
+        if renewed:
+            self._note_renewal()
+        return renewed
 
     async def _send(
         self, call: Invocation, deadlines: Deadlines, stream: bool, credentials: Credentials | None
     ) -> AsyncResponse:
         request = self._target.request(call, credentials, stream=stream)
-        response = await self._engine.send(request, deadlines, replay=call.idempotent)
-        if _log.isEnabledFor(logging.DEBUG):
-            request_id = response.headers.get("x-amzn-requestid") or response.headers.get("x-request-id")
-            _log.debug(
-                "%s: %d after %.3f s, request id %s", deadlines.where, response.status, deadlines.elapsed(), request_id
-            )
+        response = await self._engine.send(request, deadlines, resend=self._may_resend(call))
+        self._note(response.status, response.headers, deadlines)
         if 200 <= response.status < 300:
             return response
-        raise self._target.error(response.status, response.headers, await response.read())
+        raise self._failure(request, response.status, response.headers, await response.read_error())
 
 
 class AsyncStream:
@@ -119,7 +128,7 @@ class AsyncStream:
         return self._info
 
     async def __aenter__(self) -> Self:
-        self._deadlines = Deadlines(self._transport._timeouts, self._transport._target.name)
+        self._deadlines = self._transport._deadlines()
         self._response, self._info = await self._transport.start(self._call, self._deadlines)
         return self
 
@@ -131,7 +140,7 @@ class AsyncStream:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if self._response is None:
             raise RuntimeError("a stream is read inside its `async with` block")
-        async with aclosing(self._response.chunks()) as chunks:
+        async with aclosing(self._response.chunks(self._transport._limit if self._call.bounded else None)) as chunks:
             async for chunk in chunks:
                 yield chunk
         timings = self._info.timings or Timings()

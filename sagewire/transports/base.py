@@ -6,6 +6,7 @@ nothing of JSON, models or prompts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
@@ -38,6 +39,10 @@ class Retries:
             or was scaled to zero.
         on_retry: Told before each further attempt: the number of the one that failed, its error, and the seconds
             until the next.
+        resend: Send a request again that was sent whole on a connection which had been used before, and which then
+            closed without an answer. Mostly such a connection had been closed while it lay idle; but the server may
+            have begun to generate, and then does so twice. Without it the call fails. Embeddings and rankings are
+            always sent again.
     """
 
     attempts: int = 3
@@ -45,10 +50,15 @@ class Retries:
     max_delay: float = 20.0
     wait_for_ready: float = 0.0
     on_retry: Callable[[int, EndpointError, float], None] | None = field(default=None, repr=False, compare=False)
+    resend: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.attempts, int) or self.attempts < 1:
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
             raise UsageError(f"attempts={self.attempts!r} must be a number of at least 1: the first call counts")
+        for name in ("base_delay", "max_delay", "wait_for_ready"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+                raise UsageError(f"{name}={value!r} must be a number of seconds")
 
     @classmethod
     def of(cls, retries: Retries | int | None) -> Retries | None:

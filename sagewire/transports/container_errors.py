@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from sagewire.errors import excerpt
 
-__all__ = ["MAX_BODY_CHARACTERS", "container_body", "container_message", "unwrap"]
+__all__ = ["MAX_BODY_CHARACTERS", "MAX_CHARACTERS", "container_body", "container_message", "json_fields", "unwrap"]
 
 MAX_CHARACTERS = 2000
 # How much of an error's body is kept for the content handler.
 MAX_BODY_CHARACTERS = 20_000
-# The sentence SageMaker wraps around a container's body; greedy, because the body may hold quotes itself. The name
-# before "with message" is "primary", a container's host name, or the generated name of an inference component.
-_WRAPPED = re.compile(
-    r'Received (?:client|server) error \((?P<status>\d+)\) from \S+(?: with message "(?P<body>.*)")?', re.DOTALL
-)
-_TAIL = re.compile(r'"?\.? See https?://\S+.*\Z', re.DOTALL)
+# The sentence SageMaker wraps around a container's body: `Received client error (422) from primary with message "..."`.
+# The name is "primary", a container's host name, or the generated name of an inference component. Taken apart by hand,
+# because a pattern for it takes quadratic time on a long message.
+_WRAPPED = re.compile(r"Received (?:client|server) error \((\d{1,5})\) from ")
+_MESSAGE = ' with message "'
+_TAIL = re.compile(r'"?\.? See https?://\S')
 _KEYS = ("message", "Message", "error", "detail", "errorMessage", "error_description", "errors", "msg")
 
 
@@ -28,15 +29,31 @@ def unwrap(message: str) -> tuple[int | None, str | None]:
     match = _WRAPPED.search(message)
     if match is None:
         return None, None
-    return int(match["status"]), match["body"]
+    start = message.find(_MESSAGE, match.end(), match.end() + 500)
+    # The body may hold quotes itself.
+    end = message.rfind('"')
+    body = message[start + len(_MESSAGE) : end] if start >= 0 and start + len(_MESSAGE) <= end else None
+    return int(match[1]), body
 
 
-def container_body(message: str, original: str | None) -> str:
+def container_body(message: str, original: object) -> str:
     """Return the container's body: as SageMaker passed it on, or cut out of the sentence it was put in."""
-    if original:
+    if isinstance(original, str) and original:
         return original
     _, body = unwrap(message)
-    return body if body is not None else _TAIL.sub("", message)
+    if body is not None:
+        return body
+    tail = _TAIL.search(message)
+    return message if tail is None else message[: tail.start()]
+
+
+def json_fields(body: bytes) -> Mapping[str, Any]:
+    """Return the fields of a JSON object, none if the body is anything else."""
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def container_message(body: str) -> str:

@@ -1,4 +1,4 @@
-"""When to try again, and how long to wait first; tenacity drives the attempts."""
+"""When to try again, and how long to wait first."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import random
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from itertools import count
+from typing import TypeVar
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, NotReady, Throttled
 from sagewire.http.deadlines import Deadlines
 from sagewire.transports.base import Retries
-
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
+from sagewire.types import Invocation
 
 __all__ = ["RetryBudget", "RetryPolicy"]
 
@@ -69,128 +68,118 @@ class RetryPolicy:
         self.retries = retries
         self.budget = budget or RetryBudget()
 
-    def run(self, attempt: Callable[[int], T], deadlines: Deadlines, idempotent: bool) -> T:
-        """Return what `attempt(number)` returns; the first attempt has number 1."""
-        try:
-            result = attempt(1)
-        except EndpointError as error:
-            if not self._worth(error, idempotent):
-                raise
-            return self._again(error, attempt, deadlines, idempotent)
-        self.budget.succeeded(retried=False)
-        return result
+    def run(self, attempt: Callable[[], T], deadlines: Deadlines, call: Invocation) -> tuple[T, int]:
+        """Return what `attempt` returns, and how many attempts that took."""
+        plan = None
+        for number in count(1):
+            try:
+                result = attempt()
+            except EndpointError as error:
+                plan = plan or _RetryPlan(self, deadlines, call)
+                delay = plan.delay_after(number, error)
+                if delay is None:
+                    raise
+            else:
+                self.budget.succeeded(retried=number > 1)
+                return result, number
+            time.sleep(delay)
+        raise AssertionError("the numbers never end")
 
-    async def run_async(self, attempt: Callable[[int], Awaitable[T]], deadlines: Deadlines, idempotent: bool) -> T:
+    async def run_async(
+        self, attempt: Callable[[], Awaitable[T]], deadlines: Deadlines, call: Invocation
+    ) -> tuple[T, int]:
         """`run`, awaited."""
-        try:
-            result = await attempt(1)
-        except EndpointError as error:
-            if not self._worth(error, idempotent):
-                raise
-            return await self._again_async(error, attempt, deadlines, idempotent)
-        self.budget.succeeded(retried=False)
-        return result
-
-    def _again(self, first: EndpointError, attempt: Callable[[int], T], deadlines: Deadlines, idempotent: bool) -> T:
-        # tenacity costs 20 us a call, so calls that succeed at once never meet it: it is handed the first error.
-        from tenacity import Retrying, retry_if_exception
-
-        run = _Run(self, deadlines)
-        for step in Retrying(
-            retry=retry_if_exception(lambda error: self._worth(error, idempotent)),
-            stop=run.stop,
-            wait=run.wait,
-            before_sleep=run.log,
-            reraise=True,
-        ):
-            with step:
-                number = step.retry_state.attempt_number
-                if number == 1:
-                    raise first
-                result = attempt(number)
-                self.budget.succeeded(retried=True)
-        return result
-
-    async def _again_async(
-        self, first: EndpointError, attempt: Callable[[int], Awaitable[T]], deadlines: Deadlines, idempotent: bool
-    ) -> T:
-        from tenacity import AsyncRetrying, retry_if_exception
-
-        run = _Run(self, deadlines)
-        async for step in AsyncRetrying(
-            retry=retry_if_exception(lambda error: self._worth(error, idempotent)),
-            stop=run.stop,
-            wait=run.wait,
-            before_sleep=run.log,
-            reraise=True,
-        ):
-            with step:
-                number = step.retry_state.attempt_number
-                if number == 1:
-                    raise first
-                result = await attempt(number)
-                self.budget.succeeded(retried=True)
-        return result
-
-    def _worth(self, error: BaseException, idempotent: bool) -> bool:
-        if not isinstance(error, EndpointError) or not error.retry_safe:
-            return False
-        if isinstance(error, NotReady) and self.retries.wait_for_ready > 0:
-            return True
-        if self.retries.attempts <= 1:
-            return False
-        # What was refused or never arrived was not carried out; anything else may have been.
-        return idempotent or isinstance(error, NotReady | Throttled) or error.code in ("connect", "connection")
+        plan = None
+        for number in count(1):
+            try:
+                result = await attempt()
+            except EndpointError as error:
+                plan = plan or _RetryPlan(self, deadlines, call)
+                delay = plan.delay_after(number, error)
+                if delay is None:
+                    raise
+            else:
+                self.budget.succeeded(retried=number > 1)
+                return result, number
+            await _sleep(delay)
+        raise AssertionError("the numbers never end")
 
 
-class _Run:
-    """The waits of one call."""
+def _sleep(delay: float) -> Awaitable[None]:
+    # Sync callers do not wait until asyncio is loaded.
+    import asyncio
 
-    def __init__(self, policy: RetryPolicy, deadlines: Deadlines) -> None:
+    return asyncio.sleep(delay)
+
+
+class _RetryPlan:
+    """Decides after each failed attempt of one call whether another follows, and when.
+
+    Waking up an endpoint and trying again are counted apart: a throttle behind a long wait is the first failure.
+    """
+
+    def __init__(self, policy: RetryPolicy, deadlines: Deadlines, call: Invocation) -> None:
         self._policy = policy
+        self._retries = policy.retries
         self._deadlines = deadlines
+        self._call = call
+        self._failures = 0
+        self._wakings = 0
         self._ready_until: float | None = None
 
-    def wait(self, state: RetryCallState) -> float:
-        retries, error = self._policy.retries, _error(state)
-        waking = isinstance(error, NotReady) and retries.wait_for_ready > 0
-        base = max(retries.base_delay, 1.0) if waking else retries.base_delay
-        # The exponent is bounded because waiting for an endpoint to wake up may take hundreds of attempts.
-        longest = min(retries.max_delay, base * 2.0 ** min(state.attempt_number - 1, 30))
-        delay = random.uniform(0.0, longest)
-        if waking:
-            delay = longest / 2 + delay / 2
-        return min(max(delay, error.retry_after or 0.0), retries.max_delay)
-
-    def stop(self, state: RetryCallState) -> bool:
-        policy, error = self._policy, _error(state)
-        left = None if self._deadlines.deadline is None else self._deadlines.deadline - time.monotonic()
-        if left is not None and state.upcoming_sleep >= left:
-            return True
-        if isinstance(error, NotReady) and policy.retries.wait_for_ready > 0:
-            now = time.monotonic()
-            if self._ready_until is None:
-                self._ready_until = now + policy.retries.wait_for_ready
-            return now + state.upcoming_sleep > self._ready_until
-        return state.attempt_number >= policy.retries.attempts or not policy.budget.take()
-
-    def log(self, state: RetryCallState) -> None:
-        error = _error(state)
+    def delay_after(self, number: int, error: EndpointError) -> float | None:
+        """Return the seconds until the next attempt, `None` if there is none."""
+        if not error.retry_safe:
+            return None
+        delay = self._until_ready(error) if self._wakes(error) else self._until_retry(error)
+        if delay is None or not self._in_time(delay):
+            return None
         _log.info(
             "%s: attempt %d failed (%s, status %s, request id %s); next in %.2f s",
             self._deadlines.where,
-            state.attempt_number,
+            number,
             error.code or type(error).__name__,
             error.status,
             error.request_id,
-            state.upcoming_sleep,
+            delay,
         )
-        if self._policy.retries.on_retry is not None:
-            self._policy.retries.on_retry(state.attempt_number, error, state.upcoming_sleep)
+        if self._retries.on_retry is not None:
+            self._retries.on_retry(number, error, delay)
+        return delay
 
+    def _wakes(self, error: EndpointError) -> bool:
+        return isinstance(error, NotReady) and self._retries.wait_for_ready > 0
 
-def _error(state: RetryCallState) -> EndpointError:
-    assert state.outcome is not None
-    error = state.outcome.exception()
-    assert isinstance(error, EndpointError)
-    return error
+    def _until_ready(self, error: EndpointError) -> float | None:
+        now = time.monotonic()
+        if self._ready_until is None:
+            self._ready_until = now + self._retries.wait_for_ready
+        left = self._ready_until - now
+        if left <= 0:
+            return None
+        longest = self._longest(max(self._retries.base_delay, 1.0), self._wakings)
+        self._wakings += 1
+        return min(self._at_least(error, random.uniform(longest / 2, longest)), left)
+
+    def _until_retry(self, error: EndpointError) -> float | None:
+        self._failures += 1
+        if self._failures >= self._retries.attempts or not self._may_repeat(error) or not self._policy.budget.take():
+            return None
+        return self._at_least(error, random.uniform(0.0, self._longest(self._retries.base_delay, self._failures - 1)))
+
+    def _may_repeat(self, error: EndpointError) -> bool:
+        # What was refused or never arrived was not carried out; anything else may have been.
+        if isinstance(error, NotReady | Throttled) or error.code in ("connect", "connection"):
+            return True
+        return self._call.idempotent
+
+    def _longest(self, base: float, before: int) -> float:
+        # The exponent is bounded because waiting for an endpoint to wake up may take hundreds of attempts.
+        return min(self._retries.max_delay, base * 2.0 ** min(before, 30))
+
+    def _at_least(self, error: EndpointError, delay: float) -> float:
+        return min(max(delay, error.retry_after or 0.0), self._retries.max_delay)
+
+    def _in_time(self, delay: float) -> bool:
+        deadline = self._deadlines.deadline
+        return deadline is None or time.monotonic() + delay < deadline

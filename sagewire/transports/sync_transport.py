@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -11,28 +10,23 @@ from typing import Self
 
 from sagewire.aws.credential_cache import CredentialSource
 from sagewire.aws.credentials import Credentials
-from sagewire.errors import CredentialsExpired
+from sagewire.errors import AccessDenied, CredentialsExpired
+from sagewire.http.abandonable import call_within
 from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.http.sync_engine import SyncEngine, SyncResponse
 from sagewire.transports.base import Body, Retries
-from sagewire.transports.retrying import RetryPolicy
+from sagewire.transports.carrier import Carrier
 from sagewire.transports.target import Target
 from sagewire.types import Invocation, ResponseInfo, Timings
 
 __all__ = ["SyncStream", "SyncTransport"]
 
-_log = logging.getLogger("sagewire.transports")
 
-
-class SyncTransport:
-    """Carries invocations to a target over an engine.
+class SyncTransport(Carrier):
+    """Carries invocations to a target over an engine; the arguments are those of `Carrier`.
 
     Args:
-        target: How the server is asked and read.
         engine: The connections.
-        timeouts: The deadlines of each call.
-        retries: How often to try.
-        source: Where credentials come from, for targets that sign.
     """
 
     def __init__(
@@ -42,23 +36,18 @@ class SyncTransport:
         timeouts: Timeouts,
         retries: Retries,
         source: CredentialSource | None = None,
+        max_response_bytes: int | None = None,
     ) -> None:
-        self._target = target
+        super().__init__(target, timeouts, retries, source, max_response_bytes)
         self._engine = engine
-        self._timeouts = timeouts
-        self._policy = RetryPolicy(retries)
-        self._source = source
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._target.name})"
 
     def invoke(self, call: Invocation) -> Body:
         """Send and return the whole answer; raise `EndpointError`."""
         self._target.check(call, stream=False)
-        deadlines = Deadlines(self._timeouts, self._target.name)
+        deadlines = self._deadlines()
         response, attempts = self._open(call, deadlines, stream=False)
         first_byte = deadlines.elapsed()
-        data = response.read()
+        data = response.read(self._limit)
         timings = Timings(first_byte, deadlines.elapsed(), attempts)
         return Body(data, self._target.info(response.headers, timings, stream=False))
 
@@ -78,33 +67,45 @@ class SyncTransport:
         return response, self._target.info(response.headers, timings, stream=True)
 
     def _open(self, call: Invocation, deadlines: Deadlines, *, stream: bool) -> tuple[SyncResponse, int]:
-        return self._policy.run(partial(self._attempt, call, deadlines, stream), deadlines, call.idempotent)
+        return self._policy.run(partial(self._attempt, call, deadlines, stream), deadlines, call)
 
-    def _attempt(self, call: Invocation, deadlines: Deadlines, stream: bool, number: int) -> tuple[SyncResponse, int]:
-        if self._source is None:
-            return self._send(call, deadlines, stream), number
-        credentials = self._source.get()
+    def _attempt(self, call: Invocation, deadlines: Deadlines, stream: bool) -> SyncResponse:
+        credentials = self._credentials(deadlines)
         try:
-            return self._send(call, deadlines, stream, credentials), number
-        except CredentialsExpired:
-            if not self._source.invalidate(credentials):
+            return self._send(call, deadlines, stream, credentials)
+        except AccessDenied as error:
+            if not (self._set_clock(error) or self._renew(error, credentials, deadlines)):
                 raise
-        _log.info("%s: the credentials had expired; trying once more with new ones", deadlines.where)
-        return self._send(call, deadlines, stream, self._source.get()), number
+        return self._send(call, deadlines, stream, self._credentials(deadlines))
+
+    def _credentials(self, deadlines: Deadlines) -> Credentials | None:
+        if self._source is None:
+            return None
+        try:
+            return self._source.get(deadlines.left())
+        except TimeoutError:
+            raise deadlines.expired("total") from None
+
+    def _renew(self, error: AccessDenied, used: Credentials | None, deadlines: Deadlines) -> bool:
+        if self._source is None or used is None or not isinstance(error, CredentialsExpired):
+            return False
+        try:
+            renewed = call_within(deadlines.left(), partial(self._source.invalidate, used))
+        except TimeoutError:
+            raise deadlines.expired("total") from None
+        if renewed:
+            self._note_renewal()
+        return renewed
 
     def _send(
-        self, call: Invocation, deadlines: Deadlines, stream: bool, credentials: Credentials | None = None
+        self, call: Invocation, deadlines: Deadlines, stream: bool, credentials: Credentials | None
     ) -> SyncResponse:
         request = self._target.request(call, credentials, stream=stream)
-        response = self._engine.send(request, deadlines, replay=call.idempotent)
-        if _log.isEnabledFor(logging.DEBUG):
-            request_id = response.headers.get("x-amzn-requestid") or response.headers.get("x-request-id")
-            _log.debug(
-                "%s: %d after %.3f s, request id %s", deadlines.where, response.status, deadlines.elapsed(), request_id
-            )
+        response = self._engine.send(request, deadlines, resend=self._may_resend(call))
+        self._note(response.status, response.headers, deadlines)
         if 200 <= response.status < 300:
             return response
-        raise self._target.error(response.status, response.headers, response.read())
+        raise self._failure(request, response.status, response.headers, response.read_error())
 
 
 class SyncStream:
@@ -122,7 +123,7 @@ class SyncStream:
         return self._info
 
     def __enter__(self) -> Self:
-        self._deadlines = Deadlines(self._transport._timeouts, self._transport._target.name)
+        self._deadlines = self._transport._deadlines()
         self._response, self._info = self._transport.start(self._call, self._deadlines)
         return self
 
@@ -134,7 +135,7 @@ class SyncStream:
     def __iter__(self) -> Iterator[bytes]:
         if self._response is None:
             raise RuntimeError("a stream is read inside its `with` block")
-        yield from self._response.chunks()
+        yield from self._response.chunks(self._transport._limit if self._call.bounded else None)
         timings = self._info.timings or Timings()
         self._info = replace(self._info, timings=replace(timings, total=self._deadlines.elapsed()))
 
@@ -142,3 +143,8 @@ class SyncStream:
         """Close the connection, unless the answer was read to its end."""
         if self._response is not None:
             self._response.close()
+
+    def interrupt(self) -> None:
+        """End a read that another thread is waiting in; that thread closes the connection."""
+        if self._response is not None:
+            self._response.interrupt()

@@ -33,6 +33,10 @@ class Target(Protocol):
         """Return the error for an answer whose status is not 2xx."""
         ...
 
+    def set_clock(self, ahead: float) -> bool:
+        """Go by the server's clock, `ahead` of this machine's by so many seconds; return whether that matters."""
+        ...
+
     def info(self, headers: Mapping[str, str], timings: Timings, *, stream: bool) -> ResponseInfo:
         """Return what the headers of an answer say, and how long it took to come."""
         ...

@@ -1,4 +1,4 @@
-"""Blocking calls and streams in worker threads: one hop for a call, one thread and a bounded queue for a stream."""
+"""Blocking streams for asyncio: one thread and a bounded queue each."""
 
 from __future__ import annotations
 
@@ -6,42 +6,18 @@ import asyncio
 import contextvars
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self
 
 from sagewire.types import ResponseInfo
 
-__all__ = ["WorkerStream", "run_in_worker"]
-
-T = TypeVar("T")
+__all__ = ["WorkerStream"]
 
 # Bytes that may wait for a slow reader before the worker stops reading the socket.
 _HIGH_WATER = 1 << 20
-
-
-async def run_in_worker(function: Callable[..., T], *arguments: Any) -> T:
-    """Return what a blocking function returns, run in a thread of its own.
-
-    The loop's default executor has as few as five threads, which 64 calls in flight would queue up for. A cancelled
-    caller is let go at once; the call itself ends by its own time limits, as boto3 has no way to stop one.
-    """
-    future: Future[T] = Future()
-    future.set_running_or_notify_cancel()
-    context = contextvars.copy_context()
-
-    def work() -> None:
-        try:
-            result = context.run(function, *arguments)
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    threading.Thread(target=work, name="sagewire-call", daemon=True).start()
-    return await asyncio.wrap_future(future)
 
 
 class _Stream(Protocol):

@@ -118,6 +118,8 @@ class Invocation:
         path: The path below a plain HTTP server's base URL (`/v1/chat/completions`); SageMaker has no use for it.
         parameters: Options of SageMaker's InvokeEndpoint under boto3's names (`TargetVariant`, `SessionId`, ...).
         idempotent: False forbids retries after the request may have reached the container.
+        generates: Whether the container generates text, which it should not do twice: see `Retries.resend`.
+        bounded: False lets a streamed answer be of any length: its reader keeps none of it.
         method: The HTTP method, for plain HTTP servers; `GET` asks what a server is (`/info`).
     """
 
@@ -127,6 +129,8 @@ class Invocation:
     path: str = ""
     parameters: Mapping[str, str] = field(default_factory=dict)
     idempotent: bool = True
+    generates: bool = True
+    bounded: bool = True
     method: Literal["POST", "GET"] = "POST"
 
 

@@ -27,6 +27,7 @@ SSE, TGI, LINES = "openai_chat", "tgi", "lmi"
 # The pieces of a stream before the one a fault hits. The first piece of an OpenAI stream names the role only.
 BEGUN = {SSE: "Grüße,", TGI: "Grüße, 世", LINES: "Grüße, 世"}
 IMPATIENT = 0.25
+LOST = Broken(EndpointError, "connection_lost", says="resend=True", calls=0)
 
 
 def harmless(name: str, *faults: str, wires: tuple[str, ...] = (SSE, TGI, LINES), **more: object) -> list[Row]:
@@ -163,7 +164,8 @@ REFUSALS = [
     *harmless("a dependency fails once", "dependency_failure:1", wires=(SSE,)),
     *harmless("an HTML 502 once", "html_502:1", wires=(SSE,)),
     *harmless("reset before the answer once", "reset:1", wires=(SSE,)),
-    *harmless("throttled, then reset", "throttle:1", "reset:1", wires=(SSE,)),
+    # The retry takes the connection of the refusal: whether the server acts on what is sent on it, nobody knows.
+    Row("throttled, then reset", LOST, LOST, ("throttle:1", "reset:1")),
     refused("throttled for good", "throttle", Throttled, "ThrottlingException", status=400, retry_safe=True),
     refused("throttled thrice is once too often", "throttle:3", Throttled, "ThrottlingException"),
     refused("too many requests for good", "too_many_requests", Throttled, "ThrottlingException", status=429),

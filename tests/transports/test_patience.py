@@ -243,9 +243,8 @@ def test_a_name_that_does_not_exist(carry):
         carry(endpoint_url="http://does-not-exist.invalid", retries=ONCE).invoke(CALL)
 
 
-@pytest.mark.parametrize("end", ["close", "reset"])
-def test_a_connection_closed_while_idle_is_replaced(server, carry, end):
-    """The server hangs up when the second request arrives on an old connection; the caller never knows."""
+def hangs_up_on_the_second(server, end):
+    """Have the server hang up when the second request has arrived on a connection, as one does that was about to."""
 
     def script(peer, seen):
         if peer.number == 1 and sum(s.connection == 1 for s in server.seen) == 2:
@@ -253,17 +252,38 @@ def test_a_connection_closed_while_idle_is_replaced(server, carry, end):
         peer.answer(b"fine")
 
     server.script = script
-    carrier = carry(retries=ONCE)
 
+
+def thrice(carrier, call):
     if carrier.flavour == "sync":
-        assert [carrier.invoke(CALL).data for _ in range(3)] == [b"fine"] * 3
-    else:
+        return [carrier.invoke(call).data for _ in range(3)]
 
-        async def thrice():
-            return [(await carrier.transport.invoke(CALL)).data for _ in range(3)]
+    async def calls():
+        return [(await carrier.transport.invoke(call)).data for _ in range(3)]
 
-        assert carrier.run(thrice()) == [b"fine"] * 3
+    return carrier.run(calls())
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.parametrize(
+    ("call", "retries"),
+    [(CALL, Retries(attempts=1, resend=True)), (Invocation(b"{}", generates=False), ONCE)],
+    ids=["allowed", "not a generation"],
+)
+def test_a_connection_closed_while_idle_is_replaced(server, carry, end, call, retries):
+    hangs_up_on_the_second(server, end)
+    assert thrice(carry(retries=retries), call) == [b"fine"] * 3
     assert server.opened == 2
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.parametrize("retries", [ONCE, Retries(base_delay=0.001)], ids=["once", "retries"])
+def test_nothing_is_generated_twice_unasked(server, carry, end, retries):
+    hangs_up_on_the_second(server, end)
+    with pytest.raises(EndpointError, match="resend=True") as caught:
+        thrice(carry(retries=retries), CALL)
+    assert caught.value.code == "connection_lost"
+    assert len(server.seen) == 2
 
 
 def test_connections_closed_while_idle_are_noticed(server, carry):

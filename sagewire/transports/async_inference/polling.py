@@ -69,7 +69,8 @@ class DeferredTarget:
         self._settings = settings
         self._parameters = dict(parameters)
         self._signer = Signer(settings.signing_name, settings.region)
-        self._path = endpoint_path(endpoint_name, stream=False).replace("/invocations", "/async-invocations")
+        route = endpoint_path(endpoint_name, stream=False).removesuffix("/invocations")
+        self._path = f"{settings.path_prefix}{route}/async-invocations"
         self._host = host_header(settings.endpoint_url)
         check_values(self._parameters, ASYNC_PARAMETERS)
 
@@ -94,7 +95,7 @@ class DeferredTarget:
         headers = {"X-Amzn-SageMaker-Content-Type": call.content_type, "X-Amzn-SageMaker-Accept": call.accept}
         for name, value in {**self._parameters, **call.parameters}.items():
             headers[ASYNC_PARAMETERS[name]] = value
-        url = self._settings.endpoint_url + self._path
+        url = self._settings.base_url + self._path
         signed = self._signer.sign("POST", url, headers, call.body, credentials)
         extra = {"User-Agent": self._settings.user_agent, "Accept-Encoding": "identity"}
         return Request(self._path, {**headers, **extra, **signed}, call.body)
@@ -103,6 +104,11 @@ class DeferredTarget:
         """Return the error for an answer whose status is not 2xx."""
         fault = service_error_of(status, headers, body, endpoint=self._endpoint, region=self._settings.region)
         return error_of(fault)
+
+    def set_clock(self, ahead: float) -> bool:
+        """Sign with the server's time from now on, which is `ahead` of this machine's by so many seconds."""
+        self._signer.clock_ahead = ahead
+        return True
 
     def info(self, headers: Mapping[str, str], timings: Timings, *, stream: bool) -> ResponseInfo:
         """Return what the headers of an answer say, and how long it took to come."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sagewire.aws.session import SessionLike, as_session
 from sagewire.aws.settings import ServiceSettings, origin_of, resolve
 from sagewire.errors import EndpointTimeout, PayloadTooLarge, SagewireError, UsageError
+from sagewire.http.abandonable import in_thread
 from sagewire.http.async_engine import AsyncEngine
 from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.http.sync_engine import SyncEngine
@@ -30,7 +31,6 @@ from sagewire.transports.async_transport import AsyncTransport
 from sagewire.transports.base import AsyncByteStream, Body, ByteStream, Retries
 from sagewire.transports.sagemaker.transport import retries_of, timeouts_of
 from sagewire.transports.sync_transport import SyncTransport
-from sagewire.transports.worker_threads import run_in_worker
 from sagewire.types import Invocation, ResponseInfo, Timings
 
 __all__ = ["AsyncDeferredTransport", "DeferredTransport", "Ticket"]
@@ -259,20 +259,20 @@ class AsyncDeferredTransport(AsyncTransport):
         self._target.check(call, stream=False)
         uploaded = ""
         if self._counter.must_upload(call):
-            call, uploaded = await run_in_worker(self._counter.upload, call)
+            call, uploaded = await in_thread(self._counter.upload, call)
         try:
             response, _ = await self._open(call, Deadlines(self._timeouts, self._target.name), stream=False)
             return ticket_of(response.headers, await response.read(), uploaded)
         except BaseException:
             if uploaded:
-                await asyncio.shield(run_in_worker(self._counter.clean, Ticket("", "", "", uploaded)))
+                await asyncio.shield(in_thread(self._counter.clean, Ticket("", "", "", uploaded)))
             raise
 
     async def collect(self, ticket: Ticket) -> Body:
         """Wait for the answer to a request that was handed in, by this process or another."""
         wait = _wait(self._timeouts)
         for delay in poll_delays(*self._counter.poll):
-            body = await run_in_worker(self._counter.look, ticket)
+            body = await in_thread(self._counter.look, ticket)
             if body is not None:
                 return replace(body, info=replace(body.info, timings=wait.timings()))
             await asyncio.sleep(min(delay, wait.left(ticket)))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from sagewire.errors import (
     AccessDenied,
     EndpointError,
@@ -15,12 +13,14 @@ from sagewire.errors import (
     NotReady,
     PayloadTooLarge,
     Throttled,
+    excerpt,
 )
-from sagewire.transports.container_errors import MAX_BODY_CHARACTERS, container_message
+from sagewire.transports.container_errors import MAX_BODY_CHARACTERS, container_message, json_fields
 from sagewire.transports.http.hugging_face import wait_of
 
 __all__ = ["http_error", "request_id_of"]
 
+_MAX_CODE = 100
 _REQUEST_IDS = ("x-request-id", "x-amzn-trace-id", "x-amz-cf-id")
 _KINDS: Mapping[int, type[EndpointError]] = {
     401: AccessDenied,
@@ -57,7 +57,7 @@ def http_error(
         url: What was called, without secrets.
         may_sleep: A 503 means that the server is starting.
     """
-    fields = _json_object(body)
+    fields = json_fields(body)
     words = container_message(body.decode("utf-8", "replace")) or headers.get("x-error-message") or "no reason given"
     flags: dict[str, Any] = {
         "code": _code(fields, headers),
@@ -67,7 +67,7 @@ def http_error(
     }
     if 300 <= status < 400:
         # Following one would hand the token to whoever the server names.
-        there = headers.get("location") or "another address"
+        there = excerpt(headers.get("location") or "another address")
         return EndpointError(f"{url} redirects to {there}; give that URL instead", fault="client", **flags)
     message = f"{url} answered {status}: {words}{_CURES.get(status, '')}"
     if status == 503 and (may_sleep or "estimated_time" in fields or "loading" in words.lower()):
@@ -94,12 +94,4 @@ def _code(fields: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
     nested = fields.get("error")
     nested = nested if isinstance(nested, Mapping) else {}
     found = fields.get("error_type") or nested.get("code") or nested.get("type") or headers.get("x-error-code")
-    return str(found) if found else None
-
-
-def _json_object(body: bytes) -> Mapping[str, Any]:
-    try:
-        fields = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return fields if isinstance(fields, dict) else {}
+    return excerpt(str(found), _MAX_CODE) if found else None

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
 
 from sagewire.aws.credentials import Credentials
 from sagewire.errors import EndpointError, UsageError
 from sagewire.http.deadlines import Timeouts
-from sagewire.http.origin import Origin, proxy_for
+from sagewire.http.origin import Origin, encoded_path, proxy_for, split_url
 from sagewire.http.request import Request
 from sagewire.http.sync_engine import SyncEngine
 from sagewire.transports.async_transport import AsyncTransport
@@ -21,6 +20,8 @@ from sagewire.transports.sync_transport import SyncTransport
 from sagewire.types import Invocation, ResponseInfo, Timings
 
 __all__ = ["AsyncHttpTransport", "HttpTarget", "HttpTransport", "join_path"]
+
+_FRAMING = frozenset({"connection", "content-length", "transfer-encoding", "upgrade", "expect", "trailer", "te"})
 
 Token = str | Callable[[], str] | None
 
@@ -36,7 +37,7 @@ class HttpTarget:
     """
 
     def __init__(self, url: str, token: Token = None, headers: Mapping[str, str] | None = None) -> None:
-        parts = urlsplit(url)
+        parts = split_url(url, "url")
         if parts.username is not None:
             raise UsageError("a URL with a user name or password ends up in logs; use token= or headers=")
         self._host = parts.hostname or ""
@@ -50,8 +51,9 @@ class HttpTarget:
         self._headers = {
             "User-Agent": f"sagewire Python/{platform.python_version()}",
             "Accept-Encoding": "identity",
-            **(headers or {}),
         }
+        self._given = dict(headers or {})
+        self._names_host = _check_headers(self._given)
 
     @property
     def name(self) -> str:
@@ -75,16 +77,40 @@ class HttpTarget:
         if self._token is not None:
             token = self._token if isinstance(self._token, str) else self._token()
             headers["Authorization"] = f"Bearer {token}"
-        return Request(join_path(self._base, call.path) + self._query, headers, call.body, call.method)
+        if self._given:
+            headers = _merged(headers, self._given)
+        path = encoded_path(join_path(self._base, call.path) + self._query)
+        return Request(path, headers, call.body, call.method, self._names_host)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
         """Return the error for an answer whose status is not 2xx."""
         return http_error(status, headers, body, url=self._shown, may_sleep=may_sleep(self._host))
 
+    def set_clock(self, ahead: float) -> bool:
+        """Do nothing: no clock is needed here."""
+        return False
+
     def info(self, headers: Mapping[str, str], timings: Timings, *, stream: bool) -> ResponseInfo:
         """Return what the headers of an answer say, and how long it took to come."""
         content_type = headers.get("content-type", "")
         return ResponseInfo(content_type=content_type, request_id=request_id_of(headers), timings=timings)
+
+
+def _check_headers(headers: Mapping[str, str]) -> bool:
+    """Return whether the caller's headers name the host; raise `UsageError` for those that frame the request."""
+    names = [name.lower() for name in headers]
+    for name in names:
+        if name in _FRAMING:
+            raise UsageError(f"headers= may not hold {name!r}: it follows from the request")
+    if len(set(names)) < len(names):
+        raise UsageError(f"headers= names a header twice, in different letters: {', '.join(headers)}")
+    return "host" in names
+
+
+def _merged(ours: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return headers of which the caller's win, however they are written."""
+    theirs = {name.lower() for name in given}
+    return {**{name: value for name, value in ours.items() if name.lower() not in theirs}, **given}
 
 
 def join_path(base: str, path: str) -> str:
@@ -132,6 +158,7 @@ class HttpTransport(SyncTransport):
             `SSL_CERT_FILE`, else the usual certificates.
         cert: A client certificate: a file with certificate and key, or a pair of files.
         proxies: Proxy URLs by scheme; `None` for `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
+        max_response_bytes: The longest answer that is read, whole or streamed; `None` for the default of 256 MB.
 
     Raises:
         UsageError: The URL is none, or an address that was shut down.
@@ -153,10 +180,13 @@ class HttpTransport(SyncTransport):
         verify: bool | str | None = None,
         cert: str | tuple[str, str] | None = None,
         proxies: Mapping[str, str] | None = None,
+        max_response_bytes: int | None = None,
     ) -> None:
         target = HttpTarget(url, token, headers)
         engine = SyncEngine(_origin(url, verify, cert, proxies))
-        super().__init__(target, engine, timeouts or Timeouts(), retries or Retries())
+        super().__init__(
+            target, engine, timeouts or Timeouts(), retries or Retries(), max_response_bytes=max_response_bytes
+        )
 
 
 class AsyncHttpTransport(AsyncTransport):
@@ -173,10 +203,13 @@ class AsyncHttpTransport(AsyncTransport):
         verify: bool | str | None = None,
         cert: str | tuple[str, str] | None = None,
         proxies: Mapping[str, str] | None = None,
+        max_response_bytes: int | None = None,
     ) -> None:
         target = HttpTarget(url, token, headers)
         # Loads asyncio, which sync callers do not wait for.
         from sagewire.http.async_engine import AsyncEngine
 
         engine = AsyncEngine(_origin(url, verify, cert, proxies))
-        super().__init__(target, engine, timeouts or Timeouts(), retries or Retries())
+        super().__init__(
+            target, engine, timeouts or Timeouts(), retries or Retries(), max_response_bytes=max_response_bytes
+        )

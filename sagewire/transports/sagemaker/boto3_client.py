@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from sagewire.errors import UsageError
+from sagewire.http.abandonable import in_thread
 from sagewire.http.deadlines import Deadlines, Timeouts
+from sagewire.http.limits import checked, checked_limit
 from sagewire.transports.base import Body, Retries
 from sagewire.transports.retrying import RetryPolicy
 from sagewire.transports.sagemaker.botocore_errors import info_of, translated
 from sagewire.transports.sagemaker.runtime_api import PARAMETERS, check_parameters
-from sagewire.transports.worker_threads import WorkerStream, run_in_worker
+from sagewire.transports.worker_threads import WorkerStream
 from sagewire.types import Invocation, ResponseInfo, Timings
 
 __all__ = ["AsyncBoto3Transport", "Boto3Stream", "Boto3Transport"]
+
+READ_SIZE = 262_144
 
 
 class Boto3Transport:
@@ -29,6 +34,7 @@ class Boto3Transport:
         parameters: InvokeEndpoint parameters for every call; those of a call win.
         wait_for_ready: Seconds to go on trying while the endpoint is loading or scaled to zero. Everything else is
             retried as the client was configured.
+        max_response_bytes: The longest answer that is read; `None` for the default of 256 MB.
 
     Example:
         >>> transport = Boto3Transport(boto3.client("sagemaker-runtime"), "my-llm")  # doctest: +SKIP
@@ -43,6 +49,7 @@ class Boto3Transport:
         *,
         parameters: Mapping[str, str] | None = None,
         wait_for_ready: float = 0.0,
+        max_response_bytes: int | None = None,
     ) -> None:
         if not hasattr(client, "invoke_endpoint"):
             raise UsageError(
@@ -54,6 +61,8 @@ class Boto3Transport:
         self._parameters = dict(parameters or {})
         self._check(self._parameters, stream=False)
         self._policy = RetryPolicy(Retries(attempts=1, wait_for_ready=wait_for_ready))
+        self._limit = checked_limit(max_response_bytes)
+        self._where = f"endpoint {endpoint_name!r} in {self._region}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(endpoint {self._endpoint!r} in {self._region})"
@@ -62,10 +71,11 @@ class Boto3Transport:
         """Send and return the whole answer; raise `EndpointError`."""
         arguments = self._arguments(call, stream=False)
         deadlines = self._deadlines()
-        response, attempts = self._send(self._client.invoke_endpoint, arguments, deadlines, call.idempotent)
+        response, attempts = self._send(self._client.invoke_endpoint, arguments, deadlines, call)
         first_byte = deadlines.elapsed()
-        with translated(self._endpoint, self._region, "idle"):
-            data = response["Body"].read()
+        with translated(self._endpoint, self._region, "idle"), closing(response["Body"]) as body:
+            # The body checks its own length when it is read to its end.
+            data = b"".join(checked(iter(partial(body.read, READ_SIZE), b""), self._limit, self._where))
         timings = Timings(first_byte, deadlines.elapsed(), attempts)
         return Body(data, replace(info_of(response), timings=timings))
 
@@ -79,16 +89,17 @@ class Boto3Transport:
     def start(self, call: Invocation, arguments: dict[str, Any], deadlines: Deadlines) -> tuple[Mapping[str, Any], int]:
         """Send a streaming call and return boto3's response."""
         send = self._client.invoke_endpoint_with_response_stream
-        return self._send(send, arguments, deadlines, call.idempotent)
+        return self._send(send, arguments, deadlines, call)
 
     def _send(
-        self, operation: Any, arguments: dict[str, Any], deadlines: Deadlines, idempotent: bool
+        self, operation: Any, arguments: dict[str, Any], deadlines: Deadlines, call: Invocation
     ) -> tuple[Mapping[str, Any], int]:
-        def attempt(number: int) -> tuple[Mapping[str, Any], int]:
+        def attempt() -> Mapping[str, Any]:
             with translated(self._endpoint, self._region, "first_byte"):
-                return operation(**arguments), number
+                answer: Mapping[str, Any] = operation(**arguments)
+                return answer
 
-        return self._policy.run(attempt, deadlines, idempotent)
+        return self._policy.run(attempt, deadlines, call)
 
     def _deadlines(self) -> Deadlines:
         # The client has deadlines of its own.
@@ -147,13 +158,18 @@ class Boto3Stream:
         if self._body is None:
             raise RuntimeError("a stream is read inside its `with` block")
         with translated(self._transport._endpoint, self._transport._region, "idle"):
-            for event in self._body:
-                # botocore turns error events into exceptions; kinds of events that are new to it are not payload.
-                payload = event.get("PayloadPart", {}).get("Bytes")
-                if payload:
-                    yield payload
+            limit = self._transport._limit
+            pieces = self._payloads()
+            yield from checked(pieces, limit, self._transport._where) if self._call.bounded else pieces
         timings = self._info.timings or Timings()
         self._info = replace(self._info, timings=replace(timings, total=self._deadlines.elapsed()))
+
+    def _payloads(self) -> Iterator[bytes]:
+        for event in self._body:
+            # botocore turns error events into exceptions; kinds of events that are new to it are not payload.
+            payload = event.get("PayloadPart", {}).get("Bytes")
+            if payload:
+                yield payload
 
     def close(self) -> None:
         """Close the connection, unless the answer was read to its end."""
@@ -178,15 +194,22 @@ class AsyncBoto3Transport:
         *,
         parameters: Mapping[str, str] | None = None,
         wait_for_ready: float = 0.0,
+        max_response_bytes: int | None = None,
     ) -> None:
-        self._sync = Boto3Transport(client, endpoint_name, parameters=parameters, wait_for_ready=wait_for_ready)
+        self._sync = Boto3Transport(
+            client,
+            endpoint_name,
+            parameters=parameters,
+            wait_for_ready=wait_for_ready,
+            max_response_bytes=max_response_bytes,
+        )
 
     def __repr__(self) -> str:
         return f"Async{self._sync!r}"
 
     async def invoke(self, call: Invocation) -> Body:
         """Send and return the whole answer; raise `EndpointError`."""
-        return await run_in_worker(self._sync.invoke, call)
+        return await in_thread(self._sync.invoke, call)
 
     def stream(self, call: Invocation) -> WorkerStream:
         """Send and return the answer as it arrives; leaving the block early closes the connection."""

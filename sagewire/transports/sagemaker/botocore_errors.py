@@ -8,7 +8,7 @@ from typing import Any
 
 from sagewire.aws.lookup_errors import translate
 from sagewire.errors import FrameError, ModelStreamError, SagewireError
-from sagewire.http.errors import connection_error, retry_after_of, timeout_error, tls_error, truncated
+from sagewire.http.errors import connection_error, connection_lost, retry_after_of, timeout_error, tls_error, truncated
 from sagewire.transports.sagemaker.service_errors import ServiceError, error_of
 from sagewire.types import ResponseInfo
 
@@ -56,7 +56,7 @@ def _known(error: Exception, endpoint: str, region: str, limit: str) -> Sagewire
     if isinstance(error, exceptions.SSLError):
         return tls_error(error, where)
     if isinstance(error, exceptions.ConnectionClosedError):
-        return connection_error(error, where, code="connection_lost")
+        return connection_lost(error, where)
     broken = (urllib3_exceptions.HTTPError, exceptions.ResponseStreamingError, exceptions.IncompleteReadError)
     if isinstance(error, broken):
         return truncated(error, where)

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from sagewire.errors import (
     AccessDenied,
     CredentialsExpired,
@@ -21,7 +19,14 @@ from sagewire.errors import (
     excerpt,
 )
 from sagewire.http.errors import retry_after_of
-from sagewire.transports.container_errors import MAX_BODY_CHARACTERS, container_body, container_message, unwrap
+from sagewire.transports.container_errors import (
+    MAX_BODY_CHARACTERS,
+    MAX_CHARACTERS,
+    container_body,
+    container_message,
+    json_fields,
+    unwrap,
+)
 
 __all__ = [
     "ServiceError",
@@ -67,11 +72,18 @@ _THROTTLED = frozenset(
     }
 )
 _TRANSIENT = frozenset({"InternalFailure", "InternalServerError", "ServiceUnavailable", "ServiceUnavailableException"})
+# One pattern with `.*` between two words takes time that grows with the square of a message's length: in the patterns
+# here every repetition is bounded, and what has to follow is looked for separately.
+_MAX_CODE = 200
 _NOT_FOUND = re.compile(
-    r"Endpoint .{1,200}? of account \S+ not found|Could not find (endpoint|inference component)", re.I
+    r"Endpoint .{1,200}? of account \S{1,40} not found|Could not find (endpoint|inference component)", re.I
 )
-_COMPONENT_NOT_FOUND = re.compile(r"inference component .*(not found|does not exist)", re.I)
-_TOO_LARGE = re.compile(r"(length less than or equal to|payload|body|request).*(exceed|too large|6291456|limit)", re.I)
+_COMPONENT = re.compile(r"inference component ", re.I)
+_MISSING = re.compile(r"not found|does not exist", re.I)
+_SIZED = re.compile(r"length less than or equal to|payload|body|request", re.I)
+_TOO_LARGE = re.compile(r"exceed|too large|6291456|limit", re.I)
+# How serverless endpoints put it: "Request ... has oversize body."
+_OVERSIZE = "has oversize body"
 # A container says these of itself when it is overloaded or still loading; SageMaker passes the status on in the body.
 _BUSY_CONTAINER = frozenset({429, 503})
 
@@ -105,7 +117,7 @@ def service_error_of(
     status: int, headers: Mapping[str, str], body: bytes, *, endpoint: str = "", region: str = ""
 ) -> ServiceError:
     """Read an AWS error response; `headers` has lower-case names."""
-    fields = _json_object(body)
+    fields = json_fields(body)
     nested = fields.get("error")
     if isinstance(nested, Mapping):
         # The OpenAI-compatible route wraps its errors the way OpenAI does.
@@ -117,7 +129,7 @@ def service_error_of(
         message = f"the service answered {status}" + (f": {text}" if text else " without a body")
     return ServiceError(
         # "ValidationError:http://internal.amazon.com/..." and "com.amazonaws#ThrottlingException" both occur.
-        code=str(code).split(":")[0].rsplit("#", 1)[-1].strip(),
+        code=str(code)[:_MAX_CODE].split(":")[0].rsplit("#", 1)[-1].strip(),
         message=str(message),
         status=status,
         request_id=headers.get("x-amzn-requestid") or headers.get("x-amz-request-id"),
@@ -142,7 +154,7 @@ def error_of(fault: ServiceError) -> EndpointError:
 
 def _make(kind: type[EndpointError], seen: ServiceError, message: str | None = None, **flags: Any) -> EndpointError:
     return kind(
-        message or seen.message,
+        excerpt(message or seen.message, 2 * MAX_CHARACTERS),
         code=seen.code or None,
         status=seen.status,
         request_id=seen.request_id,
@@ -173,19 +185,31 @@ def _readiness_error(fault: ServiceError) -> EndpointError | None:
 
 
 def _request_error(fault: ServiceError) -> EndpointError | None:
-    if fault.status == 413 or (fault.status == 400 and _TOO_LARGE.search(fault.message)):
+    said = fault.message
+    too_large = _OVERSIZE in said or _follows(_SIZED, _TOO_LARGE, said)
+    if fault.status == 413 or (fault.status == 400 and too_large):
         return _make(PayloadTooLarge, fault, fault="client")
-    not_found = _NOT_FOUND.search(fault.message) or _COMPONENT_NOT_FOUND.search(fault.message)
+    not_found = _NOT_FOUND.search(said) or _follows(_COMPONENT, _MISSING, said)
     if (not_found and fault.code != "ModelError") or fault.code == "ResourceNotFound":
         where = f"endpoint {fault.endpoint!r} in region {fault.region!r}"
         return _make(EndpointNotFound, fault, f"{where}: {fault.message}", fault="client")
     return None
 
 
+def _follows(first: re.Pattern[str], second: re.Pattern[str], text: str) -> bool:
+    """Return whether a match of `second` comes behind one of `first`."""
+    match = first.search(text)
+    return match is not None and second.search(text, match.end()) is not None
+
+
+def _is_status(text: str) -> bool:
+    return len(text) <= 5 and text.isascii() and text.isdecimal()
+
+
 def _model_error(fault: ServiceError) -> ModelError:
     wrapped_status, _ = unwrap(fault.message)
     given = fault.fields.get("OriginalStatusCode")
-    status = int(given) if isinstance(given, int | str) and str(given).isdigit() else wrapped_status
+    status = int(given) if isinstance(given, int | str) and _is_status(str(given)) else wrapped_status
     body = container_body(fault.message, fault.fields.get("OriginalMessage"))
     words = container_message(body)
     message = f"the container answered {status}: {words}" if status else f"the container failed: {words}"
@@ -201,11 +225,3 @@ def _model_error(fault: ServiceError) -> ModelError:
     arn = fault.fields.get("LogStreamArn")
     error.log_stream_arn = str(arn) if arn else None
     return error
-
-
-def _json_object(body: bytes) -> Mapping[str, Any]:
-    try:
-        fields = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return fields if isinstance(fields, dict) else {}

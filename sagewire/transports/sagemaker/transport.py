@@ -49,7 +49,8 @@ class SageMakerTarget:
         self._parameters = dict(parameters or {})
         self._max = max_request_bytes
         self._signer = Signer(settings.signing_name, settings.region)
-        self._paths = {stream: endpoint_path(endpoint_name, stream=stream) for stream in (False, True)}
+        prefix = settings.path_prefix
+        self._paths = {stream: prefix + endpoint_path(endpoint_name, stream=stream) for stream in (False, True)}
         self._host = host_header(settings.endpoint_url)
 
     @property
@@ -74,7 +75,7 @@ class SageMakerTarget:
         assert credentials is not None, "SageMaker's transports always have a source of credentials"
         headers = request_headers(call, {**self._parameters, **call.parameters}, stream=stream)
         path = self._paths[stream]
-        signed = self._signer.sign("POST", self._settings.endpoint_url + path, headers, call.body, credentials)
+        signed = self._signer.sign("POST", self._settings.base_url + path, headers, call.body, credentials)
         headers["User-Agent"] = self._settings.user_agent
         headers["Accept-Encoding"] = "identity"
         headers.update(signed)
@@ -84,6 +85,11 @@ class SageMakerTarget:
         """Return the error for an answer whose status is not 2xx."""
         fault = service_error_of(status, headers, body, endpoint=self._endpoint, region=self._settings.region)
         return error_of(fault)
+
+    def set_clock(self, ahead: float) -> bool:
+        """Sign with the server's time from now on, which is `ahead` of this machine's by so many seconds."""
+        self._signer.clock_ahead = ahead
+        return True
 
     def info(self, headers: Mapping[str, str], timings: Timings, *, stream: bool) -> ResponseInfo:
         """Return what the headers of an answer say, and how long it took to come."""
@@ -140,6 +146,7 @@ class SageMakerTransport(SyncTransport):
         config: A `botocore.config.Config`: time limits, retries, proxies, client certificate, pool size, user agent.
         parameters: InvokeEndpoint parameters for every call, under boto3's names; those of a call win.
         max_request_bytes: Larger bodies are refused before they are sent; `None` for no limit.
+        max_response_bytes: The longest answer that is read, whole or streamed; `None` for the default of 256 MB.
 
     Raises:
         UsageError: No region, an unknown parameter, a URL that is none.
@@ -162,13 +169,19 @@ class SageMakerTransport(SyncTransport):
         config: Any = None,
         parameters: Mapping[str, str] | None = None,
         max_request_bytes: int | None = MAX_REQUEST_BYTES,
+        max_response_bytes: int | None = None,
     ) -> None:
         target, settings = _plan(
             endpoint_name, session, region_name, endpoint_url, config, parameters, max_request_bytes
         )
         engine = SyncEngine(origin_of(settings))
         super().__init__(
-            target, engine, timeouts_of(timeouts, settings), retries_of(retries, settings), settings.source
+            target,
+            engine,
+            timeouts_of(timeouts, settings),
+            retries_of(retries, settings),
+            settings.source,
+            max_response_bytes,
         )
 
 
@@ -187,6 +200,7 @@ class AsyncSageMakerTransport(AsyncTransport):
         config: Any = None,
         parameters: Mapping[str, str] | None = None,
         max_request_bytes: int | None = MAX_REQUEST_BYTES,
+        max_response_bytes: int | None = None,
     ) -> None:
         target, settings = _plan(
             endpoint_name, session, region_name, endpoint_url, config, parameters, max_request_bytes
@@ -196,5 +210,10 @@ class AsyncSageMakerTransport(AsyncTransport):
 
         engine = AsyncEngine(origin_of(settings))
         super().__init__(
-            target, engine, timeouts_of(timeouts, settings), retries_of(retries, settings), settings.source
+            target,
+            engine,
+            timeouts_of(timeouts, settings),
+            retries_of(retries, settings),
+            settings.source,
+            max_response_bytes,
         )

@@ -1,0 +1,103 @@
+"""Blocking calls that nobody can stop, but that nobody need wait for."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+__all__ = ["call_within", "in_thread"]
+
+T = TypeVar("T")
+
+
+def call_within(seconds: float | None, function: Callable[[], T], discard: Callable[[T], object] | None = None) -> T:
+    """Return what a blocking function returns, or leave it alone once `seconds` have passed.
+
+    Looking up a name, a proxy's greeting and a credential process have no time limit of their own that covers all of
+    it. The function runs in a thread, which ends when the function does.
+
+    Args:
+        seconds: How long to wait; `None` calls the function here.
+        function: What to call.
+        discard: Given a result that came too late.
+
+    Raises:
+        TimeoutError: Time is up.
+    """
+    if seconds is None:
+        return function()
+    run = _Run(function, discard)
+    threading.Thread(target=run.work, name="sagewire-wait", daemon=True).start()
+    return run.result(seconds)
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Return what a blocking function returns, run in a thread of its own.
+
+    The loop's default executor has as few as five threads, which 64 calls in flight would queue up for, and
+    `asyncio.run` waits for all of them. A cancelled caller is let go at once; the call itself ends by its own limits.
+    """
+    # Sync callers do not wait until these are loaded.
+    import asyncio
+    from concurrent.futures import Future
+
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            result = context.run(function, *arguments)
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=work, name="sagewire-call", daemon=True).start()
+    return await asyncio.wrap_future(future)
+
+
+class _Run(Generic[T]):
+    def __init__(self, function: Callable[[], T], discard: Callable[[T], object] | None) -> None:
+        self._function = function
+        self._discard = discard
+        self._context = contextvars.copy_context()
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._abandoned = False
+        self._result: list[T] = []
+        self._error: BaseException | None = None
+
+    def work(self) -> None:
+        try:
+            result = self._context.run(self._function)
+        except BaseException as error:
+            self._error = error
+        else:
+            with self._lock:
+                self._result.append(result)
+                late = self._abandoned
+            if late and self._discard is not None:
+                self._discard(result)
+        self._over.set()
+
+    def result(self, seconds: float) -> T:
+        try:
+            if not self._over.wait(seconds):
+                raise TimeoutError
+        except BaseException:
+            with self._lock:
+                self._abandoned = True
+                finished = list(self._result)
+            if finished and self._discard is not None:
+                self._discard(finished[0])
+            raise
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                # The traceback refers to this frame, and this to the error.
+                self._error = None
+        return self._result[0]

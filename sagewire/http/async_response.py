@@ -1,0 +1,168 @@
+"""An answer of the async engine, and its body."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from sagewire.errors import EndpointError, SagewireError
+from sagewire.http.content_encoding import BodyDecoder, EncodingError
+from sagewire.http.deadlines import Deadlines
+from sagewire.http.errors import truncated, unreadable
+from sagewire.http.limits import ERROR_BODY_BYTES, ERROR_BODY_SECONDS, response_too_large
+from sagewire.http.timer_pool import Timer, TimerPool
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
+
+__all__ = ["AsyncResponse", "hang_up"]
+
+_NO_LIMIT = 1 << 62
+
+
+class AsyncResponse:
+    """An answer whose headers have arrived.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers; looked up case-insensitively.
+    """
+
+    def __init__(self, response: ClientResponse, deadlines: Deadlines, alarms: TimerPool) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._response = response
+        self._deadlines = deadlines
+        self._alarms = alarms
+        self._open = True
+        self._ended = False
+        # When reading ends at the latest, on the loop's clock.
+        self._read_by: float | None = None
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """Return the rest of the body and give the connection back.
+
+        Args:
+            limit: Bytes after which to give up.
+
+        Raises:
+            ResponseTooLarge: The body is longer than `limit`.
+            StreamTruncated: It broke off.
+        """
+        if self._packed or (self._response.content_length or 0) > (limit or _NO_LIMIT):
+            return b"".join([piece async for piece in self.chunks(limit)])
+        left = limit or _NO_LIMIT
+        pieces: list[bytes] = []
+        while not self._ended:
+            pieces.append(piece := await self._next())
+            left -= len(piece)
+            if left < 0:
+                raise self._too_large(limit)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def read_error(self) -> bytes:
+        """Return the body of an error, as far as it can be had: the status is what counts."""
+        pieces: list[bytes] = []
+        self._read_by = self._alarms.loop.time() + ERROR_BODY_SECONDS
+        with suppress(SagewireError):
+            async for piece in self.chunks(ERROR_BODY_BYTES):
+                pieces.append(piece)  # noqa: PERF401 - what came before an error is kept
+        return b"".join(pieces)
+
+    async def chunks(self, limit: int | None = None) -> AsyncGenerator[bytes, None]:
+        """Yield the body in pieces as they arrive, then give the connection back; see `read`."""
+        left = limit or _NO_LIMIT
+        try:
+            if not self._packed and (self._response.content_length or 0) > left:
+                raise self._too_large(limit)
+            decoder = BodyDecoder.of(self.headers.get("content-encoding"))
+            while not self._ended:
+                arrived = await self._next()
+                for piece in (arrived,) if decoder is None else decoder.feed(arrived):
+                    left -= len(piece)
+                    if left < 0:
+                        raise self._too_large(limit)
+                    if piece:
+                        yield piece
+            if decoder is not None:
+                decoder.close()
+        except EncodingError as error:
+            raise unreadable(error, self._deadlines.where) from error
+        finally:
+            # Somebody stopped reading early; else there is nothing left to close.
+            self.close()
+
+    @property
+    def _packed(self) -> bool:
+        return "content-encoding" in self.headers
+
+    def _too_large(self, limit: int | None) -> SagewireError:
+        self.close()
+        return response_too_large(limit or _NO_LIMIT, self._deadlines.where)
+
+    async def _next(self) -> bytes:
+        """Return the next piece, with the last of which the connection is given back; perhaps an empty one."""
+        try:
+            piece = await self._receive()
+        except BaseException as error:
+            self.close()
+            if _broke_off(error):
+                raise truncated(error, self._deadlines.where) from error
+            raise
+        if self._response.content.at_eof():
+            self._give_back()
+        return piece
+
+    async def _receive(self) -> bytes:
+        content = self._response.content
+        # What is there already needs no timer.
+        piece = content.read_nowait()
+        if piece or content.at_eof():
+            return piece
+        try:
+            async with Timer(self._patience(), self._alarms):
+                return await content.readany()
+        except TimeoutError:
+            raise self._deadlines.expired("idle") from None
+
+    def _patience(self) -> float | None:
+        seconds = self._deadlines.wait("idle")
+        if self._read_by is None:
+            return seconds
+        left = max(self._read_by - self._alarms.loop.time(), 0.0)
+        return left if seconds is None else min(seconds, left)
+
+    def _give_back(self) -> None:
+        if self._response.connection is not None:
+            # Given back already, had the request been sent to its end. The server answered early and reads no more.
+            self.close()
+        self._open, self._ended = False, True
+        self._response.release()
+
+    def close(self) -> None:
+        """Close the connection, unless the body was read to its end."""
+        if self._open:
+            self._open = False
+            hang_up(self._response)
+
+    def __del__(self) -> None:
+        if self._open and not self._alarms.loop.is_closed():
+            # The garbage collector may run in any thread.
+            with suppress(RuntimeError):
+                self._alarms.loop.call_soon_threadsafe(hang_up, self._response)
+
+
+def hang_up(response: ClientResponse) -> None:
+    """Close an answer's connection at once."""
+    # Closing alone would wait until the rest of the request is sent, which may be never.
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
+
+
+def _broke_off(error: BaseException) -> bool:
+    import aiohttp
+
+    return isinstance(error, aiohttp.ClientError | OSError) and not isinstance(error, EndpointError)

@@ -1,0 +1,107 @@
+"""What the sync and the async transport share: everything about a call that only computes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from sagewire.aws.credential_cache import CredentialSource
+from sagewire.errors import AccessDenied, EndpointError
+from sagewire.http.deadlines import Deadlines, Timeouts
+from sagewire.http.limits import checked_limit
+from sagewire.http.request import Request
+from sagewire.transports.base import Retries
+from sagewire.transports.retrying import RetryPolicy
+from sagewire.transports.secrets import redact, redact_error, secrets_of
+from sagewire.transports.target import Target
+from sagewire.types import Invocation
+
+__all__ = ["Carrier"]
+
+_log = logging.getLogger("sagewire.transports")
+
+# AWS refuses signatures that are five minutes off.
+_CLOCK_TOLERANCE = 240.0
+
+
+class Carrier:
+    """A target, and what every call to it is allowed.
+
+    Args:
+        target: How the server is asked and read.
+        timeouts: The deadlines of each call.
+        retries: How often to try.
+        source: Where credentials come from, for targets that sign.
+        max_response_bytes: The longest answer that is read; `None` for the default of 256 MB.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        timeouts: Timeouts,
+        retries: Retries,
+        source: CredentialSource | None,
+        max_response_bytes: int | None,
+    ) -> None:
+        self._target = target
+        self._timeouts = timeouts
+        self._policy = RetryPolicy(retries)
+        self._source = source
+        self._limit = checked_limit(max_response_bytes)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._target.name})"
+
+    def _deadlines(self) -> Deadlines:
+        return Deadlines(self._timeouts, self._target.name)
+
+    def _may_resend(self, call: Invocation) -> bool:
+        return call.idempotent and (self._policy.retries.resend or not call.generates)
+
+    def _failure(self, request: Request, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
+        """Return the error for an answer whose status is not 2xx, without the secrets of the request."""
+        secrets = secrets_of(request.headers)
+        shown = redact(body.decode("utf-8", "surrogateescape"), secrets).encode("utf-8", "surrogateescape")
+        error = self._target.error(status, headers, shown)
+        redact_error(error, secrets)
+        if isinstance(error, AccessDenied):
+            _note_clock(error, request.headers.get("X-Amz-Date"), headers.get("date"))
+        return error
+
+    def _set_clock(self, error: AccessDenied) -> bool:
+        """Follow the server's clock if ours is why a call was refused; return whether another attempt makes sense."""
+        if error.clock_skew is None or not self._target.set_clock(error.clock_skew):
+            return False
+        _log.warning("%s refused a signature; trying once more with the server's time", self._target.name)
+        return True
+
+    def _note(self, status: int, headers: Mapping[str, str], deadlines: Deadlines) -> None:
+        if _log.isEnabledFor(logging.DEBUG):
+            request_id = headers.get("x-amzn-requestid") or headers.get("x-request-id")
+            _log.debug("%s: %d after %.3f s, request id %s", deadlines.where, status, deadlines.elapsed(), request_id)
+
+    def _note_renewal(self) -> None:
+        _log.info("%s: the credentials had expired; trying once more with new ones", self._target.name)
+
+
+def _note_clock(error: AccessDenied, signed: str | None, date: str | None) -> None:
+    """Name the clock in an error of which it may be the cause."""
+    if not signed or not date:
+        return
+    try:
+        ours = datetime.strptime(signed, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        theirs = parsedate_to_datetime(date)
+        skew = (theirs - ours).total_seconds()
+        ahead = (theirs - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return
+    if abs(skew) >= _CLOCK_TOLERANCE:
+        error.clock_skew = ahead
+        direction = "behind" if skew > 0 else "ahead of"
+        error.message = (
+            f"{error.message} (the request was signed {abs(skew) / 60:.0f} minutes {direction} the server's clock: set "
+            "this machine's clock, for example with NTP)"
+        )
+        error.args = (error.message,)
