@@ -27,7 +27,7 @@ logger = logging.getLogger("sagewire")
 _OPTIONS = frozenset(OptionArguments.__annotations__) - {"extra"}
 _FIELDS = (
     "model", "adapter", "temperature", "max_tokens", "top_p", "top_k", "stop", "seed", "frequency_penalty",
-    "presence_penalty", "repetition_penalty", "n", "logprobs", "top_logprobs", "reasoning_effort",
+    "presence_penalty", "repetition_penalty", "typical_p", "n", "logprobs", "top_logprobs", "reasoning_effort",
 )  # fmt: skip
 # What LangChain itself hands down, for tracing only.
 _FOR_TRACING = frozenset({"ls_structured_output_format", "structured_output_format", "stream", "run_manager"})
@@ -73,6 +73,7 @@ class GenerationFields(EndpointFields):
         frequency_penalty: OpenAI's penalty.
         presence_penalty: OpenAI's penalty.
         repetition_penalty: The multiplicative penalty of Hugging Face servers.
+        typical_p: Typical decoding mass.
         n: How many answers to generate.
         logprobs: Ask for log probabilities.
         top_logprobs: Also for this many alternatives per token.
@@ -98,6 +99,7 @@ class GenerationFields(EndpointFields):
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     repetition_penalty: float | None = None
+    typical_p: float | None = None
     n: int | None = Field(default=None, ge=1)
     logprobs: bool | None = None
     top_logprobs: int | None = None

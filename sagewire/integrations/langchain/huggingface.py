@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, model_validator
 
+from sagewire.errors import UsageError
+from sagewire.integrations._addresses import HUB_INFERENCE, HUB_MODELS, ROUTER
 from sagewire.integrations.langchain._endpoint import EndpointFields
+from sagewire.integrations.langchain._generation import GenerationFields
 from sagewire.integrations.langchain.chat import EndpointChatModel
 from sagewire.integrations.langchain.embeddings import EndpointEmbeddings
 from sagewire.integrations.langchain.llm import EndpointLLM
@@ -18,7 +21,10 @@ __all__ = [
     "HuggingFaceEndpointEmbeddings",
     "HuggingFaceFields",
     "HuggingFaceRerank",
+    "HuggingFaceSettings",
 ]
+
+_ADDRESSES = ("endpoint_url", "base_url", "inference_server_url")
 
 
 class HuggingFaceFields(EndpointFields):
@@ -26,16 +32,61 @@ class HuggingFaceFields(EndpointFields):
 
     Args:
         endpoint_url: The server's base URL (also `base_url`, `inference_server_url`).
+            As in langchain-huggingface, `model` may be an address, too; a model's id, there or in `repo_id`, stands for
+            Hugging Face's inference providers, of which `provider` names one.
         token: Bearer token, sent to that host only; without one, the user's own Hugging Face token is sent to Hugging
             Face's own hosts, and nothing elsewhere (also `huggingfacehub_api_token`, `api_key`).
+        provider: One of Hugging Face's inference providers, for a model that is named by its id.
+        bill_to: The organisation on the Hub that pays.
+        additional_headers: Further headers of every request.
+        server_kwargs: The last two under the names of huggingface_hub's client, `bill_to` and `headers`.
+        task: The pipeline task; langchain-huggingface chooses a route by it, which here follows from the class.
     """
 
     endpoint_url: str = Field(validation_alias=AliasChoices("endpoint_url", "base_url", "inference_server_url"))
     token: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("token", "huggingfacehub_api_token", "api_key")
     )
+    repo_id: str | None = None
+    provider: str | None = None
+    bill_to: str | None = None
+    additional_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    server_kwargs: dict[str, Any] | None = Field(default=None, exclude=True, repr=False)
+    task: str | None = None
 
-    _secret: ClassVar[tuple[str, ...]] = ("token",)
+    _secret: ClassVar[tuple[str, ...]] = ("token", "additional_headers", "server_kwargs")
+    _tasks: ClassVar[tuple[str, ...]] = ("text-generation", "text2text-generation", "conversational", "summarization")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_server(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        address = next((values[name] for name in _ADDRESSES if values.get(name)), None)
+        model = values.get("model") or values.get("model_name") or values.get("repo_id")
+        if address is not None or not isinstance(model, str):
+            return values
+        if model.startswith(("http://", "https://")):
+            rest = {name: value for name, value in values.items() if name not in ("model", "model_name")}
+            return {**rest, "endpoint_url": model}
+        return {**values, **cls._hosted(model, values.get("provider"))}
+
+    @classmethod
+    def _hosted(cls, model: str, provider: str | None) -> dict[str, Any]:
+        """Return the arguments that reach a model by its id, through Hugging Face's router."""
+        named = f"{model}:{provider}" if provider and provider != "auto" else model
+        return {"endpoint_url": ROUTER, "model": named, "content_handler": "openai_chat"}
+
+    @model_validator(mode="after")
+    def _check_hub_arguments(self) -> Any:
+        if self.task is not None and self.task not in self._tasks:
+            raise UsageError(
+                f"task={self.task!r} is not a task of {type(self).__name__}; known: {', '.join(self._tasks)}"
+            )
+        unknown = set(self.server_kwargs or ()) - {"bill_to", "headers"}
+        if unknown:
+            raise UsageError(f"server_kwargs={sorted(unknown)} cannot be passed on; known: bill_to, headers")
+        return self
 
     @property
     def lc_secrets(self) -> dict[str, str]:
@@ -44,7 +95,13 @@ class HuggingFaceFields(EndpointFields):
 
     def _target(self) -> dict[str, Any]:
         token = None if self.token is None else self.token.get_secret_value()
-        return {"url": self.endpoint_url, "token": token}
+        given = self.server_kwargs or {}
+        headers = {**(given.get("headers") or {}), **(self.additional_headers or {})}
+        payer = self.bill_to or given.get("bill_to")
+        if payer:
+            # huggingface_hub inference/_client.py
+            headers["X-HF-Bill-To"] = payer
+        return {"url": self.endpoint_url, "token": token, **({"headers": headers} if headers else {})}
 
     @property
     def _endpoint_label(self) -> str:
@@ -55,10 +112,37 @@ class HuggingFaceFields(EndpointFields):
         return {"endpoint_url": self.endpoint_url}
 
 
-class ChatHuggingFaceEndpoint(HuggingFaceFields, EndpointChatModel):
+class HuggingFaceSettings(GenerationFields):
+    """Settings of langchain-huggingface that TGI knows, sent under these names.
+
+    Args:
+        do_sample: Sample, or take the most likely token each time.
+        return_full_text: Put the prompt before the answer.
+        truncate: Cut prompts to this many tokens.
+        watermark: Mark the text as a model's.
+    """
+
+    do_sample: bool | None = None
+    return_full_text: bool | None = None
+    truncate: int | None = Field(default=None, ge=1)
+    watermark: bool | None = None
+
+    def _standing_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        options, extra = super()._standing_options()
+        # The two that are off by default on every server are sent only where they are switched on.
+        given = {
+            "do_sample": self.do_sample,
+            "return_full_text": self.return_full_text or None,
+            "truncate": self.truncate,
+            "watermark": self.watermark or None,
+        }
+        return options, {**{name: value for name, value in given.items() if value is not None}, **extra}
+
+
+class ChatHuggingFaceEndpoint(HuggingFaceFields, HuggingFaceSettings, EndpointChatModel):
     """A chat model on any HTTP server; without a `content_handler` it is spoken to as OpenAI's.
 
-    The arguments are those of `HuggingFaceFields`, `EndpointFields` and `GenerationFields`.
+    The arguments are those of `HuggingFaceFields`, `EndpointFields`, `GenerationFields` and `HuggingFaceSettings`.
 
     Example:
         >>> model = ChatHuggingFaceEndpoint(endpoint_url="http://localhost:8000", model="Qwen/Qwen3-8B")
@@ -71,10 +155,10 @@ class ChatHuggingFaceEndpoint(HuggingFaceFields, EndpointChatModel):
         return "huggingface_endpoint_chat"
 
 
-class HuggingFaceEndpoint(HuggingFaceFields, EndpointLLM):
+class HuggingFaceEndpoint(HuggingFaceFields, HuggingFaceSettings, EndpointLLM):
     """A completion model on any HTTP server.
 
-    The arguments are those of `HuggingFaceFields`, `EndpointFields` and `GenerationFields`.
+    The arguments are those of `HuggingFaceFields`, `EndpointFields`, `GenerationFields` and `HuggingFaceSettings`.
 
     Example:
         >>> llm = HuggingFaceEndpoint(endpoint_url="http://localhost:8080", content_handler="tgi")
@@ -92,6 +176,14 @@ class HuggingFaceEndpointEmbeddings(HuggingFaceFields, EndpointEmbeddings):
 
     The arguments are those of `HuggingFaceFields`, `EndpointFields` and `EndpointEmbeddings`.
     """
+
+    _tasks: ClassVar[tuple[str, ...]] = ("feature-extraction", "sentence-similarity")
+
+    @classmethod
+    def _hosted(cls, model: str, provider: str | None) -> dict[str, Any]:
+        if provider not in (None, "auto", "hf-inference"):
+            raise UsageError(f"provider={provider!r} makes no embeddings here; leave it out, or give endpoint_url=")
+        return {"endpoint_url": f"{HUB_MODELS}/{model}/pipeline/feature-extraction", "content_handler": HUB_INFERENCE}
 
 
 class HuggingFaceRerank(HuggingFaceFields, EndpointRerank):

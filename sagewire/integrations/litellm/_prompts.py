@@ -112,7 +112,7 @@ def default_format(target: Target, profile: ContainerProfile) -> PromptFormat:
     found = format_of_id(profile.model_id) or format_of_id(target.name)
     if found is None and "llama-2" in target.name.lower() and "chat" in target.name.lower():
         # LiteLLM's own rule, for endpoints whose name is longer than the model's.
-        found = LITELLM_BUILDERS["llama_2_chat_pt"]
+        found = get_format("llama2")
     if found is not None:
         return found
     once(

@@ -8,7 +8,7 @@ import pytest
 from langchain_core.load import dumps
 
 from sagewire import UsageError
-from sagewire.integrations.langchain import ChatHuggingFaceEndpoint, HuggingFaceEndpoint
+from sagewire.integrations.langchain import ChatHuggingFaceEndpoint, HuggingFaceEndpoint, HuggingFaceEndpointEmbeddings
 
 TOKEN = "hf_not-a-real-token-0123456789"
 
@@ -33,3 +33,60 @@ async def test_completion(emulator):
     assert "authorization" not in emulator.calls[-1].headers
     assert "".join([piece async for piece in model.astream("one two")]) == "one two"
     assert pickle.loads(pickle.dumps(model)).invoke("Once") == "Once"
+
+
+def test_arguments_of_langchain_huggingface_reach_the_server(emulator):
+    llm = HuggingFaceEndpoint(
+        model=emulator.container_url("tgi"),
+        content_handler="tgi",
+        task="text-generation",
+        do_sample=True,
+        return_full_text=True,
+        typical_p=0.95,
+        truncate=1000,
+        watermark=True,
+        bill_to="my-team",
+        additional_headers={"x-trace": "7"},
+        server_kwargs={"headers": {"x-other": "8"}},
+    )
+    llm.invoke("Once")
+    settings = {"do_sample": True, "return_full_text": True, "typical_p": 0.95, "truncate": 1000, "watermark": True}
+    assert settings.items() <= emulator.calls[-1].json["parameters"].items()
+    assert {"x-trace": "7", "x-other": "8", "x-hf-bill-to": "my-team"}.items() <= emulator.calls[-1].headers.items()
+    assert "x-trace" not in repr(llm) + dumps(llm)
+    with pytest.raises(UsageError, match="never pickled"):
+        pickle.dumps(llm)
+
+
+def test_arguments_that_ask_for_nothing_are_not_sent(emulator):
+    llm = HuggingFaceEndpoint(
+        endpoint_url=emulator.container_url("echo"), return_full_text=False, watermark=False, server_kwargs={}
+    )
+    llm.invoke("Once", max_tokens=5)
+    assert not {"return_full_text", "watermark"} & set(emulator.calls[-1].json)
+
+
+def test_a_models_id_stands_for_hugging_faces_own_servers():
+    chat = ChatHuggingFaceEndpoint(repo_id="Qwen/Qwen3-8B", provider="together")
+    assert (chat.endpoint_url, chat.model) == ("https://router.huggingface.co/v1", "Qwen/Qwen3-8B:together")
+    assert HuggingFaceEndpoint(model="Qwen/Qwen3-8B").model == "Qwen/Qwen3-8B"
+    vectors = HuggingFaceEndpointEmbeddings(model="BAAI/bge-m3", task="feature-extraction")
+    assert vectors.endpoint_url.endswith("/hf-inference/models/BAAI/bge-m3/pipeline/feature-extraction")
+
+
+def test_embeddings_take_an_address_as_model(emulator):
+    emulator.add("tei", "tei")
+    assert len(HuggingFaceEndpointEmbeddings(model=emulator.container_url("tei")).embed_query("a")) == 64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"task": "image-to-text"}, "known: text-generation"),
+        ({"server_kwargs": {"cookies": {}}}, "cookies"),
+        ({"truncate": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_arguments_that_cannot_take_effect_are_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        HuggingFaceEndpoint(endpoint_url="http://127.0.0.1:9", content_handler="tgi", **arguments)
