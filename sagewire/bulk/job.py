@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict
 
 from sagewire.bulk.files.storage import format_of
+from sagewire.bulk.files.text import check_encoding
 from sagewire.errors import UsageError, unknown_name
 
 __all__ = ["Bounds", "Job", "JobSettings", "Report", "split_settings"]
@@ -37,6 +38,8 @@ class Job:
         thinking: Keep the model's reasoning in a column of its own.
         dedup: Ask once for rows that ask the same; `None` for yes, unless a temperature above 0 is asked for.
         batch_size: Texts a call for embeddings; 32 if not said.
+        encoding: Encoding of JSON lines and CSV files; `None` detects UTF-8, UTF-16, UTF-32 and, for CSV, cp1252.
+        delimiter: Separator of the cells of CSV files; `None` detects commas, semicolons, tabs and bars.
     """
 
     source: str
@@ -57,6 +60,8 @@ class Job:
     thinking: bool = False
     dedup: bool | None = None
     batch_size: int | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
 
     def __post_init__(self) -> None:
         format_of(self.output)
@@ -64,6 +69,10 @@ class Job:
             raise UsageError(f"schema_mode={self.schema_mode!r} must be 'server', 'prompt' or 'check'")
         if self.schema_retries < 0 or (self.batch_size is not None and self.batch_size < 1):
             raise UsageError("schema_retries must be 0 or more, and batch_size 1 or more")
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
+            raise UsageError(f"delimiter={self.delimiter!r} must be one character, and no quote or line end")
+        if self.encoding is not None:
+            check_encoding(self.encoding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,8 @@ class JobSettings(TypedDict, total=False):
     thinking: bool
     dedup: bool | None
     batch_size: int | None
+    encoding: str | None
+    delimiter: str | None
     concurrency: int | None
     max_concurrency: int
     max_errors: int | None

@@ -12,6 +12,7 @@ from sagewire.bulk.files.dead_letters import dead_letter_path
 from sagewire.bulk.files.input import Source
 from sagewire.bulk.files.output import added_columns
 from sagewire.bulk.files.storage import Storage, absolute
+from sagewire.bulk.files.text import check_encoding
 from sagewire.bulk.job import Bounds, Job, JobSettings, Report, split_settings
 from sagewire.bulk.state.description import described, recalled
 from sagewire.bulk.state.job_state import Folder
@@ -58,7 +59,9 @@ def prepare(source: str, model: Any, output: str, settings: JobSettings) -> Prep
     task = make_task(job)
     storage = Storage(job.client_arguments)
     try:
-        found = Source(storage, storage.files(job.source))
+        files = storage.files(job.source)
+        found = Source(storage, files, check_encoding(job.encoding) if job.encoding else None, job.delimiter)
+        _check_text_options(found, job)
         _check_output(found, job)
         _check_columns(found, task, job)
     except OSError as error:
@@ -111,6 +114,13 @@ def _check_output(source: Source, job: Job) -> None:
     if output.startswith(f"{folder}/"):
         # The next run would take it for one of the inputs, and find that they have changed.
         raise UsageError(f"the output {job.output} lies in the input directory {job.source}; put it elsewhere")
+
+
+def _check_text_options(source: Source, job: Job) -> None:
+    if job.delimiter is not None and source.format != "csv":
+        raise UsageError(f"delimiter is for CSV files; the input is {source.format}")
+    if job.encoding is not None and source.format == "parquet":
+        raise UsageError("encoding is for text files; Parquet files say it themselves")
 
 
 def _check_columns(source: Source, task: Task, job: Job) -> None:

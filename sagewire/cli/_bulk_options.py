@@ -48,6 +48,12 @@ class JobOptions(Options):
     ] = None
     prefix: Annotated[str, typer.Option(help="Put before the names of the columns that are added.")] = ""
     dedup: Annotated[bool | None, typer.Option("--dedup/--no-dedup", help="Ask once for equal rows.")] = None
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of the input: `cp1252`, `utf-16`. Default: detected.")
+    ] = None
+    delimiter: Annotated[
+        str | None, typer.Option(help="Separator of CSV cells; `tab` for tabs. Default: detected.")
+    ] = None
     batch_size: Annotated[int | None, typer.Option(min=1, help="`embed`: texts a call.")] = None
 
     def settings(self) -> dict[str, Any]:
@@ -59,6 +65,8 @@ class JobOptions(Options):
         settings = self.given()
         options = dict(setting(text) for text in settings.pop("option", ()))
         options |= {name: settings.pop(name) for name in ("max_tokens", "temperature") if name in settings}
+        if self.delimiter in ("tab", "\\t"):
+            settings["delimiter"] = "\t"
         if self.schema is not None:
             settings["schema"] = _json_file(self.schema)
         return {**settings, "options": options}

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 bulk = typer.Typer(no_args_is_help=True, help="Run one model over every row of a file, a directory or S3.")
 
 Model = Annotated[str, typer.Option("--model", "-m", help="`sagemaker/NAME`, `huggingface/ID-OR-URL`, or a URL.")]
-Input = Annotated[str, typer.Option("--input", "-i", help="`.jsonl`, `.parquet`, `.csv`, a directory, or `s3://...`.")]
+Input = Annotated[
+    str,
+    typer.Option(
+        "--input",
+        "-i",
+        help="`.jsonl`, `.parquet`, `.csv`, `.tsv` (also `.gz`), a directory, a pattern, or `s3://...`.",
+    ),
+]
 
 
 @bulk.command("run")

@@ -15,12 +15,12 @@ import orjson
 
 from sagewire.bulk.files.parquet import parquet_chunks, parquet_file
 from sagewire.bulk.files.storage import SourceFile, Storage
+from sagewire.bulk.files.text import READ_BYTES, TextFile, delimiter_of
 from sagewire.bulk.rows import CHUNK_ROWS, Chunk, Row, load_json
 from sagewire.errors import UsageError, excerpt
 
-__all__ = ["CsvText", "Source", "csv_reader", "csv_rows", "gathered", "jsonl_rows", "lines_of"]
+__all__ = ["CsvText", "Source", "csv_reader", "csv_rows", "gathered", "jsonl_rows", "lines_of", "rows_of"]
 
-_READ_BYTES = 1 << 20
 # A line longer than this is no row: somebody gave a JSON document, or a binary file.
 _LONGEST_LINE = 64 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -32,11 +32,25 @@ class Source:
     Args:
         storage: Opens the files.
         files: The files, in order.
+        encoding: The encoding of text files; `None` finds it out.
+        delimiter: What separates the cells of CSV files; `None` finds it out.
     """
 
-    def __init__(self, storage: Storage, files: Sequence[SourceFile]) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        files: Sequence[SourceFile],
+        encoding: str | None = None,
+        delimiter: str | None = None,
+    ) -> None:
         self.storage = storage
         self.files = tuple(files)
+        self.encoding = encoding
+        self.delimiter = delimiter
+
+    def text(self, file: SourceFile) -> TextFile:
+        """Open a text file."""
+        return TextFile(self.storage, file, self.encoding)
 
     @property
     def format(self) -> str:
@@ -78,12 +92,7 @@ class Source:
         """
         found = []
         for file in self.files:
-            with self.storage.open(file.path) as stream:
-                names = (
-                    parquet_file(stream, file).schema_arrow.names
-                    if file.format == "parquet"
-                    else csv_reader(stream, file)[2]
-                )
+            names = self._header(file)
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise UsageError(f"{file.path}: the header names {twice[0]!r} twice")
@@ -94,38 +103,55 @@ class Source:
         """Return how many rows there are; for CSV and JSON lines about, as nothing is parsed."""
         count = 0
         for file in self.files:
-            with self.storage.open(file.path) as stream:
-                if file.format == "parquet":
+            if file.format == "parquet":
+                with self.storage.open(file.path) as stream:
                     count += parquet_file(stream, file).metadata.num_rows
-                    continue
-                count += _line_ends(stream, file.format == "csv")
+                continue
+            with self.text(file) as text:
+                count += _line_ends(text, file.format == "csv")
         return max(0, count)
 
+    def _header(self, file: SourceFile) -> list[str]:
+        if file.format == "parquet":
+            with self.storage.open(file.path) as stream:
+                return list(parquet_file(stream, file).schema_arrow.names)
+        with self.text(file) as text:
+            return csv_reader(text, file, self.delimiter)[2]
+
     def _read(self, file: SourceFile, columns: list[str] | None, names: Sequence[str] | None) -> Iterator[Chunk]:
-        with self.storage.open(file.path) as stream:
-            if file.format == "parquet":
+        if file.format == "parquet":
+            with self.storage.open(file.path) as stream:
                 yield from parquet_chunks(parquet_file(stream, file), file, columns, names=names)
-                return
-            if file.format == "jsonl":
-                yield from gathered(jsonl_rows(stream, file))
-                return
-            text, reader, header = csv_reader(stream, file)
-            yield from gathered(csv_rows(reader, text, file, header))
+            return
+        with self.text(file) as text:
+            yield from gathered(rows_of(text, file, self.delimiter))
+
+
+def rows_of(text: TextFile, file: SourceFile, delimiter: str | None) -> Iterator[Row]:
+    """Yield the rows of a JSON lines or CSV file from its start."""
+    if file.format == "jsonl":
+        return jsonl_rows(text, file)
+    lines, reader, header = csv_reader(text, file, delimiter)
+    return csv_rows(reader, lines, file, header)
 
 
 def _line_ends(stream: Any, quotes: bool) -> int:
     """Count rows by their ends; those of CSV are line ends outside of quotes, and the first one is the header's."""
     count, quoted, last = 0, False, b"\n"
-    while piece := stream.read(_READ_BYTES):
+    while piece := stream.read(READ_BYTES):
         last = piece[-1:]
         if not quotes:
             count += piece.count(b"\n")
             continue
         # A quote in quotes is written twice, which changes nothing here.
         outside = piece.split(b'"')
-        count += sum(part.count(b"\n") for part in outside[int(quoted) :: 2])
+        count += sum(_ends(part) for part in outside[int(quoted) :: 2])
         quoted ^= len(outside) % 2 == 0
-    return count + (last != b"\n") - quotes
+    return count + (last not in (b"\n", b"\r")) - quotes
+
+
+def _ends(piece: bytes) -> int:
+    return piece.count(b"\n") + piece.count(b"\r") - piece.count(b"\r\n")
 
 
 def _numbered(chunk: Chunk, number: int, skip: int) -> Chunk:
@@ -140,7 +166,7 @@ def gathered(rows: Iterable[Row]) -> Iterator[Chunk]:
     for row in rows:
         gathered.append(row)
         size += row.size
-        if len(gathered) >= CHUNK_ROWS or size >= _READ_BYTES:
+        if len(gathered) >= CHUNK_ROWS or size >= READ_BYTES:
             yield Chunk(gathered)
             gathered, size = [], 0
     if gathered:
@@ -149,17 +175,28 @@ def gathered(rows: Iterable[Row]) -> Iterator[Chunk]:
 
 def lines_of(stream: Any, file: SourceFile) -> Iterator[bytes]:
     """Yield lines with their ends; a line that is too long is an error of the whole input."""
-    # Splitting large pieces ourselves is ten times as fast as pyarrow's readline.
+    # Carriage returns alone end lines of CSV, as old spreadsheets write them; in JSON they are white space.
+    split = _split_csv if file.format == "csv" else _split_lines
     rest = b""
-    while piece := stream.read(_READ_BYTES):
-        pieces = (rest + piece).split(b"\n")
-        rest = pieces.pop()
-        for line in pieces:
-            yield line + b"\n"
+    while piece := stream.read(READ_BYTES):
+        lines, rest = split(rest + piece)
+        yield from lines
         if len(rest) > _LONGEST_LINE:
             raise UsageError(f"{file.path}: a line has more than {_LONGEST_LINE:,} bytes; is it {file.format} at all?")
     if rest:
         yield rest
+
+
+def _split_lines(data: bytes) -> tuple[list[bytes], bytes]:
+    *lines, rest = data.split(b"\n")
+    return [line + b"\n" for line in lines], rest
+
+
+def _split_csv(data: bytes) -> tuple[list[bytes], bytes]:
+    lines = data.splitlines(keepends=True)
+    # A carriage return at the end may be half of a line end.
+    rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+    return lines, rest
 
 
 def jsonl_rows(stream: Any, file: SourceFile, first: int = 1) -> Iterator[Row]:
@@ -217,16 +254,25 @@ class CsvText:
         return found
 
 
-def csv_reader(stream: Any, file: SourceFile, header: list[str] | None = None) -> tuple[CsvText, Any, list[str]]:
+def csv_reader(
+    stream: TextFile, file: SourceFile, delimiter: str | None = None, header: list[str] | None = None
+) -> tuple[CsvText, Any, list[str]]:
     """Return the text of a CSV file, a reader of it, and the header; read from the stream unless it is given.
+
+    Args:
+        stream: The file, at its start or at a row.
+        file: The file.
+        delimiter: What separates its cells; `None` finds it out, at the start of the file only.
+        header: The names of the columns, if they are known.
 
     Raises:
         UsageError: There is no header.
     """
     # The module's limit of 128 kB for a field is a global setting; documents are longer.
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_LINE))
+    delimiter = delimiter or delimiter_of(stream, file)
     text = CsvText(lines_of(stream, file))
-    reader = csv.reader(iter(text), strict=True)
+    reader = csv.reader(iter(text), strict=True, delimiter=delimiter)
     if header is None:
         found = _next_fields(reader)
         if not isinstance(found, list) or not found:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from sagewire.bulk.files.input import Source
 from sagewire.bulk.files.parquet import plain_rows
 from sagewire.bulk.files.schema import arrow_columns, as_text, batch_columns, column_names, input_schema
-from sagewire.bulk.files.storage import Storage, format_of
+from sagewire.bulk.files.storage import Storage, compression_of, format_of, is_tabbed
 from sagewire.bulk.job import Job
 from sagewire.bulk.rows import Answer, Chunk, dump_json, plain_json
 
@@ -65,7 +65,7 @@ def _values(chunk: Chunk) -> Iterator[Mapping[str, Any]]:
 
 @contextmanager
 def _jsonl(job: Job, storage: Storage, path: str) -> Iterator[OutputWriter]:
-    with storage.create(path) as stream:
+    with storage.create(path, compression_of(job.output)) as stream:
         yield _JsonlWriter(job, stream)
 
 
@@ -85,7 +85,7 @@ class _JsonlWriter:
 @contextmanager
 def _csv(job: Job, source: Source, storage: Storage, path: str) -> Iterator[OutputWriter]:
     names = column_names(source, added_columns(job))
-    with storage.create(path) as stream:
+    with storage.create(path, compression_of(job.output)) as stream:
         yield _CsvWriter(job, names, stream)
 
 
@@ -94,6 +94,7 @@ class _CsvWriter:
         self._job = job
         self._names = [*names, *added_columns(job)]
         self._stream = stream
+        self._delimiter = "\t" if is_tabbed(job.output) else ","
         self._write_rows([dict(zip(self._names, self._names, strict=True))])
 
     def write(self, chunk: Chunk, answers: Sequence[Answer]) -> None:
@@ -102,8 +103,8 @@ class _CsvWriter:
 
     def _write_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         text = io.StringIO(newline="")
-        plain = csv.writer(text, lineterminator="\n")
-        quoting = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        plain = csv.writer(text, lineterminator="\n", delimiter=self._delimiter)
+        quoting = csv.writer(text, lineterminator="\n", delimiter=self._delimiter, quoting=csv.QUOTE_ALL)
         for row in rows:
             cells = [_cell(row.get(name)) for name in self._names]
             # Before Python 3.11.9 the module does not see that a carriage return has to be quoted.

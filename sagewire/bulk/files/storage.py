@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from sagewire._extras import require
 from sagewire.errors import UsageError, unknown_name
 
-__all__ = ["FORMATS", "SourceFile", "Storage", "absolute", "format_of", "is_remote", "sync_folder"]
+__all__ = [
+    "FORMATS",
+    "SourceFile",
+    "Storage",
+    "absolute",
+    "compression_of",
+    "format_of",
+    "is_remote",
+    "is_tabbed",
+    "sync_folder",
+]
 
-FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet", ".csv": "csv"}
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+}
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".lz4": "lz4"}
+_WILDCARDS = "*?["
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +60,29 @@ def format_of(path: str) -> str:
     """Return the format a file name's extension stands for.
 
     Raises:
-        UsageError: It stands for none.
+        UsageError: The extension is unknown, or the format is not compressed from outside.
 
     Example:
-        >>> format_of("s3://bucket/in.ndjson")
+        >>> format_of("s3://bucket/in.ndjson.gz")
         'jsonl'
     """
-    suffix = Path(path).suffix.lower()
+    compression = compression_of(path)
+    suffix = Path(Path(path).stem if compression else path).suffix.lower()
     if suffix not in FORMATS:
         raise UsageError(f"{path}: {unknown_name(suffix or '(none)', FORMATS, 'file extension')}")
+    if compression and FORMATS[suffix] == "parquet":
+        raise UsageError(f"{path}: Parquet files are compressed inside; decompress it with {compression}")
     return FORMATS[suffix]
+
+
+def compression_of(path: str) -> str | None:
+    """Return how a file is compressed, by its extension; `None` if it is not."""
+    return COMPRESSIONS.get(Path(path).suffix.lower())
+
+
+def is_tabbed(path: str) -> bool:
+    """Return whether a file's name says that its cells are separated by tabs."""
+    return Path(Path(path).stem if compression_of(path) else path).suffix.lower() in (".tsv", ".tab")
 
 
 def is_remote(path: str) -> bool:
@@ -96,10 +131,20 @@ class Storage:
         [info] = system.get_file_info([path])
         if info.type == FileType.File:
             return [_source_file(info, source, format_of(source))]
+        pattern = path if info.type == FileType.NotFound and any(sign in path for sign in _WILDCARDS) else None
+        if pattern is not None:
+            # The folder above the first wildcard.
+            path = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0] or "/"
+            [info] = system.get_file_info([path])
         if info.type != FileType.Directory:
             raise UsageError(f"there is no file or directory {source!r}")
-        inside = system.get_file_info(FileSelector(path, recursive=True))
+        inside = system.get_file_info(
+            FileSelector(path, recursive=pattern is None or "/" in pattern[len(path) :].strip("/"))
+        )
         wanted = [one for one in inside if one.type == FileType.File and _is_data(one.path[len(path) :])]
+        if pattern is not None:
+            parts = pattern.split("/")
+            wanted = [one for one in wanted if _matches(one.path.split("/"), parts)]
         found = [
             _source_file(one, self._name(source, path, one.path), format_of(one.path))
             for one in sorted(wanted, key=lambda one: str(one.path))
@@ -116,10 +161,15 @@ class Storage:
         system, inner = self._locate(path)
         return system.open_input_file(inner)
 
-    def create(self, path: str) -> Any:
+    def stream(self, path: str, compression: str | None) -> Any:
+        """Open a file for reading from its start, decompressed."""
+        system, inner = self._locate(path)
+        return system.open_input_stream(inner, compression=compression)
+
+    def create(self, path: str, compression: str | None = None) -> Any:
         """Open a file for writing; what was there is replaced when the whole is written."""
         system, inner = self._locate(path)
-        return system.open_output_stream(inner)
+        return system.open_output_stream(inner, compression=compression)
 
     def publish(self, written: str, path: str) -> None:
         """Move a local file that is complete to where it belongs; what was there is replaced by the whole.
@@ -222,9 +272,19 @@ _IDENTITY = (
 
 def _is_data(path: str) -> bool:
     # Spark and Hive keep books in files and folders of such names.
-    # A work folder's records are no input either.
+    # A work folder's records are not input either.
     hidden = any(part.startswith(("_", ".")) or part.endswith(".bulk") for part in path.strip("/").split("/"))
-    return not hidden and Path(path).suffix.lower() in FORMATS
+    name = Path(path).stem if compression_of(path) else path
+    return not hidden and Path(name).suffix.lower() in FORMATS
+
+
+def _matches(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Return whether the parts of a path match those of a pattern; `**` stands for any number of folders."""
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return any(_matches(path[at:], pattern[1:]) for at in range(len(path) + 1))
+    return bool(path) and fnmatchcase(path[0], pattern[0]) and _matches(path[1:], pattern[1:])
 
 
 def _source_file(info: Any, name: str, format: str) -> SourceFile:
