@@ -91,7 +91,7 @@ def _section(path: str, command: Callable[..., Any]) -> str:
     says = re.sub(r"\s+", " ", inspect.getdoc(command) or "")
     parts = [f"{'#' * len(path.split())} {path}", says, f"```\n{usage}\n```"]
     if given:
-        parts.append(table(("Argument or option", "What it is", "Unless said"), [one.row for one in given]).rstrip())
+        parts.append(table(("Argument or option", "Description", "Default"), [one.row for one in given]).rstrip())
     return "\n\n".join(parts) + "\n"
 
 

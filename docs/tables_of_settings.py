@@ -39,7 +39,7 @@ def settings() -> str:
     for model, title in SECTIONS.items():
         says = " ".join((model.__doc__ or "").split())
         rows = [_row(name, field) for name, field in model.model_fields.items() if not field.exclude]
-        parts.append(f"## {title}\n\n{says}\n\n{table(('Key', 'Takes', 'Unless said', 'What it is'), rows)}")
+        parts.append(f"## {title}\n\n{says}\n\n{table(('Key', 'Type', 'Default', 'Description'), rows)}")
     return "\n".join(parts)
 
 
