@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from sagewire._extras import require
@@ -12,6 +13,9 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; without typer and rich, say in one sentence what to install."""
+    if sys.argv[1:2] == ["gateway"] and hasattr(signal, "SIGHUP"):
+        # Held back until the gateway can reload: it may come right after the start, and would end the process.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:
         require("typer", "cli")
         require("rich", "cli")

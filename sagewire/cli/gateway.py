@@ -8,13 +8,14 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import orjson
 import typer
 from rich.table import Table
 
 from sagewire._extras import require
-from sagewire.cli._app import console, friendly, show_table
+from sagewire.cli._app import console, errors, friendly, show_table
 from sagewire.cli._options import AsJson, ModelOptions, is_url
 from sagewire.errors import UsageError
 
@@ -61,7 +62,7 @@ def gateway(
     if config is not None:
         plan = load_plan(config, host, port, workers, insecure)
     elif endpoint:
-        models = dict(_deployment(given, options.given()) for given in endpoint)
+        models = _models(endpoint, options.given())
         plan = Plan(GatewayConfig.model_validate({"models": models}), None, host, port, workers, insecure)
     else:
         _serve_demo(host, port)
@@ -75,17 +76,39 @@ def gateway(
     _serve(plan)
 
 
+def _models(endpoints: list[str], settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    models: dict[str, dict[str, Any]] = {}
+    for given in endpoints:
+        name, deployment = _deployment(given, settings)
+        if name in models:
+            raise UsageError(
+                f"two of the --endpoint are called {name!r}: write MODEL=ENDPOINT or MODEL=URL to name them apart, or "
+                "make them deployments of one model in a --config file"
+            )
+        models[name] = deployment
+    return models
+
+
 def _deployment(given: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     name, equals, place = given.partition("=")
     # A URL may hold an equals sign of its own.
     if not equals or "/" in name:
-        name, place = given.rstrip("/").rsplit("/", 1)[-1], given
+        name, place = _name_of(given), given
     if not (name and place):
         raise UsageError(f"--endpoint {given!r} should be ENDPOINT or MODEL=ENDPOINT")
     if is_url(place):
         return name, {"url": place} | {key: settings[key] for key in ("handler", "format") if key in settings}
     named = {"inference_component" if key == "component" else key: value for key, value in settings.items()}
     return name, {"endpoint": place} | named
+
+
+def _name_of(place: str) -> str:
+    """Return the model's name for an endpoint, or for a URL: the last part of its path that says something."""
+    if not is_url(place):
+        return place.rstrip("/").rsplit("/", 1)[-1]
+    parts = urlsplit(place)
+    path = [part for part in parts.path.split("/") if part and not re.fullmatch(r"v\d+\w*|api|openai", part)]
+    return path[-1] if path else parts.hostname or ""
 
 
 def _serve_demo(host: str, port: int) -> None:
@@ -162,6 +185,9 @@ def add(
     secret = new_secret()
     store.add_key(Key(name, digest_of(secret), chosen, _moment(expires), requests_per_minute, tokens_per_minute))
     console.print(secret, markup=False, highlight=False, soft_wrap=True)
+    errors.print(f"{name} is in {store.place}; running gateways with this database accept it at once.", markup=False)
+    if (requests_per_minute or tokens_per_minute) and (settings is None or settings.server.redis_url is None):
+        errors.print("Its limits hold for a gateway with one worker; several workers need `server.redis_url`.")
 
 
 @keys.command("list")
@@ -240,10 +266,12 @@ def _moment(text: str) -> datetime | None:
     if span:
         unit = {"d": "days", "h": "hours", "m": "minutes"}[span[2]]
         return datetime.now(UTC) + timedelta(**{unit: int(span[1])})
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--expires {text!r} should be like 90d, 12h, or a date such as 2027-01-31") from None
+    # As in the file: a key with a date is good through that day.
+    from sagewire.gateway.config.server import as_moment
+
+    moment = as_moment(text)
+    if not isinstance(moment, datetime):
+        raise UsageError(f"--expires {text!r} should be like 90d, 12h, or a date such as 2027-01-31")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

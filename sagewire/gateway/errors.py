@@ -5,10 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sagewire.errors import EndpointError, SagewireError
+from sagewire.errors import (
+    AccessDenied,
+    EndpointError,
+    EndpointNotFound,
+    ModelError,
+    SagewireError,
+    Throttled,
+    UnsupportedFeature,
+    UsageError,
+    WireError,
+)
 from sagewire.openai_shapes import error_body, error_envelope
 
-__all__ = ["ClientGone", "GatewayError", "UndetectedContainer", "envelope_of", "is_callers_fault"]
+__all__ = [
+    "ClientGone",
+    "GatewayError",
+    "UndetectedContainer",
+    "envelope_of",
+    "is_about_request",
+    "is_callers_fault",
+    "is_missing_route",
+]
 
 # What no other deployment would answer differently. 404 and 403 speak of a deployment, not of the request.
 _CALLERS = frozenset({400, 413, 422})
@@ -82,6 +100,40 @@ def envelope_of(error: BaseException) -> tuple[int, dict[str, Any], dict[str, st
     if isinstance(error, EndpointError) and error.retry_after:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
     return status, body, headers
+
+
+def _container_status(error: EndpointError) -> int | None:
+    """Return the status of the server itself, also when it came through SageMaker."""
+    return error.original_status if isinstance(error, ModelError) else error.status
+
+
+def is_about_request(error: BaseException) -> bool:
+    """Return whether an error says something about the request only, and nothing about the deployment's health.
+
+    Throttling counts as such: a throttled deployment works, only not harder.
+    """
+    if isinstance(error, UsageError | UnsupportedFeature | Throttled | UndetectedContainer):
+        return True
+    if isinstance(error, ModelError) and error.context_exceeded:
+        return True
+    if not isinstance(error, EndpointError) or isinstance(error, AccessDenied | EndpointNotFound):
+        return False
+    status = _container_status(error)
+    return status is not None and ((400 <= status < 500 and status not in (401, 403, 408, 424)) or status == 501)
+
+
+def is_missing_route(error: BaseException, *, of_service: bool) -> bool:
+    """Return whether a server answered a first request as one that does not have the route.
+
+    Args:
+        error: What the request ended in.
+        of_service: The server is behind a service, SageMaker, whose own 404 is about the endpoint.
+    """
+    if isinstance(error, WireError):
+        return True
+    if isinstance(error, EndpointNotFound):
+        return not of_service
+    return isinstance(error, EndpointError) and _container_status(error) in (404, 405, 501)
 
 
 def is_callers_fault(error: BaseException) -> bool:

@@ -1,35 +1,44 @@
-"""`Gateway`: everything the routes share, and what of it a new configuration replaces."""
+"""`Gateway`: the state that all routes share, and the parts of it that a new configuration replaces."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sagewire.errors import SagewireError
+from sagewire.errors import SagewireError, UsageError
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.metrics import Metrics
 from sagewire.gateway.accounting.usage_writer import UsageWriter
 from sagewire.gateway.auth import Authenticator
 from sagewire.gateway.config import GatewayConfig
-from sagewire.gateway.errors import GatewayError, envelope_of
-from sagewire.gateway.keys import Key
+from sagewire.gateway.errors import GatewayError
+from sagewire.gateway.isolation import check_body, check_sizes
+from sagewire.gateway.keys import Key, from_config
+from sagewire.gateway.quota import estimated_answer, estimated_prompt, number_of_prompts
 from sagewire.gateway.rate_limits import RateLimits
 from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routing.deployments import Deployment
+from sagewire.gateway.routing.leases import Task
 from sagewire.gateway.routing.router import Model, Router
 from sagewire.openai_shapes import BadRequest
 
-__all__ = ["Gateway", "Turn"]
+__all__ = ["Gateway", "Turn", "require_shared_counts"]
 
 _log = logging.getLogger("sagewire.gateway")
 
 
 @dataclass(slots=True)
 class Turn:
-    """One admitted request for a model."""
+    """One admitted request for a model.
+
+    Attributes:
+        name: The model as the caller named it; answers repeat it.
+        task: What is asked of it.
+        calls: How many calls it takes: one for each prompt.
+    """
 
     log: RequestLog
     key: Key
@@ -37,7 +46,8 @@ class Turn:
     model: Model
     router: Router
     name: str
-    """The model as the caller named it; answers repeat it."""
+    task: Task = "chat"
+    calls: int = 1
 
 
 class Gateway:
@@ -46,11 +56,23 @@ class Gateway:
     Args:
         config: The configuration.
         store: Where keys and usage are.
-        require_keys: Refuse callers without a key even where none is configured.
+        require_keys: Refuse callers without a key even if none is configured.
+        workers: Worker processes; limits of several can only be counted in Redis.
+        local_only: Without keys, answer this machine's own programs only: not web pages in a browser on it.
     """
 
-    def __init__(self, config: GatewayConfig, store: Store, *, require_keys: bool = False) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        store: Store,
+        *,
+        require_keys: bool = False,
+        workers: int = 1,
+        local_only: bool = False,
+    ) -> None:
         self.config = config
+        self.workers = workers
+        self.local_only = local_only
         self.store = store
         self.metrics = Metrics()
         self.usage_writer = UsageWriter(store)
@@ -58,39 +80,44 @@ class Gateway:
         self.draining = False
         self.access = Authenticator(config, store, required=require_keys or bool(store.all_keys()))
         self.rates = RateLimits(_plain(config.server.redis_url))
-        self.router = Router(config, rates=self.rates)
+        self.router = Router(config, rates=self.rates, health=self.metrics.report_health)
         self._background: set[asyncio.Task[None]] = set()
 
     def reload(self, config: GatewayConfig) -> None:
-        """Put a new configuration to work. Requests under way end as they began.
+        """Put a new configuration to work. Requests in flight end as they began.
 
         What belongs to the process as a whole (database, Redis, address) stays as it was until a restart.
+
+        Raises:
+            UsageError: It has rate limits, which several workers cannot count.
         """
+        require_shared_counts(config, self.workers)
         before = self.router
         self.router = Router(config, before)
         # Keys may come and go, but a gateway that asked for them never stops asking.
-        self.access = Authenticator(config, self.store, required=self.access.required)
+        self.access = Authenticator(config, self.store, required=self.access.required, previous=self.access)
         self.config = config
         before.retire(self.router)
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something until it is done or the gateway ends."""
+        """Run work until it is done or the gateway ends."""
         task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
     def warm_up(self) -> None:
-        """Ask endpoints in the background what they speak, so that the first callers need not wait for it."""
+        """Detect in the background what containers endpoints run, so that the first callers need not wait for it."""
         for deployment in self.router.deployments():
             if deployment.chat.discovers and not deployment.chat.known:
                 self.in_background(_discover(deployment))
 
-    async def admit(self, log: RequestLog, key: Key, body: Any) -> Turn:
+    async def admit(self, log: RequestLog, key: Key, body: Any, task: Task) -> Turn:
         """Return the turn for a parsed request body.
 
         Raises:
-            BadRequest: The body is no object, or names no model.
-            GatewayError: 404 for a model that is not there, 403 for one the key may not use, 429 for a limit reached.
+            BadRequest: The body is not an object, names no model, or is too large in some other way.
+            GatewayError: 404 for an unknown model, 403 for one that the key is not allowed to use, 429 for a limit
+                reached, 400 for a field that would choose something else than the configuration does.
         """
         if not isinstance(body, dict):
             raise BadRequest("the request body must be a JSON object")
@@ -101,17 +128,51 @@ class Gateway:
         if self.config.entry(name) is None:
             raise GatewayError(404, "model_not_found", self._unknown(name, key), param="model")
         if not self.allows(key, self.config.aliases.get(name, name), name):
-            raise GatewayError(403, "model_not_allowed", f"key '{key.name}' is not allowed to use model '{name[:100]}'")
+            raise _not_allowed(key, "model", name)
+        check_body(log.route, body)
+        check_sizes(body)
         # Only now: a name that fits a pattern becomes a model here.
         model = router.find(name)
         if model is None:
             raise GatewayError(404, "model_not_found", self._unknown(name, key), param="model")
+        self._check_adapter(key, model, body.get("adapter"))
         log.model = model.name
-        log.headers |= await self.rates.admit(key)
-        return Turn(log, key, body, model, router, name)
+        turn = Turn(log, key, body, model, router, name, task, number_of_prompts(body))
+        await self._reserve(turn)
+        return turn
+
+    async def _reserve(self, turn: Turn) -> None:
+        key, body, log = turn.key, turn.body, turn.log
+        if not key.quota.limited:
+            return
+        expected = estimated_prompt(body) + estimated_answer(body) if key.tokens_per_minute is not None else 0
+        if self.workers > 1 and not self.rates.shared:
+            raise GatewayError(
+                503,
+                "limits_not_shared",
+                f"key '{key.name}' has rate limits, which several workers can only count together in Redis; "
+                "set `server.redis_url`",
+            )
+        headers, log.reservation = await self.rates.admit(key, requests=turn.calls, tokens=expected)
+        log.headers |= headers
+
+    @staticmethod
+    def _check_adapter(key: Key, model: Model, adapter: Any) -> None:
+        if adapter is None:
+            return
+        if adapter not in model.config.adapters:
+            known = ", ".join(model.config.adapters) or "none"
+            raise GatewayError(
+                400,
+                "field_not_allowed",
+                f"'adapter' can be one that the configuration lists under `adapters` of the model: {known}",
+                param="adapter",
+            )
+        if not key.may_use(adapter):
+            raise _not_allowed(key, "adapter", adapter)
 
     def allows(self, key: Key, model: str, name: str = "") -> bool:
-        """Return whether a key is good for a model, by its own name, its pattern, or an alias that the key names."""
+        """Return whether a key allows a model, by its own name, its pattern, or an alias that the key names."""
         if key.may_use(model) or (name and key.may_use(name)):
             return True
         entry = self.config.entry(model)
@@ -126,7 +187,7 @@ class Gateway:
             for alias, target in config.aliases.items()
             if alias not in config.hidden_aliases and self.allows(key, target, alias)
         }
-        # One that fits a pattern is listed where the key has it by its name.
+        # One that fits a pattern is listed if the key has it by its name.
         names |= {name for name in key.models or () if name not in config.aliases and config.canonical(name)}
         return sorted(names)
 
@@ -136,14 +197,17 @@ class Gateway:
         model = self._entry(log.model)
         served = self._entry(log.served_by) or model
         if log.key is not None:
-            tokens = log.tokens_to_charge if log.attempts else 0
-            await self.rates.charge(log.key.quota, tokens)
+            tokens = self._tokens_of(log)
+            if log.reservation is not None:
+                await self.rates.settle(log.reservation, tokens)
             if log.lease is not None:
-                completion = log.usage.completion_tokens if log.usage else None
+                completion = (log.usage and log.usage.completion_tokens) or log.answer_tokens
                 log.lease.ended(tokens, completion, stream=log.stream)
                 await self.rates.charge(log.lease.deployment.quota, tokens)
             if log.model:
-                self.usage_writer.note(log.key.name, served, log.usage, failed=log.error is not None)
+                failed = log.error is not None
+                unmetered = log.usage is None and log.called and (not failed or log.gone)
+                self.usage_writer.note(log.key.name, served, log.usage, failed=failed, unmetered=unmetered)
         metrics = self.metrics
         metrics.requests.labels(log.route, model, log.status).inc()
         metrics.seconds.labels(log.route, model).observe(log.seconds)
@@ -151,18 +215,37 @@ class Gateway:
             metrics.first_token.labels(model).observe(log.first_piece)
         if log.usage is not None and log.key is not None:
             counter = metrics.tokens
-            counter.labels(served, log.key.name, "prompt").inc(log.usage.prompt_tokens or 0)
-            counter.labels(served, log.key.name, "completion").inc(log.usage.completion_tokens or 0)
+            counter.labels(served, log.key.name, "prompt").inc(max(0, log.usage.prompt_tokens or 0))
+            counter.labels(served, log.key.name, "completion").inc(max(0, log.usage.completion_tokens or 0))
+
+    @staticmethod
+    def _tokens_of(log: RequestLog) -> int:
+        """Return the tokens to charge: as the server counted, else as estimated from what was sent and received.
+
+        Who hangs up before the count arrives has used them all the same. Of an answer that was not streamed nothing is
+        known then, so that the reservation stands.
+        """
+        if not log.called:
+            return 0
+        if log.usage is not None and log.usage.total_tokens is not None:
+            return max(0, log.usage.total_tokens)
+        if log.key is None or not (log.lease or log.reservation):
+            return 0
+        if log.reservation is not None and log.gone and not log.stream:
+            return log.reservation.tokens
+        if log.error is not None and not log.stream and not log.gone:
+            return 0
+        return estimated_prompt(log.body) + log.answer_tokens
 
     def attempt_failed(self, model: Model, deployment: Deployment, error: SagewireError) -> None:
         """Count a failed call of a deployment, whether or not another one makes it good."""
-        _, body, _ = envelope_of(error)
-        kind = body["error"]["code"] or type(error).__name__
+        kind = type(error).__name__
         self.metrics.upstream_errors.labels(model.entry, deployment.series, kind).inc()
-        _log.warning("%s on %s: %s: %s", model.name, deployment.label, type(error).__name__, str(error)[:300])
+        words = deployment.redaction.text(str(error))[:300]
+        _log.warning("%s on %s: %s: %s", model.name, deployment.label, kind, words)
 
     async def close(self) -> None:
-        """Write down what is left and close all connections."""
+        """Write what is left to the database, and close all connections."""
         for task in list(self._background):
             task.cancel()
         await self.usage_writer.close()
@@ -185,11 +268,42 @@ class Gateway:
 
 async def _discover(deployment: Deployment) -> None:
     try:
-        await asyncio.to_thread(deployment.chat.profile)
+        await deployment.client("chat")
     except SagewireError as error:
-        # The first call will meet it again, and say so to its caller.
-        deployment.last_error = f"{type(error).__name__}: {error}"[:300]
+        # The first call will meet it again, and its caller gets the error.
+        deployment.last_error = deployment.redaction.text(f"{type(error).__name__}: {error}")[:300]
         _log.warning("%s: %s", deployment.label, deployment.last_error)
+
+
+def _not_allowed(key: Key, kind: str, name: str) -> GatewayError:
+    return GatewayError(403, f"{kind}_not_allowed", f"key '{key.name}' is not allowed to use {kind} '{name[:100]}'")
+
+
+def require_shared_counts(config: GatewayConfig, workers: int, keys: Iterable[Key] = ()) -> None:
+    """Check that rate limits would hold: each of several workers would count for itself.
+
+    Args:
+        config: The configuration.
+        workers: Worker processes.
+        keys: Further keys, from the database.
+
+    Raises:
+        UsageError: There are limits, several workers, and no Redis.
+    """
+    if workers == 1 or config.server.redis_url is not None:
+        return
+    limited = [key.name for key in (*map(from_config, config.keys), *keys) if key.quota.limited]
+    limited += [
+        one.label
+        for model in config.models.values()
+        for one in model.deployments
+        if one.requests_per_minute or one.tokens_per_minute
+    ]
+    if limited:
+        raise UsageError(
+            f"{', '.join(limited)} have rate limits, which {workers} workers can only count together in Redis: set "
+            "`server.redis_url` (`router_settings.redis_host` in a LiteLLM file), or run one worker"
+        )
 
 
 def _plain(secret: Any) -> str | None:

@@ -1,9 +1,8 @@
-"""Whole answers and streams from whichever deployment serves them, with everything that must be counted on the way."""
+"""Whole answers and streams from the deployment that serves them, with everything that is counted on the way."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -13,23 +12,26 @@ from starlette.types import Receive, Send
 from sagewire.client import AsyncClient
 from sagewire.content_handlers import JsonHandler
 from sagewire.errors import SagewireError
+from sagewire.gateway.config import DeploymentConfig
 from sagewire.gateway.errors import envelope_of
 from sagewire.gateway.gateway import Gateway, Turn
 from sagewire.gateway.routing.affinity import conversation_id, prefix_id
 from sagewire.gateway.routing.deployments import Deployment
-from sagewire.gateway.routing.router import Served
+from sagewire.gateway.routing.router import Model, Served, Wanted
 from sagewire.gateway.routing.sticky_sessions import session_is_gone
 from sagewire.gateway.server.http_exchange import EventStream, while_connected
 from sagewire.types import Delta, OptionArguments, Reply, TextDelta, ThinkingDelta, ToolCallDelta, UsageDelta
 
-__all__ = ["ChunkEvents", "Events", "Generation", "Opened"]
+__all__ = ["PROMPTS_IN_FLIGHT", "Callee", "ChunkEvents", "Events", "Generation", "Opened"]
 
 T = TypeVar("T")
+# Prompts of one request that are answered at once.
+PROMPTS_IN_FLIGHT = 8
 _OPTIONS = frozenset(OptionArguments.__annotations__) - {"model", "extra", "stop"}
 
 
 class Stream(Protocol):
-    """What `AsyncClient.stream` and `stream_complete` return."""
+    """A reply stream of `AsyncClient.stream` or `stream_complete`."""
 
     def __aiter__(self) -> AsyncIterator[Delta]: ...
 
@@ -94,8 +96,21 @@ class Opened:
 
     @property
     def calls_are_final(self) -> bool:
-        """Whether tool calls come in fields of their own, rather than being read out of the model's text."""
+        """Whether tool calls come in fields of their own, not in the model's text."""
         return self.client.handler.speaks == "messages"
+
+
+@dataclass(slots=True)
+class Callee:
+    """A deployment that is about to be called.
+
+    Attributes:
+        parameters: InvokeEndpoint parameters of the call.
+    """
+
+    client: AsyncClient
+    config: DeploymentConfig
+    parameters: dict[str, str]
 
 
 class Generation:
@@ -114,53 +129,57 @@ class Generation:
         self._receive = receive
         self._send = send
         self._affinity = self._affinity_of(turn)
+        # The sessions that calls of this turn use.
+        self._sessions: list[tuple[Deployment, str, str]] = []
 
-    async def whole(self, call: Callable[[Deployment, dict[str, str]], Awaitable[T]]) -> T:
+    async def whole(self, call: Callable[[Callee], Awaitable[T]]) -> T:
         """Return a whole answer.
 
         Args:
-            call: Makes the call, given a deployment and InvokeEndpoint parameters.
+            call: Makes the call of a deployment.
 
         Raises:
-            SagewireError: Nobody could answer.
+            SagewireError: No deployment could answer.
             ClientGone: The caller hung up; the call upstream was given up, too.
         """
-        async with while_connected(self._receive, self._turn.log):
-            served = await self._serve(lambda deployment: self._call(deployment, call))
+        try:
+            async with while_connected(self._receive, self._turn.log):
+                served = await self._serve(lambda deployment: self._call(deployment, call))
+        finally:
+            self._leave_sessions()
         served.lease.succeeded()
         return served.result
 
-    async def stream(
-        self, call: Callable[[Deployment, dict[str, str]], Awaitable[Stream]], events: Callable[[Opened], Events]
-    ) -> None:
+    async def stream(self, call: Callable[[Callee], Stream], events: Callable[[Opened], Events]) -> None:
         """Answer with a stream of events.
 
         Args:
-            call: Starts the stream, given a deployment and InvokeEndpoint parameters.
+            call: Starts the stream of a deployment.
             events: Makes the encoder, once the stream is open.
 
         Raises:
-            SagewireError: Nobody could answer, and nothing has been sent.
+            SagewireError: No deployment could answer, and nothing has been sent.
             ClientGone: The caller hung up; the stream upstream was closed, too.
         """
         self._turn.log.stream = True
-        async with while_connected(self._receive, self._turn.log):
-            served = await self._serve(lambda deployment: self._open(deployment, call))
-            try:
-                await self._pump(served.result, events(served.result), served)
-            except BaseException:
-                served.lease.given_up()
-                raise
-            finally:
-                await served.result.stream.close()
+        try:
+            async with while_connected(self._receive, self._turn.log):
+                served = await self._serve(lambda deployment: self._open(deployment, call))
+                try:
+                    await self._pump(served.result, events(served.result), served)
+                except BaseException:
+                    served.lease.given_up()
+                    raise
+                finally:
+                    await served.result.stream.close()
+        finally:
+            self._leave_sessions()
 
-    async def _open(
-        self, deployment: Deployment, call: Callable[[Deployment, dict[str, str]], Awaitable[Stream]]
-    ) -> Opened:
-        async def begin(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Opened:
-            stream = await call(deployment, endpoint_kwargs)
+    async def _open(self, deployment: Deployment, call: Callable[[Callee], Stream]) -> Opened:
+        async def begin(callee: Callee) -> Opened:
+            stream = call(callee)
             deltas = aiter(stream)
-            return Opened(stream, deltas, await anext(deltas, None), deployment.chat)
+            return Opened(stream, deltas, await anext(deltas, None), callee.client)
 
         return await self._call(deployment, begin)
 
@@ -180,6 +199,7 @@ class Generation:
                         await out.write(data)
             last = events.end()
         except SagewireError as error:
+            served.lease.deployment.redaction.error(error)
             served.lease.failed(error)
             self._gateway.attempt_failed(served.model, served.lease.deployment, error)
             _, body, _ = envelope_of(error)
@@ -193,25 +213,26 @@ class Generation:
 
     def _note(self, delta: Delta) -> None:
         if isinstance(delta, TextDelta | ThinkingDelta):
-            self._turn.log.characters += len(delta.text)
+            self._turn.log.answered(delta.text)
         elif isinstance(delta, ToolCallDelta):
-            self._turn.log.characters += len(delta.arguments)
+            self._turn.log.answered(delta.arguments)
         elif isinstance(delta, UsageDelta):
             self._turn.log.usage = delta.usage
 
     async def _serve(self, work: Callable[[Deployment], Awaitable[T]]) -> Served[T]:
         gateway, turn, log = self._gateway, self._turn, self._turn.log
 
-        def failed(deployment: Deployment, error: SagewireError) -> None:
+        def failed(model: Model, deployment: Deployment, error: SagewireError) -> None:
             log.attempts += 1
             log.deployment = deployment.label
-            gateway.attempt_failed(turn.model, deployment, error)
+            gateway.attempt_failed(model, deployment, error)
 
         served = await turn.router.serve(
             turn.model,
             work,
-            affinity=self._affinity,
-            stream=log.stream,
+            wanted=Wanted(
+                turn.task, turn.key.name, self._affinity, log.stream, 1 if log.stream else self.calls_at_once
+            ),
             allowed=lambda name: gateway.allows(turn.key, name),
             failed=failed,
         )
@@ -223,22 +244,46 @@ class Generation:
             log.headers["x-sagewire-model"] = served.model.name
         return served
 
-    async def _call(self, deployment: Deployment, call: Callable[[Deployment, dict[str, str]], Awaitable[T]]) -> T:
-        """Make a call, in the conversation's session where there is one."""
-        kwargs = deployment.endpoint_kwargs(self._turn.log.request_id, self._affinity)
+    @property
+    def calls_at_once(self) -> int:
+        """How many prompts of the request are answered at the same time."""
+        return min(self._turn.calls, PROMPTS_IN_FLIGHT)
+
+    async def _call(self, deployment: Deployment, call: Callable[[Callee], Awaitable[T]]) -> T:
+        """Make a call, in the conversation's session if there is one."""
+        client = await deployment.client(self._turn.task)
+        self._turn.log.headers.pop("x-sagewire-dropped", None)
+        self._turn.log.called = True
+        callee = Callee(
+            client, deployment.config, deployment.endpoint_kwargs(self._turn.log.request_id, self._affinity)
+        )
         if self._conversation is None or deployment.config.endpoint is None:
-            return await call(deployment, kwargs)
-        session = await deployment.sessions.use(self._conversation)
-        if session is None:
-            return await call(deployment, kwargs)
+            return await call(callee)
+        plain = callee.parameters
+        session = await self._session_of(deployment)
         try:
-            return await call(deployment, {**kwargs, "SessionId": session})
+            callee.parameters = plain if session is None else {**plain, "SessionId": session}
+            return await call(callee)
         except SagewireError as error:
-            if not session_is_gone(error):
+            if session is None or not session_is_gone(error):
                 raise
         deployment.sessions.forget(self._conversation, session)
-        session = await deployment.sessions.use(self._conversation)
-        return await call(deployment, kwargs if session is None else {**kwargs, "SessionId": session})
+        session = await self._session_of(deployment)
+        callee.parameters = plain if session is None else {**plain, "SessionId": session}
+        return await call(callee)
+
+    async def _session_of(self, deployment: Deployment) -> str | None:
+        conversation = self._conversation
+        assert conversation is not None, "asked for a conversation only"
+        session = await deployment.sessions.use(conversation)
+        if session is not None:
+            self._sessions.append((deployment, conversation, session))
+        return session
+
+    def _leave_sessions(self) -> None:
+        for deployment, conversation, session in self._sessions:
+            deployment.sessions.done(conversation, session)
+        self._sessions.clear()
 
     @property
     def _conversation(self) -> str | None:
@@ -251,15 +296,14 @@ class Generation:
         wanted = model.config.affinity != "none" or any(one.config.prefix_aware for one in model.deployments)
         return prefix_id(turn.body, turn.key.name) if wanted else None
 
-    async def fitting(self, deployment: Deployment, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Return the arguments without the options this deployment's wire cannot express, where so configured.
+    def fitting(self, callee: Callee, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments without the options this deployment's wire cannot express, if so configured.
 
-        What was left out is said in the response's `x-sagewire-dropped` header.
+        The response's `x-sagewire-dropped` header says what was left out.
         """
-        if not deployment.config.drop_unsupported:
+        if not callee.config.drop_unsupported:
             return arguments
-        client = deployment.chat
-        handler = client.handler if client.known else await asyncio.to_thread(lambda: client.handler)
+        handler = callee.client.handler
         if not isinstance(handler, JsonHandler):
             return arguments
         dropped = [name for name in arguments if name in _OPTIONS and name not in handler.option_names]
@@ -268,7 +312,8 @@ class Generation:
         self._turn.log.headers["x-sagewire-dropped"] = ", ".join(dropped)
         return {name: value for name, value in arguments.items() if name not in dropped}
 
-
-def sum_characters(replies: Sequence[Reply]) -> int:
-    """Return how many characters were answered, for servers that do not count tokens."""
-    return sum(len(choice.text) + len(choice.thinking or "") for reply in replies for choice in reply.choices)
+    def note_replies(self, replies: list[Reply]) -> None:
+        """Note the text of whole answers, for servers that do not count tokens."""
+        for reply in replies:
+            for choice in reply.choices:
+                self._turn.log.answered(choice.text + (choice.thinking or ""))

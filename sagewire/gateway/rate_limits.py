@@ -1,4 +1,7 @@
-"""Requests and tokens per minute: counted in this process, or in Redis for several workers or machines."""
+"""Requests and tokens per minute: counted in this process, or in Redis for several workers or machines.
+
+Tokens are reserved before a request is served, and settled when it has ended and their number is known.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from limits import RateLimitItemPerMinute
@@ -19,24 +23,61 @@ from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key
 from sagewire.gateway.quota import Quota
 
-__all__ = ["RateLimits"]
+__all__ = ["LIMIT_HEADERS", "RateLimits", "Reservation"]
 
 T = TypeVar("T")
 _log = logging.getLogger("sagewire.gateway")
-# How long Redis is left alone after it failed.
+# Seconds without a request to Redis after one failed.
 PAUSE = 5.0
+
+LIMIT_HEADERS = tuple(
+    f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in ("requests", "tokens")
+)
 
 
 class _Counters:
     """Both limits over one storage.
 
-    Requests slide, so that no two bursts meet at a minute's end. Tokens are known only afterwards and then always
-    count, also beyond the limit, which a fixed window can do.
+    Requests slide, so that no two bursts meet at a minute's end. Tokens count also beyond the limit, and are given back
+    where more were reserved than used, which a fixed window can do.
     """
 
     def __init__(self, storage: Storage) -> None:
         self.requests = SlidingWindowCounterRateLimiter(storage)
         self.tokens = FixedWindowRateLimiter(storage)
+        self._storage = storage
+
+    async def reserve(self, item: RateLimitItemPerMinute, name: str, tokens: int) -> int:
+        """Count up to so many tokens, as far as the limit goes; return how many, 0 if it is reached."""
+        key, expiry = item.key_for("tokens", name), item.get_expiry()
+        wanted = max(1, min(tokens, item.amount))
+        # One step, so that of requests at the same time only one gets the last tokens.
+        total = await self._storage.incr(key, expiry, amount=wanted)
+        beyond = min(wanted, max(0, total - item.amount))
+        if beyond:
+            await self._storage.incr(key, expiry, amount=-beyond)
+        return wanted - beyond
+
+    async def count(self, item: RateLimitItemPerMinute, name: str, tokens: int) -> None:
+        """Count tokens, also beyond the limit, or give them back if the number is negative."""
+        key = item.key_for("tokens", name)
+        if tokens > 0 or await self._storage.get(key) >= -tokens:
+            await self._storage.incr(key, item.get_expiry(), amount=tokens)
+
+
+@dataclass(slots=True)
+class Reservation:
+    """Tokens of a quota that are set aside for one request.
+
+    Args:
+        quota: The quota.
+        tokens: How many.
+        until: When the minute ends in which they were taken, as a Unix time.
+    """
+
+    quota: Quota
+    tokens: int = 0
+    until: float = 0.0
 
 
 class RateLimits:
@@ -49,7 +90,7 @@ class RateLimits:
         clock: Seconds, monotonic.
 
     Raises:
-        UsageError: The URL is none, or redis is not installed.
+        UsageError: The URL is not valid, or redis is not installed.
     """
 
     def __init__(self, redis_url: str | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -63,46 +104,64 @@ class RateLimits:
         """Whether other workers see the same counts."""
         return self._shared is not None
 
-    async def admit(self, key: Key) -> dict[str, str]:
-        """Count one request of a key.
+    async def admit(self, key: Key, *, requests: int = 1, tokens: int = 1) -> tuple[dict[str, str], Reservation]:
+        """Count a request of a key, and reserve its tokens.
+
+        A request that alone needs more tokens than are left is served once: what is left is reserved for it.
+
+        Args:
+            key: Whose request it is.
+            requests: As how many requests it counts.
+            tokens: Tokens it will use at most, as far as can be told.
 
         Returns:
-            Response headers that say what is left, under OpenAI's names.
+            Response headers that say what is left, under OpenAI's names, and the reservation, to be settled.
 
         Raises:
             GatewayError: A limit is reached; `retry-after` says when to come back.
         """
         quota = key.quota
         headers: dict[str, str] = {}
+        reservation = Reservation(quota)
         if quota.tokens is not None:
-            reset, left = await self._tokens_left(quota, quota.tokens)
+            reservation, reset, left = await self._reserve(quota, quota.tokens, tokens)
             headers |= _headers("tokens", quota.tokens, left, reset)
-            if left <= 0:
+            if not reservation.tokens:
                 raise _too_many(key, "tokens", quota.tokens, reset, headers)
         if quota.requests is not None:
-            admitted, reset, left = await self._request(quota, quota.requests)
+            admitted, reset, left = await self._request(quota, quota.requests, requests)
             headers |= _headers("requests", quota.requests, left, reset)
             if not admitted:
+                await self.settle(reservation, 0)
                 raise _too_many(key, "requests", quota.requests, reset, headers)
-        return headers
+        return headers, reservation
 
-    async def take(self, quota: Quota) -> float | None:
-        """Count one request; return the seconds until there is another where none is left, else `None`."""
+    async def take(self, quota: Quota, *, requests: int = 1) -> float | None:
+        """Count requests; return the seconds until there are more if none is left, else `None`."""
         if quota.tokens is not None:
             reset, left = await self._tokens_left(quota, quota.tokens)
             if left <= 0:
                 return max(0.0, reset - time.time())
         if quota.requests is not None:
-            admitted, reset, _ = await self._request(quota, quota.requests)
+            admitted, reset, _ = await self._request(quota, quota.requests, requests)
             if not admitted:
                 return max(0.0, reset - time.time())
         return None
 
+    async def settle(self, reservation: Reservation, tokens: int) -> None:
+        """Count the tokens of a finished request in place of those that were reserved for it."""
+        quota = reservation.quota
+        if quota.tokens is None:
+            return
+        # What was reserved in a minute that is over no longer counts.
+        reserved = reservation.tokens if time.time() < reservation.until else 0
+        reservation.tokens = 0
+        await self._count_tokens(quota, quota.tokens, tokens - reserved)
+
     async def charge(self, quota: Quota, tokens: int) -> None:
-        """Count the tokens of a finished request."""
-        if quota.tokens is not None and tokens > 0:
-            item = RateLimitItemPerMinute(quota.tokens)
-            await self._ask(lambda counters: counters.tokens.hit(item, "tokens", quota.name, cost=tokens))
+        """Count the tokens of a finished request for which none were reserved."""
+        if quota.tokens is not None:
+            await self._count_tokens(quota, quota.tokens, tokens)
 
     async def close(self) -> None:
         """Close the connections to Redis."""
@@ -111,14 +170,27 @@ class RateLimits:
             with contextlib.suppress(Exception):
                 await storage.bridge.storage.aclose()
 
+    async def _reserve(self, quota: Quota, limit: int, tokens: int) -> tuple[Reservation, float, int]:
+        item = RateLimitItemPerMinute(limit)
+        reserved = await self._ask(lambda counters: counters.reserve(item, quota.name, tokens))
+        reset, left = await self._tokens_left(quota, limit)
+        return Reservation(quota, reserved, reset), reset, left
+
+    async def _count_tokens(self, quota: Quota, limit: int, tokens: int) -> None:
+        if tokens:
+            item = RateLimitItemPerMinute(limit)
+            await self._ask(lambda counters: counters.count(item, quota.name, tokens))
+
     async def _tokens_left(self, quota: Quota, limit: int) -> tuple[float, int]:
         item = RateLimitItemPerMinute(limit)
         stats = await self._ask(lambda counters: counters.tokens.get_window_stats(item, "tokens", quota.name))
         return stats[0], stats[1]
 
-    async def _request(self, quota: Quota, limit: int) -> tuple[bool, float, int]:
+    async def _request(self, quota: Quota, limit: int, requests: int) -> tuple[bool, float, int]:
         item = RateLimitItemPerMinute(limit)
-        admitted = await self._ask(lambda counters: counters.requests.hit(item, "requests", quota.name))
+        # One that counts as more requests than there may be at all would never be served.
+        cost = min(requests, limit)
+        admitted = await self._ask(lambda counters: counters.requests.hit(item, "requests", quota.name, cost=cost))
         stats = await self._ask(lambda counters: counters.requests.get_window_stats(item, "requests", quota.name))
         return admitted, stats[0], stats[1]
 
@@ -163,7 +235,7 @@ def _too_many(key: Key, kind: str, limit: int, reset: float, headers: dict[str, 
     return GatewayError(
         429,
         "rate_limit_exceeded",
-        f"the key '{key.name}' may use {limit} {kind} per minute; try again in {wait} s",
+        f"key '{key.name}' may use {limit} {kind} per minute; try again in {wait} s",
         headers={**headers, "retry-after": str(wait)},
     )
 

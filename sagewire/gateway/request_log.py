@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sagewire.gateway.keys import Key
+from sagewire.gateway.quota import estimated_tokens
 from sagewire.types import Usage
 
 if TYPE_CHECKING:
-    from sagewire.gateway.routing.deployments import Lease
+    from sagewire.gateway.rate_limits import Reservation
+    from sagewire.gateway.routing.leases import Lease
 
 __all__ = ["RequestLog", "request_id_of"]
 
@@ -43,6 +45,10 @@ class RequestLog:
         model: The model that was asked for.
         served_by: The model that answered, which a fallback makes another one.
         lease: What it was answered with.
+        reservation: The tokens of the key's quota that are set aside for it.
+        called: A deployment has been called for it.
+        body: What was asked; only to estimate tokens, never logged.
+        answer_tokens: Tokens of the answer so far, as estimated from its text.
         conversation: What the caller calls the conversation it belongs to.
         characters: Of the streamed answer so far.
         headers: Further headers of the response.
@@ -61,6 +67,9 @@ class RequestLog:
     served_by: str = ""
     deployment: str = ""
     lease: Lease | None = None
+    reservation: Reservation | None = None
+    called: bool = False
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     conversation: str = ""
     upstream_id: str | None = None
     attempts: int = 0
@@ -70,7 +79,7 @@ class RequestLog:
     first_piece: float | None = None
     usage: Usage | None = None
     characters: int = 0
-    asked_bytes: int = 0
+    answer_tokens: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     gone: bool = False
 
@@ -80,19 +89,14 @@ class RequestLog:
         return time.perf_counter() - self.started
 
     def piece(self) -> None:
-        """A piece of the answer is there."""
+        """Note that a piece of the answer is there."""
         if self.first_piece is None:
             self.first_piece = self.seconds
 
-    @property
-    def tokens_to_charge(self) -> int:
-        """Tokens for rate limits: as the server counted, else a quarter of the characters.
-
-        Whoever hangs up before the count arrives would otherwise pay nothing.
-        """
-        if self.usage is not None and self.usage.total_tokens is not None:
-            return self.usage.total_tokens
-        return (self.asked_bytes + self.characters) // 4
+    def answered(self, text: str) -> None:
+        """Note more text of the answer."""
+        self.characters += len(text)
+        self.answer_tokens += estimated_tokens(text)
 
     def as_log(self) -> dict[str, Any]:
         """Return the access log's line, without what is not known."""

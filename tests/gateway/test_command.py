@@ -1,11 +1,13 @@
 """`sagewire gateway` and `sagewire keys` as processes: refusing, reloading, draining, several workers."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +240,23 @@ def test_public_names() -> None:
         assert getattr(sagewire.gateway, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Gatway'"):
         sagewire.gateway.Gatway  # noqa: B018
+
+
+def test_two_endpoints_of_one_name_are_an_error() -> None:
+    for first, second in (("http://h:8001/v1", "http://h:8002/v1"), ("m=east", "m=west")):
+        refused = command("gateway", "--check", "-e", first, "-e", second)
+        assert (refused.exit_code, "MODEL=URL" in " ".join(refused.stderr.split())) == (2, True)
+    fine = command("gateway", "--check", "-e", "http://gpu1:8000/v1", "-e", "http://gpu2:8000/v1")
+    assert (fine.exit_code, "gpu1, gpu2" in fine.stdout) == (0, True)
+
+
+def test_a_date_means_the_end_of_that_day(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(CHAT + f"server: {{database_url: 'sqlite:///{tmp_path}/keys.db'}}\n")
+    today = datetime.now(UTC).date().isoformat()
+    made = command("keys", "add", "bob", "-c", str(path), "--expires", today)
+    assert "keys.db" in made.stderr
+    (listed,) = json.loads(command("keys", "list", "-c", str(path), "--json").stdout)
+    assert listed["expired"] is False
+    text = f"models: {{m: {{endpoint: e}}}}\nkeys: [{{name: b, key: k, expires: {today}}}]"
+    assert parse_config(text).keys[0].expires.isoformat() == listed["expires"]

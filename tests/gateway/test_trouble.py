@@ -3,18 +3,24 @@
 import asyncio
 import json
 import socket
+import threading
+from pathlib import Path
 
 import pytest
 import urllib3
 
 from sagewire.emulator import Emulator
-from sagewire.gateway.accounting.database import open_store
-from sagewire.gateway.config import parse_config
+from sagewire.gateway.accounting.database import DatabaseCalls, Store, StoreError, open_store
+from sagewire.gateway.accounting.usage_writer import UsageWriter
+from sagewire.gateway.config import load_config, parse_config
 from sagewire.gateway.errors import ClientGone
 from sagewire.gateway.gateway import Gateway
+from sagewire.gateway.keys import Key, digest_of
 from sagewire.gateway.server.app import Gate
 from sagewire.gateway.server.http_exchange import EventStream
 from sagewire.gateway.server.reloading import Reloader
+from sagewire.gateway.threads import BlockingCalls
+from sagewire.types import Usage
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}]}
 ONE = "models: {m: {endpoint: chat, handler: openai_chat}}"
@@ -124,3 +130,142 @@ def test_embedding_with_a_chat_model_does_not_stop_its_chats(start, monkeypatch:
         assert "embedding_handler" in answer.json()["error"]["message"]
     answer = gateway.post("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "Hello"}]})
     assert answer.status == 200
+
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "models: " + "[" * 3000,
+        "models: " + "{a: " * 3000,
+        BOMB + "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nmodels: [*e,*e,*e,*e,*e,*e,*e,*e]",
+        "models: &m\n  a: *m",
+        "models: {m: {endpoint: 2027-13-45}}",
+        "models: {m: {endpoint: " + "9" * 10_000 + "}}",
+        "models: {m: {endpoint: !!python/object:os.system x}}",
+        "models: {? [a, b] : c}",
+        "environment: [a]\nmodels: {m: {endpoint: a}}",
+        "model_list: 5",
+        "model_list: [{model_name: m, litellm_params: {model: sagemaker/e, timeout: soon}}]",
+        "model_list: [{model_name: m, litellm_params: {model: sagemaker/e, rpm: [1]}}]\nrouter_settings: {timeout: x}",
+        "\x00",
+        "- a",
+    ],
+)
+async def test_the_reloader_survives_any_file(tmp_path, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(ONE)
+    files: dict[Path, bytes] = {}
+    gateway = Gateway(load_config(path, files), open_store("sqlite://"))
+    reloader = Reloader(gateway, path, files)
+    path.write_text(text)
+    assert not await reloader.check()
+    assert "not reloaded" in caplog.text
+    assert gateway.metrics.config_current._value.get() == 0
+    path.write_text(ONE + "\naliases: {a: m}")
+    assert await reloader.check()
+    assert gateway.config.aliases == {"a": "m"}
+    await gateway.close()
+
+
+async def test_what_needs_a_restart_is_said(tmp_path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(ONE + "\nserver: {drain_seconds: 5}")
+    gateway = Gateway(parse_config(ONE), open_store("sqlite://"))
+    assert await Reloader(gateway, path).check()
+    assert "restart the gateway" in caplog.text
+    assert "drain_seconds" in caplog.text
+    assert gateway.metrics.config_current._value.get() == 0
+    await gateway.close()
+
+
+async def test_limits_that_several_workers_cannot_count_are_not_reloaded(tmp_path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(ONE + "\nkeys: [{name: k, key: sk-key-k, requests_per_minute: 2}]")
+    gateway = Gateway(parse_config(ONE), open_store("sqlite://"), workers=2)
+    assert not await Reloader(gateway, path).check()
+    await gateway.close()
+
+
+def test_keys_with_limits_of_their_own_need_one_worker_or_redis(start) -> None:
+    store = open_store("sqlite://")
+    store.add_key(Key("k", digest_of("sk-key-k"), requests_per_minute=5))
+    gateway = start(ONE, store, workers=2)
+    answer = gateway.post("/v1/chat/completions", HI, authorization="Bearer sk-key-k")
+    assert (answer.status, answer.json()["error"]["code"]) == (503, "limits_not_shared")
+
+
+def test_one_deaf_server_stops_nothing_else(start, upstream: Emulator) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as deaf:
+        port = deaf.getsockname()[1]
+        store = open_store("sqlite://")
+        store.add_key(Key("k", digest_of("sk-key-k")))
+        lost = "".join(f"  lost{number}: {{url: 'http://127.0.0.1:{port}/{number}'}}\n" for number in range(20))
+        gateway = start(f"models:\n  m: {{endpoint: chat, handler: openai_chat}}\n{lost}", store)
+        gateway.loop_call(gateway.gateway.warm_up)
+        answer = gateway.post("/v1/chat/completions", HI, authorization="Bearer sk-key-k")
+        assert answer.status == 200
+        assert gateway.get("/health/ready").json() == {"status": "ready"}
+
+
+def test_ready_while_the_database_is_away(start, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store("sqlite://")
+    gateway = start(ONE, store)
+
+    def down() -> None:
+        raise StoreError("down")
+
+    monkeypatch.setattr(store, "ping", down)
+    answer = gateway.get("/health/ready")
+    assert (answer.status, answer.json()["status"]) == (200, "degraded")
+
+
+async def test_a_database_that_hangs_is_asked_no_more_for_a_while() -> None:
+    ended = threading.Event()
+
+    class Hanging(Store):
+        asked = 0
+
+        def __init__(self) -> None: ...
+
+        def key(self, digest: str) -> Key | None:
+            self.asked += 1
+            ended.wait(30)
+            return None
+
+    store = Hanging()
+    calls = DatabaseCalls(store)
+    calls._calls = BlockingCalls(2, 0.02)
+    for _ in range(5):
+        with pytest.raises(StoreError):
+            await calls.key("digest")
+    assert store.asked == 1
+    ended.set()
+
+
+async def test_usage_survives_whatever_a_server_counts() -> None:
+    store = open_store("sqlite://")
+    writer = UsageWriter(store)
+    for count in (2**70, -5, 2**63, 7):
+        writer.note("k" * 500, "m", Usage(prompt_tokens=count, completion_tokens=1), failed=False)
+    for _ in range(3):
+        await writer.flush()
+    writer.note("k", "m", Usage(prompt_tokens=3, completion_tokens=4), failed=False)
+    await writer.flush()
+    rows = {row.key_name: row for row in store.usage()}
+    assert (rows["k"].prompt_tokens, rows["k"].completion_tokens) == (3, 4)
+    assert rows["k" * 200].requests == 4
+
+
+def test_errors_tell_web_pages_what_they_are(start) -> None:
+    gateway = start(ONE + "\nserver: {cors_origins: ['https://app.example'], master_key: sk-master-key}")
+    for key, model, status in (("sk-wrong", "m", 401), ("sk-master-key", "x", 404)):
+        answer = gateway.post(
+            "/v1/chat/completions",
+            HI | {"model": model},
+            origin="https://app.example",
+            authorization=f"Bearer {key}",
+        )
+        assert (answer.status, answer.headers["access-control-allow-origin"]) == (status, "https://app.example")

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from sagewire.errors import SagewireError, UsageError
 from sagewire.gateway.keys import Key
+from sagewire.gateway.threads import BlockingCalls
 
-__all__ = ["Store", "StoreError", "UsageRow", "default_url", "open_store"]
+__all__ = ["DatabaseCalls", "Store", "StoreError", "UsageRow", "default_url", "open_store"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+# Calls at once, and seconds for each, while requests wait for them.
+CALLS, PATIENCE = 8, 2.0
+# Seconds without a call after one that got no answer.
+PAUSE = 5.0
+# Of several gateways that start at once on a new database, one makes the tables.
+_TABLES_LOCK = 7_236_471_204
+_ATTEMPTS = 5
 _tables = sa.MetaData()
 _keys = sa.Table(
     "sagewire_keys",
@@ -44,7 +55,7 @@ _usage = sa.Table(
 
 
 class StoreError(SagewireError):
-    """The database does not do what it should; keys cannot be checked, or usage not be written down."""
+    """The database does not answer as it should: keys cannot be checked, or usage cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,7 @@ class UsageRow:
         model: The model.
         requests: All requests.
         failures: Those that ended in an error.
-        unmetered: Those whose token counts the server did not give, or that were given up before it could.
+        unmetered: Those whose token counts the server did not give, or that the caller left before it could.
         prompt_tokens: As the server counted.
         completion_tokens: As the server counted.
     """
@@ -79,16 +90,30 @@ class Store:
         engine: Where they are.
 
     Raises:
-        StoreError: The database cannot be reached, or its tables not be made.
+        StoreError: The database cannot be reached, or its tables cannot be made.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        with _as_store_error("open"):
-            _tables.create_all(engine)
+        for attempt in range(_ATTEMPTS):
+            try:
+                with _as_store_error("open"):
+                    _make_tables(engine)
+                return
+            except StoreError:
+                # Another gateway makes them at the same time.
+                if attempt == _ATTEMPTS - 1 or engine.dialect.name != "sqlite":
+                    raise
+                time.sleep(0.1 * 2**attempt)
+
+    @property
+    def place(self) -> str:
+        """Where it is, without a password."""
+        url = self._engine.url
+        return url.database or "memory" if url.get_backend_name() == "sqlite" else url.render_as_string()
 
     def key(self, digest: str) -> Key | None:
-        """Return the key of a digest, `None` where there is none."""
+        """Return the key of a digest, `None` if there is none."""
         with _as_store_error("look up a key in"), self._engine.connect() as connection:
             row = connection.execute(sa.select(_keys).where(_keys.c.digest == digest)).mappings().first()
         return None if row is None else _as_key(row)
@@ -103,7 +128,7 @@ class Store:
         """Keep a key.
 
         Raises:
-            UsageError: There is one of that name.
+            UsageError: There is a key of that name.
         """
         row = {
             "digest": key.digest,
@@ -123,7 +148,7 @@ class Store:
             raise
 
     def remove_key(self, name: str) -> bool:
-        """Forget a key; return whether there was one. Its usage stays."""
+        """Delete a key; return whether there was one. Its usage stays."""
         with _as_store_error("remove a key from"), self._engine.begin() as connection:
             return connection.execute(sa.delete(_keys).where(_keys.c.name == name)).rowcount > 0
 
@@ -136,7 +161,7 @@ class Store:
                 values = {"hour": row.hour, "key_name": row.key_name, "model": row.model}
                 counts = {name: getattr(row, name) for name in _COUNTS}
                 insert = dialect.insert(_usage).values(**values, **counts)
-                added = {name: _usage.c[name] + insert.excluded[name] for name in _COUNTS}
+                added = {name: _bounded(_usage.c[name], insert.excluded[name]) for name in _COUNTS}
                 connection.execute(insert.on_conflict_do_update(index_elements=list(values), set_=added))
 
     def usage(self, since: datetime | None = None, key_name: str | None = None) -> list[UsageRow]:
@@ -151,7 +176,7 @@ class Store:
         return [UsageRow(**{**row, "hour": _utc(row["hour"])}) for row in rows]
 
     def ping(self) -> None:
-        """Raise `StoreError` where the database does not answer."""
+        """Raise `StoreError` if the database does not answer."""
         with _as_store_error("reach"), self._engine.connect() as connection:
             connection.execute(sa.select(1))
 
@@ -160,21 +185,67 @@ class Store:
         self._engine.dispose()
 
 
+class DatabaseCalls:
+    """A store as requests use it: never blocking the event loop, with time limits, at rest while it does not answer.
+
+    Args:
+        store: The store.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._calls = BlockingCalls(CALLS, PATIENCE)
+        self._paused_until = 0.0
+
+    async def key(self, digest: str) -> Key | None:
+        """Return the key of a digest, `None` if there is none.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        return await self._run(self._store.key, digest)
+
+    async def ping(self) -> None:
+        """Raise `StoreError` if the database does not answer."""
+        await self._run(self._store.ping)
+
+    async def _run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._clock() < self._paused_until:
+            raise StoreError(f"the database did not answer; it is asked again within {PAUSE:g} s")
+        try:
+            return await self._calls.run(work, *args, **kwargs)
+        except TimeoutError:
+            self._paused_until = self._clock() + PAUSE
+            raise StoreError(f"the database did not answer within {PATIENCE:g} s") from None
+        except StoreError:
+            self._paused_until = self._clock() + PAUSE
+            raise
+
+
+def _make_tables(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TABLES_LOCK)))
+        _tables.create_all(connection)
+
+
 def default_url() -> str:
-    """Return the URL of the SQLite file that is used where none is configured."""
+    """Return the URL of the SQLite file that is used if none is configured."""
     state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
     return f"sqlite:///{state / 'sagewire' / 'gateway.db'}"
 
 
 def open_store(url: str | None = None) -> Store:
-    """Return the store at a database URL, made where it is not there yet.
+    """Return the store at a database URL, made if it does not exist yet.
 
     Args:
-        url: `sqlite:///file.db`, `sqlite://` for memory, or `postgresql://user:password@host/name`; else
+        url: `sqlite:///file.db`, `sqlite://` for memory, or `postgresql://user:password@host/name`; default:
             `default_url()`.
 
     Raises:
-        UsageError: The URL is none, or its driver is not installed.
+        UsageError: The URL is not valid, or its driver is not installed.
         StoreError: The database cannot be reached.
     """
     try:
@@ -191,19 +262,30 @@ def open_store(url: str | None = None) -> Store:
         raise UsageError(f"this database needs {error.name}: pip install 'sagewire[gateway-cluster]'") from None
 
 
+# Nothing else ends the wait for a server whose packets vanish (libpq, "Parameter Key Words").
+_POSTGRESQL = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "options": "-c statement_timeout=10s -c lock_timeout=10s",
+}
+
+
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() == "postgresql":
         # A worker writes one batch at a time, and looks up a key now and then.
         return sa.create_engine(
-            url, pool_size=2, max_overflow=3, pool_pre_ping=True, connect_args={"connect_timeout": 10}
+            url, pool_size=2, max_overflow=3, pool_timeout=5, pool_pre_ping=True, connect_args=_POSTGRESQL
         )
     if not url.database or url.database == ":memory:":
         # One connection, or every thread would have an empty database of its own.
         return sa.create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     try:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        _make_private(Path(url.database))
     except OSError as error:
-        raise StoreError(f"cannot make the directory of {url.database}: {error.strerror}; set database_url") from None
+        raise StoreError(f"cannot open {url.database}: {error.strerror}; set database_url") from None
     engine = sa.create_engine(url, connect_args={"timeout": 10})
 
     @sa.event.listens_for(engine, "connect")
@@ -215,15 +297,34 @@ def _engine(url: sa.URL) -> sa.Engine:
     return engine
 
 
+def _make_private(path: Path) -> None:
+    """Make a file, and its directory, that its owner alone can read; SQLite gives its side files the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    if path.stat().st_uid == os.getuid():
+        path.chmod(0o600)
+
+
 @contextmanager
 def _as_store_error(doing: str) -> Iterator[None]:
-    """Turn SQLAlchemy's errors, which quote statements and parameters, into one line."""
+    """Turn SQLAlchemy's errors, which quote statements and parameters, into one line.
+
+    What is wrong with the data itself stays as it is: another try would fail, too.
+    """
     try:
         yield
+    except DataError:
+        raise
     except SQLAlchemyError as error:
         cause = getattr(error, "orig", None) or type(error).__name__
         reason = str(cause).strip().partition("\n")[0]
         raise StoreError(f"cannot {doing} the database: {reason}") from error
+
+
+def _bounded(before: Any, more: Any) -> Any:
+    """Return a sum that stays within 64 bits."""
+    most = 2**63 - 1
+    return sa.case((before > most - more, most), else_=before + more)
 
 
 def _as_key(row: Any) -> Key:

@@ -1,4 +1,4 @@
-"""What Prometheus can ask: requests, tokens, latencies, what is under way, and what went wrong upstream."""
+"""Metrics for Prometheus: requests, tokens, latencies, requests in flight, and errors of deployments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-__all__ = ["CONTENT_TYPE", "Metrics"]
+__all__ = ["CONTENT_TYPE", "Metrics", "shared_registry"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -42,7 +42,7 @@ class Metrics:
         )
         self.in_flight = Gauge(
             "sagewire_gateway_in_flight",
-            "Requests under way.",
+            "Requests in flight.",
             registry=registry,
             multiprocess_mode="livesum",
         )
@@ -61,7 +61,7 @@ class Metrics:
         )
         self.config_current = Gauge(
             "sagewire_gateway_config_current",
-            "0 while the configuration file has a mistake, and the one before it is in use.",
+            "0 while the file is not in use: it has a mistake, or needs a restart.",
             registry=registry,
             multiprocess_mode="livemin",
         )
@@ -70,10 +70,21 @@ class Metrics:
             "sagewire_gateway_refused", "Requests the gateway itself refused.", ["code"], registry=registry
         )
 
+    def report_health(self, model: str, deployment: str, closed: bool) -> None:
+        """Note whether the circuit breaker of a deployment is closed."""
+        self.healthy.labels(model, deployment).set(int(closed))
+
     def text(self) -> bytes:
-        """Return all metrics in Prometheus's text format; of all workers where there are several."""
-        if _DIRECTORY not in os.environ:
-            return generate_latest(self._registry)
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        """Return all metrics in Prometheus's text format; of all workers if there are several."""
+        return generate_latest(self.registry())
+
+    def registry(self) -> CollectorRegistry:
+        """Return the registry to serve; that of all workers if there are several."""
+        return shared_registry() if _DIRECTORY in os.environ else self._registry
+
+
+def shared_registry() -> CollectorRegistry:
+    """Return a registry with the metrics of all worker processes."""
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry

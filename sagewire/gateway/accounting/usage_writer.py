@@ -1,4 +1,4 @@
-"""Usage on its way to the database: counted at once, written in batches, never lost to a slow or absent database."""
+"""Usage on its way to the database: counted at once, written in batches, kept while the database does not answer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime
 
 from sagewire.gateway.accounting.database import Store, StoreError, UsageRow
+from sagewire.gateway.threads import in_thread
 from sagewire.types import Usage
 
 __all__ = ["UsageWriter"]
@@ -17,6 +18,11 @@ __all__ = ["UsageWriter"]
 _log = logging.getLogger("sagewire.gateway")
 _COUNTS = tuple(field.name for field in fields(UsageRow))[3:]
 INTERVAL = 2.0
+# A server may count whatever it likes; a row of the database holds 64 bits.
+MOST_TOKENS = 10**12
+MOST_IN_A_ROW = 2**62
+# Characters of names in the database.
+NAME = 200
 
 
 class UsageWriter:
@@ -33,25 +39,28 @@ class UsageWriter:
         self._rows: dict[tuple[datetime, str, str], UsageRow] = {}
         self._writing: asyncio.Task[None] | None = None
 
-    def note(self, key_name: str, model: str, usage: Usage | None, *, failed: bool) -> None:
+    def note(
+        self, key_name: str, model: str, usage: Usage | None, *, failed: bool, unmetered: bool | None = None
+    ) -> None:
         """Count one request that has ended.
 
         Args:
             key_name: Whose it was.
             model: The model that answered.
-            usage: Token counts where the server gave them.
+            usage: Token counts if the server gave them.
             failed: It ended in an error.
+            unmetered: It used tokens that were not counted; default: if there are no counts, and no error.
         """
         hour = self._clock().replace(minute=0, second=0, microsecond=0)
         counts = UsageRow(
             hour,
-            key_name,
-            model,
+            key_name[:NAME],
+            model[:NAME],
             requests=1,
             failures=int(failed),
-            unmetered=int(usage is None and not failed),
-            prompt_tokens=(usage.prompt_tokens if usage else None) or 0,
-            completion_tokens=(usage.completion_tokens if usage else None) or 0,
+            unmetered=int(usage is None and not failed if unmetered is None else unmetered),
+            prompt_tokens=_count(usage.prompt_tokens if usage else None),
+            completion_tokens=_count(usage.completion_tokens if usage else None),
         )
         self._add(counts)
 
@@ -73,17 +82,33 @@ class UsageWriter:
         if not rows:
             return
         try:
-            await asyncio.to_thread(self._store.add_usage, rows)
+            await in_thread(self._store.add_usage, rows)
         except StoreError as error:
             _log.error("usage is not written yet: %s", error)
             for row in rows:
                 self._add(row)
+        except Exception as error:
+            # Written one by one, so that a row that cannot be written takes no other with it.
+            if len(rows) == 1:
+                _log.error("usage of key %r cannot be written and is lost: %s", rows[0].key_name, type(error).__name__)
+                return
+            for row in rows:
+                await self._write_alone(row)
+
+    async def _write_alone(self, row: UsageRow) -> None:
+        try:
+            await in_thread(self._store.add_usage, [row])
+        except StoreError:
+            self._add(row)
+        except Exception as error:
+            _log.error("usage of key %r cannot be written and is lost: %s", row.key_name, type(error).__name__)
 
     def _add(self, row: UsageRow) -> None:
         place = (row.hour, row.key_name, row.model)
         before = self._rows.get(place)
         if before is not None:
-            row = replace(row, **{name: getattr(before, name) + getattr(row, name) for name in _COUNTS})
+            sums = {name: getattr(before, name) + getattr(row, name) for name in _COUNTS}
+            row = replace(row, **{name: min(MOST_IN_A_ROW, value) for name, value in sums.items()})
         self._rows[place] = row
 
     async def _write_on(self) -> None:
@@ -91,3 +116,7 @@ class UsageWriter:
             await asyncio.sleep(INTERVAL)
             # A batch that is being written is written to its end.
             await asyncio.shield(self.flush())
+
+
+def _count(tokens: int | None) -> int:
+    return min(MOST_TOKENS, max(0, tokens or 0))

@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sagewire.errors import UsageError
-from sagewire.gateway.config.document import Document, nearest
+from sagewire.gateway.config.document import ENVIRONMENT_MARK, Document, nearest
 from sagewire.gateway.config.litellm_form import LiteLlmConfig
 from sagewire.gateway.config.models import (
     DeploymentConfig,
@@ -86,8 +86,7 @@ def parse_config(text: str, name: str = "configuration", environment: Mapping[st
 
 
 def _parsed(document: Document, environment: Mapping[str, str]) -> GatewayConfig:
-    own = {str(key): str(value) for key, value in (document.data.get("environment_variables") or {}).items()}
-    own |= {str(key): str(value) for key, value in (document.data.get("environment") or {}).items()}
+    own = _own_variables(document, environment)
     missing = document.resolve(ChainMap(own, dict(environment)))
     litellm = any(section in document.data for section in LITELLM_SECTIONS)
     try:
@@ -98,6 +97,26 @@ def _parsed(document: Document, environment: Mapping[str, str]) -> GatewayConfig
         return GatewayConfig.model_validate(document.data)
     except ValidationError as error:
         raise _readable(error, document, LiteLlmConfig if litellm else GatewayConfig) from None
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise document.error((), f"a value has the wrong type: {error}") from error
+
+
+def _own_variables(document: Document, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that the file defines; what they refer to is a variable of the process."""
+    found: dict[str, str] = {}
+    for section in ("environment_variables", "environment"):
+        given = document.data.get(section) or {}
+        if not isinstance(given, dict):
+            raise document.error((section,), "should be a mapping of names to values")
+        for name, value in given.items():
+            text = str(value)
+            if text.startswith(ENVIRONMENT_MARK):
+                text = environment.get(text[len(ENVIRONMENT_MARK) :], text)
+            if value is not None and not text.startswith(ENVIRONMENT_MARK):
+                found[str(name)] = text
+    return found
 
 
 def _readable(error: ValidationError, document: Document, model: type[BaseModel]) -> UsageError:

@@ -12,7 +12,7 @@ import yaml
 from sagewire.errors import UsageError
 from sagewire.gateway.config.yaml_files import compose, construct, join, read_included, where
 
-__all__ = ["Document", "Path", "nearest"]
+__all__ = ["ENVIRONMENT_MARK", "Document", "Path", "as_number", "nearest"]
 
 Path = tuple[str | int, ...]
 ENVIRONMENT_MARK = "os.environ/"
@@ -28,7 +28,7 @@ class Document:
         files: Gets the digest of each included file that is read or looked for.
 
     Raises:
-        UsageError: It, or a file it includes, is no YAML, holds a key twice, or is no mapping.
+        UsageError: It, or a file it includes, is not YAML, holds a key twice, or is not a mapping.
 
     Example:
         >>> document = Document("models:\n  llama: {endpoint: a}", "gateway.yaml")
@@ -72,6 +72,16 @@ class Document:
                 continue  # a step that validation made up, for example the one deployment of a short form
             mark, node = found
         return mark
+
+
+def as_number(value: Any) -> float | None:
+    """Return a number that a file has as such or as text; `None` if it is not one."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagewire.gateway.config import litellm_keys as keys
-from sagewire.gateway.config.document import Document, Path, nearest
+from sagewire.gateway.config.document import Document, Path, as_number, nearest
 from sagewire.gateway.config.litellm_params import CATCH_ALL, Defaults, deployment_settings
 from sagewire.gateway.config.models import GatewayConfig
 from sagewire.gateway.config.patterns import STAR
@@ -28,6 +28,15 @@ _STRATEGIES = {
 # The others choose without a look at `rpm` and `tpm`, or take them for weights (litellm/router_strategy).
 _LIMITING = frozenset({"usage-based-routing", "usage-based-routing-v2", "latency-based-routing", "cost-based-routing"})
 _ENFORCE = "enforce_model_rate_limits"
+# What the settings that are read here must be.
+_TYPES: Mapping[str, type] = {
+    **dict.fromkeys(
+        ("allowed_fails", "cooldown_time", "default_max_parallel_requests", "max_request_size_mb", "num_retries"), float
+    ),
+    **dict.fromkeys(("redis_db", "redis_port", "request_timeout", "stream_timeout", "timeout"), float),
+    **dict.fromkeys(("default_litellm_params", "model_group_alias", "routing_strategy_args"), dict),
+    **dict.fromkeys(("default_fallbacks", "optional_pre_call_checks"), list),
+}
 _STICKY = frozenset({"deployment_affinity", "prompt_caching", "session_affinity"})
 
 
@@ -89,6 +98,7 @@ class _Translation:
 
     def run(self) -> GatewayConfig:
         self._check_sections()
+        self._check_types()
         models = self._models()
         router, settings = self._source.router_settings, self._source.litellm_settings
         for name, field in (("fallbacks", "fallbacks"), ("context_window_fallbacks", "context_fallbacks")):
@@ -165,6 +175,18 @@ class _Translation:
                     raise self._document.error((*path, name), f"unknown key{hint}")
                 # LiteLLM makes any key of this section a variable of its module, there are hundreds.
             self._note((*path, name), "has no effect in sagewire")
+
+    def _check_types(self) -> None:
+        for section in ("litellm_settings", "router_settings", "general_settings"):
+            given = getattr(self._source, section)
+            for name, value in given.items():
+                wanted = _TYPES.get(name)
+                if value is None or wanted is None:
+                    continue
+                fits = as_number(value) is not None if wanted is float else isinstance(value, wanted)
+                if not fits:
+                    words = {float: "a number", list: "a list", dict: "a mapping"}[wanted]
+                    raise self._document.error((section, name), f"should be {words}, not {type(value).__name__}")
 
     def _models(self) -> dict[str, dict[str, Any]]:
         shared = self._routing()

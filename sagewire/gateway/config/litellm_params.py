@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sagewire.gateway.config import litellm_keys as keys
-from sagewire.gateway.config.document import Document, Path, nearest
+from sagewire.gateway.config.document import Document, Path, as_number, nearest
 from sagewire.gateway.config.patterns import HUGGING_FACE_ROUTER, STAR, format_of, router_name, without_task
 from sagewire.types import OptionArguments
 
@@ -38,6 +38,10 @@ _AWS = {
     "model_id": "inference_component",
     "aws_sagemaker_allow_zero_temp": "allow_zero_temperature",
 }
+_NUMBERS = (
+    "cooldown_time", "max_parallel_requests", "max_retries", "num_retries", "request_timeout", "rpm", "stream_timeout",
+    "timeout", "tpm", "weight",
+)  # fmt: skip
 _TEMPLATE = ("roles", "initial_prompt_value", "final_prompt_value", "bos_token", "eos_token")
 
 
@@ -76,6 +80,9 @@ def deployment_settings(
     """
     given = {name: value for name, value in {**defaults.params, **params}.items() if value is not None}
     given = _credential(given, defaults, document, path) | given
+    for number in _NUMBERS:
+        if number in given and as_number(given[number]) is None:
+            raise document.error((*path, number), f"should be a number, not {type(given[number]).__name__}")
     model = given.get("model")
     if not isinstance(model, str):
         raise document.error(path, "`model` is missing, for example sagemaker/my-endpoint")

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, time
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from sagewire.aws.options import session_tags
-from sagewire.errors import UsageError, unknown_name
+from sagewire.errors import SagewireError, UsageError, unknown_name
+from sagewire.gateway.config.handlers import make_handler
 from sagewire.gateway.config.patterns import STAR, Pattern, concrete, has_star, mistakes, sorted_patterns
+from sagewire.gateway.config.server import KeyConfig, Seconds, Section, ServerConfig
+from sagewire.gateway.redaction import public_url
+from sagewire.transports.sagemaker.runtime_api import PARAMETERS, check_values
 from sagewire.types import make_options
 
 __all__ = ["DeploymentConfig", "GatewayConfig", "KeyConfig", "ModelConfig", "ServerConfig", "TimeLimits"]
 
-Seconds = Annotated[float, Field(gt=0)]
+# A name, or a mapping of `name` and arguments.
+Named = str | dict[str, Any]
 
 
 def _tags(given: Any) -> dict[str, str]:
@@ -34,12 +37,6 @@ def _tags(given: Any) -> dict[str, str]:
         return session_tags(given)
     except UsageError as error:
         raise ValueError(str(error).replace("aws_session_tags", "session tags")) from None
-
-
-class Section(BaseModel):
-    """What all sections share: no unknown keys, no changes after loading, no secrets in messages."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
 
 
 class TimeLimits(Section):
@@ -61,18 +58,28 @@ class DeploymentConfig(Section):
     )
     url: str | None = Field(default=None, description="The base URL of an HTTP server; this or `endpoint`.")
     token: SecretStr | None = Field(default=None, description="The bearer token for `url`.")
+    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Further headers of each request to `url`.")
+    endpoint_kwargs: dict[str, str] = Field(
+        default_factory=dict,
+        description="Parameters of each InvokeEndpoint call, for example `TargetModel` or `CustomAttributes`.",
+    )
     name: str | None = Field(
         default=None, description="What it is called in logs and metrics; else the endpoint or URL."
     )
     inference_component: str | None = Field(default=None, description="The inference component to call.")
 
-    handler: str | None = Field(default=None, description="What the container speaks; else the endpoint is asked.")
+    handler: Named | None = Field(
+        default=None,
+        description="The content handler of the container, default: detected. One with arguments is a mapping of its "
+        "`name` and the arguments; one of your own is `package.module:Name`.",
+    )
     format: str | dict[str, Any] | None = Field(
         default=None,
-        description="How the model writes, where the wire is text; in a pattern, `*` for what the name tells.",
+        description="The prompt format of the model, for containers that take text; in a pattern, `*` for the one that "
+        "the name tells.",
     )
-    embedding_handler: str | None = Field(default=None, description="What it speaks for embeddings.")
-    rerank_handler: str | None = Field(default=None, description="What it speaks for reranking.")
+    embedding_handler: Named | None = Field(default=None, description="The handler for embeddings, written likewise.")
+    rerank_handler: Named | None = Field(default=None, description="The handler for reranking, written likewise.")
     allow_zero_temperature: bool = Field(
         default=False, description="Send a temperature of 0 to TGI, for a build that takes it; else it means greedy."
     )
@@ -121,6 +128,11 @@ class DeploymentConfig(Section):
             raise ValueError("aws_access_key_id and aws_secret_access_key go together")
         if self.web_identity_token_file and (self.external_id or self.session_tags):
             raise ValueError("external_id and session_tags are not part of assuming a role with a web identity token")
+        if self.headers and not self.url:
+            raise ValueError("headers are for a `url`; calls of SageMaker endpoints are signed instead")
+        if self.endpoint_kwargs and not self.endpoint:
+            raise ValueError("endpoint_kwargs are for an `endpoint`: a `url` takes no InvokeEndpoint parameters")
+        check_values(self.endpoint_kwargs, PARAMETERS)
         if self.session_tags and not self.role_arn:
             raise ValueError("session_tags need role_arn: the role whose sessions they are for")
         return self
@@ -134,11 +146,44 @@ class DeploymentConfig(Section):
             raise ValueError(str(error)) from None
         return options
 
+    @field_validator("handler", "embedding_handler", "rerank_handler")
+    @classmethod
+    def _known_handler(cls, given: Named | None, info: ValidationInfo) -> Named | None:
+        if given is not None:
+            try:
+                make_handler(given, info.field_name or "handler")
+            except SagewireError as error:
+                raise ValueError(str(error)) from None
+        return given
+
+    @field_validator("format")
+    @classmethod
+    def _known_format(cls, given: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
+        # Loading all formats takes a while, and most containers need none.
+        if given is not None and given != STAR:
+            from sagewire.prompt_formats import get_format
+
+            try:
+                get_format(given)
+            except SagewireError as error:
+                raise ValueError(str(error)) from None
+        return given
+
     @property
     def label(self) -> str:
-        """What it is called in logs and metrics."""
-        place = self.endpoint or self.url or ""
+        """What it is called in logs and metrics; never holds a secret of the URL."""
+        place = self.endpoint or public_url(self.url or "")
         return self.name or (f"{place}/{self.inference_component}" if self.inference_component else place)
+
+    def vector_options(self, extra: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return what the configuration adds to calls for embeddings and reranking.
+
+        Args:
+            extra: The caller's own fields, which win over those of the configuration.
+        """
+        found = {**self.options.get("extra", {}), **(extra or {})}
+        given: dict[str, Any] = {"model": self.served_model or self.options.get("model"), "extra": found or None}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class ModelConfig(Section):
@@ -168,7 +213,13 @@ class ModelConfig(Section):
     fallbacks: list[str] = Field(
         default_factory=list, description="Models that answer in its place, in this order, when it cannot."
     )
-    context_fallbacks: list[str] = Field(default_factory=list, description="Where conversations go that are too long.")
+    context_fallbacks: list[str] = Field(
+        default_factory=list, description="Models that answer conversations that are too long for it."
+    )
+    adapters: list[str] = Field(
+        default_factory=list,
+        description="LoRA adapters that callers may name in `adapter`; a key that lists models must list them, too.",
+    )
 
     @model_validator(mode="after")
     def _sessions_need_endpoints(self) -> Self:
@@ -187,68 +238,6 @@ class ModelConfig(Section):
             return value
         outer = {name: item for name, item in value.items() if name not in inner}
         return {**outer, "deployments": [inner]}
-
-
-def _as_moment(value: Any) -> Any:
-    if isinstance(value, date) and not isinstance(value, datetime):
-        # YAML reads 2027-01-31 as a date: the key is good through that day.
-        return datetime.combine(value, time.max, UTC)
-    return value
-
-
-class KeyConfig(Section):
-    """An API key out of the configuration file; further ones are kept in the database."""
-
-    name: str = Field(min_length=1, description="Whose key it is; shown in logs and accounts.")
-    key: SecretStr | None = Field(default=None, description="The key; better from the environment.")
-    sha256: str | None = Field(
-        default=None, pattern=r"^[0-9a-f]{64}$", description="The key's SHA-256, instead of the key."
-    )
-    models: list[str] | None = Field(
-        default=None, description="The models it may use, also a pattern or names that fit one; else all."
-    )
-    expires: Annotated[datetime | None, BeforeValidator(_as_moment)] = Field(
-        default=None, description="A moment, or a date through which it is good."
-    )
-    requests_per_minute: int | None = Field(default=None, ge=1, description="The most requests a minute.")
-    tokens_per_minute: int | None = Field(default=None, ge=1, description="The most tokens a minute, read and written.")
-
-    @model_validator(mode="after")
-    def _one_secret(self) -> Self:
-        if bool(self.key) == bool(self.sha256):
-            raise ValueError("give either `key` or `sha256`")
-        return self
-
-    @field_validator("expires")
-    @classmethod
-    def _with_zone(cls, moment: datetime | None) -> datetime | None:
-        return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
-
-
-class ServerConfig(Section):
-    """What concerns the gateway itself."""
-
-    master_key: SecretStr | None = Field(default=None, description="May use every model, without limits.")
-    database_url: SecretStr | None = Field(default=None, description="Keys and usage; else an SQLite file of its own.")
-    redis_url: SecretStr | None = Field(default=None, description="Where rate limits are counted for several workers.")
-    cors_origins: list[str] = Field(
-        default_factory=list, description="Origins whose web pages may call the gateway; `*` for all."
-    )
-    max_body_bytes: int = Field(default=20_000_000, ge=1024, description="The largest request.")
-    max_header_bytes: int = Field(default=65_536, ge=1024, description="The largest headers of a request.")
-    header_seconds: Seconds = Field(
-        default=30.0, description="How long a client may take to send its request's headers."
-    )
-    drain_seconds: float = Field(default=60.0, ge=0, description="How long open requests may go on after SIGTERM.")
-    metrics_need_key: bool = Field(default=False, description="`/metrics` asks for a key, too.")
-    access_log: bool = Field(default=True, description="Write a line of JSON for every request.")
-
-    @field_validator("master_key")
-    @classmethod
-    def _not_empty(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None and not key.get_secret_value():
-            raise ValueError("an empty key would let everybody in")
-        return key
 
 
 class GatewayConfig(Section):
@@ -297,6 +286,8 @@ class GatewayConfig(Section):
             pattern = place[0] != "keys" and self.stars_in(wanted)
             if pattern:
                 yield place, f"{what}: '{wanted}' is a pattern; say a name that fits it"
+            elif place[0] == "keys" and wanted in self._adapters:
+                continue
             elif wanted not in self.aliases and wanted not in self.models and self.canonical(wanted) is None:
                 yield place, f"{what}: {unknown_name(wanted, [*self.models, *self.aliases], 'model')}"
         if len({key.name for key in self.keys}) < len(self.keys):
@@ -348,6 +339,10 @@ class GatewayConfig(Section):
         name = self.aliases.get(name, name)
         settings = concrete(self.models[entry], Pattern(entry).star(name) or "")
         return None if settings is None else (name, settings)
+
+    @cached_property
+    def _adapters(self) -> set[str]:
+        return {adapter for model in self.models.values() for adapter in model.adapters}
 
     @cached_property
     def _patterns(self) -> list[Pattern]:

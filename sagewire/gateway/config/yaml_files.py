@@ -13,6 +13,10 @@ from sagewire.errors import UsageError
 
 __all__ = ["compose", "construct", "digest_of", "join", "read_included", "read_text", "where"]
 
+# A file that is larger, deeper or has more values, aliases counted each time, is no configuration.
+MAX_BYTES = 10_000_000
+MAX_DEPTH = 50
+MAX_VALUES = 200_000
 LITELLM_SECTIONS = frozenset({"model_list", "litellm_settings", "router_settings", "general_settings"})
 INCLUDE = "include"
 _NULL = "tag:yaml.org,2002:null"
@@ -44,9 +48,11 @@ def read_text(path: Path, files: dict[Path, bytes]) -> str:
     files[path] = b""
     try:
         # Neither a pipe nor a device: reading those may never end.
-        data = path.read_bytes() if path.is_file() or not path.exists() else None
-        if data is None:
-            raise UsageError(f"cannot read {path}: it is no file")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"cannot read {path}: it is not a regular file")
+        data = path.read_bytes()
+        if len(data) > MAX_BYTES:
+            raise UsageError(f"cannot read {path}: it has more than {MAX_BYTES} bytes")
         files[path] = hashlib.sha256(data).digest()
         return data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -57,18 +63,21 @@ def compose(text: str, name: str) -> yaml.MappingNode:
     """Return the tree of a text.
 
     Raises:
-        UsageError: It is no YAML, holds a key twice, or is no mapping.
+        UsageError: It is not YAML, holds a key twice, or is not a mapping.
     """
     try:
         loader = yaml.SafeLoader(text)
         loader.name = name
         root = loader.get_single_node()
         if isinstance(root, yaml.MappingNode):
-            _refuse_duplicates(root, name)
+            _check_size(root, name)
+            _refuse_duplicates(root)
             _flatten(root)
             return root
     except yaml.YAMLError as error:
         raise _not_yaml(error, name) from None
+    except RecursionError:
+        raise _too_deep(name) from None
     raise UsageError(f"{name}: expected a mapping with `models` or `model_list`, found nothing of that kind")
 
 
@@ -78,6 +87,11 @@ def construct(root: yaml.MappingNode, name: str) -> dict[str, Any]:
         data = yaml.SafeLoader("").construct_document(root)
     except yaml.YAMLError as error:
         raise _not_yaml(error, name) from None
+    except RecursionError:
+        raise _too_deep(name) from None
+    except (ValueError, TypeError, OverflowError, AttributeError) as error:
+        # A date such as 2027-13-45, or a number with more digits than Python reads.
+        raise UsageError(f"{name}: a value cannot be read: {error}") from None
     assert isinstance(data, dict), "the tree is a mapping"
     return data
 
@@ -184,12 +198,42 @@ def _flatten(node: yaml.MappingNode) -> yaml.MappingNode:
     return node
 
 
-def _refuse_duplicates(node: yaml.Node, name: str, depth: int = 0) -> None:
-    if depth > 50:
-        raise UsageError(f"{name}: nested too deeply, or an alias contains itself")
+def _check_size(root: yaml.Node, name: str) -> None:
+    """Refuse a tree whose values, with aliases written out, are too many or nested too deeply."""
+    sizes: dict[int, tuple[int, int]] = {}
+
+    def measure(node: yaml.Node, depth: int) -> tuple[int, int]:
+        if depth > MAX_DEPTH:
+            raise _too_deep(name)
+        if isinstance(node, yaml.ScalarNode):
+            return 1, 0
+        known = sizes.get(id(node))
+        if known is None:
+            parts = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
+            measured = [measure(one, depth + 1) for one in parts]
+            known = 1 + sum(size for size, _ in measured), 1 + max((below for _, below in measured), default=0)
+            sizes[id(node)] = known
+        if depth + known[1] > MAX_DEPTH:
+            raise _too_deep(name)
+        if known[0] > MAX_VALUES:
+            raise UsageError(f"{name}: more than {MAX_VALUES} values, aliases written out")
+        return known
+
+    measure(root, 0)
+
+
+def _too_deep(name: str) -> UsageError:
+    return UsageError(f"{name}: nested too deeply, or an alias contains itself")
+
+
+def _refuse_duplicates(node: yaml.Node, looked_at: set[int] | None = None) -> None:
+    looked_at = set() if looked_at is None else looked_at
+    if id(node) in looked_at:
+        return
+    looked_at.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_duplicates(item, name, depth + 1)
+            _refuse_duplicates(item, looked_at)
     elif isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -198,12 +242,12 @@ def _refuse_duplicates(node: yaml.Node, name: str, depth: int = 0) -> None:
             if key.value in seen and key.value != "<<":
                 raise UsageError(f"{where(key.start_mark)}: {key.value!r} is there twice; the first would be lost")
             seen.add(key.value)
-            _refuse_duplicates(value, name, depth + 1)
+            _refuse_duplicates(value, looked_at)
 
 
 def _not_yaml(error: yaml.YAMLError, name: str) -> UsageError:
     if not isinstance(error, yaml.MarkedYAMLError):
-        return UsageError(f"{name}: not YAML: {error}")
+        return UsageError(f"{name}: not valid YAML: {error}")
     mark = error.problem_mark or error.context_mark
     place = f"{mark.name}: line {mark.line + 1}" if mark else name
-    return UsageError(f"{place}: not YAML: {error.problem or error.context}")
+    return UsageError(f"{place}: not valid YAML: {error.problem or error.context}")

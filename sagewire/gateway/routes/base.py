@@ -1,4 +1,4 @@
-"""What routes that answer with a model have in common: key, body, model, and then the answer."""
+"""The steps that all routes of models share: key, body, model, and then the answer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from sagewire.gateway.gateway import Gateway, Turn
 from sagewire.gateway.generation import Generation
 from sagewire.gateway.request_log import RequestLog
+from sagewire.gateway.routing.leases import Task
 from sagewire.gateway.server.http_exchange import read_json
 
 __all__ = ["ModelRoute", "log_of"]
@@ -27,9 +28,11 @@ class ModelRoute(ABC):
 
     Attributes:
         name: The route's name in metrics and logs.
+        task: What the route asks of a deployment.
     """
 
     name = ""
+    task: Task = "chat"
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -41,8 +44,9 @@ class ModelRoute(ABC):
         log.conversation = headers.get("x-session-id", "")
         log.key = key = await self.gateway.access.authenticate(headers)
         # The key comes first: a stranger's body is not even read.
-        body, log.asked_bytes = await read_json(receive, headers, self.gateway.config.server.max_body_bytes)
-        turn = await self.gateway.admit(log, key, body)
+        body = await read_json(receive, headers, self.gateway.config.server.max_body_bytes)
+        turn = await self.gateway.admit(log, key, body, self.task)
+        log.body = turn.body
         await self.answer(turn, Generation(self.gateway, turn, receive, send), send)
 
     @abstractmethod

@@ -10,9 +10,16 @@ from typing import Any
 from starlette.types import Send
 
 from sagewire.gateway.gateway import Turn
-from sagewire.gateway.generation import ChunkEvents, Generation, Opened, Stream, sum_characters
+from sagewire.gateway.generation import (
+    PROMPTS_IN_FLIGHT,
+    Callee,
+    ChunkEvents,
+    Events,
+    Generation,
+    Opened,
+    Stream,
+)
 from sagewire.gateway.routes.base import ModelRoute
-from sagewire.gateway.routing.deployments import Deployment
 from sagewire.gateway.server.http_exchange import respond_json
 from sagewire.openai_shapes import (
     ChatChunks,
@@ -27,11 +34,7 @@ from sagewire.openai_shapes import (
 from sagewire.openai_shapes.answers import add_usage
 from sagewire.types import Delta, Reply, Usage
 
-__all__ = ["Chat", "Completions"]
-
-
-# Prompts of one request that are under way at once.
-PROMPTS_IN_FLIGHT = 8
+__all__ = ["Chat", "Completions", "stream_chat", "whole_chat"]
 
 
 class Chat(ModelRoute):
@@ -46,23 +49,11 @@ class Chat(ModelRoute):
             await self._stream(turn, generation, arguments)
             return
 
-        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Reply:
-            fitting = await generation.fitting(deployment, arguments)
-            return await deployment.chat.chat(**fitting, endpoint_kwargs=endpoint_kwargs)
-
-        reply = await generation.whole(call)
+        reply = await whole_chat(turn, generation, arguments)
         log = turn.log
-        log.usage = reply.usage
-        log.upstream_id = reply.info.request_id if reply.info else None
-        log.characters = sum_characters([reply])
         await respond_json(send, 200, chat_completion(reply, model=turn.name, id=f"chatcmpl-{log.request_id}"))
 
     async def _stream(self, turn: Turn, generation: Generation, arguments: dict[str, Any]) -> None:
-        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Stream:
-            fitting = await generation.fitting(deployment, arguments)
-            # Token counts are asked for in any case: accounts need them.
-            return deployment.chat.stream(**fitting, endpoint_kwargs=endpoint_kwargs)
-
         def events(opened: Opened) -> ChunkEvents:
             return ChunkEvents(
                 ChatChunks(
@@ -73,13 +64,50 @@ class Chat(ModelRoute):
                 )
             )
 
-        await generation.stream(call, events)
+        await stream_chat(generation, arguments, events)
+
+
+async def whole_chat(turn: Turn, generation: Generation, arguments: dict[str, Any]) -> Reply:
+    """Return the whole answer to a conversation, and note what it took.
+
+    Args:
+        turn: What is asked.
+        generation: Finds a deployment that answers.
+        arguments: Those of `AsyncClient.chat`.
+    """
+
+    def call(callee: Callee) -> Awaitable[Reply]:
+        fitting = generation.fitting(callee, arguments)
+        return callee.client.chat(**fitting, endpoint_kwargs=callee.parameters)
+
+    reply = await generation.whole(call)
+    turn.log.usage = reply.usage
+    turn.log.upstream_id = reply.info.request_id if reply.info else None
+    generation.note_replies([reply])
+    return reply
+
+
+async def stream_chat(generation: Generation, arguments: dict[str, Any], events: Callable[[Opened], Events]) -> None:
+    """Answer a conversation with a stream of events.
+
+    Args:
+        generation: Finds a deployment that answers.
+        arguments: Those of `AsyncClient.stream`.
+        events: Makes the encoder, once the stream is open.
+    """
+
+    def call(callee: Callee) -> Stream:
+        # Token counts are asked for in any case: accounts need them.
+        return callee.client.stream(**generation.fitting(callee, arguments), endpoint_kwargs=callee.parameters)
+
+    await generation.stream(call, events)
 
 
 class Completions(ModelRoute):
     """Text to be continued; several prompts are answered side by side, and streamed one after the other."""
 
     name = "completions"
+    task = "complete"
 
     async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
         """Answer whole, or as a stream of chunks."""
@@ -89,30 +117,31 @@ class Completions(ModelRoute):
             await self._stream(turn, generation, prompts, arguments)
             return
 
-        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> list[Reply]:
-            fitting = await generation.fitting(deployment, arguments)
-            client = deployment.chat
+        async def call(callee: Callee) -> list[Reply]:
+            fitting = generation.fitting(callee, arguments)
+
+            def complete(prompt: str) -> Awaitable[Reply]:
+                return callee.client.complete(prompt, **fitting, endpoint_kwargs=callee.parameters)
+
             if len(prompts) == 1:
-                return [await client.complete(prompts[0], **fitting, endpoint_kwargs=endpoint_kwargs)]
-            return await _side_by_side(
-                [partial(client.complete, prompt, **fitting, endpoint_kwargs=endpoint_kwargs) for prompt in prompts]
-            )
+                return [await complete(prompts[0])]
+            at_once = min(PROMPTS_IN_FLIGHT, callee.config.max_concurrency or PROMPTS_IN_FLIGHT)
+            return await _side_by_side([partial(complete, prompt) for prompt in prompts], at_once)
 
         replies = await generation.whole(call)
         turn.log.usage = add_usage([reply.usage for reply in replies])
-        turn.log.characters = sum_characters(replies)
+        generation.note_replies(replies)
         id = f"cmpl-{turn.log.request_id}"
         await respond_json(send, 200, text_completion(replies, model=turn.name, id=id, echo=echo))
 
     async def _stream(self, turn: Turn, generation: Generation, prompts: list[str], arguments: dict[str, Any]) -> None:
-        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Stream:
-            fitting = await generation.fitting(deployment, arguments)
-            client = deployment.chat
-            if len(prompts) == 1:
-                return client.stream_complete(prompts[0], **fitting, endpoint_kwargs=endpoint_kwargs)
-            return _InTurn(
-                [client.stream_complete(prompt, **fitting, endpoint_kwargs=endpoint_kwargs) for prompt in prompts]
-            )
+        def call(callee: Callee) -> Stream:
+            fitting = generation.fitting(callee, arguments)
+
+            def complete(prompt: str) -> Stream:
+                return callee.client.stream_complete(prompt, **fitting, endpoint_kwargs=callee.parameters)
+
+            return complete(prompts[0]) if len(prompts) == 1 else _InTurn([complete(prompt) for prompt in prompts])
 
         def events(opened: Opened) -> ChunkEvents:
             return ChunkEvents(_Numbered(turn, opened.stream, prompts, int(arguments.get("n") or 1)))
@@ -120,8 +149,8 @@ class Completions(ModelRoute):
         await generation.stream(call, events)
 
 
-async def _side_by_side(calls: list[Callable[[], Awaitable[Reply]]]) -> list[Reply]:
-    slots = asyncio.Semaphore(PROMPTS_IN_FLIGHT)
+async def _side_by_side(calls: list[Callable[[], Awaitable[Reply]]], at_once: int) -> list[Reply]:
+    slots = asyncio.Semaphore(at_once)
 
     async def run(call: Callable[[], Awaitable[Reply]]) -> Reply:
         async with slots:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from functools import cache
 from importlib import resources
@@ -73,9 +72,9 @@ class Live(_Route):
 
 
 class Ready(_Route):
-    """`/health/ready`: send requests here; not while draining, nor without the database that holds the keys.
+    """`/health/ready`: whether to send requests here, which is not so while draining.
 
-    An endpoint that is down makes no gateway unready: restarting or avoiding the gateway would not mend it.
+    Endpoints or a database that do not answer make no gateway unready: avoiding it would not mend them.
     """
 
     name = "health"
@@ -86,10 +85,10 @@ class Ready(_Route):
             await respond_json(send, 503, {"status": "draining"})
             return
         try:
-            async with asyncio.timeout(5):
-                await asyncio.to_thread(self.gateway.store.ping)
-        except (SagewireError, TimeoutError):
-            await respond_json(send, 503, {"status": "database unreachable"})
+            await self.gateway.access.ping()
+        except SagewireError:
+            # Known keys are served, and all replicas have the same database: taking them out would help nobody.
+            await respond_json(send, 200, {"status": "degraded", "database": "unreachable"})
             return
         await respond_json(send, 200, {"status": "ready"})
 
@@ -102,12 +101,11 @@ class MetricsText(_Route):
     async def answer(self, scope: Scope, send: Send) -> None:
         """Answer with all metrics."""
         gateway = self.gateway
-        if gateway.config.server.metrics_need_key:
-            log_of(scope).key = await gateway.access.authenticate(Headers(scope=scope))
-        for name, model in gateway.router.models.items():
-            for deployment in model.deployments:
-                healthy = gateway.metrics.healthy.labels(name, deployment.label)
-                healthy.set(int(deployment.breaker.state == "closed"))
+        # They hold names of keys and models, which strangers must not learn.
+        if gateway.config.server.metrics_need_key is not False:
+            log_of(scope).key = key = await gateway.access.authenticate(Headers(scope=scope))
+            if key.models is not None:
+                raise GatewayError(403, "metrics_not_allowed", "metrics are for keys that may use every model")
         await respond(send, 200, gateway.metrics.text(), CONTENT_TYPE)
 
 

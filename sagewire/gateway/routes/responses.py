@@ -8,12 +8,12 @@ import orjson
 from starlette.types import Send
 
 from sagewire.gateway.gateway import Turn
-from sagewire.gateway.generation import Generation, Opened, Stream, sum_characters
+from sagewire.gateway.generation import Generation, Opened
 from sagewire.gateway.routes.base import ModelRoute
-from sagewire.gateway.routing.deployments import Deployment
+from sagewire.gateway.routes.chat import stream_chat, whole_chat
 from sagewire.gateway.server.http_exchange import respond_json
 from sagewire.openai_shapes import ResponseEvents, response_arguments, response_object, wants_stream
-from sagewire.types import Delta, Reply
+from sagewire.types import Delta
 
 __all__ = ["Responses"]
 
@@ -30,28 +30,16 @@ class Responses(ModelRoute):
             await self._stream(turn, generation, arguments)
             return
 
-        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Reply:
-            fitting = await generation.fitting(deployment, arguments)
-            return await deployment.chat.chat(**fitting, endpoint_kwargs=endpoint_kwargs)
-
-        reply = await generation.whole(call)
-        log = turn.log
-        log.usage = reply.usage
-        log.upstream_id = reply.info.request_id if reply.info else None
-        log.characters = sum_characters([reply])
+        reply = await whole_chat(turn, generation, arguments)
         await respond_json(send, 200, response_object(reply, turn.body, model=turn.name, id=_id_of(turn)))
 
     async def _stream(self, turn: Turn, generation: Generation, arguments: dict[str, Any]) -> None:
-        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Stream:
-            fitting = await generation.fitting(deployment, arguments)
-            return deployment.chat.stream(**fitting, endpoint_kwargs=endpoint_kwargs)
-
         def events(opened: Opened) -> _NamedEvents:
             return _NamedEvents(
                 ResponseEvents(turn.body, model=turn.name, id=_id_of(turn), calls_are_final=opened.calls_are_final)
             )
 
-        await generation.stream(call, events)
+        await stream_chat(generation, arguments, events)
 
 
 def _id_of(turn: Turn) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from starlette.types import Send
 
 from sagewire.gateway.gateway import Turn
-from sagewire.gateway.generation import Generation
+from sagewire.gateway.generation import Callee, Generation
 from sagewire.gateway.routes.base import ModelRoute
-from sagewire.gateway.routing.deployments import Deployment
 from sagewire.gateway.server.http_exchange import respond_json
 from sagewire.openai_shapes import embedding_arguments, embedding_list, rerank_arguments, rerank_list
 from sagewire.openai_shapes.vectors import encoding_format
@@ -20,15 +21,16 @@ class EmbeddingsRoute(ModelRoute):
     """Texts as vectors."""
 
     name = "embeddings"
+    task = "embed"
 
     async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
         """Answer with one vector per text."""
         arguments = embedding_arguments(turn.body)
         wanted = encoding_format(turn.body)
 
-        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Embeddings:
-            client = await deployment.detected("embedding")
-            return await client.embed(**arguments, endpoint_kwargs=endpoint_kwargs)
+        def call(callee: Callee) -> Awaitable[Embeddings]:
+            configured = callee.config.vector_options(arguments.get("extra"))
+            return callee.client.embed(**{**arguments, **configured}, endpoint_kwargs=callee.parameters)
 
         embeddings = await generation.whole(call)
         turn.log.usage = embeddings.usage
@@ -39,14 +41,18 @@ class Rerank(ModelRoute):
     """Documents by relevance."""
 
     name = "rerank"
+    task = "rerank"
 
     async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
         """Answer with the documents' numbers and scores, the best first."""
         arguments = rerank_arguments(turn.body)
 
-        async def call(deployment: Deployment, endpoint_kwargs: dict[str, str]) -> Ranking:
-            client = await deployment.detected("reranking")
-            return await client.rerank(**arguments, endpoint_kwargs=endpoint_kwargs)
+        def call(callee: Callee) -> Awaitable[Ranking]:
+            configured = callee.config.vector_options(arguments.get("extra"))
+            model = configured.pop("model", None)
+            if model is not None and callee.config.url and callee.config.rerank_handler != "tei_rerank":
+                configured["extra"] = {**configured.get("extra", {}), "model": model}
+            return callee.client.rerank(**{**arguments, **configured}, endpoint_kwargs=callee.parameters)
 
         ranking = await generation.whole(call)
         turn.log.usage = ranking.usage

@@ -1,4 +1,4 @@
-"""A deployment at work: its clients, what is under way on it, and how healthy it is."""
+"""A deployment at work: its clients, the calls in flight on it, the requests that wait for it, and its health."""
 
 from __future__ import annotations
 
@@ -6,27 +6,34 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import Any, Literal
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from sagewire.aws.session import Session, assume_role_session, static_session, web_identity_session
 from sagewire.client import AsyncClient
-from sagewire.content_handlers import TgiHandler
-from sagewire.errors import EndpointError, EndpointTimeout, NotReady, SagewireError, Throttled
+from sagewire.errors import EndpointError, NotReady, SagewireError
 from sagewire.gateway.config import DeploymentConfig
-from sagewire.gateway.errors import UndetectedContainer, is_callers_fault
+from sagewire.gateway.config.handlers import make_handler
+from sagewire.gateway.errors import UndetectedContainer, is_missing_route
 from sagewire.gateway.quota import Quota
+from sagewire.gateway.redaction import Redaction
 from sagewire.gateway.routing.breaker import Breaker
 from sagewire.gateway.routing.latency_tracker import LatencyTracker
+from sagewire.gateway.routing.leases import Lease, Task, Waiter
 from sagewire.gateway.routing.sticky_sessions import Sessions
+from sagewire.gateway.threads import in_thread
 from sagewire.http.deadlines import Timeouts
 from sagewire.prompt_formats.drop_in.litellm import LITELLM_BUILDERS
 from sagewire.types import make_options
 
-__all__ = ["Deployment", "Lease"]
+__all__ = ["Deployment", "unique_labels"]
 
 _log = logging.getLogger("sagewire.gateway")
 # The event loop itself would forget them.
 _closing: set[asyncio.Task[None]] = set()
+# Seconds for which a server is not asked again for a route that it does not have.
+MISSING = 60.0
 
 
 class Deployment:
@@ -34,75 +41,133 @@ class Deployment:
 
     Args:
         config: Where and how.
-        name: What its requests and tokens are counted under, among all deployments; else its label.
-        series: What it is called in metrics; else its label.
+        label: What it is called in logs, unique among the deployments of a model; default: the endpoint or URL.
+        model: The model, whose name and the label are what requests and tokens are counted under.
+        series: What it is called in metrics; default: the label.
+        health: Called with whether the circuit breaker is closed, now and whenever that changes.
 
     Attributes:
-        in_flight: Calls under way.
+        in_flight: Calls in flight.
         latency: How long its answers have taken lately.
         quota: How many requests and tokens it may use in a minute.
         sessions: Open sticky sessions.
-        answered: Whether it has ever answered.
-        last_error: What went wrong last, for the status page; never holds a body or a secret.
+        last_error: The last failure, for the status page; never holds a body or a secret.
+        redaction: Removes the deployment's secrets from texts.
     """
 
-    def __init__(self, config: DeploymentConfig, name: str = "", series: str = "") -> None:
+    def __init__(
+        self,
+        config: DeploymentConfig,
+        label: str = "",
+        model: str = "",
+        series: str = "",
+        health: Callable[[bool], None] = lambda closed: None,
+    ) -> None:
         self.config = config
-        self.label = config.label
-        self.series = series or config.label
+        self.label = label or config.label
+        self.series = series or self.label
         self.latency = LatencyTracker()
-        self.quota = Quota(f"deployment {name or config.label}", config.requests_per_minute, config.tokens_per_minute)
-        self.breaker = Breaker(config.breaker_failures, config.breaker_seconds)
+        self.quota = Quota(f"deployment {model}/{self.label}", config.requests_per_minute, config.tokens_per_minute)
+        self.breaker = Breaker(config.breaker_failures, config.breaker_seconds, changed=health)
         self.in_flight = 0
         self.last_error = ""
-        self.answered = False
+        self.redaction = Redaction.of(config)
         self._retired = False
         self.sessions = Sessions(lambda: self.chat, config.session_idle_seconds)
         self._clients: dict[str, AsyncClient] = {}
         self._session: Session | None = None
+        self._waiting: deque[Waiter] = deque()
+        self._answered: set[Task] = set()
+        self._missing: dict[Task, float] = {}
+        self._discoveries: dict[Task, asyncio.Task[None]] = {}
+        health(True)
 
     def __repr__(self) -> str:
         return f"Deployment({self.label!r})"
 
     @property
-    def has_room(self) -> bool:
-        """Whether its concurrency limit allows one more call."""
+    def answered(self) -> bool:
+        """Whether it has ever answered."""
+        return bool(self._answered)
+
+    def offers(self, task: Task) -> bool:
+        """Return whether its server has the route of a task, as far as is known."""
+        return self._missing.get(task, 0.0) <= time.monotonic()
+
+    def has_room(self, places: int = 1) -> bool:
+        """Return whether a call may begin now: within the concurrency limit, and behind those that wait for it."""
+        while self._waiting and self._waiting[0].done:
+            self._waiting.popleft()
+        return not self._waiting and self._fits(places)
+
+    def _fits(self, places: int) -> bool:
         limit = self.config.max_concurrency
-        return limit is None or self.in_flight < limit
+        return limit is None or self.in_flight + places <= limit
+
+    def wait(self, waiter: Waiter) -> None:
+        """Put a request into the queue for the next free places."""
+        self._waiting.append(waiter)
+
+    def release(self, places: int) -> None:
+        """Give places back, and hand them to the requests that have waited longest."""
+        self.in_flight -= places
+        while self._waiting:
+            waiter = self._waiting[0]
+            if not waiter.done:
+                if not self.breaker.allows(waiter.caller):
+                    waiter.wake(None)
+                elif self._fits(waiter.places):
+                    waiter.wake(Lease(self, waiter.task, waiter.caller, waiter.places))
+                else:
+                    break
+            self._waiting.popleft()
+        self.left()
 
     @property
     def chat(self) -> AsyncClient:
-        """The client for chats and completions."""
-        return self._client("chat", self.config.handler)
+        """The client for chats."""
+        return self._client("chat", "handler")
 
-    @property
-    def embedding(self) -> AsyncClient:
-        """The client for embeddings."""
-        return self._client("embed", self.config.embedding_handler)
-
-    @property
-    def reranking(self) -> AsyncClient:
-        """The client for reranking."""
-        return self._client("rerank", self.config.rerank_handler)
-
-    async def detected(self, task: Literal["embedding", "reranking"]) -> AsyncClient:
+    async def client(self, task: Task) -> AsyncClient:
         """Return the client for a task, once it is known what the container speaks.
 
         Raises:
-            UndetectedContainer: The control plane does not say. Other tasks of the container still work.
+            UndetectedContainer: The control plane does not say what an embedding or reranking container speaks. Other
+                tasks of the container still work.
+            SagewireError: The endpoint or server cannot be asked.
         """
-        handler = self.config.embedding_handler if task == "embedding" else self.config.rerank_handler
-        client = self.embedding if task == "embedding" else self.reranking
-        if handler is not None:
-            return client
+        client = self._client_of(task)
+        if client.discovers and not client.known:
+            await self._discovered(task, client)
+        return client
+
+    def _client_of(self, task: Task) -> AsyncClient:
+        if task == "embed":
+            return self._client(task, "embedding_handler")
+        if task == "rerank":
+            return self._client(task, "rerank_handler")
+        return self.chat
+
+    async def _discovered(self, task: Task, client: AsyncClient) -> None:
+        """Ask once for all requests that wait for the answer, in a thread that nothing else needs."""
+
+        async def ask() -> None:
+            await in_thread(client.profile)
+
+        asking = self._discoveries.get(task)
+        if asking is None or asking.done():
+            asking = self._discoveries[task] = asyncio.create_task(ask())
+            # Looked at, also when every request for it has gone.
+            asking.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            await asyncio.to_thread(client.profile)
+            await asyncio.shield(asking)
         except NotReady:
             raise
         except EndpointError as error:
+            if task in ("chat", "complete"):
+                raise
             _log.warning("%s: %s: %s", self.label, type(error).__name__, error)
             raise UndetectedContainer(self.label) from error
-        return client
 
     def endpoint_kwargs(self, request_id: str, prefix_id: str | None) -> dict[str, str]:
         """Return what goes along with a call: ids that tie it to the gateway's log, and to a replica."""
@@ -112,12 +177,12 @@ class Deployment:
         return kwargs
 
     def retire(self) -> None:
-        """Close it when nothing is under way on it; what comes later, because it was on its way, is served first."""
+        """Close it when no call is in flight on it; requests that are on their way are served first."""
         self._retired = True
         self.left()
 
     def left(self) -> None:
-        """A call has ended, or there was none."""
+        """Close it if it is retired and no call is in flight."""
         if self._retired and not self.in_flight:
             closing = asyncio.create_task(self.close())
             _closing.add(closing)
@@ -130,17 +195,19 @@ class Deployment:
             with contextlib.suppress(SagewireError, OSError):
                 await client.close()
 
-    def _client(self, task: str, handler: str | None) -> AsyncClient:
+    def _client(self, task: str, setting: str) -> AsyncClient:
         client = self._clients.get(task)
         if client is None:
-            client = self._clients[task] = self._make(handler)
+            client = self._clients[task] = self._make(setting)
         return client
 
-    def _make(self, handler: str | None) -> AsyncClient:
+    def _make(self, setting: str) -> AsyncClient:
         config = self.config
-        chosen: Any = handler
-        if handler == "tgi":
-            chosen = TgiHandler(allow_zero_temperature=config.allow_zero_temperature)
+        named = getattr(config, setting)
+        if named == "tgi":
+            named = {"name": "tgi", "allow_zero_temperature": config.allow_zero_temperature}
+        # A name is enough for each call to get a fresh handler; one with arguments is shared.
+        chosen = make_handler(named, setting) if isinstance(named, dict) or (named and ":" in named) else named
         options = make_options(**config.options)
         if config.served_model:
             options = make_options(options, model=config.served_model)
@@ -149,6 +216,8 @@ class Deployment:
             config.endpoint,
             url=config.url,
             token=_plain(config.token),
+            headers={name: value.get_secret_value() for name, value in config.headers.items()},
+            endpoint_kwargs=config.endpoint_kwargs,
             handler=chosen,
             format=LITELLM_BUILDERS.get(config.format, config.format)
             if isinstance(config.format, str)
@@ -201,78 +270,36 @@ class Deployment:
             sts_endpoint=config.sts_endpoint,
         )
 
+    def note_answer(self, task: Task) -> None:
+        """Remember that it has answered a task."""
+        self._answered.add(task)
+        self._missing.pop(task, None)
 
-class Lease:
-    """The right to make one call on a deployment; give it back exactly once.
-
-    Attributes:
-        seconds: Until the answer, or the first piece of a stream, was there; `None` before.
-    """
-
-    def __init__(self, deployment: Deployment, released: asyncio.Event) -> None:
-        self.deployment = deployment
-        self._released = released
-        self._open = True
-        self._began = time.perf_counter()
-        self.seconds: float | None = None
-        deployment.in_flight += 1
-        deployment.breaker.entered()
-
-    def answered(self) -> None:
-        """The answer, or the first piece of a stream, is there."""
-        self.deployment.answered = True
-        self.seconds = time.perf_counter() - self._began
-
-    def ended(self, tokens: int, completion_tokens: int | None, *, stream: bool) -> None:
-        """Remember what the answer took.
-
-        Args:
-            tokens: Of prompt and answer.
-            completion_tokens: Of the answer.
-            stream: Whether it was streamed.
-        """
-        latency = self.deployment.latency
-        latency.used(tokens)
-        if self.seconds is not None:
-            latency.took(self.seconds if stream else self.seconds / max(1, completion_tokens or 0), stream=stream)
-
-    def succeeded(self) -> None:
-        """The call went well."""
-        if self._give_back():
-            self.deployment.breaker.succeeded()
-
-    def failed(self, error: BaseException) -> None:
-        """The call failed; whose fault it was decides what that says about the deployment."""
-        if not self._give_back():
-            return
-        breaker = self.deployment.breaker
-        if isinstance(error, EndpointTimeout):
-            for stream in (True, False):
-                self.deployment.latency.took(time.perf_counter() - self._began, stream=stream)
-        if (
-            not isinstance(error, SagewireError)
-            or isinstance(error, Throttled | UndetectedContainer)
-            or is_callers_fault(error)
-        ):
-            # A throttled deployment works, only not harder; one that is not detected was not even called.
-            breaker.left()
-            return
-        self.deployment.last_error = f"{type(error).__name__}: {error}"[:300]
-        breaker.failed()
-
-    def given_up(self) -> None:
-        """Nobody wanted the answer any more."""
-        if self._give_back():
-            self.deployment.breaker.left()
-
-    def _give_back(self) -> bool:
-        if not self._open:
+    def lacks(self, task: Task, error: SagewireError) -> bool:
+        """Return whether an error shows that the server does not have the route of a task, and remember it."""
+        if task in self._answered or not is_missing_route(error, of_service=self.config.endpoint is not None):
             return False
-        self._open = False
-        self.deployment.in_flight -= 1
-        self.deployment.left()
-        self._released.set()
+        self._missing[task] = time.monotonic() + MISSING
         return True
+
+
+def unique_labels(deployments: Sequence[DeploymentConfig]) -> list[str]:
+    """Return the deployments' labels, with the region or a number behind those that several have.
+
+    Example:
+        An endpoint of one name in two regions is `llama@us-east-1` and `llama@eu-west-1`.
+    """
+    labels = [one.label for one in deployments]
+    found: list[str] = []
+    for one, label in zip(deployments, labels, strict=True):
+        if labels.count(label) > 1 and one.region:
+            label = f"{label}@{one.region}"
+        unique, number = label, 1
+        while unique in found:
+            number += 1
+            unique = f"{label}#{number}"
+        found.append(unique)
+    return found
 
 
 def _plain(secret: Any) -> str | None:

@@ -4,59 +4,57 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from sagewire.errors import AccessDenied, EndpointError, EndpointNotFound, SagewireError
 from sagewire.gateway.config import GatewayConfig, ModelConfig
 from sagewire.gateway.errors import GatewayError, UndetectedContainer, envelope_of, is_callers_fault
 from sagewire.gateway.rate_limits import RateLimits
-from sagewire.gateway.routing.deployments import Deployment, Lease
+from sagewire.gateway.routing.deployments import Deployment, unique_labels
+from sagewire.gateway.routing.leases import Lease, Task, Waiter
 from sagewire.gateway.routing.model_cache import ModelCache
+from sagewire.gateway.routing.retries import RetryBudget, retry_delay
 from sagewire.gateway.routing.strategies import choose
 
-__all__ = ["Model", "RetryBudget", "Router", "Served"]
+__all__ = ["Failed", "Model", "Router", "Served", "Wanted"]
 
 T = TypeVar("T")
-BASE_DELAY, MAX_DELAY = 0.1, 2.0
+Health = Callable[[str, str, bool], None]
 
 
-class RetryBudget:
-    """Limits retries to a share of requests, so that a failing backend is not buried under them.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a request asks of a deployment.
 
     Args:
-        share: Retries per request, in the long run.
-        reserve: Retries that are always possible in a row.
+        task: What it asks for.
+        caller: Whose request it is.
+        affinity: What ties it to a deployment, if anything does.
+        stream: Whether it asks for a stream.
+        places: How many calls it makes at once.
     """
 
-    def __init__(self, share: float = 0.2, reserve: float = 20.0) -> None:
-        self._share = share
-        self._most = reserve
-        self._left = reserve
-
-    def deposit(self) -> None:
-        """A request arrived."""
-        self._left = min(self._most, self._left + self._share)
-
-    def withdraw(self) -> bool:
-        """Return whether one more retry is allowed, and count it."""
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+    task: Task = "chat"
+    caller: str = ""
+    affinity: str | None = None
+    stream: bool = False
+    places: int = 1
 
 
 @dataclass(slots=True)
 class Served(Generic[T]):
-    """An answer, and who gave it. The lease is still held: the answer may be a stream that has just begun."""
+    """An answer and where it comes from. The lease is still held: the answer may be a stream that has just begun."""
 
     result: T
     model: Model
     lease: Lease
-    attempts: int
+
+
+Failed = Callable[["Model", Deployment, SagewireError], None]
 
 
 @dataclass(slots=True)
@@ -72,20 +70,24 @@ class Model:
     config: ModelConfig
     deployments: Sequence[Deployment]
     rates: RateLimits
-    released: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def in_flight(self) -> int:
-        """Calls under way."""
+        """Calls in flight."""
         return sum(one.in_flight for one in self.deployments)
 
     def retire(self) -> None:
-        """Close each deployment when nothing is under way on it."""
+        """Close each deployment when no call is in flight on it."""
         for one in self.deployments:
             one.retire()
 
     async def lease(
-        self, tried: Sequence[Deployment] = (), affinity: str | None = None, *, stream: bool = False
+        self,
+        tried: Sequence[Deployment] = (),
+        affinity: str | None = None,
+        *,
+        stream: bool = False,
+        wanted: Wanted | None = None,
     ) -> Lease:
         """Return the right to call the best deployment now; wait for one where that is configured.
 
@@ -93,46 +95,63 @@ class Model:
             tried: Deployments that have failed this request; they come last.
             affinity: What ties the request to a deployment, if anything does.
             stream: Whether a stream is asked for.
+            wanted: All that the request asks for, instead of the two before.
 
         Raises:
-            GatewayError: None can be called: 503 where all are unhealthy, 429 where all are full or have used up their
-                requests or tokens of the minute.
+            GatewayError: None can be called: 404 if none has the route, 503 if all are unhealthy, 429 if all are full
+                or have used up their requests or tokens of the minute.
         """
+        wanted = wanted or Wanted(affinity=affinity, stream=stream)
         deadline = time.monotonic() + self.config.queue_seconds
         used_up: dict[Deployment, float] = {}
         while True:
-            healthy = [one for one in self.deployments if one.breaker.allows()]
+            offering = [one for one in self.deployments if one.offers(wanted.task)]
+            if not offering:
+                raise self._not_offered(wanted.task)
+            healthy = [one for one in offering if one.breaker.allows(wanted.caller)]
             if not healthy:
                 raise self._unhealthy()
             within = [one for one in healthy if one not in used_up]
             if not within:
                 raise self._used_up(min(used_up[one] for one in healthy))
-            free = [one for one in within if one.has_room]
+            lease = await self._place(within, tried, wanted, deadline)
+            if lease is None:
+                continue
+            lease.again = lease.deployment in tried
+            wait = await self._limited(lease)
+            if wait is None:
+                return lease
+            used_up[lease.deployment] = wait
+
+    async def _place(
+        self, within: Sequence[Deployment], tried: Sequence[Deployment], wanted: Wanted, deadline: float
+    ) -> Lease | None:
+        """Return a lease of the best deployment with room, or of the first to have some; `None` to look again."""
+        places = wanted.places
+        free = [one for one in within if one.has_room(self._fitting(one, places))]
+        if free:
             fresh = [one for one in free if one not in tried]
-            if free:
-                lease = Lease(choose(fresh or free, self.config, affinity=affinity, stream=stream), self.released)
-                wait = await self._limited(lease)
-                if wait is None:
-                    return lease
-                used_up[lease.deployment] = wait
-                continue
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise GatewayError(
-                    429,
-                    "deployments_full",
-                    f"all deployments of '{self.name}' are at their concurrency limit; try again shortly",
-                    headers={"retry-after": "1"},
-                )
-            self.released.clear()
-            try:
-                async with asyncio.timeout(left):
-                    await self.released.wait()
-            except TimeoutError:
-                continue
+            best = choose(fresh or free, self.config, affinity=wanted.affinity, stream=wanted.stream)
+            return Lease(best, wanted.task, wanted.caller, self._fitting(best, places))
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise GatewayError(
+                429,
+                "deployments_full",
+                f"all deployments of '{self.name}' are at their concurrency limit; try again shortly",
+                headers={"retry-after": "1"},
+            )
+        waiter = Waiter(wanted.task, wanted.caller, min(self._fitting(one, places) for one in within))
+        for one in within:
+            one.wait(waiter)
+        return await waiter.lease(left)
+
+    @staticmethod
+    def _fitting(deployment: Deployment, places: int) -> int:
+        return min(places, deployment.config.max_concurrency or places)
 
     async def _limited(self, lease: Lease) -> float | None:
-        """Count one request of a deployment; give it back and return the seconds to wait where none is left."""
+        """Count one request of a deployment; if none is left, give the lease back and return the seconds to wait."""
         quota = lease.deployment.quota
         if not quota.limited:
             return None
@@ -155,6 +174,15 @@ class Model:
             headers={"retry-after": str(seconds)},
         )
 
+    def _not_offered(self, task: Task) -> GatewayError:
+        words = {"chat": "chat", "complete": "completions", "embed": "embeddings", "rerank": "reranking"}
+        return GatewayError(
+            404,
+            "route_not_offered",
+            f"the server of '{self.name}' has no route for {words[task]}; use another model, or another route",
+            param="model",
+        )
+
     def _unhealthy(self) -> GatewayError:
         wait = max(1, math.ceil(min(one.breaker.seconds_left for one in self.deployments)))
         return GatewayError(
@@ -172,13 +200,21 @@ class Router:
         config: The configuration.
         previous: The router of the configuration before: deployments that did not change are taken over with their
             connections, counts and health.
-        rates: Counts requests and tokens of deployments that have limits; else this process does.
+        rates: Counts requests and tokens of deployments that have limits; default: this process does.
+        health: Called with a model's entry, a deployment's series and whether its circuit breaker is closed, whenever
+            that changes.
     """
 
     def __init__(
-        self, config: GatewayConfig, previous: Router | None = None, *, rates: RateLimits | None = None
+        self,
+        config: GatewayConfig,
+        previous: Router | None = None,
+        *,
+        rates: RateLimits | None = None,
+        health: Health = lambda model, deployment, closed: None,
     ) -> None:
         self.config = config
+        self._health: Health = previous._health if previous else health
         self.rates: RateLimits = rates or (previous.rates if previous else RateLimits())
         self.budget: RetryBudget = previous.budget if previous else RetryBudget()
         self.models: dict[str, Model] = {}
@@ -195,13 +231,15 @@ class Router:
         known = list(previous.deployments) if previous else []
         deployments: list[Deployment] = []
         # What has stars is nowhere yet: each name that fits becomes a model of its own.
-        for number, settings in enumerate(() if self.config.stars_in(name) else config.deployments):
-            same = next((one for one in known if one.config == settings), None)
+        concrete = () if self.config.stars_in(name) else config.deployments
+        names = unique_labels(config.deployments)
+        series = unique_labels(self.config.models[entry].deployments)
+        for number, settings in enumerate(concrete):
+            same = next((one for one in known if one.config == settings and one.series == series[number]), None)
             if same is not None:
                 known.remove(same)
-            twins = sum(one.label == settings.label for one in deployments)
-            series = self.config.models[entry].deployments[number].label
-            deployments.append(same or Deployment(settings, f"{name}/{settings.label}/{twins}", series))
+            report = partial(self._health, entry, series[number])
+            deployments.append(same or Deployment(settings, names[number], name, series[number], report))
         return Model(name, entry, config, deployments, self.rates)
 
     def find(self, name: str) -> Model | None:
@@ -236,36 +274,31 @@ class Router:
         model: Model,
         work: Callable[[Deployment], Awaitable[T]],
         *,
-        affinity: str | None = None,
-        stream: bool = False,
+        wanted: Wanted | None = None,
         allowed: Callable[[str], bool] = lambda name: True,
-        failed: Callable[[Deployment, SagewireError], None] = lambda deployment, error: None,
+        failed: Failed = lambda model, deployment, error: None,
     ) -> Served[T]:
         """Let a deployment answer; retry, and fall back to other models, as configured.
 
         Args:
             model: The model that was asked for.
             work: Makes the call; for a stream it returns once the first piece is there.
-            affinity: What ties the request to a deployment, if anything does.
-            stream: Whether a stream is asked for.
-            allowed: Whether the caller may use a model; fallbacks to others are passed over.
+            wanted: What the request asks of a deployment.
+            allowed: Whether the caller may use a model; other fallbacks are passed over.
             failed: Told of each failed attempt.
 
         Raises:
-            SagewireError: The last error, where nobody could answer.
+            SagewireError: The last error, if no deployment could answer.
         """
         self.budget.deposit()
-        waiting, seen, attempts = [model], {model.name}, 0
+        waiting, seen = [model], {model.name}
         last: SagewireError | None = None
         while waiting:
             current = waiting.pop(0)
             try:
-                served = await self._serve_one(current, work, affinity, stream, failed)
-                served.attempts += attempts
-                return served
+                return await self._serve_one(current, work, wanted or Wanted(), failed)
             except SagewireError as error:
                 last = error
-                attempts += 1
                 if _is_nowhere(current, error):
                     self.remembered.drop(current)
                 for name in self._fallbacks(current, error):
@@ -285,29 +318,33 @@ class Router:
         return model.config.fallbacks or self.config.default_fallbacks
 
     async def _serve_one(
-        self,
-        model: Model,
-        work: Callable[[Deployment], Awaitable[T]],
-        affinity: str | None,
-        stream: bool,
-        failed: Callable[[Deployment, SagewireError], None],
+        self, model: Model, work: Callable[[Deployment], Awaitable[T]], wanted: Wanted, failed: Failed
     ) -> Served[T]:
         tried: list[Deployment] = []
         attempt = 0
+        failure: SagewireError | None = None
         while True:
             attempt += 1
-            lease = await model.lease(tried, affinity, stream=stream)
+            try:
+                lease = await model.lease(tried, wanted=wanted)
+            except GatewayError:
+                # That no deployment is left says less than how the last one failed.
+                if failure is not None:
+                    raise failure from None
+                raise
             try:
                 result = await work(lease.deployment)
                 lease.answered()
-                return Served(result, model, lease, attempt)
+                return Served(result, model, lease)
             except SagewireError as error:
+                lease.deployment.redaction.error(error)
+                failure = error
                 lease.failed(error)
-                failed(lease.deployment, error)
+                failed(model, lease.deployment, error)
                 tried.append(lease.deployment)
                 if attempt >= model.config.attempts or not self._worth_another(model, tried, error):
                     raise
-                delay = _delay(attempt, error) if all(one in tried for one in model.deployments) else 0.0
+                delay = retry_delay(attempt, error) if all(one in tried for one in model.deployments) else 0.0
             except BaseException:
                 lease.given_up()
                 raise
@@ -327,9 +364,3 @@ def _is_nowhere(model: Model, error: SagewireError) -> bool:
     if any(one.answered for one in model.deployments):
         return False
     return isinstance(error, EndpointNotFound | AccessDenied | UndetectedContainer) or is_callers_fault(error)
-
-
-def _delay(attempt: int, error: SagewireError) -> float:
-    asked = getattr(error, "retry_after", None)
-    delay = random.uniform(0, min(MAX_DELAY, BASE_DELAY * 2**attempt))
-    return min(MAX_DELAY, max(delay, asked)) if asked else delay

@@ -29,6 +29,7 @@ FAREWELL = 5.0
 class _Session:
     opening: asyncio.Task[str]
     used: float
+    calls: int = 0
 
 
 class Sessions:
@@ -54,9 +55,9 @@ class Sessions:
         return len(self._open)
 
     async def use(self, conversation: str) -> str | None:
-        """Return the id of a conversation's session, opened now where there is none.
+        """Return the id of a conversation's session, opened now if there is none; `done` ends the use.
 
-        `None` where the endpoint opens none: the conversation then goes on without, which is slower and not wrong.
+        `None` if the endpoint opens none: the conversation then goes on without, which is slower and not wrong.
         """
         now = self._clock()
         self._close_idle(now)
@@ -69,13 +70,25 @@ class Sessions:
             session.opening.add_done_callback(partial(self._tried, conversation))
         session.used = now
         self._open.move_to_end(conversation)
+        session.calls += 1
         try:
             return await asyncio.shield(session.opening)
         except SagewireError:
             return None
+        except BaseException:
+            session.calls -= 1
+            raise
+
+    def done(self, conversation: str, session_id: str) -> None:
+        """Note that a call in a session has ended."""
+        session = self._open.get(conversation)
+        if session is not None and session.opening.done() and session.opening.result() == session_id:
+            session.calls -= 1
+            session.used = self._clock()
+            self._open.move_to_end(conversation)
 
     def forget(self, conversation: str, session_id: str) -> None:
-        """A session is gone; the next use opens another."""
+        """Forget a session that is gone; the next use opens another."""
         session = self._open.get(conversation)
         if session is not None and session.opening.done() and session.opening.result() == session_id:
             del self._open[conversation]
@@ -100,11 +113,16 @@ class Sessions:
             _log.warning("no session was opened, conversations go on without for %g s: %s", PAUSE, opening.exception())
 
     def _close_idle(self, now: float) -> None:
-        while self._open:
-            oldest = next(iter(self._open.values()))
-            if len(self._open) <= REMEMBERED and now - oldest.used < self._idle:
+        for _ in range(len(self._open)):
+            conversation, session = next(iter(self._open.items()))
+            if len(self._open) <= REMEMBERED and now - session.used < self._idle:
                 return
-            self._close(self._open.popitem(last=False)[1])
+            if session.calls:
+                # A call may take longer than a session stays open unused.
+                session.used = now
+                self._open.move_to_end(conversation)
+            else:
+                self._close(self._open.pop(conversation))
 
     def _close(self, session: _Session) -> None:
         async def close() -> None:

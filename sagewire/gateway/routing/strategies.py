@@ -63,6 +63,6 @@ def _rendezvous(key: str, deployment: Deployment) -> float:
 
     Weighted rendezvous hashing: shares follow the weights, and when a deployment comes or goes, only its own keys move.
     """
-    digest = hashlib.blake2b(f"{key}\0{deployment.label}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{key}\0{deployment.series}".encode(), digest_size=8).digest()
     share = (int.from_bytes(digest, "big") + 1) / 2**64
     return -(deployment.config.weight or 1.0) / math.log(share) if share < 1 else math.inf

@@ -1,4 +1,4 @@
-"""The ASGI application: the gate every request passes, and the routes behind it."""
+"""The ASGI application: the gate that every request passes, and the routes behind it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from sagewire.errors import SagewireError
 from sagewire.gateway.accounting.tracing import span_of
 from sagewire.gateway.errors import ClientGone, GatewayError, envelope_of
 from sagewire.gateway.gateway import Gateway
+from sagewire.gateway.rate_limits import LIMIT_HEADERS
 from sagewire.gateway.request_log import RequestLog, request_id_of
 from sagewire.gateway.routes.chat import Chat, Completions
 from sagewire.gateway.routes.information import Live, MetricsText, Models, Page, Ready, Status
 from sagewire.gateway.routes.responses import Responses
 from sagewire.gateway.routes.vectors import EmbeddingsRoute, Rerank
+from sagewire.gateway.server.browser_guard import check_browser
 from sagewire.gateway.server.http_exchange import respond_json
 
 __all__ = ["create_app"]
@@ -39,7 +41,7 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
     """Return the ASGI application of a gateway.
 
     Args:
-        gateway: What it serves.
+        gateway: The gateway that it serves.
         on_start: Awaited when the server has started, in its event loop.
     """
 
@@ -73,27 +75,34 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
         Route("/", Page(gateway), methods=["GET"]),
     ]
     # Not `Starlette(...)`: its own error middleware answers in plain text before the gate can.
-    app: ASGIApp = Router(routes, redirect_slashes=False, lifespan=lifespan)
+    app: ASGIApp = Gate(Router(routes, redirect_slashes=False, lifespan=lifespan), gateway)
     origins = gateway.config.server.cors_origins
     if origins:
-        app = CORSMiddleware(app, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"])
-    return Gate(app, gateway)
+        # Around the gate, whose errors web pages must be able to read, too.
+        app = CORSMiddleware(
+            app,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["retry-after", "x-request-id", "x-sagewire-dropped", "x-sagewire-model", *LIMIT_HEADERS],
+        )
+    return app
 
 
 def _not_routed(path: str, error: HTTPException) -> GatewayError:
-    """Return what to say where no route is for a path or method."""
+    """Return the error for a path or method without a route."""
     if error.status_code == 405:
         return GatewayError(405, "method_not_allowed", f"{path[:200]} takes another method", headers=error.headers)
     known = "/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, /v1/responses, /v1/models"
-    return GatewayError(error.status_code, "unknown_url", f"there is nothing at {path[:200]}; there is {known}")
+    return GatewayError(error.status_code, "unknown_url", f"there is nothing at {path[:200]}; known: {known}")
 
 
 class Gate:
-    """What every request passes: its id, its log, the header limit, and errors as OpenAI's envelope.
+    """The outermost step of every request: its id, its log, the checks of its headers, and errors in OpenAI's form.
 
     Args:
         app: The routes.
-        gateway: What they share.
+        gateway: Their shared state.
     """
 
     def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
@@ -125,7 +134,7 @@ class Gate:
     async def _run(self, scope: Scope, receive: Receive, send: _Sending, headers: Headers) -> None:
         log = send.log
         try:
-            self._check_headers(headers)
+            self._check_headers(log.method, headers)
             await self._app(scope, receive, send)
         except ClientGone:
             log.status, log.error = CLIENT_GONE, "client_gone"
@@ -153,8 +162,11 @@ class Gate:
         _, body, _ = envelope_of(GatewayError(503, "shutting_down", "the gateway is being restarted; try again"))
         await respond_json(send, 503, body, headers)
 
-    def _check_headers(self, headers: Headers) -> None:
-        limit = self._gateway.config.server.max_header_bytes
+    def _check_headers(self, method: str, headers: Headers) -> None:
+        gateway = self._gateway
+        if gateway.local_only and not gateway.access.required:
+            check_browser(method, headers, gateway.config.server.cors_origins)
+        limit = gateway.config.server.max_header_bytes
         if sum(len(name) + len(value) for name, value in headers.raw) > limit:
             raise GatewayError(431, "headers_too_large", f"the request's headers are larger than {limit} bytes")
 

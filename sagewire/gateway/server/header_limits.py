@@ -1,9 +1,9 @@
-"""Limits that must hold before a request is one: how large its headers get, and how long they take."""
+"""Limits of a connection that must hold before a request is one: sizes and times of headers, trailers and pipelines."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,53 +17,100 @@ _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
     b"content-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
 )
+# Requests that a client may send ahead of the answers; each holds memory, and OpenAI's clients send none.
+PIPELINE = 32
+# Bytes around the data of a chunk: its size in hexadecimal and two line ends, without extensions.
+CHUNK_FRAME = 16
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with limits that neither it nor httptools has; see `limited_protocol`."""
+
+    max_header_bytes = 65_536
+    header_seconds = 30.0
+    # Between two requests, in the headers of one, or behind them.
+    _state: Literal["idle", "headers", "body"] = "idle"
+    # Bytes of the present request that belong to no body.
+    _overhead = 0
+    _deadline: asyncio.TimerHandle | None = None
+    _completed = False
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._set_deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._clear_deadline()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._overhead += len(data)
+        self._completed = False
+        super().data_received(data)
+        if self.parser is None or self.transport.is_closing():
+            return
+        if self._overhead > self.max_header_bytes:
+            if self._state == "headers" and self.cycle is None:
+                self.transport.write(_TOO_LARGE)
+                self.transport.close()
+            else:
+                self.transport.abort()
+            return
+        answered = self.cycle is not None and self.cycle.response_complete
+        if self._state == "headers" or (self._state == "body" and answered):
+            self._set_deadline()
+        elif self._state == "idle" and not self._completed:
+            # Empty lines; uvicorn's limit for idle connections ends with the first byte.
+            self._set_deadline()
+        else:
+            self._clear_deadline()
+
+    def on_message_begin(self) -> None:
+        self._state = "headers"
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._state = "body"
+        super().on_headers_complete()
+        if len(self.pipeline) > PIPELINE:
+            self.transport.abort()
+
+    def on_body(self, body: bytes) -> None:
+        self._overhead -= len(body)
+        super().on_body(body)
+
+    def on_chunk_header(self) -> None:
+        self._overhead = max(0, self._overhead - CHUNK_FRAME)
+
+    def on_message_complete(self) -> None:
+        self._state, self._overhead, self._completed = "idle", 0, True
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._state == "body":
+            self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(self.header_seconds, self.transport.abort)
+
+    def _clear_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 def limited_protocol(max_header_bytes: int, header_seconds: float) -> type[asyncio.Protocol]:
     """Return uvicorn's HTTP protocol with limits that neither it nor httptools has.
 
-    Without them one connection could send headers without end, which are all kept in memory, or none, for ever.
+    Without them one connection could send headers or trailers without end, which are all kept in memory, or requests
+    without reading the answers, or a request that is never complete.
 
     Args:
-        max_header_bytes: Size of request line and headers.
-        header_seconds: From the connection's beginning to the end of its first request's headers.
+        max_header_bytes: Size of request line, headers and trailers.
+        header_seconds: From a request's first byte, or the connection's beginning, to the end of its headers; also for
+            a body to end whose request has been answered.
     """
-
-    class LimitedProtocol(HttpToolsProtocol):
-        _header_bytes = 0
-        _in_headers = True
-        _deadline: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._deadline = self.loop.call_later(header_seconds, transport.abort)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._in_time()
-            super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            if self._in_headers:
-                # What follows the headers in the same piece counts along; pieces are 256 kB at most.
-                self._header_bytes += len(data)
-                if self._header_bytes > max_header_bytes and b"\r\n\r\n" not in data:
-                    self.transport.write(_TOO_LARGE)
-                    self.transport.close()
-                    return
-            super().data_received(data)
-
-        def on_message_begin(self) -> None:
-            self._in_headers, self._header_bytes = True, 0
-            super().on_message_begin()
-
-        def on_headers_complete(self) -> None:
-            self._in_headers = False
-            self._in_time()
-            super().on_headers_complete()
-
-        def _in_time(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-
-    return LimitedProtocol
+    limits = {"max_header_bytes": max_header_bytes, "header_seconds": header_seconds}
+    return type("LimitedProtocol", (LimitedProtocol,), limits)

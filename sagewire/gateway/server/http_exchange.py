@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,12 +23,12 @@ BODY_SECONDS = 120.0
 STALL_SECONDS = 120.0
 
 
-async def read_json(receive: Receive, headers: Mapping[str, str], limit: int) -> tuple[Any, int]:
-    """Return a request's parsed JSON body and its size in bytes.
+async def read_json(receive: Receive, headers: Mapping[str, str], limit: int) -> Any:
+    """Return a request's parsed JSON body.
 
     Raises:
         GatewayError: 413, it is larger than `limit` bytes; 408, it takes too long.
-        BadRequest: It is no JSON.
+        BadRequest: It is not JSON.
         ClientGone: The caller hung up halfway.
     """
     announced = headers.get("content-length", "")
@@ -41,7 +41,7 @@ async def read_json(receive: Receive, headers: Mapping[str, str], limit: int) ->
         message = f"the request body did not arrive within {BODY_SECONDS:g} s"
         raise GatewayError(408, "request_timeout", message, headers={"connection": "close"}) from None
     try:
-        return orjson.loads(body), len(body)
+        return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the request body is not JSON: {error}") from None
 
@@ -86,30 +86,18 @@ class EventStream:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.begun = False
 
     async def begin(self) -> None:
         """Send the headers."""
-        self.begun = True
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
         raw = _raw("text/event-stream; charset=utf-8", None, headers)
         await self._send({"type": "http.response.start", "status": 200, "headers": raw})
-
-    async def send(self, events: Iterable[Any], name: str = "") -> None:
-        """Send values as events, in one write.
-
-        Args:
-            events: The values.
-            name: The events' `event` field; nothing for OpenAI's chunks, which have none.
-        """
-        mark = b"event: " + name.encode() + b"\ndata: " if name else b"data: "
-        await self.write(b"".join([mark + orjson.dumps(event) + b"\n\n" for event in events]))
 
     async def write(self, data: bytes) -> None:
         """Send bytes that are events already.
 
         Raises:
-            ClientGone: The caller reads nothing any more.
+            ClientGone: The caller has stopped reading.
         """
         if data:
             try:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from sagewire.errors import SagewireError
-from sagewire.gateway.config import GatewayConfig, load_config
+from sagewire.gateway.config import GatewayConfig, ServerConfig, load_config
 from sagewire.gateway.config.yaml_files import digest_of
 from sagewire.gateway.gateway import Gateway
+from sagewire.gateway.threads import in_thread
 
 __all__ = ["Reloader"]
 
@@ -18,28 +19,32 @@ _log = logging.getLogger("sagewire.gateway")
 INTERVAL = 1.0
 
 
+# Settings of the server that a reload puts to work; the others are the process's own.
+_RELOADED = frozenset({"master_key", "metrics_need_key", "access_log", "max_body_bytes"})
+
+
 class Reloader:
     """Watches a configuration file, and those it includes, for a gateway.
 
-    The content is compared rather than waited for by inotify: mounted ConfigMaps are swapped by symbolic links, and
+    The content is compared, because inotify would miss changes: mounted ConfigMaps are swapped by symbolic links, and
     network file systems report nothing.
 
     Args:
-        gateway: What gets the new configuration.
+        gateway: The gateway that gets new configurations.
         path: The file.
+        files: The digests of the files that the present configuration was read from, by path.
     """
 
-    def __init__(self, gateway: Gateway, path: Path) -> None:
+    def __init__(self, gateway: Gateway, path: Path, files: Mapping[Path, bytes] | None = None) -> None:
         self._gateway = gateway
         self._path = path
-        self._files = {path: b""}
+        self._files = dict(files or {path: b""})
+        self._started_with = gateway.config.server
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Watch from now on."""
-        with contextlib.suppress(SagewireError):
-            await asyncio.to_thread(self._load)
         self._task = asyncio.create_task(self._watch(), name="sagewire-reload")
 
     def ask(self) -> None:
@@ -54,17 +59,28 @@ class Reloader:
         Args:
             asked: Read them in any case.
         """
-        if not await asyncio.to_thread(self._changed) and not asked:
+        if not await in_thread(self._changed) and not asked:
             return False
+        metrics = self._gateway.metrics
         try:
-            config = await asyncio.to_thread(self._load)
+            config = await in_thread(self._load)
             self._gateway.reload(config)
         except SagewireError as error:
             _log.error("the configuration is not reloaded, the one in use stays: %s", error)
-            self._gateway.metrics.config_current.set(0)
+            metrics.config_current.set(0)
             return False
-        self._gateway.metrics.config_current.set(1)
+        except Exception as error:
+            # Whatever a file makes the parser do, the next good file must still be loaded.
+            _log.error(
+                "the configuration is not reloaded, the one in use stays: %s", type(error).__name__, exc_info=True
+            )
+            metrics.config_current.set(0)
+            return False
+        waiting = self._needs_restart(config.server)
+        metrics.config_current.set(int(not waiting))
         _log.info("configuration reloaded: %s", ", ".join(config.models))
+        if waiting:
+            _log.warning("restart the gateway to put these settings of `server` to work: %s", ", ".join(waiting))
         return True
 
     async def _watch(self) -> None:
@@ -78,15 +94,20 @@ class Reloader:
             self._asked.clear()
             await self.check(asked=asked)
 
+    def _needs_restart(self, server: ServerConfig) -> list[str]:
+        before = self._started_with
+        names = (name for name in ServerConfig.model_fields if name not in _RELOADED)
+        return [name for name in names if getattr(server, name) != getattr(before, name)]
+
     def _load(self) -> GatewayConfig:
         files: dict[Path, bytes] = {}
         try:
             return load_config(self._path, files)
         finally:
-            # As they were read, also by a mistake: what mends it may be a change of any of them.
-            self._files = files
+            # As they were read, also by a mistake: a change of any of them may mend it.
+            self._files = files or {self._path: b""}
 
     def _changed(self) -> bool:
         now = {path: digest_of(path) for path in self._files}
         # Without content it is in the middle of being replaced; the next look will find it.
-        return now[self._path] != b"" and now != self._files
+        return now.get(self._path, b"") != b"" and now != self._files

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import logging
 import multiprocessing
 import os
@@ -12,18 +11,23 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+from prometheus_client import CollectorRegistry, start_http_server
 
 from sagewire.errors import UsageError
 from sagewire.gateway.accounting.database import Store, open_store
+from sagewire.gateway.accounting.metrics import shared_registry
 from sagewire.gateway.config import GatewayConfig, load_config
-from sagewire.gateway.gateway import Gateway
-from sagewire.gateway.keys import from_config
+from sagewire.gateway.gateway import Gateway, require_shared_counts
 from sagewire.gateway.server.app import create_app
+from sagewire.gateway.server.browser_guard import is_loopback
 from sagewire.gateway.server.header_limits import limited_protocol
 from sagewire.gateway.server.reloading import Reloader
 from sagewire.gateway.server.supervisor import Supervisor
@@ -40,11 +44,12 @@ class Plan:
 
     Args:
         config: The configuration.
-        path: The file it came from, to be watched; `None` for none.
+        path: The file it came from, to be watched; `None` if it came from no file.
+        files: The digests of the files that were read for it, by path.
         host: The address to bind.
         port: The port; 0 picks a free one.
         workers: Worker processes.
-        insecure: Let everybody in, also from elsewhere, where no key is configured.
+        insecure: Serve everybody without a key, also from other machines, if no key is configured.
     """
 
     config: GatewayConfig
@@ -53,6 +58,7 @@ class Plan:
     port: int = 4000
     workers: int = 1
     insecure: bool = False
+    files: Mapping[Path, bytes] = field(default_factory=dict)
 
 
 def serve(plan: Plan, *, ready: Callable[[str], None] = lambda url: None) -> int:
@@ -85,7 +91,8 @@ def serve(plan: Plan, *, ready: Callable[[str], None] = lambda url: None) -> int
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         try:
             drain = plan.config.server.drain_seconds
-            return Supervisor(run_worker, (plan, with_keys), listening, plan.workers, drain).run()
+            with metrics_server(plan, shared_registry()):
+                return Supervisor(run_worker, (plan, with_keys), listening, plan.workers, drain).run()
         finally:
             del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
@@ -94,15 +101,22 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
     """Serve in this process."""
     configure_logging()
     config = plan.config
-    gateway = Gateway(config, open_plan_store(plan), require_keys=with_keys)
-    reloader = None if plan.path is None else Reloader(gateway, plan.path)
+    gateway = Gateway(
+        config,
+        open_plan_store(plan),
+        require_keys=with_keys,
+        workers=plan.workers,
+        local_only=not plan.insecure and is_loopback(plan.host),
+    )
+    reloader = None if plan.path is None else Reloader(gateway, plan.path, plan.files)
 
     async def on_start() -> None:
         loop = asyncio.get_running_loop()
         if reloader is not None:
             await reloader.start()
-        # Without a handler the signal would end the process.
+        # Without a handler the signal would end the process, which is why it was held back until now.
         loop.add_signal_handler(signal.SIGHUP, reloader.ask if reloader is not None else lambda: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         gateway.warm_up()
         # What is there now stays: looking through all of it again and again would stop every stream for a moment.
         gc.collect()
@@ -130,12 +144,42 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
     # Uvicorn raises the signal that ended it once more when it is done, for whoever handled it before.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)
-    server.run(sockets=[listening])
+    if plan.workers > 1:
+        server.run(sockets=[listening])
+    else:
+        with metrics_server(plan, gateway.metrics.registry()):
+            server.run(sockets=[listening])
     return 0 if server.started else 1
 
 
+@contextmanager
+def metrics_server(plan: Plan, registry: CollectorRegistry) -> Iterator[None]:
+    """Serve the metrics on a port of their own while the block runs, if one is configured.
+
+    Raises:
+        UsageError: The port is taken.
+    """
+    config = plan.config.server
+    if config.metrics_port is None:
+        yield
+        return
+    server: Any
+    thread: threading.Thread
+    try:
+        server, thread = start_http_server(config.metrics_port, config.metrics_host, registry)
+    except OSError as error:
+        place = f"{config.metrics_host}:{config.metrics_port}"
+        raise UsageError(f"cannot serve metrics on {place}: {error.strerror}; choose another metrics_port") from None
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 class _Server(uvicorn.Server):
-    """Uvicorn, whose readiness probe knows when it is ending."""
+    """Uvicorn with a readiness probe that knows when it is ending."""
 
     def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
         super().__init__(config)
@@ -155,45 +199,18 @@ def open_plan_store(plan: Plan) -> Store:
 
 
 def check_address(plan: Plan, *, with_keys: bool) -> None:
-    """Raise `UsageError` where others could reach a gateway that asks for no key."""
+    """Raise `UsageError` if other machines could reach a gateway that asks for no key."""
     if with_keys or plan.insecure or is_loopback(plan.host):
         return
     raise UsageError(
         f"without keys everybody who reaches {plan.host} could use your endpoints: configure `server.master_key` or "
-        "`keys` (`general_settings.master_key` in a LiteLLM file), bind 127.0.0.1, or say --insecure"
+        "`keys` (`general_settings.master_key` in a LiteLLM file), bind 127.0.0.1, or pass --insecure"
     )
 
 
 def check_limits(plan: Plan, store: Store) -> None:
-    """Raise `UsageError` where rate limits would not hold: each worker would count for itself."""
-    if plan.workers == 1 or plan.config.server.redis_url is not None:
-        return
-    limited = [
-        key.name
-        for key in (*map(from_config, plan.config.keys), *store.all_keys())
-        if key.requests_per_minute or key.tokens_per_minute
-    ]
-    limited += [
-        one.label
-        for model in plan.config.models.values()
-        for one in model.deployments
-        if one.requests_per_minute or one.tokens_per_minute
-    ]
-    if limited:
-        raise UsageError(
-            f"{', '.join(limited)} have rate limits, which {plan.workers} workers can only count together in "
-            "Redis: set `server.redis_url` (`router_settings.redis_host` in a LiteLLM file), or run one worker"
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    """Raise `UsageError` if rate limits would not hold: each worker would count for itself."""
+    require_shared_counts(plan.config, plan.workers, store.all_keys())
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -234,5 +251,7 @@ def load_plan(path: Path, host: str, port: int, workers: int, insecure: bool) ->
     Raises:
         UsageError: The file cannot be read, or something in it is wrong.
     """
-    # Not resolved: what a symbolic link points at may be replaced while the gateway runs.
-    return Plan(load_config(path), path.absolute(), host, port, workers, insecure)
+    files: dict[Path, bytes] = {}
+    # Not resolved: the target of a symbolic link may be replaced while the gateway runs.
+    path = path.absolute()
+    return Plan(load_config(path, files), path, host, port, workers, insecure, files)

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from prometheus_client.multiprocess import mark_process_dead
+
 __all__ = ["Supervisor"]
 
 _log = logging.getLogger("sagewire.gateway")
@@ -25,11 +27,11 @@ class Supervisor:
     """Runs workers until it is told to stop.
 
     Args:
-        target: What a worker runs; called with `args` and the socket. Must be importable: workers are spawned, so
-            that they inherit neither threads nor event loops.
+        target: The function that a worker runs; called with `args` and the socket. Must be importable: workers are
+            spawned, so that they inherit neither threads nor event loops.
         args: Its arguments; picklable.
         listening: The socket the workers accept from.
-        workers: How many.
+        workers: Number of workers.
         drain_seconds: How long workers may take to end.
     """
 
@@ -64,6 +66,8 @@ class Supervisor:
                 (signal.SIGHUP, self._pass_on),
             )
         }
+        # There is a handler now; until here it would have ended the process.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         try:
             for _ in range(self._workers):
                 self._start()
@@ -79,7 +83,12 @@ class Supervisor:
 
     def _start(self) -> None:
         worker = self._context.Process(target=self._target, args=self._args, name="sagewire-gateway")
-        worker.start()
+        # Inherited: SIGHUP would end a worker that has no handler for it yet. The worker lets it through then.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            worker.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._running[worker] = time.monotonic()
 
     def _replace_the_dead(self) -> bool:
@@ -90,6 +99,8 @@ class Supervisor:
                 continue
             del self._running[worker]
             _log.error("worker %s ended with exit code %s", worker.pid, worker.exitcode)
+            # Its gauges would be counted for ever.
+            mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
             if time.monotonic() - started < YOUNG:
                 self._failed_starts += 1
                 if self._failed_starts >= MAX_FAILED_STARTS:

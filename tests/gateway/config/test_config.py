@@ -65,7 +65,7 @@ def test_own_form() -> None:
         ("models:\n  m: {endpoint: a}\nserver:\n  master_key: os.environ/NO_SUCH", "line 4: .*NO_SUCH is not set"),
         ("models:\n  m: {endpoint: a}\nserver:\n  master_key: ''", "line 4: .*everybody in"),
         ("models:\n  m: {endpoint: a}\nkeys:\n  - {name: k}", "line 4: .*either `key` or `sha256`"),
-        ("models: [", "line 1: not YAML|line 2: not YAML"),
+        ("models: [", "line 1: not valid YAML|line 2: not valid YAML"),
         ("- a", "expected a mapping"),
         ("", "expected a mapping"),
         ("x: &a [*a]", "nested too deeply|unknown key|alias"),
@@ -228,3 +228,47 @@ ENTRY = "model_list:\n  - model_name: m\n    litellm_params:\n      model: {mode
 def test_mistakes_in_a_litellm_file(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         parse_config(text, "config.yaml", {})
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("handler: openai_chta", "did you mean 'openai_c"),
+        ("handler: tgi, format: lama3_1", "lama3_1"),
+        ("handler: openai_chat, embedding_handler: teii", "did you mean 'tei"),
+        ("handler: openai_chat, rerank_handler: nothing", "nothing"),
+        ("handler: {thinking_field: x}", "needs its `name`"),
+        ("handler: {name: openai_chat, thinking: x}", "cannot be made with thinking"),
+    ],
+)
+def test_a_misspelt_handler_or_format_is_an_error(setting: str, says: str) -> None:
+    with pytest.raises(UsageError, match=r"line 2: models\.m") as caught:
+        parse_config(f"models:\n  m: {{url: 'http://x', {setting}}}")
+    assert says in str(caught.value)
+
+
+def test_headers_endpoint_parameters_and_handlers_with_arguments() -> None:
+    config = parse_config(
+        """
+models:
+  a: {url: "http://x", headers: {X-Key: abc}, handler: {name: openai_chat, thinking_field: reasoning_content}}
+  b: {endpoint: e, endpoint_kwargs: {TargetModel: m.tar.gz}}
+"""
+    )
+    assert config.models["b"].deployments[0].endpoint_kwargs == {"TargetModel": "m.tar.gz"}
+    for wrong in (
+        "endpoint: e, headers: {a: b}",
+        "url: 'http://x', endpoint_kwargs: {TargetModel: m}",
+        "endpoint: e, endpoint_kwargs: {TargetMdel: m}",
+    ):
+        with pytest.raises(UsageError):
+            parse_config(f"models: {{m: {{{wrong}}}}}")
+
+
+def test_variables_of_the_file_may_be_those_of_the_process() -> None:
+    text = "environment: {A: os.environ/B}\nmodels: {m: {url: 'http://x', token: os.environ/A}}"
+    token = parse_config(text, environment={"B": "secret"}).models["m"].deployments[0].token
+    assert token is not None
+    assert token.get_secret_value() == "secret"
+    with pytest.raises(UsageError, match="B is not set"):
+        parse_config(text, environment={})

@@ -76,8 +76,8 @@ MAIN = "include: {}\nmodels:\n  m: {{endpoint: m}}\n"
         ("other.yaml", "models: [a]", r"other\.yaml, line 1: .*models is in .*main\.yaml, line 2"),
         ("other.yaml", "models:\n  a: {endpoint: b}\n  a: {endpoint: c}", r"other\.yaml, line 3: 'a' is there twice"),
         ("other.yaml", "models:\n  a: {endpoint: os.environ/NOT_SET_AT_ALL}", r"other\.yaml, line 2: .*is not set"),
-        ("other.yaml", "models: [", r"other\.yaml: line [12]: not YAML"),
-        ("other.yaml", "models:\n  <<: 5", r"other\.yaml: line 2: not YAML: expected a mapping"),
+        ("other.yaml", "models: [", r"other\.yaml: line [12]: not valid YAML"),
+        ("other.yaml", "models:\n  <<: 5", r"other\.yaml: line 2: not valid YAML: expected a mapping"),
         ("other.yaml", "? [a, b]\n: c", r"other\.yaml, line 1: a key should be a word"),
         ("other.yaml", "- a", r"other\.yaml: expected a mapping"),
         ("other.yaml", "", r"other\.yaml: expected a mapping"),
@@ -85,8 +85,8 @@ MAIN = "include: {}\nmodels:\n  m: {{endpoint: m}}\n"
         ("other.yaml", "\ninclude: main.yaml", r"other\.yaml, line 2: include: .*main\.yaml includes itself"),
         ("[other.yaml,\n  nothing.yaml]", "aliases: {}", r"main\.yaml, line 2: include: cannot read .*nothing\.yaml"),
         ("main.yaml", "", r"main\.yaml, line 1: include: .*includes itself"),
-        (".", "", r"main\.yaml, line 1: include: .*it is no file"),
-        ("/dev/zero", "", r"main\.yaml, line 1: include: .*it is no file"),
+        (".", "", r"main\.yaml, line 1: include: .*it is not a regular file"),
+        ("/dev/zero", "", r"main\.yaml, line 1: include: .*it is not a regular file"),
         ("'https://example.com/models.yaml'", "", r"main\.yaml, line 1: include: only files of this machine"),
         ("s3://bucket/models.yaml", "", r"main\.yaml, line 1: include: only files of this machine"),
         ("{a: b}", "", r"main\.yaml, line 1: include: should be the name of a file"),
@@ -127,7 +127,9 @@ async def test_a_change_of_any_file_is_noticed(tmp_path: Path) -> None:
         (tmp_path / name).symlink_to(Path("data") / name)
     path, other = tmp_path / "main.yaml", tmp_path / "v2/other.yaml"
     gateway = Gateway(load_config(path), open_store("sqlite://"))
-    reloader = Reloader(gateway, path)
+    files: dict[Path, bytes] = {}
+    load_config(path, files)
+    reloader = Reloader(gateway, path, files)
     await reloader.start()
     try:
         assert not await reloader.check()

@@ -374,7 +374,7 @@ def test_made_up_names_leave_nothing_behind(start, upstream: Emulator, until) ->
     assert [one.name for one in gateway.gateway.router.remembered] == ["any-chat"]
 
     def labels() -> list[dict[str, str]]:
-        families = text_string_to_metric_families(gateway.get("/metrics").data.decode())
+        families = text_string_to_metric_families(gateway.get("/metrics", **bearer("sk-all")).data.decode())
         return [sample.labels for family in families for sample in family.samples if "model" in sample.labels]
 
     until(lambda: any(one.get("status") == "502" for one in labels()))

@@ -1,6 +1,7 @@
 """Which deployment answers, and what happens when it does not."""
 
 import asyncio
+import time
 from collections import Counter
 
 import pytest
@@ -11,7 +12,9 @@ from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.routing.affinity import prefix_id
 from sagewire.gateway.routing.breaker import Breaker
 from sagewire.gateway.routing.deployments import Deployment
-from sagewire.gateway.routing.router import RetryBudget, Router
+from sagewire.gateway.routing.leases import Lease
+from sagewire.gateway.routing.retries import RetryBudget
+from sagewire.gateway.routing.router import Router, Wanted
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}]}
 
@@ -88,7 +91,7 @@ async def test_retries_go_elsewhere_and_say_how_often() -> None:
         return "done"
 
     served = await chosen.serve(chosen.models["m"], work)
-    assert (served.result, served.attempts, len(set(calls))) == ("done", 2, 2)
+    assert (served.result, len(calls), len(set(calls))) == ("done", 2, 2)
     assert sum(one.in_flight for one in chosen.deployments()) == 1
     served.lease.succeeded()
     served.lease.failed(ModelError("counted once"))
@@ -146,6 +149,165 @@ async def test_breaker() -> None:
     now[0] = 60.0
     breaker.succeeded()
     assert breaker.state == "closed"
+
+
+def test_one_probe_at_a_time_and_no_news_from_before() -> None:
+    now = [0.0]
+    changes: list[bool] = []
+    breaker = Breaker(2, 30, clock=lambda: now[0], changed=changes.append)
+    old = [breaker.entered() for _ in range(4)]
+    breaker.failed(old[0])
+    breaker.failed(old[1])
+    assert (breaker.state, changes) == ("open", [False])
+    now[0] = 20.0
+    breaker.failed(old[2])
+    assert breaker.seconds_left == 10
+    now[0] = 30.0
+    probe = breaker.entered()
+    assert not breaker.allows()
+    # Another old call ends; the probe is still the only one.
+    breaker.failed(old[3])
+    assert not breaker.allows()
+    breaker.succeeded(probe)
+    assert (breaker.state, changes) == ("closed", [False, True])
+
+
+def test_an_open_breaker_lets_others_probe() -> None:
+    breaker = Breaker(1, 30, clock=lambda: 0.0)
+    breaker.failed(breaker.entered(), caller="bob")
+    assert (breaker.allows("bob"), breaker.allows("alice")) == (False, True)
+    probe = breaker.entered()
+    assert not breaker.allows("carol")
+    breaker.failed(probe, caller="alice")
+    assert (breaker.allows("alice"), breaker.allows("carol")) == (False, True)
+    breaker.succeeded(breaker.entered())
+    assert breaker.allows("bob")
+
+
+async def test_attempts_of_one_request_count_once() -> None:
+    chosen = router("models: {m: {endpoint: a, attempts: 5, breaker_failures: 2}}")
+
+    async def work(deployment: Deployment) -> str:
+        raise ModelError("boom", status=500, retry_safe=True)
+
+    with pytest.raises(ModelError):
+        await chosen.serve(chosen.models["m"], work)
+    assert next(chosen.deployments()).breaker.state == "closed"
+    with pytest.raises(ModelError):
+        await chosen.serve(chosen.models["m"], work)
+    assert next(chosen.deployments()).breaker.state == "open"
+
+
+async def test_throttling_opens_no_breaker() -> None:
+    model = router("models: {m: {endpoint: a, breaker_failures: 1}}").models["m"]
+    for _ in range(3):
+        (await model.lease()).failed(Throttled("slow down"))
+    assert model.deployments[0].breaker.allows()
+
+
+FULL = "models: {m: {endpoint: a, max_concurrency: 1, queue_seconds: 60}}"
+
+
+async def test_queues_are_first_come_first_served() -> None:
+    model = router(FULL).models["m"]
+    held, order = await model.lease(), []
+
+    async def one(number: int) -> None:
+        lease = await model.lease()
+        order.append(number)
+        await asyncio.sleep(0)
+        lease.succeeded()
+
+    tasks = [asyncio.create_task(one(number)) for number in range(500)]
+    await asyncio.sleep(0)
+    began = time.process_time()
+    held.succeeded()
+    await asyncio.gather(*tasks)
+    assert order == sorted(order)
+    assert time.process_time() - began < 2
+
+
+async def test_who_leaves_a_queue_takes_no_place() -> None:
+    model = router(FULL).models["m"]
+    held = await model.lease()
+    gone, late = asyncio.create_task(model.lease()), asyncio.create_task(model.lease())
+    await asyncio.sleep(0)
+    held.succeeded()
+    # It has been handed the place already, and does not know yet.
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    (await late).succeeded()
+    assert model.in_flight == 0
+
+
+async def test_a_queue_outlives_a_reload() -> None:
+    first = router(FULL)
+    held = await first.models["m"].lease()
+    second = Router(parse_config(FULL), first)
+    first.retire(second)
+    waiting = asyncio.create_task(second.models["m"].lease())
+    await asyncio.sleep(0)
+    held.succeeded()
+    (await asyncio.wait_for(waiting, 5)).succeeded()
+
+
+async def test_every_prompt_takes_a_place() -> None:
+    model = router("models: {m: {endpoint: a, max_concurrency: 4}}").models["m"]
+    lease = await model.lease(wanted=Wanted("complete", places=3))
+    assert model.in_flight == 3
+    with pytest.raises(GatewayError, match="concurrency limit"):
+        await model.lease(wanted=Wanted("complete", places=3))
+    lease.succeeded()
+    # More prompts than places are answered one after the other.
+    lease = await model.lease(wanted=Wanted("complete", places=9))
+    assert model.in_flight == 4
+    lease.succeeded()
+    assert model.in_flight == 0
+
+
+async def test_one_endpoint_in_two_regions_is_two_deployments() -> None:
+    text = "models: {m: {affinity: conversation, deployments: [%s]}}"
+    twins = ", ".join(f"{{endpoint: llama, region: {region}, handler: tgi}}" for region in ("us-east-1", "eu-west-1"))
+    health: list[tuple[str, str, bool]] = []
+    chosen = Router(parse_config(text % twins), health=lambda *found: health.append(found))
+    assert [one.label for one in chosen.deployments()] == ["llama@us-east-1", "llama@eu-west-1"]
+    places = Counter()
+    for number in range(400):
+        lease = await chosen.models["m"].lease([], f"c{number}")
+        places[lease.deployment.label] += 1
+        lease.succeeded()
+    assert min(places.values()) > 120
+    next(chosen.deployments()).breaker.failed()
+    assert health[:2] == [("m", "llama@us-east-1", True), ("m", "llama@eu-west-1", True)]
+
+
+async def test_fastest_needs_no_token_counts() -> None:
+    text = "models: {m: {routing: fastest, deployments: [{endpoint: a}, {endpoint: b}]}}"
+    model = router(text).models["m"]
+    for deployment, seconds in zip(model.deployments, (1.0, 10.0), strict=True):
+        lease = Lease(deployment)
+        lease.seconds = seconds
+        lease.succeeded()
+        lease.ended(200, 100, stream=False)
+    assert {(await model.lease()).deployment.label for _ in range(20)} == {"a"}
+
+
+def test_failures_and_headers_are_those_of_the_deployment_that_had_them(start, upstream) -> None:
+    gateway = start(
+        """
+models:
+  m:
+    {endpoint: tgi--container-error-500, handler: tgi, format: chatml, drop_unsupported: true, attempts: 1,
+     fallbacks: [n]}
+  n: {endpoint: chat, handler: openai_chat, drop_unsupported: true}
+"""
+    )
+    answer = gateway.post("/v1/chat/completions", HI | {"presence_penalty": 1})
+    assert (answer.status, answer.headers.get("x-sagewire-dropped")) == (200, None)
+    errors = [line for line in gateway.get("/metrics").data.decode().splitlines() if "upstream_errors_total{" in line]
+    assert len(errors) == 1
+    assert 'model="m"' in errors[0]
 
 
 @pytest.mark.parametrize("stream", [False, True])

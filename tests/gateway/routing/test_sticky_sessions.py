@@ -1,5 +1,6 @@
 """Sticky sessions: one for each conversation, on one deployment, opened again when it is gone, closed at the end."""
 
+import asyncio
 import logging
 
 import pytest
@@ -9,6 +10,7 @@ from sagewire.client.sticky_sessions import opened
 from sagewire.emulator import Emulator, EndpointSpec
 from sagewire.errors import SagewireError, UsageError, WireError
 from sagewire.gateway.config import parse_config
+from sagewire.gateway.routing.sticky_sessions import Sessions
 from sagewire.types import ResponseInfo
 
 CONFIG = """
@@ -123,3 +125,33 @@ async def test_async_clients_do_too(upstream: Emulator) -> None:
 def test_an_answer_without_a_session_is_no_session() -> None:
     with pytest.raises(WireError, match="STATEFUL_SESSIONS"):
         opened(ResponseInfo())
+
+
+async def test_a_session_in_use_is_not_closed() -> None:
+    now = [0.0]
+    closed: list[str] = []
+
+    class Opener:
+        number = 0
+
+        async def open_session(self) -> str:
+            self.number += 1
+            return f"s{self.number}"
+
+        async def close_session(self, session: str) -> None:
+            closed.append(session)
+
+    opener = Opener()
+    sessions = Sessions(lambda: opener, 10.0, clock=lambda: now[0])  # type: ignore[arg-type, return-value]
+    long = await sessions.use("long")
+    assert long == "s1"
+    now[0] = 60.0
+    await sessions.use("other")
+    await asyncio.sleep(0)
+    assert closed == []
+    sessions.done("long", "s1")
+    now[0] = 120.0
+    sessions.done("other", "s2")
+    await sessions.use("third")
+    await sessions.close()
+    assert set(closed) == {"s1", "s2", "s3"}

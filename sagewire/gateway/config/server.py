@@ -1,0 +1,95 @@
+"""The settings of keys and of the gateway itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+__all__ = ["KeyConfig", "Seconds", "Section", "ServerConfig", "as_moment"]
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """The base of all sections: no unknown keys, no changes after loading, no secrets in messages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+
+def as_moment(value: Any) -> Any:
+    """Return the moment at which a key expires; a date means the end of that day, UTC.
+
+    Args:
+        value: A date or datetime, as such or as text in ISO 8601; anything else is returned as it is.
+    """
+    if isinstance(value, str):
+        try:
+            value = date.fromisoformat(value) if len(value) == len("2027-01-31") else datetime.fromisoformat(value)
+        except ValueError:
+            return value
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime.combine(value, time.max, UTC)
+    return value
+
+
+class KeyConfig(Section):
+    """An API key out of the configuration file; further ones are kept in the database."""
+
+    name: str = Field(min_length=1, description="Whose key it is; shown in logs and accounts.")
+    key: SecretStr | None = Field(default=None, description="The key; better from the environment.")
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="The key's SHA-256, instead of the key."
+    )
+    models: list[str] | None = Field(
+        default=None, description="The models it may use, also a pattern or names that fit one; else all."
+    )
+    expires: Annotated[datetime | None, BeforeValidator(as_moment)] = Field(
+        default=None, description="A moment, or a date through which it is good."
+    )
+    requests_per_minute: int | None = Field(default=None, ge=1, description="The most requests a minute.")
+    tokens_per_minute: int | None = Field(default=None, ge=1, description="The most tokens a minute, read and written.")
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        if bool(self.key) == bool(self.sha256):
+            raise ValueError("give either `key` or `sha256`")
+        return self
+
+    @field_validator("expires")
+    @classmethod
+    def _with_zone(cls, moment: datetime | None) -> datetime | None:
+        return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+class ServerConfig(Section):
+    """What concerns the gateway itself."""
+
+    master_key: SecretStr | None = Field(default=None, description="May use every model, without limits.")
+    database_url: SecretStr | None = Field(default=None, description="Keys and usage; else an SQLite file of its own.")
+    redis_url: SecretStr | None = Field(default=None, description="Where rate limits are counted for several workers.")
+    cors_origins: list[str] = Field(
+        default_factory=list, description="Origins whose web pages may call the gateway; `*` for all."
+    )
+    max_body_bytes: int = Field(default=20_000_000, ge=1024, description="The largest request.")
+    max_header_bytes: int = Field(default=65_536, ge=1024, description="The largest headers of a request.")
+    header_seconds: Seconds = Field(
+        default=30.0, description="How long a client may take to send its request's headers."
+    )
+    drain_seconds: float = Field(default=60.0, ge=0, description="How long open requests may go on after SIGTERM.")
+    metrics_need_key: bool | None = Field(
+        default=None, description="`/metrics` asks for a key; default: if the other routes do."
+    )
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Serve `/metrics` without a key on this port of `metrics_host`, too."
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="The address of `metrics_port`.")
+    access_log: bool = Field(default=True, description="Write a line of JSON for every request.")
+
+    @field_validator("master_key")
+    @classmethod
+    def _not_empty(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not key.get_secret_value():
+            raise ValueError("an empty key would let everybody in")
+        return key

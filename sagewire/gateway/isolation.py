@@ -1,0 +1,104 @@
+"""What a caller's request may not say: which model or adapter the server uses, or where it sends the request.
+
+The configuration decides that, and keys allow models by name. Whatever a server might read such a choice from is
+refused on every route, at the top of the body and in `extra`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sagewire.gateway.errors import GatewayError
+from sagewire.openai_shapes import BadRequest
+from sagewire.types import OptionArguments
+
+__all__ = ["check_body", "check_sizes"]
+
+# Names under which servers take a model, an adapter or a LoRA: `adapter_id` (TGI), `adapters` (LMI), `lora_path`
+# (SGLang), `lora` (llama.cpp), `lora_request`, `model_id`, `models` (proxies).
+_MODEL = re.compile(r"(^|_)(lora|loras|adapters?|models?)(_|$)|^(lora|adapter)", re.IGNORECASE)
+# Settings of servers and proxies that name other servers, credentials or code.
+_ELSEWHERE = frozenset({
+    "api_base", "api_key", "base_url", "bootstrap_host", "bootstrap_port", "bootstrap_room", "custom_llm_provider",
+    "custom_logit_processor", "data_parallel_rank", "deployment_id", "extra_body", "extra_headers", "extra_query",
+    "headers", "kv_transfer_params", "logits_processors", "route", "target_model",
+})  # fmt: skip
+# LiteLLM's settings of one request that choose among servers or keep something out.
+_ROUTING = frozenset({"cache", "disable_fallbacks", "fallbacks", "context_window_fallback_dict", "guardrails"})
+# The request itself, under the name of any route or server.
+_CONTENT = frozenset({
+    "documents", "input", "input_ids", "inputs", "messages", "parameters", "prompt", "prompt_token_ids", "query",
+    "stream", "stream_options", "text_input", "texts", "token_ids", "tool_choice", "tools",
+})  # fmt: skip
+_OPTIONS = frozenset(OptionArguments.__annotations__) - {"extra"}
+# Those of `_CONTENT` that a route has itself, or whose servers have it for something harmless.
+_OWN: Mapping[str, frozenset[str]] = {
+    "chat": frozenset({"messages", "stream", "stream_options", "tools", "tool_choice", "documents"}),
+    "completions": frozenset({"prompt", "stream", "stream_options"}),
+    "responses": frozenset({"input", "prompt", "stream", "stream_options", "tools", "tool_choice"}),
+    "embeddings": frozenset({"input"}),
+    "rerank": frozenset({"query", "documents", "texts"}),
+}
+MAX_STOPS, MAX_STOP_LENGTH = 64, 1_000
+MAX_MESSAGES, MAX_TOOLS, MAX_INPUTS = 10_000, 1_000, 4_096
+# A text may also come as the numbers of its tokens.
+MAX_TOKENS = 1_000_000
+
+
+def check_body(route: str, body: Mapping[str, Any]) -> None:
+    """Check what a body says beside its route's own fields.
+
+    Args:
+        route: The route's name.
+        body: The parsed body.
+
+    Raises:
+        GatewayError: 400: it names another model, adapter, server or conversation than the configuration does.
+    """
+    own = _OWN.get(route, frozenset())
+    for name, value in body.items():
+        if value is not None and name not in ("model", "adapter", "extra"):
+            _check(name, name in _CONTENT and name not in own)
+    extra = body.get("extra")
+    if isinstance(extra, Mapping):
+        for name in extra:
+            _check(name, name in _CONTENT or name in _OPTIONS, "extra.")
+
+
+def _check(name: str, content: bool, prefix: str = "") -> None:
+    if name.lower() in _ROUTING:
+        cure = "the gateway's configuration decides it; leave it out"
+    elif content:
+        cure = "use the route's own field for it" if prefix else "it is not a field of this route; leave it out"
+    elif _MODEL.search(name) or name.lower() in _ELSEWHERE:
+        cure = "the gateway's configuration decides which model and server answer; name the model in 'model'"
+    else:
+        return
+    shown = f"{prefix}{name}"[:100]
+    raise GatewayError(400, "field_not_allowed", f"'{shown}' is not allowed: {cure}", param=shown)
+
+
+def check_sizes(body: Mapping[str, Any]) -> None:
+    """Check how many stop strings, messages, tools and inputs a body has.
+
+    Raises:
+        BadRequest: There are too many to be served without harm to others.
+    """
+    stops = body.get("stop")
+    if isinstance(stops, list):
+        _at_most("stop", stops, MAX_STOPS)
+        if any(isinstance(stop, str) and len(stop) > MAX_STOP_LENGTH for stop in stops):
+            raise BadRequest(f"a string in 'stop' is longer than {MAX_STOP_LENGTH} characters; shorten it", "stop")
+    for name, most in (("messages", MAX_MESSAGES), ("tools", MAX_TOOLS), ("documents", MAX_INPUTS)):
+        _at_most(name, body.get(name), most)
+    for name in ("prompt", "input"):
+        value = body.get(name)
+        tokens = isinstance(value, list) and value and isinstance(value[0], int)
+        _at_most(name, value, MAX_TOKENS if tokens else MAX_INPUTS)
+
+
+def _at_most(name: str, value: Any, most: int) -> None:
+    if isinstance(value, list) and len(value) > most:
+        raise BadRequest(f"{name!r} has {len(value)} entries; at most {most} are served", name)
