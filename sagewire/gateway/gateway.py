@@ -20,8 +20,7 @@ from sagewire.gateway.keys import Key, from_config
 from sagewire.gateway.quota import estimated_answer, estimated_prompt, number_of_prompts
 from sagewire.gateway.rate_limits import RateLimits
 from sagewire.gateway.request_log import RequestLog
-from sagewire.gateway.routing.deployments import Deployment
-from sagewire.gateway.routing.leases import Task
+from sagewire.gateway.routing.deployments import Deployment, Task
 from sagewire.gateway.routing.router import Model, Router
 from sagewire.openai_shapes import BadRequest
 

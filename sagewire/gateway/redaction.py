@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-if TYPE_CHECKING:
-    from sagewire.gateway.config import DeploymentConfig
+from sagewire.gateway.config import DeploymentConfig
 
-__all__ = ["Redaction", "public_url"]
+__all__ = ["Redaction"]
 
 BLANK = "***"
 # Shorter values are no secrets, and occur in every text.
@@ -56,17 +55,3 @@ class Redaction:
 
     def _value(self, value: Any) -> Any:
         return self.text(value) if isinstance(value, str) else value
-
-
-def public_url(url: str) -> str:
-    """Return a URL without what may be secret in it: user, password, query and fragment.
-
-    Example:
-        >>> public_url("http://me:secret@host:8000/v1?api_key=secret")
-        'http://host:8000/v1'
-    """
-    head, mark, rest = url.partition("://")
-    place = rest if mark else head
-    place = place.partition("?")[0].partition("#")[0]
-    authority, slash, path = place.partition("/")
-    return f"{head + mark if mark else ''}{authority.rpartition('@')[2]}{slash}{path}"

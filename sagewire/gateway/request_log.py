@@ -16,7 +16,7 @@ from sagewire.types import Usage
 
 if TYPE_CHECKING:
     from sagewire.gateway.rate_limits import Reservation
-    from sagewire.gateway.routing.leases import Lease
+    from sagewire.gateway.routing.deployments import Lease
 
 __all__ = ["RequestLog", "request_id_of"]
 

@@ -17,11 +17,12 @@ from sagewire import Client
 from sagewire.errors import SagewireError
 from sagewire.gateway.accounting.database import open_store
 from sagewire.gateway.config import DeploymentConfig, parse_config
+from sagewire.gateway.config.public_url import public_url
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key
 from sagewire.gateway.quota import estimated_answer, estimated_prompt, estimated_tokens, number_of_prompts
 from sagewire.gateway.rate_limits import RateLimits
-from sagewire.gateway.redaction import Redaction, public_url
+from sagewire.gateway.redaction import Redaction
 from sagewire.gateway.server.browser_guard import check_browser
 
 POISON = {"messages": [{"role": "user", "content": "poison"}]}

@@ -21,8 +21,8 @@ from sagewire.aws.options import session_tags
 from sagewire.errors import SagewireError, UsageError, unknown_name
 from sagewire.gateway.config.handlers import make_handler
 from sagewire.gateway.config.patterns import STAR, Pattern, concrete, has_star, mistakes, sorted_patterns
+from sagewire.gateway.config.public_url import public_url
 from sagewire.gateway.config.server import KeyConfig, Seconds, Section, ServerConfig
-from sagewire.gateway.redaction import public_url
 from sagewire.transports.sagemaker.runtime_api import PARAMETERS, check_values
 from sagewire.types import make_options
 

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from sagewire.gateway.gateway import Gateway, Turn
 from sagewire.gateway.generation import Generation
 from sagewire.gateway.request_log import RequestLog
-from sagewire.gateway.routing.leases import Task
+from sagewire.gateway.routing.deployments import Task
 from sagewire.gateway.server.http_exchange import read_json
 
 __all__ = ["ModelRoute", "log_of"]

@@ -8,30 +8,30 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sagewire.aws.session import Session, assume_role_session, static_session, web_identity_session
 from sagewire.client import AsyncClient
-from sagewire.errors import EndpointError, NotReady, SagewireError
+from sagewire.errors import EndpointError, EndpointTimeout, NotReady, SagewireError
 from sagewire.gateway.config import DeploymentConfig
 from sagewire.gateway.config.handlers import make_handler
-from sagewire.gateway.errors import UndetectedContainer, is_missing_route
+from sagewire.gateway.errors import UndetectedContainer, is_about_request, is_missing_route
 from sagewire.gateway.quota import Quota
 from sagewire.gateway.redaction import Redaction
 from sagewire.gateway.routing.breaker import Breaker
 from sagewire.gateway.routing.latency_tracker import LatencyTracker
-from sagewire.gateway.routing.leases import Lease, Task, Waiter
 from sagewire.gateway.routing.sticky_sessions import Sessions
 from sagewire.gateway.threads import in_thread
 from sagewire.http.deadlines import Timeouts
 from sagewire.prompt_formats.drop_in.litellm import LITELLM_BUILDERS
 from sagewire.types import make_options
 
-__all__ = ["Deployment", "unique_labels"]
+__all__ = ["Deployment", "Lease", "Task", "Waiter", "unique_labels"]
 
 _log = logging.getLogger("sagewire.gateway")
 # The event loop itself would forget them.
 _closing: set[asyncio.Task[None]] = set()
+Task = Literal["chat", "complete", "embed", "rerank"]
 # Seconds for which a server is not asked again for a route that it does not have.
 MISSING = 60.0
 
@@ -281,6 +281,125 @@ class Deployment:
             return False
         self._missing[task] = time.monotonic() + MISSING
         return True
+
+
+class Waiter:
+    """A request that waits for places on any of several deployments.
+
+    Args:
+        task: What it asks for.
+        caller: Whose it is.
+        places: How many calls it makes at once.
+    """
+
+    def __init__(self, task: Task, caller: str, places: int) -> None:
+        self.task = task
+        self.caller = caller
+        self.places = places
+        self._result: asyncio.Future[Lease | None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def done(self) -> bool:
+        """Whether it waits no more."""
+        return self._result.done()
+
+    def wake(self, lease: Lease | None) -> None:
+        """Hand over a lease, or nothing, so that it looks again."""
+        if not self._result.done():
+            self._result.set_result(lease)
+
+    async def lease(self, seconds: float) -> Lease | None:
+        """Wait for a lease; return `None` when it is time to look again."""
+        timer = asyncio.get_running_loop().call_later(seconds, self.wake, None)
+        try:
+            return await self._result
+        except BaseException:
+            if self._result.done() and not self._result.cancelled() and (lease := self._result.result()):
+                lease.given_up()
+            raise
+        finally:
+            timer.cancel()
+
+
+class Lease:
+    """The right to call a deployment; give it back exactly once.
+
+    Args:
+        deployment: The deployment.
+        task: What it is called for.
+        caller: Whose request it is.
+        places: How many calls are made at once.
+        again: The same request has failed there before; another failure counts no more.
+
+    Attributes:
+        seconds: Until the answer, or the first piece of a stream, arrived; `None` before.
+    """
+
+    def __init__(
+        self, deployment: Deployment, task: Task = "chat", caller: str = "", places: int = 1, *, again: bool = False
+    ) -> None:
+        self.deployment = deployment
+        self.again = again
+        self.seconds: float | None = None
+        self._task = task
+        self._caller = caller
+        self._places = places
+        self._open = True
+        self._began = time.perf_counter()
+        self._passage = deployment.breaker.entered()
+        deployment.in_flight += places
+
+    def answered(self) -> None:
+        """Note that the answer, or the first piece of a stream, is there."""
+        self.deployment.note_answer(self._task)
+        self.seconds = time.perf_counter() - self._began
+
+    def ended(self, tokens: int, completion_tokens: int | None, *, stream: bool) -> None:
+        """Remember how long the answer took.
+
+        Args:
+            tokens: Tokens of prompt and answer.
+            completion_tokens: Tokens of the answer, estimated if the server does not count.
+            stream: Whether it was streamed.
+        """
+        latency = self.deployment.latency
+        latency.used(tokens)
+        if self.seconds is not None and (stream or completion_tokens):
+            latency.took(self.seconds if stream else self.seconds / (completion_tokens or 1), stream=stream)
+
+    def succeeded(self) -> None:
+        """Note that the call went well."""
+        if self._open:
+            self.deployment.breaker.succeeded(self._passage)
+            self._give_back()
+
+    def failed(self, error: BaseException) -> None:
+        """Note that the call failed; whose fault it was decides what that says about the deployment."""
+        if not self._open:
+            return
+        deployment, breaker = self.deployment, self.deployment.breaker
+        if isinstance(error, EndpointTimeout):
+            for stream in (True, False):
+                deployment.latency.took(time.perf_counter() - self._began, stream=stream)
+        if not isinstance(error, SagewireError) or deployment.lacks(self._task, error) or is_about_request(error):
+            breaker.left(self._passage)
+        else:
+            deployment.last_error = deployment.redaction.text(f"{type(error).__name__}: {error}")[:300]
+            if self.again:
+                breaker.left(self._passage)
+            else:
+                breaker.failed(self._passage, caller=self._caller)
+        self._give_back()
+
+    def given_up(self) -> None:
+        """Note that the answer is no longer wanted."""
+        if self._open:
+            self.deployment.breaker.left(self._passage)
+            self._give_back()
+
+    def _give_back(self) -> None:
+        self._open = False
+        self.deployment.release(self._places)
 
 
 def unique_labels(deployments: Sequence[DeploymentConfig]) -> list[str]:

@@ -14,8 +14,7 @@ from sagewire.errors import AccessDenied, EndpointError, EndpointNotFound, Sagew
 from sagewire.gateway.config import GatewayConfig, ModelConfig
 from sagewire.gateway.errors import GatewayError, UndetectedContainer, envelope_of, is_callers_fault
 from sagewire.gateway.rate_limits import RateLimits
-from sagewire.gateway.routing.deployments import Deployment, unique_labels
-from sagewire.gateway.routing.leases import Lease, Task, Waiter
+from sagewire.gateway.routing.deployments import Deployment, Lease, Task, Waiter, unique_labels
 from sagewire.gateway.routing.model_cache import ModelCache
 from sagewire.gateway.routing.retries import RetryBudget, retry_delay
 from sagewire.gateway.routing.strategies import choose

@@ -218,7 +218,7 @@ def test_litellms_wildcards() -> None:
     router = "https://router.huggingface.co/v1"
     assert place("sagemaker_chat/llama") == ("llama", None, None)
     assert place("team-llama") == ("prod-llama", None, None)
-    assert place("text/my-zephyr-7b")[::2] == ("my-zephyr-7b", "zephyr")
+    assert place("text/zephyr-7b-beta")[::2] == ("zephyr-7b-beta", "zephyr")
     assert place("text/unknown-family")[::2] == ("unknown-family", "default_pt")
     assert place("huggingface/org/model") == (router, "org/model", None)
     assert place("huggingface/together/org/model") == (router, "org/model:together", None)

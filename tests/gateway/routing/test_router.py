@@ -11,8 +11,7 @@ from sagewire.gateway.config import parse_config
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.routing.affinity import prefix_id
 from sagewire.gateway.routing.breaker import Breaker
-from sagewire.gateway.routing.deployments import Deployment
-from sagewire.gateway.routing.leases import Lease
+from sagewire.gateway.routing.deployments import Deployment, Lease
 from sagewire.gateway.routing.retries import RetryBudget
 from sagewire.gateway.routing.router import Router, Wanted
 
