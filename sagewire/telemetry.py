@@ -111,19 +111,31 @@ class Outcome:
     answer: Callable[[], Reply | Embeddings | Ranking | None] = lambda: None
 
 
-def watch(hooks: Hooks | None, begin: Callable[[], CallStarted]) -> AbstractContextManager[Outcome]:
-    """Return a context manager around one call; without anyone who watches it costs next to nothing."""
+def watch(
+    hooks: Hooks | None, begin: Callable[[], CallStarted], answer: Callable[[], Any] | None = None
+) -> AbstractContextManager[Outcome]:
+    """Return a context manager around one call; if nobody watches, it costs next to nothing.
+
+    Args:
+        hooks: The functions to tell.
+        begin: Makes what is told at the beginning.
+        answer: Returns the answer as far as it was read.
+    """
     telemetry = _telemetry()
     if telemetry is not None and not telemetry.is_set_up:
         telemetry = None
     if telemetry is None and (hooks is None or not (hooks.on_request or hooks.on_response)):
         return nullcontext(Outcome())
-    return _watched(hooks or Hooks(), telemetry, begin())
+    return _watched(hooks or Hooks(), telemetry, begin(), answer)
 
 
 @contextmanager
-def _watched(hooks: Hooks, telemetry: _Telemetry | None, started: CallStarted) -> Iterator[Outcome]:
+def _watched(
+    hooks: Hooks, telemetry: _Telemetry | None, started: CallStarted, answer_so_far: Callable[[], Any] | None
+) -> Iterator[Outcome]:
     outcome, failure, cancelled = Outcome(), None, False
+    if answer_so_far is not None:
+        outcome.answer = answer_so_far
     if hooks.on_request:
         hooks.on_request(started)
     span = telemetry.start(started) if telemetry else None

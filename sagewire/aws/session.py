@@ -31,6 +31,7 @@ __all__ = [
     "as_session",
     "assume_role_session",
     "default_session",
+    "named_session",
     "profile_session",
     "static_session",
     "web_identity_session",
@@ -200,6 +201,32 @@ def static_session(
         raise UsageError("give both aws_access_key_id and aws_secret_access_key")
     credentials = Credentials(aws_access_key_id, aws_secret_access_key, aws_session_token)
     return Session(StaticKeys(credentials, region_name=region_name))
+
+
+def named_session(
+    session: SessionLike = None,
+    *,
+    region_name: str | None = None,
+    profile_name: str | None = None,
+    aws_access_key_id: str | None = None,
+    aws_secret_access_key: str | None = None,
+    aws_session_token: str | None = None,
+) -> SessionLike:
+    """Return the session that the arguments of a boto3 client mean: keys, else a profile, else `session`.
+
+    Args:
+        session: Anything `as_session` takes.
+        region_name: The region; else as boto3 finds it.
+        profile_name: A profile of the AWS configuration.
+        aws_access_key_id: The id of a static key.
+        aws_secret_access_key: The secret that goes with it.
+        aws_session_token: The token that temporary credentials have besides.
+    """
+    if aws_access_key_id and aws_secret_access_key:
+        return static_session(aws_access_key_id, aws_secret_access_key, aws_session_token, region_name=region_name)
+    if profile_name:
+        return profile_session(profile_name, region_name=region_name)
+    return session
 
 
 def assume_role_session(

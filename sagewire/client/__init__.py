@@ -1,6 +1,23 @@
 """One endpoint as a Python object: `Client`, and `AsyncClient` with the same names awaited."""
 
-from sagewire.client.async_client import AsyncClient
-from sagewire.client.sync_client import Client
+from __future__ import annotations
 
-__all__ = ["AsyncClient", "Client"]
+from typing import TYPE_CHECKING, Any
+
+from sagewire.client.streams import AsyncReplyStream, ReplyStream
+from sagewire.client.sync_client import Client
+from sagewire.client.transport_choices import AsyncInference, Boto3, Http
+
+if TYPE_CHECKING:
+    from sagewire.client.async_client import AsyncClient
+
+__all__ = ["AsyncClient", "AsyncInference", "AsyncReplyStream", "Boto3", "Client", "Http", "ReplyStream"]
+
+
+def __getattr__(name: str) -> Any:
+    # asyncio and what belongs to it are a tenth of a cold start.
+    if name == "AsyncClient":
+        from sagewire.client.async_client import AsyncClient
+
+        return AsyncClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, Unpack
 
 from sagewire.client import sticky_sessions as sessions
 from sagewire.client.base import ClientBase, MessagesLike, ToolChoice, ToolsLike
 from sagewire.client.batching import Batch, BatchJob, as_texts, split_batch
-from sagewire.client.prepared_call import PreparedCall
+from sagewire.client.runner import CallRun, explain, run_async
 from sagewire.client.streams import AsyncReplyStream
 from sagewire.content_handlers.base import Request
 from sagewire.discovery.describe import Description
-from sagewire.errors import EndpointError, WireError
+from sagewire.errors import EndpointError
 from sagewire.transports.base import AsyncTransport
 from sagewire.types import Embeddings, EmbedOptions, InputType, OptionArguments, Ranking, Reply
 
@@ -143,7 +143,7 @@ class AsyncClient(ClientBase):
         self, budget: float = 900.0, on_progress: Callable[[Description], None] | None = None
     ) -> Description:
         """Wait until the endpoint is in service; see `Client.wait_for_ready`."""
-        return await asyncio.to_thread(self._wiring.wait_until_serving, budget, on_progress)
+        return await asyncio.to_thread(self._resolver.wait_until_serving, budget, on_progress)
 
     async def close(self) -> None:
         """Give back pooled connections of the running event loop. The client may be used again."""
@@ -161,50 +161,20 @@ class AsyncClient(ClientBase):
     def _stream(
         self, request: Request, endpoint_kwargs: Mapping[str, Any] | None, keep_reply: bool = True
     ) -> AsyncReplyStream:
-        def prepare() -> Awaitable[PreparedCall]:
-            return self._aprepare(request, endpoint_kwargs)
+        call = CallRun(self, request, endpoint_kwargs, yields=True, keep_reply=keep_reply)
+        return AsyncReplyStream(call, self._connect)
 
-        async def redetect(prepared: PreparedCall) -> PreparedCall | None:
-            return await prepare() if await asyncio.to_thread(self._rewired, prepared) else None
-
-        return AsyncReplyStream(prepare, self._connect, self._watch, redetect, keep_reply)
-
-    async def _aprepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> PreparedCall:
-        return await self._resolved(self._prepare, request, endpoint_kwargs)
+    async def _answer(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Reply:
+        call = CallRun(self, request, endpoint_kwargs)
+        async for _ in run_async(call, self._connect):
+            pass
+        return call.reply
 
     async def _resolved(self, make: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `make`, which may have to ask the control plane, through botocore, which blocks."""
-        if self._wiring.known:
+        if self._resolver.known:
             return make(*args, **kwargs)
         return await asyncio.to_thread(make, *args, **kwargs)
-
-    async def _answer(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Reply:
-        prepared = await self._aprepare(request, endpoint_kwargs)
-        try:
-            return await self._run(prepared)
-        except WireError:
-            if not await asyncio.to_thread(self._rewired, prepared):
-                raise
-        return await self._run(await self._aprepare(request, endpoint_kwargs))
-
-    async def _run(self, prepared: PreparedCall) -> Reply:
-        if prepared.streams:
-
-            async def ready() -> PreparedCall:
-                return prepared
-
-            async def not_redetected(_: PreparedCall) -> None:
-                return None
-
-            async with AsyncReplyStream(ready, self._connect, self._watch, not_redetected) as stream:
-                async for _ in stream:
-                    pass
-                return stream.reply
-        with self._watch(prepared) as outcome:
-            body = await self._connect().invoke(prepared.invocation)
-            reply = prepared.read_whole(body.data, body.info)
-            outcome.answer = lambda: reply
-        return reply
 
     async def _work_off(self, work: BatchJob[T]) -> T:
         slots = asyncio.Semaphore(BATCHES_IN_FLIGHT)
@@ -216,6 +186,7 @@ class AsyncClient(ClientBase):
                 except EndpointError as error:
                     smaller = split_batch(batch, error)
                     if smaller is None:
+                        explain(error, work.handler)
                         raise
                 else:
                     return [(batch, work.read(batch, body))]
@@ -233,5 +204,5 @@ class AsyncClient(ClientBase):
         if self._transport is None:
             with self._connecting:
                 if self._transport is None:
-                    self._transport = self._settings.async_transport_in_use()
+                    self._transport = self._settings.open_async_transport()
         return self._transport

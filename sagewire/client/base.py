@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
 
 from sagewire.client.batching import Embedding, Reranking
-from sagewire.client.config import ClientConfig
+from sagewire.client.config import ClientConfig, choose_transport
 from sagewire.client.prepared_call import PreparedCall, prepare
 from sagewire.client.resolver import EndpointResolver, Task
+from sagewire.client.transport_choices import TransportChoice
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.discovery.describe import Description
 from sagewire.errors import UsageError
 from sagewire.http.deadlines import Timeouts
 from sagewire.telemetry import CallStarted, Hooks, Outcome, watch
-from sagewire.transports.base import Retries
+from sagewire.transports.base import AsyncTransport, Retries, Transport
 from sagewire.types import (
     ChatRequest,
     EmbedOptions,
     Message,
     Options,
     PromptRequest,
+    Reply,
     Tool,
     as_messages,
     as_tool_choice,
@@ -32,6 +35,7 @@ from sagewire.types import (
 )
 
 if TYPE_CHECKING:
+    from sagewire.aws.session import Session
     from sagewire.prompt_formats.base import PromptFormat
 
 __all__ = ["ClientBase", "MessagesLike", "ToolChoice", "ToolsLike"]
@@ -50,7 +54,8 @@ class ClientBase:
         *,
         url: str | None = None,
         token: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        client: Any = None,
+        transport: TransportChoice | Transport | AsyncTransport | None = None,
         handler: str | ContentHandler | object | None = None,
         format: str | PromptFormat | object | None = None,
         options: Options | Mapping[str, Any] | None = None,
@@ -60,40 +65,32 @@ class ClientBase:
         aws_access_key_id: str | None = None,
         aws_secret_access_key: str | None = None,
         aws_session_token: str | None = None,
-        client: Any = None,
         config: Any = None,
         endpoint_url: str | None = None,
         endpoint_kwargs: Mapping[str, Any] | None = None,
         inference_component_name: str | None = None,
         timeout: Timeouts | float | None = None,
         retries: Retries | int | None = None,
-        transport: Any = None,
         stream_internally: bool = False,
         hooks: Hooks | None = None,
-        upload_to: str | None = None,
         probe: bool = False,
     ) -> None:
         self._settings = ClientConfig(
             endpoint=endpoint,
-            url=url,
-            token=token,
-            headers=dict(headers or {}),
+            transport=choose_transport(url, token, client, transport),
             region_name=region_name,
             session=session,
             profile_name=profile_name,
             aws_access_key_id=aws_access_key_id,
             aws_secret_access_key=aws_secret_access_key,
             aws_session_token=aws_session_token,
-            client=client,
             config=config,
             endpoint_url=endpoint_url,
             endpoint_kwargs=dict(endpoint_kwargs or {}),
             inference_component_name=inference_component_name,
             timeouts=None if timeout is None else Timeouts.of(timeout),
             retries=Retries.of(retries),
-            transport=transport,
             hooks=hooks,
-            upload_to=upload_to,
             probe=probe,
             handler=handler,
             format=format,
@@ -115,28 +112,28 @@ class ClientBase:
         self._start()
 
     def _start(self) -> None:
-        self._wiring = EndpointResolver(self._settings)
+        self._resolver = EndpointResolver(self._settings)
         self._connecting = threading.Lock()
 
     @property
     def handler(self) -> ContentHandler:
         """What the container speaks for `chat`; may wait for the control plane where no handler was named."""
-        return self._wiring.handler("chat")
+        return self._resolver.handler("chat")
 
     @property
     def format(self) -> PromptFormat | None:
         """How the model family writes, where that is named or follows from the model; may wait likewise."""
-        return self._wiring.format(self.handler)
+        return self._resolver.format(self.handler)
 
     @property
     def known(self) -> bool:
         """Whether `handler`, `format` and, where no handler was named, `profile()` answer without waiting."""
-        return self._wiring.known
+        return self._resolver.known
 
     @property
     def discovers(self) -> bool:
         """Whether the endpoint itself is asked what it speaks, because no handler was named."""
-        return self._wiring.discovers
+        return self._resolver.discovers
 
     def profile(self) -> ContainerProfile:
         """Return what the endpoint was found to speak, and why; asks the control plane.
@@ -146,7 +143,43 @@ class ClientBase:
             NotReady: The endpoint is not in service.
             AccessDenied: The control plane may not be asked; the message names the missing permission.
         """
-        return self._wiring.profile()
+        return self._resolver.profile()
+
+    @property
+    def target(self) -> str:
+        """The endpoint's name, or the URL that is called."""
+        return self._settings.target
+
+    def session(self) -> Session:
+        """Return the AWS session whose credentials calls are made with; for a SageMaker endpoint."""
+        from sagewire.aws.session import as_session
+
+        return as_session(self._settings.credentials(), region_name=self._settings.region_name)
+
+    def control_client(self) -> Any:
+        """Return a client of SageMaker's control plane, like `boto3.client("sagemaker")`, with the same credentials.
+
+        Raises:
+            UsageError: The credentials of a `client=` cannot be used.
+        """
+        return self._settings.control_client()
+
+    def with_transport(self, transport: TransportChoice, *, retries: Retries | int | None = None) -> Self:
+        """Return a client of the same endpoint whose calls travel in another way.
+
+        Args:
+            transport: The way.
+            retries: How often to try; `None` as before.
+
+        Example:
+            >>> queued = client.with_transport(AsyncInference())  # doctest: +SKIP
+        """
+        changed = type(self).__new__(type(self))
+        settings = replace(self._settings, transport=transport)
+        if retries is not None:
+            settings = replace(settings, retries=Retries.of(retries))
+        changed.__setstate__({**self.__getstate__(), "_settings": settings})
+        return changed
 
     def describe(self) -> Description:
         """Return what SageMaker's control plane says of the endpoint now.
@@ -155,7 +188,7 @@ class ClientBase:
             EndpointNotFound: There is no such endpoint.
             AccessDenied: `sagemaker:DescribeEndpoint` is not allowed.
         """
-        return self._wiring.description()
+        return self._resolver.description()
 
     def _chat(
         self,
@@ -185,8 +218,8 @@ class ClientBase:
         return PromptRequest(prompt, make_options(self._options, **options), stream, include_usage)
 
     def _prepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> PreparedCall:
-        handler = self._wiring.handler("chat" if isinstance(request, ChatRequest) else "complete")
-        prompt_format = self._wiring.format(handler) if isinstance(request, ChatRequest) else None
+        handler = self._resolver.handler("chat" if isinstance(request, ChatRequest) else "complete")
+        prompt_format = self._resolver.format(handler) if isinstance(request, ChatRequest) else None
         parameters = self._parameters(endpoint_kwargs)
         try:
             return prepare(request, handler, prompt_format, parameters)
@@ -194,12 +227,12 @@ class ClientBase:
             raise UsageError("the messages or tools are nested too deeply to be written as JSON") from None
 
     def _parameters(self, endpoint_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
-        return {**self._wiring.parameters(), **(endpoint_kwargs or {})}
+        return {**self._resolver.parameters(), **(endpoint_kwargs or {})}
 
     def _embedding(
         self, texts: Sequence[str], options: EmbedOptions, endpoint_kwargs: Mapping[str, Any] | None
     ) -> Embedding:
-        handler = self._wiring.embedding_handler()
+        handler = self._resolver.embedding_handler()
         return Embedding(handler, texts, options, self._parameters(endpoint_kwargs))
 
     def _reranking(
@@ -210,11 +243,11 @@ class ClientBase:
         extra: Mapping[str, Any] | None,
         endpoint_kwargs: Mapping[str, Any] | None,
     ) -> Reranking:
-        handler = self._wiring.rerank_handler()
+        handler = self._resolver.rerank_handler()
         parameters = self._parameters(endpoint_kwargs)
         return Reranking(handler, query, documents, top_n, extra or {}, parameters)
 
-    def _watch(self, prepared: PreparedCall) -> AbstractContextManager[Outcome]:
+    def _watch(self, prepared: PreparedCall, answer: Callable[[], Reply]) -> AbstractContextManager[Outcome]:
         def begin() -> CallStarted:
             # What the caller asked for, not the plain prompt it may have become.
             request = prepared.chat or prepared.request
@@ -222,7 +255,7 @@ class ClientBase:
             options = {name: value for name, value in request.options.given().items() if name != "response_format"}
             return self._begin(operation, len(prepared.invocation.body), options, prepared.streams)
 
-        return watch(self._settings.hooks, begin)
+        return watch(self._settings.hooks, begin, answer)
 
     def _watch_work(self, work: Embedding | Reranking) -> AbstractContextManager[Outcome]:
         operation = "embeddings" if isinstance(work, Embedding) else "rerank"
@@ -232,10 +265,11 @@ class ClientBase:
         provider = "http" if self._settings.url else "aws.sagemaker"
         return CallStarted(self._settings.target, operation, provider, streaming, options, size)
 
-    def _rewired(self, prepared: PreparedCall) -> bool:
-        """Ask the endpoint anew after an answer that did not fit; return whether it speaks differently now."""
-        if not self._wiring.discovers:
+    def _redetects(self, request: Request) -> bool:
+        """Ask the endpoint anew after an answer that did not fit; return whether it has another handler now."""
+        if not self._resolver.discovers:
             return False
-        self._wiring.forget()
-        task: Task = "chat" if prepared.chat or isinstance(prepared.request, ChatRequest) else "complete"
-        return self._wiring.handler(task).name != prepared.handler.name
+        task: Task = "chat" if isinstance(request, ChatRequest) else "complete"
+        before = self._resolver.handler(task).name
+        self._resolver.forget()
+        return self._resolver.handler(task).name != before

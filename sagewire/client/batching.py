@@ -23,6 +23,11 @@ Batch = tuple[int, Sequence[str]]
 class BatchJob(Protocol[T]):
     """Texts to be sent in batches, whose answers are joined."""
 
+    @property
+    def handler(self) -> EmbeddingHandler | RerankHandler:
+        """The handler that writes the requests and reads the answers."""
+        ...
+
     def batches(self) -> Iterable[Batch]:
         """Return the texts in batches the container takes."""
         ...

@@ -1,35 +1,30 @@
-"""What a client was told, and the transport, handler and format that follow from it. Nothing here waits."""
+"""The arguments of a client, and the transport that follows from them. Nothing here waits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sagewire.errors import UsageError, unknown_name
+from sagewire.client.transport_choices import Boto3, Http, Route, SageMaker, TransportChoice
+from sagewire.errors import UsageError
 from sagewire.http.deadlines import Timeouts
 from sagewire.telemetry import CallRetried, Hooks
 from sagewire.transports.base import AsyncTransport, Retries, Transport
 
-if TYPE_CHECKING:
-    from sagewire.aws.session import Session
+__all__ = ["ClientConfig", "choose_transport"]
 
-__all__ = ["ClientConfig"]
-
-_SECRETS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "token")
-
-
-ASYNC_INFERENCE = "async-inference"
+_SECRETS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 
 @dataclass(frozen=True)
 class ClientConfig:
-    """The arguments of a client, checked for contradictions; `Client` says what each one means."""
+    """The arguments of a client, checked for contradictions; `Client` says what each one means.
+
+    `transport` is a `TransportChoice`, or a transport of the caller's own.
+    """
 
     endpoint: str | None = None
-    url: str | None = None
-    token: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     handler: Any = None
     format: Any = None
     region_name: str | None = None
@@ -38,35 +33,29 @@ class ClientConfig:
     aws_access_key_id: str | None = field(default=None, repr=False)
     aws_secret_access_key: str | None = field(default=None, repr=False)
     aws_session_token: str | None = field(default=None, repr=False)
-    client: Any = None
     config: Any = None
     endpoint_url: str | None = None
     endpoint_kwargs: Mapping[str, Any] = field(default_factory=dict)
     inference_component_name: str | None = None
     timeouts: Timeouts | None = None
     retries: Retries | None = None
-    transport: Any = None
+    transport: Any = field(default_factory=SageMaker)
     hooks: Hooks | None = None
-    upload_to: str | None = None
     probe: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.transport, str) and self.transport != ASYNC_INFERENCE:
-            raise UsageError(unknown_name(self.transport, [ASYNC_INFERENCE], "transport"))
-        if self.transport == ASYNC_INFERENCE and not self.endpoint:
-            raise UsageError("asynchronous inference is SageMaker's; name the endpoint")
-        named = [name for name in ("endpoint", "url", "transport") if getattr(self, name)]
-        if not named:
-            raise UsageError("name the endpoint, or give `url=` for a server that is not on SageMaker")
         if isinstance(self.endpoint, str) and self.endpoint.startswith(("http://", "https://")):
-            raise UsageError(f"{self.endpoint} is a URL and no endpoint's name; give it as url=")
+            raise UsageError(f"{self.endpoint} is a URL, not an endpoint's name; give it as url=")
+        if isinstance(self.transport, TransportChoice):
+            self.transport.check(self.endpoint)
+        elif not hasattr(self.transport, "invoke"):
+            raise UsageError(
+                f"transport={self.transport!r:.80} is not a transport: give AsyncInference(), Boto3(client), "
+                "Http(url), or an object with `invoke` and `stream`"
+            )
         if self.hooks is not None and not hasattr(self.hooks, "on_request"):
             raise UsageError(f"hooks must be a sagewire.Hooks, not {type(self.hooks).__name__}")
-        if self.endpoint and self.url:
-            raise UsageError("give either an endpoint name or `url=`, not both: they are two different servers")
-        if (self.headers or self.token) and not self.url:
-            raise UsageError("token= and headers= are for servers named by url=; SageMaker's calls are signed instead")
-        keys = [name for name in _SECRETS[:3] if getattr(self, name)]
+        keys = [name for name in _SECRETS if getattr(self, name)]
         if keys and (self.session is not None or self.profile_name):
             raise UsageError(
                 f"{keys[0]} and {'session' if self.session is not None else 'profile_name'} contradict; give one"
@@ -75,14 +64,11 @@ class ClientConfig:
             raise UsageError("aws_access_key_id and aws_secret_access_key go together; give both")
 
     def __getstate__(self) -> dict[str, Any]:
-        # Headers are where gateways want their keys.
-        given = [name for name in (*_SECRETS, "headers") if getattr(self, name)]
+        given = [name for name in _SECRETS if getattr(self, name)]
         if given:
             raise UsageError(
                 f"{given[0]} is a secret and is never pickled; use a profile, a role session or the environment instead"
             )
-        if self.client is not None:
-            raise UsageError("a boto3 client cannot be pickled; use `session=` or `profile_name=` instead of `client=`")
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -93,80 +79,91 @@ class ClientConfig:
         return self
 
     @property
+    def url(self) -> str | None:
+        """The base URL of a plain HTTP server, `None` for a SageMaker endpoint."""
+        return self.transport.address if isinstance(self.transport, TransportChoice) else None
+
+    @property
     def target(self) -> str:
-        """What is being called, for messages."""
+        """The endpoint's name or the URL, for messages."""
         return self.endpoint or self.url or type(self.transport).__name__
 
-    def transport_in_use(self) -> Transport:
+    @property
+    def own_transport(self) -> bool:
+        """Whether calls travel through a transport of the caller's own, of which sagewire knows nothing."""
+        return not isinstance(self.transport, TransportChoice)
+
+    def open_transport(self) -> Transport:
         """Return a new transport, or the one that was given."""
-        if self.transport == ASYNC_INFERENCE:
-            from sagewire.transports.async_inference import DeferredTransport
+        if isinstance(self.transport, TransportChoice):
+            return self.transport.open(self._route())
+        return self.transport  # type: ignore[no-any-return]
 
-            return DeferredTransport(self._name, **self._sagemaker_arguments(), upload_to=self.upload_to)
-        if self.transport is not None:
-            return self.transport  # type: ignore[no-any-return]
-        if self.url is not None:
-            from sagewire.transports.http import HttpTransport
-
-            return HttpTransport(
-                self.url, token=self.token, headers=self.headers, timeouts=self.timeouts, retries=self._retries
-            )
-        if self.client is not None:
-            from sagewire.transports.sagemaker.boto3_client import Boto3Transport
-
-            return Boto3Transport(self.client, self._name, parameters=self._parameters)
-        from sagewire.transports.sagemaker import SageMakerTransport
-
-        return SageMakerTransport(self._name, **self._sagemaker_arguments())
-
-    def async_transport_in_use(self) -> AsyncTransport:
-        """Return a new async transport, or the one that was given."""
-        if self.transport == ASYNC_INFERENCE:
-            from sagewire.transports.async_inference import AsyncDeferredTransport
-
-            return AsyncDeferredTransport(self._name, **self._sagemaker_arguments(), upload_to=self.upload_to)
-        if self.transport is not None:
-            return self.transport  # type: ignore[no-any-return]
-        if self.url is not None:
-            from sagewire.transports.http import AsyncHttpTransport
-
-            return AsyncHttpTransport(
-                self.url, token=self.token, headers=self.headers, timeouts=self.timeouts, retries=self._retries
-            )
-        if self.client is not None:
-            from sagewire.transports.sagemaker.boto3_client import AsyncBoto3Transport
-
-            return AsyncBoto3Transport(self.client, self._name, parameters=self._parameters)
-        from sagewire.transports.sagemaker import AsyncSageMakerTransport
-
-        return AsyncSageMakerTransport(self._name, **self._sagemaker_arguments())
+    def open_async_transport(self) -> AsyncTransport:
+        """Return a new transport for asyncio, or the one that was given."""
+        if isinstance(self.transport, TransportChoice):
+            return self.transport.open_async(self._route())
+        return self.transport  # type: ignore[no-any-return]
 
     def control_client(self) -> Any:
-        """Return a client for SageMaker's control plane, with the credentials that calls are made with."""
-        if self.client is None:
+        """Return a boto3-like client of SageMaker's control plane, with the credentials that calls are made with.
+
+        Raises:
+            UsageError: The credentials of a `client=` cannot be used.
+        """
+        if not isinstance(self.transport, Boto3):
             from sagewire.aws.session import as_session
 
-            session = as_session(self._session(), region_name=self.region_name)
+            session = as_session(self.credentials(), region_name=self.region_name)
             return session.client("sagemaker", region_name=self.region_name or session.region_name, config=self.config)
-        if not hasattr(self.client, "_get_credentials"):
-            kind = type(self.client).__name__
-            raise UsageError(f"client={kind} is no boto3 client, so SageMaker cannot be asked; name the handler")
+        client = self.transport.client
+        if not hasattr(client, "_get_credentials"):
+            kind = type(client).__name__
+            raise UsageError(f"client={kind} is not a boto3 client, so SageMaker cannot be asked; name the handler")
         import botocore.session
 
         # A boto3 client does not say publicly whose credentials it uses.
-        credentials = self.client._get_credentials()
+        credentials = client._get_credentials()
         keys = credentials.get_frozen_credentials() if credentials else None
         return botocore.session.get_session().create_client(
             "sagemaker",
-            region_name=self.client.meta.region_name,
-            config=self.client.meta.config,
+            region_name=client.meta.region_name,
+            config=client.meta.config,
             aws_access_key_id=keys and keys.access_key,
             aws_secret_access_key=keys and keys.secret_key,
             aws_session_token=keys and keys.token,
         )
 
-    @property
-    def _retries(self) -> Retries | None:
+    def credentials(self) -> Any:
+        """Return where credentials come from, as `as_session` takes it."""
+        from sagewire.aws.session import named_session
+
+        return named_session(
+            self.session,
+            region_name=self.region_name,
+            profile_name=self.profile_name,
+            aws_access_key_id=self.aws_access_key_id,
+            aws_secret_access_key=self.aws_secret_access_key,
+            aws_session_token=self.aws_session_token,
+        )
+
+    def _route(self) -> Route:
+        parameters = dict(self.endpoint_kwargs)
+        if self.inference_component_name:
+            parameters["InferenceComponentName"] = self.inference_component_name
+        return Route(
+            self.endpoint,
+            timeouts=self.timeouts,
+            retries=self._observed_retries(),
+            # Only a transport that signs needs to know who calls.
+            session=None if self.url else self.credentials(),
+            region_name=self.region_name,
+            endpoint_url=self.endpoint_url,
+            config=self.config,
+            parameters=parameters,
+        )
+
+    def _observed_retries(self) -> Retries | None:
         tell = self.hooks.on_retry if self.hooks else None
         if tell is None:
             return self.retries
@@ -175,39 +172,21 @@ class ClientConfig:
             on_retry=lambda attempt, error, delay: tell(CallRetried(attempt, error, delay)),
         )
 
-    @property
-    def _name(self) -> str:
-        assert self.endpoint is not None, "checked in __post_init__"
-        return self.endpoint
 
-    @property
-    def _parameters(self) -> dict[str, Any]:
-        parameters = dict(self.endpoint_kwargs)
-        if self.inference_component_name:
-            parameters["InferenceComponentName"] = self.inference_component_name
-        return parameters
+def choose_transport(url: str | None, token: str | None, client: Any, transport: Any) -> Any:
+    """Return the transport that the arguments of a client mean, short spellings (`url=`, `client=`) included.
 
-    def _sagemaker_arguments(self) -> dict[str, Any]:
-        return {
-            "session": self._session(),
-            "region_name": self.region_name,
-            "endpoint_url": self.endpoint_url,
-            "timeouts": self.timeouts,
-            "retries": self._retries,
-            "config": self.config,
-            "parameters": self._parameters,
-        }
-
-    def _session(self) -> Session | Any:
-        from sagewire.aws import session as sessions
-
-        if self.aws_access_key_id and self.aws_secret_access_key:
-            return sessions.static_session(
-                self.aws_access_key_id,
-                self.aws_secret_access_key,
-                self.aws_session_token,
-                region_name=self.region_name,
-            )
-        if self.profile_name:
-            return sessions.profile_session(self.profile_name, region_name=self.region_name)
-        return self.session
+    Raises:
+        UsageError: They contradict.
+    """
+    ways = {"url": url, "client": client, "transport": transport}
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]}= and {given[1]}= are two ways to send calls; give one")
+    if token is not None and url is None:
+        raise UsageError("token= goes with url=; SageMaker's calls are signed instead")
+    if url is not None:
+        return Http(url, token)
+    if client is not None:
+        return Boto3(client)
+    return SageMaker() if transport is None else transport

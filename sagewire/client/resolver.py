@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sagewire.aws.lookup_errors import credential_errors
 from sagewire.client.config import ClientConfig
+from sagewire.client.transport_choices import AsyncInference
 from sagewire.content_handlers import get_handler
 from sagewire.content_handlers.base import ContentHandler
 from sagewire.content_handlers.embeddings import EmbeddingHandler, get_embedding_handler
@@ -66,8 +67,7 @@ class EndpointResolver:
         self._settings = settings
         self._lifetime = lifetime
         self._resolved: _Resolved | None = None
-        own_transport = settings.transport is not None and not isinstance(settings.transport, str)
-        self.discovers = settings.handler is None and not own_transport
+        self.discovers = settings.handler is None and not settings.own_transport
         # What was named rather than found holds for good.
         self._named: dict[Task | Literal["format"], Any] = {}
         if settings.format is not None:
@@ -254,7 +254,7 @@ class EndpointResolver:
     def _detect(self) -> ContainerProfile:
         if self._settings.url is not None:
             return detect_url(self._settings.url) or self._detect_server()
-        if self._settings.probe and not isinstance(self._settings.transport, str):
+        if self._settings.probe and not isinstance(self._settings.transport, AsyncInference):
             try:
                 return self._described()
             except (AccessDenied, UsageError) as error:
@@ -286,7 +286,7 @@ class EndpointResolver:
         return self._send(Invocation(body))
 
     def _send(self, call: Invocation) -> bytes:
-        transport = self._settings.transport_in_use()
+        transport = self._settings.open_transport()
         try:
             return transport.invoke(call).data
         finally:

@@ -12,29 +12,20 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 from sagewire.client import sticky_sessions as sessions
 from sagewire.client.base import ClientBase, MessagesLike, ToolChoice, ToolsLike
 from sagewire.client.batching import Batch, BatchJob, as_texts, split_batch
-from sagewire.client.prepared_call import PreparedCall
+from sagewire.client.runner import CallRun, explain, run
 from sagewire.client.streams import ReplyStream
 from sagewire.content_handlers.base import Request
 from sagewire.discovery.describe import Description
-from sagewire.errors import EndpointError, WireError
+from sagewire.errors import EndpointError
 from sagewire.transports.base import Transport
 from sagewire.types import Embeddings, EmbedOptions, InputType, OptionArguments, Ranking, Reply
 
 if TYPE_CHECKING:
     from sagewire.client.async_client import AsyncClient
 
-__all__ = ["AsyncClient", "Client"]
+__all__ = ["Client"]
 
 T = TypeVar("T")
-
-
-def __getattr__(name: str) -> Any:
-    # asyncio and what belongs to it are a tenth of a cold start.
-    if name == "AsyncClient":
-        from sagewire.client.async_client import AsyncClient
-
-        return AsyncClient
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Client(ClientBase):
@@ -42,13 +33,17 @@ class Client(ClientBase):
 
     Args:
         endpoint: The SageMaker endpoint's name.
-        url: Instead of `endpoint`: the base URL of a Hugging Face endpoint or of any HTTP server.
+        url: Instead of `endpoint`: the base URL of a Hugging Face endpoint or of any HTTP server; short for
+            `transport=Http(url)`.
         token: Bearer token for `url`; sent to that host only.
-        headers: Further headers for `url`, sent with every request.
-        handler: What the container speaks: a name out of `HANDLERS`, a `ContentHandler`, or a content handler object
-            written for LangChain or LlamaIndex.
-        format: How the model family writes: a name out of `FORMATS`, a `PromptFormat`, or a callable from messages to
-            text. Only needed where the container takes plain text.
+        client: Your own `boto3.client("sagemaker-runtime")`; short for `transport=Boto3(client)`.
+        transport: How calls travel: `AsyncInference(...)` for an endpoint with Asynchronous Inference, `Http(...)` with
+            headers of your own, `Boto3(...)`; or a transport object of your own, which then looks after hosts and
+            credentials.
+        handler: The container's request format: a name in `HANDLERS` or of a plug-in, `package.module:Name`, a
+            `ContentHandler`, or a handler object written for LangChain or LlamaIndex. Default: detected.
+        format: How the model family writes a conversation: a name in `FORMATS` or of a plug-in, `package.module:Name`,
+            a `PromptFormat`, or a callable from messages to text. Only containers that take plain text need one.
         options: Generation settings for every call; those given with a call win.
         region_name: AWS region; else as boto3 finds it.
         session: Where credentials come from: one of sagewire's session factories, a boto3 or botocore session.
@@ -56,20 +51,16 @@ class Client(ClientBase):
         aws_access_key_id: Static credentials, instead of `session`.
         aws_secret_access_key: The secret that goes with it.
         aws_session_token: The session token, for temporary credentials.
-        client: Your own `boto3.client("sagemaker-runtime")`; calls then go through it untouched.
         config: A `botocore.config.Config` for time limits, proxies, pool size and the like.
         endpoint_url: Another SageMaker Runtime URL, as boto3's argument of that name.
         endpoint_kwargs: InvokeEndpoint parameters for every call, under boto3's names.
         inference_component_name: The inference component to call.
         timeout: Seconds to wait for the server, or `Timeouts` for each limit by itself.
         retries: How often to try in all, or `Retries`.
-        transport: `async-inference` for an endpoint with Asynchronous Inference; or your own transport: everything
-            about hosts and credentials is then yours.
-        upload_to: With `async-inference`: an S3 folder for bodies over 128,000 bytes.
-        probe: Where the endpoint may not be described, or its container is not known: try out what it speaks, with one
-            to three tiny requests.
-        hooks: Functions of your own that are told about calls, see `sagewire.telemetry.Hooks`.
         stream_internally: Answer `chat` and `complete` by folding a stream: SageMaker gives a whole answer 60 s only.
+        hooks: Functions of your own that are told about calls, see `sagewire.telemetry.Hooks`.
+        probe: If the endpoint cannot be described, or its container is not known, detect its request format with one to
+            three tiny requests.
 
     Example:
         >>> client = Client("my-llama", handler="tgi", format="llama3_1")  # doctest: +SKIP
@@ -97,13 +88,21 @@ class Client(ClientBase):
             tool_choice: `auto`, `none`, `required`, the name of one tool, or OpenAI's dictionary that names it.
             parallel_tool_calls: Whether several calls in one answer are allowed.
             endpoint_kwargs: InvokeEndpoint parameters of this call, under boto3's names.
-            **options: Generation settings, see `Options`.
+            **options: Generation settings, each of them optional and explained at `Options`: `max_tokens`,
+                `temperature`, `top_p`, `top_k`, `min_p`, `typical_p`, `stop` (a string or several), `seed`,
+                `frequency_penalty`, `presence_penalty`, `repetition_penalty`, `n`, `logprobs`, `top_logprobs`,
+                `response_format`, `reasoning_effort`, `model`, `adapter`, and `extra`, a mapping of settings under the
+                container's own names.
 
         Raises:
             UsageError: The call is wrong.
-            UnsupportedFeature: The container's wire or the prompt format cannot express it.
-            EndpointError: The service said no.
+            UnsupportedFeature: The handler or the prompt format cannot express it.
+            EndpointError: The service returned an error.
             WireError: The answer is not what the handler promised.
+
+        Example:
+            >>> client.chat("Why is the sky blue?", max_tokens=200, temperature=0).text  # doctest: +SKIP
+            'Because air scatters blue light more than red.'
         """
         stream = self._stream_internally
         request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, stream)
@@ -144,7 +143,12 @@ class Client(ClientBase):
     ) -> Reply:
         """Continue a text exactly as given.
 
-        Where the container takes messages only, the text is sent as one user message.
+        If the container takes messages only, the text is sent as one user message.
+
+        Args:
+            prompt: The text.
+            endpoint_kwargs: InvokeEndpoint parameters of this call, under boto3's names.
+            **options: Generation settings, as for `chat`.
         """
         return self._answer(self._complete(prompt, options, self._stream_internally), endpoint_kwargs)
 
@@ -188,7 +192,7 @@ class Client(ClientBase):
 
         Raises:
             UnsupportedFeature: The container makes no embeddings, or its wire has no place for an option.
-            EndpointError: The service said no.
+            EndpointError: The service returned an error.
             WireError: Vectors are missing, of different lengths, or not finite.
         """
         texts = as_texts(texts, "texts")
@@ -221,7 +225,7 @@ class Client(ClientBase):
 
         Raises:
             UnsupportedFeature: The container does not rerank.
-            EndpointError: The service said no.
+            EndpointError: The service returned an error.
             WireError: The answer speaks of documents that were not sent, or not of all that were.
         """
         documents = as_texts(documents, "documents")
@@ -271,7 +275,7 @@ class Client(ClientBase):
         Raises:
             NotReady: It is not in service in time, or never will be; the message names the status.
         """
-        return self._wiring.wait_until_serving(budget, on_progress)
+        return self._resolver.wait_until_serving(budget, on_progress)
 
     def close(self) -> None:
         """Give back pooled connections. The client may be used again."""
@@ -290,40 +294,19 @@ class Client(ClientBase):
 
         twin = AsyncClient.__new__(AsyncClient)
         twin.__setstate__(self.__getstate__())
-        twin._wiring = self._wiring
+        twin._resolver = self._resolver
         return twin
 
     def _stream(
         self, request: Request, endpoint_kwargs: Mapping[str, Any] | None, keep_reply: bool = True
     ) -> ReplyStream:
-        def prepare() -> PreparedCall:
-            return self._prepare(request, endpoint_kwargs)
-
-        def redetect(prepared: PreparedCall) -> PreparedCall | None:
-            return prepare() if self._rewired(prepared) else None
-
-        return ReplyStream(prepare, self._connect, self._watch, redetect, keep_reply)
+        return ReplyStream(CallRun(self, request, endpoint_kwargs, yields=True, keep_reply=keep_reply), self._connect)
 
     def _answer(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Reply:
-        prepared = self._prepare(request, endpoint_kwargs)
-        try:
-            return self._run(prepared)
-        except WireError:
-            if not self._rewired(prepared):
-                raise
-        return self._run(self._prepare(request, endpoint_kwargs))
-
-    def _run(self, prepared: PreparedCall) -> Reply:
-        if prepared.streams:
-            with ReplyStream(lambda: prepared, self._connect, self._watch, lambda _: None) as stream:
-                for _ in stream:
-                    pass
-                return stream.reply
-        with self._watch(prepared) as outcome:
-            body = self._connect().invoke(prepared.invocation)
-            reply = prepared.read_whole(body.data, body.info)
-            outcome.answer = lambda: reply
-        return reply
+        call = CallRun(self, request, endpoint_kwargs)
+        for _ in run(call, self._connect):
+            pass
+        return call.reply
 
     def _work_off(self, work: BatchJob[T]) -> T:
         parts: list[tuple[Batch, T]] = []
@@ -335,6 +318,7 @@ class Client(ClientBase):
             except EndpointError as error:
                 smaller = split_batch(batch, error)
                 if smaller is None:
+                    explain(error, work.handler)
                     raise
                 waiting += smaller[::-1]
                 continue
@@ -345,5 +329,5 @@ class Client(ClientBase):
         if self._transport is None:
             with self._connecting:
                 if self._transport is None:
-                    self._transport = self._settings.transport_in_use()
+                    self._transport = self._settings.open_transport()
         return self._transport

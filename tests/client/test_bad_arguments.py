@@ -82,7 +82,7 @@ def test_of_a_client(arguments, message):
 
 
 def test_of_a_client_that_is_none():
-    with pytest.raises(UsageError, match="client=object is no boto3 client"):
+    with pytest.raises(UsageError, match="client=object is not a boto3 client"):
         Client("vllm", client=object()).chat("Hi")
     with pytest.raises(UsageError, match="client=object cannot invoke endpoints"):
         Client("vllm", client=object(), handler="openai_chat").chat("Hi")

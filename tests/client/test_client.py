@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 import pytest
 
-from sagewire import AsyncClient, Client, Message, Options, Tool, UnsupportedFeature, UsageError, WireError
+from sagewire import AsyncClient, Client, Http, Message, Options, Tool, UnsupportedFeature, UsageError, WireError
 from sagewire.errors import AccessDenied, EndpointNotFound, ModelError, StreamTruncated
 from sagewire.telemetry import Hooks
 from sagewire.types import FinishDelta, Reply, TextDelta
@@ -252,7 +252,8 @@ def test_a_reply_ends_with_one_finish(emulator):
 
 
 def test_headers_go_to_a_server_named_by_its_url(emulator):
-    client = Client(url=emulator.container_url("vllm"), handler="openai_chat", headers={"X-Tenant": "blue"})
+    transport = Http(emulator.container_url("vllm"), headers={"X-Tenant": "blue"})
+    client = Client(transport=transport, handler="openai_chat")
     assert client.chat("Hi").text == "Hi"
     assert emulator.calls[-1].headers["x-tenant"] == "blue"
     assert "blue" not in repr(client._settings)

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from sagewire import AsyncClient, Client, UnsupportedFeature, UsageError, WireError
+from sagewire import AsyncClient, AsyncInference, Client, UnsupportedFeature, UsageError, WireError
 from sagewire.emulator import DIALECTS, Emulator, EndpointSpec, Scripted
 from sagewire.emulator.dialects.tgi import Tgi1
 from sagewire.errors import (
@@ -267,7 +267,7 @@ def test_a_redeployed_endpoint_is_recognised_again(zoo):
     assert client.handler.name == "tgi"
     # The same name now answers in other words; a parameter TGI ignores is no error, but the answer does not fit.
     zoo.add("moving", EndpointSpec("openai_chat", engine="echo"))
-    client._wiring.forget()
+    client._resolver.forget()
     assert client.chat("Hi").text == "Hi"
     assert client.handler.name == "openai_chat"
 
@@ -423,14 +423,16 @@ def test_wrong_counts_and_numbers_are_errors():
 
 def test_asynchronous_inference_behind_the_same_methods(zoo):
     zoo.add("deferred", EndpointSpec("openai_chat", engine="echo", asynchronous="s3://answers/out"))
-    client = Client("deferred", transport="async-inference")
+    client = Client("deferred", transport=AsyncInference())
     assert client.describe().asynchronous
     assert client.chat("Hello there").text == "Hello there"
     with client.stream("Hello there") as stream:
         assert "".join(stream.text) == "Hello there"
     assert asyncio.run(client.to_async().chat("Hello there")).text == "Hello there"
-    with pytest.raises(UsageError, match="async-inference"):
-        Client("deferred", transport="async-inferenze")
+    with pytest.raises(UsageError, match=r"is not a transport: give AsyncInference\(\)"):
+        Client("deferred", transport="async-inference")
+    with pytest.raises(UsageError, match="name the endpoint"):
+        Client(transport=AsyncInference())
 
 
 def test_waiting_until_an_endpoint_is_in_service(zoo, monkeypatch):

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
-from sagewire.bulk.job import Job
+from sagewire.client import AsyncClient, AsyncInference
 from sagewire.errors import UnsupportedFeature
-from sagewire.http.deadlines import Timeouts
-from sagewire.transports.base import Retries
-
-if TYPE_CHECKING:
-    from sagewire.client.async_client import AsyncClient
 
 __all__ = ["DEFERRED_IN_FLIGHT", "check_deferred", "defer"]
 
@@ -21,28 +15,18 @@ DEFERRED_IN_FLIGHT = 128
 
 
 def defer(
-    client: AsyncClient, job: Job, *, upload_to: str | None = None, poll: float | Sequence[float] = (0.5, 15.0)
-) -> None:
-    """Let a client call its endpoint asynchronously; what the endpoint speaks is found out as ever.
+    client: AsyncClient, *, upload_to: str | None = None, poll: float | Sequence[float] = (0.5, 15.0)
+) -> AsyncClient:
+    """Return a client that calls the same endpoint asynchronously.
 
     Args:
-        client: The client; it must not have made a call yet.
-        job: Whose client it is.
+        client: The client.
         upload_to: An S3 folder for requests of more than 128,000 bytes.
         poll: The first and the longest wait between two looks for an answer, in seconds; one number is both.
     """
-    from sagewire.transports.async_inference import AsyncDeferredTransport
-
-    settings = client._settings
-    arguments: dict[str, Any] = settings._sagemaker_arguments()
-    timeout = job.client_arguments.get("timeout")
-    arguments["timeouts"] = None if timeout is None else Timeouts.of(timeout)
-    arguments["retries"] = Retries(attempts=1)
     first, *more = poll if isinstance(poll, Sequence) else (poll,)
     longest = more[0] if more else first
-    client._transport = AsyncDeferredTransport(
-        settings._name, **arguments, upload_to=upload_to, poll=(float(first), float(longest))
-    )
+    return client.with_transport(AsyncInference(upload_to, poll=(float(first), float(longest))), retries=1)
 
 
 async def check_deferred(client: AsyncClient) -> None:

@@ -71,19 +71,14 @@ async def run_transform(prepared: Prepared, folder: Path, done: Done, **options:
 
 class _Transform:
     def __init__(self, prepared: Prepared, folder: Path, client: AsyncClient, options: _Options) -> None:
-        from sagewire.aws.session import as_session
-
         self._prepared = prepared
         self._client = client
         self._options = options
         self._state = folder / "transform.json"
         self._parts = PartWriter(folder)
         self._content_type = "application/json"
-        settings = client._settings
-        session = as_session(settings._session(), region_name=settings.region_name)
-        region = settings.region_name or session.region_name
-        self._s3 = session.client("s3", region_name=region)
-        self._control = settings.control_client()
+        self._s3 = client.session().client("s3", region_name=client.session().region_name)
+        self._control = client.control_client()
 
     async def run(self, done: Done) -> str | None:
         try:
@@ -161,7 +156,7 @@ class _Transform:
         new.replace(self._state)
 
     def _model_name(self) -> str:
-        endpoint = self._control.describe_endpoint(EndpointName=self._client._settings._name)
+        endpoint = self._control.describe_endpoint(EndpointName=self._client.target)
         config = self._control.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
         name = config["ProductionVariants"][0].get("ModelName")
         if not name:

@@ -233,14 +233,13 @@ class Storage:
         # Made anew for each file: credentials of a session last an hour or so, and jobs last longer.
         from pyarrow.fs import S3FileSystem
 
-        from sagewire.aws.session import as_session
-        from sagewire.client.config import ClientConfig
+        from sagewire.aws.session import as_session, named_session
 
-        given = {**self.client_arguments, "endpoint": "s3", "url": None}
-        settings = ClientConfig(**{name: value for name, value in given.items() if name in _IDENTITY})
-        session = as_session(settings._session(), region_name=settings.region_name)
+        named = {name: value for name, value in self.client_arguments.items() if name in _IDENTITY}
+        region_name = named.get("region_name")
+        session = as_session(named_session(**named), region_name=region_name)
         # botocore knows profiles, single sign-on and AWS_ENDPOINT_URL_S3; its client says what follows from them.
-        client = session.client("s3", region_name=settings.region_name)
+        client = session.client("s3", region_name=region_name)
         keys = session.get_credentials()
         frozen = keys.get_frozen_credentials() if keys is not None else None
         address = client.meta.endpoint_url
@@ -260,7 +259,6 @@ class Storage:
 
 
 _IDENTITY = (
-    "endpoint",
     "region_name",
     "session",
     "profile_name",

@@ -61,7 +61,7 @@ def find_access(endpoint: str | Client, arguments: Mapping[str, Any]) -> Access:
     if isinstance(endpoint, Client):
         if given or route == "sagemaker":
             raise UsageError(f"{next(iter(given), 'route')} is a matter of the client that was given; leave it out")
-        door = InProcessServer((endpoint._settings.target,), endpoint, native=False)
+        door = InProcessServer((endpoint.target,), endpoint, native=False)
         return Access("https://in-process.invalid/openai/v1", door, None, options)
     return _of_endpoint(endpoint, given, route, lifetime, options)
 

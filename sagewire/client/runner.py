@@ -1,0 +1,196 @@
+"""The runner of calls: one call is prepared, sent and read, whole or as a stream, and sent again if it must be.
+
+`CallRun` decides and never waits; `run` and `run_async` are the same few lines around whatever waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from sagewire.client.base import ClientBase
+from sagewire.client.prepared_call import PreparedCall, ResponseReader
+from sagewire.content_handlers.base import ContentHandler, Request
+from sagewire.content_handlers.embeddings import EmbeddingHandler
+from sagewire.content_handlers.rerank import RerankHandler
+from sagewire.errors import EndpointError, ModelError, ModelStreamError, ResponseTooLarge, UsageError, WireError
+from sagewire.streaming.accumulate import unfold
+from sagewire.telemetry import Outcome
+from sagewire.transports.base import AsyncTransport, Body, Transport
+from sagewire.types import Delta, Invocation, Reply, ResponseInfo
+
+__all__ = ["CallRun", "explain", "run", "run_async"]
+
+_DEFAULTS = (ContentHandler.read_error, EmbeddingHandler.read_error, RerankHandler.read_error)
+
+
+class CallRun:
+    """The state of one call.
+
+    It is apart from the stream that users hold, so that a running generator does not refer to the object that holds
+    it: dropping a half-read stream ends it at once, rather than when the garbage collector comes by.
+
+    Args:
+        client: The client whose call it is.
+        request: The request.
+        endpoint_kwargs: InvokeEndpoint parameters of this call.
+        yields: The deltas are wanted, also those of an answer that comes as a whole.
+        keep_reply: Keep what arrives, for `reply`.
+    """
+
+    def __init__(
+        self,
+        client: ClientBase,
+        request: Request,
+        endpoint_kwargs: Mapping[str, Any] | None,
+        *,
+        yields: bool = False,
+        keep_reply: bool = True,
+    ) -> None:
+        self.client = client
+        self._request = request
+        self._endpoint_kwargs = endpoint_kwargs
+        self._yields = yields
+        self._keeps = keep_reply
+        self._reading: ResponseReader | None = None
+        self._whole: Reply | None = None
+        self._redetected = False
+
+    @property
+    def so_far(self) -> Reply:
+        """The answer as far as it was read, or what is known about it."""
+        if self._whole is not None:
+            return self._whole
+        return self._reading.reply if self._reading is not None else Reply()
+
+    @property
+    def reply(self) -> Reply:
+        """The answer as far as it was read.
+
+        Raises:
+            UsageError: It is not kept.
+        """
+        if not self._keeps:
+            raise UsageError("this stream keeps no reply (keep_reply=False); take from its deltas what you need")
+        return self.so_far
+
+    def prepare(self) -> PreparedCall:
+        """Return the call to send; may wait for the control plane."""
+        return self.client._prepare(self._request, self._endpoint_kwargs)
+
+    def watch(self, prepared: PreparedCall) -> AbstractContextManager[Outcome]:
+        """Return a context that tells telemetry of the call."""
+        return self.client._watch(prepared, lambda: self.so_far)
+
+    def read_whole(self, prepared: PreparedCall, body: Body) -> Iterable[Delta]:
+        """Read an answer that came as a whole, and return its deltas if they are wanted."""
+        self._whole = prepared.read_whole(body.data, body.info)
+        return unfold(self._whole) if self._yields else ()
+
+    def stream_request(self, prepared: PreparedCall) -> Invocation:
+        """Return what to send for a stream. An answer that is not kept may be of any length."""
+        return prepared.invocation if self._keeps else replace(prepared.invocation, bounded=False)
+
+    def begin(self, prepared: PreparedCall, info: ResponseInfo) -> ResponseReader:
+        """Return the reader of an answer that comes as a stream."""
+        self._reading = prepared.reading(info, keep_reply=self._keeps)
+        return self._reading
+
+    def redetect(self, error: WireError) -> bool:
+        """Return whether the container turns out to have changed, so that the call should be made again; may wait.
+
+        It is asked once at most, and only before the first delta was handed on.
+        """
+        begun = self._whole is not None or (self._reading is not None and self._reading.begun)
+        if self._redetected or begun or isinstance(error, ModelStreamError | ResponseTooLarge):
+            return False
+        self._redetected = True
+        return self.client._redetects(self._request)
+
+
+def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, None, None]:
+    """Run a call and yield its deltas."""
+    while True:
+        prepared = call.prepare()
+        try:
+            with call.watch(prepared):
+                transport = connect()
+                if not prepared.streams:
+                    yield from call.read_whole(prepared, transport.invoke(prepared.invocation))
+                    return
+                with transport.stream(call.stream_request(prepared)) as body:
+                    reading = call.begin(prepared, body.info)
+                    with reading.attaching_partial():
+                        for chunk in body:
+                            yield from reading.feed(chunk)
+                            if reading.stopped:
+                                break
+                        # What the service says at the end (timings) is known only now.
+                        reading.info = body.info
+                        yield from reading.close()
+            return
+        except WireError as error:
+            if not call.redetect(error):
+                raise
+        except EndpointError as error:
+            explain(error, prepared.handler)
+            raise
+
+
+async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> AsyncGenerator[Delta, None]:
+    """Run a call and yield its deltas; what may wait for the control plane does so in a thread."""
+    # Sync callers run without asyncio, which is a tenth of a cold start.
+    import asyncio
+
+    while True:
+        prepared = call.prepare() if call.client.known else await asyncio.to_thread(call.prepare)
+        try:
+            with call.watch(prepared):
+                transport = connect()
+                if not prepared.streams:
+                    for delta in call.read_whole(prepared, await transport.invoke(prepared.invocation)):
+                        yield delta
+                    return
+                async with transport.stream(call.stream_request(prepared)) as body:
+                    reading = call.begin(prepared, body.info)
+                    with reading.attaching_partial():
+                        async for chunk in body:
+                            for delta in reading.feed(chunk):
+                                yield delta
+                            if reading.stopped:
+                                break
+                        # What the service says at the end (timings) is known only now.
+                        reading.info = body.info
+                        for delta in reading.close():
+                            yield delta
+            return
+        except WireError as error:
+            if not await asyncio.to_thread(call.redetect, error):
+                raise
+        except EndpointError as error:
+            explain(error, prepared.handler)
+            raise
+
+
+def explain(error: EndpointError, handler: ContentHandler | EmbeddingHandler | RerankHandler) -> None:
+    """Put what a handler of somebody's own reads in its container's error body into the error."""
+    if not error.body or type(handler).read_error in _DEFAULTS:
+        # The transport has read the known shapes already.
+        return
+    try:
+        payload = orjson.loads(error.body)
+    except orjson.JSONDecodeError:
+        payload = error.body
+    found = handler.read_error(payload)
+    if found is None:
+        return
+    status = error.original_status if isinstance(error, ModelError) else error.status
+    error.message = f"the container answered {status}: {found.message}"
+    error.args = (error.message,)
+    error.code = found.code or error.code
+    if isinstance(error, ModelError):
+        error.original_message = found.message

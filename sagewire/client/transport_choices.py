@@ -1,0 +1,201 @@
+"""The ways in which a client's calls can travel, as values for `Client(transport=...)`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from sagewire.errors import UsageError
+from sagewire.http.deadlines import Timeouts
+from sagewire.transports.base import AsyncTransport, Retries, Transport
+
+__all__ = ["AsyncInference", "Boto3", "Http", "Route", "SageMaker", "TransportChoice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The arguments of a client that its transport is made of.
+
+    Args:
+        endpoint: The endpoint's name, where there is one.
+        timeouts: The deadlines of each call.
+        retries: How often to try.
+        session: The session that calls are signed with.
+        region_name: The AWS region.
+        endpoint_url: Another SageMaker Runtime URL.
+        config: A `botocore.config.Config`.
+        parameters: InvokeEndpoint parameters of every call.
+    """
+
+    endpoint: str | None
+    timeouts: Timeouts | None = None
+    retries: Retries | None = None
+    session: Any = None
+    region_name: str | None = None
+    endpoint_url: str | None = None
+    config: Any = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def for_sagemaker(self) -> dict[str, Any]:
+        """The arguments that every transport to SageMaker takes."""
+        names = ("timeouts", "retries", "session", "region_name", "endpoint_url", "config", "parameters")
+        return {name: getattr(self, name) for name in names}
+
+
+class TransportChoice(ABC):
+    """A way in which calls can travel. It holds no connection: each client opens its own."""
+
+    @property
+    def address(self) -> str | None:
+        """The URL that is called, unless an endpoint's name says where calls go."""
+        return None
+
+    def check(self, endpoint: str | None) -> None:
+        """Raise `UsageError` if this way does not go with the endpoint that was named."""
+        if not endpoint:
+            raise UsageError("name the endpoint, or give `url=` for a server that is not on SageMaker")
+
+    @abstractmethod
+    def open(self, route: Route) -> Transport:
+        """Return a new transport."""
+
+    @abstractmethod
+    def open_async(self, route: Route) -> AsyncTransport:
+        """Return a new transport for asyncio."""
+
+
+@dataclass(frozen=True, slots=True)
+class SageMaker(TransportChoice):
+    """Calls to a SageMaker endpoint, signed by sagewire; what a client does by default."""
+
+    def open(self, route: Route) -> Transport:
+        """Return a new transport."""
+        from sagewire.transports.sagemaker import SageMakerTransport
+
+        return SageMakerTransport(cast(str, route.endpoint), **route.for_sagemaker)
+
+    def open_async(self, route: Route) -> AsyncTransport:
+        """Return a new transport for asyncio."""
+        from sagewire.transports.sagemaker import AsyncSageMakerTransport
+
+        return AsyncSageMakerTransport(cast(str, route.endpoint), **route.for_sagemaker)
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncInference(TransportChoice):
+    """Calls to an endpoint that was made for Asynchronous Inference: the answer comes by way of S3.
+
+    Args:
+        upload_to: An S3 folder for request bodies of more than 128,000 bytes.
+        cleanup: The objects to delete once an answer is read: `uploads`, `all` or `none`.
+        poll: The first and the longest wait between two looks for the answer, in seconds.
+
+    Example:
+        >>> Client("my-queue", transport=AsyncInference(upload_to="s3://my-bucket/requests"))  # doctest: +SKIP
+    """
+
+    upload_to: str | None = None
+    cleanup: Literal["uploads", "all", "none"] = "uploads"
+    poll: tuple[float, float] = (0.5, 15.0)
+
+    def check(self, endpoint: str | None) -> None:
+        """Raise `UsageError` if no endpoint is named."""
+        if not endpoint:
+            raise UsageError("asynchronous inference is SageMaker's; name the endpoint")
+
+    def open(self, route: Route) -> Transport:
+        """Return a new transport."""
+        from sagewire.transports.async_inference import DeferredTransport
+
+        return DeferredTransport(cast(str, route.endpoint), **route.for_sagemaker, **self._own)
+
+    def open_async(self, route: Route) -> AsyncTransport:
+        """Return a new transport for asyncio."""
+        from sagewire.transports.async_inference import AsyncDeferredTransport
+
+        return AsyncDeferredTransport(cast(str, route.endpoint), **route.for_sagemaker, **self._own)
+
+    @property
+    def _own(self) -> dict[str, Any]:
+        return {"upload_to": self.upload_to, "cleanup": self.cleanup, "poll": self.poll}
+
+
+@dataclass(frozen=True, slots=True)
+class Boto3(TransportChoice):
+    """Calls that go through your own boto3 client, untouched: its hooks, stubs and settings apply.
+
+    Args:
+        client: A `boto3.client("sagemaker-runtime")`.
+
+    Example:
+        >>> Client("my-llama", transport=Boto3(boto3.client("sagemaker-runtime")))  # doctest: +SKIP
+    """
+
+    client: Any
+
+    def __reduce__(self) -> Any:
+        raise UsageError("a boto3 client cannot be pickled; use `session=` or `profile_name=` instead of `client=`")
+
+    def open(self, route: Route) -> Transport:
+        """Return a new transport."""
+        from sagewire.transports.sagemaker.boto3_client import Boto3Transport
+
+        return Boto3Transport(self.client, cast(str, route.endpoint), parameters=route.parameters)
+
+    def open_async(self, route: Route) -> AsyncTransport:
+        """Return a new transport for asyncio."""
+        from sagewire.transports.sagemaker.boto3_client import AsyncBoto3Transport
+
+        return AsyncBoto3Transport(self.client, cast(str, route.endpoint), parameters=route.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Http(TransportChoice):
+    """Calls to a plain HTTP server: a Hugging Face endpoint, vLLM, TGI, TEI, llama.cpp, Ollama.
+
+    Args:
+        url: The server's base URL.
+        token: Bearer token; sent to that host only.
+        headers: Further headers of every request. They may hold secrets, so they are never shown or pickled.
+
+    Example:
+        >>> Client(transport=Http("https://llm.example.org", headers={"X-Tenant": "blue"}))  # doctest: +SKIP
+    """
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def address(self) -> str:
+        """The server's base URL."""
+        return self.url
+
+    def check(self, endpoint: str | None) -> None:
+        """Raise `UsageError` if an endpoint is named too."""
+        if endpoint:
+            raise UsageError("give either an endpoint name or `url=`, not both: they are two different servers")
+
+    def __reduce__(self) -> Any:
+        if self.token or self.headers:
+            name = "token" if self.token else "headers"
+            raise UsageError(f"{name} may be a secret and is never pickled; make the client where it is used")
+        return Http, (self.url,)
+
+    def open(self, route: Route) -> Transport:
+        """Return a new transport."""
+        from sagewire.transports.http import HttpTransport
+
+        return HttpTransport(self.url, **self._arguments(route))
+
+    def open_async(self, route: Route) -> AsyncTransport:
+        """Return a new transport for asyncio."""
+        from sagewire.transports.http import AsyncHttpTransport
+
+        return AsyncHttpTransport(self.url, **self._arguments(route))
+
+    def _arguments(self, route: Route) -> dict[str, Any]:
+        return {"token": self.token, "headers": self.headers, "timeouts": route.timeouts, "retries": route.retries}
