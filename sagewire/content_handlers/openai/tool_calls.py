@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagewire.errors import WireError
-from sagewire.types import ToolCallDelta
+from sagewire.types import ToolCallDelta, parse_arguments
 
 __all__ = ["ToolCallNormaliser"]
 
@@ -84,9 +84,8 @@ class ToolCallNormaliser:
             if call.name is None:
                 yield from self._rescue(call)
             elif not call.pieces:
-                # Every reader of arguments expects an object.
-                call.pieces.append("{}")
-                yield self._delta(call, "{}")
+                call.pieces.append(_as_object(call.placeholder))
+                yield self._delta(call, call.pieces[0])
 
     def _find(self, piece: _Piece, position: int) -> _Call | None:
         by_index = self._by_index.get(piece.index) if piece.index is not None else None
@@ -200,7 +199,11 @@ class _Piece:
 
 
 class _Call:
-    """A call being read: `pieces` are its arguments, `waiting` those of them that were not handed on yet."""
+    """A call being read.
+
+    `pieces` are its arguments from the opening brace on, `waiting` those of them that were not handed on yet, and
+    `placeholder` what came before a brace: it stands only if no object follows.
+    """
 
     __slots__ = ("id", "index_key", "name", "number", "pieces", "placeholder", "waiting")
 
@@ -230,11 +233,12 @@ class _Call:
     def take(self, piece: _Piece) -> None:
         """Keep a piece's arguments."""
         text = piece.arguments.strip()
-        if not self.pieces and (not text or text in _NO_ARGUMENTS):
-            self.placeholder = piece.arguments if text else self.placeholder + piece.arguments
+        if not self.pieces and (not text.startswith("{") or text == "{}"):
+            if text not in _NO_ARGUMENTS or text != self.placeholder.strip():
+                self.placeholder += piece.arguments
         elif not (text.startswith("{") and self.is_complete and self.repeats(piece)):
             # A placeholder is replaced by the object, and is the beginning of anything else.
-            said = piece.arguments if text.startswith("{") else self.placeholder + piece.arguments
+            said = piece.arguments if self.placeholder.strip() in _NO_ARGUMENTS else self.placeholder + piece.arguments
             self.placeholder = ""
             self.pieces.append(said)
             self.waiting.append(said)
@@ -251,6 +255,14 @@ def _parsed(text: str) -> Any:
         return json.loads(text, strict=False)
     except (ValueError, RecursionError):
         return None
+
+
+def _as_object(text: str) -> str:
+    """Return arguments that do not begin as an object as the object they mean, or as they are."""
+    try:
+        return json.dumps(parse_arguments(text), ensure_ascii=False)
+    except ValueError:
+        return text
 
 
 def _as_text(arguments: Any) -> str:

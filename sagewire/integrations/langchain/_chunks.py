@@ -25,7 +25,7 @@ from sagewire.integrations.langchain._replies import (
     metadata_of,
     usage_metadata_of,
 )
-from sagewire.types import Delta, MetadataDelta, Reply, TextDelta, ThinkingDelta, ToolCallDelta
+from sagewire.types import Delta, MetadataDelta, Reply, TextDelta, ThinkingDelta, ToolCallDelta, parse_arguments
 
 __all__ = ["ChunkWriter", "last_chunk"]
 
@@ -90,7 +90,15 @@ class ChunkWriter:
 
     def last(self, reply: Reply, model_name: str) -> ChatGenerationChunk:
         """Return the chunk that ends the stream; see `last_chunk`."""
-        return last_chunk(reply, model_name, self._own)
+        chunk = last_chunk(reply, model_name, self._own)
+        if self._own is None and isinstance(chunk.message, AIMessageChunk):
+            cut = reply.finish_reason == "length"
+            chunk.message.tool_call_chunks = [
+                tool_call_chunk(name=None, args=ending, id=None, index=index)
+                for index, call in zip(sorted(self._begun), reply.tool_calls, strict=False)
+                if (ending := _broken_ending(call.arguments, cut=cut))
+            ]
+        return chunk
 
     def flush(self) -> list[ChatGenerationChunk]:
         """Return what was held back."""
@@ -115,6 +123,36 @@ class ChunkWriter:
             call_id, name = delta.id or f"call_{delta.index}", delta.name
         piece = tool_call_chunk(name=name, args=delta.arguments, id=call_id, index=delta.index)
         return _chunk(content="", tool_call_chunks=[piece])
+
+
+def _broken_ending(arguments: str, *, cut: bool) -> str:
+    """Return what makes broken arguments of a call plain to see, empty where they are whole.
+
+    LangChain completes half a JSON object, and its agents would run a tool with it. A bracket that closes nothing makes
+    such arguments an invalid call (`langchain_core/utils/json.py`), as they are in a whole answer.
+    """
+    try:
+        parse_arguments(arguments)
+    except ValueError:
+        why = "cut off: the answer reached max_tokens" if cut else "not a JSON object"
+        open_brackets, in_string = _left_open(arguments)
+        return f"{chr(34) if in_string else ''}{']' if open_brackets[-1:] == '{' else '}'} ({why})"
+    return ""
+
+
+def _left_open(text: str) -> tuple[str, bool]:
+    brackets, in_string, escaped = "", False, False
+    for character in text:
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            in_string = True
+        elif character in "{[":
+            brackets += character
+        elif character in "}]":
+            brackets = brackets[:-1]
+    return brackets, in_string
 
 
 def last_chunk(reply: Reply, model_name: str, said: Mapping[str, Any] | None = None) -> ChatGenerationChunk:

@@ -2,33 +2,149 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.output_parsers import BaseOutputParser
-from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    ToolMessage,
+    message_chunk_to_message,
+)
+from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser
 from langchain_core.outputs import Generation
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableGenerator, RunnableLambda
+from langchain_core.runnables.utils import AddableDict
 
-__all__ = ["ArgumentsOfCall", "InstanceOfCall", "repairing"]
+from sagewire.integrations.langchain._messages import REASONING
+
+__all__ = ["ArgumentsOfCall", "CutOff", "InstanceOfAnswer", "InstanceOfCall", "JsonAnswer", "repairing", "reporting"]
 
 
-class InstanceOfCall(PydanticToolsParser):
-    """The arguments of the first tool call, as an instance of a pydantic class; no call is an error, not `None`."""
+class CutOff(OutputParserException):
+    """An answer that ended at its length limit, so whatever can be read of it is not the whole object."""
+
+
+class _WholeAnswers(BaseOutputParser[Any]):
+    """Refuses what `max_tokens` cut off, where LangChain's parsers complete it; in a stream, at its end."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
-        """Return the instance."""
-        return _present(super().parse_result(result, partial=partial), result, partial)
+        """Return what the answer holds."""
+        if not partial:
+            _check_whole(getattr(result[0], "message", None), result[0].text)
+        return super().parse_result(result, partial=partial)
+
+    def _transform(self, input: Iterator[Any]) -> Iterator[Any]:
+        seen = _Seen()
+        yield from super()._transform(seen.passing(input))  # type: ignore[misc]
+        seen.check()
+
+    async def _atransform(self, input: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        seen = _Seen()
+        async for item in super()._atransform(seen.apassing(input)):  # type: ignore[misc]
+            yield item
+        seen.check()
 
 
-class ArgumentsOfCall(JsonOutputKeyToolsParser):
+class JsonAnswer(_WholeAnswers, JsonOutputParser):
+    """The JSON object that an answer's text holds."""
+
+
+class InstanceOfAnswer(_WholeAnswers, PydanticOutputParser[Any]):
+    """The JSON object that an answer's text holds, as an instance of a pydantic class."""
+
+
+class ArgumentsOfCall(_WholeAnswers, JsonOutputKeyToolsParser):
     """The arguments of the first tool call, as a dictionary; no call is an error, not `None`."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         """Return the arguments."""
         return _present(super().parse_result(result, partial=partial), result, partial)
+
+
+class InstanceOfCall(ArgumentsOfCall):
+    """The arguments of the first tool call, as an instance of a pydantic class.
+
+    Args:
+        model: The class; LangChain's own parser looks it up by its name, which may not be a tool's (`Box[int]`).
+    """
+
+    model: type[Any]
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        """Return the instance; while the answer is growing, `None` until it fits."""
+        arguments = super().parse_result(result, partial=partial)
+        if arguments is None:
+            return None
+        try:
+            return self.model(**arguments)
+        except ValueError:
+            if partial:
+                return None
+            raise
+
+
+class _Seen:
+    """The pieces of a streamed answer, as far as they say why it ended."""
+
+    def __init__(self) -> None:
+        self._reason: Any = None
+        self._text = ""
+        self._thought = False
+
+    def passing(self, pieces: Iterator[Any]) -> Iterator[Any]:
+        for piece in pieces:
+            self._add(piece)
+            yield piece
+
+    async def apassing(self, pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for piece in pieces:
+            self._add(piece)
+            yield piece
+
+    def _add(self, piece: Any) -> None:
+        if isinstance(piece, BaseMessage):
+            self._reason = piece.response_metadata.get("finish_reason") or self._reason
+            self._text = self._text or piece.text.strip() or ("call" if getattr(piece, "tool_call_chunks", ()) else "")
+            self._thought = self._thought or REASONING in piece.additional_kwargs
+
+    def check(self) -> None:
+        if self._reason == "length":
+            raise _cut_off(self._text, self._thought)
+
+
+def reporting(bound: Runnable[LanguageModelInput, Any], parser: BaseOutputParser[Any]) -> Runnable[Any, Any]:
+    """Return a runnable that gives the raw answer, what was read of it, and the error if it cannot be read.
+
+    The raw answer is streamed as it arrives.
+    """
+
+    def read(raw: Any, config: RunnableConfig) -> AddableDict:
+        if isinstance(raw, AIMessageChunk):
+            raw = message_chunk_to_message(raw)
+        parsed, error = _read(parser, raw, config)
+        return AddableDict(parsed=parsed, parsing_error=error)
+
+    def report(pieces: Iterator[Any], config: RunnableConfig) -> Iterator[AddableDict]:
+        raw: Any = None
+        for piece in pieces:
+            raw = piece if raw is None else raw + piece
+            yield AddableDict(raw=piece)
+        yield read(raw, config)
+
+    async def areport(pieces: AsyncIterator[Any], config: RunnableConfig) -> AsyncIterator[AddableDict]:
+        raw: Any = None
+        async for piece in pieces:
+            raw = piece if raw is None else raw + piece
+            yield AddableDict(raw=piece)
+        yield read(raw, config)
+
+    return bound | RunnableGenerator(report, areport, name="structured_output")  # type: ignore[arg-type]  # with config
 
 
 def repairing(
@@ -60,7 +176,7 @@ def repairing(
     def ask(given: LanguageModelInput, config: RunnableConfig) -> Any:
         raw = bound.invoke(given, config)
         parsed, error = _read(parser, raw, config)
-        if error is not None:
+        if error is not None and not isinstance(error, CutOff):
             raw = bound.invoke(again(given, raw, error), config)
             parsed, error = _read(parser, raw, config)
         return finish(raw, parsed, error)
@@ -68,7 +184,8 @@ def repairing(
     async def ask_awaited(given: LanguageModelInput, config: RunnableConfig) -> Any:
         raw = await bound.ainvoke(given, config)
         parsed, error = _read(parser, raw, config)
-        if error is not None:
+        # One that was cut off would be cut off again.
+        if error is not None and not isinstance(error, CutOff):
             raw = await bound.ainvoke(again(given, raw, error), config)
             parsed, error = _read(parser, raw, config)
         return finish(raw, parsed, error)
@@ -93,15 +210,24 @@ def _complaint(raw: AIMessage, error: ValueError) -> list[BaseMessage]:
     return [ToolMessage(text, tool_call_id=call or "", status="error") for call in calls]
 
 
+def _check_whole(message: Any, text: str) -> None:
+    metadata = getattr(message, "response_metadata", None) or {}
+    if metadata.get("finish_reason") == "length":
+        calls = getattr(message, "tool_calls", ()) or getattr(message, "invalid_tool_calls", ())
+        raise _cut_off(text or ("call" if calls else ""), REASONING in getattr(message, "additional_kwargs", {}))
+
+
+def _cut_off(text: str, thought: bool) -> CutOff:
+    spent = " The model's reasoning used up all of it." if thought and not text.strip() else ""
+    return CutOff(
+        f"the answer was cut off at its length limit; allow more with max_tokens.{spent}",
+        llm_output="" if text == "call" else text,
+    )
+
+
 def _present(parsed: Any, result: list[Generation], partial: bool) -> Any:
     if parsed is not None or partial:
         return parsed
-    message = getattr(result[0], "message", None)
-    metadata = getattr(message, "response_metadata", None) or {}
-    why = ""
-    if metadata.get("finish_reason") == "length":
-        why = " It was cut off at its length limit; allow more with max_tokens."
-    broken = getattr(message, "invalid_tool_calls", None)
-    if broken:
-        why += f" {broken[0].get('error') or 'The arguments of a tool call could not be read.'}"
+    broken = getattr(getattr(result[0], "message", None), "invalid_tool_calls", None)
+    why = f" {broken[0].get('error') or 'The arguments of a tool call could not be read.'}" if broken else ""
     raise OutputParserException(f"the answer has no tool call that can be read.{why}", llm_output=result[0].text)

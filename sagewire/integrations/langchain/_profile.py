@@ -31,12 +31,16 @@ def profile_of(client: Client, detected: ContainerProfile | None = None) -> Mode
         tool_calling=tools,
         tool_choice=tools,
         tool_call_streaming=tools,
-        structured_output=can.response_format,
+        # LangChain takes this to mean that tools and a schema can be sent together. Here the schema would rule the
+        # whole answer, and no tool would ever run; its agents make the schema a tool instead.
+        structured_output=False,
         image_inputs=can.images,
         image_url_inputs=can.images,
-        pdf_inputs=False,
-        audio_inputs=False,
-        video_inputs=False,
+        pdf_inputs=can.media,
+        audio_inputs=can.media,
+        video_inputs=can.media,
+        pdf_tool_message=can.media,
+        image_tool_message=can.images,
     )
     if detected is None:
         return profile

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.messages import (
@@ -25,6 +23,7 @@ from sagewire.types import (
     TokenLogprob,
     ToolCall,
     Usage,
+    parse_arguments,
 )
 
 __all__ = [
@@ -116,16 +115,10 @@ def _message(reply: Reply, choice: Choice, model_name: str, *, usage: bool) -> A
 
 
 def _arguments(call: ToolCall) -> tuple[dict[str, Any], str | None]:
-    if not call.arguments.strip():
-        return {}, None
     try:
-        # Models write line breaks into JSON strings; only the strict reading minds.
-        value = json.loads(call.arguments, strict=False)
+        return parse_arguments(call.arguments), None
     except ValueError as error:
-        return {}, f"The arguments of {call.name!r} are not valid JSON: {error}"
-    if not isinstance(value, Mapping):
-        return {}, f"The arguments of {call.name!r} are not a JSON object"
-    return dict(value), None
+        return {}, f"The arguments of {call.name!r} cannot be read as a JSON object: {error}"
 
 
 def generation_info_of(choice: Choice) -> dict[str, Any] | None:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel
 
+from sagewire.content_handlers.openai.messages import openai_tools
 from sagewire.errors import UsageError, unknown_name
+from sagewire.integrations.langchain._schemas import function_of
+from sagewire.types import as_tool
 
 __all__ = ["describe_tools", "tool_choice_name", "tool_name"]
 
@@ -24,13 +29,31 @@ def describe_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[
     Raises:
         UsageError: A tool runs at some provider ("web_search"): a container of your own has none.
     """
-    described = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
-    for tool in described:
-        if tool.get("type") != "function":
+    return [_described(tool, strict) for tool in tools]
+
+
+def _described(tool: Any, strict: bool | None) -> dict[str, Any]:
+    if isinstance(tool, Mapping):
+        if tool.get("type") not in (None, "function", "object", "custom"):
             raise UsageError(
-                f"a tool of type {tool.get('type')!r} runs at a provider; a self-hosted model has function tools only"
+                f"a tool of type {tool['type']!r} runs at a provider; a self-hosted model has function tools only"
             )
-    return described
+        if tool.get("type") == "custom" or {"inputSchema", "input_schema"} & tool.keys():
+            # Of MCP and Anthropic; LangChain's conversion loses the schema of the one.
+            return {"type": "function", "function": _with_strict(openai_tools([as_tool(tool)])[0]["function"], strict)}
+    is_class = isinstance(tool, type) and issubclass(tool, BaseModel)
+    if is_class or isinstance(tool, BaseTool):
+        return {"type": "function", "function": function_of(tool, strict)}
+    found = convert_to_openai_tool(tool, strict=strict)
+    if found.get("type") != "function":
+        raise UsageError(
+            f"a tool of type {found.get('type')!r} runs at a provider; a self-hosted model has function tools only"
+        )
+    return found
+
+
+def _with_strict(function: Mapping[str, Any], strict: bool | None) -> dict[str, Any]:
+    return dict(function) if strict is None else {**function, "strict": strict}
 
 
 def tool_name(tool: Mapping[str, Any]) -> str:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-from langchain_core.utils.function_calling import convert_to_openai_function, convert_to_openai_tool
+from langchain_core.output_parsers import BaseOutputParser
+from langchain_core.runnables import Runnable
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel
 from pydantic.v1 import BaseModel as BaseModelV1
 
 from sagewire.errors import UsageError
 from sagewire.integrations.langchain._errors import model_errors
-from sagewire.integrations.langchain._parsing import ArgumentsOfCall, InstanceOfCall, repairing
+from sagewire.integrations.langchain._parsing import (
+    ArgumentsOfCall,
+    InstanceOfAnswer,
+    InstanceOfCall,
+    JsonAnswer,
+    repairing,
+    reporting,
+)
+from sagewire.integrations.langchain._schemas import function_of
 
 __all__ = ["Method", "response_format_of", "structured_output"]
 
@@ -51,9 +57,7 @@ def structured_output(
         return repairing(bound, parser, model, include_raw=include_raw)
     if not include_raw:
         return bound | parser
-    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
-    failed = RunnablePassthrough.assign(parsed=lambda _: None)
-    return RunnableMap(raw=bound) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+    return reporting(bound, parser)
 
 
 def response_format_of(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
@@ -67,7 +71,7 @@ def response_format_of(schema: Any, *, strict: bool | None = None) -> dict[str, 
             return dict(schema)
         if "name" in schema and isinstance(schema.get("schema"), Mapping):
             return {"type": "json_schema", "json_schema": dict(schema)}
-    function = _as_function(schema, strict)
+    function = function_of(schema, strict)
     described: dict[str, Any] = {"name": function["name"], "schema": function["parameters"]}
     if function.get("description"):
         described["description"] = function["description"]
@@ -102,12 +106,13 @@ def _chosen_method(
 def _by_function_calling(
     model: BaseChatModel, schema: Any, strict: bool | None, tools: Sequence[Any] | None, kwargs: dict[str, Any]
 ) -> tuple[Runnable[LanguageModelInput, Any], BaseOutputParser[Any]]:
-    name = convert_to_openai_tool(schema)["function"]["name"]
-    bound = model.bind_tools(
-        [schema], tool_choice=name, strict=strict, **_traced("function_calling", schema, strict), **kwargs
-    )
+    function = function_of(schema, strict)
+    name = function["name"]
+    traced = _traced("function_calling", schema, strict)
+    tool = {"type": "function", "function": function}
+    bound = model.bind_tools([tool], tool_choice=name, strict=strict, **traced, **kwargs)
     if _is_class(schema):
-        return bound, InstanceOfCall(tools=[schema], first_tool_only=True)
+        return bound, InstanceOfCall(model=schema, key_name=name, first_tool_only=True)
     return bound, ArgumentsOfCall(key_name=name, first_tool_only=True)
 
 
@@ -134,7 +139,7 @@ _BUILDERS = {"function_calling": _by_function_calling, "json_mode": _by_json_mod
 
 
 def _text_parser(schema: Any) -> BaseOutputParser[Any]:
-    return PydanticOutputParser(pydantic_object=schema) if _is_class(schema) else JsonOutputParser()
+    return InstanceOfAnswer(pydantic_object=schema) if _is_class(schema) else JsonAnswer()
 
 
 def _traced(method: Method, schema: Any, strict: bool | None) -> dict[str, Any]:
@@ -143,14 +148,6 @@ def _traced(method: Method, schema: Any, strict: bool | None) -> dict[str, Any]:
     if isinstance(schema, Mapping) and isinstance(schema.get("schema"), Mapping):
         shown = {"title": schema.get("name"), **schema["schema"]}
     return {"ls_structured_output_format": {"kwargs": arguments, "schema": shown}}
-
-
-def _as_function(schema: Any, strict: bool | None) -> dict[str, Any]:
-    try:
-        function = convert_to_openai_function(schema, strict=strict)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"this is no schema: {error}") from error
-    return {"parameters": {"type": "object", "properties": {}}, **function}
 
 
 def _is_class(schema: Any) -> bool:

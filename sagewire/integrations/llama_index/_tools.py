@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import orjson
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
@@ -13,7 +12,7 @@ from pydantic_core import from_json
 
 from sagewire.errors import WireError, excerpt
 from sagewire.integrations.llama_index._blocks import tool_calls_in
-from sagewire.types import ToolCall
+from sagewire.types import ToolCall, parse_arguments
 
 __all__ = ["conversation", "finish_reason", "openai_tools", "partial_object", "tool_selections"]
 
@@ -38,8 +37,7 @@ def tool_selections(response: ChatResponse) -> list[ToolSelection]:
     """Return the calls in a response, whole or still being streamed.
 
     Raises:
-        WireError: The answer is complete and a call's arguments are still no JSON object: running the tool with half
-            of its arguments would be worse.
+        WireError: The answer was cut off inside a call's arguments: running the tool with half of them would be worse.
     """
     finish = finish_reason(response.raw)
     return [_selection(call, finish) for call in tool_calls_in(response.message)]
@@ -65,19 +63,16 @@ def _selection(call: ToolCall, finish: str | None) -> ToolSelection:
 
 
 def _whole_object(call: ToolCall, finish: str) -> dict[str, Any]:
-    arguments = call.arguments
-    if not arguments.strip():
-        return {}  # how many models call a tool that takes nothing
     try:
-        value = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
-        value = None
-    if isinstance(value, dict):
-        return value
-    cut = " The answer was cut off; allow more max_tokens." if finish == "length" else ""
-    raise WireError(
-        f"the model called tool '{call.name}' with arguments that are no JSON object: {excerpt(arguments)}{cut}"
-    )
+        return parse_arguments(call.arguments)
+    except ValueError as error:
+        if finish != "length":
+            # No tool takes this: it answers with an error, which the model reads and an agent goes on from.
+            return {"invalid_json": call.arguments}
+        raise WireError(
+            f"the call of tool '{call.name}' was cut off at the answer's length limit ({error}); allow more with "
+            f"max_tokens. It begins: {excerpt(call.arguments)}"
+        ) from None
 
 
 def finish_reason(raw: Any) -> str | None:

@@ -61,12 +61,71 @@ def test_structured_answers(add, strategy, tools):
     assert isinstance(state["structured_response"], Weather)
 
 
-def test_a_profile_makes_a_bare_schema_a_provider_strategy(add, last_call):
-    endpoint = add("openai_chat", "schema")
-    create_agent(chat(endpoint), tools=[], response_format=Weather).invoke(
-        {"messages": [HumanMessage("The sky in Paris is blue.")]}
-    )
-    assert last_call(endpoint)["response_format"]["type"] == "json_schema"
+@pytest.mark.parametrize(
+    ("container", "options"),
+    [
+        ("openai_chat", {"content_handler": "openai_chat"}),
+        ("tgi_chat", {"content_handler": "tgi_chat"}),
+        ("tgi", {"content_handler": "tgi", "prompt_format": "hermes_3"}),
+    ],
+)
+def test_tools_run_before_an_agents_structured_answer(add, last_call, container, options):
+    answer = '{"city": "Paris", "sky": "blue"}'
+    calls = [("get_weather", '{"city": "Paris"}'), ("Weather", answer)]
+    if container == "tgi":
+        replies = [Reply(f'{{"name": "{name}", "arguments": {arguments}}}') for name, arguments in calls]
+    else:
+        replies = [Reply(calls=[Call(name, arguments, f"c{n}")]) for n, (name, arguments) in enumerate(calls)]
+    model = ChatSagemakerEndpoint(endpoint_name=add(container, Scripted(replies)), **options)
+    state = create_agent(model, tools=[get_weather], response_format=Weather).invoke(QUESTION)
+    assert [message.type for message in state["messages"]][:4] == ["human", "ai", "tool", "ai"]
+    assert state["structured_response"] == Weather(city="Paris", sky="blue")
+
+
+CUT = '{"city": "Paris'
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("arguments", [CUT, '{"city": ["Paris', '{"city": "Paris"}}', "Paris"])
+def test_a_tool_never_runs_with_half_of_its_arguments(add, streamed, arguments):
+    ran = []
+
+    def look(city: str) -> str:
+        """Look."""
+        ran.append(city)
+        return "ok"
+
+    replies = [Reply(calls=[Call("look", arguments, "c1")], finish="length"), Reply("Done.")]
+    agent = create_agent(chat(add("openai_chat", Scripted(replies))), [look])
+    if streamed:
+        pieces = [message for message, _ in agent.stream(QUESTION, stream_mode="messages")]
+        whole = pieces[0]
+        for piece in pieces[1:]:
+            whole += piece
+    else:
+        whole = agent.invoke(QUESTION)["messages"][1]
+    assert not ran
+    assert [call["name"] for call in whole.invalid_tool_calls] == ["look"]
+    assert whole.response_metadata["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("arguments", ["null", '"null"', "", "[]", "{}"])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_tool_without_parameters_runs_however_its_arguments_are_written(add, arguments, streamed):
+    ran = []
+
+    def clock() -> str:
+        """Tell the time."""
+        ran.append(1)
+        return "12:00"
+
+    replies = [Reply(calls=[Call("clock", arguments, "c1")]), Reply("Noon.")]
+    agent = create_agent(chat(add("openai_chat", Scripted(replies))), [clock])
+    if streamed:
+        list(agent.stream(QUESTION, stream_mode="messages"))
+    else:
+        assert agent.invoke(QUESTION)["messages"][-1].text == "Noon."
+    assert ran == [1]
 
 
 def test_messages_stream_out_of_a_graph(model):

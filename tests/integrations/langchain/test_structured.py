@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import Annotated, TypedDict
+from typing import Annotated, Generic, TypedDict, TypeVar
 
 import pytest
 from langchain_core.exceptions import OutputParserException
@@ -217,3 +218,87 @@ def test_an_answer_that_was_cut_off_says_so(add):
     model = ChatSagemakerEndpoint(endpoint_name=endpoint, content_handler="lmi", prompt_format="qwen2_5", max_tokens=5)
     with pytest.raises(OutputParserException, match="max_tokens"):
         model.with_structured_output(Place).invoke(ask(None))
+
+
+class Prescription(BaseModel):
+    medicines: list[str]
+    note: str | None = None
+
+
+CUT = '{"medicines": ["aspirin 100 mg", "warfarin 5'
+CUT_SCHEMA = {"title": "Prescription", "type": "object", "properties": {"medicines": {"type": "array"}}}
+
+
+@pytest.mark.parametrize("method", ["json_schema", "json_mode", "function_calling"])
+@pytest.mark.parametrize("schema", [Prescription, CUT_SCHEMA])
+async def test_what_was_cut_off_is_never_taken_for_the_whole(add, emulator, method, schema):
+    from sagewire.emulator.engines import Call
+
+    calls = [Call("Prescription", CUT, "c1")] if method == "function_calling" else []
+    endpoint = add("openai_chat", Scripted([Reply("" if calls else CUT, calls=calls, finish="length")], loop=True))
+    model = ChatSagemakerEndpoint(endpoint_name=endpoint, content_handler="openai_chat")
+    for options in ({}, {"repair": True}):
+        chain = model.with_structured_output(schema, method=method, **options)
+        asked = len(emulator.calls)
+        with pytest.raises(OutputParserException, match="max_tokens"):
+            chain.invoke("q")
+        assert len(emulator.calls) == asked + 1
+        with pytest.raises(OutputParserException, match="max_tokens"):
+            await chain.ainvoke("q")
+        with pytest.raises(OutputParserException, match="max_tokens"):
+            list(chain.stream("q"))
+        with pytest.raises(OutputParserException, match="max_tokens"):
+            [piece async for piece in chain.astream("q")]
+    for options in ({}, {"repair": True}):
+        chain = model.with_structured_output(schema, method=method, include_raw=True, **options)
+        *_, streamed = chain.stream("q")
+        for result in (chain.invoke("q"), await chain.ainvoke("q"), streamed):
+            assert result["parsed"] is None
+            assert "max_tokens" in str(result["parsing_error"])
+
+
+def test_thinking_that_used_up_the_budget_is_named(add):
+    endpoint = add("openai_chat", Scripted([Reply("", thinking="Let me see", finish="length")], loop=True))
+    model = ChatSagemakerEndpoint(endpoint_name=endpoint, content_handler="openai_chat")
+    for run in (lambda chain: chain.invoke("q"), lambda chain: list(chain.stream("q"))):
+        with pytest.raises(OutputParserException, match="reasoning used up"):
+            run(model.with_structured_output(Prescription))
+
+
+class Node(BaseModel):
+    value: int
+    children: list[Node] = []
+
+
+T = TypeVar("T")
+
+
+class Box(BaseModel, Generic[T]):
+    value: T
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_recursive_and_untitled_schemas_reach_the_wire_whole(last_call, method):
+    model = ChatSagemakerEndpoint(endpoint_name="echo", content_handler="openai_chat")
+    untitled = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    for schema, part in ((Node, "#/$defs/Node"), (Node.model_json_schema(), "#/$defs/Node"), (untitled, '"a"')):
+        model.bind_tools([Node]).invoke("x")
+        assert "#/$defs/Node" in json.dumps(last_call("echo"))
+        with contextlib.suppress(OutputParserException):
+            model.with_structured_output(schema, method=method).invoke("x")
+        sent = json.dumps(last_call("echo"))
+        assert part in sent
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_a_generic_class_has_a_name_that_servers_take(add, last_call, method):
+    from sagewire.emulator.engines import Call
+
+    calls = [Call("Box_int", '{"value": 3}', "c1")] if method == "function_calling" else []
+    endpoint = add("openai_chat", Scripted([Reply("" if calls else '{"value": 3}', calls=calls)], loop=True))
+    model = ChatSagemakerEndpoint(endpoint_name=endpoint, content_handler="openai_chat")
+    chain = model.with_structured_output(Box[int], method=method)
+    assert chain.invoke("x") == Box[int](value=3)
+    assert "Box_int" in json.dumps(last_call(endpoint))
+    assert "Box[" not in json.dumps(last_call(endpoint))
+    assert list(chain.stream("x"))[-1] == Box[int](value=3)

@@ -127,13 +127,20 @@ def test_partial_arguments_are_read_as_far_as_they_go(model: SageMakerLLM, argum
 
 
 @pytest.mark.parametrize("arguments", ['{"x": 3, "y', "[3, 4]", "three", '{"x": 3}}'])
-def test_a_finished_call_with_broken_arguments_is_never_run(scripted, arguments: str) -> None:
+def test_a_finished_call_with_broken_arguments_is_answered_with_an_error(scripted, arguments: str) -> None:
     model = scripted("openai_chat", Reply(calls=[Call("add", arguments, "a")]))
-    with pytest.raises(WireError, match="tool 'add'"):
-        model.predict_and_call([ADD], user_msg="add")
+    response = model.predict_and_call([ADD], user_msg="add")
+    assert response.sources[0].is_error
     *_, last = model.stream_chat_with_tools([ADD], user_msg="add")
-    with pytest.raises(WireError, match="no JSON object"):
-        model.get_tool_calls_from_response(last)
+    (chosen,) = model.get_tool_calls_from_response(last)
+    assert chosen.tool_kwargs == {"invalid_json": arguments}
+
+
+@pytest.mark.parametrize("arguments", ["null", '"null"', "", "[]", "{}"])
+def test_no_arguments_however_they_are_written(scripted, arguments: str) -> None:
+    model = scripted("openai_chat", Reply(calls=[Call("clock", arguments, "a")]))
+    clock = FunctionTool.from_defaults(lambda: "12:00", name="clock")
+    assert str(model.predict_and_call([clock], user_msg="?")) == "12:00"
 
 
 def test_a_call_cut_off_by_max_tokens_says_so(scripted) -> None:
