@@ -108,6 +108,25 @@ TEMPLATES = {
 }
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{% for m in messages %}<eot>{{ m.content | striptags }}{% endfor %}", "a &lt;eot&gt; b"),
+        (
+            "{% for m in messages %}<eot>{{ m.content | fromjson }}{% endfor %}",
+            json.dumps("a \\u003ceot\\u003e").replace("\\\\", "\\"),
+        ),
+    ],
+)
+def test_escapes_that_a_template_takes_out(source, text):
+    fmt = load_format({"chat_template": source, "eos_token": "<eot>"}, strict=False)
+    try:
+        prompt = fmt.render([Message("user", text)])
+    except SagewireError:
+        return
+    assert prompt.count("<eot>") == 1
+
+
 @pytest.mark.parametrize("name", TEMPLATES)
 @hypothesis_settings(max_examples=40, deadline=None)
 @given(data=st.data())

@@ -17,12 +17,12 @@ from sagewire.prompt_formats.chat_template.budget import BUDGET, Budget, Templat
 
 __all__ = ["MAX_NUMBER", "PERCENT_WIDTH", "check_name", "check_widths", "make_filters", "replaced_size"]
 
-# Jinja's own filters, each under the budget; `attr`, `tojson` and `safe` are our own.
+# Jinja's own filters, each under the budget; `attr` and `tojson` are our own.
 FILTER_NAMES = (
     "abs", "batch", "capitalize", "center", "count", "d", "default", "dictsort", "e", "escape",
     "filesizeformat", "first", "float", "forceescape", "format", "groupby", "indent", "int", "items", "join", "last",
     "length", "list", "lower", "map", "max", "min", "pprint", "random", "reject", "rejectattr", "replace", "reverse",
-    "round", "select", "selectattr", "slice", "sort", "string", "striptags", "sum", "title", "trim", "truncate",
+    "round", "safe", "select", "selectattr", "slice", "sort", "string", "striptags", "sum", "title", "trim", "truncate",
     "unique", "upper", "urlencode", "urlize", "wordcount", "wordwrap", "xmlattr",
 )  # fmt: skip
 ANY_NUMBER = frozenset(("d", "default", "int", "float", "abs", "min", "max", "string", "format", "filesizeformat"))
@@ -38,7 +38,6 @@ def make_filters() -> dict[str, Callable[..., Any]]:
         "tojson": _tojson,
         "fromjson": _fromjson,
         "from_json": _fromjson,
-        "safe": lambda value: value,  # nothing is escaped anyway
     }
 
 

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from jinja2 import Environment, Template, TemplateError, nodes, pass_context
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.runtime import Context, markup_join, str_join
+from jinja2.runtime import Context, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
@@ -149,7 +149,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         """What `~` does."""
         budget = BUDGET.get()
         budget.allow(sum(map(budget.weigh, values)))
-        joined = markup_join(values) if any(hasattr(value, "__html__") for value in values) else str_join(values)
+        joined = str_join(values)
         return str(budget.check(joined))
 
     def checked(self, value: Any) -> Any:

@@ -38,7 +38,8 @@ class SpeakerCheck:
         self._guard = guard
         self._policy = policy
         marks = {character for character in "".join(tokens) + "<>[]|｜~" if not ORDINARY.match(character)}
-        self._marks = re.compile(f"[{re.escape(''.join(sorted(marks)))}]")
+        # Escapes too: a template may read JSON, or take the escapes of HTML out.
+        self._marks = re.compile(rf"[{re.escape(''.join(sorted(marks)))}]|\\u00|&(?:lt|gt|#)")
 
     def render(self, write: Callable[[Guard], Rendered]) -> Rendered:
         """Return the prompt, and the messages as the template got them.

@@ -266,6 +266,7 @@ def test_the_reader():
             "{{ {'a': 1} | xmlattr }}{{ 2000 | filesizeformat }}{{ 'ab' | attr('upper') is callable }}",
             ' a="1"2.0 kBTrue',
         ),
+        ("{{ '\"' | safe + '\"' }}{{ '\"' | safe ~ '\"' }}", '"&#34;""'),
         ("{{ ('{\"a\": [1]}' | fromjson).a[0] }}{{ ('[2]' | from_json)[0] }}", "12"),
     ],
 )
