@@ -23,12 +23,14 @@ _HOMES = {
     "ChatModelContentHandler": "_custom",
     "ChatSagemakerEndpoint": "chat",
     "ContentHandlerBase": "_custom",
+    "CrossEncoderContentHandler": "cross_encoder",
     "EmbeddingsContentHandler": "embeddings",
     "HuggingFaceEndpoint": "huggingface",
     "HuggingFaceEndpointEmbeddings": "huggingface",
     "HuggingFaceRerank": "huggingface",
     "LLMContentHandler": "_custom",
     "SagemakerEndpoint": "llm",
+    "SagemakerEndpointCrossEncoder": "cross_encoder",
     "SagemakerEndpointEmbeddings": "embeddings",
     "SagemakerRerank": "rerank",
 }
@@ -36,6 +38,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from sagewire.integrations.langchain._custom import ChatModelContentHandler, ContentHandlerBase, LLMContentHandler
     from sagewire.integrations.langchain.chat import ChatSagemakerEndpoint
+    from sagewire.integrations.langchain.cross_encoder import CrossEncoderContentHandler, SagemakerEndpointCrossEncoder
     from sagewire.integrations.langchain.embeddings import EmbeddingsContentHandler, SagemakerEndpointEmbeddings
     from sagewire.integrations.langchain.huggingface import (
         ChatHuggingFaceEndpoint,
@@ -51,12 +54,14 @@ __all__ = [
     "ChatModelContentHandler",
     "ChatSagemakerEndpoint",
     "ContentHandlerBase",
+    "CrossEncoderContentHandler",
     "EmbeddingsContentHandler",
     "HuggingFaceEndpoint",
     "HuggingFaceEndpointEmbeddings",
     "HuggingFaceRerank",
     "LLMContentHandler",
     "SagemakerEndpoint",
+    "SagemakerEndpointCrossEncoder",
     "SagemakerEndpointEmbeddings",
     "SagemakerRerank",
 ]

@@ -18,7 +18,7 @@ from sagewire.integrations.llama_index.huggingface import (  # noqa: E402
     HuggingFaceEndpointLLM,
     HuggingFaceEndpointRerank,
 )
-from sagewire.integrations.llama_index.io_handler import BaseIOHandler  # noqa: E402
+from sagewire.integrations.llama_index.io_handler import BaseIOHandler, IOHandler  # noqa: E402
 from sagewire.integrations.llama_index.llm import SageMakerLLM  # noqa: E402
 from sagewire.integrations.llama_index.rerank import SageMakerRerank  # noqa: E402
 
@@ -27,6 +27,7 @@ __all__ = [
     "HuggingFaceEndpointEmbedding",
     "HuggingFaceEndpointLLM",
     "HuggingFaceEndpointRerank",
+    "IOHandler",
     "SageMakerEmbedding",
     "SageMakerLLM",
     "SageMakerRerank",

@@ -12,7 +12,14 @@ import pickle
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
-from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_serializer
+from llama_index.core.bridge.pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_serializer,
+    field_validator,
+)
 
 from sagewire.client import AsyncClient, Client
 from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDLERS, ContentHandler
@@ -64,6 +71,11 @@ class Connection(BaseModel):
     shared_fields: ClassVar[tuple[str, ...]] = ("content_handler",)
     # What is spoken where the endpoint may be called but not described; `None` leaves that an error.
     fallback_handler: ClassVar[str | None] = None
+
+    @field_validator("model_kwargs", "endpoint_kwargs", mode="before", check_fields=False)
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        return {} if value is None else value
 
     def __init__(self, **data: Any) -> None:
         unknown = [name for name in data if name not in type(self).model_fields]

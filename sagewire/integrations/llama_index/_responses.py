@@ -9,7 +9,7 @@ from llama_index.core.base.llms.types import ChatResponse, CompletionResponse, L
 
 from sagewire.integrations._chunk_template import ChunkTemplate
 from sagewire.integrations.llama_index._blocks import assistant_message, raw_call
-from sagewire.types import Choice, Delta, Reply, TextDelta, ThinkingDelta, ToolCall, ToolCallDelta, Usage
+from sagewire.types import Choice, Delta, Reply, ResponseInfo, TextDelta, ThinkingDelta, ToolCall, ToolCallDelta, Usage
 
 __all__ = ["ChatGrowth", "CompletionGrowth", "chat_response", "completion_response"]
 
@@ -155,7 +155,8 @@ class _Text:
 def raw_reply(reply: Reply) -> dict[str, Any]:
     """Return an answer as an OpenAI-shaped dictionary, which is what readers of `raw` look for.
 
-    `usage` is there only if the server counted: token counters then take it as exact, and estimate otherwise.
+    `usage` is there only if the server counted: token counters then take it as exact, and estimate otherwise. What
+    the service said besides is there under boto3's names too, where the published SageMaker class has it.
     """
     raw: dict[str, Any] = {
         "id": reply.id,
@@ -168,7 +169,20 @@ def raw_reply(reply: Reply) -> dict[str, Any]:
         raw["usage"] = usage
     if reply.info is not None:
         raw["request_id"] = reply.info.request_id
+        raw |= _raw_info(reply.info, reply.text)
     return {**dict(reply.extra), **raw}
+
+
+def _raw_info(info: ResponseInfo, text: str) -> dict[str, Any]:
+    named = {
+        "ContentType": info.content_type,
+        "InvokedProductionVariant": info.production_variant,
+        "CustomAttributes": info.custom_attributes,
+        "NewSessionId": info.new_session_id,
+        "ClosedSessionId": info.closed_session_id,
+    }
+    known = {name: value for name, value in named.items() if value}
+    return {"Body": text, "ResponseMetadata": {"RequestId": info.request_id, "HTTPStatusCode": 200}, **known}
 
 
 def _raw_choice(index: int, choice: Choice) -> dict[str, Any]:

@@ -112,6 +112,7 @@ class SageMakerEmbedding(SageMakerConnection, EndpointEmbedding):
         text_instruction: Put before each text (`passage: `).
         replace_newlines: Send line breaks as spaces.
         verbose: An argument of the published class; it has no effect there either.
+        pydantic_program_mode: Another one.
 
     Raises:
         UsageError: An argument is unknown or contradicts another.
@@ -123,6 +124,7 @@ class SageMakerEmbedding(SageMakerConnection, EndpointEmbedding):
     """
 
     verbose: bool = False
+    pydantic_program_mode: Any = Field(default=None, exclude=True, repr=False)
 
     def __init__(self, endpoint_name: str = "", **data: Any) -> None:
         super().__init__(endpoint_name=endpoint_name, **{"model_name": endpoint_name or "unknown", **data})

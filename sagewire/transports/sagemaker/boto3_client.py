@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -73,7 +74,7 @@ class Boto3Transport:
         deadlines = self._deadlines()
         response, attempts = self._send(self._client.invoke_endpoint, arguments, deadlines, call)
         first_byte = deadlines.elapsed()
-        with translated(self._endpoint, self._region, "idle"), closing(response["Body"]) as body:
+        with translated(self._endpoint, self._region, "idle"), closing(_readable(response["Body"])) as body:
             # The body checks its own length when it is read to its end.
             data = b"".join(checked(iter(partial(body.read, READ_SIZE), b""), self._limit, self._where))
         timings = Timings(first_byte, deadlines.elapsed(), attempts)
@@ -125,6 +126,13 @@ class Boto3Transport:
                 taken = ("Body", "EndpointName", "ContentType", "Accept")
                 unknown = {k: v for k, v in unknown.items() if k in taken or k not in model.input_shape.members}
         check_parameters({k: v for k, v in parameters.items() if k in PARAMETERS or k in unknown}, stream=stream)
+
+
+def _readable(body: Any) -> Any:
+    """Return a body that can be read in pieces; those of stub clients are often bare bytes or text."""
+    if isinstance(body, str):
+        body = body.encode()
+    return io.BytesIO(body) if isinstance(body, bytes | bytearray) else body
 
 
 class Boto3Stream:
