@@ -14,6 +14,7 @@ from pathlib import Path
 import tables_of_benchmarks
 from table_rows import code, first_line, table
 from tables_of_commands import commands
+from tables_of_formats import exact_formats, own_templates
 from tables_of_settings import settings
 
 from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDLERS
@@ -178,11 +179,13 @@ TABLES: dict[str, Callable[[], str]] = {
         dialects,
         embedding_classes,
         embeddings,
+        exact_formats,
         families,
         faults,
         formats,
         handler_classes,
         handlers,
+        own_templates,
         rerankers,
         settings,
         tables_of_benchmarks.bulk_jobs,

@@ -27,7 +27,7 @@ ALLOWED = {
     "http": {"_forks"},
     "openai_shapes": set(),
     "aws": {"http", "_forks", ""},
-    "prompt_formats": {"streaming", "_extras", "_plugins"},
+    "prompt_formats": {"aws", "streaming", "_extras", "_plugins"},
     "content_handlers": {"streaming", "_plugins"},
     "transports": {"aws", "http", "_forks"},
     "discovery": {"aws"},

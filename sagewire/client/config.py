@@ -111,22 +111,30 @@ class ClientConfig:
         Raises:
             UsageError: The credentials of a `client=` cannot be used.
         """
+        return self.aws_client("sagemaker")
+
+    def aws_client(self, service: str) -> Any:
+        """Return a boto3-like client of an AWS service, with the credentials that calls are made with.
+
+        Raises:
+            UsageError: The credentials of a `client=` cannot be used.
+        """
         if not isinstance(self.transport, Boto3):
             from sagewire.aws.session import as_session
 
             session = as_session(self.credentials(), region_name=self.region_name)
-            return session.client("sagemaker", region_name=self.region_name or session.region_name, config=self.config)
+            return session.client(service, region_name=self.region_name or session.region_name, config=self.config)
         client = self.transport.client
         if not hasattr(client, "_get_credentials"):
             kind = type(client).__name__
-            raise UsageError(f"client={kind} is not a boto3 client, so SageMaker cannot be asked; name the handler")
+            raise UsageError(f"client={kind} is not a boto3 client, so AWS cannot be asked; name the handler and format")
         import botocore.session
 
         # A boto3 client does not say publicly whose credentials it uses.
         credentials = client._get_credentials()
         keys = credentials.get_frozen_credentials() if credentials else None
         return botocore.session.get_session().create_client(
-            "sagemaker",
+            service,
             region_name=client.meta.region_name,
             config=client.meta.config,
             aws_access_key_id=keys and keys.access_key,

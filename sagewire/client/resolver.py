@@ -7,6 +7,7 @@ fitting.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -36,6 +37,7 @@ Task = Literal["chat", "complete", "embed", "rerank"]
 
 # Endpoints are redeployed with other containers, but not every minute.
 LIFETIME = 900.0
+HUB_ID = re.compile(r"[\w-][\w.-]{0,95}(?:/[\w-][\w.-]{0,95})?")
 
 _log = logging.getLogger("sagewire.discovery")
 
@@ -70,6 +72,7 @@ class EndpointResolver:
         self.discovers = settings.handler is None and not settings.own_transport
         # What was named rather than found holds for good.
         self._named: dict[Task | Literal["format"], Any] = {}
+        self._template: tuple[str, PromptFormat] | None = None
         if settings.format is not None:
             # Better here than inside an event loop.
             import sagewire.prompt_formats  # noqa: F401
@@ -78,7 +81,14 @@ class EndpointResolver:
     @property
     def known(self) -> bool:
         """Whether nothing has to be asked: `handler` and `format` will not wait."""
+        if self._template is None and self._reads_template:
+            return False
         return not self.discovers or (self._resolved is not None and time.monotonic() < self._resolved.until)
+
+    @property
+    def _reads_template(self) -> bool:
+        named = self._settings.format
+        return isinstance(named, str) and (named == "template" or named.startswith("s3://"))
 
     def forget(self) -> None:
         """Ask the endpoint again next time."""
@@ -226,12 +236,40 @@ class EndpointResolver:
 
     def _find_format(self) -> PromptFormat | None:
         # Loading all formats takes as long as a hundred calls, and most containers need none.
-        from sagewire.prompt_formats import get_format
+        from sagewire.prompt_formats import OWN, get_format
 
-        if self._settings.format is not None:
-            return get_format(self._settings.format)
+        named = self._settings.format
+        if named == OWN:
+            return self._own_template(self._model_files())
+        if isinstance(named, str) and named.startswith("s3://"):
+            return self._own_template(named)
+        if named is not None:
+            return get_format(named)
         model_id = self.profile().model_id
         return None if model_id is None else get_format(model_id=model_id)
+
+    def _model_files(self) -> str:
+        """Return where the model's files are, as far as endpoint or server say."""
+        profile = self.profile()
+        source = profile.model_files or (profile.model_id if self._settings.endpoint is None else None)
+        if source is not None and (source.startswith("s3://") or HUB_ID.fullmatch(source)):
+            return source
+        raise UsageError(
+            f"'{self._settings.target}' ({profile.container}) does not say where its model's chat template is"
+            + (f": {source!r} is neither an id on the Hub nor an S3 address. " if source else ". ")
+            + "Name the folder of the model's files as format='s3://bucket/folder' or as a pathlib.Path, or pass what "
+            "sagewire.prompt_formats.chat_template.load_format('organisation/model') returns"
+        )
+
+    def _own_template(self, source: str) -> PromptFormat:
+        """Return the chat template of the model whose files are there, read once."""
+        from sagewire.prompt_formats.chat_template import load_format
+
+        with self._lock:
+            if self._template is None or self._template[0] != source:
+                client = self._settings.aws_client("s3") if source.startswith("s3://") else None
+                self._template = source, load_format(source, s3_client=client)
+            return self._template[1]
 
     def _name(self, task: Task) -> str:
         profile = self.profile()

@@ -50,6 +50,7 @@ class ContainerProfile:
         embed: The handler for embeddings.
         rerank: The handler for reranking.
         model_id: The model's hub or JumpStart id, from which the prompt format follows.
+        model_files: Where the model's files are, its chat template among them: a hub id or an S3 address.
         tools: Whether the server has a tool-call parser; `None` where that cannot be seen.
         reasoning: Whether the server has a reasoning parser; `None` where that cannot be seen.
         limits: Configured sizes.
@@ -63,6 +64,7 @@ class ContainerProfile:
     embed: str | None = None
     rerank: str | None = None
     model_id: str | None = None
+    model_files: str | None = None
     tools: bool | None = None
     reasoning: bool | None = None
     limits: ContainerLimits = ContainerLimits()
@@ -163,6 +165,7 @@ def _complete_facts(
     return replace(
         profile,
         model_id=profile.model_id or _model_id(clues),
+        model_files=_model_files(clues, container),
         tools=profile.tools if profile.tools is not None else _switched_on(clues, _TOOL_PARSERS, profile),
         reasoning=_switched_on(clues, _REASONING_PARSERS, profile),
         limits=ContainerLimits(_number(clues.setting(*_CONTEXT)), _number(clues.setting("MAX_CLIENT_BATCH_SIZE"))),
@@ -177,6 +180,12 @@ def _model_id(clues: _Clues) -> str | None:
     if configured and not configured.startswith(("/", "s3:")):
         return configured
     return clues.jumpstart_id or None
+
+
+def _model_files(clues: _Clues, container: Container) -> str | None:
+    configured = clues.setting(*_MODEL_ID)
+    # A local path (/opt/ml/model) is where SageMaker puts the artifacts.
+    return configured if configured and not configured.startswith("/") else container.model_data
 
 
 def _switched_on(clues: _Clues, names: tuple[str, ...], profile: ContainerProfile) -> bool | None:

@@ -35,7 +35,7 @@ class Container:
         hostname: Its name in a multi-container endpoint.
         multi_model: It loads models on demand.
         model_package: The model package it comes from.
-        model_data: Where its artifacts are.
+        model_data: Where its artifacts are: the S3 folder of its files, or an archive of them.
     """
 
     image: str = ""

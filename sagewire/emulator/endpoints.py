@@ -44,6 +44,7 @@ class EndpointSpec:
         status: An endpoint status; `InService` answers.
         latency: Seconds before the first byte.
         model_id: The model's hub id; `None` is the dialect's usual one.
+        model_data: Where the model's files are: an S3 folder, or an archive there.
         environment: Environment variables on top of the dialect's.
         image: The image URI instead of the dialect's.
         tags: Tags on top of the dialect's.
@@ -66,6 +67,7 @@ class EndpointSpec:
     status: str = "InService"
     latency: float = 0.0
     model_id: str | None = None
+    model_data: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     image: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sagewire import _plugins
@@ -57,6 +58,7 @@ from sagewire.prompt_formats.model_ids import format_of_model, likely_format_of_
 __all__ = [
     "FORMATS",
     "LITELLM_BUILDERS",
+    "OWN",
     "Block",
     "CallableFormat",
     "PromptFormat",
@@ -67,6 +69,8 @@ __all__ = [
 ]
 
 
+# What to name for the template that comes with the model.
+OWN = "template"
 OWN_TEMPLATE = (
     "Use the model's own chat template: format='template' takes it from the Hub or from the model's files on S3; "
     "format='s3://bucket/prefix' or a pathlib.Path names its folder."
@@ -237,7 +241,7 @@ def known_formats() -> list[str]:
 
 
 def get_format(
-    name: str | PromptFormat | Callable[..., str] | Mapping[str, Any] | None = None,
+    name: str | Path | PromptFormat | Callable[..., str] | Mapping[str, Any] | None = None,
     *,
     model_id: str | None = None,
     special_tokens: Policy | None = None,
@@ -250,7 +254,9 @@ def get_format(
         name: A key of `FORMATS` (or one of LiteLLM's builders, for example `llama_2_chat_pt`), or the name of a plug-in
             (an entry point in the group `sagewire.prompt_formats`); `package.module:Name`; a `PromptFormat`; a callable
             `messages_to_prompt(messages) -> str`; or a template in LiteLLM's way of writing, a mapping with `roles`,
-            `initial_prompt_value`, `final_prompt_value`, `bos_token` and `eos_token`.
+            `initial_prompt_value`, `final_prompt_value`, `bos_token` and `eos_token`. For a model's own chat template:
+            `template` with `model_id`, or the folder of the model's files as a `Path` or `s3://bucket/folder`; see
+            `chat_template.load_format`.
         model_id: A model's id on the Hugging Face Hub or in JumpStart, where the name is not known.
         special_tokens: What happens to control strings in foreign text: `neutralise` (the default), `allow` or
             `error`.
@@ -267,6 +273,8 @@ def get_format(
         if model_id is None:
             raise UsageError("Name a prompt format, or the model's id with model_id='...'.")
         found = _of_model(model_id)
+    elif name == OWN or isinstance(name, Path) or (isinstance(name, str) and name.startswith("s3://")):
+        found = _own_template(name, model_id)
     elif isinstance(name, str):
         found = _named(name)
     elif isinstance(name, PromptFormat):
@@ -293,6 +301,17 @@ def _with_choices(found: PromptFormat, special_tokens: Policy | None, strict: bo
     if isinstance(found, TurnFormat):
         return replace(found, **choices)
     raise UsageError(f"The format {found.name!r} does not know special_tokens and strict.")
+
+
+def _own_template(name: str | Path, model_id: str | None) -> PromptFormat:
+    from sagewire.prompt_formats.chat_template import load_format
+
+    source = model_id if name == OWN else name
+    if source is None:
+        raise UsageError(
+            f"{OWN!r} is a model's own chat template. A client finds the model by itself; here, name it with model_id=."
+        )
+    return load_format(source)
 
 
 def _named(name: str) -> PromptFormat:

@@ -177,8 +177,12 @@ class ControlPlane:
             container["ModelPackageName"] = self._package_arn(running)
         else:
             container |= {"Image": self._image(running), "Environment": dict(running.container.environment)}
-        if endpoint.spec.models:
-            container["ModelDataUrl"] = "s3://emulator/models/"
+        data = "s3://emulator/models/" if endpoint.spec.models else endpoint.spec.model_data
+        if data and (endpoint.spec.models or data.endswith(".tar.gz")):
+            container["ModelDataUrl"] = data
+        elif data:
+            source = {"S3Uri": data, "S3DataType": "S3Prefix", "CompressionType": "None"}
+            container["ModelDataSource"] = {"S3DataSource": source}
         return {
             "ModelName": name,
             "ModelArn": self._arn(endpoint.account, "model", name),

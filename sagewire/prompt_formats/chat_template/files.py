@@ -1,4 +1,4 @@
-"""Where a model keeps its chat template: a folder, a file, a dict, or a repository on the Hugging Face Hub."""
+"""Where a model keeps its chat template: a folder, a file, a dict, S3, or a repository on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -54,15 +54,19 @@ def read_files(
     revision: str | None,
     token: str | bool | None,
     local_files_only: bool,
+    s3_client: Any = None,
 ) -> TemplateFiles:
     """Read a model's files; the arguments are those of `load_format`.
 
     Raises:
         UsageError: There are no such files, or they hold no chat template.
+        AccessDenied: The model's files on S3 may not be read.
         MissingExtra: `source` is an id on the Hub, and huggingface_hub is not installed.
     """
     if isinstance(source, Mapping):
         return _gather("dict", dict(source), lambda name: None, template_name)
+    if isinstance(source, str) and source.startswith("s3://"):
+        return _from_s3(source, s3_client, template_name)
     path = Path(source).expanduser()
     if path.is_dir():
         return _from_reader(path.name or str(path), _folder_reader(path), template_name)
@@ -72,6 +76,17 @@ def read_files(
         raise UsageError(f"There is no file or folder {str(source)!r}.")
     reader = _hub_reader(str(source), revision, token, local_files_only)
     return _from_reader(str(source), reader, template_name)
+
+
+def _from_s3(uri: str, client: Any, template_name: str | None) -> TemplateFiles:
+    from sagewire.prompt_formats.chat_template.s3 import S3Folder
+
+    folder = S3Folder(uri, client, MAX_FILE_BYTES)
+    try:
+        return _from_reader(uri, folder.read, template_name)
+    except UsageError:
+        folder.require_access()
+        raise
 
 
 def _from_file(path: Path, template_name: str | None) -> TemplateFiles:
@@ -214,6 +229,7 @@ def _hub_reader(repository: str, revision: str | None, token: str | bool | None,
             raise UsageError(
                 f"{repository!r} is not in the local cache, and the Hub "
                 + ("was not to be asked (local_files_only)." if local_files_only else f"could not be reached: {error}")
+                + " A folder with the model's files, here or on S3 (s3://bucket/folder), can be named instead."
             ) from None
         except errors.EntryNotFoundError:
             return None

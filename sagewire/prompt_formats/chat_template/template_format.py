@@ -247,12 +247,13 @@ def load_format(
     strict: bool = True,
     limits: Mapping[str, float] | None = None,
     reader_style: str | None = None,
+    s3_client: Any = None,
 ) -> HubFormat:
     """Load a model's own chat template.
 
     Args:
         source: A model's folder; a `tokenizer_config.json`, `chat_template.json` or `.jinja` file; the content of
-            such a JSON file as a dict; or an id on the Hugging Face Hub.
+            such a JSON file as a dict; a folder on S3 (`s3://bucket/folder`); or an id on the Hugging Face Hub.
         template_name: Which of several templates; by default `tool_use` where there is one and tools are given, and
             `default` otherwise.
         revision: A branch, tag or commit on the Hub.
@@ -265,9 +266,12 @@ def load_format(
             `seconds`; see `TemplateLimits`.
         reader_style: How the model writes calls and thinking; by default what reads back the calls that the template
             writes into the history.
+        s3_client: A boto3 client for S3, with whose credentials a folder there is read; by default those that boto3
+            finds.
 
     Raises:
         UsageError: There is no such model or file, it has no chat template, or the template is not valid.
+        AccessDenied: The folder on S3 may not be read.
         MissingExtra: Jinja2, or for ids on the Hub huggingface_hub, is not installed.
 
     Example:
@@ -284,7 +288,7 @@ def load_format(
         limits_value = replace(TemplateLimits(), **cast(Any, limits or {}))
     except TypeError:
         raise UsageError(f"limits are template, value, work and seconds, not {', '.join(limits or ())}.") from None
-    files = read_files(source, template_name, revision, token, local_files_only)
+    files = read_files(source, template_name, revision, token, local_files_only, s3_client)
     return HubFormat(files, template_name, special_tokens, strict, limits_value, reader_style)
 
 
