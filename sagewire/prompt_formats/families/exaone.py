@@ -55,7 +55,8 @@ class Exaone4(TurnFormat):
                 continue
             if turn.role not in ("system", "user", "assistant"):
                 raise UsageError(f"Unknown role: {turn.role}")
-            page.add(f"[|{turn.role}|]\n", NO_THOUGHT if turn.role == "assistant" else "")
+            said = turn.text or turn.calls
+            page.add(f"[|{turn.role}|]\n", NO_THOUGHT if turn.role == "assistant" and said else "")
             page.say(turn, turn.text)
             if turn.calls:
                 page.add("\n" if turn.text else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -85,7 +85,9 @@ ABOUT_V32 = (
     "Use JSON for function arguments.\nRespond in this format:\n>>>${recipient}\n${content}\nAvailable functions:\n"
     "// Supported function definitions that should be called when necessary.\nnamespace functions {\n\n"
 )
-TYPES = {"integer": "number"}
+TYPES = {"integer": "number", "float": "number"}
+INDENT = "    "
+BOUNDS = {"maximum": "Maximum", "minimum": "Minimum", "maxLength": "Maximum length", "minLength": "Minimum length"}
 
 
 class FunctionaryV32(TurnFormat):
@@ -121,20 +123,82 @@ class FunctionaryV25(TurnFormat):
 
 
 def _typescript(function: Mapping[str, Any]) -> str:
-    fields, required = fields_of(function)
-    text = f"// {_sentence(function.get('description'))}\ntype {function['name']} = (_: {{\n"
-    for name, spec in fields.items():
-        if spec.get("description"):
-            text += f"// {_sentence(spec['description'])}\n"
-        kind = str(spec.get("type", "any"))
-        shown = " | ".join(f'"{value}"' for value in spec["enum"]) if spec.get("enum") else TYPES.get(kind, kind)
-        text += f"{name}{'' if name in required else '?'}: {shown},\n"
-    return text + "}) => any;\n\n"
+    """Return a tool as a TypeScript type."""
+    fields = fields_of(function)[0]
+    head = f"// {function.get('description', '')}\ntype {function['name']} = "
+    if not fields:
+        return head + "() => any;\n\n"
+    return f"{head}(_: {{{_properties(function['parameters'], 0)}\n}}) => any;\n\n"
 
 
-def _sentence(about: Any) -> str:
-    text = str(about or "")
-    return text if not text or text.endswith(".") else text + "."
+def _properties(schema: Mapping[str, Any], depth: int) -> str:
+    required = schema.get("required") or ()
+    return "".join(
+        _property(name + ("" if name in required else "?"), name, spec, depth)
+        for name, spec in (schema.get("properties") or {}).items()
+        if isinstance(spec, Mapping)
+    )
+
+
+def _property(shown: str, name: str, spec: Mapping[str, Any], depth: int) -> str:
+    line, kind = "\n" + INDENT * depth, _kind(spec)
+    lead = "".join(line + comment for comment in _comments(name, spec))
+    if kind == "object":
+        return f"{lead}{line}{shown}: {{{_properties(spec, depth + 1)}{line}}},"
+    if kind == "array":
+        items = spec.get("items") or {}
+        if "type" not in items:
+            return f"{lead}{line}{shown}: [],"
+        return lead + _array(shown, spec, depth).removesuffix(",") + ","
+    kind = _enum(spec["enum"]) if "enum" in spec else kind
+    return f"{lead}{line}{shown}: {kind}{' | null' if spec.get('nullable') else ''},"
+
+
+def _array(shown: str, spec: Mapping[str, Any], depth: int) -> str:
+    line, head = "\n" + INDENT * depth, f"{shown}: " if shown else ""
+    items = spec.get("items") or {}
+    if not items:
+        return f"{line}{head}[]"
+    kind = _kind(items)
+    if kind == "object":
+        return f"{line}{head}{{{_properties(items, depth + 1)}{line}}}[]"
+    if kind == "array":
+        inner = _array("", items, depth + 1)
+        return f"{line}{head}{inner.strip()}[]" if shown else f"\n{inner}[]"
+    if "enum" in items:
+        return f"{line}{head}({_enum(items['enum'])})[]" if shown else f"({_enum(items['enum'])})[]"
+    return f"{line}{head}{kind}[]," if shown else f"\n{kind}[]"
+
+
+def _kind(spec: Mapping[str, Any]) -> str:
+    kind = spec.get("type")
+    if kind is None:
+        kinds = [one["type"] for one in spec.get("oneOf", ()) if isinstance(one, Mapping) and "type" in one]
+        return " | ".join(dict.fromkeys(map(str, kinds)))
+    text = " | ".join(map(str, kind)) if isinstance(kind, list) else str(kind)
+    return TYPES.get(text, text)
+
+
+def _enum(values: Sequence[Any]) -> str:
+    return " | ".join(f'"{value}"' if isinstance(value, str) else str(value) for value in values)
+
+
+def _comments(name: str, spec: Mapping[str, Any]) -> Iterable[str]:
+    """Return the comment lines above a property."""
+    about = []
+    if "description" in spec:
+        about.append(str(spec["description"]).removesuffix(".") + ".")
+    if "default" in spec:
+        default = f'"{spec["default"]}"' if spec.get("type", "any") == "string" else str(spec["default"])
+        about.append(f"Default={default}.")
+    formats = [str(one["format"]) for one in spec.get("oneOf", ()) if isinstance(one, Mapping) and "format" in one]
+    if "format" in spec or "oneOf" in spec:
+        about.append(f"Format={spec['format'] if 'format' in spec else ' or '.join(formats)}")
+    if about or any(spec.get(field) for field in BOUNDS):
+        about += [f"{words}={spec[field]}" for field, words in BOUNDS.items() if field in spec]
+        yield "// " + " ".join(about)
+    if "examples" in spec:
+        yield from ("// " + str(example).replace("'", '"') for example in (f"Example {name}:", *spec["examples"]))
 
 
 FUNCTIONARY_V3_2 = FunctionaryV32(

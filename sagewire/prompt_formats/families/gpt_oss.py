@@ -131,22 +131,41 @@ def _type(spec: Mapping[str, Any]) -> str:
     """Return a JSON schema as a TypeScript type, as far as the family does."""
     kind, null = spec.get("type"), " | null" if spec.get("nullable") else ""
     if kind == "array":
-        inner = _type(spec["items"]) if isinstance(spec.get("items"), Mapping) and spec["items"] else "any"
-        return ("any" if inner == "object | object" or len(inner) > 50 else inner) + "[]" + null
-    if isinstance(kind, list):
-        return " | ".join(str(one) for one in kind) or "any"
-    if isinstance(spec.get("oneOf"), list):
-        return " | ".join(_type(variant) for variant in spec["oneOf"] if isinstance(variant, Mapping)) or "any"
+        return _items(spec.get("items")) + "[]" + null
+    if isinstance(kind, list) and kind:
+        return " | ".join(str(one) for one in kind)
+    if isinstance(spec.get("oneOf"), list) and spec["oneOf"]:
+        return _variants([variant for variant in spec["oneOf"] if isinstance(variant, Mapping)])
     if kind == "string" and spec.get("enum"):
         return '"' + '" | "'.join(str(value) for value in spec["enum"]) + '"'
     if kind == "object":
         fields, required = fields_of({"parameters": spec}) if isinstance(spec.get("properties"), Mapping) else ({}, [])
         if not fields:
             return "object"
-        return "{\n" + ", ".join(f"{n}{'' if n in required else '?'}: {_type(s)}" for n, s in fields.items()) + "}"
+        # The line breaks and blanks are the published template's own.
+        shown = (f"{n}{'' if n in required else '?'}: \n{' ' * 16}{_type(field)}" for n, field in fields.items())
+        return "{\n" + ", ".join(shown) + "}"
     if isinstance(kind, str) and kind in PLAIN:
         return PLAIN[kind] + (null if kind == "string" else "")
     return "any"
+
+
+def _items(items: Any) -> str:
+    if not isinstance(items, Mapping) or not items:
+        return "any"
+    if isinstance(items.get("type"), str) and items["type"] in PLAIN:
+        return PLAIN[items["type"]]
+    inner = _type(items)
+    return "any" if inner == "object | object" or len(inner) > 50 else inner
+
+
+def _variants(variants: Sequence[Mapping[str, Any]]) -> str:
+    text = ""
+    for number, variant in enumerate(variants):
+        text += _type(variant) + (f"// {variant['description']}" if variant.get("description") else "")
+        text += f"{' ' * 20}// default: {dump(variant['default'])}" if "default" in variant else ""
+        text += " | \n" if number < len(variants) - 1 else ""
+    return text
 
 
 GPT_OSS = GptOss(

@@ -117,8 +117,12 @@ class Granite4(TaggedTools):
         return "\n".join(parts)
 
     def write_system(self, conversation: Conversation, page: PromptBuilder, system: str | None) -> None:
-        """Write the system turn; the default text is for conversations with neither a text nor tools."""
-        super().write_system(conversation, page, system or None)
+        """Write the system turn; an empty text without tools is none, and so the default is written."""
+        if conversation.tools and system == "":
+            page.add(self.open_turn.replace("{role}", "system"), self.system_gap, self.tools_text(conversation))
+            page.add(self.close_turn)
+        else:
+            super().write_system(conversation, page, system or None)
 
 
 _GRANITE: dict[str, Any] = {
@@ -201,17 +205,6 @@ class Granite31(TurnFormat):
         )
 
 
-class Granite41(Granite4):
-    """Granite 4.1: no system text of its own."""
-
-    def write_system(self, conversation: Conversation, page: PromptBuilder, system: str | None) -> None:
-        """Write the system turn; an empty text without tools is none."""
-        if conversation.tools and system == "":
-            page.add("<|start_of_role|>system<|end_of_role|>\n\n", self.tools_text(conversation), self.close_turn)
-            return
-        super().write_system(conversation, page, system)
-
-
 _GRANITE_3: dict[str, Any] = {
     "other": TURN,
     "generation": "<|start_of_role|>assistant<|end_of_role|>",
@@ -222,7 +215,8 @@ _GRANITE_3: dict[str, Any] = {
 }
 GRANITE_3_1 = Granite31(name="granite_3_1", **_GRANITE_3)
 GRANITE_3_2 = Granite31(name="granite_3_2", variables=("thinking",), **_GRANITE_3)
-GRANITE_4_1 = Granite41(
+# As Granite 4, without a system text of its own.
+GRANITE_4_1 = Granite4(
     name="granite_4_1",
     generation=GRANITE_4.generation,
     stops=GRANITE_4.stops,

@@ -268,8 +268,8 @@ def _xml_fields(fields: Mapping[str, Any]) -> str:
         value = fields[key]
         if key == "description":
             value = str(value).strip()
-        # Objects and lists as JSON, the rest as Python writes it: that is how the published template does it.
-        shown = dump(value) if isinstance(value, dict | list) else str(value)
+        # Objects and lists as JSON, types and the rest as Python writes them: the published template does it so.
+        shown = dump(value) if isinstance(value, dict | list) and key != "type" else str(value)
         text += f"\n<{key}>{shown}</{key}>"
     return text
 
