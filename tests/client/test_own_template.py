@@ -38,7 +38,10 @@ OTHERS = {
 
 @pytest.fixture(scope="module")
 def zoo():
-    with Emulator({**IN_S3, **OTHERS}) as emulator:
+    with Emulator({**IN_S3, **OTHERS}) as emulator, pytest.MonkeyPatch.context() as patch:
+        for name, value in emulator.environ().items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="models")
         yield emulator
 
 
