@@ -127,7 +127,7 @@ class ClientConfig:
         client = self.transport.client
         if not hasattr(client, "_get_credentials"):
             kind = type(client).__name__
-            raise UsageError(f"client={kind} is not a boto3 client, so AWS cannot be asked; name the handler and format")
+            raise UsageError(f"client={kind} is not a boto3 client, so AWS cannot be asked; name the handler")
         import botocore.session
 
         # A boto3 client does not say publicly whose credentials it uses.
