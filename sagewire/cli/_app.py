@@ -42,6 +42,7 @@ _OPTIONS = {
     "format": "--format",
     "inference_component_name": "--component",
 }
+_SHOWN_NAMES = 10
 _ARGUMENT = re.compile(rf"\b({'|'.join(_OPTIONS)})=(?!\w)(?=(['\"])?)")
 
 
@@ -87,19 +88,25 @@ def in_options(error: Exception) -> str:
 
 
 def close_names(error: Exception, arguments: Mapping[str, Any]) -> str:
-    """Return a hint where an endpoint does not exist but others are called nearly like it; else nothing."""
+    """Return a hint if an endpoint does not exist: the names nearest to it, else those that there are."""
     endpoint = arguments.get("endpoint")
     if not isinstance(error, EndpointNotFound) or not isinstance(endpoint, str) or is_url(endpoint):
         return ""
     account = AccountOptions(**{name: arguments.get(name) for name in ("region", "profile", "role_arn")})
     try:
-        told = account.session().client("sagemaker", region_name=account.region).list_endpoints(MaxResults=100)
+        client = account.session().client("sagemaker", region_name=account.region)
+        pages = client.get_paginator("list_endpoints").paginate(PaginationConfig={"PageSize": 100, "MaxItems": 1000})
+        names = [found["EndpointName"] for page in pages for found in page["Endpoints"]]
     except Exception:
         # Listing may be forbidden, and a hint must not hide the error.
         return ""
-    names = [each["EndpointName"] for each in told["Endpoints"]]
     close = difflib.get_close_matches(endpoint, names)
-    return f" Close names: {', '.join(close)}." if close else ""
+    if close:
+        return f" Did you mean {' or '.join(close)}?"
+    if not names:
+        return " There are no endpoints in this region and account: check --region, --profile and --role-arn."
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return f" Endpoints in this region and account: {', '.join(names[:_SHOWN_NAMES])}{more}."
 
 
 def show_table(table: Table) -> None:
@@ -124,7 +131,7 @@ def read_input() -> str:
     """Return standard input, without the line break at its end.
 
     Raises:
-        UsageError: It is a terminal, or no text.
+        UsageError: It is a terminal, or not text.
     """
     if sys.stdin.isatty():
         raise UsageError("no text: give it as an argument or pipe it in")

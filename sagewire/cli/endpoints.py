@@ -1,4 +1,4 @@
-"""`sagewire inspect` and `sagewire doctor`: what an endpoint is, and what stands in the way of calling it."""
+"""`sagewire inspect` and `sagewire doctor`: an endpoint's facts, and the cure if it cannot be called."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def inspect(
     account: AccountOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Show what an endpoint runs, what it speaks, and how that is known."""
+    """Show an endpoint's container, model, handler and format, and the facts behind them.
+
+    Example: sagewire inspect my-endpoint --json
+    """
     with Client(**account.client_arguments(endpoint)) as client:
         if is_url(endpoint):
             facts = {"server": endpoint} | _spoken(client.profile())
@@ -102,15 +105,16 @@ def _manner(profile: ContainerProfile) -> dict[str, Any]:
 
 @friendly
 def doctor(
-    endpoint: Annotated[
-        str | None, typer.Argument(help="An endpoint, or the URL of a server, to check as well.")
-    ] = None,
+    endpoint: Annotated[str | None, typer.Argument(help="Endpoint name or server URL to check, too.")] = None,
     *,
     call: Annotated[bool, typer.Option("--call", help="Also call it, for one token or one vector.")] = False,
     account: AccountOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Check versions, credentials, region and an endpoint; say what is wrong and how to fix it."""
+    """Check versions, credentials, region and an endpoint; say what is wrong and how to fix it.
+
+    Example: sagewire doctor my-endpoint --call
+    """
     if call and not endpoint:
         raise UsageError("--call needs an endpoint")
     # A server that is not SageMaker's asks for no AWS credentials.
@@ -195,7 +199,7 @@ def _called(client: Client) -> Check:
         "embed": lambda: client.embed(["Hi"]),
         "rerank": lambda: client.rerank("Hi", ["Hi"]),
     }
-    says = "it is not known what to ask it"
+    says = "the container supports no known task"
     # A container that could do several things runs a model that does one: TEI embeds or reranks.
     for task in calls:
         try:

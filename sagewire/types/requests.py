@@ -64,6 +64,15 @@ class Options:
         return {name: value for name in _OPTION_NAMES if (value := getattr(self, name)) is not None and value != ()}
 
 
+# What people write out of habit, and where it belongs.
+_ELSEWHERE = {
+    "stream": "use client.stream(...) or client.stream_complete(...)",
+    "messages": "pass the messages as the first argument",
+    "prompt": "use client.complete(prompt)",
+    "timeout": "pass it to the client, Client(..., timeout=...)",
+    "region_name": "pass it to the client, Client(..., region_name=...)",
+    "max_retries": "pass it to the client, Client(..., retries=...)",
+}
 _OPTION_NAMES = tuple(f.name for f in fields(Options) if f.name != "extra")
 
 
@@ -176,6 +185,8 @@ def make_options(base: Options | None = None, /, **given: Unpack[OptionArguments
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     for name in changes:
         if name not in _OPTION_NAMES and name != "extra":
+            if name in _ELSEWHERE:
+                raise UsageError(f"{name}= is not an option of a call: {_ELSEWHERE[name]}")
             raise UsageError(unknown_name(name, [*_OPTION_NAMES, "extra"], "option"))
     for name, value in changes.items():
         # JSON has no such numbers: they would be sent as null, which is to say not at all.

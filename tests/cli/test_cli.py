@@ -58,7 +58,7 @@ def test_ask_any_http_server(run, emulated):
 
 
 def test_every_command_takes_an_inference_component(run):
-    assert "give --component, one of: talks, embeds" in run("ask", "shared", "Hello").stderr
+    assert "give --component, one of: embeds, talks" in run("ask", "shared", "Hello").stderr
     assert run("ask", "shared", "Hello", "--component", "talks").stdout == "Hello\n"
     assert json.loads(run("embed", "shared", "Hello", "--component", "embeds").stdout)["text"] == "Hello"
     assert json.loads(run("inspect", "shared", "--component", "embeds", "--json").stdout)["embed"] == "tei"
@@ -176,7 +176,7 @@ def test_long_values_are_not_cut_off(run, monkeypatch):
 def test_a_wrong_endpoint_name_is_answered_with_close_ones(run, command):
     done = run(*command)
     assert done.exit_code == 1
-    assert "Close names: vllm." in done.output
+    assert "Did you mean vllm?" in done.output
 
 
 def test_messages_name_options_and_not_arguments(run, monkeypatch):
@@ -283,3 +283,54 @@ def test_without_typer_one_sentence_says_what_to_install():
     assert re.fullmatch(
         r"sagewire: this needs typer, which is not installed: pip install (?:-e )?'/.*\[cli\]'\n", done.stderr
     )
+
+
+def test_options_of_other_libraries_name_their_place():
+    from sagewire import Client, UsageError
+    from sagewire.testing import FakeTransport
+
+    client = Client(transport=FakeTransport(b"[]"), handler="tgi", format="llama3_1")
+    for name, cure in (
+        ("stream", "client.stream"),
+        ("timeout", "Client(..., timeout"),
+        ("region_name", "region_name="),
+    ):
+        with pytest.raises(UsageError) as caught:
+            client.chat("Hi", **{name: 1})
+        assert cure in str(caught.value)
+
+
+def test_every_command_has_an_example():
+    import typer
+
+    command = typer.main.get_command(app)
+    for name in (
+        "ask",
+        "chat",
+        "demo",
+        "doctor",
+        "embed",
+        "emulator",
+        "formats",
+        "handlers",
+        "inspect",
+        "render",
+        "rerank",
+    ):
+        assert "Example: sagewire" in command.commands[name].help, name
+
+
+def test_handlers_of_every_task_are_listed(run):
+    rows = json.loads(run("handlers", "--json").stdout)
+    assert {row["task"] for row in rows} == {"generate", "embed", "rerank"}
+    assert {"tei", "tei_rerank", "openai_chat"} <= {row["name"] for row in rows}
+
+
+def test_tools_are_rendered(run, tmp_path):
+    tools = [
+        {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
+    ]
+    (tmp_path / "tools.json").write_text(json.dumps(tools))
+    assert '"get_weather"' in run("render", "qwen2_5", "Hi", "--tools", str(tmp_path / "tools.json")).output
+    (tmp_path / "tools.json").write_text("[")
+    assert run("render", "qwen2_5", "Hi", "--tools", str(tmp_path / "tools.json")).exit_code == 2

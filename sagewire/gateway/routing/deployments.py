@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from sagewire.aws.session import Session, assume_role_session, static_session, web_identity_session
-from sagewire.client import AsyncClient
+from sagewire.client import AsyncClient, Http
 from sagewire.errors import EndpointError, EndpointTimeout, NotReady, SagewireError
 from sagewire.gateway.config import DeploymentConfig
 from sagewire.gateway.config.handlers import make_handler
@@ -214,9 +214,7 @@ class Deployment:
         limits = config.timeouts
         return AsyncClient(
             config.endpoint,
-            url=config.url,
-            token=_plain(config.token),
-            headers={name: value.get_secret_value() for name, value in config.headers.items()},
+            transport=_server(config),
             endpoint_kwargs=config.endpoint_kwargs,
             handler=chosen,
             format=LITELLM_BUILDERS.get(config.format, config.format)
@@ -419,6 +417,14 @@ def unique_labels(deployments: Sequence[DeploymentConfig]) -> list[str]:
             unique = f"{label}#{number}"
         found.append(unique)
     return found
+
+
+def _server(config: DeploymentConfig) -> Http | None:
+    """Return the HTTP server of a deployment, `None` for a SageMaker endpoint."""
+    if config.url is None:
+        return None
+    headers = {name: value.get_secret_value() for name, value in config.headers.items()}
+    return Http(config.url, _plain(config.token), headers)
 
 
 def _plain(secret: Any) -> str | None:
