@@ -35,6 +35,7 @@ PROBE_TOOL: dict[str, Any] = {
 # Families check the shape of ids: nine letters and digits, or the name and a number.
 CALL_IDS = ("call00001", "functions.get_weather:0")
 
+TOKEN_OR_LINE = re.compile(r"[<\[\n]")
 TOKEN_BEGUN = re.compile(r"[<\[][^<>\[\]\s]{0,20}\Z")
 
 Render = Callable[[Sequence[dict[str, Any]], "list[dict[str, Any]] | None", bool], str]
@@ -97,10 +98,13 @@ class TemplateProbe:
             common = _common_start(written, answered)
             # Both may go on with a token, of which the beginning is the same.
             starts = {before, common, TOKEN_BEGUN.sub("", common)}
+            # Some templates open the next answer in any case: what ends both is not the call's.
+            texts = dict.fromkeys((written, written.removesuffix(_common_end(written, answered))))
             found = [
-                WrittenCall(start, written[len(start) :])
+                WrittenCall(start, text[len(start) :])
                 for start in sorted(starts, key=len, reverse=True)
-                if start and written.startswith(start) and PROBE_CALL[0] in written[len(start) :]
+                for text in texts
+                if start and text.startswith(start) and PROBE_CALL[0] in text[len(start) :]
             ]
             if found:
                 return found
@@ -139,6 +143,13 @@ class TemplateProbe:
 def _common_start(one: str, other: str) -> str:
     pairs = enumerate(zip(one, other, strict=False))
     return one[: next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))]
+
+
+def _common_end(one: str, other: str) -> str:
+    """Return what ends both, from the beginning of a token or a line on."""
+    end = _common_start(one[::-1], other[::-1])[::-1]
+    found = TOKEN_OR_LINE.search(end)
+    return end[found.start() :] if found is not None else ""
 
 
 def _user() -> dict[str, Any]:

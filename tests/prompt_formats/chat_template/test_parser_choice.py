@@ -79,6 +79,11 @@ def test_the_parser_that_reads_what_the_template_writes(name):
     assert (reply.text, call.name, json.loads(call.arguments)) == ("", "look", {"city": "Rome", "days": 2})
 
 
+def test_a_template_that_opens_the_next_answer_in_any_case():
+    source = conversation("<|tool_call>call:{{ f.name }}{{ '{}' }}<tool_call|>") + "<|a|>"
+    assert load_format({"chat_template": source, "eos_token": "<|eot|>"}).reader_style == "gemma4"
+
+
 UNKNOWN = {
     "a tag nobody knows": f"<call>{JSON}</call>",
     "the tag of a family, and something else in it": "<tool_call>{{ f.name }}: {{ f.arguments }}</tool_call>",
