@@ -218,8 +218,10 @@ class ClientBase:
         return PromptRequest(prompt, make_options(self._options, **options), stream, include_usage)
 
     def _prepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> PreparedCall:
-        handler = self._resolver.handler("chat" if isinstance(request, ChatRequest) else "complete")
-        prompt_format = self._resolver.format(handler) if isinstance(request, ChatRequest) else None
+        is_chat = isinstance(request, ChatRequest)
+        handler = self._resolver.handler("chat" if is_chat else "complete")
+        # A container that takes messages writes them with its own template.
+        prompt_format = self._resolver.format(handler) if is_chat and handler.speaks == "prompt" else None
         parameters = self._parameters(endpoint_kwargs)
         try:
             return prepare(request, handler, prompt_format, parameters)
@@ -227,6 +229,8 @@ class ClientBase:
             raise UsageError("the messages or tools are nested too deeply to be written as JSON") from None
 
     def _parameters(self, endpoint_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+        if not self._resolver.discovers:
+            return dict(endpoint_kwargs or {})
         return {**self._resolver.parameters(), **(endpoint_kwargs or {})}
 
     def _embedding(

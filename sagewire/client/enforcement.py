@@ -55,7 +55,10 @@ def enforce(request: Request, handler: ContentHandler) -> Request:
         UsageError: `tool_choice` demands a tool that is not offered.
     """
     if isinstance(request, ChatRequest):
-        request = _enforce_conversation(request, handler)
+        _check_messages(request.messages, handler)
+        request = without_further_fields(request, handler)
+        if request.tools or request.tool_choice is not None:
+            request = _enforce_tools(request, handler)
     options, can, names = request.options, handler.can, handler.option_names
     unsaid: dict[str, Any] = {}
     for name, value in options.given().items():
@@ -116,14 +119,6 @@ def check_tool_choice(chat: ChatRequest) -> None:
         close = difflib.get_close_matches(str(choice), names, 1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         raise UsageError(f"tool_choice={choice!r} names no tool of this request ({', '.join(names)}){hint}")
-
-
-def _enforce_conversation(chat: ChatRequest, handler: ContentHandler) -> ChatRequest:
-    _check_messages(chat.messages, handler)
-    chat = without_further_fields(chat, handler)
-    if chat.tools or chat.tool_choice is not None:
-        return _enforce_tools(chat, handler)
-    return chat
 
 
 def _enforce_tools(chat: ChatRequest, handler: ContentHandler) -> ChatRequest:

@@ -112,9 +112,11 @@ class PreparedCall:
             stages.append(OneToolCall())
         chat = self.chat or self.request
         if isinstance(chat, ChatRequest):
-            taken = [call.id for message in chat.messages for call in message.tool_calls if call.id]
-            if taken:
-                stages.append(CallIdStage(taken))
+            for message in chat.messages:
+                if message.tool_calls:
+                    taken = [call.id for turn in chat.messages for call in turn.tool_calls if call.id]
+                    stages.append(CallIdStage(taken))
+                    break
         return stages
 
 
@@ -223,7 +225,10 @@ def prepare(
         request=request,
         prompt=request.prompt if isinstance(request, PromptRequest) else "",
         stops=request.options.stop,
-        one_call=_one_call(request) and not handler.can.parallel_tool_calls,
+        one_call=isinstance(request, ChatRequest)
+        and request.parallel_tool_calls is False
+        and bool(request.tools)
+        and not handler.can.parallel_tool_calls,
     )
 
 
@@ -270,13 +275,9 @@ def _prepare_rendered(
         format_stops=prompt_format.stops,
         make_reader=make_reader or (lambda: prompt_format.reader(tools, prompt=prompt)),
         must_call=must_call,
-        one_call=_one_call(chat),
+        one_call=chat.parallel_tool_calls is False and bool(chat.tools),
         chat=chat,
     )
-
-
-def _one_call(request: Request) -> bool:
-    return isinstance(request, ChatRequest) and bool(request.tools) and request.parallel_tool_calls is False
 
 
 def _stops_for_wire(asked: tuple[str, ...], own: tuple[str, ...], handler: ContentHandler) -> tuple[str, ...]:
@@ -290,12 +291,13 @@ def _stops_for_wire(asked: tuple[str, ...], own: tuple[str, ...], handler: Conte
 
 
 def _invocation(request: Request, handler: ContentHandler, parameters: Mapping[str, str] | None) -> Invocation:
+    needed = handler.parameters(request)
     return Invocation(
         body=handler.transform_input(request),
         content_type=handler.content_type,
         accept=handler.accept,
         path=(request.stream and handler.stream_path) or handler.path,
-        parameters=_merge_parameters(handler.parameters(request), parameters or {}),
+        parameters=_merge_parameters(needed, parameters or {}) if needed else parameters or {},
     )
 
 

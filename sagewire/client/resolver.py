@@ -143,7 +143,7 @@ class EndpointResolver:
         Raises:
             UnsupportedFeature: The container has no such route.
         """
-        made = self._made()
+        made = self._current().made if self.discovers else self._named
         if task not in made:
             made[task] = self._find_handler(task)
         found: ContentHandler = made[task]

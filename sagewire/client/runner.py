@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +18,6 @@ from sagewire.content_handlers.embeddings import EmbeddingHandler
 from sagewire.content_handlers.rerank import RerankHandler
 from sagewire.errors import EndpointError, ModelError, ModelStreamError, ResponseTooLarge, UsageError, WireError
 from sagewire.streaming.accumulate import unfold
-from sagewire.telemetry import Outcome
 from sagewire.transports.base import AsyncTransport, Body, Transport
 from sagewire.types import Delta, Invocation, Reply, ResponseInfo
 
@@ -76,15 +74,11 @@ class CallRun:
         """
         if not self._keeps:
             raise UsageError("this stream keeps no reply (keep_reply=False); take from its deltas what you need")
-        return self.so_far
+        return self._whole or self.so_far
 
     def prepare(self) -> PreparedCall:
         """Return the call to send; may wait for the control plane."""
         return self.client._prepare(self._request, self._endpoint_kwargs)
-
-    def watch(self, prepared: PreparedCall) -> AbstractContextManager[Outcome]:
-        """Return a context that tells telemetry of the call."""
-        return self.client._watch(prepared, lambda: self.so_far)
 
     def read_whole(self, prepared: PreparedCall, body: Body) -> Iterable[Delta]:
         """Read an answer that came as a whole, and return its deltas if they are wanted."""
@@ -117,9 +111,9 @@ def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, Non
     while True:
         prepared = call.prepare()
         try:
-            with call.watch(prepared):
+            with call.client._watch(prepared, lambda: call.so_far):
                 transport = connect()
-                if not prepared.streams:
+                if not prepared.request.stream:
                     yield from call.read_whole(prepared, transport.invoke(prepared.invocation))
                     return
                 with transport.stream(call.stream_request(prepared)) as body:
@@ -149,9 +143,9 @@ async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Asy
     while True:
         prepared = call.prepare() if call.client.known else await asyncio.to_thread(call.prepare)
         try:
-            with call.watch(prepared):
+            with call.client._watch(prepared, lambda: call.so_far):
                 transport = connect()
-                if not prepared.streams:
+                if not prepared.request.stream:
                     for delta in call.read_whole(prepared, await transport.invoke(prepared.invocation)):
                         yield delta
                     return

@@ -384,7 +384,8 @@ def map_options(options: Options, names: Mapping[str, str], handler: str) -> dic
         {'max_new_tokens': 5}
     """
     mapped: dict[str, Any] = {}
-    for name, value in options.given().items():
+    given = options.given()
+    for name, value in given.items():
         if name not in names:
             raise unsupported_option(name, handler)
         mapped[names[name]] = list(value) if isinstance(value, tuple) else value

@@ -53,7 +53,10 @@ def parse_json(data: bytes | bytearray) -> Any:
 def _holds_big_integers(data: bytes | bytearray) -> bool:
     # orjson reads an integer beyond 64 bits as a float. Only arguments of tools hold integers of any size, and looking
     # for digits in each piece of a stream would cost more than reading it.
-    return any(word in data for word in _ARGUMENTS) and _BIG_INTEGER.search(data) is not None
+    for word in _ARGUMENTS:
+        if word in data:
+            return _BIG_INTEGER.search(data) is not None
+    return False
 
 
 def _readable(value: Any) -> Any:

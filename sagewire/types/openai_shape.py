@@ -114,9 +114,11 @@ def _function_id(name: Any) -> str:
 
 def as_tools(values: Iterable[ToolLike] | None) -> tuple[Tool, ...]:
     """Return tools from `Tool` objects or OpenAI-shaped dictionaries."""
-    if values is not None and not isinstance(values, Iterable):
+    if values is None:
+        return ()
+    if not isinstance(values, Iterable):
         raise UsageError(f"tools must be a list of tools, not {type(values).__name__}")
-    return tuple(as_tool(value) for value in values or ())
+    return tuple(as_tool(value) for value in values)
 
 
 def as_tool(value: ToolLike) -> Tool:

@@ -61,7 +61,13 @@ class Options:
 
     def given(self) -> dict[str, Any]:
         """Return the settings that were said, without `extra`, in field order."""
-        return {name: value for name in _OPTION_NAMES if (value := getattr(self, name)) is not None and value != ()}
+        given = {}
+        # Every call does this; a comprehension would be a function of its own.
+        for name in _OPTION_NAMES:
+            value = getattr(self, name)
+            if value is not None and value != ():
+                given[name] = value
+        return given
 
 
 # What people write out of habit, and where it belongs.

@@ -116,7 +116,7 @@ class OpenAiChatHandler(JsonHandler):
 
     def parameters(self, request: Request, /) -> Mapping[str, str]:
         """Return the `route=` custom attribute where one was asked for."""
-        return route_parameters(self.route)
+        return route_parameters(self.route) if self.route else {}
 
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:
         """Return the deltas of a whole response."""
