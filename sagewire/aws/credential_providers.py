@@ -5,7 +5,9 @@ A recipe is turned into a botocore session only when its credentials are needed.
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
     from sagewire.aws.refreshing import Fetched
 
 __all__ = ["AssumeRole", "DefaultChain", "Existing", "Profile", "Recipe", "StaticKeys", "WebIdentity"]
+
+
+_log = logging.getLogger("sagewire.aws")
+
+# How long a caller's own credentials count as those of the role.
+_OWN_SECONDS = 900.0
 
 
 @cache
@@ -146,7 +154,13 @@ class _Temporary(Recipe):
 
     def _fetch(self) -> Fetched:
         with credential_errors(f"assuming the role {self.role_arn}"):
-            answer = self._ask(self._request())["Credentials"]
+            try:
+                answer = self._ask(self._request())["Credentials"]
+            except Exception as error:
+                own = self._already_ours(error)
+                if own is None:
+                    raise
+                return own
         expires = answer["Expiration"]
         seconds = expires.timestamp() if isinstance(expires, datetime) else float(expires)
         return answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"], seconds
@@ -164,6 +178,10 @@ class _Temporary(Recipe):
     @abstractmethod
     def _ask(self, request: dict[str, Any]) -> Mapping[str, Any]: ...
 
+    def _already_ours(self, refusal: Exception) -> Fetched | None:
+        """Return the caller's own credentials if they are those of the role, which AWS refuses to give once more."""
+        return None
+
 
 @dataclass(frozen=True)
 class AssumeRole(_Temporary):
@@ -177,6 +195,39 @@ class AssumeRole(_Temporary):
 
     method = "assume-role"
 
+    def _already_ours(self, refusal: Exception) -> Fetched | None:
+        from botocore.exceptions import ClientError
+
+        if not isinstance(refusal, ClientError) or refusal.response.get("Error", {}).get("Code") != "AccessDenied":
+            return None
+        session = self.source.build()
+        client = self._sts(session)
+        try:
+            identity = client.get_caller_identity()["Arn"]
+        except Exception:
+            return None
+        finally:
+            client.close()
+        if not _is_role(identity, self.role_arn):
+            return None
+        if self.policy or self.tags:
+            raise UsageError(
+                f"{self.role_arn} is the role this program runs as already, and AWS refuses to give it once more "
+                "with a policy or tags of its own: drop the role, or have its trust policy name itself"
+            ) from refusal
+        _log.info("%s is the role this program runs as already; its credentials are used as they are", self.role_arn)
+        credentials = session.get_credentials()
+        frozen = credentials.get_frozen_credentials()
+        # They renew themselves; what is taken here is looked at again soon.
+        expiry = getattr(credentials, "_expiry_time", None)
+        until = time.time() + _OWN_SECONDS
+        expires = min(until, expiry.timestamp()) if isinstance(expiry, datetime) else until
+        return frozen.access_key, frozen.secret_key, frozen.token, expires
+
+    def _sts(self, session: Any) -> Any:
+        region = self.region_name or session.get_config_variable("region") or os.environ.get("AWS_REGION")
+        return session.create_client("sts", region_name=region, endpoint_url=self.sts_endpoint)
+
     def _ask(self, request: dict[str, Any]) -> Mapping[str, Any]:
         if self.external_id:
             request["ExternalId"] = self.external_id
@@ -184,13 +235,23 @@ class AssumeRole(_Temporary):
             request["Tags"] = [{"Key": key, "Value": value} for key, value in self.tags]
         if self.mfa is not None:
             request |= {"SerialNumber": self.mfa_serial, "TokenCode": self.mfa()}
-        session = self.source.build()
-        region = self.region_name or session.get_config_variable("region") or os.environ.get("AWS_REGION")
-        client = session.create_client("sts", region_name=region, endpoint_url=self.sts_endpoint)
+        client = self._sts(self.source.build())
         try:
             return client.assume_role(**request)  # type: ignore[no-any-return]
         finally:
             client.close()
+
+
+def _is_role(identity: str, role_arn: str) -> bool:
+    """Return whether a caller's ARN is a session of a role.
+
+    Example:
+        >>> _is_role("arn:aws:sts::1:assumed-role/reader/session", "arn:aws:iam::1:role/team/reader")
+        True
+    """
+    kind, _, rest = identity.rpartition(":")[2].partition("/")
+    account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+    return kind == "assumed-role" and identity.split(":")[4] == account and rest.partition("/")[0] == name
 
 
 @dataclass(frozen=True)

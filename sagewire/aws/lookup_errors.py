@@ -5,15 +5,57 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sagewire.errors import AccessDenied, CredentialsExpired, EndpointError, SagewireError, Throttled, UsageError
+from sagewire.errors import (
+    AccessDenied,
+    CredentialsExpired,
+    EndpointError,
+    PayloadTooLarge,
+    SagewireError,
+    Throttled,
+    UsageError,
+)
 
-__all__ = ["NO_CREDENTIALS", "credential_errors", "translate"]
+__all__ = ["BAD_KEYS", "NO_CREDENTIALS", "UNREACHABLE", "credential_errors", "translate"]
 
 NO_CREDENTIALS = (
     "no AWS credentials were found; run `aws configure` or `aws sso login`, set AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY, or pass session= or profile_name="
 )
 
+BAD_KEYS = (
+    "these keys do not exist any more, belong to another partition, or to a region that the account has not enabled; "
+    "`aws sts get-caller-identity` shows whose they are"
+)
+UNREACHABLE = "check that the region is right, and the network, DNS, proxies and VPC endpoints"
+
+_DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthFailure",
+        "IDPRejectedClaim",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidIdentityToken",
+        "InvalidSignatureException",
+        "NotAuthorized",
+        "OptInRequired",
+        "RegionDisabledException",
+        "SignatureDoesNotMatch",
+        "UnauthorizedOperation",
+        "UnrecognizedClientException",
+    }
+)
+_TOO_LARGE = frozenset({"EntityTooLarge", "RequestEntityTooLarge", "PayloadTooLarge"})
+_CURES = {
+    "UnrecognizedClientException": BAD_KEYS,
+    "InvalidClientTokenId": BAD_KEYS,
+    "InvalidAccessKeyId": BAD_KEYS,
+    "AuthorizationHeaderMalformed": "the bucket is in another region: give region_name= of the bucket",
+    "PermanentRedirect": "the bucket is in another region: give region_name= of the bucket",
+    "NoSuchBucket": "check the bucket's name",
+    "InvalidIdentityToken": "the token is not (or no longer) one that the role trusts",
+}
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "ExpiredIdentityToken", "RequestExpired"})
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "IDPCommunicationError"})
 
@@ -65,9 +107,17 @@ def translate(error: Exception, doing: str = "") -> SagewireError | None:
     )
     if isinstance(error, credentials):
         return AccessDenied(f"{prefix}{error}", code=type(error).__name__, fault="client")
-    transient = (exceptions.HTTPClientError, exceptions.ConnectionError)
+    transient = (
+        exceptions.HTTPClientError,
+        exceptions.ConnectionError,
+        exceptions.IncompleteReadError,
+        exceptions.ChecksumError,
+        exceptions.FlexibleChecksumError,
+    )
     if isinstance(error, transient):
-        return EndpointError(f"{prefix}{error}", code=type(error).__name__, retry_safe=True)
+        unreachable = (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError)
+        cure = f" ({UNREACHABLE})" if isinstance(error, unreachable) else ""
+        return EndpointError(f"{prefix}{error}{cure}", code=type(error).__name__, retry_safe=True)
     return UsageError(f"{prefix}{error}")
 
 
@@ -75,16 +125,21 @@ def _from_response(error: Exception, prefix: str) -> EndpointError:
     response = getattr(error, "response", {})
     fields, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
     code, status = fields.get("Code"), metadata.get("HTTPStatusCode")
-    kind: type[EndpointError] = AccessDenied
+    kind: type[EndpointError] = EndpointError
     retry_safe = False
     if code in _EXPIRED:
         kind = CredentialsExpired
     elif code in _THROTTLED:
         kind, retry_safe = Throttled, True
+    elif code in _DENIED or status in (401, 403):
+        kind = AccessDenied
+    elif code in _TOO_LARGE or status == 413:
+        kind = PayloadTooLarge
     elif isinstance(status, int) and status >= 500:
-        kind, retry_safe = EndpointError, True
+        retry_safe = True
+    cure = f" ({_CURES[code]})" if code in _CURES else ""
     return kind(
-        f"{prefix}{fields.get('Message') or error}",
+        f"{prefix}{fields.get('Message') or error}{cure}",
         code=code,
         status=status,
         request_id=metadata.get("RequestId"),

@@ -23,7 +23,7 @@ from sagewire.aws.credential_providers import DefaultChain, StaticKeys
 from sagewire.aws.lookup_errors import credential_errors
 from sagewire.aws.session import Session
 from sagewire.errors import UsageError
-from sagewire.http.origin import DEFAULT_POOL_SIZE, Origin, encoded_path, proxy_for, split_url, without_login
+from sagewire.http.origin import Origin, encoded_path, proxy_for, split_url, without_login
 
 __all__ = ["ServiceSettings", "origin_of", "resolve"]
 
@@ -39,6 +39,7 @@ _BOTOCORE_KNOWS = (
     "AWS_DEFAULTS_MODE",
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
     "AWS_MAX_ATTEMPTS",
+    "AWS_RETRY_MODE",
 )
 
 
@@ -200,7 +201,7 @@ def _ask_botocore(
             user_agent=_user_agent(user_agent),
             ca_bundle=_ca_bundle(botocore_session.get_config_variable("ca_bundle")),
         )
-        return _with_config(settings, client.meta.config, config)
+        return _with_config(settings, client.meta.config, config, botocore_session)
     finally:
         client.close()
 
@@ -220,11 +221,10 @@ def _prepared_call(client: Any, service: str) -> tuple[str, str]:
     return prepared["url"].removesuffix("/endpoints/x/invocations"), prepared["headers"]["User-Agent"]
 
 
-def _with_config(settings: ServiceSettings, merged: Any, given: Any) -> ServiceSettings:
+def _with_config(settings: ServiceSettings, merged: Any, given: Any, session: Any) -> ServiceSettings:
     # Config fills in its own defaults (60 s, pool of 10); only what the user wrote counts against sagewire's.
     wrote = getattr(given, "_user_provided_options", {}) if given is not None else {}
-    retries = merged.retries or {}
-    attempts = retries.get("total_max_attempts")
+    keepalive = session.get_config_variable("tcp_keepalive")
     return replace(
         settings,
         client_cert=merged.client_cert,
@@ -232,10 +232,23 @@ def _with_config(settings: ServiceSettings, merged: Any, given: Any) -> ServiceS
         proxies_config=merged.proxies_config or {},
         connect_timeout=wrote.get("connect_timeout"),
         read_timeout=wrote.get("read_timeout"),
-        max_attempts=attempts if "retries" in wrote or os.environ.get("AWS_MAX_ATTEMPTS") else None,
+        max_attempts=_max_attempts(merged.retries or {}, wrote.get("retries") or {}, session),
         pool_size=wrote.get("max_pool_connections"),
-        tcp_keepalive=bool(merged.tcp_keepalive),
+        tcp_keepalive=bool(keepalive if merged.tcp_keepalive is None else merged.tcp_keepalive),
     )
+
+
+def _max_attempts(merged: Mapping[str, Any], wrote: Mapping[str, Any], session: Any) -> int | None:
+    """Return the attempts that a `Config`, the environment or the profile asks for, as boto3 counts them."""
+    if any(name in wrote for name in ("max_attempts", "total_max_attempts")):
+        attempts: int | None = merged.get("total_max_attempts")
+        return attempts
+    given = session.get_config_variable("max_attempts")
+    if given is not None:
+        return int(given)
+    mode = wrote.get("mode") or os.environ.get("AWS_RETRY_MODE") or session.get_scoped_config().get("retry_mode")
+    # The modes have defaults of their own (botocore/retryhandler.py, botocore/retries/standard.py).
+    return None if mode is None else {"legacy": 5}.get(mode, 3)
 
 
 def origin_of(settings: ServiceSettings) -> Origin:
@@ -247,6 +260,6 @@ def origin_of(settings: ServiceSettings) -> Origin:
         proxy=proxy_for(settings.endpoint_url, settings.proxies),
         proxy_ca_bundle=settings.proxies_config.get("proxy_ca_bundle"),
         proxy_client_cert=settings.proxies_config.get("proxy_client_cert"),
-        pool_size=settings.pool_size or DEFAULT_POOL_SIZE,
+        pool_size=settings.pool_size,
         tcp_keepalive=settings.tcp_keepalive,
     )

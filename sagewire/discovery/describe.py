@@ -12,14 +12,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sagewire.aws.lookup_errors import credential_errors
-from sagewire.errors import AccessDenied, EndpointNotFound, NotReady, SagewireError
+from sagewire.errors import AccessDenied, EndpointError, EndpointNotFound, NotReady, SagewireError
 
-__all__ = ["Container", "Description", "describe"]
+__all__ = ["UNREACHABLE", "Container", "Description", "describe"]
 
 READY = "InService"
 # States in which an endpoint answers: an update keeps the old version in service, and where the way back failed as
 # well, a mix of both is (DescribeEndpoint, EndpointStatus).
 SERVING = {READY, "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed"}
+
+UNREACHABLE = "control_plane_unreachable"
+"""The code of the error for a control plane that cannot be reached."""
+
+_DOING = "asking what the endpoint runs"
+# Of a hundred each; nobody has that many.
+_MAX_PAGES = 100
 
 # States that no waiting ends.
 LOST = {"Deleting", "Failed", "OutOfService"}
@@ -110,7 +117,7 @@ def describe(control: Any, endpoint: str, inference_component: str | None = None
         AccessDenied: `sagemaker:DescribeEndpoint` is not allowed; the message names the permission.
         EndpointError: The control plane failed otherwise.
     """
-    walk = _Walk(control)
+    walk = _Walk(control, endpoint)
     told = walk.call("describe_endpoint", EndpointName=endpoint)
     variant = (told.get("ProductionVariants") or [{}])[0]
     found = Description(
@@ -138,14 +145,15 @@ def describe(control: Any, endpoint: str, inference_component: str | None = None
 class _Walk:
     """Calls the control plane; remembers which optional steps were refused."""
 
-    def __init__(self, control: Any) -> None:
+    def __init__(self, control: Any, endpoint: str) -> None:
         self._control = control
+        self._endpoint = endpoint
         self.failures: list[str] = []
 
     def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
-        with credential_errors("asking what the endpoint runs"):
+        with credential_errors(_DOING):
             try:
                 answer: dict[str, Any] = getattr(self._control, operation)(**arguments)
             except ClientError as error:
@@ -153,6 +161,8 @@ class _Walk:
                 if known is None:
                     raise
                 raise known from None
+            except (HTTPClientError, ConnectionError) as error:
+                raise _unreachable(error, self._control, self._endpoint, operation) from error
         return answer
 
     def attempt(self, operation: str, **arguments: Any) -> dict[str, Any]:
@@ -166,8 +176,19 @@ class _Walk:
             return {}
 
     def tags(self, arn: str | None) -> dict[str, str]:
-        listed = self.attempt("list_tags", ResourceArn=arn).get("Tags") or ()
-        return {tag["Key"]: tag["Value"] for tag in listed}
+        return {tag["Key"]: tag["Value"] for tag in self.pages("list_tags", "Tags", ResourceArn=arn)}
+
+    def pages(self, operation: str, key: str, **arguments: Any) -> list[dict[str, Any]]:
+        """Return what a listing has on all its pages."""
+        found: list[dict[str, Any]] = []
+        answer = self.attempt(operation, **arguments)
+        for _ in range(_MAX_PAGES):
+            found += answer.get(key) or ()
+            token = answer.get("NextToken")
+            if not token:
+                break
+            answer = self.attempt(operation, **arguments, NextToken=token)
+        return found
 
     @property
     def _region(self) -> str:
@@ -190,9 +211,7 @@ def _with_model(walk: _Walk, found: Description, name: str, tags: dict[str, str]
 def _with_component(
     walk: _Walk, found: Description, wanted: str | None, tags: dict[str, str]
 ) -> tuple[Description, dict[str, str]]:
-    listed = (
-        walk.attempt("list_inference_components", EndpointNameEquals=found.endpoint).get("InferenceComponents") or ()
-    )
+    listed = walk.pages("list_inference_components", "InferenceComponents", EndpointNameEquals=found.endpoint)
     names = tuple(item["InferenceComponentName"] for item in listed)
     found = replace(found, components=names)
     if wanted is None and len(names) != 1:
@@ -257,6 +276,17 @@ def _translate(error: Any, operation: str, arguments: Mapping[str, Any], region:
         cure = f"Allow {action}, or name the handler yourself: Client('{name}', handler='...')"
         return AccessDenied(f"{action} is not allowed: {message}. {cure}", fault="client", **facts)
     return None
+
+
+def _unreachable(error: Exception, control: Any, endpoint: str, operation: str) -> EndpointError:
+    action = "sagemaker:" + "".join(word.capitalize() for word in operation.split("_"))
+    needed = f"the interface VPC endpoint com.amazonaws.{control.meta.region_name}.sagemaker.api and {action}"
+    return EndpointError(
+        f"SageMaker's control plane cannot be asked what '{endpoint}' runs: {error}. A subnet without internet access "
+        f"needs {needed}. Or name the handler, so that nothing is asked: Client('{endpoint}', handler='...')",
+        code=UNREACHABLE,
+        retry_safe=True,
+    )
 
 
 def first_tag(tags: Mapping[str, str], names: Iterable[str]) -> str | None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-__all__ = ["call_within", "in_thread"]
+__all__ = ["call_within", "in_background", "in_thread"]
 
 T = TypeVar("T")
 
@@ -33,11 +33,16 @@ def call_within(seconds: float | None, function: Callable[[], T], discard: Calla
     return run.result(seconds)
 
 
-async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+async def in_thread(function: Callable[..., T], *arguments: Any, discard: Callable[[T], object] | None = None) -> T:
     """Return what a blocking function returns, run in a thread of its own.
 
     The loop's default executor has as few as five threads, which 64 calls in flight would queue up for, and
     `asyncio.run` waits for all of them. A cancelled caller is let go at once; the call itself ends by its own limits.
+
+    Args:
+        function: What to call.
+        *arguments: Its arguments.
+        discard: Given a result that the caller was cancelled before.
     """
     # Sync callers do not wait until these are loaded.
     import asyncio
@@ -56,7 +61,19 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
             future.set_result(result)
 
     threading.Thread(target=work, name="sagewire-call", daemon=True).start()
-    return await asyncio.wrap_future(future)
+    try:
+        return await asyncio.wrap_future(future)
+    except asyncio.CancelledError:
+        if discard is not None:
+            tidy = discard
+            future.add_done_callback(lambda late: None if late.exception() else in_background(tidy, late.result()))
+        raise
+
+
+def in_background(function: Callable[..., object], *arguments: Any) -> None:
+    """Call a blocking function without waiting for it; the program does not end before it has."""
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(function, *arguments), name="sagewire-tidy").start()
 
 
 class _Run(Generic[T]):
@@ -92,7 +109,7 @@ class _Run(Generic[T]):
                 self._abandoned = True
                 finished = list(self._result)
             if finished and self._discard is not None:
-                self._discard(finished[0])
+                in_background(self._discard, finished[0])
             raise
         if self._error is not None:
             try:

@@ -16,13 +16,7 @@ from sagewire._forks import reset_in_child
 from sagewire.errors import UsageError
 from sagewire.http.async_response import AsyncResponse, hang_up
 from sagewire.http.deadlines import Deadlines
-from sagewire.http.errors import (
-    connection_error,
-    connection_lost,
-    protocol_error,
-    tls_error,
-    unanswered,
-)
+from sagewire.http.errors import UNRESOLVED, connection_error, connection_lost, protocol_error, tls_error, unanswered
 from sagewire.http.origin import Origin, keepalive_options, proxy_login, without_login
 from sagewire.http.proxy_tls import client_context
 from sagewire.http.request import Request
@@ -118,6 +112,9 @@ class AsyncEngine:
             raise deadlines.expired(progress.phase) from None
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             raise tls_error(error, deadlines.where) from error
+        except aiohttp.ClientConnectorDNSError as error:
+            reason = f"{error.host!r} cannot be found: {UNRESOLVED}"
+            raise connection_error(reason, self._origin.route(deadlines.where)) from error
         except aiohttp.ClientConnectorError as error:
             raise connection_error(error, self._origin.route(deadlines.where)) from error
         except aiohttp.ClientHttpProxyError as error:
@@ -145,7 +142,7 @@ class AsyncEngine:
 
     async def _open(self) -> _Owner:
         loop = asyncio.get_running_loop()
-        generator = _own(self._context(), self._origin.tcp_keepalive, partial(_forget, ref(self), loop))
+        generator = _own(self._context(), self._origin, partial(_forget, ref(self), loop))
         owner = _Owner(generator, await anext(generator), TimerPool(loop))
         # Kept alive by this and not by the engine alone, so that a dropped engine leaves a session that can still be
         # closed.
@@ -180,11 +177,11 @@ class _Owner:
         self.finalizer: finalize[..., AsyncEngine] | None = None
 
 
-async def _own(context: Any, keepalive: bool, forget: Callable[[], None]) -> AsyncGenerator[ClientSession, None]:
+async def _own(context: Any, origin: Origin, forget: Callable[[], None]) -> AsyncGenerator[ClientSession, None]:
     import aiohttp
 
     connector = _connector_class()(
-        keepalive, limit=0, ssl=context, keepalive_timeout=_KEEP_ALIVE_SECONDS, ttl_dns_cache=60
+        origin, limit=0, ssl=context, keepalive_timeout=_KEEP_ALIVE_SECONDS, ttl_dns_cache=60
     )
     session = aiohttp.ClientSession(
         connector=connector,
@@ -264,9 +261,10 @@ def _connector_class() -> Any:
     class Connector(aiohttp.TCPConnector):
         """Tells the request that waits for a connection that it has one, and whether that was used before."""
 
-        def __init__(self, keepalive: bool, **arguments: Any) -> None:
+        def __init__(self, origin: Origin, **arguments: Any) -> None:
             super().__init__(**arguments)
-            self._keepalive = keepalive
+            self._keepalive = origin.tcp_keepalive
+            self._pool_size = origin.pool_size
             self._used: WeakSet[Any] = WeakSet()
 
         async def connect(self, *arguments: Any, **named: Any) -> Any:
@@ -282,6 +280,12 @@ def _connector_class() -> Any:
                 if self._keepalive:
                     _keep_alive(connection.transport)
             return connection
+
+        def _release(self, key: Any, protocol: Any, **named: Any) -> None:
+            # aiohttp bounds the connections in use; boto3's pool size is of those that are kept.
+            if self._pool_size is not None and len(self._conns.get(key, ())) >= self._pool_size:
+                named["should_close"] = True
+            super()._release(key, protocol, **named)
 
     return Connector
 

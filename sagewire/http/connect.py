@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from typing import Any
@@ -10,7 +11,7 @@ from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError
 from sagewire.http.abandonable import call_within
 from sagewire.http.deadlines import Deadlines
-from sagewire.http.errors import connection_error, tls_error
+from sagewire.http.errors import UNRESOLVED, connection_error, tls_error
 from sagewire.http.origin import Origin, host_header, keepalive_options, proxy_login, tls_context
 
 __all__ = ["Connector"]
@@ -109,7 +110,7 @@ def _overall(deadlines: Deadlines) -> float | None:
 
 
 def _translated(error: BaseException, deadlines: Deadlines, origin: Origin) -> EndpointError | None:
-    from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+    from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
 
     # urllib3 derives its error for a refused connection from the one for a connect timeout.
     if isinstance(error, ConnectTimeoutError | TimeoutError) and not isinstance(error, NewConnectionError):
@@ -117,6 +118,8 @@ def _translated(error: BaseException, deadlines: Deadlines, origin: Origin) -> E
     cause = error.__cause__ if isinstance(error, HTTPError) and error.__cause__ is not None else error
     if isinstance(cause, ssl.SSLError | ssl.CertificateError):
         return tls_error(cause, deadlines.where)
+    if isinstance(error, NameResolutionError) or isinstance(cause, socket.gaierror):
+        return connection_error(f"{origin.host!r} cannot be found: {UNRESOLVED}", origin.route(deadlines.where))
     if isinstance(error, HTTPError | OSError):
         return connection_error(cause, origin.route(deadlines.where))
     return None

@@ -11,6 +11,7 @@ from sagewire.errors import EndpointError, EndpointTimeout, FrameError, StreamTr
 from sagewire.http.content_encoding import EncodingError
 
 __all__ = [
+    "UNRESOLVED",
     "connection_error",
     "connection_lost",
     "protocol_error",
@@ -21,6 +22,8 @@ __all__ = [
     "unanswered",
     "unreadable",
 ]
+
+UNRESOLVED = "check the address (or the AWS region in it), the network and DNS"
 
 
 def timeout_error(limit: str, seconds: float | None, where: str) -> EndpointTimeout:

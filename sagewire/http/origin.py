@@ -29,7 +29,6 @@ __all__ = [
     "without_login",
 ]
 
-DEFAULT_POOL_SIZE = 64
 _PORTS = {"http": 80, "https": 443}
 _KEEPALIVE_SECONDS = 60
 
@@ -45,7 +44,7 @@ class Origin:
         proxy: The proxy's URL; `None` for a direct connection.
         proxy_ca_bundle: CA certificates for the proxy itself, where it is reached over TLS.
         proxy_client_cert: The client certificate for the proxy itself.
-        pool_size: Idle connections to keep.
+        pool_size: Idle connections to keep; `None` for 64 of a sync engine, and as many as were in use of an async one.
         tcp_keepalive: Send TCP keep-alive probes.
     """
 
@@ -55,7 +54,7 @@ class Origin:
     proxy: str | None = field(default=None, repr=False)
     proxy_ca_bundle: str | None = None
     proxy_client_cert: str | tuple[str, str] | None = None
-    pool_size: int = DEFAULT_POOL_SIZE
+    pool_size: int | None = None
     tcp_keepalive: bool = False
 
     def __post_init__(self) -> None:

@@ -24,6 +24,8 @@ from sagewire.http.sync_response import SyncResponse
 
 __all__ = ["SyncEngine", "SyncResponse"]
 
+_POOL_SIZE = 64
+
 _inherited: list[deque[Connection]] = []
 
 
@@ -35,7 +37,7 @@ class SyncEngine:
 
         self._connector = Connector(origin)
         self._prefix = self._connector.target_prefix
-        self._size = origin.pool_size
+        self._size = origin.pool_size or _POOL_SIZE
         self._idle: deque[Connection] = deque()
         reset_in_child(self)
         # A client that is dropped without being closed must not leak its idle connections.

@@ -14,6 +14,7 @@ import pytest
 
 from sagewire.aws import credential_providers as recipes
 from sagewire.aws import refreshing
+from sagewire.aws.refreshing import RefreshingCredentials
 from sagewire.aws.session import (
     as_session,
     assume_role_session,
@@ -22,6 +23,7 @@ from sagewire.aws.session import (
     static_session,
     web_identity_session,
 )
+from sagewire.emulator import Emulator, EndpointSpec, Role
 from sagewire.errors import AccessDenied, CredentialsExpired, SagewireError, UsageError
 
 ROLE = "arn:aws:iam::222222222222:role/endpoints"
@@ -415,3 +417,50 @@ def test_as_session_takes_what_people_have():
     assert as_session(boto).region_name == "us-west-2"
     with pytest.raises(UsageError, match="not a session"):
         as_session(object()).source.get()
+
+
+def test_threads_share_a_refresh_that_fails():
+    """Else the last of many would wait as many time limits as there are threads."""
+    asked, failures, waiting = [], [], threading.Semaphore(0)
+
+    def fetch():
+        asked.append(1)
+        for _ in range(16):
+            waiting.acquire(timeout=5)
+        # They are one step away from the lock.
+        time.sleep(0.1)
+        raise OSError("STS is away")
+
+    credentials = RefreshingCredentials(fetch, "assume-role")
+
+    def wait():
+        waiting.release()
+        with pytest.raises(OSError, match="STS is away") as caught:
+            credentials.get_frozen_credentials()
+        failures.append(caught.value)
+
+    threads = [threading.Thread(target=wait) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert len(failures) == 16
+    assert len(asked) == 1
+
+
+def test_a_role_that_is_ours_already_is_not_taken_on_again(monkeypatch):
+    """AWS no longer lets a role assume itself unless its trust policy names it."""
+    role = "arn:aws:iam::222233334444:role/team/reader"
+    with Emulator({"theirs": EndpointSpec("openai_chat", account="222233334444")}, roles=[Role(role)]) as emulator:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", emulator.url)
+        caller = assume_role_session(role, region_name="us-east-1", source=own_keys(emulator))
+        again = assume_role_session(role, region_name="us-east-1", source=caller)
+        assert again.source.get() == caller.source.get()
+        narrowed = assume_role_session(role, region_name="us-east-1", source=caller, policy={"Statement": []})
+        with pytest.raises(UsageError, match="drop the role"):
+            narrowed.source.get()
+
+
+def own_keys(emulator):
+    keys = emulator.credentials
+    return static_session(keys.access_key, keys.secret_key, region_name="us-east-1")

@@ -207,3 +207,61 @@ def test_keys_in_the_environment_are_read_again_when_expired(monkeypatch, keys):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIANEW")
     assert source.invalidate(used)
     assert source.get().access_key == "AKIANEW"
+
+
+def profile(monkeypatch, tmp_path, *lines):
+    (tmp_path / "config").write_text("\n".join(["[profile p]", "region = us-east-1", *lines]))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    return profile_session("p")
+
+
+@pytest.mark.parametrize(
+    ("lines", "environment", "config", "attempts"),
+    [
+        ((), {}, None, None),
+        (("max_attempts = 7",), {}, None, 7),
+        (("retry_mode = standard", "max_attempts = 7"), {}, None, 7),
+        (("retry_mode = standard",), {}, None, 3),
+        (("retry_mode = legacy",), {}, None, 5),
+        (("max_attempts = 7",), {"AWS_MAX_ATTEMPTS": "2"}, None, 2),
+        ((), {"AWS_RETRY_MODE": "adaptive"}, None, 3),
+        (("max_attempts = 7",), {}, Config(retries={"total_max_attempts": 4}), 4),
+        (("max_attempts = 7",), {}, Config(retries={"max_attempts": 4}), 5),
+        ((), {}, Config(retries={"mode": "standard"}), 3),
+    ],
+)
+def test_attempts_are_those_of_boto3(keys, monkeypatch, tmp_path, lines, environment, config, attempts):
+    session = profile(monkeypatch, tmp_path, *lines)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert resolve(session, config=config).max_attempts == attempts
+
+
+@pytest.mark.parametrize(
+    ("lines", "config", "kept"),
+    [
+        ((), None, False),
+        (("tcp_keepalive = true",), None, True),
+        (("tcp_keepalive = true",), Config(tcp_keepalive=False), False),
+        ((), Config(tcp_keepalive=True), True),
+    ],
+)
+def test_keepalive_of_a_profile_and_of_a_config(keys, monkeypatch, tmp_path, lines, config, kept):
+    assert resolve(profile(monkeypatch, tmp_path, *lines), config=config).tcp_keepalive is kept
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ftp://x", "http:// or https://"),
+        ("http://127.0.0.1:99999", "Port"),
+        ("http://[::1", "Invalid IPv6"),
+        ("http://a..example", "empty"),
+        ("https://user:secret@host", "user name"),
+        ("https://host/path?x=1", "query"),
+    ],
+)
+def test_an_endpoint_url_that_cannot_be_one(keys, url, words):
+    with pytest.raises(UsageError, match=words) as caught:
+        resolve(default_session(), region_name="us-east-1", endpoint_url=url)
+    assert "secret" not in str(caught.value)

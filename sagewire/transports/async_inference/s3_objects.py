@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import threading
+from contextlib import closing
+from functools import partial
 from typing import Any
 
 from sagewire._forks import reset_in_child
 from sagewire.aws.lookup_errors import credential_errors
 from sagewire.aws.session import Session
 from sagewire.errors import UsageError
+from sagewire.http.limits import checked, response_too_large
 
 __all__ = ["ObjectStore", "split_uri"]
 
+_READ_SIZE = 1 << 20
 _URI = re.compile(r"s3://([^/]+)/(.*)", re.DOTALL)
 # Without permission to list the bucket, S3 says 403 for an object that does not exist.
 _ABSENT = frozenset({"NoSuchKey", "404", "NotFound", "403", "AccessDenied"})
@@ -22,7 +26,7 @@ def split_uri(uri: str) -> tuple[str, str]:
     """Return the bucket and the key of an `s3://bucket/key`."""
     match = _URI.fullmatch(uri)
     if match is None:
-        raise UsageError(f"{uri!r} is no S3 address; it looks like s3://bucket/folder")
+        raise UsageError(f"{uri!r} is not an S3 address; it looks like s3://bucket/folder")
     return match[1], match[2]
 
 
@@ -47,15 +51,23 @@ class ObjectStore:
         with credential_errors(f"writing {uri}"):
             self._s3().put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
 
-    def get(self, uri: str) -> tuple[bytes, str] | None:
-        """Return an object and its content type, `None` where there is none, or none that may be seen."""
+    def get(self, uri: str, limit: int) -> tuple[bytes, str] | None:
+        """Return an object and its content type, `None` where there is none, or none that may be seen.
+
+        Raises:
+            ResponseTooLarge: It has more than `limit` bytes.
+        """
         from botocore.exceptions import ClientError
 
         bucket, key = split_uri(uri)
         with credential_errors(f"reading {uri}"):
             try:
                 answer = self._s3().get_object(Bucket=bucket, Key=key)
-                return answer["Body"].read(), answer.get("ContentType") or ""
+                with closing(answer["Body"]) as body:
+                    if answer.get("ContentLength", 0) > limit:
+                        raise response_too_large(limit, uri)
+                    pieces = iter(partial(body.read, _READ_SIZE), b"")
+                    return b"".join(checked(pieces, limit, uri)), answer.get("ContentType") or ""
             except ClientError as error:
                 if error.response.get("Error", {}).get("Code") in _ABSENT:
                     return None

@@ -8,15 +8,18 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
+from sagewire.aws.endpoint_names import endpoint_of
 from sagewire.aws.session import SessionLike, as_session
 from sagewire.aws.settings import ServiceSettings, origin_of, resolve
-from sagewire.errors import EndpointTimeout, PayloadTooLarge, SagewireError, UsageError
-from sagewire.http.abandonable import in_thread
+from sagewire.errors import EndpointError, EndpointTimeout, PayloadTooLarge, SagewireError, UsageError
+from sagewire.http.abandonable import call_within, in_background, in_thread
 from sagewire.http.async_engine import AsyncEngine
 from sagewire.http.deadlines import Deadlines, Timeouts
+from sagewire.http.limits import ERROR_BODY_BYTES, checked_limit
 from sagewire.http.sync_engine import SyncEngine
 from sagewire.transports.async_inference.polling import (
     MAX_INLINE_BYTES,
@@ -39,13 +42,16 @@ _log = logging.getLogger("sagewire.transports")
 
 # SageMaker's own deadlines: six hours in the queue, then 15 minutes for the container.
 _LONGEST_WAIT = 21_600.0 + 900.0
+_LOOKS_THAT_MAY_FAIL = 5
 Cleanup = Literal["uploads", "all", "none"]
 
 
 class _Counter:
     """The S3 side of both transports; blocking."""
 
-    def __init__(self, store: ObjectStore, upload_to: str | None, cleanup: Cleanup, poll: tuple[float, float]) -> None:
+    def __init__(
+        self, store: ObjectStore, upload_to: str | None, cleanup: Cleanup, poll: tuple[float, float], limit: int
+    ) -> None:
         if upload_to is not None:
             split_uri(upload_to.rstrip("/") + "/")
         if cleanup not in ("uploads", "all", "none"):
@@ -55,6 +61,7 @@ class _Counter:
         self.poll = poll
         self._upload_to = upload_to
         self._cleanup = cleanup
+        self._limit = limit
 
     def must_upload(self, call: Invocation) -> bool:
         """Return whether a body is too large to go along; raise where there is no origin to put it."""
@@ -77,16 +84,20 @@ class _Counter:
 
     def look(self, ticket: Ticket) -> Body | None:
         """Return the answer if it is there; raise `ModelError` if the error is."""
-        found = self.store.get(ticket.output)
+        found = self.store.get(ticket.output, self._limit)
         if found is not None:
             self.clean(ticket, ticket.output)
             data, content_type = found
             return Body(data, ResponseInfo(content_type=content_type, request_id=ticket.inference_id or None))
-        failed = self.store.get(ticket.failure) if ticket.failure else None
+        failed = self.store.get(ticket.failure, ERROR_BODY_BYTES) if ticket.failure else None
         if failed is not None:
             self.clean(ticket, ticket.failure)
             raise failure_error(ticket, failed[0])
         return None
+
+    def discard(self, uploaded: str) -> None:
+        """Delete what was uploaded for a call that was not made."""
+        self.clean(Ticket("", "", "", uploaded))
 
     def clean(self, ticket: Ticket, result: str = "") -> None:
         """Delete what is not needed any more; an object that cannot be deleted is logged, not reported."""
@@ -98,30 +109,49 @@ class _Counter:
                 _log.warning("%s is left behind: %s", uri, error)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wait:
-    """How long to go on looking."""
+class _Looking:
+    """The wait for one answer."""
 
-    started: float
-    seconds: float
+    def __init__(self, ticket: Ticket, deadlines: Deadlines, poll: tuple[float, float]) -> None:
+        self._ticket = ticket
+        self._deadlines = deadlines
+        self._delays = poll_delays(*poll)
+        self._failures = 0
 
-    def left(self, ticket: Ticket) -> float:
-        left = self.started + self.seconds - time.monotonic()
-        if left <= 0:
-            raise EndpointTimeout(
-                f"no answer at {ticket.output} within {self.seconds:g} s; it may still come: keep {ticket} for "
-                "collect(). It also looks like this if the object may not be read",
-                code="total",
-            )
+    def left(self) -> float:
+        """Return the seconds that are left; raise once there are none."""
+        left = None if self._deadlines.deadline is None else self._deadlines.deadline - time.monotonic()
+        if left is None or left <= 0:
+            raise self.expired()
         return left
 
-    def timings(self) -> Timings:
-        waited = time.monotonic() - self.started
-        return Timings(first_byte=waited, total=waited)
+    def expired(self) -> EndpointTimeout:
+        """Return the error for a wait that took too long."""
+        return EndpointTimeout(
+            f"no answer at {self._ticket.output} within {self._deadlines.timeouts.total:g} s; it may still come: keep "
+            f"{self._ticket} for collect(). It also looks like this if the object may not be read",
+            code="total",
+        )
+
+    def failed(self, error: EndpointError) -> None:
+        """Bear with a look that failed for a passing reason: the answer may be hours away, or there already."""
+        self._failures += 1
+        if not error.retry_safe or self._failures >= _LOOKS_THAT_MAY_FAIL:
+            raise error
+        _log.info("%s: %s; looking again", self._ticket.output, error)
+
+    def delay(self) -> float:
+        """Return the seconds until the next look."""
+        return min(next(self._delays), self.left())
+
+    def found(self, body: Body) -> Body:
+        """Return an answer with the time it took."""
+        waited = self._deadlines.elapsed()
+        return replace(body, info=replace(body.info, timings=Timings(first_byte=waited, total=waited)))
 
 
-def _wait(timeouts: Timeouts) -> _Wait:
-    return _Wait(time.monotonic(), timeouts.total or _LONGEST_WAIT)
+def _whole_wait(timeouts: Timeouts, where: str) -> Deadlines:
+    return Deadlines(replace(timeouts, total=timeouts.total or _LONGEST_WAIT), where)
 
 
 def _plan(
@@ -134,6 +164,7 @@ def _plan(
 ) -> tuple[DeferredTarget, ServiceSettings, ObjectStore]:
     if not endpoint_name:
         raise UsageError("name the endpoint")
+    endpoint_name, region_name = endpoint_of(endpoint_name, region_name)
     who = as_session(session, region_name=region_name)
     settings = resolve(who, region_name=region_name, endpoint_url=endpoint_url, config=config)
     store = ObjectStore(who, settings.region, config)
@@ -160,6 +191,7 @@ class DeferredTransport(SyncTransport):
         cleanup: What to delete once the answer was read: `uploads` (what this transport wrote), `all` (also the answer
             or failure object) or `none`.
         poll: The first and the longest wait between two looks, in seconds.
+        max_response_bytes: The longest answer that is read; `None` for the default of 256 MB.
 
     Example:
         >>> transport = DeferredTransport("my-batch-llm", upload_to="s3://my-bucket/in")  # doctest: +SKIP
@@ -182,24 +214,36 @@ class DeferredTransport(SyncTransport):
         upload_to: str | None = None,
         cleanup: Cleanup = "uploads",
         poll: tuple[float, float] = (0.5, 15.0),
+        max_response_bytes: int | None = None,
     ) -> None:
         target, settings, store = _plan(endpoint_name, session, region_name, endpoint_url, config, parameters)
-        self._counter = _Counter(store, upload_to, cleanup, poll)
+        self._counter = _Counter(store, upload_to, cleanup, poll, checked_limit(max_response_bytes))
         deadlines, tries = timeouts_of(timeouts, settings), retries_of(retries, settings)
-        super().__init__(target, SyncEngine(origin_of(settings)), deadlines, tries, settings.source)
+        engine = SyncEngine(origin_of(settings))
+        super().__init__(target, engine, deadlines, tries, settings.source, max_response_bytes)
 
     def submit(self, call: Invocation) -> Ticket:
         """Hand in a request and return at once; `collect` fetches the answer."""
+        return self._submit(call, self._deadlines())
+
+    def _submit(self, call: Invocation, deadlines: Deadlines) -> Ticket:
         self._target.check(call, stream=False)
         uploaded = ""
         if self._counter.must_upload(call):
-            call, uploaded = self._counter.upload(call)
+            call, uploaded = self._upload(call, deadlines)
         try:
-            response, _ = self._open(call, Deadlines(self._timeouts, self._target.name), stream=False)
-            return ticket_of(response.headers, response.read(), uploaded)
+            response, _ = self._open(call, deadlines, stream=False)
+            return ticket_of(response.headers, response.read(ERROR_BODY_BYTES), uploaded)
         except BaseException:
-            self._counter.clean(Ticket("", "", "", uploaded))
+            self._counter.discard(uploaded)
             raise
+
+    def _upload(self, call: Invocation, deadlines: Deadlines) -> tuple[Invocation, str]:
+        try:
+            upload = partial(self._counter.upload, call)
+            return call_within(deadlines.left(), upload, discard=lambda late: self._counter.discard(late[1]))
+        except TimeoutError:
+            raise deadlines.expired("total") from None
 
     def collect(self, ticket: Ticket) -> Body:
         """Wait for the answer to a request that was handed in, by this process or another.
@@ -208,17 +252,26 @@ class DeferredTransport(SyncTransport):
             ModelError: The container failed.
             EndpointTimeout: There was no answer in time; it may still come.
         """
-        wait = _wait(self._timeouts)
-        for delay in poll_delays(*self._counter.poll):
-            body = self._counter.look(ticket)
-            if body is not None:
-                return replace(body, info=replace(body.info, timings=wait.timings()))
-            time.sleep(min(delay, wait.left(ticket)))
-        raise AssertionError("the delays never end")
+        return self._collect(ticket, _whole_wait(self._timeouts, self._target.name))
+
+    def _collect(self, ticket: Ticket, deadlines: Deadlines) -> Body:
+        looking = _Looking(ticket, deadlines, self._counter.poll)
+        while True:
+            try:
+                body = call_within(looking.left(), partial(self._counter.look, ticket))
+            except EndpointError as error:
+                looking.failed(error)
+            except TimeoutError:
+                raise looking.expired() from None
+            else:
+                if body is not None:
+                    return looking.found(body)
+            time.sleep(looking.delay())
 
     def invoke(self, call: Invocation) -> Body:
         """Hand in a request and wait for its answer."""
-        return self.collect(self.submit(call))
+        deadlines = _whole_wait(self._timeouts, self._target.name)
+        return self._collect(self._submit(call, deadlines), deadlines)
 
     @contextmanager
     def stream(self, call: Invocation) -> Iterator[ByteStream]:  # type: ignore[override]
@@ -248,39 +301,62 @@ class AsyncDeferredTransport(AsyncTransport):
         upload_to: str | None = None,
         cleanup: Cleanup = "uploads",
         poll: tuple[float, float] = (0.5, 15.0),
+        max_response_bytes: int | None = None,
     ) -> None:
         target, settings, store = _plan(endpoint_name, session, region_name, endpoint_url, config, parameters)
-        self._counter = _Counter(store, upload_to, cleanup, poll)
+        self._counter = _Counter(store, upload_to, cleanup, poll, checked_limit(max_response_bytes))
         deadlines, tries = timeouts_of(timeouts, settings), retries_of(retries, settings)
-        super().__init__(target, AsyncEngine(origin_of(settings)), deadlines, tries, settings.source)
+        super().__init__(
+            target, AsyncEngine(origin_of(settings)), deadlines, tries, settings.source, max_response_bytes
+        )
 
     async def submit(self, call: Invocation) -> Ticket:
         """Hand in a request and return at once; `collect` fetches the answer."""
+        return await self._submit(call, self._deadlines())
+
+    async def _submit(self, call: Invocation, deadlines: Deadlines) -> Ticket:
         self._target.check(call, stream=False)
         uploaded = ""
         if self._counter.must_upload(call):
-            call, uploaded = await in_thread(self._counter.upload, call)
+            call, uploaded = await self._upload(call, deadlines)
         try:
-            response, _ = await self._open(call, Deadlines(self._timeouts, self._target.name), stream=False)
-            return ticket_of(response.headers, await response.read(), uploaded)
+            response, _ = await self._open(call, deadlines, stream=False)
+            return ticket_of(response.headers, await response.read(ERROR_BODY_BYTES), uploaded)
         except BaseException:
             if uploaded:
-                await asyncio.shield(in_thread(self._counter.clean, Ticket("", "", "", uploaded)))
+                in_background(self._counter.discard, uploaded)
             raise
+
+    async def _upload(self, call: Invocation, deadlines: Deadlines) -> tuple[Invocation, str]:
+        try:
+            async with asyncio.timeout(deadlines.left()):
+                return await in_thread(self._counter.upload, call, discard=lambda late: self._counter.discard(late[1]))
+        except TimeoutError:
+            raise deadlines.expired("total") from None
 
     async def collect(self, ticket: Ticket) -> Body:
         """Wait for the answer to a request that was handed in, by this process or another."""
-        wait = _wait(self._timeouts)
-        for delay in poll_delays(*self._counter.poll):
-            body = await in_thread(self._counter.look, ticket)
-            if body is not None:
-                return replace(body, info=replace(body.info, timings=wait.timings()))
-            await asyncio.sleep(min(delay, wait.left(ticket)))
-        raise AssertionError("the delays never end")
+        return await self._collect(ticket, _whole_wait(self._timeouts, self._target.name))
+
+    async def _collect(self, ticket: Ticket, deadlines: Deadlines) -> Body:
+        looking = _Looking(ticket, deadlines, self._counter.poll)
+        while True:
+            try:
+                async with asyncio.timeout(looking.left()):
+                    body = await in_thread(self._counter.look, ticket)
+            except EndpointError as error:
+                looking.failed(error)
+            except TimeoutError:
+                raise looking.expired() from None
+            else:
+                if body is not None:
+                    return looking.found(body)
+            await asyncio.sleep(looking.delay())
 
     async def invoke(self, call: Invocation) -> Body:
         """Hand in a request and wait for its answer."""
-        return await self.collect(await self.submit(call))
+        deadlines = _whole_wait(self._timeouts, self._target.name)
+        return await self._collect(await self._submit(call, deadlines), deadlines)
 
     @asynccontextmanager
     async def stream(self, call: Invocation) -> AsyncIterator[AsyncByteStream]:  # type: ignore[override]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sagewire.aws.lookup_errors import BAD_KEYS
 from sagewire.errors import (
     AccessDenied,
     CredentialsExpired,
@@ -167,6 +168,8 @@ def _identity_error(fault: ServiceError) -> EndpointError | None:
     if fault.code in _EXPIRED:
         cure = "these credentials have expired; renew them, or use a session that refreshes itself"
         return _make(CredentialsExpired, fault, f"{fault.message} ({cure})", fault="client")
+    if fault.code in ("UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId"):
+        return _make(AccessDenied, fault, f"{fault.message} ({BAD_KEYS})", fault="client")
     if fault.code in _DENIED or fault.status in (401, 403):
         return _make(AccessDenied, fault, fault="client")
     return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sagewire.aws.credentials import Credentials
+from sagewire.aws.endpoint_names import endpoint_of
 from sagewire.aws.session import SessionLike, as_session
 from sagewire.aws.settings import ServiceSettings, origin_of, resolve
 from sagewire.aws.signing import Signer
@@ -107,6 +108,7 @@ def _plan(
 ) -> tuple[SageMakerTarget, ServiceSettings]:
     if not endpoint_name:
         raise UsageError("name the endpoint")
+    endpoint_name, region_name = endpoint_of(endpoint_name, region_name)
     check_parameters(parameters or {})
     who = as_session(session, region_name=region_name)
     settings = resolve(who, region_name=region_name, endpoint_url=endpoint_url, config=config)
