@@ -106,7 +106,12 @@ class AsyncClient(ClientBase):
         options = EmbedOptions(input_type, dimensions, truncate, normalize, model, extra or {})
         work = await self._resolved(self._embedding, texts, options, endpoint_kwargs)
         with self._watch_work(work) as outcome:
-            embeddings = await self._work_off(work)
+            try:
+                embeddings = await self._work_off(work)
+            except EndpointError as error:
+                if error.status not in (404, 405) or not await asyncio.to_thread(self._tries_out, error):
+                    raise
+                embeddings = await self._work_off(self._embedding(texts, options, endpoint_kwargs))
             outcome.answer = lambda: embeddings
         return embeddings
 

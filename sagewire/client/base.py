@@ -16,7 +16,7 @@ from sagewire.client.transport_choices import TransportChoice
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.discovery.describe import Description
-from sagewire.errors import UsageError
+from sagewire.errors import EndpointError, UsageError
 from sagewire.http.deadlines import Timeouts
 from sagewire.telemetry import CallStarted, Hooks, Outcome, watch
 from sagewire.transports.base import AsyncTransport, Retries, Transport
@@ -268,6 +268,10 @@ class ClientBase:
     def _begin(self, operation: str, size: int, options: Mapping[str, Any], streaming: bool) -> CallStarted:
         provider = "http" if self._settings.url else "aws.sagemaker"
         return CallStarted(self._settings.target, operation, provider, streaming, options, size)
+
+    def _tries_out(self, error: EndpointError) -> bool:
+        """Return whether a server without the route that was asked for turns out to have another one; may wait."""
+        return error.status in (404, 405) and self._resolver.discovers and self._resolver.try_out()
 
     def _redetects(self, request: Request) -> bool:
         """Ask the endpoint anew after an answer that did not fit; return whether it has another handler now."""

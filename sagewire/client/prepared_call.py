@@ -261,7 +261,7 @@ def _prepare_rendered(
 
         prompt = without_bos(prompt, prompt_format.tokenizer_bos)
     if prompt_format.needs_special_tokens(tools):
-        handler = handler.with_special_tokens()
+        handler = handler.with_special_tokens(prompt_format.special_tokens)
     # Servers stop wherever a stop string appears, inside thinking and tool calls, too; sagewire does not.
     asked = () if tools or prompt_format.may_think else chat.options.stop
     options = replace(chat.options, stop=_stops_for_wire(asked, prompt_format.stops, handler))

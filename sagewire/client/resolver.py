@@ -20,12 +20,13 @@ from sagewire.client.transport_choices import AsyncInference
 from sagewire.content_handlers import get_handler
 from sagewire.content_handlers.base import ContentHandler
 from sagewire.content_handlers.embeddings import EmbeddingHandler, get_embedding_handler
+from sagewire.content_handlers.openai.llamacpp import LlamaCppHandler
 from sagewire.content_handlers.rerank import RerankHandler, get_rerank_handler
 from sagewire.discovery.container_rules import ContainerProfile, detect
 from sagewire.discovery.describe import LOST, Description, describe
 from sagewire.discovery.http_server import UNKNOWN, detect_server, detect_url
 from sagewire.discovery.probe import probe
-from sagewire.errors import AccessDenied, UnsupportedFeature, UsageError
+from sagewire.errors import AccessDenied, EndpointError, UnsupportedFeature, UsageError
 from sagewire.types import Invocation
 
 if TYPE_CHECKING:
@@ -93,6 +94,27 @@ class EndpointResolver:
     def forget(self) -> None:
         """Ask the endpoint again next time."""
         self._resolved = None
+
+    def try_out(self) -> bool:
+        """Try out a server that says nothing of itself and lacks the route it was asked on; return whether that helped.
+
+        Such are Hugging Face Inference Endpoints with the toolkit or a `handler.py`, and TGI behind some proxies.
+        """
+        with self._lock:
+            before = self._resolved
+            if before is None or before.profile.container != UNKNOWN:
+                return False
+            try:
+                profile = probe(self._try, self._settings.target)
+            except (EndpointError, UsageError):
+                return False
+            _log.warning(
+                "%s says nothing of itself and has no OpenAI route; tried out, it turned out to be %s (chat: %s, "
+                "embeddings: %s). Name the handler to save the tries.",
+                self._settings.target, profile.container, profile.chat or profile.complete, profile.embed,
+            )  # fmt: skip
+            self._resolved = _Resolved(profile, time.monotonic() + self._lifetime)
+            return True
 
     def profile(self) -> ContainerProfile:
         """Return what the container speaks; may wait for the control plane.
@@ -200,6 +222,8 @@ class EndpointResolver:
 
     def _find_handler(self, task: Task) -> ContentHandler:
         handler = get_handler(self._name(task) if self.discovers else self._settings.handler or "openai_chat")
+        if isinstance(handler, LlamaCppHandler) and self.discovers and self.profile().tools is False:
+            handler = LlamaCppHandler(tools=False)
         if task == "chat" and self._settings.format is not None and handler.speaks == "messages":
             return self._text_handler(handler)
         return handler

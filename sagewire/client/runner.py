@@ -94,6 +94,13 @@ class CallRun:
         self._reading = prepared.reading(info, keep_reply=self._keeps)
         return self._reading
 
+    def try_out(self, error: EndpointError) -> bool:
+        """Return whether a server that lacks the route turns out to have another one; may wait. Asked once at most."""
+        if self._redetected:
+            return False
+        self._redetected = True
+        return self.client._tries_out(error)
+
     def redetect(self, error: WireError) -> bool:
         """Return whether the container turns out to have changed, so that the call should be made again; may wait.
 
@@ -131,8 +138,9 @@ def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, Non
             if not call.redetect(error):
                 raise
         except EndpointError as error:
-            explain(error, prepared.handler)
-            raise
+            if not call.try_out(error):
+                explain(error, prepared.handler)
+                raise
 
 
 async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> AsyncGenerator[Delta, None]:
@@ -166,8 +174,9 @@ async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Asy
             if not await asyncio.to_thread(call.redetect, error):
                 raise
         except EndpointError as error:
-            explain(error, prepared.handler)
-            raise
+            if error.status not in (404, 405) or not await asyncio.to_thread(call.try_out, error):
+                explain(error, prepared.handler)
+                raise
 
 
 def explain(error: EndpointError, handler: ContentHandler | EmbeddingHandler | RerankHandler) -> None:

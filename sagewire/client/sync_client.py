@@ -201,7 +201,12 @@ class Client(ClientBase):
         options = EmbedOptions(input_type, dimensions, truncate, normalize, model, extra or {})
         work = self._embedding(texts, options, endpoint_kwargs)
         with self._watch_work(work) as outcome:
-            embeddings = self._work_off(work)
+            try:
+                embeddings = self._work_off(work)
+            except EndpointError as error:
+                if not self._tries_out(error):
+                    raise
+                embeddings = self._work_off(self._embedding(texts, options, endpoint_kwargs))
             outcome.answer = lambda: embeddings
         return embeddings
 

@@ -31,7 +31,7 @@ from sagewire.content_handlers.lmi.chat import LmiChatHandler
 from sagewire.content_handlers.lmi.generate import LmiHandler
 from sagewire.content_handlers.openai.chat import OpenAiChatHandler
 from sagewire.content_handlers.openai.completions import OpenAiCompletionsHandler
-from sagewire.content_handlers.openai.llamacpp import LlamaCppHandler
+from sagewire.content_handlers.openai.llamacpp import LlamaCppCompletionsHandler, LlamaCppHandler
 from sagewire.content_handlers.openai.mistral import MistralHandler
 from sagewire.content_handlers.openai.nova import NovaHandler
 from sagewire.content_handlers.openai.sglang import SglangHandler
@@ -60,6 +60,7 @@ __all__ = [
     "JumpStartTextHandler",
     "Jurassic2Handler",
     "LangChainHandler",
+    "LlamaCppCompletionsHandler",
     "LlamaCppHandler",
     "LlamaIndexHandler",
     "LmiChatHandler",
@@ -106,6 +107,7 @@ HANDLERS: dict[str, Callable[[], ContentHandler]] = register(
         "jumpstart_textgeneration": JumpStartTextGenerationHandler,
         "jumpstart_xtext": JumpStartTextHandler,
         "llamacpp": LlamaCppHandler,
+        "llamacpp_completions": LlamaCppCompletionsHandler,
         "lmi": LmiHandler,
         "lmi_chat": LmiChatHandler,
         "mistral": MistralHandler,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -142,8 +142,12 @@ class ContentHandler(ABC):
         """Return InvokeEndpoint parameters this wire needs (`CustomAttributes`, ...). Usually none."""
         return {}
 
-    def with_special_tokens(self) -> ContentHandler:
-        """Return the handler that asks for control tokens in answers, and hands them on; by default this one."""
+    def with_special_tokens(self, markers: Sequence[str] = ()) -> ContentHandler:
+        """Return the handler that asks for control tokens in answers, and hands them on; by default this one.
+
+        Args:
+            markers: The control tokens that the prompt format knows, for servers that want a list.
+        """
         return self
 
     def __repr__(self) -> str:

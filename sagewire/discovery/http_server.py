@@ -1,4 +1,4 @@
-"""Telling what a plain HTTP server speaks, from what it says about itself on `/info` and `/v1/models`.
+"""Telling what a plain HTTP server speaks, from what it says about itself on `/info`, `/v1/models`, `/props`.
 
 Sources: text-generation-inference router/src/server.rs and text-embeddings-inference router/src/http/server.rs
 (`/info`); vLLM, SGLang, llama.cpp and Ollama (`owned_by` in `/v1/models`).
@@ -20,9 +20,9 @@ __all__ = ["QUESTIONS", "UNKNOWN", "Asker", "detect_server", "detect_url"]
 Asker = Callable[[str], bytes]
 """GETs a path of the server and returns the body; raises `SagewireError`."""
 
-QUESTIONS = ("/info", "/v1/models")
+QUESTIONS = ("/info", "/v1/models", "/props")
 UNKNOWN = "an unknown server"
-_SERVERS = {"vllm": "vLLM", "sglang": "SGLang", "llamacpp": "llama.cpp", "library": "Ollama"}
+_SERVERS = {"vllm": "vLLM", "sglang": "SGLang", "library": "Ollama"}
 
 
 def detect_url(url: str) -> ContainerProfile | None:
@@ -41,7 +41,7 @@ _OPENAI = ("openai_chat", "openai_completions", "openai_embeddings", "vllm_reran
 
 
 def detect_server(ask: Asker) -> ContainerProfile:
-    """Return what a server speaks by asking it; two GET requests at most.
+    """Return what a server speaks by asking it; three GET requests at most.
 
     A server that answers neither is taken for an OpenAI-compatible one, which nearly all are today.
     """
@@ -55,7 +55,8 @@ def detect_server(ask: Asker) -> ContainerProfile:
     models = listed.get("data") if isinstance(listed, dict) else None
     if isinstance(models, list):
         # `transformers serve` lists nothing while its models are in a folder of their own.
-        return _openai(models[0] if models and isinstance(models[0], dict) else {})
+        model = models[0] if models and isinstance(models[0], dict) else {}
+        return _llamacpp(model, _ask(ask, "/props")) if model.get("owned_by") == "llamacpp" else _openai(model)
     # LMI is among these: it serves the chat route only.
     return ContainerProfile(
         UNKNOWN,
@@ -118,4 +119,22 @@ def _openai(model: dict[str, Any]) -> ContainerProfile:
         model_id=model.get("id"),
         limits=ContainerLimits(length if isinstance(length, int) else None),
         reasons=(f"/v1/models answers, owned_by {owner or 'nobody'}",),
+    )
+
+
+def _llamacpp(model: dict[str, Any], props: Any) -> ContainerProfile:
+    # `meta.n_ctx` of newer servers is what one conversation has; `/props` may be switched off (--no-props).
+    props = props if isinstance(props, dict) else {}
+    window = (model.get("meta") or {}).get("n_ctx") or (props.get("default_generation_settings") or {}).get("n_ctx")
+    tools = (props.get("chat_template_caps") or {}).get("supports_tools")
+    return ContainerProfile(
+        "llama.cpp",
+        chat="llamacpp",
+        complete="llamacpp_completions",
+        embed="openai_embeddings",
+        rerank="vllm_rerank",
+        model_id=model.get("id"),
+        tools=tools if isinstance(tools, bool) else None,
+        limits=ContainerLimits(window if isinstance(window, int) else None),
+        reasons=("/v1/models answers, owned_by llamacpp",),
     )

@@ -5,7 +5,7 @@ Sources: text-generation-inference router/src/{lib,validation,server}.rs, up to 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -114,7 +114,7 @@ class TgiHandler(JsonHandler):
         """Return a fresh reader for one stream's events."""
         return GenerateReader(self.special_tokens)
 
-    def with_special_tokens(self) -> TgiHandler:
+    def with_special_tokens(self, markers: Sequence[str] = ()) -> TgiHandler:
         """Return a handler that keeps the tokens flagged as special."""
         handler = copy(self)
         handler.special_tokens = True

@@ -8,7 +8,7 @@ djl_python/lmi_vllm/request_response_utils.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -88,7 +88,7 @@ class LmiHandler(JsonHandler):
             settings.setdefault("skip_special_tokens", False)
         return settings
 
-    def with_special_tokens(self) -> LmiHandler:
+    def with_special_tokens(self, markers: Sequence[str] = ()) -> LmiHandler:
         """Return a handler that sends `skip_special_tokens: false` and keeps tokens that are flagged as special."""
         handler = copy(self)
         handler.special_tokens = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -34,6 +34,7 @@ class OpenAiCompletionsHandler(JsonHandler):
     path = "/v1/completions"
     adds_bos = True
     special_tokens = False
+    markers: tuple[str, ...] = ()
     can = Capabilities(usage=True, logprobs=True, n=True, response_format=True)
     option_names: Mapping[str, str] = {name: name for name in _NAMES}
     takes_extra = True
@@ -62,10 +63,11 @@ class OpenAiCompletionsHandler(JsonHandler):
             payload["skip_special_tokens"] = False
         return {**payload, **settings}
 
-    def with_special_tokens(self) -> OpenAiCompletionsHandler:
+    def with_special_tokens(self, markers: Sequence[str] = ()) -> OpenAiCompletionsHandler:
         """Return a handler that sends `skip_special_tokens: false`."""
         handler = copy(self)
         handler.special_tokens = True
+        handler.markers = tuple(markers)
         return handler
 
     def parameters(self, request: Request, /) -> Mapping[str, str]:

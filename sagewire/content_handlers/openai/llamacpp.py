@@ -1,15 +1,21 @@
-"""The OpenAI chat wire of llama.cpp's server, which AWS's llama.cpp image puts behind `/invocations`."""
+"""The OpenAI wires of llama.cpp's server; AWS's llama.cpp image puts the chat wire behind `/invocations`.
+
+Source: llama.cpp tools/server/README.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sagewire.content_handlers.base import Capabilities
+from sagewire.content_handlers.grammar import json_schema_of
 from sagewire.content_handlers.openai.chat import OpenAiChatHandler
-from sagewire.types import ChatRequest
+from sagewire.content_handlers.openai.completions import OpenAiCompletionsHandler
+from sagewire.types import ChatRequest, PromptRequest
 
-__all__ = ["LlamaCppHandler"]
+__all__ = ["LlamaCppCompletionsHandler", "LlamaCppHandler"]
 
 _NAMES = (
     "max_tokens",
@@ -29,10 +35,19 @@ _NAMES = (
 )
 
 
+_NO_TOOLS = (
+    "The model's chat template has no place for them (/props says so): start the server with a template that has "
+    "(--chat-template-file), or name a prompt format that writes them, for example format='hermes_3'."
+)
+
+
 class LlamaCppHandler(OpenAiChatHandler):
     """llama.cpp's server: OpenAI chat with its own samplers, one answer per request.
 
     The reply's `extra` holds the server's `timings`.
+
+    Args:
+        tools: The model's chat template has a place for tools. Without one the server leaves them out and says nothing.
     """
 
     name = "llamacpp"
@@ -55,6 +70,12 @@ class LlamaCppHandler(OpenAiChatHandler):
         "adapter": 'Adapters have numbers here: pass extra={"lora": [{"id": 0, "scale": 1.0}]}.'
     }
 
+    def __init__(self, *, tools: bool = True) -> None:
+        super().__init__()
+        if not tools:
+            self.can = replace(self.can, tools=False, tool_choice=False, parallel_tool_calls=False)
+            self.cures = {**self.cures, "tools": _NO_TOOLS}
+
     def settings(self, request: ChatRequest) -> dict[str, Any]:
         """Return the options as llama.cpp names them; it hands the reasoning effort to the chat template."""
         settings = super().settings(request)
@@ -63,3 +84,32 @@ class LlamaCppHandler(OpenAiChatHandler):
             template = settings.get("chat_template_kwargs") or {}
             settings["chat_template_kwargs"] = {"reasoning_effort": effort, **template}
         return settings
+
+
+class LlamaCppCompletionsHandler(OpenAiCompletionsHandler):
+    """llama.cpp's completions route, which knows JSON schemas by a name of its own and ignores `response_format`.
+
+    The tokenizer adds the beginning-of-text token if the model's file says so (`add_bos_token`).
+    """
+
+    name = "llamacpp_completions"
+    can = Capabilities(usage=True, logprobs=True, response_format=True)
+    option_names: Mapping[str, str] = {
+        **{name: name for name in _NAMES if name != "response_format"},
+        "repetition_penalty": "repeat_penalty",
+        "response_format": "json_schema",
+    }
+
+    def payload(self, request: PromptRequest, /) -> Mapping[str, Any]:
+        """Return the request as a JSON object."""
+        payload = dict(super().payload(request))
+        wanted = request.options.response_format
+        if wanted is not None and payload.get("json_schema") == wanted:
+            schema = json_schema_of(wanted, self.name)
+            payload.pop("json_schema")
+            payload |= {} if schema is None else {"json_schema": schema}
+        payload.pop("skip_special_tokens", None)
+        if self.markers:
+            # Control tokens that are not listed are left out of the answer.
+            payload["preserved_tokens"] = list(self.markers)
+        return payload

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from sagewire.client import Client
 from sagewire.content_handlers import ContentHandler, get_handler
 from sagewire.discovery.container_rules import ContainerProfile
+from sagewire.discovery.http_server import UNKNOWN
 from sagewire.errors import UsageError
 from sagewire.integrations._client_pool import ClientPool, Pooled
 from sagewire.integrations._fallback_profile import once, profile_of
@@ -22,6 +23,8 @@ from sagewire.prompt_formats import PromptFormat, get_format
 
 __all__ = ["LOG", "Connection", "Service", "show_debug"]
 
+# What EasyLLM takes every server for.
+INPUTS_SERVER = ContainerProfile("a server that takes `inputs`", chat="tgi", complete="tgi")
 LOG = logging.getLogger("sagewire.easyllm")
 CLIENTS = ClientPool()
 
@@ -100,7 +103,7 @@ class Service(ABC):
         if builder is not None:
             if profile.complete and get_handler(profile.complete).speaks == "prompt":
                 return self._fixed(arguments, profile, profile.complete, builder)
-            once(LOG, f"{base.client!r} takes messages only and writes the prompt itself: prompt_builder is not used.")
+            raise _no_builder(base, profile)
         name = _chat_handler(profile, wanted)
         handler = get_handler(name)
         if handler.speaks == "messages":
@@ -123,18 +126,21 @@ class Service(ABC):
         handler = get_handler(name)
         builder = self.setting("prompt_builder")
         prompt_format = None if builder is None else format_of(builder)
+        if handler.speaks == "messages" and builder is not None:
+            raise _no_builder(base, profile)
         if handler.speaks == "messages":
             once(LOG, f"{base.client!r} takes messages only: a prompt is sent as one user message, as it is.")
-            prompt_format = None
         elif builder is None:
             once(LOG, f"{base.client!r}: prompt_builder is not set. Prompts of completions are sent as they are.")
-        pooled = self._fixed(arguments, profile, name).pooled if profile is self.assumed else base
+        fixed = profile is self.assumed or profile is INPUTS_SERVER
+        pooled = self._fixed(arguments, profile, name).pooled if fixed else base
         return Connection(pooled, handler, prompt_format)
 
     def for_embedding(self, model: str | None) -> Pooled:
         """Return a client for embeddings."""
         arguments, base, profile = self._find(self.embedding_arguments(model))
-        return CLIENTS.get({**arguments, "handler": INPUTS}) if profile is self.assumed else base
+        plain = profile is self.assumed or profile is INPUTS_SERVER
+        return CLIENTS.get({**arguments, "handler": INPUTS}) if plain else base
 
     def _find(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], Pooled, ContainerProfile]:
         base = CLIENTS.get(arguments)
@@ -142,7 +148,8 @@ class Service(ABC):
             handler = arguments["handler"]
             return arguments, base, ContainerProfile("a server", chat=handler if isinstance(handler, str) else None)
         if self.assumed is None:
-            return arguments, base, base.client.profile()
+            profile = base.client.profile()
+            return arguments, base, INPUTS_SERVER if profile.container == UNKNOWN else profile
         return arguments, base, profile_of(base.client, self.assumed, LOG)
 
     def _fixed(
@@ -156,6 +163,13 @@ class Service(ABC):
             return Client(**fixed, format=None if builder is None else format_of(builder))
 
         return Connection(CLIENTS.get({**fixed, "builder": builder}, make), get_handler(name))
+
+
+def _no_builder(base: Pooled, profile: ContainerProfile) -> UsageError:
+    return UsageError(
+        f"prompt_builder cannot take effect: {base.client!r} ({profile.container}) takes messages only and writes the "
+        "prompt itself; set prompt_builder = None for it"
+    )
 
 
 def _chat_handler(profile: ContainerProfile, wanted: Collection[str]) -> str:

@@ -78,7 +78,8 @@ class _HuggingFace(Service):
         if token is None and is_hugging_face(urlsplit(url).hostname or ""):
             # EasyLLM looks here first, the transport last.
             token = os.environ.get("HUGGINGFACE_TOKEN") or None
-        return {"url": url, "token": token}
+        # Servers that do not describe themselves are tried out: EasyLLM's time knew hardly any others.
+        return {"url": url, "token": token, "probe": True}
 
 
 def _is_url(model: str | None) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 
+from sagewire.client.transport_choices import Http
 from sagewire.errors import UsageError
 from sagewire.integrations._addresses import HUB_INFERENCE, HUB_MODELS, ROUTER
 from sagewire.integrations.langchain._endpoint import EndpointFields
@@ -101,7 +102,9 @@ class HuggingFaceFields(EndpointFields):
         if payer:
             # huggingface_hub inference/_client.py
             headers["X-HF-Bill-To"] = payer
-        return {"url": self.endpoint_url, "token": token, **({"headers": headers} if headers else {})}
+        if headers:
+            return {"transport": Http(self.endpoint_url, token=token, headers=headers)}
+        return {"url": self.endpoint_url, "token": token}
 
     @property
     def _endpoint_label(self) -> str:

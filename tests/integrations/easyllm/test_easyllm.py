@@ -109,12 +109,14 @@ def test_without_builder_and_model_the_base_format_is_warned_about(emulator, cap
     assert len([record for record in caplog.records if "prompt_builder is not set" in record.message]) == 1
 
 
-def test_a_builder_where_the_container_takes_messages_is_warned_about(emulator, caplog):
+def test_a_builder_where_the_container_takes_messages_only_is_refused(emulator):
     emulator.add("sglang", "sglang:echo")
     sagemaker.prompt_builder = "llama2"
-    sagemaker.ChatCompletion.create(model="sglang", messages=QUESTION)
-    assert emulator.calls[-1].json["messages"] == QUESTION
-    assert "prompt_builder is not used" in caplog.text
+    with pytest.raises(UsageError, match=r"prompt_builder cannot take effect: .*\(SGLang\)"):
+        sagemaker.ChatCompletion.create(model="sglang", messages=QUESTION)
+    with pytest.raises(UsageError, match="prompt_builder cannot take effect"):
+        sagemaker.Completion.create(model="sglang", prompt="Hello")
+    sagemaker.prompt_builder = None
     sagemaker.Completion.create(model="sglang", prompt="Hello")
     assert emulator.calls[-1].json["messages"] == [{"role": "user", "content": "Hello"}]
 
