@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Unpack
 
@@ -16,6 +13,7 @@ from sagewire.bulk.engines.async_inference import DEFERRED_IN_FLIGHT, check_defe
 from sagewire.bulk.engines.batch_transform import run_transform
 from sagewire.bulk.engines.local import LocalEngine
 from sagewire.bulk.engines.ray import run_on_ray
+from sagewire.bulk.engines.stopping import StopSignal, interrupts
 from sagewire.bulk.files.assembly import assemble
 from sagewire.bulk.files.dead_letters import dead_letter_path
 from sagewire.bulk.job import JobSettings, Report
@@ -157,7 +155,9 @@ async def _run_elsewhere(prepared: Prepared, folder: Folder, engine: str, option
     if engine == "ray":
         stopped = await asyncio.to_thread(run_on_ray, prepared, pass_folder, done, **options)
     else:
-        stopped = await run_transform(prepared, pass_folder, done, **options)
+        stop = StopSignal()
+        with interrupts(stop.set):
+            stopped = await run_transform(prepared, pass_folder, done, stop, **options)
     for record in read_records(pass_folder):
         if record.row not in done:
             if record.answer.output is not None:
@@ -199,7 +199,7 @@ async def _run_here(
     start = await asyncio.to_thread(engine.recover, read_records(pass_folder))
     chunks = pass_chunks(prepared.source, folder, number, prepared.task.columns, start)
     counting = asyncio.create_task(_count(prepared, progress, number, folder))
-    with _interrupts(engine):
+    with interrupts(engine.stop):
         try:
             await preflight(client, job.task)
             if kind == "async-inference":
@@ -254,32 +254,3 @@ def _report(progress: Progress, controller: ConcurrencyController | None, stoppe
         stopped=stopped,
         errors=dict(progress.errors.most_common()),
     )
-
-
-@contextmanager
-def _interrupts(engine: LocalEngine) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM stop the job cleanly; a second one is the usual interrupt."""
-    loop = asyncio.get_running_loop()
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(number: signal.Signals) -> None:
-        loop.remove_signal_handler(number)
-        signal.signal(number, before[number])
-        engine.stop(f"interrupted ({number.name})")
-
-    try:
-        for number in before:
-            loop.add_signal_handler(number, stop, number)
-    except NotImplementedError:
-        # Windows' event loops have none.
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if loop.remove_signal_handler(number):
-                signal.signal(number, handler)

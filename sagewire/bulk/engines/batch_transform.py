@@ -1,23 +1,27 @@
 """The engine of SageMaker Batch Transform: instances of its own, requests in, answers out.
 
 A transform job is handed files with a request a line, sends each to the container, and writes a file with an answer a
-line. One refused request fails the whole job (there are no retries by row), so this engine suits inputs that are known
-to be good.
+line. A file with a refused request gets no answers, and the job is marked as failed; the answers of all other files are
+kept, and the bad file is cut into halves until the row is found:
+https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform.html
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+import os
+import uuid
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from sagewire.aws.lookup_errors import credential_errors
+from sagewire.bulk.engines.stopping import StopSignal
 from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.prepare import Prepared
 from sagewire.bulk.rows import Answer, Record, Row
@@ -32,9 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = ["run_transform"]
 
+_log = logging.getLogger("sagewire.bulk")
+
 _RUNNING = ("InProgress", "Stopping")
 _SHARD_BYTES = 90 << 20
-_RECORDS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +53,8 @@ class _Options:
     shard_rows: int = 10_000
 
 
-async def run_transform(prepared: Prepared, folder: Path, done: Done, **options: Any) -> str | None:
-    """Do what is not done of pass 0 in a transform job; return why it ended early, `None` if it did not.
+async def run_transform(prepared: Prepared, folder: Path, done: Done, stop: StopSignal, **options: Any) -> str | None:
+    """Do what is not done of pass 0 in transform jobs; return why it ended early, `None` if it did not.
 
     A job that is running already, because an earlier run was ended while it waited, is waited for and collected.
 
@@ -57,6 +62,7 @@ async def run_transform(prepared: Prepared, folder: Path, done: Done, **options:
         prepared: The job.
         folder: The pass's folder.
         done: What earlier runs have done.
+        stop: Ends the waiting.
         **options: See `sagewire.bulk.engines`; `s3_folder` and `instance_type` are needed.
     """
     job = prepared.job
@@ -64,59 +70,100 @@ async def run_transform(prepared: Prepared, folder: Path, done: Done, **options:
     try:
         await preflight(client, job.task)
         with credential_errors("the transform job"):
-            return await _Transform(prepared, folder, client, _Options(**options)).run(done)
+            return await _Transform(prepared, folder, client, _Options(**options)).run(done, stop)
     finally:
         await client.close()
 
 
 class _Transform:
+    """The transform jobs of a pass, one after the other; their state is on disk before they begin."""
+
     def __init__(self, prepared: Prepared, folder: Path, client: AsyncClient, options: _Options) -> None:
         self._prepared = prepared
         self._client = client
         self._options = options
-        self._state = folder / "transform.json"
+        self._folder = folder
+        self._file = folder / "transform.json"
         self._parts = PartWriter(folder)
-        self._content_type = "application/json"
         self._s3 = client.session().client("s3", region_name=client.session().region_name)
         self._control = client.control_client()
+        self._bucket, self._prefix = split_uri(options.s3_folder.rstrip("/") + "/")
+        self._state: dict[str, Any] = {}
+        self._resumed = False
 
-    async def run(self, done: Done) -> str | None:
+    async def run(self, done: Done, stop: StopSignal) -> str | None:
         try:
-            if not self._state.exists():
-                shards = await asyncio.to_thread(self._upload, done)
-                if not shards:
-                    return None
-                await asyncio.to_thread(self._create, shards)
-            state = orjson.loads(self._state.read_bytes())
-            failure = await self._watch(state["job"])
-            if failure is not None:
-                # The next run makes a new one.
-                self._state.unlink()
-                return failure
-            await asyncio.to_thread(self._collect, state, done)
-            self._state.unlink()
+            if self._file.exists():
+                self._state = orjson.loads(self._file.read_bytes())
+                self._resumed = True
+            else:
+                self._save(id=uuid.uuid4().hex[:12], round=0, left=None, shards=None, empty=0)
+            while await asyncio.to_thread(self._begin, done):
+                status, reason = await self._wait(stop)
+                if status is None:
+                    return reason
+                if not await asyncio.to_thread(self._collect, done, status, reason):
+                    return f"the transform job {self._name} has {status.lower()}: {reason}"
+            self._file.unlink()
             return None
         finally:
             self._parts.close()
 
-    def _upload(self, done: Done) -> list[dict[str, Any]]:
-        """Write the requests that are to be made to S3; rows that cannot be asked have failed."""
-        name = f"sagewire-{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 1_000_000:06d}"
-        bucket, prefix = split_uri(self._options.s3_folder.rstrip("/") + "/")
-        shards = []
-        for number, (rows, lines) in enumerate(_shards(self._requests(done), self._options.shard_rows)):
-            key = f"{prefix}{name}/in/{number:06d}.jsonl"
-            with credential_errors(f"the transform job's requests s3://{bucket}/{key}"):
-                self._s3.put_object(Bucket=bucket, Key=key, Body=b"\n".join(lines) + b"\n")
-            shards.append({"name": name, "bucket": bucket, "key": key, "rows": rows})
-        return shards
+    @property
+    def _name(self) -> str:
+        # The same name after a crash, so that a job that was created is found again and not paid for twice.
+        return f"sagewire-{self._state['id']}-{self._state['round']:03d}"
 
-    def _requests(self, done: Done) -> Iterator[tuple[int, bytes]]:
-        task = self._prepared.task
+    def _save(self, **changes: Any) -> None:
+        self._state |= changes
+        new = self._file.with_suffix(".new")
+        new.write_bytes(orjson.dumps(self._state))
+        new.replace(self._file)
+
+    def _begin(self, done: Done) -> bool:
+        """Upload the requests that are to be made, and create the job; return whether there is any."""
+        if self._state["shards"] is None:
+            shards, content_type = self._upload(done)
+            if not shards:
+                return False
+            self._save(shards=shards, content_type=content_type, created=False)
+        # A run that crashed may have created the job without having noted it down.
+        resumed, self._resumed = self._resumed, False
+        if not self._state["created"] and not (resumed and self._exists()):
+            try:
+                self._create()
+            except Exception:
+                if not self._exists():
+                    # Refused: nothing of it stays behind.
+                    self._clean()
+                    self._file.unlink()
+                    raise
+        self._save(created=True)
+        return True
+
+    def _upload(self, done: Done) -> tuple[list[dict[str, Any]], str]:
+        """Write the requests that are to be made to S3; rows that cannot be asked have failed."""
+        shards, content_type = [], "application/json"
+        for number, (rows, lines, kind) in enumerate(_shards(self._requests(done), self._sizes())):
+            key = f"{self._prefix}{self._name}/in/{number:06d}.jsonl"
+            with credential_errors(f"the transform job's requests s3://{self._bucket}/{key}"):
+                self._s3.put_object(Bucket=self._bucket, Key=key, Body=b"\n".join(lines) + b"\n")
+            shards.append({"key": key, "rows": rows})
+            content_type = kind
+        return shards, content_type
+
+    def _sizes(self) -> Iterator[int]:
+        """Yield how many rows each file may have."""
+        left = self._state["left"]
+        return repeat(self._options.shard_rows) if left is None else iter([len(rows) for rows in left])
+
+    def _requests(self, done: Done) -> Iterator[tuple[int, bytes, str]]:
+        task, left = self._prepared.task, self._state["left"]
+        wanted = None if left is None else {row for rows in left for row in rows}
         for chunk in self._prepared.source.chunks(task.columns):
             bad = []
             for row in chunk.rows:
-                if row.number in done:
+                if row.number in done or (wanted is not None and row.number not in wanted):
                     continue
                 try:
                     if row.values is None:
@@ -125,35 +172,39 @@ class _Transform:
                 except (RowError, UsageError) as error:
                     bad.append(Record(row.number, Answer(error=str(error))))
                     continue
-                self._content_type = call.content_type
                 # A line is a request, and JSON may hold line ends only between its values.
-                yield row.number, call.body.replace(b"\n", b" ")
+                yield row.number, call.body.replace(b"\n", b" "), call.content_type
             if bad:
                 self._parts.append(bad)
+                for record in bad:
+                    done.add(record.row)
 
-    def _create(self, shards: Sequence[Mapping[str, Any]]) -> None:
+    def _create(self) -> None:
         options = self._options
-        name, bucket = shards[0]["name"], shards[0]["bucket"]
-        folder = f"s3://{bucket}/{shards[0]['key'].rpartition('/in/')[0]}"
+        folder = f"s3://{self._bucket}/{self._prefix}{self._name}"
         more = (
             {"MaxConcurrentTransforms": options.max_concurrent_transforms} if options.max_concurrent_transforms else {}
         )
         self._control.create_transform_job(
-            TransformJobName=name,
+            TransformJobName=self._name,
             ModelName=options.model_name or self._model_name(),
             BatchStrategy="SingleRecord",
             TransformInput={
                 "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"{folder}/in/"}},
-                "ContentType": self._content_type,
+                "ContentType": self._state["content_type"],
                 "SplitType": "Line",
             },
             TransformOutput={"S3OutputPath": f"{folder}/out", "Accept": "application/json", "AssembleWith": "Line"},
             TransformResources={"InstanceType": options.instance_type, "InstanceCount": options.instance_count},
             **more,
         )
-        new = self._state.with_suffix(".new")
-        new.write_bytes(orjson.dumps({"job": name, "shards": list(shards)}))
-        new.replace(self._state)
+
+    def _exists(self) -> bool:
+        try:
+            self._control.describe_transform_job(TransformJobName=self._name)
+        except Exception:
+            return False
+        return True
 
     def _model_name(self) -> str:
         endpoint = self._control.describe_endpoint(EndpointName=self._client.target)
@@ -163,35 +214,79 @@ class _Transform:
             raise UsageError("the endpoint hosts inference components and has no model of its own; give model_name")
         return str(name)
 
-    async def _watch(self, name: str) -> str | None:
-        """Wait for a job; return why it failed, `None` if it did not."""
+    async def _wait(self, stop: StopSignal) -> tuple[str | None, str]:
+        """Wait for the job; return its status and why, or no status and why the waiting ended."""
         while True:
-            found = await asyncio.to_thread(self._control.describe_transform_job, TransformJobName=name)
+            found = await asyncio.to_thread(self._control.describe_transform_job, TransformJobName=self._name)
             status = found["TransformJobStatus"]
-            if status == "Completed":
-                return None
             if status not in _RUNNING:
-                return (
-                    f"the transform job {name} has {status.lower()}: {found.get('FailureReason') or 'no reason given'}"
-                )
-            await asyncio.sleep(self._options.poll)
+                return status, found.get("FailureReason") or "no reason given"
+            if await stop.wait(self._options.poll):
+                return None, f"{stop.reason}; the transform job {self._name} goes on, and resuming collects it"
 
-    def _collect(self, state: Mapping[str, Any], done: Done) -> None:
+    def _collect(self, done: Done, status: str, reason: str) -> bool:
+        """Keep the answers of a job that has ended and prepare the next one; return whether to begin that now."""
         asked = self._prepared.source.chunks(self._prepared.task.columns)
         rows = (row for chunk in asked for row in chunk.rows)
-        for shard in state["shards"]:
-            key = shard["key"].replace("/in/", "/out/") + ".out"
-            with credential_errors(f"the transform job's answers s3://{shard['bucket']}/{key}"):
-                lines = self._s3.get_object(Bucket=shard["bucket"], Key=key)["Body"].iter_lines()
-            numbers = iter(shard["rows"])
-            while some := list(islice(lines, _RECORDS)):
-                taken = list(islice(numbers, len(some)))
-                if len(taken) != len(some):
-                    raise SagewireError(f"s3://{shard['bucket']}/{key} has more lines than there were requests")
-                records = [self._read(rows, number, line) for number, line in zip(taken, some, strict=True)]
-                self._parts.append([record for record in records if record.row not in done])
-            if next(numbers, None) is not None:
-                raise SagewireError(f"s3://{shard['bucket']}/{key} has fewer lines than there were requests")
+        shards = self._state["shards"]
+        missing = [shard["rows"] for shard in shards if not self._keep(shard, rows, done, status)]
+        answered = len(missing) < len(shards)
+        refused = status == "Failed" and (answered or reason.startswith("ClientError"))
+        if refused:
+            alone = [part[0] for part in missing if len(part) == 1]
+            error = f"the transform job {self._name} failed at this row: {reason}"
+            self._parts.append([Record(row, Answer(error=error)) for row in alone])
+            for row in alone:
+                done.add(row)
+            missing = [half for part in missing if len(part) > 1 for half in _halves(part)]
+        elif status == "Failed":
+            missing = [half for part in missing for half in _halves(part)]
+        self._clean()
+        empty = 0 if answered else self._state["empty"] + 1
+        self._save(round=self._state["round"] + 1, left=missing, shards=None, created=False, empty=empty)
+        if not missing:
+            # With all answers there, whatever else went wrong is for the user to judge.
+            return status == "Completed" or reason.startswith("ClientError")
+        # Two jobs in succession without an answer: it is not the rows.
+        return refused and empty < 2
+
+    def _keep(self, shard: Mapping[str, Any], rows: Iterator[Row], done: Done, status: str) -> bool:
+        """Write the answers of a file to disk; return whether there were any."""
+        key = shard["key"].replace("/in/", "/out/") + ".out"
+        place = f"s3://{self._bucket}/{key}"
+        if status != "Completed" and not self._s3.list_objects_v2(Bucket=self._bucket, Prefix=key).get("KeyCount"):
+            return False
+        with credential_errors(f"the transform job's answers {place}"):
+            lines = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].iter_lines()
+        numbers = shard["rows"]
+        new = self._folder / f"shard-{numbers[0]:012d}.new"
+        count = 0
+        with new.open("wb") as file:
+            for line in lines:
+                if count == len(numbers):
+                    raise SagewireError(f"{place} has more lines than there were requests")
+                record = self._read(rows, numbers[count], line)
+                count += 1
+                if record.row not in done:
+                    file.write(record.to_json() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if count < len(numbers):
+            raise SagewireError(f"{place} has fewer lines than there were requests")
+        # As a whole or not at all, and in a file of its own, so that the rows of all files are in order.
+        new.replace(new.with_suffix(".jsonl"))
+        return True
+
+    def _clean(self) -> None:
+        """Delete the job's objects in S3."""
+        try:
+            pages = self._s3.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=f"{self._prefix}{self._name}/"):
+                for found in page.get("Contents", ()):
+                    self._s3.delete_object(Bucket=self._bucket, Key=found["Key"])
+        except Exception as error:
+            # They cost little, and the job does not depend on it.
+            _log.warning("the objects of the transform job %s cannot be deleted: %s", self._name, error)
 
     def _read(self, rows: Iterator[Row], number: int, line: bytes) -> Record:
         # How an answer is read may depend on what was asked, so the rows are read once more beside the answers.
@@ -205,16 +300,23 @@ class _Transform:
         return Record(number, answer, spent)
 
 
-def _shards(requests: Iterator[tuple[int, bytes]], most: int) -> Iterator[tuple[list[int], list[bytes]]]:
+def _halves(rows: list[int]) -> list[list[int]]:
+    middle = (len(rows) + 1) // 2
+    return [half for half in (rows[:middle], rows[middle:]) if half]
+
+
+def _shards(
+    requests: Iterator[tuple[int, bytes, str]], sizes: Iterator[int]
+) -> Iterator[tuple[list[int], list[bytes], str]]:
     rows: list[int] = []
     lines: list[bytes] = []
-    size = 0
-    for row, line in requests:
+    size, most = 0, next(sizes, 1)
+    for row, line, kind in requests:
         rows.append(row)
         lines.append(line)
         size += len(line)
         if len(rows) >= most or size >= _SHARD_BYTES:
-            yield rows, lines
-            rows, lines, size = [], [], 0
+            yield rows, lines, kind
+            rows, lines, size, most = [], [], 0, next(sizes, 1)
     if rows:
-        yield rows, lines
+        yield rows, lines, kind

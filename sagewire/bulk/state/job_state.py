@@ -311,7 +311,7 @@ def read_records(folder: Path) -> Iterator[Record]:
 
     A line that a crash cut off, or that the disk spoiled, is no record: its row is not done.
     """
-    for path in sorted(folder.glob("part-*.jsonl")):
+    for path in [*sorted(folder.glob("part-*.jsonl")), *sorted(folder.glob("shard-*.jsonl"))]:
         with path.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):

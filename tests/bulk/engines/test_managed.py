@@ -1,5 +1,6 @@
 """SageMaker's own engines: Asynchronous Inference on the emulator, Batch Transform on moto and the emulator."""
 
+import json
 import urllib.request
 
 import boto3
@@ -166,6 +167,94 @@ def test_a_transform_job_is_resumed_by_its_output_alone(aws, write, tmp_path, mo
     monkeypatch.setattr(SageMakerModelBackend, "describe_transform_job", describe)
     done = CliRunner().invoke(app, ["bulk", "resume", output])
     assert (done.exit_code, "3 rows, 0 failed" in done.output) == (0, True), done.output
+
+
+@pytest.fixture
+def refusing(aws, monkeypatch):
+    """Transform jobs whose container refuses some texts; return the rows of each job that was created."""
+    from moto.sagemaker.models import SageMakerModelBackend
+
+    create, describe = SageMakerModelBackend.create_transform_job, SageMakerModelBackend.describe_transform_job
+    jobs, bad, status = [], [], {}
+
+    def work(self, *args, **kwargs):
+        s3 = boto3.client("s3")
+        prefix = kwargs["transform_input"]["DataSource"]["S3DataSource"]["S3Uri"].removeprefix("s3://transforms/")
+        found = create(self, *args, **kwargs)
+        asked = []
+        for item in s3.list_objects_v2(Bucket="transforms", Prefix=prefix)["Contents"]:
+            lines = s3.get_object(Bucket="transforms", Key=item["Key"])["Body"].read().splitlines()
+            asked.append([json.loads(line)["messages"][0]["content"] for line in lines])
+            if any(text in bad for text in asked[-1]):
+                key = item["Key"].replace("/in/", "/out/") + ".out"
+                s3.delete_object(Bucket="transforms", Key=key)
+                status[kwargs["transform_job_name"]] = "ClientError: See job logs"
+        jobs.append(asked)
+        return found
+
+    def look(self, *args, **kwargs):
+        found = describe(self, *args, **kwargs)
+        reason = status.get(found["TransformJobName"])
+        return found if reason is None else {**found, "TransformJobStatus": "Failed", "FailureReason": reason}
+
+    monkeypatch.setattr(SageMakerModelBackend, "create_transform_job", work)
+    monkeypatch.setattr(SageMakerModelBackend, "describe_transform_job", look)
+    return jobs, bad
+
+
+TRANSFORM = {"engine": "batch-transform", "client_arguments": {"handler": "openai_chat"}}
+
+
+@pytest.mark.parametrize("numbers", [[70], [0, 99], [40, 41, 42]])
+def test_a_refused_row_is_found_and_all_others_are_kept(numbers, refusing, write, read, tmp_path):
+    jobs, bad = refusing
+    bad += [f"question {number}" for number in numbers]
+    options = {**OPTIONS, "shard_rows": 10}
+    report = bulk.run(
+        write(questions(100)), "sagemaker/chat", tmp_path / "out.jsonl", engine_options=options, **TRANSFORM
+    )
+    assert (report.complete, report.rows, report.failed, report.stopped) == (True, 100, len(numbers), None)
+    rows = read(report.output)
+    assert [number for number, row in enumerate(rows) if row["error"]] == numbers
+    assert all(row["output"] == f"question {number}" for number, row in enumerate(rows) if not row["error"])
+    assert "ClientError: See job logs" in rows[numbers[0]]["error"]
+    # What was answered is never asked again, so each job is about the bad files of the one before.
+    sizes = [sum(map(len, job)) for job in jobs]
+    assert sizes[0] == 100
+    assert sizes[1] == 10 * len({number // 10 for number in numbers})
+    assert not boto3.client("s3").list_objects_v2(Bucket="transforms").get("KeyCount")
+
+
+def test_a_job_that_answers_nothing_is_not_repeated_for_ever(refusing, write, tmp_path):
+    jobs, bad = refusing
+    bad += [f"question {number}" for number in range(100)]
+    source, output = write(questions(100)), tmp_path / "out.jsonl"
+    report = bulk.run(source, "sagemaker/chat", output, engine_options=OPTIONS, **TRANSFORM)
+    assert report.stopped.endswith("has failed: ClientError: See job logs")
+    assert len(jobs) == 2
+    bad.clear()
+    report = bulk.run(source, "sagemaker/chat", output, engine_options=OPTIONS, resume=True, **TRANSFORM)
+    assert (report.complete, report.failed, len(jobs)) == (True, 0, 3)
+
+
+def test_a_job_that_was_created_before_a_crash_is_found_again(refusing, write, tmp_path, monkeypatch):
+    from sagewire.bulk.engines.batch_transform import _Transform
+
+    jobs, _ = refusing
+    source, output = write(questions(20)), tmp_path / "out.jsonl"
+    save = _Transform._save
+
+    def crash(self, **changes):
+        if changes.get("created"):
+            raise KeyboardInterrupt
+        save(self, **changes)
+
+    monkeypatch.setattr(_Transform, "_save", crash)
+    with pytest.raises(KeyboardInterrupt):
+        bulk.run(source, "sagemaker/chat", output, engine_options=OPTIONS, **TRANSFORM)
+    monkeypatch.setattr(_Transform, "_save", save)
+    report = bulk.run(source, "sagemaker/chat", output, engine_options=OPTIONS, resume=True, **TRANSFORM)
+    assert (report.complete, report.failed, len(jobs)) == (True, 0, 1)
 
 
 def test_answers_that_are_gone_are_named(aws, write, tmp_path, monkeypatch):

@@ -1,0 +1,63 @@
+"""Stopping a job from outside: by Ctrl-C, SIGTERM, or whoever runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+__all__ = ["StopSignal", "interrupts"]
+
+
+class StopSignal:
+    """A request to stop, which may be made once.
+
+    Attributes:
+        reason: Why, once it was made.
+    """
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self._made = asyncio.Event()
+
+    def set(self, reason: str) -> None:
+        """Make the request."""
+        self.reason = self.reason or reason
+        self._made.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait; return early, and true, when the request is made."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._made.wait(), seconds)
+        return self.reason is not None
+
+
+@contextmanager
+def interrupts(stop: Callable[[str], None]) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM stop the job cleanly; a second one is the usual interrupt."""
+    loop = asyncio.get_running_loop()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def caught(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)
+        signal.signal(number, before[number])
+        stop(f"interrupted ({number.name})")
+
+    try:
+        for number in before:
+            loop.add_signal_handler(number, caught, number)
+    except NotImplementedError:
+        # Windows' event loops have none.
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if loop.remove_signal_handler(number):
+                signal.signal(number, handler)
