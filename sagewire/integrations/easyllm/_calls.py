@@ -20,7 +20,7 @@ from sagewire.integrations._answers import (
     run_all,
     with_seed,
 )
-from sagewire.integrations._client_pool import Pooled
+from sagewire.integrations._client_pool import ClientPair
 from sagewire.integrations._fallback_profile import once
 from sagewire.integrations._objects import OpenAiObject, chat_object, embedding_object, text_object
 from sagewire.integrations.easyllm._service import LOG, Connection, Service
@@ -209,7 +209,7 @@ class EmbeddingCall:
     async def arun(self) -> OpenAiObject:
         """`run`, awaited."""
         texts = self._texts()
-        pooled: Pooled = await _found(self.service, self.service.for_embedding, self.model)
+        pooled: ClientPair = await _found(self.service, self.service.for_embedding, self.model)
         return embedding_object(await pooled.twin.embed(texts, model=self._name()), model=self.model)
 
     def _texts(self) -> list[str]:

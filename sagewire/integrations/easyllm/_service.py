@@ -15,7 +15,7 @@ from sagewire.content_handlers import ContentHandler, get_handler
 from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.discovery.http_server import UNKNOWN
 from sagewire.errors import UsageError
-from sagewire.integrations._client_pool import ClientPool, Pooled
+from sagewire.integrations._client_pool import ClientPair, ClientPool
 from sagewire.integrations._fallback_profile import once, profile_of
 from sagewire.integrations._plain_vectors import INPUTS
 from sagewire.integrations.easyllm.prompt_utils import BASE_FORMAT, format_of
@@ -46,7 +46,7 @@ class Connection:
         format: What writes the prompt of a completion, where a builder is set and the container takes text.
     """
 
-    pooled: Pooled
+    pooled: ClientPair
     handler: ContentHandler
     format: PromptFormat | None = None
 
@@ -136,13 +136,13 @@ class Service(ABC):
         pooled = self._fixed(arguments, profile, name).pooled if fixed else base
         return Connection(pooled, handler, prompt_format)
 
-    def for_embedding(self, model: str | None) -> Pooled:
+    def for_embedding(self, model: str | None) -> ClientPair:
         """Return a client for embeddings."""
         arguments, base, profile = self._find(self.embedding_arguments(model))
         plain = profile is self.assumed or profile is INPUTS_SERVER
         return CLIENTS.get({**arguments, "handler": INPUTS}) if plain else base
 
-    def _find(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], Pooled, ContainerProfile]:
+    def _find(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], ClientPair, ContainerProfile]:
         base = CLIENTS.get(arguments)
         if "handler" in arguments:
             handler = arguments["handler"]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from sagewire.aws.session import Session
-from sagewire.client import AsyncClient, Client
+from sagewire.client import Client
 from sagewire.errors import UsageError, unknown_name
 from sagewire.http.deadlines import Timeouts
+from sagewire.integrations._client_pool import ClientPair, current_pair
 from sagewire.integrations.langchain._custom import adapted
 
 __all__ = ["EndpointFields", "SagemakerFields", "name_of"]
@@ -20,21 +21,9 @@ __all__ = ["EndpointFields", "SagemakerFields", "name_of"]
 logger = logging.getLogger("sagewire")
 
 
-@dataclass(frozen=True, slots=True)
-class _Clients:
-    """Both clients, the fields they were last asked for with, and the arguments they were made of."""
-
-    fields: dict[str, Any] = field(repr=False)
-    arguments: dict[str, Any] = field(repr=False)
-    sync: Client
-    awaited: AsyncClient
-
-    @classmethod
-    def of(cls, fields: dict[str, Any], arguments: dict[str, Any]) -> _Clients:
-        handler = arguments["handler"]
-        ready = arguments if handler is None else arguments | {"handler": adapted(handler)}
-        client = Client(**ready)
-        return cls(fields, arguments, client, client.to_async())
+def _make(arguments: Mapping[str, Any]) -> Client:
+    handler = arguments["handler"]
+    return Client(**(arguments if handler is None else {**arguments, "handler": adapted(handler)}))
 
 
 class EndpointFields(BaseModel):
@@ -87,7 +76,7 @@ class EndpointFields(BaseModel):
 
     def _check_handler(self) -> None:
         """Raise if `content_handler` is none; called only where one is named, so nothing has to be asked."""
-        _ = self._clients.sync.handler, self._clients.sync.format
+        _ = self._clients.client.handler, self._clients.client.format
 
     @abstractmethod
     def _target(self) -> dict[str, Any]:
@@ -112,19 +101,11 @@ class EndpointFields(BaseModel):
         }
 
     @property
-    def _clients(self) -> _Clients:
-        made: _Clients | None = self._made
+    def _clients(self) -> ClientPair:
+        made: ClientPair | None = self._made
         # Compared, not trusted: fields may be assigned to, and `model_copy(update=...)` shares private attributes.
-        # Several times in each call, and comparing is ten times as fast as putting the arguments together.
-        if made is not None and made.fields == self.__dict__:
-            return made
-        arguments = self._client_arguments()
-        # What is changed inside a dictionary later is not changed here.
-        fields = {name: dict(value) if isinstance(value, dict) else value for name, value in self.__dict__.items()}
-        if made is None or made.arguments != arguments:
-            made = self._made = _Clients.of(fields, arguments)
-        else:
-            made = self._made = replace(made, fields=fields)
+        if made is None or made.fields != self.__dict__:
+            made = self._made = current_pair(made, self.__dict__, self._client_arguments(), _make)
         return made
 
     def __getstate__(self) -> dict[Any, Any]:

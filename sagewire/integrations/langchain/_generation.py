@@ -173,7 +173,7 @@ class GenerationFields(EndpointFields):
         """Whether the handler is the user's own, which knows best what the names in its `model_kwargs` mean."""
         if self.content_handler is None or isinstance(self.content_handler, str):
             return False
-        return isinstance(self._clients.sync.handler, LangChainHandler | LlamaIndexHandler)
+        return isinstance(self._clients.client.handler, LangChainHandler | LlamaIndexHandler)
 
     def _identity(self) -> dict[str, Any]:
         """Return what tells this model from another: for traces, and for the keys of caches."""
@@ -216,7 +216,7 @@ class GenerationFields(EndpointFields):
         if encode is None:
             return count_tokens_approximately(messages, tools=described or None)
         turns = to_messages(messages)
-        prompt_format = self._clients.sync.format
+        prompt_format = self._clients.client.format
         if prompt_format is not None:
             return len(encode(prompt_format.render(turns, as_tools(described) or None)))
         calls = [f"{call.name}{call.arguments}" for turn in turns for call in turn.tool_calls]

@@ -49,7 +49,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
     ) -> ChatResult:
         call = self._chat_call(stop, kwargs)
         with model_errors():
-            reply = self._clients.sync.chat(
+            reply = self._clients.client.chat(
                 to_messages(messages), endpoint_kwargs=call.endpoint_kwargs, **call.chat, **call.options
             )
         return to_result(reply, call.model_name)
@@ -63,7 +63,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
     ) -> ChatResult:
         call = self._chat_call(stop, kwargs)
         with model_errors():
-            reply = await self._clients.awaited.chat(
+            reply = await self._clients.twin.chat(
                 to_messages(messages), endpoint_kwargs=call.endpoint_kwargs, **call.chat, **call.options
             )
         return to_result(reply, call.model_name)
@@ -109,7 +109,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
     def _chunks(
         self, turns: list[Message], call: Call, run_manager: CallbackManagerForLLMRun | None
     ) -> Iterator[ChatGenerationChunk]:
-        client = self._clients.sync
+        client = self._clients.client
         with client.stream(
             turns,
             endpoint_kwargs=call.endpoint_kwargs,
@@ -131,7 +131,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
     async def _achunks(
         self, turns: list[Message], call: Call, run_manager: AsyncCallbackManagerForLLMRun | None
     ) -> AsyncGenerator[ChatGenerationChunk, None]:
-        client = self._clients.awaited
+        client = self._clients.twin
         async with client.stream(
             turns,
             endpoint_kwargs=call.endpoint_kwargs,
@@ -236,7 +236,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
             self,
             schema,
             method,
-            takes_schema=lambda: self._clients.sync.handler.can.response_format,
+            takes_schema=lambda: self._clients.client.handler.can.response_format,
             include_raw=include_raw,
             strict=strict,
             tools=tools,
@@ -255,7 +255,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
             AccessDenied: The control plane may not be asked.
         """
         with model_errors():
-            found = profile_of(self._clients.sync, self._clients.sync.profile())
+            found = profile_of(self._clients.client, self._clients.client.profile())
         self.profile = {**(self.profile or {}), **found}
         return self
 
@@ -265,7 +265,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
 
     def _check_handler(self) -> None:
         super()._check_handler()
-        client = self._clients.sync
+        client = self._clients.client
         if client.handler.speaks == "prompt" and client.format is None:
             raise UsageError(
                 f"{client.handler!r} sends text, so a conversation needs a prompt format: name the model's family, for "
@@ -273,7 +273,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
             )
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return None if self.content_handler is None else profile_of(self._clients.sync)
+        return None if self.content_handler is None else profile_of(self._clients.client)
 
     @property
     def _identifying_params(self) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class SagemakerEndpointCrossEncoder(SagemakerFields, BaseCrossEncoder):
         with model_errors():
             for query, places in groups.items():
                 documents = [text_pairs[place][1] for place in places]
-                for found in self._clients.sync.rerank(query, documents, extra=self.model_kwargs).results:
+                for found in self._clients.client.rerank(query, documents, extra=self.model_kwargs).results:
                     scores[places[found.index]] = found.score
         return scores
 

@@ -74,27 +74,27 @@ class EndpointEmbeddings(EndpointFields, Embeddings):
         vectors: list[list[float]] = []
         with model_errors():
             for part in self._parts(texts, chunk_size):
-                vectors += self._clients.sync.embed(part, input_type="document", **self._options()).vectors
+                vectors += self._clients.client.embed(part, input_type="document", **self._options()).vectors
         return vectors
 
     def embed_query(self, text: str) -> list[float]:
         """Return the vector of a query."""
         with model_errors():
-            return self._clients.sync.embed(self._query(text), input_type="query", **self._options()).vectors[0]
+            return self._clients.client.embed(self._query(text), input_type="query", **self._options()).vectors[0]
 
     async def aembed_documents(self, texts: list[str], chunk_size: int | None = None) -> list[list[float]]:
         """Return one vector per text, in the order of the texts, natively async."""
         vectors: list[list[float]] = []
         with model_errors():
             for part in self._parts(texts, chunk_size):
-                answer = await self._clients.awaited.embed(part, input_type="document", **self._options())
+                answer = await self._clients.twin.embed(part, input_type="document", **self._options())
                 vectors += answer.vectors
         return vectors
 
     async def aembed_query(self, text: str) -> list[float]:
         """Return the vector of a query, natively async."""
         with model_errors():
-            answer = await self._clients.awaited.embed(self._query(text), input_type="query", **self._options())
+            answer = await self._clients.twin.embed(self._query(text), input_type="query", **self._options())
             return answer.vectors[0]
 
     def _check_handler(self) -> None:

@@ -51,7 +51,7 @@ class EndpointLLM(GenerationFields, BaseLLM):
             if self.streaming:
                 return _joined(list(self._stream(prompt, stop, listener, **kwargs)))
             call = self._llm_call(stop, kwargs)
-            client = self._clients.sync
+            client = self._clients.client
             ask = client.complete if self.prompt_format is None else client.chat
             with model_errors():
                 reply = ask(prompt, endpoint_kwargs=call.endpoint_kwargs, **call.options)
@@ -77,7 +77,7 @@ class EndpointLLM(GenerationFields, BaseLLM):
                 if self.streaming:
                     return _joined([chunk async for chunk in self._astream(prompt, stop, listener, **kwargs)])
                 call = self._llm_call(stop, kwargs)
-                client = self._clients.awaited
+                client = self._clients.twin
                 ask = client.complete if self.prompt_format is None else client.chat
                 with model_errors():
                     reply = await ask(prompt, endpoint_kwargs=call.endpoint_kwargs, **call.options)
@@ -132,7 +132,7 @@ class EndpointLLM(GenerationFields, BaseLLM):
     def _chunks(
         self, prompt: str, call: Call, run_manager: CallbackManagerForLLMRun | None
     ) -> Iterator[GenerationChunk]:
-        client = self._clients.sync
+        client = self._clients.client
         open_stream = client.stream_complete if self.prompt_format is None else client.stream
         with open_stream(
             prompt, endpoint_kwargs=call.endpoint_kwargs, include_usage=call.include_usage, **call.options
@@ -148,7 +148,7 @@ class EndpointLLM(GenerationFields, BaseLLM):
     async def _achunks(
         self, prompt: str, call: Call, run_manager: AsyncCallbackManagerForLLMRun | None
     ) -> AsyncGenerator[GenerationChunk, None]:
-        client = self._clients.awaited
+        client = self._clients.twin
         open_stream = client.stream_complete if self.prompt_format is None else client.stream
         async with open_stream(
             prompt, endpoint_kwargs=call.endpoint_kwargs, include_usage=call.include_usage, **call.options

@@ -38,7 +38,7 @@ class EndpointRerank(EndpointFields, BaseDocumentCompressor):
         """Return the documents by relevance to the query, the best first."""
         texts = [document.page_content for document in documents]
         with model_errors():
-            ranking = self._clients.sync.rerank(query, texts, top_n=self.top_n, extra=self.model_kwargs)
+            ranking = self._clients.client.rerank(query, texts, top_n=self.top_n, extra=self.model_kwargs)
         return self._picked(documents, ranking)
 
     async def acompress_documents(
@@ -47,13 +47,13 @@ class EndpointRerank(EndpointFields, BaseDocumentCompressor):
         """Return the documents by relevance to the query, the best first, natively async."""
         texts = [document.page_content for document in documents]
         with model_errors():
-            ranking = await self._clients.awaited.rerank(query, texts, top_n=self.top_n, extra=self.model_kwargs)
+            ranking = await self._clients.twin.rerank(query, texts, top_n=self.top_n, extra=self.model_kwargs)
         return self._picked(documents, ranking)
 
     def rerank(self, query: str, documents: Sequence[str], *, top_n: int | None = None) -> list[dict[str, Any]]:
         """Return `{"index": ..., "relevance_score": ...}` for each text, the best first."""
         with model_errors():
-            ranking = self._clients.sync.rerank(query, documents, top_n=top_n or self.top_n, extra=self.model_kwargs)
+            ranking = self._clients.client.rerank(query, documents, top_n=top_n or self.top_n, extra=self.model_kwargs)
         return [{"index": found.index, "relevance_score": found.score} for found in ranking.results]
 
     def _check_handler(self) -> None:

@@ -17,7 +17,7 @@ from sagewire.content_handlers import (
 from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import UnsupportedFeature
 from sagewire.integrations._addresses import HUB_INFERENCE
-from sagewire.integrations._client_pool import ClientPool, Pooled
+from sagewire.integrations._client_pool import ClientPair, ClientPool
 from sagewire.integrations._fallback_profile import once, profile_of
 from sagewire.integrations._plain_vectors import by_endpoint_name
 from sagewire.integrations.litellm._prompts import default_format, format_of_id
@@ -40,7 +40,7 @@ class Connection:
         handler: What the container speaks for this task.
     """
 
-    pooled: Pooled
+    pooled: ClientPair
     handler: ContentHandler
 
 
@@ -53,7 +53,7 @@ class VectorConnection:
         handler: What the container speaks for embeddings; `None` where it makes none.
     """
 
-    pooled: Pooled
+    pooled: ClientPair
     handler: EmbeddingHandler | None
 
 
@@ -123,7 +123,7 @@ class Wish:
     def _named(self) -> Any:
         return self.handler if self.handler is not None else self.target.handler
 
-    def _base(self) -> Pooled:
+    def _base(self) -> ClientPair:
         return CLIENTS.get(self.target.parts, self.target.client)
 
     def _dialect(self) -> ContainerProfile:
@@ -143,7 +143,7 @@ class Wish:
         parameters = dict(profile.parameters)
         return Connection(self._made(handler, prompt_format, parameters), get_handler(handler))
 
-    def _made(self, handler: Any, prompt_format: Any = None, parameters: Mapping[str, Any] | None = None) -> Pooled:
+    def _made(self, handler: Any, prompt_format: Any = None, parameters: Mapping[str, Any] | None = None) -> ClientPair:
         more: dict[str, Any] = {"handler": handler, "format": prompt_format}
         if parameters:
             more["endpoint_kwargs"] = {**parameters, **(self.target.parts.get("endpoint_kwargs") or {})}

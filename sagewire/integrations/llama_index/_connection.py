@@ -10,7 +10,7 @@ import asyncio
 import logging
 import pickle
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from llama_index.core.bridge.pydantic import (
     BaseModel,
@@ -24,24 +24,12 @@ from llama_index.core.bridge.pydantic import (
 from sagewire.client import AsyncClient, Client
 from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDLERS, ContentHandler
 from sagewire.errors import AccessDenied, CredentialsExpired, UsageError, unknown_name
+from sagewire.integrations._client_pool import ClientPair, current_pair
 from sagewire.transports.base import Retries
 
 __all__ = ["Connection", "HuggingFaceConnection", "SageMakerConnection", "describe"]
 
 logger = logging.getLogger(__name__)
-
-
-class _Made(NamedTuple):
-    """Both clients, the fields they were last asked for with, and the arguments they were made of."""
-
-    fields: dict[str, Any]
-    arguments: dict[str, Any]
-    pair: tuple[Client, AsyncClient]
-
-
-def _snapshot(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields as they are now: what is changed inside a dictionary later is not changed here."""
-    return {name: dict(value) if isinstance(value, dict) else value for name, value in fields.items()}
 
 
 class Connection(BaseModel):
@@ -62,7 +50,7 @@ class Connection(BaseModel):
     timeout: float | None = Field(default=60.0, description="Seconds to wait for the server's next byte.", gt=0)
     max_retries: int | None = Field(default=3, description="How often a failed call is tried again.", ge=0)
 
-    _made: _Made | None = PrivateAttr(default=None)
+    _made: ClientPair | None = PrivateAttr(default=None)
     _fallen_back: bool = PrivateAttr(default=False)
 
     # Never written anywhere, and no pickle is made while one of them is set.
@@ -94,17 +82,9 @@ class Connection(BaseModel):
     def _clients(self) -> tuple[Client, AsyncClient]:
         """Return the clients; they are made anew after a field they depend on was changed."""
         made = self._made
-        # A call asks for them ten times: comparing the fields costs a tenth of putting the arguments together.
-        if made is not None and made.fields == self.__dict__:
-            return made.pair
-        arguments = self._client_arguments()
-        if made is None or made.arguments != arguments:
-            client = Client(**arguments)
-            pair = client, client.to_async()
-        else:
-            pair = made.pair
-        self._made = _Made(_snapshot(self.__dict__), arguments, pair)
-        return pair
+        if made is None or made.fields != self.__dict__:
+            made = self._made = current_pair(made, self.__dict__, self._client_arguments())
+        return made.client, made.twin
 
     @property
     def _client(self) -> Client:

@@ -13,7 +13,7 @@ from sagewire.client import AsyncClient, Client
 from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import EndpointError, EndpointTimeout, SagewireError
 from sagewire.http.deadlines import Timeouts
-from sagewire.integrations._client_pool import ClientPool, Pooled
+from sagewire.integrations._client_pool import ClientPair, ClientPool
 from sagewire.integrations._fallback_profile import profile_of
 from sagewire.integrations.openai._routes import ROUTES, Route, model_list
 from sagewire.openai_shapes import BadRequest, error_body, error_envelope
@@ -66,7 +66,7 @@ class InProcessServer:
         self._native = native
         self._clients = ClientPool(8)
         if isinstance(parts, Client):
-            self._own: Pooled | None = Pooled(parts, parts.to_async(), {})
+            self._own: ClientPair | None = ClientPair(parts, parts.to_async(), {})
         else:
             self._own = None
 
@@ -103,7 +103,7 @@ class InProcessServer:
             return None
         return orjson.dumps({**asked, "model": ""})
 
-    def clients(self, timeouts: Timeouts) -> Pooled:
+    def clients(self, timeouts: Timeouts) -> ClientPair:
         """Return the clients with these time limits."""
         if self._own is not None:
             return self._own
