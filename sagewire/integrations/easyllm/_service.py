@@ -165,7 +165,7 @@ class Service(ABC):
         return Connection(CLIENTS.get({**fixed, "builder": builder}, make), get_handler(name))
 
 
-def _no_builder(base: Pooled, profile: ContainerProfile) -> UsageError:
+def _no_builder(base: ClientPair, profile: ContainerProfile) -> UsageError:
     return UsageError(
         f"prompt_builder cannot take effect: {base.client!r} ({profile.container}) takes messages only and writes the "
         "prompt itself; set prompt_builder = None for it"
