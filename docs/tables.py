@@ -59,7 +59,7 @@ FAMILIES = {
     "Functionary": ("functionary",),
     "EXAONE, Solar": ("exaone", "solar"),
     "Kimi, GLM, MiniMax, Seed-OSS": ("kimi", "glm", "minimax", "seed"),
-    "Yi, InternLM, ERNIE, LFM": ("yi", "internlm", "ernie", "lfm"),
+    "Yi, InternLM, ERNIE, LFM, Apertus": ("yi", "internlm", "ernie", "lfm", "apertus"),
     "Command R, Jamba": ("command_r", "jamba"),
     "OLMo, Tülu, SmolLM": ("olmo", "tulu", "smollm"),
     "Zephyr, StableLM, StarChat, TinyLlama": ("zephyr", "stablelm", "starchat", "tinyllama"),

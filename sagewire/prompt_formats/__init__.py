@@ -25,6 +25,7 @@ from sagewire.prompt_formats.drop_in.litellm import LITELLM_BUILDERS
 from sagewire.prompt_formats.engine.guard import Policy
 from sagewire.prompt_formats.engine.turns import Block, TurnFormat
 from sagewire.prompt_formats.families import (
+    apertus,
     chatml,
     cohere,
     deepseek,
@@ -40,6 +41,7 @@ from sagewire.prompt_formats.families import (
     hermes,
     jamba,
     kimi,
+    kimi_k3,
     lfm,
     llama,
     minimax,
@@ -87,6 +89,7 @@ FORMATS: dict[str, PromptFormat] = {
     "alpaca_chujie": plain_text.ALPACA_CHUJIE,
     "alpaca_fastchat": plain_text.ALPACA_FASTCHAT,
     "alpaca_vllm": plain_text.ALPACA_VLLM,
+    "apertus": apertus.APERTUS,
     "chatml": chatml.CHATML,
     "codellama_70b": llama.CODELLAMA_70B,
     "command_r": cohere.COMMAND_R,
@@ -150,6 +153,7 @@ FORMATS: dict[str, PromptFormat] = {
     "kimi_k2": kimi.KIMI_K2,
     "kimi_k2_5": kimi.KIMI_K2_5,
     "kimi_k2_thinking": kimi.KIMI_K2_THINKING,
+    "kimi_k3": kimi_k3.KIMI_K3,
     "lfm2": lfm.LFM2,
     "lfm2_5": lfm.LFM2_5,
     "litellm_builtin": litellm_templates.LITELLM_BUILTIN,
@@ -166,6 +170,7 @@ FORMATS: dict[str, PromptFormat] = {
     "minimax_m2": minimax.MINIMAX_M2,
     "minimax_m2_5": minimax.MINIMAX_M2_5,
     "minimax_m2_7": minimax.MINIMAX_M2_7,
+    "minimax_m3": minimax.MINIMAX_M3,
     "ministral3_reasoning": mistral.MINISTRAL3_REASONING,
     "mistral_nemo": mistral.MISTRAL_NEMO,
     "mistral_small3": mistral.MISTRAL_SMALL3,

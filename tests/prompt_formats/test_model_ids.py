@@ -11,6 +11,9 @@ from sagewire.prompt_formats.model_ids import format_of_model, likely_format_of_
 LISTED = (Path(__file__).parents[1] / "vectors" / "model_ids.txt").read_text(encoding="utf-8").split()
 # Ids whose model's own template a built-in format writes.
 BUILT_IN = {
+    "swiss-ai/Apertus-8B-Instruct-2509": "apertus",
+    "MiniMaxAI/MiniMax-M3": "minimax_m3",
+    "moonshotai/Kimi-K3": "kimi_k3",
     "zai-org/GLM-4.5": "glm4_5",
     "zai-org/GLM-4.6": "glm4_5",
     "zai-org/GLM-4.7-Flash": "glm4_7",
@@ -127,11 +130,9 @@ REFUSED = {
     "deepseek-ai/DeepSeek-OCR": "images",
     "moonshotai/Kimi-K2-Instruct-0905": "another system text and other call ids",
     "moonshotai/Kimi-K2.6": "unseen",
-    "moonshotai/Kimi-K3": "own notation",
     "moonshotai/Kimi-Linear-48B-A3B-Instruct": "unseen",
     "moonshotai/Kimi-VL-A3B-Instruct": "images",
     "MiniMaxAI/MiniMax-M1-80k": "own notation",
-    "MiniMaxAI/MiniMax-M3": "own notation",
     "openai/gpt-oss-safeguard-20b": "unseen",
     "meta-llama/Llama-Guard-4-12B": "a classifier",
     "nvidia/Llama-3.1-Nemotron-70B-Instruct-HF": "unseen",
@@ -188,7 +189,6 @@ REFUSED = {
     "CohereLabs/c4ai-command-r7b-12-2024": "prose of its own",
     "CohereLabs/tiny-aya-global": "unseen",
     "HuggingFaceTB/SmolLM2-1.7B-Instruct": "unseen",
-    "swiss-ai/Apertus-8B-Instruct-2509": "own notation",
     "tencent/Hunyuan-A13B-Instruct": "unseen",
     "stepfun-ai/Step-3.5-Flash": "own notation",
     "XiaomiMiMo/MiMo-V2-Flash": "unseen",

@@ -10,7 +10,7 @@ from sagewire.prompt_formats.engine.conversation import Conversation, Turn
 from sagewire.prompt_formats.engine.tools import dump, fields_of
 from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 
-__all__ = ["GPT_OSS"]
+__all__ = ["GPT_OSS", "default_comment", "typescript_type"]
 
 IDENTITY = "You are ChatGPT, a large language model trained by OpenAI."
 CHANNELS = "# Valid channels: analysis, commentary, final. Channel must be included for every message."
@@ -115,19 +115,22 @@ def _namespace(tools: Sequence[Mapping[str, Any]]) -> str:
         for name, spec in fields.items():
             if spec.get("description"):
                 text += f"// {spec['description']}\n"
-            text += f"{name}{'' if name in required else '?'}: {_type(spec)}{_default(spec)},\n"
+            text += f"{name}{'' if name in required else '?'}: {typescript_type(spec)}{default_comment(spec)},\n"
         text += "}) => any;\n\n"
     return text + "} // namespace functions"
 
 
-def _default(spec: Mapping[str, Any]) -> str:
+def default_comment(spec: Mapping[str, Any]) -> str:
+    """Return the comment that names a default."""
     if "default" not in spec:
         return ""
     value = spec["default"]
+    if not spec.get("enum") and spec.get("oneOf"):
+        return f"// default: {value}"
     return f", // default: {value if spec.get('enum') else dump(value)}"
 
 
-def _type(spec: Mapping[str, Any]) -> str:
+def typescript_type(spec: Mapping[str, Any]) -> str:
     """Return a JSON schema as a TypeScript type, as far as the family does."""
     kind, null = spec.get("type"), " | null" if spec.get("nullable") else ""
     if kind == "array":
@@ -143,7 +146,9 @@ def _type(spec: Mapping[str, Any]) -> str:
         if not fields:
             return "object"
         # The line breaks and blanks are the published template's own.
-        shown = (f"{n}{'' if n in required else '?'}: \n{' ' * 16}{_type(field)}" for n, field in fields.items())
+        shown = (
+            f"{n}{'' if n in required else '?'}: \n{' ' * 16}{typescript_type(field)}" for n, field in fields.items()
+        )
         return "{\n" + ", ".join(shown) + "}"
     if isinstance(kind, str) and kind in PLAIN:
         return PLAIN[kind] + (null if kind == "string" else "")
@@ -155,14 +160,14 @@ def _items(items: Any) -> str:
         return "any"
     if isinstance(items.get("type"), str) and items["type"] in PLAIN:
         return PLAIN[items["type"]]
-    inner = _type(items)
+    inner = typescript_type(items)
     return "any" if inner == "object | object" or len(inner) > 50 else inner
 
 
 def _variants(variants: Sequence[Mapping[str, Any]]) -> str:
     text = ""
     for number, variant in enumerate(variants):
-        text += _type(variant) + (f"// {variant['description']}" if variant.get("description") else "")
+        text += typescript_type(variant) + (f"// {variant['description']}" if variant.get("description") else "")
         text += f"{' ' * 20}// default: {dump(variant['default'])}" if "default" in variant else ""
         text += " | \n" if number < len(variants) - 1 else ""
     return text
