@@ -178,7 +178,7 @@ class MiniMaxM3(MiniMaxM2):
             return "".join(f"{NS}<item>{self._value(conversation, item)}{NS}</item>" for item in value)
         if value is None or isinstance(value, bool):
             return "" if value is None else str(value).lower()
-        return conversation.guard(str(value))
+        return _ended(conversation, str(value))
 
 
 def tool_lines(conversation: Conversation) -> list[str]:
@@ -187,8 +187,10 @@ def tool_lines(conversation: Conversation) -> list[str]:
 
 
 def _ended(conversation: Conversation, text: str) -> str:
-    """Return a text that forms no control string with the bracket which opens the end of a turn."""
-    return conversation.guard(text + "[").removesuffix("[")
+    """Return a text that forms no control string with the bracket that opens the next one."""
+    for bracket in "[]":
+        text = conversation.guard(text + bracket).removesuffix(bracket)
+    return text
 
 
 _M2: dict[str, Any] = {
