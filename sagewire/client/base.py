@@ -112,6 +112,7 @@ class ClientBase:
         self._start()
 
     def _start(self) -> None:
+        self._usage_refused = False
         self._resolver = EndpointResolver(self._settings)
         self._connecting = threading.Lock()
 

@@ -18,7 +18,19 @@ from sagewire.content_handlers.embeddings import EmbeddingHandler
 from sagewire.content_handlers.rerank import RerankHandler
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.streaming.base import BaseDecoder
-from sagewire.types import ChatRequest, Delta, EmbedOptions, ImagePart, MediaPart, Message, TextPart, ToolCallDelta
+from sagewire.types import (
+    ChatRequest,
+    Delta,
+    EmbedOptions,
+    ImagePart,
+    MediaPart,
+    Message,
+    Options,
+    TextPart,
+    ToolCallDelta,
+    make_options,
+)
+from sagewire.types.requests import SPELLINGS
 
 __all__ = [
     "OneToolCall",
@@ -59,6 +71,8 @@ def enforce(request: Request, handler: ContentHandler) -> Request:
         request = without_further_fields(request, handler)
         if request.tools or request.tool_choice is not None:
             request = _enforce_tools(request, handler)
+    if request.options.extra and handler.translates_settings:
+        request = replace(request, options=_respelled(request.options, handler))
     options, can, names = request.options, handler.can, handler.option_names
     unsaid: dict[str, Any] = {}
     for name, value in options.given().items():
@@ -74,6 +88,23 @@ def enforce(request: Request, handler: ContentHandler) -> Request:
     if options.extra and not handler.takes_extra:
         raise _unsupported_extra(options.extra, f"handler '{handler.name}'")
     return replace(request, options=replace(options, **unsaid)) if unsaid else request
+
+
+def _respelled(options: Options, handler: ContentHandler) -> Options:
+    """Return the options with settings in `extra` that have another spelling on this wire under sagewire's name.
+
+    Servers ignore fields that they do not know: `max_new_tokens` says nothing to one of OpenAI's shape.
+    """
+    moved: dict[str, Any] = {}
+    for name, value in options.extra.items():
+        setting = SPELLINGS.get(name)
+        if setting is not None and handler.option_names.get(setting, name) != name and value is not None:
+            moved[name] = value
+    if not moved:
+        return options
+    rest = {name: value for name, value in options.extra.items() if name not in moved}
+    settings: dict[str, Any] = {SPELLINGS[name]: value for name, value in moved.items()}
+    return make_options(replace(options, extra=rest), **settings)
 
 
 def enforce_embedding(options: EmbedOptions, handler: EmbeddingHandler) -> EmbedOptions:

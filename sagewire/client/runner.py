@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,6 +25,10 @@ from sagewire.types import Delta, Invocation, Reply, ResponseInfo
 
 __all__ = ["CallRun", "explain", "run", "run_async"]
 
+logger = logging.getLogger("sagewire")
+
+# Servers that check requests strictly name the field they do not know.
+_USAGE_REFUSED = re.compile(r"stream_options|include_usage")
 _DEFAULTS = (ContentHandler.read_error, EmbeddingHandler.read_error, RerankHandler.read_error)
 
 
@@ -78,7 +84,8 @@ class CallRun:
 
     def prepare(self) -> PreparedCall:
         """Return the call to send; may wait for the control plane."""
-        return self.client._prepare(self._request, self._endpoint_kwargs)
+        request = replace(self._request, include_usage=False) if self.client._usage_refused else self._request
+        return self.client._prepare(request, self._endpoint_kwargs)
 
     def read_whole(self, prepared: PreparedCall, body: Body) -> Iterable[Delta]:
         """Read an answer that came as a whole, and return its deltas if they are wanted."""
@@ -112,6 +119,19 @@ class CallRun:
         self._redetected = True
         return self.client._redetects(self._request)
 
+    def drops_usage(self, error: EndpointError) -> bool:
+        """Return whether a stream was refused only because it asks for token counts; then no stream does any more."""
+        # SageMaker wraps a container's refusal, a plain HTTP server gives its own.
+        status, words = error.status, error.message
+        if isinstance(error, ModelError):
+            status, words = error.original_status, error.original_message or error.message
+        asked = self._request.include_usage and not self.client._usage_refused
+        if not (asked and status in (400, 422) and _USAGE_REFUSED.search(words)):
+            return False
+        logger.info("the server does not report token counts of streams, and is not asked for them any more")
+        self.client._usage_refused = True
+        return True
+
 
 def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, None, None]:
     """Run a call and yield its deltas."""
@@ -138,7 +158,7 @@ def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, Non
             if not call.redetect(error):
                 raise
         except EndpointError as error:
-            if not call.try_out(error):
+            if not (call.drops_usage(error) or call.try_out(error)):
                 explain(error, prepared.handler)
                 raise
 
@@ -174,7 +194,8 @@ async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Asy
             if not await asyncio.to_thread(call.redetect, error):
                 raise
         except EndpointError as error:
-            if error.status not in (404, 405) or not await asyncio.to_thread(call.try_out, error):
+            lacks_route = error.status in (404, 405)
+            if not (call.drops_usage(error) or (lacks_route and await asyncio.to_thread(call.try_out, error))):
                 explain(error, prepared.handler)
                 raise
 

@@ -86,6 +86,8 @@ class ContentHandler(ABC):
         can: The features the wire can carry.
         option_names: Neutral option name to wire name, for every option the wire can express. Stop strings that are not
             among them are enforced by sagewire, which then closes the connection.
+        translates_settings: A setting in `Options.extra` under another server's name for it (`max_new_tokens`) is sent
+            under this wire's own.
         passes_message_fields: Further fields of messages (`Message.extra`) are sent; elsewhere they are left out.
         takes_extra: Settings in `Options.extra` are passed to the server under their own names.
         cures: Option name (or `tools`, `images`) to a sentence that says what to do instead, for the error's message.
@@ -103,6 +105,7 @@ class ContentHandler(ABC):
     can: Capabilities = Capabilities()
     option_names: Mapping[str, str] = {}
     takes_extra: bool = False
+    translates_settings: bool = True
     passes_message_fields: bool = False
     cures: Mapping[str, str] = {}
     path: str = ""

@@ -81,6 +81,7 @@ class _AdaptedHandler(ContentHandler):
         if option.name not in ("stop", "n", "logprobs", "top_logprobs", "response_format", "extra")
     }
     takes_extra = True
+    translates_settings = False
 
     def __init__(self, handler: Any, accept: Any) -> None:
         self.handler = handler

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sagewire.content_handlers.embeddings import HfFeatureExtractionHandler
+from sagewire.types import EmbedOptions
 
 __all__ = ["HUB_INFERENCE", "HUB_MODELS", "ROUTER", "HubInference", "runtime_address"]
 
@@ -24,6 +27,14 @@ class HubInference(HfFeatureExtractionHandler):
 
     name = "hub_inference"
     path = ""
+    option_names: Mapping[str, str] = {"normalize": "normalize", "truncate": "truncate"}
+
+    def payload(self, texts: Sequence[str], options: EmbedOptions, /) -> dict[str, Any]:
+        """Return the request as a JSON object, with the settings beside the text, where these servers look for them.
+
+        Source: huggingface/hub-docs, the specification of hf-inference's feature extraction.
+        """
+        return {**self.named_options(options), "inputs": texts[0]}
 
 
 HUB_INFERENCE = HubInference()

@@ -31,13 +31,17 @@ class _Item:
         self.key = key
         self.id = new_id({"message": "msg", "reasoning": "rs", "function_call": "fc"}[kind]).replace("-", "_")
         self.pieces: list[str] = []
+        self.logprobs: list[JSON] = []
         self.call_id = ""
         self.name = ""
 
     def as_json(self, status: str = "completed") -> JSON:
         text = "".join(self.pieces)
         if self.kind == "message":
-            return message_item(self.id, text, status)
+            item = message_item(self.id, text, status)
+            for part in item["content"]:
+                part["logprobs"] = self.logprobs
+            return item
         if self.kind == "reasoning":
             return reasoning_item(self.id, text, status)
         return tool_call_item(self.id, self.call_id, self.name, text, status)
@@ -114,6 +118,8 @@ class ResponseEvents:
             for choice in chunk["choices"]:
                 self._finish = choice["finish_reason"] or self._finish
                 self._take(choice["delta"], events)
+                if choice.get("logprobs"):
+                    self._take_logprobs(choice["logprobs"]["content"], events)
         return events
 
     def _take(self, delta: JSON, events: list[JSON]) -> None:
@@ -129,6 +135,13 @@ class ResponseEvents:
             arguments = call["function"]["arguments"]
             if arguments:
                 self._add(item, arguments, "response.function_call_arguments.delta", events)
+
+    def _take_logprobs(self, tokens: list[JSON], events: list[JSON]) -> None:
+        # They arrive behind the text they belong to.
+        item = self._open
+        if item is not None and item.kind == "message":
+            item.logprobs += tokens
+            self._add(item, "", "response.output_text.delta", events, content_index=0, logprobs=tokens)
 
     def _add(self, item: _Item, text: str, name: str, events: list[JSON], **more: Any) -> None:
         item.pieces.append(text)
@@ -159,8 +172,9 @@ class ResponseEvents:
         place: JSON = {"item_id": item.id, "output_index": item.index}
         if item.kind == "message":
             inside = place | {"content_index": 0}
-            events.append(self._event("response.output_text.done", **inside, text=text, logprobs=[]))
-            events.append(self._event("response.content_part.done", **inside, part=text_part(text)))
+            events.append(self._event("response.output_text.done", **inside, text=text, logprobs=item.logprobs))
+            part = text_part(text) | {"logprobs": item.logprobs}
+            events.append(self._event("response.content_part.done", **inside, part=part))
         elif item.kind == "reasoning":
             events.append(self._event("response.reasoning_text.done", **place, content_index=0, text=text))
         else:

@@ -79,6 +79,12 @@ _ELSEWHERE = {
     "region_name": "pass it to the client, Client(..., region_name=...)",
     "max_retries": "pass it to the client, Client(..., retries=...)",
 }
+# Other spellings of a setting: those of Hugging Face's servers, and OpenAI's newer one.
+SPELLINGS: Mapping[str, str] = {
+    "max_new_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "stop_sequences": "stop",
+}
 _OPTION_NAMES = tuple(f.name for f in fields(Options) if f.name != "extra")
 
 
@@ -176,6 +182,9 @@ class OptionArguments(TypedDict, total=False):
 def make_options(base: Options | None = None, /, **given: Unpack[OptionArguments]) -> Options:
     """Return `base` with the given settings on top; `extra` mappings are merged.
 
+    A setting is the same under every spelling: `max_tokens` given here takes the place of a `max_new_tokens` in the
+    `extra` of `base`, and the other way round.
+
     Args:
         base: Settings to start from.
         **given: Settings on top, see `Options`; `None` leaves one as it is.
@@ -205,8 +214,20 @@ def make_options(base: Options | None = None, /, **given: Unpack[OptionArguments
         changes["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
         if not all(isinstance(text, str) and text for text in changes["stop"]):
             raise UsageError(f"stop={stop!r} must hold non-empty strings")
-    if "extra" in changes:
-        if not isinstance(changes["extra"], Mapping):
-            raise UsageError(f"extra must be a mapping, not {type(changes['extra']).__name__}")
-        changes["extra"] = {**base.extra, **changes["extra"]}
+    if not isinstance(changes.get("extra", {}), Mapping):
+        raise UsageError(f"extra must be a mapping, not {type(changes['extra']).__name__}")
+    if base.extra or "extra" in changes:
+        changes = _merged(base, changes)
     return replace(base, **changes) if changes else base
+
+
+def _merged(base: Options, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the changes with both `extra` mappings in one, in which a setting stands under one spelling."""
+    extra = dict(changes.get("extra", ()))
+    said = {SPELLINGS.get(name, name) for name in (*changes, *extra)}
+    for name in extra:
+        setting = SPELLINGS.get(name, name)
+        if setting in _OPTION_NAMES and setting not in changes:
+            changes[setting] = () if setting == "stop" else None
+    standing = {name: value for name, value in base.extra.items() if SPELLINGS.get(name, name) not in said}
+    return {**changes, "extra": {**standing, **extra}}

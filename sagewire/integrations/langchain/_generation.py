@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,14 +10,15 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import AliasChoices, Field, PrivateAttr
+from pydantic import AliasChoices, Field
 
 from sagewire import __version__
 from sagewire.content_handlers import LangChainHandler, LlamaIndexHandler
-from sagewire.errors import EndpointError, ModelError, UsageError
+from sagewire.errors import UsageError
 from sagewire.integrations.langchain._endpoint import EndpointFields, name_of
 from sagewire.integrations.langchain._messages import to_messages
 from sagewire.types import OptionArguments, as_tools
+from sagewire.types.requests import SPELLINGS
 
 __all__ = ["Call", "GenerationFields"]
 
@@ -31,8 +31,6 @@ _FIELDS = (
 )  # fmt: skip
 # What LangChain itself hands down, for tracing only.
 _FOR_TRACING = frozenset({"ls_structured_output_format", "structured_output_format", "stream", "run_manager"})
-# Servers that check requests strictly name the field they do not know.
-_USAGE_REFUSED = re.compile(r"stream_options|include_usage")
 # Characters of a typical English token; bytes, so that scripts without spaces are not taken for free.
 _BYTES_PER_TOKEN = 4
 
@@ -109,8 +107,6 @@ class GenerationFields(EndpointFields):
     stream_usage: bool = True
     tokenizer: Any = Field(default=None, exclude=True, repr=False)
 
-    _usage_refused: bool = PrivateAttr(default=False)
-
     def model_post_init(self, context: Any, /) -> None:
         """Leave sagewire's version for traces."""
         super().model_post_init(context)
@@ -131,42 +127,40 @@ class GenerationFields(EndpointFields):
         """
         rest = {name: value for name, value in given.items() if name not in _FOR_TRACING}
         endpoint_kwargs = rest.pop("endpoint_kwargs", None)
-        include_usage = bool(rest.pop("stream_usage", self.stream_usage)) and not self._usage_refused
+        include_usage = bool(rest.pop("stream_usage", self.stream_usage))
         extra = {**(rest.pop("extra_body", None) or {}), **(rest.pop("extra", None) or {})}
-        options, unknown = self._standing_options()
-        for name, value in rest.items():
-            (options if name in _OPTIONS else unknown)[name] = value
-        if self._adapts:
-            # Its model_kwargs hold names of options, too: those of a field or of this call are the later word.
-            unknown = {name: value for name, value in unknown.items() if name not in options}
+        options, unknown = self._settings(rest)
         if stop is not None:
             options["stop"] = [stop] if isinstance(stop, str) else list(stop)
         if unknown or extra:
             options["extra"] = {**unknown, **extra}
         return Call(options, endpoint_kwargs, include_usage, self._model_name(given))
 
-    def _usage_was_refused(self, error: EndpointError, call: Call) -> bool:
-        """Return whether a stream failed only because it was asked for token counts; then it is not asked again."""
-        # SageMaker wraps a container's refusal, a plain HTTP server gives its own.
-        status, words = error.status, error.message
-        if isinstance(error, ModelError):
-            status, words = error.original_status, error.original_message or error.message
-        refused = status in (400, 422) and _USAGE_REFUSED.search(words)
-        if not (refused and call.include_usage and error.partial is None):
-            return False
-        logger.info("the server does not report token counts of streams, and is not asked for them any more")
-        self._usage_refused = True
-        call.include_usage = False
-        return True
+    def _field_settings(self) -> dict[str, Any]:
+        """Return the settings that are fields of the model."""
+        return {name: value for name in _FIELDS if (value := getattr(self, name)) is not None}
 
-    def _standing_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the model's own settings: those sagewire has names for, and the others."""
+    def _settings(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the settings of a call: those sagewire has names for, and the others.
+
+        Those of the call win over the model's fields, and these over `model_kwargs`, under whichever spelling each was
+        given. A content handler of the user's own gets its `model_kwargs` as they are.
+        """
+        own = self.model_kwargs or {}
+        fields = self._field_settings()
+        said: dict[str, tuple[str, Any]] = {}
+        for layer in (fields, given) if self._adapts else (own, fields, given):
+            said |= {SPELLINGS.get(name, name): (name, value) for name, value in layer.items()}
         options: dict[str, Any] = {}
-        extra: dict[str, Any] = {}
-        for name, value in (self.model_kwargs or {}).items():
-            (options if name in _OPTIONS and not self._adapts else extra)[name] = value
-        options |= {name: value for name in _FIELDS if (value := getattr(self, name)) is not None}
-        return options, extra
+        unknown: dict[str, Any] = {}
+        if self._adapts:
+            unknown |= {name: value for name, value in own.items() if SPELLINGS.get(name, name) not in said}
+        for setting, (name, value) in said.items():
+            if setting in _OPTIONS and not (self._adapts and name != setting):
+                options[setting] = value
+            else:
+                unknown[name] = value
+        return options, unknown
 
     @property
     def _adapts(self) -> bool:

@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from sagewire.client import AsyncClient, Client
-from sagewire.errors import EndpointError, UsageError
+from sagewire.errors import UsageError
 from sagewire.integrations.langchain import _blocks
 from sagewire.integrations.langchain._chunks import ChunkWriter
 from sagewire.integrations.langchain._endpoint import SagemakerFields
@@ -78,12 +78,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
         call = self._chat_call(stop, kwargs, stream=True)
         with model_errors():
             turns = to_messages(messages)
-            try:
-                yield from self._chunks(turns, call, run_manager)
-            except EndpointError as error:
-                if not self._usage_was_refused(error, call):
-                    raise
-                yield from self._chunks(turns, call, run_manager)
+            yield from self._chunks(turns, call, run_manager)
 
     async def _astream(
         self,
@@ -95,16 +90,9 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
         call = self._chat_call(stop, kwargs, stream=True)
         with model_errors():
             turns = to_messages(messages)
-            try:
-                async with aclosing(self._achunks(turns, call, run_manager)) as chunks:
-                    async for chunk in chunks:
-                        yield chunk
-            except EndpointError as error:
-                if not self._usage_was_refused(error, call):
-                    raise
-                async with aclosing(self._achunks(turns, call, run_manager)) as chunks:
-                    async for chunk in chunks:
-                        yield chunk
+            async with aclosing(self._achunks(turns, call, run_manager)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
     def _chunks(
         self, turns: list[Message], call: Call, run_manager: CallbackManagerForLLMRun | None

@@ -130,8 +130,7 @@ class HuggingFaceSettings(GenerationFields):
     truncate: int | None = Field(default=None, ge=1)
     watermark: bool | None = None
 
-    def _standing_options(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        options, extra = super()._standing_options()
+    def _field_settings(self) -> dict[str, Any]:
         # The two that are off by default on every server are sent only where they are switched on.
         given = {
             "do_sample": self.do_sample,
@@ -139,7 +138,7 @@ class HuggingFaceSettings(GenerationFields):
             "truncate": self.truncate,
             "watermark": self.watermark or None,
         }
-        return options, {**{name: value for name, value in given.items() if value is not None}, **extra}
+        return super()._field_settings() | {name: value for name, value in given.items() if value is not None}
 
 
 class ChatHuggingFaceEndpoint(HuggingFaceFields, HuggingFaceSettings, EndpointChatModel):

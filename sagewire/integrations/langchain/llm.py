@@ -14,7 +14,7 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field
 
-from sagewire.errors import ModelError, UsageError
+from sagewire.errors import UsageError
 from sagewire.integrations.langchain._endpoint import SagemakerFields
 from sagewire.integrations.langchain._errors import model_errors
 from sagewire.integrations.langchain._generation import Call, GenerationFields
@@ -102,12 +102,7 @@ class EndpointLLM(GenerationFields, BaseLLM):
     ) -> Iterator[GenerationChunk]:
         call = self._llm_call(stop, kwargs, stream=True)
         with model_errors():
-            try:
-                yield from self._chunks(prompt, call, run_manager)
-            except ModelError as error:
-                if not self._usage_was_refused(error, call):
-                    raise
-                yield from self._chunks(prompt, call, run_manager)
+            yield from self._chunks(prompt, call, run_manager)
 
     async def _astream(
         self,
@@ -118,16 +113,9 @@ class EndpointLLM(GenerationFields, BaseLLM):
     ) -> AsyncIterator[GenerationChunk]:
         call = self._llm_call(stop, kwargs, stream=True)
         with model_errors():
-            try:
-                async with aclosing(self._achunks(prompt, call, run_manager)) as chunks:
-                    async for chunk in chunks:
-                        yield chunk
-            except ModelError as error:
-                if not self._usage_was_refused(error, call):
-                    raise
-                async with aclosing(self._achunks(prompt, call, run_manager)) as chunks:
-                    async for chunk in chunks:
-                        yield chunk
+            async with aclosing(self._achunks(prompt, call, run_manager)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
     def _chunks(
         self, prompt: str, call: Call, run_manager: CallbackManagerForLLMRun | None

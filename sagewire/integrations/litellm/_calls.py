@@ -167,7 +167,7 @@ class TextCall(_Call):
             if self.stream:
                 self._check_stream(connection.handler, len(self.prompts) * self.n)
                 begin = client.stream if self.wish.template is not None else client.stream_complete
-                stream = begin(self.prompts[0], **settings, n=_n(self.n))
+                stream = begin(self.prompts[0], **settings, n=_n(self.n), include_usage=self.include_usage)
                 return Chunks(stream, self._encoder(), self.wish.target.name, self.guard).start()
             ask: Any = client.chat if self.wish.template is not None else client.complete
             return self._object(run_all(self._asked(ask, settings, connection.handler)))
@@ -180,7 +180,7 @@ class TextCall(_Call):
             if self.stream:
                 self._check_stream(connection.handler, len(self.prompts) * self.n)
                 begin = client.stream if self.wish.template is not None else client.stream_complete
-                stream = begin(self.prompts[0], **settings, n=_n(self.n))
+                stream = begin(self.prompts[0], **settings, n=_n(self.n), include_usage=self.include_usage)
                 return await AsyncChunks(stream, self._encoder(), self.wish.target.name, self.guard).start()
             ask: Any = client.chat if self.wish.template is not None else client.complete
             calls: list[Callable[[], Awaitable[Reply]]] = self._asked(ask, settings, connection.handler)

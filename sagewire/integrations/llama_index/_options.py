@@ -8,12 +8,11 @@ from typing import Any
 from sagewire.content_handlers import ContentHandler, LangChainHandler, LlamaIndexHandler
 from sagewire.errors import UsageError
 from sagewire.types import OptionArguments
+from sagewire.types.requests import SPELLINGS
 
 __all__ = ["as_options", "as_tool_choice"]
 
 _OPTIONS = frozenset(OptionArguments.__annotations__) - {"extra"}
-# What Hugging Face containers call them; a setting given under either name replaces the same one given earlier.
-_SYNONYMS = {"max_new_tokens": "max_tokens", "stop_sequences": "stop"}
 
 
 def as_options(handler: ContentHandler, *layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def as_options(handler: ContentHandler, *layers: Mapping[str, Any]) -> dict[str,
             if name == "extra":
                 extra.update(value or {})
             else:
-                merged[_SYNONYMS.get(name, name)] = (name, value)
+                merged[SPELLINGS.get(name, name)] = (name, value)
     translate = handler.speaks == "messages" and not isinstance(handler, LangChainHandler | LlamaIndexHandler)
     options: dict[str, Any] = {}
     for general, (name, value) in merged.items():

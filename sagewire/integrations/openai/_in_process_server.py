@@ -99,9 +99,16 @@ class InProcessServer:
             asked = orjson.loads(body)
         except orjson.JSONDecodeError:
             return None
-        if not isinstance(asked, dict) or asked.get("model") not in self._names:
+        if not isinstance(asked, dict):
             return None
-        return orjson.dumps({**asked, "model": ""})
+        changed = dict(asked)
+        if asked.get("model") in self._names:
+            changed["model"] = ""
+        if asked.get("tools") == []:
+            # vLLM refuses an empty list, and a choice without tools.
+            for name in ("tools", "tool_choice", "parallel_tool_calls"):
+                changed.pop(name, None)
+        return None if changed == asked else orjson.dumps(changed)
 
     def clients(self, timeouts: Timeouts) -> ClientPair:
         """Return the clients with these time limits."""
@@ -123,8 +130,9 @@ class InProcessServer:
                 return route
             client = self.clients(timeouts).client
             if not route.stream:
-                return _whole(route.run(client))
-            return Answer(headers=_EVENTS, pieces=_primed(route, client))
+                return _whole(route.run(client), route.request_id)
+            pieces = _primed(route, client)
+            return Answer(headers=_EVENTS | _id_header(route.request_id), pieces=pieces)
         except SagewireError as error:
             return self._refusal(error)
 
@@ -140,8 +148,9 @@ class InProcessServer:
                 return route
             client = self.clients(timeouts).twin
             if not route.stream:
-                return _whole(await route.arun(client))
-            return Answer(headers=_EVENTS, async_pieces=await _primed_async(route, client))
+                return _whole(await route.arun(client), route.request_id)
+            async_pieces = await _primed_async(route, client)
+            return Answer(headers=_EVENTS | _id_header(route.request_id), async_pieces=async_pieces)
         except SagewireError as error:
             return self._refusal(error)
 
@@ -189,8 +198,13 @@ def _route_of(path: str) -> str:
     return path.partition("/openai/v1/")[2].strip("/")
 
 
-def _whole(body: Any) -> Answer:
-    return Answer(body=orjson.dumps(body))
+def _whole(body: Any, request_id: str | None = None) -> Answer:
+    return Answer(headers={"content-type": "application/json"} | _id_header(request_id), body=orjson.dumps(body))
+
+
+def _id_header(request_id: str | None) -> dict[str, str]:
+    """Return the header in which OpenAI's client looks for the id of a request (`_request_id`)."""
+    return {"x-request-id": request_id} if request_id else {}
 
 
 def _failed(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Answer:
@@ -200,7 +214,9 @@ def _failed(status: int, body: Any, headers: Mapping[str, str] | None = None) ->
 
 
 def _event(chunk: Any) -> bytes:
-    return b"data: " + orjson.dumps(chunk) + b"\n\n"
+    # Events of the Responses API have their type as their name, and no `[DONE]` behind them.
+    name = b"event: %b\n" % chunk["type"].encode() if "type" in chunk else b""
+    return name + b"data: " + orjson.dumps(chunk) + b"\n\n"
 
 
 _DONE = b"data: [DONE]\n\n"
@@ -216,7 +232,7 @@ def _primed(route: Route, client: Client) -> Iterator[bytes]:
             yield _event(first)
             for chunk in chunks:
                 yield _event(chunk)
-            yield _DONE
+            yield _DONE if "choices" in first else b""
         except SagewireError as error:
             # The status has been sent; OpenAI's client raises what it finds under this name.
             yield _event(error_envelope(error)[1])
@@ -235,7 +251,7 @@ async def _primed_async(route: Route, client: AsyncClient) -> AsyncIterator[byte
             yield _event(first)
             async for chunk in chunks:
                 yield _event(chunk)
-            yield _DONE
+            yield _DONE if "choices" in first else b""
         except SagewireError as error:
             yield _event(error_envelope(error)[1])
         finally:

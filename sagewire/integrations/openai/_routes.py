@@ -7,15 +7,16 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from sagewire.client import AsyncClient, Client
+from sagewire.client import AsyncClient, AsyncReplyStream, Client, ReplyStream
 from sagewire.content_handlers import ContentHandler
 from sagewire.errors import UnsupportedFeature
 from sagewire.integrations._answers import TextEncoder, chat_n, chat_n_async, gather, run_all, with_seed
 from sagewire.integrations._objects import joined
 from sagewire.openai_shapes import (
     ChatChunks,
+    ResponseEvents,
     TextChunks,
     chat_arguments,
     chat_completion,
@@ -24,16 +25,20 @@ from sagewire.openai_shapes import (
     embedding_list,
     rerank_arguments,
     rerank_list,
+    response_arguments,
+    response_object,
     text_completion,
     wants_stream,
     wants_usage,
 )
+from sagewire.openai_shapes.answers import new_id
 from sagewire.openai_shapes.vectors import encoding_format
-from sagewire.types import Reply
+from sagewire.types import Embeddings, Ranking, Reply
 
 __all__ = ["ROUTES", "Route", "model_list"]
 
 JSON = dict[str, Any]
+Answered = TypeVar("Answered", Reply, Embeddings, Ranking)
 
 
 class Route(ABC):
@@ -42,6 +47,10 @@ class Route(ABC):
     Args:
         body: The request's JSON.
         names: The endpoint's own names, which as `model` say nothing that the container should be told.
+
+    Attributes:
+        stream: The answer is wanted in pieces.
+        request_id: The server's id of the request, once an answer has begun.
     """
 
     def __init__(self, body: Mapping[str, Any], names: tuple[str, ...]) -> None:
@@ -50,6 +59,7 @@ class Route(ABC):
         self.model = asked if isinstance(asked, str) and asked else names[0]
         self.served = None if self.model in names else self.model
         self.stream = False
+        self.request_id: str | None = None
 
     @abstractmethod
     def run(self, client: Client) -> JSON:
@@ -67,6 +77,12 @@ class Route(ABC):
         """Return the answer's chunks as they arrive; raise `UnsupportedFeature` where an answer comes as a whole."""
         raise UnsupportedFeature("streaming", type(self).__name__, "Its answer comes as a whole; leave stream out.")
 
+    def _of(self, answer: Answered) -> Answered:
+        """Keep the request's id and return the answer."""
+        if self.request_id is None and answer.info is not None:
+            self.request_id = answer.info.request_id
+        return answer
+
 
 class _Generating(Route):
     """What chat and text have in common."""
@@ -74,10 +90,17 @@ class _Generating(Route):
     def __init__(self, body: Mapping[str, Any], names: tuple[str, ...]) -> None:
         super().__init__(body, names)
         self.stream, self.usage = wants_stream(body), wants_usage(body)
+        self._noted = False
 
     def _take_n(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self.n: int = arguments.pop("n", None) or 1
         return arguments if self.served is None else {**arguments, "model": self.served}
+
+    def _note(self, stream: ReplyStream | AsyncReplyStream) -> None:
+        # Known from the first piece on; the reply is put together for this once.
+        if not self._noted:
+            self._noted = True
+            self._of(stream.reply)
 
     def _n_of_stream(self, handler: ContentHandler, answers: int) -> int | None:
         if answers > 1 and not handler.can.n:
@@ -96,12 +119,14 @@ class ChatRoute(_Generating):
     def run(self, client: Client) -> JSON:
         """Return the whole answer."""
         replies = chat_n(client, client.handler, self.messages, self.n, self.arguments)
+        self._of(replies[0])
         return chat_completion(joined(replies), model=self.model)
 
     async def arun(self, client: AsyncClient) -> JSON:
         """Return the whole answer."""
         handler = await _handler(client)
         replies = await chat_n_async(client, handler, self.messages, self.n, self.arguments)
+        self._of(replies[0])
         return chat_completion(joined(replies), model=self.model)
 
     def chunks(self, client: Client) -> Iterator[JSON]:
@@ -111,6 +136,7 @@ class ChatRoute(_Generating):
         n = self._n_of_stream(handler, self.n)
         with client.stream(self.messages, **self.arguments, n=n, include_usage=self.usage) as stream:
             for delta in stream:
+                self._note(stream)
                 yield from encoder.encode(delta)
         yield from encoder.close()
 
@@ -121,6 +147,7 @@ class ChatRoute(_Generating):
         n = self._n_of_stream(handler, self.n)
         async with client.stream(self.messages, **self.arguments, n=n, include_usage=self.usage) as stream:
             async for delta in stream:
+                self._note(stream)
                 for chunk in encoder.encode(delta):
                     yield chunk
         for chunk in encoder.close():
@@ -128,6 +155,49 @@ class ChatRoute(_Generating):
 
     def _encoder(self, handler: ContentHandler) -> ChatChunks:
         return ChatChunks(self.model, include_usage=self.usage, calls_are_final=handler.can.tools)
+
+
+class ResponseRoute(_Generating):
+    """`/responses`: OpenAI's newer API for conversations, with text and function tools; nothing is stored."""
+
+    def __init__(self, body: Mapping[str, Any], names: tuple[str, ...]) -> None:
+        super().__init__(body, names)
+        self.arguments = self._take_n(response_arguments(body))
+        self.messages = self.arguments.pop("messages")
+
+    def run(self, client: Client) -> JSON:
+        """Return the whole answer."""
+        return self._body(client.chat(self.messages, **self.arguments))
+
+    async def arun(self, client: AsyncClient) -> JSON:
+        """Return the whole answer."""
+        return self._body(await client.chat(self.messages, **self.arguments))
+
+    def chunks(self, client: Client) -> Iterator[JSON]:
+        """Return the answer's events as they arrive."""
+        events = self._events(client.handler)
+        with client.stream(self.messages, **self.arguments) as stream:
+            for delta in stream:
+                self._note(stream)
+                yield from events.encode(delta)
+        yield from events.close()
+
+    async def achunks(self, client: AsyncClient) -> AsyncIterator[JSON]:
+        """Return the answer's events as they arrive."""
+        events = self._events(await _handler(client))
+        async with client.stream(self.messages, **self.arguments) as stream:
+            async for delta in stream:
+                self._note(stream)
+                for event in events.encode(delta):
+                    yield event
+        for event in events.close():
+            yield event
+
+    def _body(self, reply: Reply) -> JSON:
+        return response_object(self._of(reply), self.body, model=self.model, id=_response_id())
+
+    def _events(self, handler: ContentHandler) -> ResponseEvents:
+        return ResponseEvents(self.body, model=self.model, calls_are_final=handler.can.tools)
 
 
 class TextRoute(_Generating):
@@ -151,16 +221,18 @@ class TextRoute(_Generating):
     def chunks(self, client: Client) -> Iterator[JSON]:
         """Return the answer's chunks as they arrive."""
         encoder = self._encoder(client.handler)
-        with client.stream_complete(self.prompts[0], **self.arguments) as stream:
+        with client.stream_complete(self.prompts[0], **self.arguments, include_usage=self.usage) as stream:
             for delta in stream:
+                self._note(stream)
                 yield from encoder.encode(delta)
         yield from encoder.close()
 
     async def achunks(self, client: AsyncClient) -> AsyncIterator[JSON]:
         """Return the answer's chunks as they arrive."""
         encoder = self._encoder(await _handler(client))
-        async with client.stream_complete(self.prompts[0], **self.arguments) as stream:
+        async with client.stream_complete(self.prompts[0], **self.arguments, include_usage=self.usage) as stream:
             async for delta in stream:
+                self._note(stream)
                 for chunk in encoder.encode(delta):
                     yield chunk
         for chunk in encoder.close():
@@ -171,6 +243,7 @@ class TextRoute(_Generating):
         return [(prompt, with_seed(self.arguments, number)) for prompt in self.prompts for number in range(self.n)]
 
     def _body(self, replies: list[Reply]) -> JSON:
+        self._of(replies[0])
         echo = [prompt for prompt in self.prompts for _ in range(self.n)] if self.echo else ()
         return text_completion(replies, model=self.model, echo=echo)
 
@@ -191,11 +264,13 @@ class EmbeddingRoute(Route):
 
     def run(self, client: Client) -> JSON:
         """Return the vectors."""
-        return embedding_list(client.embed(**self.arguments), model=self.model, encoding_format=self.format)
+        return embedding_list(self._of(client.embed(**self.arguments)), model=self.model, encoding_format=self.format)
 
     async def arun(self, client: AsyncClient) -> JSON:
         """Return the vectors."""
-        return embedding_list(await client.embed(**self.arguments), model=self.model, encoding_format=self.format)
+        return embedding_list(
+            self._of(await client.embed(**self.arguments)), model=self.model, encoding_format=self.format
+        )
 
 
 class RerankRoute(Route):
@@ -208,19 +283,24 @@ class RerankRoute(Route):
 
     def run(self, client: Client) -> JSON:
         """Return the ranking."""
-        return rerank_list(client.rerank(**self.arguments), model=self.model, documents=self.documents)
+        return rerank_list(self._of(client.rerank(**self.arguments)), model=self.model, documents=self.documents)
 
     async def arun(self, client: AsyncClient) -> JSON:
         """Return the ranking."""
-        return rerank_list(await client.rerank(**self.arguments), model=self.model, documents=self.documents)
+        return rerank_list(self._of(await client.rerank(**self.arguments)), model=self.model, documents=self.documents)
 
 
 ROUTES: Mapping[str, type[Route]] = {
     "chat/completions": ChatRoute,
     "completions": TextRoute,
+    "responses": ResponseRoute,
     "embeddings": EmbeddingRoute,
     "rerank": RerankRoute,
 }
+
+
+def _response_id() -> str:
+    return new_id("resp").replace("-", "_")
 
 
 def model_list(name: str) -> JSON:
