@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -11,7 +12,7 @@ from starlette.types import Receive, Send
 
 from sagewire.client import AsyncClient
 from sagewire.content_handlers import JsonHandler
-from sagewire.errors import SagewireError
+from sagewire.errors import EndpointTimeout, SagewireError
 from sagewire.gateway.config import DeploymentConfig
 from sagewire.gateway.errors import envelope_of
 from sagewire.gateway.gateway import Gateway, Turn
@@ -19,7 +20,7 @@ from sagewire.gateway.routing.affinity import conversation_id, prefix_id
 from sagewire.gateway.routing.deployments import Deployment
 from sagewire.gateway.routing.router import Model, Served, Wanted
 from sagewire.gateway.routing.sticky_sessions import session_is_gone
-from sagewire.gateway.server.http_exchange import EventStream, while_connected
+from sagewire.gateway.server.http_exchange import EventStream, KeepAlive, while_connected
 from sagewire.types import Delta, OptionArguments, Reply, TextDelta, ThinkingDelta, ToolCallDelta, UsageDelta
 
 __all__ = ["PROMPTS_IN_FLIGHT", "Callee", "ChunkEvents", "Events", "Generation", "Opened"]
@@ -129,6 +130,8 @@ class Generation:
         self._receive = receive
         self._send = send
         self._affinity = self._affinity_of(turn)
+        # Of the request itself, whichever deployment answers.
+        self.skipped: list[str] = []
         # The sessions that calls of this turn use.
         self._sessions: list[tuple[Deployment, str, str]] = []
 
@@ -150,44 +153,84 @@ class Generation:
         served.lease.succeeded()
         return served.result
 
-    async def stream(self, call: Callable[[Callee], Stream], events: Callable[[Opened], Events]) -> None:
+    async def stream(self, call: Callable[[Callee], Stream], events: Callable[[Opened | None], Events]) -> None:
         """Answer with a stream of events.
 
         Args:
             call: Starts the stream of a deployment.
-            events: Makes the encoder, once the stream is open.
+            events: Makes the encoder, once the stream is open or has failed.
 
         Raises:
             SagewireError: No deployment could answer, and nothing has been sent.
             ClientGone: The caller hung up; the stream upstream was closed, too.
         """
         self._turn.log.stream = True
+        out = EventStream(self._send)
+        keep_alive = KeepAlive(out, self._turn.model.config.keepalive_seconds)
         try:
             async with while_connected(self._receive, self._turn.log):
-                served = await self._serve(lambda deployment: self._open(deployment, call))
-                try:
-                    await self._pump(served.result, events(served.result), served)
-                except BaseException:
-                    served.lease.given_up()
-                    raise
-                finally:
-                    await served.result.stream.close()
+                await self._stream(call, events, out, keep_alive)
         finally:
+            await keep_alive.stop()
             self._leave_sessions()
+
+    async def _stream(
+        self,
+        call: Callable[[Callee], Stream],
+        events: Callable[[Opened | None], Events],
+        out: EventStream,
+        keep_alive: KeepAlive,
+    ) -> None:
+        try:
+            served = await self._serve(lambda deployment: self._open(deployment, call))
+        except SagewireError as error:
+            await keep_alive.stop()
+            if not out.begun:
+                raise
+            # Too late for a status.
+            await out.end(events(None).error(self._failed(error)))
+            return
+        try:
+            await self._pump(served.result, events(served.result), served, out, keep_alive)
+        except BaseException:
+            served.lease.given_up()
+            raise
+        finally:
+            await served.result.stream.close()
+
+    def _failed(self, error: SagewireError) -> dict[str, Any]:
+        _, body, _ = envelope_of(error)
+        self._turn.log.error = body["error"]["code"] or type(error).__name__
+        return body
 
     async def _open(self, deployment: Deployment, call: Callable[[Callee], Stream]) -> Opened:
         async def begin(callee: Callee) -> Opened:
             stream = call(callee)
             deltas = aiter(stream)
-            return Opened(stream, deltas, await anext(deltas, None), callee.client)
+            limit = callee.config.timeouts.stream_first_byte
+            try:
+                async with asyncio.timeout(limit):
+                    first = await anext(deltas, None)
+            except TimeoutError as error:
+                await stream.close()
+                if isinstance(error, SagewireError):
+                    raise
+                message = f"no first piece of the stream within {limit:g} s; the limit is `timeouts.stream_first_byte`"
+                raise EndpointTimeout(message, code="first_byte", retry_safe=True) from None
+            return Opened(stream, deltas, first, callee.client)
 
         return await self._call(deployment, begin)
 
-    async def _pump(self, opened: Opened, events: Events, served: Served[Any]) -> None:
+    async def _pump(
+        self, opened: Opened, events: Events, served: Served[Any], out: EventStream, keep_alive: KeepAlive
+    ) -> None:
         log = self._turn.log
-        out = EventStream(self._send)
         log.piece()
-        await out.begin()
+        if not out.begun:
+            await keep_alive.stop()
+            if not out.begun:
+                await out.begin()
+            keep_alive.resume()
         try:
             if opened.first is not None:
                 self._note(opened.first)
@@ -202,13 +245,12 @@ class Generation:
             served.lease.deployment.redaction.error(error)
             served.lease.failed(error)
             self._gateway.attempt_failed(served.model, served.lease.deployment, error)
-            _, body, _ = envelope_of(error)
-            log.error = body["error"]["code"] or type(error).__name__
-            last = events.error(body)
+            last = events.error(self._failed(error))
         served.lease.succeeded()
         reply = opened.stream.reply
         log.usage = reply.usage or log.usage
         log.upstream_id = reply.info.request_id if reply.info else None
+        await keep_alive.stop()
         await out.end(last)
 
     def _note(self, delta: Delta) -> None:
@@ -252,7 +294,7 @@ class Generation:
     async def _call(self, deployment: Deployment, call: Callable[[Callee], Awaitable[T]]) -> T:
         """Make a call, in the conversation's session if there is one."""
         client = await deployment.client(self._turn.task)
-        self._turn.log.headers.pop("x-sagewire-dropped", None)
+        self._say_dropped([])
         self._turn.log.called = True
         callee = Callee(
             client, deployment.config, deployment.endpoint_kwargs(self._turn.log.request_id, self._affinity)
@@ -309,8 +351,15 @@ class Generation:
         dropped = [name for name in arguments if name in _OPTIONS and name not in handler.option_names]
         if not dropped:
             return arguments
-        self._turn.log.headers["x-sagewire-dropped"] = ", ".join(dropped)
+        self._say_dropped(dropped)
         return {name: value for name, value in arguments.items() if name not in dropped}
+
+    def _say_dropped(self, options: list[str]) -> None:
+        """Say in a header what was left out of this call: options that the deployment lacks, and skipped tools."""
+        headers = self._turn.log.headers
+        headers.pop("x-sagewire-dropped", None)
+        if options or self.skipped:
+            headers["x-sagewire-dropped"] = ", ".join([*self.skipped, *options])
 
     def note_replies(self, replies: list[Reply]) -> None:
         """Note the text of whole answers, for servers that do not count tokens."""

@@ -16,6 +16,7 @@ from sagewire.openai_shapes.arguments import (
     BadRequest,
     chat_arguments,
     completion_arguments,
+    token_prompts,
     wants_stream,
     wants_usage,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "response_arguments",
     "response_object",
     "text_completion",
+    "token_prompts",
     "usage_of",
     "wants_stream",
     "wants_usage",

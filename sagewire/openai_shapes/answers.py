@@ -56,6 +56,7 @@ def text_completion(
     id: str | None = None,
     created: int | None = None,
     echo: Sequence[str] = (),
+    echoed: bool = False,
 ) -> JSON:
     """Return the replies to one or several prompts as one `text_completion` object.
 
@@ -64,12 +65,15 @@ def text_completion(
         model: The name under which they were asked for.
         id: The object's id; else a fresh one.
         created: Seconds since the epoch; else now.
-        echo: The prompts, where they should precede the answers.
+        echo: The prompts, if they should precede the answers.
+        echoed: The server has put the prompts there itself, with their log probabilities.
     """
     choices: list[JSON] = []
     for number, reply in enumerate(replies):
         before = echo[number] if echo else ""
-        choices += [_text_choice(len(choices) + index, choice, before) for index, choice in enumerate(reply.choices)]
+        choices += [
+            _text_choice(len(choices) + index, choice, before, echoed) for index, choice in enumerate(reply.choices)
+        ]
     body: JSON = {
         "id": id or new_id("cmpl"),
         "object": "text_completion",
@@ -173,14 +177,28 @@ def _chat_choice(number: int, choice: Choice) -> JSON:
     } | _stop_reason(choice)
 
 
-def _text_choice(number: int, choice: Choice, before: str) -> JSON:
+def _text_choice(number: int, choice: Choice, before: str, echoed: bool) -> JSON:
     body: JSON = {
         "index": number,
         "text": before + choice.text,
         "logprobs": text_logprobs(choice.logprobs, len(before)) if choice.logprobs else None,
         "finish_reason": finish_word(choice.finish_reason, called_tools=False),
     } | _stop_reason(choice)
+    if echoed and choice.logprobs:
+        body["logprobs"] = _echoed_logprobs(choice)
     return body | ({"reasoning_content": choice.thinking} if choice.thinking else {})
+
+
+def _echoed_logprobs(choice: Choice) -> JSON:
+    """Return the log probabilities of prompt and answer; the prompt's first token has none, and is there as null."""
+    first = choice.text[: max(0, len(choice.text) - sum(len(token.token) for token in choice.logprobs))]
+    found = text_logprobs(choice.logprobs, len(first))
+    return {
+        "tokens": [first, *found["tokens"]],
+        "token_logprobs": [None, *found["token_logprobs"]],
+        "top_logprobs": [None, *found["top_logprobs"]],
+        "text_offset": [0, *found["text_offset"]],
+    }
 
 
 def _stop_reason(choice: Choice) -> JSON:

@@ -9,7 +9,7 @@ from sagewire.errors import UsageError
 from sagewire.openai_shapes.fields import BadRequest, Fields
 from sagewire.types import as_messages, as_tools
 
-__all__ = ["BadRequest", "chat_arguments", "completion_arguments", "wants_stream", "wants_usage"]
+__all__ = ["BadRequest", "chat_arguments", "completion_arguments", "token_prompts", "wants_stream", "wants_usage"]
 
 T = TypeVar("T")
 _NUMBERS = ("temperature", "top_p", "min_p", "typical_p", "frequency_penalty", "presence_penalty", "repetition_penalty")
@@ -64,7 +64,8 @@ def chat_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
 def completion_arguments(body: Mapping[str, Any]) -> tuple[list[str], dict[str, Any]]:
     """Return the prompts and the keyword arguments of `Client.complete` for a body of `/v1/completions`.
 
-    `model`, `stream`, `stream_options` and `echo` are left to the caller.
+    `model`, `stream`, `stream_options` and `echo` are left to the caller; `token_prompts` reads prompts that are given
+    as token numbers.
 
     Raises:
         BadRequest: A field has the wrong type, or the prompt is given as token numbers.
@@ -89,6 +90,22 @@ def completion_arguments(body: Mapping[str, Any]) -> tuple[list[str], dict[str, 
         "extra": _extra(fields),
     }
     return prompts, _given(arguments)
+
+
+def token_prompts(body: Mapping[str, Any]) -> list[list[int]] | None:
+    """Return the prompts of a body of `/v1/completions` that are given as token numbers, `None` if they are texts.
+
+    Example:
+        >>> token_prompts({"prompt": [1, 2]}), token_prompts({"prompt": [[1], [2]]}), token_prompts({"prompt": "Hi"})
+        ([[1, 2]], [[1], [2]], None)
+    """
+    given = body.get("prompt")
+    prompts = [given] if isinstance(given, list) and given and isinstance(given[0], int) else given
+    if not isinstance(prompts, list) or not prompts or not all(isinstance(prompt, list) for prompt in prompts):
+        return None
+    if not all(type(number) is int and number >= 0 for prompt in prompts for number in prompt):
+        raise BadRequest("'prompt' must hold texts, or arrays of token numbers", "prompt")
+    return prompts
 
 
 def wants_stream(body: Mapping[str, Any]) -> bool:

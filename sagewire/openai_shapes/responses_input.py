@@ -13,7 +13,7 @@ __all__ = ["response_arguments"]
 JSON = dict[str, Any]
 # What needs a store of earlier answers, or tools that run on OpenAI's side.
 _IMPOSSIBLE = {
-    "previous_response_id": "answers are not kept here: send the whole conversation in 'input'",
+    "previous_response_id": "answers are not stored here: send the whole conversation in 'input', and 'store': false",
     "conversation": "conversations are not kept here: send the whole conversation in 'input'",
     "prompt": "prompts are not kept here: send the text in 'instructions' and 'input'",
     "background": "there are no background answers: leave it out, and stream",
@@ -23,8 +23,13 @@ _BOOKKEEPING = ("store", "truncation", "max_tool_calls", "stream_options")
 _INCLUDABLE = ("message.output_text.logprobs", "reasoning.encrypted_content")
 
 
-def response_arguments(body: Mapping[str, Any]) -> JSON:
+def response_arguments(body: Mapping[str, Any], skipped: list[str] | None = None) -> JSON:
     """Return the keyword arguments of `Client.chat` for a body of `/v1/responses`; `model` is left to the caller.
+
+    Args:
+        body: The body.
+        skipped: Gets the types of tools that run on OpenAI's side, which are then left out; without it they are an
+            error.
 
     Raises:
         BadRequest: A field has the wrong type, or asks for what only OpenAI's platform has.
@@ -46,12 +51,26 @@ def response_arguments(body: Mapping[str, Any]) -> JSON:
             *_messages(fields.take("input")),
         ],
         "max_tokens": fields.take("max_output_tokens"),
-        "tools": [_tool(tool) for tool in fields.items("tools") or ()],
+        "tools": [_tool(tool) for tool in _served(fields, skipped)],
         "response_format": _response_format(fields.object("text")),
         "reasoning_effort": (fields.object("reasoning") or {}).get("effort"),
         "logprobs": _wants_logprobs(fields),
     }
     return chat_arguments({**fields.rest(), **{name: value for name, value in chat.items() if value is not None}})
+
+
+def _served(fields: Fields, skipped: list[str] | None) -> list[Any]:
+    """Return the tools that can be served; leave out the others, and a choice of one of them, if that is allowed."""
+    tools = fields.items("tools") or []
+    if skipped is None:
+        return tools
+    kinds = [tool.get("type") if isinstance(tool, Mapping) else None for tool in tools]
+    skipped += sorted({kind for kind in kinds if isinstance(kind, str) and kind != "function"})
+    served = [tool for tool, kind in zip(tools, kinds, strict=True) if kind == "function" or not isinstance(kind, str)]
+    choice = fields.rest().get("tool_choice")
+    if skipped and (not served or (isinstance(choice, Mapping) and choice.get("type") != "function")):
+        fields.take("tool_choice")
+    return served
 
 
 def _messages(value: Any) -> list[JSON]:
@@ -86,6 +105,12 @@ def _add(messages: list[JSON], item: Any) -> None:
         thinking = _reasoning(item)
         if thinking:
             _assistant(messages, fresh="reasoning_content")["reasoning_content"] = thinking
+    elif kind == "item_reference":
+        raise BadRequest(
+            "'input' refers to an earlier answer, and answers are not stored here: send the items themselves "
+            "(Vercel's AI SDK: providerOptions: {openai: {store: false}})",
+            "input",
+        )
     else:
         known = "message, function_call, function_call_output, reasoning"
         raise BadRequest(f"'input' holds an item of the unknown type {kind!r}; known: {known}", "input")

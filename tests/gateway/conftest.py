@@ -1,11 +1,13 @@
 """Gateways on loopback in front of the emulator, as real servers in threads."""
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -126,3 +128,50 @@ def everything(models: Emulator) -> Iterator[Running]:
             monkeypatch.setenv(name, value)
         with running(ALL) as gateway:
             yield gateway
+
+
+class Upstream:
+    """A server in the manner of vLLM that remembers what it was asked, and answers as it is told."""
+
+    def __init__(self) -> None:
+        self.bodies: list[Any] = []
+        self.answers: dict[str, tuple[int, Any]] = {}
+        upstream = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                upstream.bodies.append(body)
+                status, answer = upstream.answer(self.path, body, dict(self.headers))
+                data = json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def answer(self, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
+        for part, found in self.answers.items():
+            if part in path or part in json.dumps(body):
+                return found(headers) if callable(found) else found
+        choice = {"index": 0, "finish_reason": "stop", "text": "ok", "message": {"role": "assistant", "content": "ok"}}
+        return 200, {"choices": [choice], "usage": {"prompt_tokens": 60, "completion_tokens": 40, "total_tokens": 100}}
+
+
+@pytest.fixture
+def vllm() -> Iterator[Upstream]:
+    upstream = Upstream()
+    thread = threading.Thread(target=upstream.server.serve_forever, daemon=True)
+    thread.start()
+    yield upstream
+    upstream.server.shutdown()
+    upstream.server.server_close()
+    thread.join()

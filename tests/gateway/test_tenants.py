@@ -5,10 +5,8 @@ import json
 import os
 import socket
 import stat
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -24,56 +22,10 @@ from sagewire.gateway.quota import estimated_answer, estimated_prompt, estimated
 from sagewire.gateway.rate_limits import RateLimits
 from sagewire.gateway.redaction import Redaction
 from sagewire.gateway.server.browser_guard import check_browser
+from tests.gateway.conftest import Upstream
 
 POISON = {"messages": [{"role": "user", "content": "poison"}]}
 HELLO = [{"role": "user", "content": "Hello there"}]
-
-
-class Upstream:
-    """A server in the manner of vLLM that remembers what it was asked, and answers as it is told."""
-
-    def __init__(self) -> None:
-        self.bodies: list[Any] = []
-        self.answers: dict[str, tuple[int, Any]] = {}
-        upstream = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                upstream.bodies.append(body)
-                status, answer = upstream.answer(self.path, body, dict(self.headers))
-                data = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def answer(self, path: str, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
-        for part, found in self.answers.items():
-            if part in path or part in json.dumps(body):
-                return found(headers) if callable(found) else found
-        choice = {"index": 0, "finish_reason": "stop", "text": "ok", "message": {"role": "assistant", "content": "ok"}}
-        return 200, {"choices": [choice], "usage": {"prompt_tokens": 60, "completion_tokens": 40, "total_tokens": 100}}
-
-
-@pytest.fixture
-def vllm() -> Iterator[Upstream]:
-    upstream = Upstream()
-    thread = threading.Thread(target=upstream.server.serve_forever, daemon=True)
-    thread.start()
-    yield upstream
-    upstream.server.shutdown()
-    upstream.server.server_close()
-    thread.join()
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -44,6 +44,9 @@ class TimeLimits(Section):
 
     connect: Seconds = Field(default=10.0, description="Until the connection stands.")
     first_byte: Seconds | None = Field(default=70.0, description="Until the first byte of the answer.")
+    stream_first_byte: Seconds | None = Field(
+        default=None, description="The same for the first piece of a stream; default: `first_byte`."
+    )
     idle: Seconds | None = Field(default=70.0, description="Between two pieces of a stream.")
     total: Seconds | None = Field(default=None, description="For the whole call.")
 
@@ -72,6 +75,11 @@ class DeploymentConfig(Section):
         default=None,
         description="The content handler of the container, default: detected. One with arguments is a mapping of its "
         "`name` and the arguments; one of your own is `package.module:Name`.",
+    )
+    completion_handler: Named | None = Field(
+        default=None,
+        description="The handler for `/v1/completions`; default: `openai_completions` beside `openai_chat` at a `url`, "
+        "else `handler`.",
     )
     format: str | dict[str, Any] | None = Field(
         default=None,
@@ -146,12 +154,12 @@ class DeploymentConfig(Section):
             raise ValueError(str(error)) from None
         return options
 
-    @field_validator("handler", "embedding_handler", "rerank_handler")
+    @field_validator("handler", "completion_handler", "embedding_handler", "rerank_handler")
     @classmethod
     def _known_handler(cls, given: Named | None, info: ValidationInfo) -> Named | None:
         if given is not None:
             try:
-                make_handler(given, info.field_name or "handler")
+                make_handler(given, (info.field_name or "handler").replace("completion_handler", "handler"))
             except SagewireError as error:
                 raise ValueError(str(error)) from None
         return given
@@ -209,6 +217,10 @@ class ModelConfig(Section):
     attempts: int = Field(default=3, ge=1, description="Calls in all for one request, before the first byte.")
     queue_seconds: float = Field(
         default=0.0, ge=0, description="How long a request waits where all deployments are full."
+    )
+    keepalive_seconds: Seconds = Field(
+        default=15.0,
+        description="How often a stream gets a comment while the model is silent, so that no proxy takes it for dead.",
     )
     fallbacks: list[str] = Field(
         default_factory=list, description="Models that answer in its place, in this order, when it cannot."

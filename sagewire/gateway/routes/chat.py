@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.types import Send
 
+from sagewire.content_handlers import OpenAiCompletionsHandler
 from sagewire.gateway.gateway import Turn
 from sagewire.gateway.generation import (
     PROMPTS_IN_FLIGHT,
@@ -22,12 +23,14 @@ from sagewire.gateway.generation import (
 from sagewire.gateway.routes.base import ModelRoute
 from sagewire.gateway.server.http_exchange import respond_json
 from sagewire.openai_shapes import (
+    BadRequest,
     ChatChunks,
     TextChunks,
     chat_arguments,
     chat_completion,
     completion_arguments,
     text_completion,
+    token_prompts,
     wants_stream,
     wants_usage,
 )
@@ -54,13 +57,13 @@ class Chat(ModelRoute):
         await respond_json(send, 200, chat_completion(reply, model=turn.name, id=f"chatcmpl-{log.request_id}"))
 
     async def _stream(self, turn: Turn, generation: Generation, arguments: dict[str, Any]) -> None:
-        def events(opened: Opened) -> ChunkEvents:
+        def events(opened: Opened | None) -> ChunkEvents:
             return ChunkEvents(
                 ChatChunks(
                     turn.name,
                     id=f"chatcmpl-{turn.log.request_id}",
                     include_usage=wants_usage(turn.body),
-                    calls_are_final=opened.calls_are_final,
+                    calls_are_final=opened is None or opened.calls_are_final,
                 )
             )
 
@@ -87,7 +90,9 @@ async def whole_chat(turn: Turn, generation: Generation, arguments: dict[str, An
     return reply
 
 
-async def stream_chat(generation: Generation, arguments: dict[str, Any], events: Callable[[Opened], Events]) -> None:
+async def stream_chat(
+    generation: Generation, arguments: dict[str, Any], events: Callable[[Opened | None], Events]
+) -> None:
     """Answer a conversation with a stream of events.
 
     Args:
@@ -111,42 +116,84 @@ class Completions(ModelRoute):
 
     async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
         """Answer whole, or as a stream of chunks."""
-        prompts, arguments = completion_arguments(turn.body)
-        echo = prompts if turn.body.get("echo") else []
+        prompts = _Prompts(turn.body)
         if wants_stream(turn.body):
-            await self._stream(turn, generation, prompts, arguments)
+            await self._stream(turn, generation, prompts)
             return
 
         async def call(callee: Callee) -> list[Reply]:
-            fitting = generation.fitting(callee, arguments)
+            arguments = generation.fitting(callee, prompts.arguments)
 
-            def complete(prompt: str) -> Awaitable[Reply]:
-                return callee.client.complete(prompt, **fitting, endpoint_kwargs=callee.parameters)
+            def complete(number: int) -> Awaitable[Reply]:
+                text, options = prompts.of(number, arguments, callee)
+                return callee.client.complete(text, **options, endpoint_kwargs=callee.parameters)
 
-            if len(prompts) == 1:
-                return [await complete(prompts[0])]
+            if len(prompts.texts) == 1:
+                return [await complete(0)]
             at_once = min(PROMPTS_IN_FLIGHT, callee.config.max_concurrency or PROMPTS_IN_FLIGHT)
-            return await _side_by_side([partial(complete, prompt) for prompt in prompts], at_once)
+            return await _side_by_side([partial(complete, number) for number in range(len(prompts.texts))], at_once)
 
         replies = await generation.whole(call)
         turn.log.usage = add_usage([reply.usage for reply in replies])
         generation.note_replies(replies)
         id = f"cmpl-{turn.log.request_id}"
-        await respond_json(send, 200, text_completion(replies, model=turn.name, id=id, echo=echo))
+        body = text_completion(replies, model=turn.name, id=id, echo=prompts.echo, echoed=prompts.server_echoes)
+        await respond_json(send, 200, body)
 
-    async def _stream(self, turn: Turn, generation: Generation, prompts: list[str], arguments: dict[str, Any]) -> None:
+    async def _stream(self, turn: Turn, generation: Generation, prompts: _Prompts) -> None:
         def call(callee: Callee) -> Stream:
-            fitting = generation.fitting(callee, arguments)
+            arguments = generation.fitting(callee, prompts.arguments)
 
-            def complete(prompt: str) -> Stream:
-                return callee.client.stream_complete(prompt, **fitting, endpoint_kwargs=callee.parameters)
+            def complete(number: int) -> Stream:
+                text, options = prompts.of(number, arguments, callee)
+                return callee.client.stream_complete(text, **options, endpoint_kwargs=callee.parameters)
 
-            return complete(prompts[0]) if len(prompts) == 1 else _InTurn([complete(prompt) for prompt in prompts])
+            count = len(prompts.texts)
+            return complete(0) if count == 1 else _InTurn([complete(number) for number in range(count)])
 
-        def events(opened: Opened) -> ChunkEvents:
-            return ChunkEvents(_Numbered(turn, opened.stream, prompts, int(arguments.get("n") or 1)))
+        def events(opened: Opened | None) -> ChunkEvents:
+            return ChunkEvents(_Numbered(turn, opened.stream if opened else None, prompts))
 
         await generation.stream(call, events)
+
+
+class _Prompts:
+    """The prompts of a request: texts, or token numbers for servers that take them.
+
+    Attributes:
+        texts: One text per prompt; empty for one of token numbers.
+        arguments: The options of all, for `AsyncClient.complete`.
+        server_echoes: The server itself has to repeat the prompts: their log probabilities are wanted, nothing else
+            is, or they are token numbers.
+        echo: The prompts, if the gateway is to repeat them.
+    """
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self._tokens = token_prompts(body)
+        readable = body if self._tokens is None else {**body, "prompt": [""] * len(self._tokens)}
+        self.texts, self.arguments = completion_arguments(readable)
+        echo = bool(body.get("echo"))
+        scored = body.get("logprobs") is not None or body.get("max_tokens") == 0
+        self.server_echoes = echo and (scored or self._tokens is not None)
+        self.echo = self.texts if echo and not self.server_echoes else []
+
+    def of(self, number: int, arguments: dict[str, Any], callee: Callee) -> tuple[str, dict[str, Any]]:
+        """Return the text and the options of one prompt.
+
+        Raises:
+            BadRequest: The deployment's server takes no token numbers, or does not repeat prompts.
+        """
+        extra: dict[str, Any] = {}
+        if self._tokens is not None:
+            extra["prompt"] = self._tokens[number]
+        if self.server_echoes:
+            extra["echo"] = True
+        if not extra:
+            return self.texts[number], arguments
+        if not isinstance(callee.client.handler, OpenAiCompletionsHandler):
+            field, cure = ("prompt", "send text") if self._tokens is not None else ("echo", "leave out 'echo'")
+            raise BadRequest(f"the model's server cannot do this with {field!r}: {cure}", field)
+        return self.texts[number], {**arguments, "extra": {**(arguments.get("extra") or {}), **extra}}
 
 
 async def _side_by_side(calls: list[Callable[[], Awaitable[Reply]]], at_once: int) -> list[Reply]:
@@ -198,12 +245,12 @@ class _InTurn:
 class _Numbered:
     """Chunks of the answers to several prompts."""
 
-    def __init__(self, turn: Turn, stream: Stream, prompts: list[str], n: int) -> None:
-        usage = wants_usage(turn.body)
+    def __init__(self, turn: Turn, stream: Stream | None, prompts: _Prompts) -> None:
+        usage, n = wants_usage(turn.body), int(prompts.arguments.get("n") or 1)
         self._chunks = TextChunks(turn.name, id=f"cmpl-{turn.log.request_id}", n=n, include_usage=usage)
         self._stream = stream
-        self._prompts = prompts
-        self._to_echo = dict(enumerate(prompts)) if turn.body.get("echo") else {}
+        self._count = len(prompts.texts)
+        self._to_echo = dict(enumerate(prompts.echo))
 
     def encode(self, delta: Delta, /) -> list[dict[str, Any]]:
         at = self._stream.at if isinstance(self._stream, _InTurn) else 0
@@ -212,5 +259,5 @@ class _Numbered:
         return before + self._chunks.encode(delta, at)
 
     def close(self) -> list[dict[str, Any]]:
-        usage: Usage | None = self._stream.reply.usage
-        return self._chunks.close(usage, len(self._prompts))
+        usage: Usage | None = self._stream.reply.usage if self._stream else None
+        return self._chunks.close(usage, self._count)

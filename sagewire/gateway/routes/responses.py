@@ -25,7 +25,8 @@ class Responses(ModelRoute):
 
     async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
         """Answer whole, or as a stream of events."""
-        arguments = response_arguments(turn.body)
+        skip = any(one.config.drop_unsupported for one in turn.model.deployments)
+        arguments = response_arguments(turn.body, generation.skipped if skip else None)
         if wants_stream(turn.body):
             await self._stream(turn, generation, arguments)
             return
@@ -34,10 +35,9 @@ class Responses(ModelRoute):
         await respond_json(send, 200, response_object(reply, turn.body, model=turn.name, id=_id_of(turn)))
 
     async def _stream(self, turn: Turn, generation: Generation, arguments: dict[str, Any]) -> None:
-        def events(opened: Opened) -> _NamedEvents:
-            return _NamedEvents(
-                ResponseEvents(turn.body, model=turn.name, id=_id_of(turn), calls_are_final=opened.calls_are_final)
-            )
+        def events(opened: Opened | None) -> _NamedEvents:
+            final = opened is None or opened.calls_are_final
+            return _NamedEvents(ResponseEvents(turn.body, model=turn.name, id=_id_of(turn), calls_are_final=final))
 
         await stream_chat(generation, arguments, events)
 

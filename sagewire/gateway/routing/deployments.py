@@ -146,7 +146,16 @@ class Deployment:
             return self._client(task, "embedding_handler")
         if task == "rerank":
             return self._client(task, "rerank_handler")
+        if task == "complete" and (self.config.completion_handler is not None or self._has_completions):
+            return self._client(task, "completion_handler")
         return self.chat
+
+    @property
+    def _has_completions(self) -> bool:
+        # Servers of OpenAI's API have both routes; a SageMaker endpoint has one, and its container decides.
+        handler = self.config.handler
+        name = handler.get("name") if isinstance(handler, dict) else handler
+        return self.config.url is not None and name == "openai_chat"
 
     async def _discovered(self, task: Task, client: AsyncClient) -> None:
         """Ask once for all requests that wait for the answer, in a thread that nothing else needs."""
@@ -204,6 +213,11 @@ class Deployment:
     def _make(self, setting: str) -> AsyncClient:
         config = self.config
         named = getattr(config, setting)
+        if setting == "completion_handler":
+            named, setting = named or "openai_completions", "handler"
+        if named == "openai_chat" and config.url is not None:
+            # Reasoning that a caller sends back is for the model, which may need it between calls of tools.
+            named = {"name": "openai_chat", "thinking_field": "reasoning_content"}
         if named == "tgi":
             named = {"name": "tgi", "allow_zero_temperature": config.allow_zero_temperature}
         # A name is enough for each call to get a fresh handler; one with arguments is shared.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,13 +16,15 @@ from sagewire.gateway.errors import ClientGone, GatewayError
 from sagewire.gateway.request_log import RequestLog
 from sagewire.openai_shapes import BadRequest
 
-__all__ = ["EventStream", "read_json", "respond", "respond_json", "while_connected"]
+__all__ = ["EventStream", "KeepAlive", "read_json", "respond", "respond_json", "while_connected"]
 
 JSON_TYPE = "application/json"
 # 20 MB over a slow line take that long.
 BODY_SECONDS = 120.0
 # How long a caller may leave a piece of its answer unread; it holds a place at the endpoint.
 STALL_SECONDS = 120.0
+# Seconds after which a stream begins with a comment, before the model's first piece.
+FIRST_COMMENT = 1.0
 
 
 async def read_json(receive: Receive, headers: Mapping[str, str], limit: int) -> Any:
@@ -86,12 +90,15 @@ class EventStream:
 
     def __init__(self, send: Send) -> None:
         self._send = send
+        self.begun = False
+        self.last_write = time.monotonic()
 
     async def begin(self) -> None:
         """Send the headers."""
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
         raw = _raw("text/event-stream; charset=utf-8", None, headers)
         await self._send({"type": "http.response.start", "status": 200, "headers": raw})
+        self.begun = True
 
     async def write(self, data: bytes) -> None:
         """Send bytes that are events already.
@@ -100,6 +107,7 @@ class EventStream:
             ClientGone: The caller has stopped reading.
         """
         if data:
+            self.last_write = time.monotonic()
             try:
                 async with asyncio.timeout(STALL_SECONDS):
                     await self._send({"type": "http.response.body", "body": data, "more_body": True})
@@ -109,6 +117,45 @@ class EventStream:
     async def end(self, data: bytes = b"") -> None:
         """Send the last bytes."""
         await self._send({"type": "http.response.body", "body": data})
+
+
+class KeepAlive:
+    """Comments in a stream of events while there is nothing else to send.
+
+    Args:
+        out: The stream; its headers go out with the first comment if they have not yet.
+        seconds: How long the stream may be silent.
+    """
+
+    def __init__(self, out: EventStream, seconds: float) -> None:
+        self._out = out
+        self._seconds = seconds
+        self._writing: asyncio.Task[None] | None = None
+        # A server that refuses a request at once still gives its HTTP status.
+        self._timer = asyncio.get_running_loop().call_later(min(FIRST_COMMENT, seconds), self._look)
+
+    def _look(self) -> None:
+        silent = time.monotonic() - self._out.last_write
+        if not self._out.begun or silent >= self._seconds:
+            self._writing = asyncio.create_task(self._write())
+            silent = 0.0
+        self._timer = asyncio.get_running_loop().call_later(self._seconds - silent, self._look)
+
+    async def _write(self) -> None:
+        with contextlib.suppress(ClientGone):
+            if not self._out.begun:
+                await self._out.begin()
+            await self._out.write(b": waiting for the model\n\n")
+
+    def resume(self) -> None:
+        """Send comments again after `stop`."""
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look)
+
+    async def stop(self) -> None:
+        """Send no more comments; one that is being sent is sent to its end."""
+        self._timer.cancel()
+        if self._writing is not None:
+            await asyncio.shield(self._writing)
 
 
 @asynccontextmanager
