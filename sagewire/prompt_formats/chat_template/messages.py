@@ -11,7 +11,7 @@ from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats.chat_template.arguments import Arguments
 from sagewire.prompt_formats.chat_template.probe import ContentShape
 from sagewire.prompt_formats.engine.guard import guard_parts
-from sagewire.types import ImagePart, Message, TextPart, Tool, ToolCall
+from sagewire.types import ImagePart, Message, TextPart, Tool, ToolCall, sendable_arguments
 
 __all__ = ["MessageWriter", "plain", "tool_dicts"]
 
@@ -94,19 +94,12 @@ class MessageWriter:
         function = written.get("function", written) if isinstance(written, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise UsageError(f"A tool call is a dict with 'function': {{'name', 'arguments'}}, not {call!r:.200}.")
-        text = call.get("function", call).get("arguments")
-        if text is None:
-            text = "{}"
-        if isinstance(text, str):
-            try:
-                value = json.loads(text, strict=False) if text.strip() else {}
-            except (ValueError, RecursionError):
-                return written
-            value = {} if value is None or value == [] else value
-            if isinstance(value, dict):
-                # A token may have been written with escapes, and so have passed the guard.
-                value = plain(value, self._guard, "a tool call")
-                function["arguments"] = Arguments(value, self._guard(text) if value else "{}")
+        given = call.get("function", call).get("arguments")
+        if not isinstance(given, dict):
+            text = sendable_arguments(given if isinstance(given, str) else json.dumps(given))
+            # A token may have been written with escapes, and so have passed the guard.
+            value = plain(json.loads(text), self._guard, "a tool call")
+            function["arguments"] = Arguments(value, self._guard(text))
         return written
 
     def _place_thinking(self, message: Mapping[str, Any], written: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats.engine.tools import dump
-from sagewire.types import ImagePart, Message, TextPart
+from sagewire.types import ImagePart, Message, TextPart, parse_arguments, sendable_arguments
 
 __all__ = ["SAME_ROLES", "THINK_OPENING", "Call", "Conversation", "Guard", "MessageReading", "Turn", "read_turns"]
 
@@ -49,14 +48,8 @@ class Call:
     raw: str
 
     def fields(self) -> dict[str, Any]:
-        """Return the arguments as an object, for families that write each by itself.
-
-        Raises:
-            UsageError: They are not one.
-        """
-        if not isinstance(self.arguments, dict):
-            raise UsageError(f"The arguments of a call to {self.name!r} are not a JSON object.")
-        return self.arguments
+        """Return the arguments as an object, for families that write each by itself; unreadable ones are one of it."""
+        return self.arguments if isinstance(self.arguments, dict) else {"invalid_json": self.arguments}
 
 
 @dataclass(slots=True)
@@ -296,13 +289,12 @@ def _calls(calls: Any, guard: Guard) -> tuple[Call, ...]:
 
 def _call(call_id: str, name: str, arguments: Any, guard: Guard) -> Call:
     """Return a call whose arguments are an object: JSON text is read, since families write it each in their own way."""
-    raw, value = "{}", arguments
-    if isinstance(arguments, str) and arguments.strip():
-        raw = arguments
-        with contextlib.suppress(ValueError):
-            value = json.loads(arguments)
-    elif isinstance(arguments, str) or arguments is None:
-        value = {}
-    else:
-        raw = dump(arguments)
-    return Call(guard(call_id), guard(name), value, guard(raw))
+    if isinstance(arguments, dict):
+        return Call(guard(call_id), guard(name), arguments, guard(dump(arguments)))
+    text = arguments if isinstance(arguments, str) else dump(arguments)
+    try:
+        parse_arguments(text)
+    except ValueError:
+        return Call(guard(call_id), guard(name), text, guard(text))
+    raw = sendable_arguments(text)
+    return Call(guard(call_id), guard(name), json.loads(raw), guard(raw))

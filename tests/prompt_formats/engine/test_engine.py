@@ -268,4 +268,22 @@ def test_a_long_text_costs_linear_time():
             best = min(best, time.perf_counter() - start)
         return best
 
-    assert seconds(40_000) < 40 * seconds(2_000)
+    # Twenty times the text; a quadratic rule would take four hundred times as long.
+    assert seconds(40_000) < 100 * seconds(2_000)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "written"),
+    [
+        ("null", "{}"), ('"null"', "{}"), ('""', "{}"), ("[]", "{}"), ("  ", "{}"), (None, "{}"),
+        ('"{\\"a\\": 1}"', '{"a": 1}'), ('{"a": 12345678901234567890123}', '{"a": 12345678901234567890123}'),
+        ('{"a": "cut', '"{\\"a\\": \\"cut"'), ("[1]", '"[1]"'),
+    ],
+)  # fmt: skip
+def test_arguments_of_an_earlier_call_never_spoil_the_request(arguments, written):
+    call = {"id": "call00001", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    messages += [{"role": "tool", "tool_call_id": "call00001", "content": "r"}, {"role": "user", "content": "y"}]
+    assert written in get_format("qwen2_5").render(messages)
+    # A family that writes each argument by itself.
+    assert "f" in get_format("qwen3_coder").render(messages)

@@ -65,7 +65,7 @@ def test_arguments_are_written_or_refused(name, arguments):
         prompt = get_format(name).render(messages)
     except (UsageError, UnsupportedFeature):
         return
-    assert '"a": 1' in prompt
+    assert '"a": 1' in prompt or "a:1" in prompt
 
 
 def test_a_result_that_is_an_object():
