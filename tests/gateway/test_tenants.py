@@ -22,7 +22,6 @@ from sagewire.gateway.quota import estimated_answer, estimated_prompt, estimated
 from sagewire.gateway.rate_limits import RateLimits
 from sagewire.gateway.redaction import Redaction
 from sagewire.gateway.server.browser_guard import check_browser
-from tests.gateway.conftest import Upstream
 
 POISON = {"messages": [{"role": "user", "content": "poison"}]}
 HELLO = [{"role": "user", "content": "Hello there"}]
@@ -56,7 +55,7 @@ CHOICES = [
 ]
 
 
-def test_callers_choose_neither_model_nor_adapter_nor_server(start, vllm: Upstream) -> None:
+def test_callers_choose_neither_model_nor_adapter_nor_server(start, vllm) -> None:
     gateway = start(
         f"""
 models:
@@ -82,7 +81,7 @@ keys:
     assert vllm.bodies[-1]["guided_choice"] == ["a"]
 
 
-def test_adapters_are_names_that_a_key_allows(start, vllm: Upstream) -> None:
+def test_adapters_are_names_that_a_key_allows(start, vllm) -> None:
     gateway = start(
         f"""
 models:
@@ -133,7 +132,7 @@ keys: [{{name: alice, key: sk-alice}}, {{name: bob, key: sk-bob}}]
         )
 
 
-def test_a_route_that_a_server_lacks_is_remembered(start, vllm: Upstream) -> None:
+def test_a_route_that_a_server_lacks_is_remembered(start, vllm) -> None:
     vllm.answers = {"/embeddings": (404, {"detail": "Not Found"})}
     gateway = start(f"models: {{m: {{url: '{vllm.url}', handler: openai_chat, embedding_handler: openai_embeddings}}}}")
     gateway.post("/v1/embeddings", {"model": "m", "input": "x"})
@@ -151,7 +150,7 @@ def test_a_route_that_a_server_lacks_is_remembered(start, vllm: Upstream) -> Non
         {"tools": [{"type": "function", "function": {"name": f"f{number}"}} for number in range(2000)]},
     ],
 )
-def test_requests_are_bounded(start, vllm: Upstream, body: dict[str, Any]) -> None:
+def test_requests_are_bounded(start, vllm, body: dict[str, Any]) -> None:
     gateway = start(f"models: {{m: {{url: '{vllm.url}', handler: openai_chat}}}}")
     assert gateway.post("/v1/chat/completions", {"model": "m", "messages": HELLO, **body}).status == 400
     assert vllm.bodies == []
@@ -228,7 +227,7 @@ def test_quotas_bind_where_nothing_is_counted(start, upstream) -> None:
         assert gateway.post("/v1/chat/completions", body, **bearer("sk-key-k")).status in (200, 429)
 
 
-def test_a_server_that_repeats_headers_gives_no_token_away(start, vllm: Upstream, caplog) -> None:
+def test_a_server_that_repeats_headers_gives_no_token_away(start, vllm, caplog) -> None:
     token = "hf_UPSTREAM/SECRETtoken123"
     vllm.answers = {"/": lambda headers: (400, {"error": {"message": f"invalid: {headers}"}})}  # type: ignore[dict-item]
     gateway = start(
@@ -309,7 +308,7 @@ def test_web_pages_do_not_reach_a_gateway_without_keys(headers: dict[str, str], 
     assert found == code
 
 
-def test_the_guard_ends_where_keys_begin(start, vllm: Upstream) -> None:
+def test_the_guard_ends_where_keys_begin(start, vllm) -> None:
     text = f"models: {{m: {{url: '{vllm.url}', handler: openai_chat}}}}\n"
     asked = {"model": "m", "messages": HELLO}
     open_one = start(text, local_only=True)
@@ -386,7 +385,7 @@ def test_a_few_requests_ahead_are_answered(start) -> None:
             found += caller.recv(65536)
 
 
-def test_a_large_chunked_body_is_no_large_header(start, vllm: Upstream) -> None:
+def test_a_large_chunked_body_is_no_large_header(start, vllm) -> None:
     gateway = start(
         f"models: {{m: {{url: '{vllm.url}', handler: openai_chat}}}}\n"
         "server: {max_header_bytes: 2048, access_log: false}"
