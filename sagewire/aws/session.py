@@ -121,7 +121,8 @@ def as_session(session: SessionLike = None, *, region_name: str | None = None) -
     """Return anything that says who you are as a `Session`.
 
     Args:
-        session: A `Session`; the name of a profile; a boto3 or botocore session; `None` for whatever boto3 would find.
+        session: A `Session`; the name of a profile; a boto3 or botocore session; a `sagemaker.Session`;
+            `None` for whatever boto3 would find.
         region_name: The region; a `Session` keeps its own.
     """
     if isinstance(session, Session):
@@ -139,7 +140,8 @@ def _as_recipe(session: SessionLike, region_name: str | None = None) -> Recipe:
     if isinstance(session, Session):
         # The session itself, not its recipe: what it has already fetched is used again.
         return _Shared(session, region_name=region_name)
-    return Existing(session, region_name=region_name)
+    # A `sagemaker.Session` of the SageMaker SDK has a boto3 session inside.
+    return Existing(getattr(session, "boto_session", session), region_name=region_name)
 
 
 class _Shared(Existing):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Never, Protocol, Self
 
 from sagewire.client.batching import Embedding, Reranking
 from sagewire.client.config import ClientConfig, choose_transport
+from sagewire.client.endpoint_names import endpoint_name_of, refuse_unknown
 from sagewire.client.prepared_call import PreparedCall, prepare
 from sagewire.client.resolver import EndpointResolver, Task
 from sagewire.client.transport_choices import TransportChoice
@@ -45,12 +47,18 @@ ToolsLike = Iterable[Tool | Mapping[str, Any]]
 ToolChoice = str | Mapping[str, Any]
 
 
+class EndpointLike(Protocol):
+    """A `Predictor` or `Endpoint` of SageMaker's own SDK."""
+
+    endpoint_name: Any
+
+
 class ClientBase:
     """Everything that only computes; `Client` says what the arguments mean."""
 
     def __init__(
         self,
-        endpoint: str | None = None,
+        endpoint: str | EndpointLike | None = None,
         *,
         url: str | None = None,
         token: str | None = None,
@@ -74,12 +82,18 @@ class ClientBase:
         stream_internally: bool = False,
         hooks: Hooks | None = None,
         probe: bool = False,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            refuse_unknown(unknown, _ARGUMENTS)
+        named = endpoint_name_of(endpoint)
+        if named.region_name and region_name and named.region_name != region_name:
+            raise UsageError(f"region_name={region_name!r} contradicts {endpoint}")
         self._settings = ClientConfig(
-            endpoint=endpoint,
+            endpoint=named.name,
             transport=choose_transport(url, token, client, transport),
-            region_name=region_name,
-            session=session,
+            region_name=region_name or named.region_name,
+            session=named.session if session is None and not (profile_name or aws_access_key_id) else session,
             profile_name=profile_name,
             aws_access_key_id=aws_access_key_id,
             aws_secret_access_key=aws_secret_access_key,
@@ -87,7 +101,7 @@ class ClientBase:
             config=config,
             endpoint_url=endpoint_url,
             endpoint_kwargs=dict(endpoint_kwargs or {}),
-            inference_component_name=inference_component_name,
+            inference_component_name=inference_component_name or named.component,
             timeouts=None if timeout is None else Timeouts.of(timeout),
             retries=Retries.of(retries),
             hooks=hooks,
@@ -282,3 +296,6 @@ class ClientBase:
         before = self._resolver.handler(task).name
         self._resolver.forget()
         return self._resolver.handler(task).name != before
+
+
+_ARGUMENTS = frozenset(inspect.signature(ClientBase.__init__).parameters) - {"self", "unknown"}

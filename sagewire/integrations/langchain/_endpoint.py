@@ -18,6 +18,8 @@ from sagewire.integrations.langchain._custom import adapted
 
 __all__ = ["EndpointFields", "SagemakerFields", "name_of"]
 
+from sagewire.integrations._endpoint_names import with_endpoint_name
+
 logger = logging.getLogger("sagewire")
 
 
@@ -131,7 +133,7 @@ class SagemakerFields(EndpointFields):
     """Where a SageMaker endpoint is, and with whose credentials it is called.
 
     Args:
-        endpoint_name: The endpoint's name.
+        endpoint_name: The endpoint's name or ARN, or a `Predictor` or `Endpoint` of SageMaker's own SDK.
         inference_component_name: The inference component to call.
         region_name: AWS region; else as boto3 finds it.
         credentials_profile_name: A profile of the AWS configuration.
@@ -167,6 +169,11 @@ class SagemakerFields(EndpointFields):
         "aws_session_token",
         "api_key",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: Any) -> Any:
+        return with_endpoint_name(values, region="region_name") if isinstance(values, dict) else values
 
     def model_post_init(self, context: Any, /) -> None:
         """Say once that an API key is of no use here."""

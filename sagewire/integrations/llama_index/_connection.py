@@ -25,6 +25,7 @@ from sagewire.client import AsyncClient, Client
 from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDLERS, ContentHandler
 from sagewire.errors import AccessDenied, CredentialsExpired, UsageError, unknown_name
 from sagewire.integrations._client_pool import ClientPair, current_pair
+from sagewire.integrations._endpoint_names import with_endpoint_name
 from sagewire.transports.base import Retries
 
 __all__ = ["Connection", "HuggingFaceConnection", "SageMakerConnection", "describe"]
@@ -170,7 +171,7 @@ class Connection(BaseModel):
 class SageMakerConnection(Connection):
     """An endpoint on Amazon SageMaker; the names are those of LlamaIndex's own class and of boto3."""
 
-    endpoint_name: str = Field(description="The SageMaker endpoint's name.")
+    endpoint_name: str = Field(description="The SageMaker endpoint's name or ARN.")
     endpoint_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="InvokeEndpoint parameters of every call, under boto3's names."
     )
@@ -190,10 +191,11 @@ class SageMakerConnection(Connection):
     secret_fields = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
     shared_fields = ("session", "client", "config")
 
-    def __init__(self, endpoint_name: str = "", **data: Any) -> None:
+    def __init__(self, endpoint_name: Any = "", **data: Any) -> None:
         if not endpoint_name:
             raise UsageError("name the endpoint: endpoint_name='...'")
-        super().__init__(endpoint_name=endpoint_name, **one_of(data, "aws_region_name", "region_name"))
+        given = {**one_of(data, "aws_region_name", "region_name"), "endpoint_name": endpoint_name}
+        super().__init__(**with_endpoint_name(given, region="aws_region_name"))
 
     def _client_arguments(self) -> dict[str, Any]:
         return {

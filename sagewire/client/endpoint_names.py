@@ -1,0 +1,111 @@
+"""What stands for an endpoint: its name, its ARN, or an object of SageMaker's own SDK that has it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sagewire.errors import UsageError, unknown_name
+
+__all__ = ["EndpointName", "endpoint_name_of", "refuse_unknown"]
+
+_ARN = re.compile(r"arn:aws[\w-]*:sagemaker:([a-z0-9-]+):\d{12}:([a-z-]+)/(.+)")
+
+# Arguments that people write out of habit, and what is meant here.
+_MEANT = {
+    "region": "region_name=",
+    "aws_region_name": "region_name=",
+    "aws_region": "region_name=",
+    "role_arn": "session=sagewire.assume_role_session(role_arn)",
+    "aws_role_name": "session=sagewire.assume_role_session(role_arn)",
+    "endpoint_name": "the first argument, Client('my-endpoint')",
+    "model": "the endpoint's name as the first argument; a model served by it goes into options={'model': ...}",
+    "content_handler": "handler=",
+    "prompt_format": "format=",
+    "messages_to_prompt": "format=",
+    "model_kwargs": "options={...}",
+    "temperature": "options={'temperature': ...}",
+    "max_tokens": "options={'max_tokens': ...}",
+    "credentials_profile_name": "profile_name=",
+    "profile": "profile_name=",
+    "api_key": "token=, which goes with url=",
+    "base_url": "url=",
+    "headers": "transport=Http(url, headers={...})",
+    "upload_to": "transport=AsyncInference(upload_to=...)",
+    "max_retries": "retries=",
+    "stream": "client.stream(...)",
+    "streaming": "client.stream(...)",
+    "component": "inference_component_name=",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointName:
+    """An endpoint, with what else its ARN or object says of it.
+
+    Args:
+        name: The endpoint's name.
+        region_name: The region of its ARN.
+        session: The boto3 session of the object.
+        component: The inference component of the object.
+    """
+
+    name: str | None
+    region_name: str | None = None
+    session: Any = None
+    component: str | None = None
+
+
+def endpoint_name_of(endpoint: Any) -> EndpointName:
+    """Return the name behind whatever stands for an endpoint.
+
+    Args:
+        endpoint: A name; an ARN; a `Predictor` or `AsyncPredictor` of the SageMaker SDK 2 (`endpoint_name`,
+            `component_name`, `sagemaker_session.boto_session`); an `Endpoint` of sagemaker-core and SDK 3
+            (`endpoint_name`, `_session`, `_region`).
+
+    Raises:
+        UsageError: It is none of these, or the ARN of something else.
+
+    Example:
+        >>> endpoint_name_of("arn:aws:sagemaker:eu-west-1:111122223333:endpoint/my-llama")
+        EndpointName(name='my-llama', region_name='eu-west-1', session=None, component=None)
+    """
+    if endpoint is None:
+        return EndpointName(None)
+    if isinstance(endpoint, str):
+        return _of_text(endpoint)
+    name = getattr(endpoint, "endpoint_name", None)
+    if not isinstance(name, str):
+        raise UsageError(
+            f"endpoint must be a name, an ARN, or a Predictor or Endpoint of SageMaker's SDK, not "
+            f"{type(endpoint).__name__}"
+        )
+    owner = getattr(endpoint, "predictor", endpoint)
+    component = getattr(endpoint, "component_name", None) or getattr(owner, "component_name", None)
+    sdk_session = getattr(endpoint, "sagemaker_session", None)
+    session = getattr(sdk_session, "boto_session", None) or getattr(endpoint, "_session", None)
+    region = getattr(endpoint, "_region", None) if session is None else None
+    return EndpointName(name, region if isinstance(region, str) else None, session, component)
+
+
+def _of_text(text: str) -> EndpointName:
+    if not text.startswith("arn:"):
+        return EndpointName(text)
+    match = _ARN.fullmatch(text)
+    if match is None or match[2] != "endpoint":
+        raise UsageError(
+            f"{text!r} is not an endpoint's ARN; it should be arn:aws:sagemaker:REGION:ACCOUNT:endpoint/NAME"
+            + (" (an inference component goes into inference_component_name=)" if "inference-component" in text else "")
+        )
+    return EndpointName(match[3], match[1])
+
+
+def refuse_unknown(unknown: Mapping[str, Any], known: frozenset[str]) -> None:
+    """Raise `UsageError` for arguments that a client does not have, naming the one that is meant."""
+    for name in unknown:
+        if name in _MEANT:
+            raise UsageError(f"Client has no argument {name!r}: use {_MEANT[name]}")
+        raise UsageError(unknown_name(name, known, "argument"))
