@@ -260,10 +260,10 @@ class EndpointResolver:
 
     def _find_format(self) -> PromptFormat | None:
         # Loading all formats takes as long as a hundred calls, and most containers need none.
-        from sagewire.prompt_formats import OWN, get_format
+        from sagewire.prompt_formats import OWN_TEMPLATE, get_format
 
         named = self._settings.format
-        if named == OWN:
+        if named == OWN_TEMPLATE:
             return self._own_template(self._model_files())
         if isinstance(named, str) and named.startswith("s3://"):
             return self._own_template(named)

@@ -60,7 +60,7 @@ from sagewire.prompt_formats.model_ids import format_of_model, likely_format_of_
 __all__ = [
     "FORMATS",
     "LITELLM_BUILDERS",
-    "OWN",
+    "OWN_TEMPLATE",
     "Block",
     "CallableFormat",
     "PromptFormat",
@@ -72,7 +72,7 @@ __all__ = [
 
 
 # What to name for the template that comes with the model.
-OWN = "template"
+OWN_TEMPLATE = "template"
 OWN_TEMPLATE = (
     "Use the model's own chat template: format='template' takes it from the Hub or from the model's files on S3; "
     "format='s3://bucket/prefix' or a pathlib.Path names its folder."
@@ -278,7 +278,7 @@ def get_format(
         if model_id is None:
             raise UsageError("Name a prompt format, or the model's id with model_id='...'.")
         found = _of_model(model_id)
-    elif name == OWN or isinstance(name, Path) or (isinstance(name, str) and name.startswith("s3://")):
+    elif name == OWN_TEMPLATE or isinstance(name, Path) or (isinstance(name, str) and name.startswith("s3://")):
         found = _own_template(name, model_id)
     elif isinstance(name, str):
         found = _named(name)
@@ -311,10 +311,10 @@ def _with_choices(found: PromptFormat, special_tokens: Policy | None, strict: bo
 def _own_template(name: str | Path, model_id: str | None) -> PromptFormat:
     from sagewire.prompt_formats.chat_template import load_format
 
-    source = model_id if name == OWN else name
+    source = model_id if name == OWN_TEMPLATE else name
     if source is None:
         raise UsageError(
-            f"{OWN!r} is a model's own chat template. A client finds the model by itself; here, name it with model_id=."
+            f"{OWN_TEMPLATE!r} is a model's own chat template. A client finds the model by itself; here, name it with model_id=."
         )
     return load_format(source)
 
