@@ -7,7 +7,7 @@ import pytest
 from sagewire.errors import UsageError
 from sagewire.gateway.config import load_config, parse_config
 
-OWN_TEMPLATE = """
+OWN = """
 models:
   llama:
     endpoint: my-llama
@@ -28,7 +28,7 @@ server: {master_key: os.environ/SECRET, cors_origins: ["https://x"]}
 
 
 def test_own_form() -> None:
-    config = parse_config(OWN_TEMPLATE, environment={"SECRET": "s3cret"})
+    config = parse_config(OWN, environment={"SECRET": "s3cret"})
     first, second = config.models["both"].deployments
     assert (first.weight, first.max_concurrency, first.external_id.get_secret_value()) == (3, 8, "s3cret")
     assert (second.timeouts.first_byte, second.timeouts.idle) == (5, 70)
