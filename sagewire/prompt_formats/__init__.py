@@ -314,7 +314,7 @@ def _own_template(name: str | Path, model_id: str | None) -> PromptFormat:
     source = model_id if name == OWN_TEMPLATE else name
     if source is None:
         raise UsageError(
-            f"{OWN_TEMPLATE!r} is a model's own chat template. A client finds the model by itself; here, pass model_id=."
+            f"{OWN_TEMPLATE!r} is a model's own chat template. A client finds the model itself; here, pass model_id=."
         )
     return load_format(source)
 
