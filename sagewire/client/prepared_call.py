@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from sagewire.client.enforcement import (
     without_further_fields,
 )
 from sagewire.client.forced_tools import RequireToolCall, force_call
+from sagewire.client.system_messages import folded
 from sagewire.content_handlers.base import ContentHandler, Request
-from sagewire.errors import SagewireError, UsageError
+from sagewire.errors import SagewireError, UnsupportedFeature, UsageError
 from sagewire.streaming.accumulate import Accumulator, fold, unfold
 from sagewire.streaming.base import Decoder, Pipeline, decode, finish
 from sagewire.streaming.call_ids import CallIdStage
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from sagewire.prompt_formats.base import PromptFormat
 
 __all__ = ["PreparedCall", "ResponseReader", "prepare"]
+
+_log = logging.getLogger("sagewire")
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +258,7 @@ def _prepare_rendered(
         chat, make_reader = force_call(chat, handler)
         must_call = tuple(tool.name for tool in chat.tools)
     tools = chat.tools
-    prompt = prompt_format.render(chat.messages, tools or None)
+    prompt = _render(chat, prompt_format)
     if handler.adds_bos:
         # Here, for it loads all formats, which most containers do not need; this one has been loaded already.
         from sagewire.prompt_formats.base import without_bos
@@ -278,6 +282,19 @@ def _prepare_rendered(
         one_call=chat.parallel_tool_calls is False and bool(chat.tools),
         chat=chat,
     )
+
+
+def _render(chat: ChatRequest, prompt_format: PromptFormat) -> str:
+    """Return the prompt; system messages for which the family has no place open the next user turn."""
+    try:
+        return prompt_format.render(chat.messages, chat.tools or None)
+    except (UnsupportedFeature, UsageError):
+        for messages in folded(chat.messages):
+            with suppress(UnsupportedFeature, UsageError):
+                prompt = prompt_format.render(messages, chat.tools or None)
+                _log.info("%s has no place for a system message there: it opens a user turn", prompt_format.name)
+                return prompt
+        raise
 
 
 def _stops_for_wire(asked: tuple[str, ...], own: tuple[str, ...], handler: ContentHandler) -> tuple[str, ...]:

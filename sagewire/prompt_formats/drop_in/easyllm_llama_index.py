@@ -163,7 +163,7 @@ EASYLLM_WIZARDLM = EasyLlm(
 EASYLLM_FALCON = EasyLlm(
     name="easyllm_falcon",
     roles={
-        "system": Block("System: ", "\n", trim=True),
+        "system": Block("System: ", "\n"),
         "user": Block("User: ", "\n", trim=True),
         "assistant": Block("Falcon: ", "\n", trim=True),
     },
