@@ -207,6 +207,7 @@ REFUSED = {
 }
 # Quantised, repackaged and JumpStart spellings.
 SPELLINGS = {
+    "meta-textgenerationneuron-llama-3-8b-instruct": "llama3",
     "unsloth/Llama-3.2-3B-Instruct-bnb-4bit": "llama3_2",
     "bartowski/Meta-Llama-3.1-8B-Instruct-GGUF": "llama3_1",
     "neuralmagic/Meta-Llama-3.1-8B-Instruct-quantized.w4a16": "llama3_1",
@@ -242,6 +243,8 @@ SPELLINGS = {
 }
 # Fine-tunes, unheard-of versions, base models and paths.
 UNKNOWN = [
+    "acme/Llama-3.1-8B-Instruct-remix",
+    "acme/Llama-3.1-8B-Instruct-awq-support",
     "acme/Llama-3.1-8B-Instruct-support",
     "acme/Qwen2.5-7B-Instruct-finetuned-v2",
     "mlabonne/Meta-Llama-3.1-8B-Instruct-abliterated",
