@@ -6,20 +6,18 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal, Unpack
 
-from sagewire.aws.endpoint_names import endpoint_of
-from sagewire.aws.session import SessionLike, as_session
-from sagewire.aws.settings import ServiceSettings, origin_of, resolve
+from sagewire.aws.settings import origin_of
 from sagewire.errors import EndpointError, EndpointTimeout, PayloadTooLarge, SagewireError, UsageError
 from sagewire.http.abandonable import call_within, in_background, in_thread
 from sagewire.http.async_engine import AsyncEngine
 from sagewire.http.deadlines import Deadlines, Timeouts
-from sagewire.http.limits import ERROR_BODY_BYTES, checked_limit
+from sagewire.http.limits import ERROR_BODY_BYTES
 from sagewire.http.sync_engine import SyncEngine
 from sagewire.transports.async_inference.polling import (
     MAX_INLINE_BYTES,
@@ -31,8 +29,8 @@ from sagewire.transports.async_inference.polling import (
 )
 from sagewire.transports.async_inference.s3_objects import ObjectStore, split_uri
 from sagewire.transports.async_transport import AsyncTransport
-from sagewire.transports.base import AsyncByteStream, Body, ByteStream, Retries
-from sagewire.transports.sagemaker.transport import retries_of, timeouts_of
+from sagewire.transports.base import AsyncByteStream, Body, ByteStream
+from sagewire.transports.sagemaker.endpoint import EndpointArguments, SageMakerEndpoint
 from sagewire.transports.sync_transport import SyncTransport
 from sagewire.types import Invocation, ResponseInfo, Timings
 
@@ -50,18 +48,18 @@ class _Counter:
     """The S3 side of both transports; blocking."""
 
     def __init__(
-        self, store: ObjectStore, upload_to: str | None, cleanup: Cleanup, poll: tuple[float, float], limit: int
+        self, endpoint: SageMakerEndpoint, upload_to: str | None, cleanup: Cleanup, poll: tuple[float, float]
     ) -> None:
         if upload_to is not None:
             split_uri(upload_to.rstrip("/") + "/")
         if cleanup not in ("uploads", "all", "none"):
             raise UsageError(f"cleanup={cleanup!r} must be 'uploads', 'all' or 'none'")
         next(poll_delays(*poll))
-        self.store = store
+        self.store = ObjectStore(endpoint.session, endpoint.settings.region, endpoint.config)
         self.poll = poll
         self._upload_to = upload_to
         self._cleanup = cleanup
-        self._limit = limit
+        self._limit = endpoint.max_response_bytes
 
     def must_upload(self, call: Invocation) -> bool:
         """Return whether a body is too large to go along; raise where there is no origin to put it."""
@@ -154,21 +152,8 @@ def _whole_wait(timeouts: Timeouts, where: str) -> Deadlines:
     return Deadlines(replace(timeouts, total=timeouts.total or _LONGEST_WAIT), where)
 
 
-def _plan(
-    endpoint_name: str,
-    session: SessionLike,
-    region_name: str | None,
-    endpoint_url: str | None,
-    config: Any,
-    parameters: Mapping[str, str] | None,
-) -> tuple[DeferredTarget, ServiceSettings, ObjectStore]:
-    if not endpoint_name:
-        raise UsageError("name the endpoint")
-    endpoint_name, region_name = endpoint_of(endpoint_name, region_name)
-    who = as_session(session, region_name=region_name)
-    settings = resolve(who, region_name=region_name, endpoint_url=endpoint_url, config=config)
-    store = ObjectStore(who, settings.region, config)
-    return DeferredTarget(endpoint_name, settings, parameters or {}), settings, store
+def _target(endpoint: SageMakerEndpoint) -> DeferredTarget:
+    return DeferredTarget(endpoint.name, endpoint.settings, endpoint.parameters)
 
 
 class DeferredTransport(SyncTransport):
@@ -204,23 +189,15 @@ class DeferredTransport(SyncTransport):
         self,
         endpoint_name: str,
         *,
-        session: SessionLike = None,
-        region_name: str | None = None,
-        endpoint_url: str | None = None,
-        timeouts: Timeouts | None = None,
-        retries: Retries | None = None,
-        config: Any = None,
-        parameters: Mapping[str, str] | None = None,
         upload_to: str | None = None,
         cleanup: Cleanup = "uploads",
         poll: tuple[float, float] = (0.5, 15.0),
-        max_response_bytes: int | None = None,
+        **arguments: Unpack[EndpointArguments],
     ) -> None:
-        target, settings, store = _plan(endpoint_name, session, region_name, endpoint_url, config, parameters)
-        self._counter = _Counter(store, upload_to, cleanup, poll, checked_limit(max_response_bytes))
-        deadlines, tries = timeouts_of(timeouts, settings), retries_of(retries, settings)
-        engine = SyncEngine(origin_of(settings))
-        super().__init__(target, engine, deadlines, tries, settings.source, max_response_bytes)
+        endpoint = SageMakerEndpoint.resolve(endpoint_name, **arguments)
+        self._counter = _Counter(endpoint, upload_to, cleanup, poll)
+        engine = SyncEngine(origin_of(endpoint.settings))
+        super().__init__(_target(endpoint), engine, **endpoint.for_carrier)
 
     def submit(self, call: Invocation) -> Ticket:
         """Hand in a request and return at once; `collect` fetches the answer."""
@@ -291,24 +268,15 @@ class AsyncDeferredTransport(AsyncTransport):
         self,
         endpoint_name: str,
         *,
-        session: SessionLike = None,
-        region_name: str | None = None,
-        endpoint_url: str | None = None,
-        timeouts: Timeouts | None = None,
-        retries: Retries | None = None,
-        config: Any = None,
-        parameters: Mapping[str, str] | None = None,
         upload_to: str | None = None,
         cleanup: Cleanup = "uploads",
         poll: tuple[float, float] = (0.5, 15.0),
-        max_response_bytes: int | None = None,
+        **arguments: Unpack[EndpointArguments],
     ) -> None:
-        target, settings, store = _plan(endpoint_name, session, region_name, endpoint_url, config, parameters)
-        self._counter = _Counter(store, upload_to, cleanup, poll, checked_limit(max_response_bytes))
-        deadlines, tries = timeouts_of(timeouts, settings), retries_of(retries, settings)
-        super().__init__(
-            target, AsyncEngine(origin_of(settings)), deadlines, tries, settings.source, max_response_bytes
-        )
+        endpoint = SageMakerEndpoint.resolve(endpoint_name, **arguments)
+        self._counter = _Counter(endpoint, upload_to, cleanup, poll)
+        engine = AsyncEngine(origin_of(endpoint.settings))
+        super().__init__(_target(endpoint), engine, **endpoint.for_carrier)
 
     async def submit(self, call: Invocation) -> Ticket:
         """Hand in a request and return at once; `collect` fetches the answer."""

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Unpack
 
 from sagewire.aws.credentials import Credentials
-from sagewire.aws.endpoint_names import endpoint_of
-from sagewire.aws.session import SessionLike, as_session
-from sagewire.aws.settings import ServiceSettings, origin_of, resolve
+from sagewire.aws.settings import ServiceSettings, origin_of
 from sagewire.aws.signing import Signer
-from sagewire.errors import EndpointError, PayloadTooLarge, UsageError
-from sagewire.http.deadlines import Timeouts
+from sagewire.errors import EndpointError, PayloadTooLarge
 from sagewire.http.origin import host_header
 from sagewire.http.request import Request
 from sagewire.http.sync_engine import SyncEngine
 from sagewire.transports.async_transport import AsyncTransport
-from sagewire.transports.base import Retries
+from sagewire.transports.sagemaker.endpoint import EndpointArguments, SageMakerEndpoint
 from sagewire.transports.sagemaker.runtime_api import check_parameters, endpoint_path, request_headers, response_info
 from sagewire.transports.sagemaker.service_errors import error_of, service_error_of
 from sagewire.transports.sync_transport import SyncTransport
@@ -97,43 +94,6 @@ class SageMakerTarget:
         return response_info(headers, timings, stream=stream)
 
 
-def _plan(
-    endpoint_name: str,
-    session: SessionLike,
-    region_name: str | None,
-    endpoint_url: str | None,
-    config: Any,
-    parameters: Mapping[str, str] | None,
-    max_request_bytes: int | None,
-) -> tuple[SageMakerTarget, ServiceSettings]:
-    if not endpoint_name:
-        raise UsageError("name the endpoint")
-    endpoint_name, region_name = endpoint_of(endpoint_name, region_name)
-    check_parameters(parameters or {})
-    who = as_session(session, region_name=region_name)
-    settings = resolve(who, region_name=region_name, endpoint_url=endpoint_url, config=config)
-    return SageMakerTarget(endpoint_name, settings, parameters, max_request_bytes), settings
-
-
-def timeouts_of(given: Timeouts | None, settings: ServiceSettings) -> Timeouts:
-    """Return the deadlines of a call: those given, else those of a botocore `Config`, else the defaults."""
-    if given is not None:
-        return given
-    plain = Timeouts()
-    return Timeouts(
-        connect=settings.connect_timeout or plain.connect,
-        first_byte=settings.read_timeout or plain.first_byte,
-        idle=settings.read_timeout or plain.idle,
-    )
-
-
-def retries_of(given: Retries | None, settings: ServiceSettings) -> Retries:
-    """Return how often to try: what is given, else what the AWS configuration says, else the default."""
-    if given is not None:
-        return given
-    return Retries(attempts=settings.max_attempts) if settings.max_attempts else Retries()
-
-
 class SageMakerTransport(SyncTransport):
     """Carries invocations to one SageMaker endpoint; safe to share between threads, and usable after a fork.
 
@@ -163,28 +123,12 @@ class SageMakerTransport(SyncTransport):
         self,
         endpoint_name: str,
         *,
-        session: SessionLike = None,
-        region_name: str | None = None,
-        endpoint_url: str | None = None,
-        timeouts: Timeouts | None = None,
-        retries: Retries | None = None,
-        config: Any = None,
-        parameters: Mapping[str, str] | None = None,
         max_request_bytes: int | None = MAX_REQUEST_BYTES,
-        max_response_bytes: int | None = None,
+        **arguments: Unpack[EndpointArguments],
     ) -> None:
-        target, settings = _plan(
-            endpoint_name, session, region_name, endpoint_url, config, parameters, max_request_bytes
-        )
-        engine = SyncEngine(origin_of(settings))
-        super().__init__(
-            target,
-            engine,
-            timeouts_of(timeouts, settings),
-            retries_of(retries, settings),
-            settings.source,
-            max_response_bytes,
-        )
+        endpoint = SageMakerEndpoint.resolve(endpoint_name, **arguments)
+        engine = SyncEngine(origin_of(endpoint.settings))
+        super().__init__(_target(endpoint, max_request_bytes), engine, **endpoint.for_carrier)
 
 
 class AsyncSageMakerTransport(AsyncTransport):
@@ -194,28 +138,17 @@ class AsyncSageMakerTransport(AsyncTransport):
         self,
         endpoint_name: str,
         *,
-        session: SessionLike = None,
-        region_name: str | None = None,
-        endpoint_url: str | None = None,
-        timeouts: Timeouts | None = None,
-        retries: Retries | None = None,
-        config: Any = None,
-        parameters: Mapping[str, str] | None = None,
         max_request_bytes: int | None = MAX_REQUEST_BYTES,
-        max_response_bytes: int | None = None,
+        **arguments: Unpack[EndpointArguments],
     ) -> None:
-        target, settings = _plan(
-            endpoint_name, session, region_name, endpoint_url, config, parameters, max_request_bytes
-        )
         # Loads asyncio, which sync callers do not wait for.
         from sagewire.http.async_engine import AsyncEngine
 
-        engine = AsyncEngine(origin_of(settings))
-        super().__init__(
-            target,
-            engine,
-            timeouts_of(timeouts, settings),
-            retries_of(retries, settings),
-            settings.source,
-            max_response_bytes,
-        )
+        endpoint = SageMakerEndpoint.resolve(endpoint_name, **arguments)
+        engine = AsyncEngine(origin_of(endpoint.settings))
+        super().__init__(_target(endpoint, max_request_bytes), engine, **endpoint.for_carrier)
+
+
+def _target(endpoint: SageMakerEndpoint, max_request_bytes: int | None) -> SageMakerTarget:
+    check_parameters(endpoint.parameters)
+    return SageMakerTarget(endpoint.name, endpoint.settings, endpoint.parameters, max_request_bytes)
