@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -227,7 +228,8 @@ def run_all(calls: Iterable[Callable[[], T]]) -> list[T]:
     if len(work) == 1:
         return [work[0]()]
     with ThreadPoolExecutor(min(IN_FLIGHT, len(work)), "sagewire-answers") as pool:
-        futures = [pool.submit(call) for call in work]
+        # What callers keep in context variables (a trace, say) is seen by each call.
+        futures = [pool.submit(copy_context().run, call) for call in work]
         try:
             return [future.result() for future in futures]
         except BaseException:

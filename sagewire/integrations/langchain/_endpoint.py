@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -15,8 +16,9 @@ from sagewire.errors import UsageError, unknown_name
 from sagewire.http.deadlines import Timeouts
 from sagewire.integrations._client_pool import ClientPair, current_pair
 from sagewire.integrations.langchain._custom import adapted
+from sagewire.integrations.langchain._identity import identity_of
 
-__all__ = ["EndpointFields", "SagemakerFields", "name_of"]
+__all__ = ["EndpointFields", "SagemakerFields"]
 
 from sagewire.integrations._endpoint_names import with_endpoint_name
 
@@ -213,7 +215,13 @@ class SagemakerFields(EndpointFields):
             "endpoint_kwargs",
         )  # fmt: skip
         known = {name: value for name in names if (value := getattr(self, name)) is not None}
-        return known | ({"session": repr(self.session)} if isinstance(self.session, Session) else {})
+        if self.aws_access_key_id is not None:
+            known["aws_access_key_id"] = _digest(self.aws_access_key_id.get_secret_value())
+        if self.session is not None:
+            known["session"] = repr(self.session) if isinstance(self.session, Session) else identity_of(self.session)
+        if self.client is not None:
+            known["client"] = identity_of(self.client)
+        return known
 
 
 def _argument_names(cls: type[BaseModel]) -> set[str]:
@@ -226,12 +234,9 @@ def _argument_names(cls: type[BaseModel]) -> set[str]:
     return names
 
 
-def name_of(choice: Any) -> str | None:
-    """Return the name of a handler or a format given by name, as an object, or not at all."""
-    if choice is None or isinstance(choice, str):
-        return choice
-    own = choice if isinstance(choice, type) or hasattr(choice, "__qualname__") else type(choice)
-    return f"{own.__module__}.{own.__qualname__}"
+def _digest(key: str) -> str:
+    """Return what tells keys apart without showing them."""
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -15,7 +15,8 @@ from pydantic import AliasChoices, Field
 from sagewire import __version__
 from sagewire.content_handlers import LangChainHandler, LlamaIndexHandler
 from sagewire.errors import UsageError
-from sagewire.integrations.langchain._endpoint import EndpointFields, name_of
+from sagewire.integrations.langchain._endpoint import EndpointFields
+from sagewire.integrations.langchain._identity import identity_of
 from sagewire.integrations.langchain._messages import to_messages
 from sagewire.types import OptionArguments, as_tools
 from sagewire.types.requests import SPELLINGS
@@ -172,8 +173,8 @@ class GenerationFields(EndpointFields):
     def _identity(self) -> dict[str, Any]:
         """Return what tells this model from another: for traces, and for the keys of caches."""
         known: dict[str, Any] = {
-            "content_handler": name_of(self.content_handler),
-            "prompt_format": name_of(self.prompt_format),
+            "content_handler": identity_of(self.content_handler),
+            "prompt_format": identity_of(self.prompt_format),
         }
         known |= {name: value for name in _FIELDS if (value := getattr(self, name)) is not None}
         known["model_kwargs"] = self.model_kwargs or {}

@@ -276,8 +276,8 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
         return params
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        # LangChain makes the key of its cache from what is serialised, which sessions are not.
-        return f"{super()._get_llm_string(stop=stop, **kwargs)}---{sorted(self._where.items())}"
+        # LangChain makes the key of its cache from what is serialised, which sessions, handlers and formats are not.
+        return f"{super()._get_llm_string(stop=stop, **kwargs)}---{sorted(self._identifying_params.items())}"
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
         combined: dict[str, Any] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Any
 
@@ -12,6 +11,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from langchain_core.runnables.config import ContextThreadPoolExecutor
 from pydantic import Field
 
 from sagewire.errors import UsageError
@@ -59,7 +59,7 @@ class EndpointLLM(GenerationFields, BaseLLM):
 
         if len(prompts) <= 1:
             return _to_result([answer(prompt) for prompt in prompts])
-        with ThreadPoolExecutor(min(len(prompts), self.max_concurrency)) as threads:
+        with ContextThreadPoolExecutor(min(len(prompts), self.max_concurrency)) as threads:
             return _to_result(list(threads.map(answer, prompts)))
 
     async def _agenerate(

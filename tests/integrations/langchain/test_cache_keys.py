@@ -1,0 +1,98 @@
+"""LangChain's cache answers for the model that was asked, and threads see what the caller's context holds."""
+
+import contextvars
+
+import boto3
+import pytest
+from langchain_core.caches import InMemoryCache
+
+from sagewire.content_handlers import OpenAiChatHandler
+from sagewire.integrations.langchain import ChatSagemakerEndpoint, SagemakerEndpoint
+from sagewire.prompt_formats import CallableFormat, get_format
+
+
+def chat_key(**options):
+    given = {"endpoint_name": "e", "region_name": "us-east-1", "content_handler": "openai_chat", **options}
+    return ChatSagemakerEndpoint(**given)._get_llm_string()
+
+
+def text_key(**options):
+    given = {"endpoint_name": "e", "region_name": "us-east-1", "content_handler": "lmi", **options}
+    return str(sorted(SagemakerEndpoint(**given)._identifying_params.items()))
+
+
+class Own:
+    """A handler that somebody wrote."""
+
+    def __init__(self, secret="s"):
+        self.secret = secret
+
+    def transform_input(self, prompt, model_kwargs):
+        return prompt.encode()
+
+    def transform_output(self, output):
+        return output.read().decode()
+
+
+def static(name):
+    return boto3.Session(name, "x", region_name="us-east-1")
+
+
+DIFFERENT = {
+    "formats": [{"content_handler": "tgi", "prompt_format": get_format(name)} for name in ("chatml", "zephyr")],
+    "format callables": [{"content_handler": "tgi", "prompt_format": CallableFormat(f)}
+                         for f in (lambda m: "A", lambda m: "B")],
+    "functions": [{"content_handler": "tgi", "prompt_format": f} for f in (lambda m: "A", lambda m: "B")],
+    "routes": [{"content_handler": OpenAiChatHandler(route=route)} for route in ("/v1/a", "/v1/b")],
+    "handler arguments": [{"content_handler": Own(name), "prompt_format": "chatml"} for name in ("hush-1", "hush-2")],
+    "static keys": [{"aws_access_key_id": name, "aws_secret_access_key": "x"} for name in ("AKIA1", "AKIA2")],
+    "sessions": [{"session": static(name)} for name in ("AKIA1", "AKIA2")],
+    "clients": [{"client": static(name).client("sagemaker-runtime")} for name in ("AKIA1", "AKIA2")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DIFFERENT)
+@pytest.mark.parametrize("key", [chat_key, text_key])
+def test_different_models_have_different_keys(kind, key):
+    first, second = (key(**options) for options in DIFFERENT[kind])
+    assert first != second
+    assert key(**DIFFERENT[kind][0]) == first
+    for secret in ("AKIA1", "hush-1"):
+        assert secret not in first
+
+
+def test_equal_settings_have_equal_keys():
+    for make in (lambda: OpenAiChatHandler(route="/v1/a"), lambda: OpenAiChatHandler()):
+        assert chat_key(content_handler=make()) == chat_key(content_handler=make())
+    formats = [{"content_handler": "tgi", "prompt_format": get_format("chatml")} for _ in range(2)]
+    assert chat_key(**formats[0]) == chat_key(**formats[1])
+
+
+def test_the_cache_does_not_mix_formats(add):
+    endpoint, cache = add("tgi", "echo"), InMemoryCache()
+    answers = {
+        ChatSagemakerEndpoint(
+            endpoint_name=endpoint,
+            content_handler="tgi",
+            prompt_format=CallableFormat(lambda m, t=text: t),
+            cache=cache,
+        )
+        .invoke("hi")
+        .content
+        for text in ("A", "B")
+    }
+    assert len(answers) == 2
+
+
+def test_calls_of_a_batch_see_the_callers_context(add):
+    where = contextvars.ContextVar("where", default="nowhere")
+    seen = []
+
+    def written(messages):
+        seen.append(where.get())
+        return "x"
+
+    model = SagemakerEndpoint(endpoint_name=add("tgi", "echo"), content_handler="tgi", prompt_format=written)
+    where.set("here")
+    model.generate(["a", "b", "c"])
+    assert seen == ["here"] * 3
