@@ -18,9 +18,9 @@ from sagewire.prompt_formats.output_parsers.engine.output_syntax import BlockRea
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 from sagewire.prompt_formats.output_parsers.qwen_xml import Arguments
 
-__all__ = ["DEEPSEEK_V32", "DOTS", "MINICPM5", "MINIMAX", "STEP3", "Tags"]
+__all__ = ["DEEPSEEK_V32", "DOTS", "MINICPM5", "MINIMAX", "STEP3", "Tags", "read_name"]
 
-NAME = re.compile(r"[^\"<>\n]*")
+NAMES = {'"': re.compile(r"[^\"<>\n]*"), "'": re.compile(r"[^'<>\n]*"), "": re.compile(r"[^\"'<>\s]*")}
 CDATA = re.compile(r"\s*<!\[CDATA\[(.*)\]\]>\s*", re.DOTALL)
 ENTITY = re.compile(r"&(lt|gt|quot|apos|amp);")
 ENTITIES = {"lt": "<", "gt": ">", "quot": '"', "apos": "'", "amp": "&"}
@@ -43,7 +43,7 @@ class Tags:
     @property
     def opening(self) -> str:
         """What a call begins with."""
-        return f'<{self.call} name="'
+        return f"<{self.call} name="
 
     def reader(self, before: tuple[str, ...] = ()) -> BlockReader:
         """Return the reader of a call; `before`: what stands between the marker and the call's own tag."""
@@ -62,22 +62,29 @@ class Tags:
     def read_call(self, source: Source, calls: Calls) -> Wait[None]:
         """Read a call of which `opening` has been read."""
         value_end = Markers((f"</{self.parameter}>",))
-        name = yield from source.read(NAME)
-        yield from source.expect('">')
+        name = yield from read_name(source)
+        yield from source.expect(">")
         if not name.strip():
             raise NotACall
         arguments = Arguments(calls, name)
         yield from source.skip_space()
         while not (yield from source.accept(f"</{self.call}>")):
-            yield from source.expect(f'<{self.parameter} name="')
-            key = yield from source.read(NAME)
-            yield from source.expect('"')
+            yield from source.expect(f"<{self.parameter} name=")
+            key = yield from read_name(source)
             kind = yield from _read_kind(source)
             text, _ = yield from source.until(value_end)
             text = _unwrap(text) if self.xml else text
             arguments.add(key, text, _value(calls, name, key, text, kind))
             yield from source.skip_space()
         arguments.commit()
+
+
+def read_name(source: Source) -> Wait[str]:
+    """Read the value of an attribute: between quotation marks of either kind, or without any."""
+    quote = '"' if (yield from source.accept('"')) else "'" if (yield from source.accept("'")) else ""
+    name = yield from source.read(NAMES[quote])
+    yield from source.expect(quote)
+    return name
 
 
 def _read_kind(source: Source) -> Wait[str]:

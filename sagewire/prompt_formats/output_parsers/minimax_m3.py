@@ -19,11 +19,12 @@ from sagewire.prompt_formats.output_parsers.engine.output import Calls
 from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax, ThinkingTags
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 from sagewire.prompt_formats.output_parsers.engine.typed_values import json_types, resolve, typed_value
+from sagewire.prompt_formats.output_parsers.invoke import read_name
 
 __all__ = ["MINIMAX_M3"]
 
 TOKEN = "]<]minimax[>["
-SECTION, CALL = f"{TOKEN}<tool_call>", f'{TOKEN}<invoke name="'
+SECTION, CALL = f"{TOKEN}<tool_call>", f"{TOKEN}<invoke name="
 MAX_DEPTH = 100
 
 NEXT_TOKEN = Markers((TOKEN,))
@@ -41,8 +42,8 @@ def _read_section(source: Source, calls: Calls) -> Wait[None]:
 
 
 def _read_call(source: Source, calls: Calls) -> Wait[None]:
-    name = yield from source.read(NAME)
-    yield from source.expect('">')
+    name = yield from read_name(source)
+    yield from source.expect(">")
     if not name.strip():
         raise NotACall
     calls.begin(name)

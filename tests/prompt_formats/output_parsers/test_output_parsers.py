@@ -156,6 +156,20 @@ def test_a_llama_writes_what_its_prompt_asks_for():
         assert read("pythonic", raw, [PLACE]) == (raw, None, [])
 
 
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("minicpm5", "<function name='place'><param name='city'>Rome</param><param name='count'>2</param></function>"),
+        ("dots", "<dots_function_call><invoke name=place><parameter name=city>Rome</parameter>"
+         "<parameter name='count'>2</parameter></invoke></dots_function_call>"),
+        ("minimax_m3", "]<]minimax[>[<tool_call>]<]minimax[>[<invoke name='place'>]<]minimax[>[<city>Rome"
+         "]<]minimax[>[</city>]<]minimax[>[<count>2]<]minimax[>[</count>]<]minimax[>[</invoke>]<]minimax[>[</tool_call>"),
+    ],
+)  # fmt: skip
+def test_names_between_other_quotation_marks_or_none(name, call):
+    assert read(name, call, [PLACE]) == ("", None, SAME)
+
+
 def test_strings_of_lfm2_are_not_escaped():
     for city in ("It's Rome", 'The "Rome"', "Ro\nme", "a's b's", "It\\'s"):
         for quote in "'\"":
