@@ -294,10 +294,11 @@ class _EventStage(BaseDecoder[Any, Delta]):
             raise not_understood(data, self._handler.name) from error
 
     def _raise_own_error(self, data: Any) -> None:
-        error_body = self._handler.read_error(data)
-        if error_body is None and self._reader.event_name == "error":
+        error_body = None
+        if self._reader.event_name == "error" and isinstance(data, dict):
             # The decoder put what an event of this name says under `error`.
-            error_body = self._handler.read_error(data["error"])
+            error_body = self._handler.read_error(data.get("error"))
+        error_body = error_body or self._handler.read_error(data)
         if error_body is not None:
             raise error_body.as_stream_error()
 
