@@ -73,7 +73,7 @@ __all__ = [
 
 # What to name for the template that comes with the model.
 OWN_TEMPLATE = "template"
-OWN_TEMPLATE = (
+TO_OWN_TEMPLATE = (
     "Use the model's own chat template: format='template' takes it from the Hub or from the model's files on S3; "
     "format='s3://bucket/prefix' or a pathlib.Path names its folder."
 )
@@ -329,12 +329,14 @@ def _named(name: str) -> PromptFormat:
     if found is not None:
         return found
     if name in HUB_ONLY:
-        raise UsageError(f"The format {name!r} is not built in. {OWN_TEMPLATE} (for example of {HUB_ONLY[name]!r})")
+        raise UsageError(f"The format {name!r} is not built in. {TO_OWN_TEMPLATE} (for example of {HUB_ONLY[name]!r})")
     close = difflib.get_close_matches(name.lower(), [*known_formats(), *LITELLM_BUILDERS], n=5, cutoff=0.5)
     by_model = format_of_model(name)
     if by_model in FORMATS and by_model not in close:
         close.insert(0, str(by_model))
-    raise UsageError(f"There is no prompt format {name!r}. Close names: {', '.join(close) or 'none'}. {OWN_TEMPLATE}")
+    raise UsageError(
+        f"There is no prompt format {name!r}. Close names: {', '.join(close) or 'none'}. {TO_OWN_TEMPLATE}"
+    )
 
 
 def _of_plugin(name: str, found: Any) -> PromptFormat:
@@ -352,6 +354,6 @@ def _of_model(model_id: str) -> PromptFormat:
     likely = likely_format_of_model(model_id)
     hint = f" If it kept the template of the model it was made from, that may be {likely!r}." if likely else ""
     raise UsageError(
-        f"No built-in prompt format is known to be that of the model {model_id!r}. {OWN_TEMPLATE} Or name a format, or "
-        f"send plain text with `complete`, which needs none.{hint}"
+        f"No built-in prompt format is known to be that of the model {model_id!r}. {TO_OWN_TEMPLATE} Or name a format, "
+        f"or send plain text with `complete`, which needs none.{hint}"
     )

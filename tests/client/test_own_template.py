@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 
 import boto3
@@ -128,6 +131,28 @@ def test_the_name_alone_has_no_model():
         get_format("template")
 
 
+@contextmanager
+def serving(answers):
+    """A server on loopback that answers GET with JSON by path, and 404 else."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = json.dumps(answers.get(self.path, {})).encode()
+            self.send_response(200 if self.path in answers else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
 def refusing(code):
     client = boto3.client("s3", region_name="us-east-1")
     stubber = Stubber(client)
@@ -152,3 +177,17 @@ def test_files_of_any_size_are_not_read():
     stubber.activate()
     with pytest.raises(UsageError, match="is larger than"):
         load_format("s3://models/large", s3_client=client)
+
+
+def test_of_a_model_that_a_server_names(tmp_path, monkeypatch):
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    listed = {"data": [{"id": "acme/model", "owned_by": "vllm"}]}
+    for named, said in (
+        ("acme/model", "'acme/model' is not in the local cache"),
+        ("/models/mine", "'/models/mine' is neither"),
+    ):
+        listed["data"][0]["id"] = named
+        with serving({"/v1/models": listed}) as url, pytest.raises(UsageError, match=said):
+            Client(url=url, format="template").chat("Hi")
