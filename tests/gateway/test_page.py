@@ -72,7 +72,7 @@ def test_models_chat_and_snippets(browser: Any, start) -> None:
     browser.get(gateway.url)
     until(browser, lambda: "gpt-4o" in text_of(browser, "models"))
     shown = text_of(browser, "models")
-    for words in ("healthy", "left alone", "0 / 8", "ModelError"):
+    for words in ("healthy", "circuit open", "0 / 8", "ModelError"):
         assert words in shown
     say(browser, "chat", "Hello <b>there</b> & all")
     until(browser, lambda: "tokens, first after" in text_of(browser, "counts"))
@@ -138,7 +138,7 @@ def test_it_can_be_read(browser: Any, start, scheme: str) -> None:
     gateway.post("/v1/chat/completions", {"model": "broken", "messages": [{"role": "user", "content": "x"}]})
     emulate(browser, scheme)
     browser.get(gateway.url)
-    until(browser, lambda: "left alone" in text_of(browser, "models"))
+    until(browser, lambda: "circuit open" in text_of(browser, "models"))
     say(browser, "tgi", "Hello")
     until(browser, lambda: "tokens" in text_of(browser, "counts"))
     keep(browser, scheme + "-chat")

@@ -131,7 +131,7 @@ class Status(_Route):
                     {
                         # Where a model runs is for those who run it.
                         "name": one.label if sees_all else f"deployment {number}",
-                        "state": one.breaker.state,
+                        "state": one.health,
                         "in_flight": one.in_flight,
                         "max_concurrency": one.config.max_concurrency,
                         "last_error": one.last_error if sees_all else "",

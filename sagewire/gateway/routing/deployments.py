@@ -71,6 +71,8 @@ class Deployment:
         self.breaker = Breaker(config.breaker_failures, config.breaker_seconds, changed=health)
         self.in_flight = 0
         self.last_error = ""
+        # How the last call ended that says something about the deployment; None before the first.
+        self.last_ok: bool | None = None
         self.redaction = Redaction.of(config)
         self._retired = False
         self.sessions = Sessions(lambda: self.chat, config.session_idle_seconds)
@@ -209,6 +211,15 @@ class Deployment:
         if client is None:
             client = self._clients[task] = self._make(setting)
         return client
+
+    @property
+    def health(self) -> Literal["not_asked", "healthy", "failing", "probing", "circuit_open"]:
+        """The state that an operator is shown: what the last call said, unless the circuit breaker says more."""
+        if self.breaker.state != "closed":
+            return "circuit_open" if self.breaker.state == "open" else "probing"
+        if self.last_ok is None:
+            return "not_asked"
+        return "healthy" if self.last_ok else "failing"
 
     def _make(self, setting: str) -> AsyncClient:
         config = self.config
@@ -383,6 +394,7 @@ class Lease:
         """Note that the call went well."""
         if self._open:
             self.deployment.breaker.succeeded(self._passage)
+            self.deployment.last_ok = True
             self._give_back()
 
     def failed(self, error: BaseException) -> None:
@@ -396,6 +408,7 @@ class Lease:
         if not isinstance(error, SagewireError) or deployment.lacks(self._task, error) or is_about_request(error):
             breaker.left(self._passage)
         else:
+            deployment.last_ok = False
             deployment.last_error = deployment.redaction.text(f"{type(error).__name__}: {error}")[:300]
             if self.again:
                 breaker.left(self._passage)

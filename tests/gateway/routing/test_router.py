@@ -346,7 +346,7 @@ def test_an_unhealthy_deployment_is_left_alone(start, upstream) -> None:
     assert statuses[2].json()["error"]["code"] == "model_unavailable"
     assert 1 <= int(statuses[2].headers["retry-after"]) <= 30
     state = gateway.get("/status").json()["models"][0]["deployments"][0]
-    assert state["state"] == "open"
+    assert state["state"] == "circuit_open"
     assert "container" in state["last_error"]
 
 
