@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sagewire.client.answer_tools import AnswerFromCall, with_answer_tool
 from sagewire.client.enforcement import (
     OneToolCall,
     check_tool_choice,
@@ -54,6 +55,7 @@ class PreparedCall:
         format_stops: The prompt format's own, which end everything the model writes.
         make_reader: Makes the readers of the answer's text, where a prompt format wrote the prompt.
         must_call: The tools of which one has to be called, where the wire has no field for that.
+        answer_tool: The tool whose call is the answer, where a schema was asked for beside tools.
         one_call: The answer may hold one tool call only, where the wire has no field for that.
         request: The request as the handler saw it.
         chat: The chat request before it became a prompt.
@@ -68,6 +70,7 @@ class PreparedCall:
     make_reader: Callable[[], Decoder[str, Delta]] | None = None
     must_call: tuple[str, ...] = ()
     one_call: bool = False
+    answer_tool: str = ""
     chat: ChatRequest | None = None
 
     @property
@@ -112,6 +115,8 @@ class PreparedCall:
             stages.append(StopStage(self.stops, choices=choices))
         if self.must_call:
             stages.append(RequireToolCall(self.must_call))
+        if self.answer_tool:
+            stages.append(AnswerFromCall(self.answer_tool))
         if self.one_call:
             stages.append(OneToolCall())
         chat = self.chat or self.request
@@ -214,6 +219,10 @@ def prepare(
     """
     if request.stream and not handler.can.streaming:
         request = replace(request, stream=False)
+    if isinstance(request, ChatRequest) and request.tools and request.options.response_format:
+        request, answer_tool = with_answer_tool(request, handler)
+        if answer_tool:
+            return replace(prepare(request, handler, prompt_format, parameters), answer_tool=answer_tool)
     if isinstance(request, ChatRequest) and handler.speaks == "prompt":
         return _prepare_rendered(request, handler, prompt_format, parameters)
     if isinstance(request, PromptRequest) and handler.speaks == "messages":

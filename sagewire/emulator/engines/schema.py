@@ -46,8 +46,8 @@ class Schema:
             yield Text(_choose(turn))
         elif turn.pattern:
             yield Text(matching(turn.pattern))
-        elif as_text and turn.json_schema is not None:
-            # A grammar holds the whole text: a call as the model's family writes it is not possible.
+        elif turn.json_schema is not None and (as_text or turn.tool_choice in (None, "auto")):
+            # The schema holds the whole answer (vLLM's chat route, too), so that no tool can be called.
             yield Text(_reply(turn))
         elif calls := wanted_calls(turn):
             yield from self._call(calls, turn, as_text)
