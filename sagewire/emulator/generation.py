@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from sagewire.emulator import tokens
@@ -96,6 +96,9 @@ class Generation:
         self._turn = turn
         self._keep_stop = keep_stop
         self._limit = turn.max_tokens if turn.max_tokens is not None else limit
+        if getattr(engine, "counts_tokens", False):
+            # Its tokens are others than the emulator's: it is told the limit, and keeps it itself.
+            self._turn, self._limit = replace(turn, max_tokens=self._limit), None
         self._held: list[str] = []
         self.finish = "stop"
         self.stop: str | None = None

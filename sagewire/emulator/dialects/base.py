@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import orjson
 
-from sagewire.emulator.engines.base import Engine, EngineFailure
+from sagewire.emulator import vectors
+from sagewire.emulator.engines.base import Engine, EngineFailure, VectorEngine
 from sagewire.emulator.generation import Event, Generation, RawAnswer
-from sagewire.emulator.http_values import Request, Response, Step
+from sagewire.emulator.http_values import Request, Response, Step, json_response
 
 __all__ = ["Container", "Dialect", "Refusal", "Route", "begin", "flag", "json_body", "new_id", "sse", "streamed"]
 
@@ -24,6 +26,14 @@ class Refusal(Exception):
     def __init__(self, response: Response) -> None:
         super().__init__(f"HTTP {response.status}")
         self.response = response
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except EngineFailure as failure:
+        raise Refusal(json_response(failure.status, {"error": failure.message})) from None
 
 
 @dataclass(slots=True)
@@ -47,6 +57,39 @@ class Container:
     clock: Callable[[], float]
     adapters: set[str] = field(default_factory=set)
     dimensions: int = 64
+
+    def embed(self, texts: Sequence[str], size: int | None = None) -> list[list[float]]:
+        """Return a vector per text: the model's own, if there is one, else hashed words.
+
+        Raises:
+            Refusal: The model behind the container makes no vectors.
+        """
+        if isinstance(self.engine, VectorEngine):
+            with _refusing():
+                return self.engine.embed(texts, size)
+        return [vectors.embed(text, size or self.dimensions) for text in texts]
+
+    def relevance(self, query: str, texts: Sequence[str]) -> list[float]:
+        """Return how well each text fits a query: the model's own score, if there is one, else shared words.
+
+        Raises:
+            Refusal: The model behind the container does not rerank.
+        """
+        if isinstance(self.engine, VectorEngine):
+            with _refusing():
+                return self.engine.relevance(query, texts)
+        return [vectors.relevance(query, text) for text in texts]
+
+    def token_vectors(self, texts: Sequence[str]) -> list[list[list[float]]]:
+        """Return a vector per token of each text.
+
+        Raises:
+            Refusal: The model behind the container gives one vector per text only.
+        """
+        if isinstance(self.engine, VectorEngine):
+            message = "an upstream server gives one vector per text, not one per token; use tei or openai_embeddings"
+            raise Refusal(json_response(400, {"error": message}))
+        return [vectors.token_vectors(text, self.dimensions) for text in texts]
 
     def flag(self, name: str) -> bool:
         """Return whether an environment variable is switched on."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import orjson
 
-from sagewire.emulator import tokens, vectors
+from sagewire.emulator import tokens
 from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, begin, json_body, new_id, streamed
 from sagewire.emulator.engines.base import EngineFailure, Turn
 from sagewire.emulator.generation import CallStart, CallToken, Generation, Token
@@ -179,8 +179,8 @@ class CohereEmbed(_Marketplace):
         for kind in kinds or ():
             if kind not in self.types:
                 raise _refusal(f"invalid request: embedding type {kind!r} is not supported")
-        size = body.get("output_dimension") or container.dimensions
-        rows = [vectors.embed(text, size) for text in texts]
+        size = body.get("output_dimension")
+        rows = container.embed(texts, size)
         typed = {kind: [_as_type(row, kind) for row in rows] for kind in kinds or ()}
         billed = {"input_tokens": sum(map(tokens.count, texts))}
         document: JSON = {"id": new_id(), "texts": texts, "embeddings": typed or rows}
@@ -203,7 +203,7 @@ class CohereRerank(_Marketplace):
         if not isinstance(documents, list) or not documents:
             raise _refusal("invalid request: list of documents must not be empty")
         texts = [_document_text(item) for item in documents]
-        found = [(index, vectors.relevance(query, text)) for index, text in enumerate(texts)]
+        found = list(enumerate(container.relevance(query, texts)))
         ranked = sorted(found, key=lambda item: (-item[1], item[0]))[: body.get("top_n") or None]
         results: list[JSON] = [{"index": index, "relevance_score": score} for index, score in ranked]
         if body.get("return_documents"):

@@ -120,7 +120,7 @@ def _question_answering(inputs: Any, parameters: Mapping[str, Any], container: C
 
 def _feature_extraction(inputs: Any, parameters: Mapping[str, Any], container: Container) -> Any:
     # Each text is a batch of one (1 x tokens x dimensions), so a list of texts is answered one level deeper.
-    answers = [[vectors.token_vectors(text, container.dimensions)] for text in _texts(inputs)]
+    answers = [[rows] for rows in container.token_vectors(_texts(inputs))]
     return answers if isinstance(inputs, list) else answers[0]
 
 

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import orjson
 
-from sagewire.emulator import vectors
 from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, json_body
 from sagewire.emulator.engines.base import EngineFailure, Turn
 from sagewire.emulator.generation import Generation
@@ -236,11 +235,11 @@ class JumpStartEmbedding(_Script):
         """Answer text of either media type."""
         if request.headers.get("content-type", "").startswith("application/x-text"):
             text = request.body.decode("utf-8", "replace")
-            return json_response(200, {"embedding": vectors.embed(text, container.dimensions)})
+            return json_response(200, {"embedding": container.embed([text])[0]})
         body = json_body(request, self.refusal)
         texts = body.get("text_inputs") if isinstance(body, dict) else None
         texts = [texts] if isinstance(texts, str) else texts
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise self.refusal("Input payload must contain text_inputs key.", 400)
-        rows = [vectors.embed(text, container.dimensions) for text in texts]
+        rows = container.embed(texts)
         return Response(200, {"Content-Type": "application/json"}, orjson.dumps({"embedding": rows}))

@@ -18,7 +18,7 @@ from sagewire.emulator.dialects.openai_response import (
     completion_document,
     generations,
 )
-from sagewire.emulator.engines.base import EngineFailure, Turn
+from sagewire.emulator.engines.base import EngineFailure, Turn, sampling_of
 from sagewire.emulator.generation import Answer, Generation, Token
 from sagewire.emulator.http_values import Request, Response, json_response
 
@@ -154,6 +154,8 @@ class Lmi(Dialect):
             json_schema=parameters.get("guided_json"),
             pattern=parameters.get("guided_regex"),
             model=body.get("adapters") or "",
+            sampling=sampling_of(parameters),
+            logprobs=bool(parameters.get("top_n_tokens")),
         )
         return _Asked(
             turn,

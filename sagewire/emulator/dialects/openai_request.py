@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sagewire.emulator.engines.base import Turn
+from sagewire.emulator.engines.base import Turn, sampling_of
 from sagewire.types import ImagePart, MediaPart, Message, Part, Role, TextPart, Tool, ToolCall
 
 __all__ = ["BadRequest", "CompletionBody", "Settings", "read_chat", "read_completion", "read_messages", "read_tools"]
@@ -190,6 +190,8 @@ def read_chat(body: Any) -> Settings:
         temperature=body.get("temperature"),
         top_p=body.get("top_p"),
         model=body.get("model") or "",
+        sampling=sampling_of(body),
+        logprobs=bool(body.get("logprobs")),
     )
     return Settings(
         turn,
@@ -231,6 +233,8 @@ def read_completion(body: Any, default_max_tokens: int | None = 16) -> Completio
                 temperature=body.get("temperature"),
                 top_p=body.get("top_p"),
                 model=body.get("model") or "",
+                sampling=sampling_of(body),
+                logprobs=top is not None and top is not False,
             ),
             stream=stream,
             include_usage=include_usage,

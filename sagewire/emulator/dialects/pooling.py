@@ -56,13 +56,13 @@ class VllmPooling(Vllm):
         kind = body.get("encoding_format") or "float"
         if kind not in ("float", "base64"):
             raise BadRequest("Input should be 'float' or 'base64'", "encoding_format")
-        size = body.get("dimensions") or container.dimensions
+        size = body.get("dimensions")
         window = container.number(self.window_name, 8192)
         for text in texts:
             if (number := tokens.count(text)) > window and not body.get("truncate_prompt_tokens"):
                 text = f"This model's maximum context length is {window} tokens. However, you requested {number} tokens"
                 raise BadRequest(text, "input", shape=False)
-        rows = [vectors.embed(text, size) for text in texts]
+        rows = container.embed(texts, size)
         data = [
             {"index": index, "object": "embedding", "embedding": vectors.as_base64(row) if kind == "base64" else row}
             for index, row in enumerate(rows)
@@ -76,7 +76,7 @@ class VllmPooling(Vllm):
         if not isinstance(query, str) or not isinstance(documents, list) or not documents:
             raise BadRequest("Field required", "documents")
         texts = [item if isinstance(item, str) else str(item.get("text", "")) for item in documents]
-        found = [(index, vectors.relevance(query, text)) for index, text in enumerate(texts)]
+        found = list(enumerate(container.relevance(query, texts)))
         ranked = sorted(found, key=lambda item: (-item[1], item[0]))[: body.get("top_n") or None]
         results = [
             {"index": index, "document": {"text": texts[index]}, "relevance_score": score} for index, score in ranked
@@ -94,7 +94,7 @@ class VllmPooling(Vllm):
         if len(left) != len(right):
             raise BadRequest("Input lengths must be either 1:1, 1:N or N:N", shape=False)
         data = [
-            {"index": index, "object": "score", "score": vectors.relevance(str(a), str(b))}
+            {"index": index, "object": "score", "score": container.relevance(str(a), [str(b)])[0]}
             for index, (a, b) in enumerate(zip(left, right, strict=True))
         ]
         document = {"id": f"score-{new_id()}", "object": "list", "created": int(container.clock())}
@@ -176,7 +176,7 @@ class LmiEmbedding(Dialect):
     def invoke(self, request: Request, container: Container) -> Response:
         """Answer `/invocations`."""
         texts, single = self.texts(request)
-        rows = [vectors.embed(text, container.dimensions) for text in texts]
+        rows = container.embed(texts)
         return Response(200, {"Content-Type": "application/json"}, orjson.dumps(rows[0] if single else rows))
 
 
@@ -194,7 +194,7 @@ class LmiVllmEmbedding(LmiEmbedding):
     def invoke(self, request: Request, container: Container) -> Response:
         """Answer `/invocations`."""
         texts, _ = self.texts(request)
-        rows = [vectors.embed(text, container.dimensions) for text in texts]
+        rows = container.embed(texts)
         return Response(200, {"Content-Type": "application/json"}, orjson.dumps(rows))
 
 
@@ -212,5 +212,5 @@ class LmiRerank(LmiEmbedding):
         """Answer `/invocations`."""
         texts, single = self.texts(request)
         pairs = [text.partition("</s></s>") for text in texts]
-        scores = [vectors.relevance(query, document) for query, _, document in pairs]
+        scores = [container.relevance(query, [document])[0] for query, _, document in pairs]
         return json_response(200, scores[0] if single else scores)

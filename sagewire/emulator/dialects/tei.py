@@ -104,9 +104,9 @@ class Tei(Dialect):
         """Answer `/embed`: always a list of lists."""
         body = self.body(request)
         texts = self.inputs(body.get("inputs"), container, body.get("truncate"))
-        size = body.get("dimensions") or container.dimensions
+        size = body.get("dimensions")
         factor = 1.0 if body.get("normalize", True) else 3.0
-        rows = [[factor * x for x in vectors.embed(text, size)] for text in texts]
+        rows = [[factor * x for x in row] for row in container.embed(texts, size)]
         headers = {"Content-Type": "application/json", "x-compute-tokens": str(sum(map(tokens.count, texts)))}
         return Response(200, headers, orjson.dumps(rows))
 
@@ -114,15 +114,14 @@ class Tei(Dialect):
         """Answer `/embed_all`: one vector per token."""
         body = self.body(request)
         texts = self.inputs(body.get("inputs"), container, body.get("truncate"))
-        return json_response(200, [vectors.token_vectors(text, container.dimensions) for text in texts])
+        return json_response(200, container.token_vectors(texts))
 
     def similarity(self, request: Request, container: Container) -> Response:
         """Answer `/similarity`: one number per sentence."""
         given = self.body(request).get("inputs")
         if not isinstance(given, dict) or not isinstance(given.get("source_sentence"), str):
             raise _plain("Failed to deserialize the JSON body into the target type: missing field `source_sentence`")
-        source = vectors.embed(given["source_sentence"], container.dimensions)
-        others = [vectors.embed(text, container.dimensions) for text in given.get("sentences") or ()]
+        source, *others = container.embed([given["source_sentence"], *(given.get("sentences") or ())])
         return json_response(200, [sum(x * y for x, y in zip(source, other, strict=True)) for other in others])
 
     def openai(self, request: Request, container: Container) -> Response:
@@ -136,9 +135,9 @@ class Tei(Dialect):
         if len(texts) > most:
             text = f"batch size {len(texts)} > maximum allowed batch size {most}"
             return json_response(422, {"message": text, "code": 422, "type": "validation"})
-        size = body.get("dimensions") or container.dimensions
+        size = body.get("dimensions")
         packed = body.get("encoding_format") == "base64"
-        rows = [vectors.embed(text, size) for text in texts]
+        rows = container.embed(texts, size)
         data = [
             {"object": "embedding", "embedding": vectors.as_base64(row) if packed else row, "index": index}
             for index, row in enumerate(rows)
@@ -184,7 +183,7 @@ class TeiRerank(Tei):
         if not texts:
             raise Refusal(_error(400, "`texts` cannot be empty", "Empty"))
         self.check_batch(texts, container)
-        found = [(index, vectors.relevance(query, text)) for index, text in enumerate(texts)]
+        found = list(enumerate(container.relevance(query, texts)))
         ranked: list[dict[str, Any]] = [
             {"index": index, "score": 10 * score - 5 if body.get("raw_scores") else score}
             for index, score in sorted(found, key=lambda item: (-item[1], item[0]))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, begin, json_body, sse, streamed
 from sagewire.emulator.dialects.tgi_chat import chat, complete
 from sagewire.emulator.dialects.tgi_parameters import MAX_STOPS, check, invalid, plain_refusal
-from sagewire.emulator.engines.base import EngineFailure, Turn
+from sagewire.emulator.engines.base import EngineFailure, Turn, sampling_of
 from sagewire.emulator.generation import Answer, Event, Generation, Token, prompt_tokens
 from sagewire.emulator.http_values import Request, Response, json_response
 
@@ -143,6 +143,8 @@ class Tgi(Dialect):
             json_schema=grammar.get("value") if grammar.get("type") in ("json", "json_schema") else None,
             pattern=grammar.get("value") if grammar.get("type") == "regex" else None,
             model=parameters.get("adapter_id") or "",
+            sampling=sampling_of(parameters),
+            logprobs=bool(parameters.get("top_n_tokens")),
         )
         full_text = parameters.get("return_full_text")
         return GenerateBody(

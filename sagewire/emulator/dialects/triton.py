@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from sagewire.emulator import vectors
 from sagewire.emulator.dialects.base import Container, Dialect, Route, begin, json_body, sse, streamed
 from sagewire.emulator.dialects.kserve import missing_inputs, output_tensor, read_inputs, refusal, wanted_outputs
-from sagewire.emulator.engines.base import EngineFailure, Turn
+from sagewire.emulator.engines.base import EngineFailure, Turn, sampling_of
 from sagewire.emulator.generation import Generation, Token
 from sagewire.emulator.http_values import Request, Response, json_response
 
@@ -136,6 +135,8 @@ class Triton(Dialect):
             stop=tuple(stop for stop in stops if stop),
             temperature=given.get(f"{self.prefix}temperature"),
             top_p=given.get(f"{self.prefix}top_p"),
+            sampling=sampling_of({name.removeprefix(self.prefix): value for name, value in given.items()}),
+            seed=given.get(f"{self.prefix}seed"),
         )
 
     def _events(self, run: Generation, head: JSON) -> Iterator[bytes]:
@@ -171,8 +172,10 @@ class TritonEmbedding(TritonInfer):
     def outputs(self, body: Any, model: str, container: Container) -> list[JSON]:
         """Return a vector per text."""
         texts = read_inputs(body, model, {"text_input": "BYTES"}, ("text_input",))["text_input"]
-        values = [value for text in texts for value in vectors.embed(text, container.dimensions)]
-        return [output_tensor("embeddings", "FP32", [len(texts), container.dimensions], values)]
+        rows = container.embed(texts)
+        return [
+            output_tensor("embeddings", "FP32", [len(rows), len(rows[0])], [value for row in rows for value in row])
+        ]
 
 
 class TritonLlmApi(Triton):

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from sagewire.types import Message, TextPart, Tool
 
-__all__ = ["Call", "Counts", "Engine", "EngineFailure", "Piece", "Raw", "Stop", "Text", "Thinking", "Turn", "text_of"]
+__all__ = [
+    "SAMPLING",
+    "Call",
+    "Counts",
+    "Engine",
+    "EngineFailure",
+    "Piece",
+    "Raw",
+    "Stop",
+    "Text",
+    "Thinking",
+    "Turn",
+    "VectorEngine",
+    "sampling_of",
+    "text_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +47,8 @@ class Turn:
         temperature: The caller's sampling temperature; only engines that sample look at it.
         top_p: The caller's nucleus sampling mass.
         model: The model name asked for.
+        sampling: Further sampling settings, by the names of `SAMPLING`; only engines that sample look at them.
+        logprobs: Log probabilities were asked for.
     """
 
     messages: tuple[Message, ...] = ()
@@ -50,6 +67,8 @@ class Turn:
     temperature: float | None = None
     top_p: float | None = None
     model: str = ""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    logprobs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +180,29 @@ class Engine(Protocol):
             EngineFailure: The model could not answer.
         """
         ...
+
+
+@runtime_checkable
+class VectorEngine(Protocol):
+    """A model that also makes vectors and scores; the others leave that to the emulator's hashed words."""
+
+    def embed(self, texts: Sequence[str], size: int | None, /) -> list[list[float]]:
+        """Return a vector per text, of `size` numbers if that is said."""
+        ...
+
+    def relevance(self, query: str, texts: Sequence[str], /) -> list[float]:
+        """Return how well each text fits the query."""
+        ...
+
+
+SAMPLING = ("top_k", "min_p", "typical_p", "repetition_penalty", "frequency_penalty", "presence_penalty")
+_OTHER_NAMES = {"repeat_penalty": "repetition_penalty"}
+
+
+def sampling_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sampling settings of a request that `Turn` has no field for."""
+    named = {_OTHER_NAMES.get(name, name): value for name, value in parameters.items() if value is not None}
+    return {name: named[name] for name in SAMPLING if name in named}
 
 
 def text_of(message: Message) -> str:

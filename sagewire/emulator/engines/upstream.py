@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
 
-from sagewire.emulator.engines.base import Call, Counts, EngineFailure, Piece, Stop, Text, Thinking, Turn
+from sagewire.emulator.engines.base import (
+    SAMPLING,
+    Call,
+    Counts,
+    EngineFailure,
+    Piece,
+    Stop,
+    Text,
+    Thinking,
+    Turn,
+)
 from sagewire.errors import UsageError, WireError, excerpt
+from sagewire.streaming.base import Decoder
+from sagewire.streaming.jsonlines import JsonDocumentsDecoder
 from sagewire.streaming.sse import SseDecoder
 from sagewire.types import Message, TextPart, Tool
 
@@ -19,10 +31,26 @@ __all__ = ["Upstream"]
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 300.0
 JSON = dict[str, Any]
+# `owned_by` in Ollama's list of models, and its own API beside OpenAI's.
+OLLAMA, OLLAMA_OWN = "library", "ollama"
+_OLLAMA_NAMES = {"max_tokens": "num_predict"}
+_OPENAI_SAMPLING = {name: name for name in ("frequency_penalty", "presence_penalty")}
+_ALL_SAMPLING = {name: name for name in SAMPLING}
+# Server -> the settings it knows, and what it calls them.
+_SAMPLING: dict[str, dict[str, str]] = {
+    "vllm": {name: name for name in SAMPLING if name != "typical_p"},
+    "sglang": {name: name for name in SAMPLING if name != "typical_p"},
+    "llamacpp": _ALL_SAMPLING | {"repetition_penalty": "repeat_penalty"},
+    OLLAMA_OWN: _ALL_SAMPLING | {"repetition_penalty": "repeat_penalty"},
+}
 
 
 class Upstream:
     """Answers with what another server answers: Ollama, llama.cpp, vLLM, or any other that speaks OpenAI's API.
+
+    What the server cannot be asked for is refused with status 400, never made up: log probabilities, and settings,
+    schemas and vectors that its API has no place for. Prompts are continued as they are: Ollama, whose completions
+    route writes them into a chat template, is asked on a route of its own.
 
     Args:
         base_url: The server's base URL with its version, for example `http://127.0.0.1:11434/v1`.
@@ -31,6 +59,7 @@ class Upstream:
     """
 
     blocking = True
+    counts_tokens = True
 
     def __init__(self, base_url: str, model: str | None = None, api_key: str | None = None) -> None:
         import urllib3
@@ -39,6 +68,7 @@ class Upstream:
             raise UsageError(f"upstream={base_url!r} is no http URL; write upstream=http://127.0.0.1:11434/v1")
         self._url = base_url.rstrip("/")
         self._model = model
+        self._owner: str | None = None
         self._key = api_key or os.environ.get("OPENAI_API_KEY", "none")
         self._pool = urllib3.PoolManager(maxsize=64, retries=False)
         self._timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
@@ -48,41 +78,123 @@ class Upstream:
 
     def generate(self, turn: Turn, /) -> Iterator[Piece]:
         """Yield the server's answer as it arrives."""
+        if turn.logprobs:
+            raise EngineFailure("log probabilities of an upstream model cannot be passed on; leave them out", 400)
+        if turn.choices or turn.pattern:
+            raise EngineFailure("an upstream server cannot be held to choices or a pattern; use a JSON schema", 400)
+        server = self._server()
+        if turn.prompt is not None and server == OLLAMA:
+            yield from self._continue_with_ollama(turn)
+            return
         if turn.prompt is None:
             path, body = "/chat/completions", self._chat_body(turn)
         else:
-            path, body = "/completions", {"prompt": turn.prompt} | self._settings(turn)
-        body |= {"model": self._model or self._first_model(), "stream": True, "stream_options": {"include_usage": True}}
+            path, body = "/completions", {"prompt": turn.prompt} | self._completion_schema(turn, server)
+        body |= self._settings(turn) | self._sampling(turn, server)
+        body |= {"model": self._model, "stream": True, "stream_options": {"include_usage": True}}
         yield from _Reader().read(self._events(path, body))
+
+    def embed(self, texts: Sequence[str], size: int | None, /) -> list[list[float]]:
+        """Return the server's vectors."""
+        self._server()
+        body: JSON = {"model": self._model, "input": list(texts)} | ({"dimensions": size} if size else {})
+        found = self._whole("/embeddings", body, "embeddings")
+        try:
+            rows = [item["embedding"] for item in sorted(found["data"], key=lambda item: item.get("index", 0))]
+        except (KeyError, TypeError, AttributeError):
+            rows = []
+        if len(rows) != len(texts):
+            raise EngineFailure(f"the upstream server answered {len(rows)} vectors for {len(texts)} texts", 502)
+        return rows
+
+    def relevance(self, query: str, texts: Sequence[str], /) -> list[float]:
+        """Return the server's scores."""
+        self._server()
+        found = self._whole("/rerank", {"model": self._model, "query": query, "documents": list(texts)}, "reranking")
+        try:
+            scores = {item["index"]: float(item["relevance_score"]) for item in found["results"]}
+            return [scores[place] for place in range(len(texts))]
+        except (KeyError, TypeError, ValueError):
+            raise EngineFailure("the upstream server's ranking does not speak of every text", 502) from None
+
+    def _whole(self, path: str, body: JSON, what: str) -> Any:
+        try:
+            return orjson.loads(self._request("POST", path, body).data)
+        except orjson.JSONDecodeError:
+            raise EngineFailure(f"the upstream server's answer to {what} is not JSON", 502) from None
 
     def _settings(self, turn: Turn) -> JSON:
         wanted = {
             "max_tokens": turn.max_tokens,
             "stop": list(turn.stop) or None,
-            "seed": turn.seed,
+            # Several answers with one seed would be one answer several times.
+            "seed": None if turn.seed is None else turn.seed + turn.choice,
             "temperature": turn.temperature,
             "top_p": turn.top_p,
         }
         return {name: value for name, value in wanted.items() if value is not None}
 
+    def _sampling(self, turn: Turn, server: str) -> JSON:
+        names = _SAMPLING.get(server, _OPENAI_SAMPLING)
+        missing = [name for name in turn.sampling if name not in names]
+        if missing:
+            raise EngineFailure(f"the upstream server has no place for {', '.join(missing)}; leave them out", 400)
+        return {names[name]: value for name, value in turn.sampling.items()}
+
     def _chat_body(self, turn: Turn) -> JSON:
-        body: JSON = {"messages": [_message(message) for message in turn.messages]} | self._settings(turn)
+        body: JSON = {"messages": [_message(message) for message in turn.messages]}
         if turn.tools:
             named = turn.tool_choice not in ("auto", "none", "required")
             choice: Any = {"type": "function", "function": {"name": turn.tool_choice}} if named else turn.tool_choice
             body |= {"tools": [_tool(tool) for tool in turn.tools], "tool_choice": choice}
-        if turn.json_schema is not None:
-            schema = {"name": "answer", "schema": dict(turn.json_schema)}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return body
+            body |= {} if turn.parallel_tool_calls else {"parallel_tool_calls": False}
+        return body | _response_format(turn)
 
-    def _first_model(self) -> str:
-        try:
-            document = orjson.loads(self._request("GET", "/models", None).data)
-            self._model = str(document["data"][0]["id"])
-        except (orjson.JSONDecodeError, KeyError, IndexError, TypeError):
-            raise EngineFailure(f"the upstream server at {self._url} lists no models; name one", 502) from None
-        return self._model
+    def _completion_schema(self, turn: Turn, server: str) -> JSON:
+        if turn.json_schema is None:
+            return {}
+        if server == "llamacpp":
+            # Its completions ignore `response_format`.
+            return {"json_schema": dict(turn.json_schema)}
+        if server in ("vllm", "sglang"):
+            return _response_format(turn)
+        raise EngineFailure(
+            "the upstream server's completions cannot be held to a JSON schema; use a chat container", 400
+        )
+
+    def _continue_with_ollama(self, turn: Turn) -> Iterator[Piece]:
+        """Continue a prompt as it is: Ollama's completions route writes it into the model's chat template."""
+        options = {_OLLAMA_NAMES.get(name, name): value for name, value in self._settings(turn).items()}
+        body: JSON = {"model": self._model, "prompt": turn.prompt, "raw": True, "stream": True}
+        body["options"] = options | self._sampling(turn, OLLAMA_OWN)
+        if turn.json_schema is not None:
+            body["format"] = dict(turn.json_schema)
+        for event in self._events("/api/generate", body, JsonDocumentsDecoder()):
+            if event.get("response"):
+                yield Text(event["response"])
+            if event.get("done"):
+                yield Counts(int(event.get("prompt_eval_count") or 0), int(event.get("eval_count") or 0))
+                if event.get("done_reason") == "length":
+                    yield Stop("length")
+
+    def _server(self) -> str:
+        """Return what the server is, as its list of models says, and know a model of it."""
+        if self._owner is None:
+            try:
+                models = orjson.loads(self._request("GET", "/models", None).data)["data"]
+                names = [str(model["id"]) for model in models]
+                self._owner = str(models[0].get("owned_by", "")) if models else ""
+            except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+                names, self._owner = [], ""
+            except EngineFailure:
+                if self._model is None:
+                    raise
+                names, self._owner = [], ""
+            if self._model is None and not names:
+                self._owner = None
+                raise EngineFailure(f"the upstream server at {self._url} lists no models; name one", 502)
+            self._model = self._model or names[0]
+        return self._owner
 
     def _request(self, method: str, path: str, body: JSON | None) -> Any:
         import urllib3
@@ -91,7 +203,7 @@ class Upstream:
         try:
             response = self._pool.request(
                 method,
-                self._url + path,
+                (self._url.removesuffix("/v1") if path.startswith("/api/") else self._url) + path,
                 body=None if body is None else orjson.dumps(body),
                 headers=headers,
                 preload_content=False,
@@ -105,10 +217,10 @@ class Upstream:
             raise EngineFailure(f"the upstream server answered {response.status}: {text}", response.status)
         return response
 
-    def _events(self, path: str, body: JSON) -> Iterator[JSON]:
+    def _events(self, path: str, body: JSON, decoder: Decoder[bytes, Any] | None = None) -> Iterator[JSON]:
         import urllib3
 
-        response, decoder = self._request("POST", path, body), SseDecoder()
+        response, decoder = self._request("POST", path, body), decoder or SseDecoder()
         try:
             for data in response.stream(65536, decode_content=True):
                 yield from map(_parse, (event for event in decoder.feed(data) if event != b"[DONE]"))
@@ -119,9 +231,16 @@ class Upstream:
             response.close()
 
 
-def _parse(event: bytes) -> JSON:
+def _response_format(turn: Turn) -> JSON:
+    if turn.json_schema is None:
+        return {}
+    schema = {"name": "answer", "schema": dict(turn.json_schema)}
+    return {"response_format": {"type": "json_schema", "json_schema": schema}}
+
+
+def _parse(event: Any) -> JSON:
     try:
-        document = orjson.loads(event)
+        document = orjson.loads(event) if isinstance(event, bytes) else event
     except orjson.JSONDecodeError:
         raise EngineFailure(f"the upstream server sent an event that is not JSON: {excerpt(event)}", 502) from None
     if isinstance(document, dict) and document.get("error"):
