@@ -26,7 +26,10 @@ _ELSEWHERE = frozenset({
     "headers", "kv_transfer_params", "logits_processors", "route", "target_model",
 })  # fmt: skip
 # LiteLLM's settings of one request that choose among servers or keep something out.
-_ROUTING = frozenset({"cache", "disable_fallbacks", "fallbacks", "context_window_fallback_dict", "guardrails"})
+_ROUTING = frozenset({
+    "cache", "caching", "context_window_fallback_dict", "disable_fallbacks", "fallbacks", "guardrails", "max_retries",
+    "num_retries", "request_timeout", "stream_timeout", "timeout",
+})  # fmt: skip
 # The request itself, under the name of any route or server.
 _CONTENT = frozenset({
     "documents", "input", "input_ids", "inputs", "messages", "parameters", "prompt", "prompt_token_ids", "query",

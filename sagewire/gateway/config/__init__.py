@@ -87,11 +87,12 @@ def parse_config(text: str, name: str = "configuration", environment: Mapping[st
 
 def _parsed(document: Document, environment: Mapping[str, str]) -> GatewayConfig:
     own = _own_variables(document, environment)
-    missing = document.resolve(ChainMap(own, dict(environment)))
+    variables = ChainMap(own, dict(environment))
+    missing = document.resolve(variables)
     litellm = any(section in document.data for section in LITELLM_SECTIONS)
     try:
         if litellm:
-            return LiteLlmConfig.model_validate(document.data).translated(document, missing)
+            return LiteLlmConfig.model_validate(document.data).translated(document, missing, variables)
         for path, variable in missing:
             raise document.error(path, f"the environment variable {variable} is not set")
         return GatewayConfig.model_validate(document.data)

@@ -69,23 +69,47 @@ class LiteLlmConfig(BaseModel):
     environment_variables: dict[str, Any] = Field(default_factory=dict)
     credential_list: list[_Credential] = Field(default_factory=list)
 
-    def translated(self, document: Document, missing: Sequence[tuple[Path, str]]) -> GatewayConfig:
+    def translated(
+        self, document: Document, missing: Sequence[tuple[Path, str]], environment: Mapping[str, str]
+    ) -> GatewayConfig:
         """Return the same in sagewire's own form.
 
         Args:
             document: Where it was read from, for the lines of errors.
             missing: Environment variables that are named in the file and not set.
+            environment: The variables that LiteLLM reads by itself, `LITELLM_MASTER_KEY` for example.
 
         Raises:
             UsageError: A key is unknown, a provider is none of SageMaker, Hugging Face or a server of one's own, or a
                 setting that keeps somebody out has no counterpart here.
         """
-        return _Translation(self, document, missing).run()
+        return _Translation(self, document, missing, environment).run()
+
+
+def _from_environment(params: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the parameters with those that LiteLLM takes from variables if the file does not give them."""
+    provider = str(params.get("custom_llm_provider") or params.get("model") or "").partition("/")[0]
+    found = dict(params)
+    prefix = provider.upper().replace("-", "_")
+    if prefix and not provider.startswith("sagemaker"):
+        for name, variable in (("api_base", f"{prefix}_API_BASE"), ("api_key", f"{prefix}_API_KEY")):
+            if found.get(name) is None and found.get("base_url" if name == "api_base" else name) is None:
+                found[name] = environment.get(variable)
+    if provider.startswith("sagemaker") and not found.get("aws_region_name") and not found.get("region_name"):
+        found["aws_region_name"] = environment.get("AWS_REGION_NAME")
+    return found
 
 
 class _Translation:
-    def __init__(self, source: LiteLlmConfig, document: Document, missing: Sequence[tuple[Path, str]]) -> None:
+    def __init__(
+        self,
+        source: LiteLlmConfig,
+        document: Document,
+        missing: Sequence[tuple[Path, str]],
+        environment: Mapping[str, str],
+    ) -> None:
         self._source = source
+        self._environment = environment
         self._document = document
         self._notes: list[str] = []
         # The entries of `model_list` that each model's deployments come from.
@@ -98,6 +122,7 @@ class _Translation:
 
     def run(self) -> GatewayConfig:
         self._check_sections()
+        self._check_guards()
         self._check_types()
         models = self._models()
         router, settings = self._source.router_settings, self._source.litellm_settings
@@ -176,6 +201,20 @@ class _Translation:
                 # LiteLLM makes any key of this section a variable of its module, there are hundreds.
             self._note((*path, name), "has no effect in sagewire")
 
+    def _check_guards(self) -> None:
+        """Refuse callbacks that keep something out; without them the gateway would be open to it."""
+        for section in ("litellm_settings", "general_settings"):
+            given = getattr(self._source, section)
+            for name in ("callbacks", "input_callback", "success_callback"):
+                values = given.get(name) or []
+                for value in values if isinstance(values, list) else [values]:
+                    if str(value) in keys.GUARDS:
+                        raise self._document.error(
+                            (section, name),
+                            f"{value!r} keeps something out, and sagewire has nothing like it; put a proxy in front "
+                            "that does it, and remove it here",
+                        )
+
     def _check_types(self) -> None:
         for section in ("litellm_settings", "router_settings", "general_settings"):
             given = getattr(self._source, section)
@@ -198,13 +237,15 @@ class _Translation:
             path: Path = ("model_list", number, "litellm_params")
             limits = {name: entry.model_info.get(name) for name in ("rpm", "tpm")}
             limits |= {name: value for name, value in (("rpm", entry.rpm), ("tpm", entry.tpm)) if value is not None}
-            params = limits | entry.litellm_params
+            params = limits | _from_environment(entry.litellm_params, self._environment)
             deployment, notes = deployment_settings(params, entry.model_info, defaults, self._document, path)
             self._notes += notes
             self._entries.setdefault(entry.model_name, []).append(number)
             model = models.setdefault(entry.model_name, {"deployments": [], **shared})
             model["deployments"].append(deployment)
             own = entry.litellm_params.get("num_retries", entry.litellm_params.get("max_retries", retries))
+            if "keepalive_seconds" in entry.litellm_params:
+                model["keepalive_seconds"] = entry.litellm_params["keepalive_seconds"]
             if own is not None:
                 model["attempts"] = max(model.get("attempts", 1), int(own) + 1)
         return models
@@ -323,6 +364,8 @@ class _Translation:
     def _server(self) -> dict[str, Any]:
         general, router = self._source.general_settings, self._source.router_settings
         server: dict[str, Any] = {}
+        if self._environment.get("LITELLM_MASTER_KEY"):
+            server["master_key"] = self._environment["LITELLM_MASTER_KEY"]
         if "master_key" in general:
             # An empty one is an error, not an open gateway.
             server["master_key"] = str(general["master_key"] or "")

@@ -1,34 +1,52 @@
 """The keys of LiteLLM's configuration files: which have an effect here, which have none, which must not be ignored.
 
-Names are those of LiteLLM 1.9x and 1.106 (`Router.__init__`, `ConfigGeneralSettings`, `LiteLLM_Params`, and its page of
+Names are those of LiteLLM 1.9x to 1.110 (`Router.__init__`, `ConfigGeneralSettings`, `LiteLLM_Params`, and its page of
 settings).
 """
 
 from __future__ import annotations
 
+import re
+
+from sagewire.gateway.config import litellm_names
+from sagewire.gateway.config.litellm_names import names as _names
+
 __all__ = [
     "GENERAL_NO_EFFECT",
     "GENERAL_TAKEN",
+    "GUARDS",
     "PARAMS_NO_EFFECT",
     "PARAMS_TAKEN",
     "REFUSED",
     "ROUTER_NO_EFFECT",
     "ROUTER_TAKEN",
+    "SECRET",
     "SETTINGS_NO_EFFECT",
     "SETTINGS_TAKEN",
     "TOP_NO_EFFECT",
 ]
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 # Each of these keeps somebody or something out. A gateway that started without it would be open where it was closed.
 REFUSED = _names(
-    "admin_only_routes allowed_ips allowed_routes banned_keywords_list blocked_user_list custom_auth "
-    "custom_auth_run_common_checks enable_jwt_auth enable_oauth2_auth enable_oauth2_proxy_auth guardrail_list "
-    "guardrails litellm_jwtauth public_routes reject_clientside_metadata_tags"
+    "agent_access_default_deny admin_only_routes allowed_ips allowed_routes banned_keywords_list "
+    "blocked_user_list custom_auth custom_auth_run_common_checks enable_jwt_auth enable_oauth2_auth "
+    "enable_oauth2_proxy_auth guardrail_list block_requests_for_models_without_pricing "
+    "default_max_internal_user_budget enable_tag_filtering enforce_user_param enforced_params guardrails "
+    "litellm_jwtauth max_budget max_end_user_budget max_internal_user_budget max_user_budget post_call_rules "
+    "pre_call_rules provider_budget_config public_routes reject_clientside_metadata_tags tag_budget_config"
+)
+# Values of `callbacks` that mask or refuse what is asked (litellm/proxy/common_utils/callback_utils.py).
+GUARDS = _names(
+    "aporia_prompt_injection azure_content_safety banned_keywords blocked_user_check detect_prompt_injection "
+    "google_text_moderation guardrails_ai hide_secrets lakera_prompt_injection llamaguard_moderations "
+    "llmguard_moderations openai_moderations presidio secret_detection"
+)
+# Keys and accounts of services that LiteLLM logs to or signs in with: secrets that no model's server may get.
+SECRET = re.compile(
+    r"(?<!bos)(?<!eos)(?<!pad)_(api_key|secret|secret_key|access_key|access_key_id|password|token|credentials|private_key)$"
+    r"|service_account|^(langsmith|langfuse|langtrace|dd|datadog|gcs|s3|arize|phoenix|posthog|braintrust|humanloop|opik"
+    r"|helicone|lunary|weave|wandb|galileo|slack|otel|litellm)_"
 )
 
 PARAMS_TAKEN = _names(
@@ -37,6 +55,7 @@ PARAMS_TAKEN = _names(
     "aws_sts_endpoint aws_web_identity_token base_url bos_token cooldown_time custom_llm_provider drop_params "
     "eos_token extra_body final_prompt_value hf_model_name initial_prompt_value litellm_credential_name "
     "max_completion_tokens max_parallel_requests max_retries model model_id num_retries region_name request_timeout "
+    "extra_headers headers keepalive_seconds "
     "roles rpm sagemaker_base_url stream_timeout timeout tpm weight"
 )
 # LiteLLM takes these for itself (`all_litellm_params` in its types/utils.py): no server may get them in a body.
@@ -47,16 +66,17 @@ PARAMS_NO_EFFECT = _names(
     "caching caching_groups complexity_router_config complexity_router_default_model "
     "configurable_clientside_auth_params context_window_fallback_dict custom_prompt_dict "
     "default_api_key_rpm_limit default_api_key_tpm_limit enable_json_schema_validation enable_prompt_caching "
-    "ensure_alternating_roles extra_headers fallbacks fastest_response force_timeout headers id itpm "
-    "keepalive_seconds langfuse_host langfuse_public_key langfuse_secret langfuse_secret_key litellm_call_id "
+    "ensure_alternating_roles fallbacks fastest_response force_timeout id itpm "
+    "langfuse_host langfuse_public_key langfuse_secret langfuse_secret_key litellm_call_id "
     "litellm_disabled_callbacks litellm_metadata litellm_request_debug litellm_session_id litellm_system_prompt "
-    "litellm_trace_id logger_fn max_budget max_fallbacks max_file_size_mb merge_reasoning_content_in_choices "
+    "litellm_trace_id logger_fn max_fallbacks max_file_size_mb merge_reasoning_content_in_choices "
     "metadata mock_testing_fallbacks mock_timeout model_info no-log order organization otpm output_vector_size "
     "prompt_environment prompt_id prompt_label prompt_variables prompt_version provider_specific_header "
     "retry_policy retry_strategy routing_strategy silent_model ssl_verify stream supports_system_message "
     "tag_regex tags tiered_pricing ttl turn_off_message_logging use_chat_completions_api use_in_pass_through "
-    "use_litellm_proxy user_continue_message verbose"
+    "stream_chunk_size use_litellm_proxy user_continue_message verbose"
 )
+PARAMS_NO_EFFECT |= litellm_names.PARAMS
 
 ROUTER_TAKEN = _names(
     "allowed_fails context_window_fallbacks cooldown_time default_fallbacks default_litellm_params "
@@ -68,10 +88,10 @@ ROUTER_NO_EFFECT = _names(
     "alerting_config allowed_fails_policy assistants_config auto_router_capability_limit "
     "background_health_check_model_groups cache_kwargs cache_responses caching_groups client_ttl "
     "content_policy_fallbacks debug_level default_priority deployment_affinity_ttl_seconds "
-    "enable_health_check_routing enable_tag_filtering enable_weighted_failover "
+    "enable_health_check_routing enable_weighted_failover "
     "fallback_access_check fallback_budget_check health_check_ignore_transient_errors "
     "health_check_staleness_threshold ignore_invalid_deployments max_fallbacks model_group_affinity_config "
-    "model_group_retry_policy plugins polling_interval provider_budget_config "
+    "model_group_retry_policy plugins polling_interval "
     "retry_after retry_policy router_general_settings routing_groups search_tools "
     "set_verbose tag_filtering_match_any tag_routing_prefix"
 )
@@ -84,19 +104,20 @@ SETTINGS_NO_EFFECT = _names(
     "add_function_to_prompt add_user_information_to_llm_headers blog_posts_url budget_duration cache "
     "cache_params callback_settings callbacks cold_storage_custom_logger content_policy_fallbacks "
     "custom_prometheus_metadata_labels custom_prometheus_tags default_internal_user_params "
-    "default_key_generate_params default_max_internal_user_budget default_team_params default_team_settings "
+    "default_key_generate_params default_team_params default_team_settings "
     "disable_aiohttp_transport disable_copilot_system_to_assistant disable_end_user_cost_tracking "
     "disable_end_user_cost_tracking_prometheus_only disable_hf_tokenizer_download enable_json_schema_validation "
     "enable_preview_features extra_spend_tag_headers failure_callback force_ipv4 "
     "forward_traceparent_to_llm_provider global_disable_no_log_param include_cost_in_streaming_usage json_logs "
-    "key_generation_settings langfuse_default_tags log_raw_request_response max_budget max_end_user_budget "
-    "max_internal_user_budget max_parallel_requests max_ui_session_budget modify_params post_call_rules "
-    "pre_call_rules priority_reservation prometheus_initialize_budget_metrics prometheus_metrics_config "
+    "key_generation_settings langfuse_default_tags log_raw_request_response "
+    "max_parallel_requests max_ui_session_budget modify_params "
+    "priority_reservation prometheus_initialize_budget_metrics prometheus_metrics_config "
     "prometheus_ui_settings public_model_groups redact_messages_in_exceptions redact_user_api_key_info "
     "require_auth_for_metrics_endpoint return_response_headers s3_callback_params service_callback set_verbose "
-    "success_callback tag_budget_config telemetry turn_off_message_logging upperbound_key_generate_params "
+    "success_callback telemetry turn_off_message_logging upperbound_key_generate_params "
     "use_aiohttp_transport use_chat_completions_url_for_anthropic_messages"
 )
+SETTINGS_NO_EFFECT |= litellm_names.SETTINGS
 
 GENERAL_TAKEN = _names("database_url master_key max_request_size_mb")
 GENERAL_NO_EFFECT = _names(
@@ -114,7 +135,7 @@ GENERAL_NO_EFFECT = _names(
     "disable_reset_budget disable_responses_id_security disable_retry_on_max_parallel_request_limit_error "
     "disable_spend_logs disable_spend_updates enable_claude_code_gateway enable_health_check_routing "
     "enable_mcp_registry enable_openai_websocket_passthrough enable_public_model_hub enforce_fallback_model_access "
-    "enforce_user_param enforced_params fail_closed_rate_limit_enforcement failed_login_block_seconds "
+    "fail_closed_rate_limit_enforcement failed_login_block_seconds "
     "failed_login_window_seconds forward_client_headers_to_llm_api forward_openai_org_id global_max_parallel_requests "
     "health_check_concurrency health_check_details health_check_interval health_check_skip_disabled_background_models "
     "include_call_id_in_error_body infer_model_from_keys key_management_settings key_management_system "
@@ -140,6 +161,7 @@ GENERAL_NO_EFFECT = _names(
     "user_header_mappings user_header_name user_mcp_management_mode user_url_allowed_hosts user_url_validation "
     "vector_store_deny_by_default"
 )
+GENERAL_NO_EFFECT |= litellm_names.GENERAL
 
 TOP_NO_EFFECT = _names(
     "assistant_settings callback_settings files_settings finetune_settings mcp_aliases "

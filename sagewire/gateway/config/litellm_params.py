@@ -17,7 +17,11 @@ __all__ = ["CATCH_ALL", "Defaults", "deployment_settings"]
 JSON = dict[str, Any]
 _OPTIONS = frozenset(OptionArguments.__annotations__) - {"model", "extra"}
 # Servers that speak OpenAI's API wherever `api_base` says.
-_OPENAI_SERVERS = ("openai", "hosted_vllm", "vllm", "openai_like", "custom_openai", "llamafile", "lm_studio")
+_OPENAI_SERVERS = (
+    "openai", "hosted_vllm", "vllm", "openai_like", "custom_openai", "llamafile", "lm_studio", "ollama", "ollama_chat",
+    "nvidia_nim", "xinference", "infinity", "litellm_proxy", "docker_model_runner", "lemonade", "oobabooga", "petals",
+    "triton", "lambda_ai", "text-generation-inference", "llama_api",
+)  # fmt: skip
 _TEXT_SERVERS = ("text-completion-openai",)
 # Whose models a file can serve without naming one of them, or a server.
 CATCH_ALL = ("sagemaker", "sagemaker_chat", "sagemaker_nova", "huggingface")
@@ -93,6 +97,7 @@ def deployment_settings(
         raise document.error((*path, "model"), f"{model!r} names no provider, for example sagemaker/{model}")
     settings = _place(provider, name, given, info, document, (*path, "model"))
     notes = _options(given, settings, document, path)
+    notes += _headers(given, settings, document, path)
     for theirs, ours in _AWS.items():
         if theirs in given:
             settings[ours] = given[theirs]
@@ -177,14 +182,14 @@ def _options(given: JSON, settings: JSON, document: Document, path: Path) -> lis
     for name, value in given.items():
         if name in keys.PARAMS_TAKEN:
             continue
+        if name in keys.REFUSED and value not in (None, False, [], {}):
+            raise document.error(
+                (*path, name), "sagewire has none, and without it the model would be open to more; remove it here"
+            )
         if name in _OPTIONS:
             options[name] = value
-        elif name in keys.PARAMS_NO_EFFECT or "_cost_per_" in name or "_cost" in name:
+        elif name in keys.PARAMS_NO_EFFECT or name in keys.REFUSED or "_cost" in name or keys.SECRET.search(name):
             notes.append(str(document.error((*path, name), "has no effect in sagewire")))
-        elif name == "guardrails" and value:
-            raise document.error(
-                (*path, name), "sagewire has none, and without them the model would be open to more; remove it here"
-            )
         elif name == "mock_response":
             raise document.error(
                 (*path, name), "a made-up answer is nothing to serve; `sagewire gateway --demo` has some"
@@ -200,6 +205,22 @@ def _options(given: JSON, settings: JSON, document: Document, path: Path) -> lis
         options["extra"] = extra
     if options:
         settings["options"] = options
+    return notes
+
+
+def _headers(given: JSON, settings: JSON, document: Document, path: Path) -> list[str]:
+    """Put further headers where they belong; SageMaker's calls have none of one's own."""
+    notes: list[str] = []
+    for name in ("headers", "extra_headers"):
+        headers = given.get(name)
+        if not headers:
+            continue
+        if not isinstance(headers, dict):
+            raise document.error((*path, name), "should be a mapping of names to values")
+        if settings.get("url"):
+            settings["headers"] = settings.get("headers", {}) | {str(key): str(value) for key, value in headers.items()}
+        else:
+            notes.append(str(document.error((*path, name), "has no effect: calls of SageMaker endpoints are signed")))
     return notes
 
 
@@ -244,9 +265,14 @@ def _limits(given: JSON, defaults: Defaults) -> JSON:
     if parallel is not None:
         settings["max_concurrency"] = parallel
     whole = given.get("timeout", given.get("request_timeout", defaults.timeout))
-    first = given.get("stream_timeout", defaults.stream_timeout) or whole
-    if first is not None:
-        settings["timeouts"] = {"connect": min(10.0, float(first)), "first_byte": first, "idle": whole or first}
+    stream = given.get("stream_timeout", defaults.stream_timeout)
+    limits: JSON = {}
+    if whole is not None:
+        limits = {"connect": min(10.0, float(whole)), "first_byte": whole, "idle": whole}
+    if stream is not None:
+        limits["stream_first_byte"] = stream
+    if limits:
+        settings["timeouts"] = limits
     if defaults.allowed_fails is not None:
         # LiteLLM counts those that are allowed; the next one is too many.
         settings["breaker_failures"] = int(defaults.allowed_fails) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Callable, Mapping
 
 from sagewire.aws.credentials import Credentials
@@ -23,6 +24,7 @@ __all__ = ["AsyncHttpTransport", "HttpTarget", "HttpTransport", "join_path"]
 
 _FRAMING = frozenset({"connection", "content-length", "transfer-encoding", "upgrade", "expect", "trailer", "te"})
 
+_VERSIONED = re.compile(r"(^|/)v\d+((alpha|beta)\d*)?(/openai)?$")
 Token = str | Callable[[], str] | None
 
 
@@ -121,6 +123,8 @@ def join_path(base: str, path: str) -> str:
         '/v1/chat/completions'
         >>> join_path("/tenant/v1/", "/v1/embeddings")
         '/tenant/v1/embeddings'
+        >>> join_path("/api/v3", "/v1/chat/completions")
+        '/api/v3/chat/completions'
         >>> join_path("", "")
         '/'
     """
@@ -128,6 +132,9 @@ def join_path(base: str, path: str) -> str:
     right = [segment for segment in path.split("/") if segment]
     if not right:
         return base or "/"
+    if right[0] == "v1" and _VERSIONED.search("/".join(left)):
+        # The base names its own version of OpenAI's API: /api/v3, /v1beta/openai.
+        right = right[1:]
     for shared in range(min(len(left), len(right)), 0, -1):
         if left[-shared:] == right[:shared]:
             right = right[shared:]

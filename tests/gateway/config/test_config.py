@@ -187,7 +187,8 @@ def test_a_litellm_file_runs_unchanged() -> None:
         "final_prompt_value": "A:",
     }
     (bare,) = config.models["bare"].deployments
-    assert (bare.format, bare.timeouts.first_byte, bare.timeouts.idle) == ("default_pt", 5, 30)
+    limits = bare.timeouts
+    assert (bare.format, limits.first_byte, limits.stream_first_byte, limits.idle) == ("default_pt", 30, 5, 30)
     assert config.models["bare"].attempts == 5
     assert config.models["hf"].deployments[0].url == "https://x.endpoints.huggingface.cloud"
     (routed,) = config.models["routed"].deployments

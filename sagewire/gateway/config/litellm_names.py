@@ -1,0 +1,97 @@
+"""Further keys of LiteLLM 1.110's files that have no effect here: names only, so that none counts as a misspelling."""
+
+from __future__ import annotations
+
+__all__ = ["GENERAL", "PARAMS", "SETTINGS", "names"]
+
+
+def names(text: str) -> frozenset[str]:
+    """Return the words of a text."""
+    return frozenset(text.split())
+
+
+PARAMS = names(
+    "adaptive_router_config adaptive_router_default_model allow_client_keepalive_override "
+    "allow_legacy_cloud_file_ids anthropic_disable_workload_identity_federation anthropic_federation_rule_id "
+    "anthropic_federation_workspace_id anthropic_identity_source anthropic_identity_token "
+    "anthropic_identity_token_file anthropic_issuer_audience anthropic_issuer_signing_key_ref "
+    "anthropic_issuer_subject anthropic_issuer_ttl_seconds anthropic_issuer_url anthropic_keycloak_auth_method "
+    "anthropic_keycloak_client_id anthropic_keycloak_client_secret_ref anthropic_keycloak_scope "
+    "anthropic_keycloak_token_url anthropic_organization_id anthropic_service_account_id "
+    "auto_router_max_input_chars auto_router_model_compression auto_router_routing_compression aws_batch_role_arn "
+    "aws_bedrock_control_plane_endpoint aws_bedrock_project_id aws_bedrock_runtime_endpoint azure_ad_token "
+    "azure_password azure_scope azure_username bedrock_tags bucket_name chatgpt_auth_file client_id client_secret "
+    "cost_per_second daily_reset_time fedramp_uplift_multiplier fireworks_forward_user_id gcs_bucket_name "
+    "milvus_db_name milvus_partition_names milvus_text_field openai_identity_provider_id openai_identity_token_file "
+    "openai_service_account_id provider_affinity_header quality_router_config quality_router_default_model "
+    "regional_endpoint_uplift_multiplier regional_processing_uplift_multiplier_eu "
+    "regional_processing_uplift_multiplier_us responses_api_version rpd s3_access_key_id s3_bucket_name "
+    "s3_bucket_owner s3_encryption_key_id s3_endpoint_url s3_output_bucket_name s3_region_name s3_secret_access_key "
+    "stream_timeout_by_service_tier switchyard_router_config tenant_id thought_signature_in_tool_call_id "
+    "timeout_by_service_tier token_exchange_audience token_exchange_endpoint token_exchange_profile "
+    "token_exchange_scope tpd use_xai_oauth valkey_embedding_field valkey_host valkey_password valkey_port "
+    "valkey_ssl valkey_text_field vector_store_id vertex_credentials vertex_location vertex_project "
+    "watsonx_region_name"
+)
+
+GENERAL = names(
+    "agent_access_default_deny allowed_client_side_s3_buckets allowed_client_side_s3_endpoint_urls "
+    "claude_code_marketplace_auth_required disable_fallbacks_on_per_model_rate_limits "
+    "disable_requester_ip_address_logging maximum_spend_logs_cleanup_target_size maximum_spend_logs_size "
+    "maximum_spend_logs_size_check_interval mcp_disabled_capabilities mcp_require_explicit_server_scope "
+    "request_tag_mappings return_wildcard_routes self_serve_budget_policy skill_scanner spend_logs_prompt_storage "
+    "use_spend_logs_ledger vertex_ai_pass_through_drop_anthropic_betas"
+)
+
+SETTINGS = names(
+    "aclient_session adapters agent_search_embedding_model ai21_key aiohttp_trust_env aleph_alpha_key "
+    "allow_dynamic_callback_disabling amazon_nova_api_key anthropic_beta_headers_url anthropic_key "
+    "anthropic_messages_estimate_initial_input_tokens anthropic_prompt_caching_ttl "
+    "anthropic_sse_ping_interval_seconds api_base api_key api_version apply_search_free_tier argilla_batch_size "
+    "argilla_transformation_object audit_log_callbacks autorouter_presets_url aws_sqs_callback_params azure_key "
+    "baseten_key batch_line_item_callbacks bedrock_neutralize_orphaned_tool_blocks bedrock_request_metadata_fields "
+    "block_requests_for_models_without_pricing budget_exceeded_status_code budget_exceeded_throttle_percentage "
+    "budget_rollover bytez_key caching clarifai_key client_session cloudflare_api_key cohere_key cometapi_key "
+    "common_cloud_provider_auth_params cost_discount_config cost_margin_config credential_list custom_prompt_dict "
+    "custom_provider_map databricks_key datadog_llm_observability_params datadog_params datadog_use_v1 "
+    "datarobot_key default_in_memory_ttl default_key_max_budget_alert_emails default_redis_batch_cache_expiry "
+    "default_redis_ttl default_soft_budget disable_add_prefix_to_prompt disable_add_transform_inline_image_block "
+    "disable_add_user_agent_to_request_tags disable_aiohttp_trust_env "
+    "disable_anthropic_gemini_context_caching_transform disable_stop_sequence_limit disable_streaming_logging "
+    "disable_token_counter disable_vertex_batch_output_transformation dynamodb_table_name email "
+    "enable_anthropic_prompt_caching enable_azure_ad_token_refresh "
+    "enable_caching_on_provider_specific_optional_params enable_end_user_cost_tracking_prometheus_only "
+    "enable_gemini_default_thinking_level_low enable_key_alias_format_validation "
+    "enable_loadbalancing_on_batch_endpoints enable_model_config_credential_overrides error_logs "
+    "expose_router_debug_in_errors filter_invalid_headers force_redis_hash_tag_grouping gcs_pub_sub_use_v1 "
+    "gdc_api_base gdc_key gemini_include_thoughts_default gemini_live_defer_setup generic_api_use_v1 "
+    "generic_logger_headers gigachat_key global_bitbucket_config global_gitlab_config "
+    "google_moderation_confidence_threshold gradient_ai_api_key groq_key guardrail_name_config_map heroku_key http2 "
+    "huggingface_key in_memory_llm_clients_cache inception_key infinity_key initialized_langfuse_clients "
+    "input_callback internal_user_budget_duration key_alias_pattern langfuse_enable_update_trace_keys "
+    "langsmith_batch_size lemonade_key llama_api_key llamaguard_model_name llamaguard_unsafe_content_categories "
+    "llm_guard_mode log_auth_failure_key_identity log_client_error_tracebacks logged_real_time_event_types logging "
+    "longer_context_model_fallback_dict maritalk_key max_end_user_budget_id max_fallbacks max_tokens "
+    "max_user_budget mcp_tool_search model_alias_map model_cost_map_url model_fallbacks model_group_settings "
+    "models_by_provider nebius_key network_mock newrelic_params nlp_cloud_key novita_api_key "
+    "num_retries_per_request ollama_key openai_key openai_like_key openai_moderations_model_name "
+    "openai_system_messages_first openrouter_key otel_tenant_destination_mode output_parse_pii "
+    "overwrite_user_with_key_hash ovhcloud_key personal_key_model_access_from_teams pointfive_params predibase_key "
+    "predibase_tenant_id presidio_ad_hoc_recognizers prometheus_deployment_and_latency_caller_identity "
+    "prometheus_emit_input_sequence_length_label prometheus_emit_rate_limit_labels prometheus_emit_stream_label "
+    "prometheus_end_user_metrics_cleanup_interval_seconds prometheus_end_user_metrics_max_series_per_metric "
+    "prometheus_end_user_metrics_ttl_seconds prometheus_exclude_labels prometheus_exclude_metrics "
+    "prometheus_latency_buckets prometheus_metrics_cleanup_interval_seconds "
+    "prometheus_metrics_max_series_per_metric prometheus_metrics_ttl_seconds "
+    "prometheus_user_budget_label_include_email_alias prompt_name_config_map provider_url_destination_allowed_hosts "
+    "proxy_auth public_agent_groups public_mcp_hub_strict_whitelist public_mcp_servers public_model_groups_links "
+    "public_skills_index reasoning_auto_summary reasoning_effort_rounding replicate_key request_correlation_in_logs "
+    "require_managed_files route_all_chat_openai_to_responses s3_audit_callback_params safe_memory_mode "
+    "sap_service_key secret_manager_client skill_search_embedding_model skip_system_message_in_guardrail "
+    "skip_tool_message_in_guardrail snowflake_key sse_keepalive_ping_interval_seconds ssl_certificate "
+    "ssl_ecdh_curve ssl_security_level ssl_verify standard_logging_payload_excluded_fields store_audit_logs "
+    "strip_anthropic_total_tokens suppress_debug_info togetherai_api_key token use_client use_litellm_proxy "
+    "user_url_allowed_hosts user_url_validation validate_end_user_id_in_db vector_store_index_registry "
+    "vector_store_registry vector_store_search_failure_mode vercel_ai_gateway_key vertex_ai_safety_settings "
+    "vertex_location vertex_project wandb_key xai_key zerobus_params"
+)

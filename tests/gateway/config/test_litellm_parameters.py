@@ -1,0 +1,115 @@
+"""LiteLLM's parameters of a model and its settings: what becomes of each."""
+
+import pytest
+
+from sagewire.errors import UsageError
+from sagewire.gateway.config import parse_config
+from sagewire.gateway.config.models import DeploymentConfig, GatewayConfig
+
+
+def loaded(params: str, more: str = "", environment: dict[str, str] | None = None) -> GatewayConfig:
+    return parse_config(
+        f"model_list:\n  - model_name: m\n    litellm_params: {{{params}}}\n{more}", "f", environment or {}
+    )
+
+
+def deployment(params: str, more: str = "", environment: dict[str, str] | None = None) -> DeploymentConfig:
+    return loaded(params, more, environment).models["m"].deployments[0]
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        "ollama", "ollama_chat", "nvidia_nim", "xinference", "infinity", "litellm_proxy", "docker_model_runner",
+        "lemonade", "hosted_vllm",
+    ],
+)  # fmt: skip
+def test_servers_of_ones_own(provider: str) -> None:
+    one = deployment(f"model: {provider}/org/q, api_base: 'http://h:1', api_key: key")
+    assert (one.url, one.served_model, one.handler) == ("http://h:1", "org/q", "openai_chat")
+    with pytest.raises(UsageError, match="needs `api_base`"):
+        deployment(f"model: {provider}/q")
+
+
+def test_what_litellm_reads_from_variables() -> None:
+    environment = {
+        "HOSTED_VLLM_API_BASE": "http://h/v1",
+        "HOSTED_VLLM_API_KEY": "sk-there",
+        "LITELLM_MASTER_KEY": "sk-1",
+    }
+    config = loaded("model: hosted_vllm/q", environment=environment)
+    one = config.models["m"].deployments[0]
+    assert one.token is not None
+    assert (one.url, one.token.get_secret_value(), config.has_keys) == ("http://h/v1", "sk-there", True)
+    assert deployment("model: sagemaker/e", environment={"AWS_REGION_NAME": "eu-west-1"}).region == "eu-west-1"
+    assert deployment("model: sagemaker/e, aws_region_name: a", environment={"AWS_REGION_NAME": "b"}).region == "a"
+
+
+def test_time_limits_of_streams_are_for_streams() -> None:
+    limits = deployment("model: sagemaker/e, timeout: 300, stream_timeout: 30").timeouts
+    assert (limits.first_byte, limits.stream_first_byte, limits.idle) == (300, 30, 300)
+
+
+def test_headers_and_comments() -> None:
+    config = loaded("model: hosted_vllm/q, api_base: 'http://h', extra_headers: {X-Key: abc}, keepalive_seconds: 3")
+    assert config.models["m"].keepalive_seconds == 3
+    assert config.models["m"].deployments[0].headers["X-Key"].get_secret_value() == "abc"
+    assert "signed" in loaded("model: sagemaker/e, extra_headers: {a: b}").notes[0]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "langsmith_api_key", "gcs_path_service_account", "dd_api_key", "rpd", "stream_chunk_size",
+        "s3_secret_access_key", "azure_password", "client_secret", "vertex_credentials",
+        "input_cost_per_token", "my_service_api_key",
+    ],
+)  # fmt: skip
+def test_what_is_litellms_own_goes_to_no_server(name: str) -> None:
+    config = loaded(f"model: sagemaker_chat/e, {name}: something")
+    assert config.models["m"].deployments[0].options == {}
+    assert f"{name}: has no effect" in config.notes[0]
+
+
+def test_what_is_not_litellms_goes_to_the_server() -> None:
+    given = "model: sagemaker_chat/e, guided_json: {a: 1}, add_bos_token: true, top_k: 5"
+    assert deployment(given).options == {"extra": {"guided_json": {"a": 1}, "add_bos_token": True}, "top_k": 5}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *(f"litellm_settings: {{callbacks: [{name}]}}" for name in ("presidio", "hide_secrets", "banned_keywords")),
+        "litellm_settings: {callbacks: llamaguard_moderations}",
+        "litellm_settings: {max_budget: 10}",
+        "general_settings: {enforce_user_param: true}",
+        "general_settings: {enforced_params: [user]}",
+        "router_settings: {enable_tag_filtering: true}",
+    ],
+)
+def test_what_keeps_something_out_is_refused(more: str) -> None:
+    with pytest.raises(UsageError, match=r"line 4: .*(keeps something out|would be open to more)"):
+        loaded("model: sagemaker/e", more)
+    with pytest.raises(UsageError, match="open to more"):
+        loaded("model: sagemaker/e, guardrails: [pii]")
+
+
+@pytest.mark.parametrize("name", ["callbacks: [langfuse]", "drop_params: true", "telemetry: false", "http2: true"])
+def test_other_settings_are_read_or_noted(name: str) -> None:
+    loaded("model: sagemaker/e", f"litellm_settings: {{{name}}}")
+
+
+@pytest.mark.parametrize(
+    ("params", "more", "says"),
+    [
+        ("model: sagemaker/e, timeout: soon", "", "line 3: .*timeout: should be a number"),
+        ("model: sagemaker/e, rpm: [1]", "", "line 3: .*rpm: should be a number"),
+        ("model: 'hosted_vllm/e', api_base: 'http://h', headers: 5", "", "line 3: .*headers: should be a mapping"),
+        ("model: sagemaker/e", "router_settings: {allowed_fails: many}", "line 4: .*should be a number"),
+        ("model: sagemaker/e", "router_settings: {model_group_alias: [a]}", "line 4: .*should be a mapping"),
+        ("model: sagemaker/e", "environment_variables: [a]", "line 4: .*should be a mapping"),
+    ],
+)
+def test_a_wrong_type_is_a_sentence_with_its_line(params: str, more: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        loaded(params, more)
