@@ -1,6 +1,6 @@
-"""Making a model call a tool where the wire has no field for it, because the container takes plain text.
+"""Makes a model call a tool although the wire has no field for it, because the container takes plain text.
 
-Where the container can be held to a JSON schema, the schema is that of a tool call: the model cannot write anything
+If the container can be held to a JSON schema, the schema is that of a tool call: the model cannot write anything
 else. Elsewhere the model is told to, and an answer without a call is an error.
 """
 
@@ -25,7 +25,7 @@ def force_call(
 
     Args:
         chat: A request whose `tool_choice` is `required` or a tool's name.
-        handler: What the container speaks.
+        handler: The container's handler.
 
     Returns:
         The request, and what makes readers for the answer; `None` where the prompt format's own reader reads it.
@@ -66,7 +66,7 @@ def call_schema(tools: Sequence[Tool]) -> dict[str, Any]:
 
 
 class RequireToolCall(BaseDecoder[Delta, Delta]):
-    """Raises where an answer ends of its own accord without any tool call; one cut off by its length passes."""
+    """A check that raises if an answer ends without any tool call; one cut off by its length passes."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names

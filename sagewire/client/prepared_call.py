@@ -209,7 +209,7 @@ def prepare(
 
     Args:
         request: What is asked.
-        handler: What the container speaks.
+        handler: The container's handler.
         prompt_format: How the model family writes; needed for chat where the container takes text only.
         parameters: InvokeEndpoint parameters of this call; they win over the handler's own.
 

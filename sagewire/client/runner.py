@@ -201,7 +201,7 @@ async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Asy
 
 
 def explain(error: EndpointError, handler: ContentHandler | EmbeddingHandler | RerankHandler) -> None:
-    """Put what a handler of somebody's own reads in its container's error body into the error."""
+    """Put what a third-party handler reads in its container's error body into the error."""
     if not error.body or type(handler).read_error in _DEFAULTS:
         # The transport has read the known shapes already.
         return

@@ -1,4 +1,4 @@
-"""What `Client.stream` and `AsyncClient.stream` return: deltas as they arrive, and the reply they add up to."""
+"""The streams that `Client.stream` and `AsyncClient.stream` return: deltas, and the reply they add up to."""
 
 from __future__ import annotations
 

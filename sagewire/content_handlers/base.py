@@ -1,7 +1,7 @@
-"""What a content handler is: the translator between sagewire's values and one serving container's bytes.
+"""Content handlers: each translates between sagewire's values and the bytes of one serving container.
 
 A handler is pure and keeps no state between calls: one object serves every request, thread and event loop.
-To write one, subclass `JsonHandler` (nearly every container speaks JSON) and fill in four methods; see
+To write one, subclass `JsonHandler` (nearly every container takes JSON) and fill in four methods; see
 `sagewire.testing.check_handler` for the checks every handler must pass.
 """
 
@@ -91,8 +91,8 @@ class ContentHandler(ABC):
         passes_message_fields: Further fields of messages (`Message.extra`) are sent; elsewhere they are left out.
         takes_extra: Settings in `Options.extra` are passed to the server under their own names.
         cures: Option name (or `tools`, `images`) to a sentence that says what to do instead, for the error's message.
-        path: Where a plain HTTP server answers this wire (`/v1/chat/completions`).
-        stream_path: Where it streams, if that is elsewhere.
+        path: The path of this wire on a plain HTTP server (`/v1/chat/completions`).
+        stream_path: The path for streams, if it is another.
         echoes_prompt: The answer may begin with the prompt itself, which is then removed.
         adds_bos: The container's tokenizer puts the beginning-of-text token before every prompt, so a conversation
             that a prompt format wrote is sent without the format's own.
@@ -124,7 +124,7 @@ class ContentHandler(ABC):
 
     @abstractmethod
     def transform_output(self, body: bytes, /) -> Reply:
-        """Return the reply in a whole response body; raise `WireError` if it is none."""
+        """Return the reply in a whole response body; raise `WireError` if it is not one."""
 
     @abstractmethod
     def stream_decoder(self, content_type: str, /) -> Decoder[bytes, Delta]:
@@ -199,7 +199,7 @@ class WholeReader(EventReader):
 class JsonHandler(ContentHandler):
     """A handler whose container takes a JSON object and answers with JSON, whole or as SSE / JSON lines.
 
-    `read_reply` and the event reader may index into what they are given as if it were well formed. Where it is not,
+    `read_reply` and the event reader may index into what they are given as if it were well formed. If it is not,
     the error object of a container (HTTP status 200 notwithstanding) becomes a `ModelError`, in a stream a
     `ModelStreamError`, and anything else a `WireError` with an excerpt.
     """
@@ -331,11 +331,11 @@ def _keeps_alive(event: Any) -> bool:
 
 
 def parse_json(body: bytes, handler: str) -> Any:
-    """Return the parsed body; raise `WireError` with an excerpt where it is no JSON."""
+    """Return the parsed body; raise `WireError` with an excerpt if it is not JSON."""
     try:
         return read_json(body)
     except ValueError as error:
-        what = "an empty body" if not body.strip() else f"no JSON ({error}): {excerpt(body)}"
+        what = "an empty body" if not body.strip() else f"invalid JSON ({error}): {excerpt(body)}"
     # Out of the clause, for the parser's error holds the whole body as text, and would live as long as this one.
     raise WireError(f"handler '{handler}' expected JSON and got {what}")
 

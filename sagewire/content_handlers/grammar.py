@@ -14,7 +14,7 @@ def json_schema_of(response_format: Mapping[str, Any], handler: str) -> Mapping[
     """Return the JSON schema an OpenAI `response_format` demands, `None` for plain text.
 
     Raises:
-        UnsupportedFeature: The format is of a kind that is no JSON schema.
+        UnsupportedFeature: The format is not a JSON schema.
         UsageError: It names the kind but lacks the schema.
     """
     kind = response_format.get("type")

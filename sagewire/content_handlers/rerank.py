@@ -42,7 +42,7 @@ class RerankHandler(ABC):
         name: The handler's key in `RERANK_HANDLERS`.
         content_type: The media type of request bodies.
         accept: The media type asked for.
-        path: Where a plain HTTP server answers this wire.
+        path: The path of this wire on a plain HTTP server.
         takes_extra: Settings in `extra` are passed to the server under their own names.
         max_documents: The most documents in one call.
     """
@@ -69,7 +69,7 @@ class RerankHandler(ABC):
 
     @abstractmethod
     def read(self, payload: Any, /) -> Sequence[tuple[int, float]]:
-        """Return index and score of each document the answer speaks of."""
+        """Return index and score of each document in the answer."""
 
     def transform_input(
         self,
@@ -108,8 +108,8 @@ class RerankHandler(ABC):
             top_n: How many of the best are wanted, `None` for all of them.
 
         Raises:
-            WireError: The body is no such answer, documents are missing, come twice or never existed, or a score is
-                not finite.
+            WireError: The body is not such an answer, documents are missing, come twice or never existed, or a score
+                is not finite.
             ModelError: The body is an error object.
         """
         payload = parse_json(body, self.name)

@@ -1,4 +1,4 @@
-"""Telling from an endpoint's description what its container speaks. Pure; the first rule that matches wins.
+"""Detects the handlers of an endpoint's container from its description. Pure; the first rule that matches wins.
 
 Images are matched by repository name, never by account (the same image lives in many), then by tag, then by
 environment. `SAGEMAKER_PROGRAM=inference.py` decides nothing: JumpStart sets it on every image.
@@ -41,7 +41,7 @@ class ContainerLimits:
 
 @dataclass(frozen=True, slots=True)
 class ContainerProfile:
-    """What a container speaks, by the names in `HANDLERS`; `None` where it has no such route.
+    """The handlers of a container by task, as names in `HANDLERS`; `None` if it has no such route.
 
     Args:
         container: What it is, in words: `TGI 2.3.1`.
@@ -91,7 +91,7 @@ class _Clues:
 
 
 def detect(found: Description, hostname: str | None = None) -> ContainerProfile:
-    """Return what an endpoint's container speaks.
+    """Return the profile of an endpoint's container.
 
     Args:
         found: What the control plane says.

@@ -1,4 +1,4 @@
-"""Telling what a plain HTTP server speaks, from what it says about itself on `/info`, `/v1/models`, `/props`.
+"""Detects the handler of a plain HTTP server from what it says about itself on `/info`, `/v1/models`, `/props`.
 
 Sources: text-generation-inference router/src/server.rs and text-embeddings-inference router/src/http/server.rs
 (`/info`); vLLM, SGLang, llama.cpp and Ollama (`owned_by` in `/v1/models`).
@@ -26,7 +26,7 @@ _SERVERS = {"vllm": "vLLM", "sglang": "SGLang", "library": "Ollama"}
 
 
 def detect_url(url: str) -> ContainerProfile | None:
-    """Return what a server speaks if its address alone says so: OpenAI's API is what lives below `/v1`.
+    """Return a server's profile if its address alone tells it: OpenAI's API is what lives below `/v1`.
 
     Example:
         >>> detect_url("https://router.huggingface.co/v1").chat
@@ -41,7 +41,7 @@ _OPENAI = ("openai_chat", "openai_completions", "openai_embeddings", "vllm_reran
 
 
 def detect_server(ask: Asker) -> ContainerProfile:
-    """Return what a server speaks by asking it; three GET requests at most.
+    """Return a server's profile by asking it; three GET requests at most.
 
     A server that answers neither is taken for an OpenAI-compatible one, which nearly all are today.
     """

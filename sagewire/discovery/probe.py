@@ -1,4 +1,4 @@
-"""Telling what a container speaks by trying: tiny requests, and the way it answers or refuses them.
+"""Detects a container's handler by trying: tiny requests, and the way it answers or refuses them.
 
 For callers who may invoke an endpoint but not describe it. It costs one or two generations of a single token, so it is
 done only where the caller allows it. What the containers say to a body they do not know: vLLM
@@ -42,7 +42,7 @@ _PIPELINE_REFUSALS = {
 
 
 def probe(send: Try, target: str) -> ContainerProfile:
-    """Return what a container speaks, from its answers to a few tiny requests.
+    """Return a container's profile from its answers to a few tiny requests.
 
     Args:
         send: Sends a JSON body to the container.

@@ -1,4 +1,4 @@
-"""What every fed decoder is, and how decoders are chained.
+"""The contract of fed decoders, and how decoders are chained.
 
 A decoder never sees a socket, an iterator or a loop: it is *fed*, and returns what it could decode. That is why one
 decoder serves threads, asyncio and tests that cut the bytes anywhere.
@@ -153,7 +153,7 @@ def owed(decoder: Decoder[Any, Any]) -> SagewireError | None:
     Whoever passes its values on to another decoder asks for it at once. Otherwise an error that comes later in the
     stream, but from an earlier decoder, might be raised first.
     """
-    return getattr(decoder, "_error", None)
+    return decoder._error if isinstance(decoder, BaseDecoder) else None
 
 
 def finish(decoder: Decoder[Any, Out]) -> tuple[list[Out], SagewireError | None]:

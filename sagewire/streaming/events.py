@@ -32,7 +32,7 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
         done: Whether `[DONE]` was seen.
 
     Raises:
-        WireError: By `feed`, the bytes are neither framing, or an event holds no JSON.
+        WireError: By `feed`, the bytes are neither framing, or an event's data is not JSON.
         StreamTruncated: By `close`, the last event is incomplete.
 
     Example:
@@ -130,4 +130,4 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
                     self.done = True
                 # Proxies send comments as data while the model thinks: `data: : keepalive`.
                 elif text and not text.startswith(b":") and text.lower() not in KEEP_ALIVES:
-                    raise WireError(f"an event holds no JSON ({error}): {excerpt(data)}") from None
+                    raise WireError(f"an event's data is not valid JSON ({error}): {excerpt(data)}") from None

@@ -79,7 +79,7 @@ class JsonDocumentsDecoder(BaseDecoder[bytes, Any]):
         max_bytes: The largest document that is accepted.
 
     Raises:
-        WireError: By `feed`, the bytes are no JSON.
+        WireError: By `feed`, the bytes are not JSON.
         FrameError: By `feed`, a document is too large or nested too deeply.
         StreamTruncated: By `close`, the last document is incomplete.
 

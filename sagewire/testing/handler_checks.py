@@ -43,8 +43,8 @@ def check_handler(
     ends in `StreamTruncated`.
 
     Args:
-        handler: What is checked.
-        request: A request it takes; by default a short one of the kind it speaks.
+        handler: The handler to check.
+        request: A request it takes; default: a short one of the kind it takes.
         whole: A whole response body, as the container sent it.
         stream: A streamed response body. If `whole` is given too, both must hold the same answer.
         content_type: The content type of `stream`.

@@ -45,7 +45,7 @@ Answers = Recording | bytes | Iterable[Recording | bytes] | Callable[[Invocation
 
 
 class _Player:
-    """What sync and async share."""
+    """The part that sync and async share."""
 
     def __init__(self, answers: Answers) -> None:
         self.calls: list[Invocation] = []

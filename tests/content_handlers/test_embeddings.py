@@ -80,8 +80,8 @@ def test_rows_come_in_the_order_of_their_index():
         (b'{"vectors": []}', "does not understand"),
         (b"[[1.0], [NaN]]", "NaN or infinity"),
         (b"", "an empty body"),
-        (b"<html>", "no JSON"),
-        (b"[" * 3000, "no JSON"),
+        (b"<html>", "invalid JSON"),
+        (b"[" * 3000, "invalid JSON"),
     ],
 )
 def test_answers_that_are_none(body, message):

@@ -46,7 +46,7 @@ def test_sample_bytes(name):
         (b'[{"score":0.5}]', "does not understand"),
         (b'{"results":[]}', "does not understand"),
         (b"", "an empty body"),
-        (b"<html>", "no JSON"),
+        (b"<html>", "invalid JSON"),
     ],
 )
 def test_answers_that_are_none(body, message):

@@ -1,4 +1,4 @@
-"""Embedding handlers: what containers that turn texts into vectors speak.
+"""Embedding handlers: the request and response formats of containers that turn texts into vectors.
 
 `EMBEDDING_HANDLERS` is the whole list. A name from it, a handler object of your own, or one written for LangChain or
 LlamaIndex is accepted wherever sagewire takes one.

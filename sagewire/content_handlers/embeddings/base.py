@@ -1,4 +1,4 @@
-"""What an embedding handler is: texts in, bytes out; bytes in, verified vectors out."""
+"""Embedding handlers: texts in, bytes out; bytes in, verified vectors out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EmbeddingHandler(ABC):
         name: The handler's key in `EMBEDDING_HANDLERS`.
         content_type: The media type of request bodies.
         accept: The media type asked for.
-        path: Where a plain HTTP server answers this wire.
+        path: The path of this wire on a plain HTTP server.
         option_names: Which of `dimensions`, `truncate`, `normalize` and `model` the wire knows, and what it calls them.
             A call that gives another is refused before the handler is called; `model` is left out.
         takes_extra: Settings in `EmbedOptions.extra` are passed to the server under their own names.
@@ -65,8 +65,8 @@ class EmbeddingHandler(ABC):
             count: How many texts were sent; any other number of vectors is an error.
 
         Raises:
-            WireError: The body is no such answer, vectors are missing or of different lengths, or a number in them is
-                not finite.
+            WireError: The body is not such an answer, vectors are missing or of different lengths, or a number in them
+                is not finite.
             ModelError: The body is an error object.
         """
 

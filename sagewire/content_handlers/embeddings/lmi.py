@@ -5,11 +5,11 @@ Source: djl-serving embedding-user-guide.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sagewire.content_handlers.embeddings.tei import TeiHandler
-from sagewire.types import Embeddings, EmbedOptions
+from sagewire.types import Embeddings
 
 __all__ = ["LmiEmbeddingHandler"]
 
@@ -18,15 +18,9 @@ class LmiEmbeddingHandler(TeiHandler):
     """LMI: TEI's shapes without its options; a single vector may come without the array around it."""
 
     name = "lmi_embedding"
-    takes_extra = True
     path = "/invocations"
-    max_texts = 32
     max_bytes = 5_000_000
     option_names: Mapping[str, str] = {}
-
-    def payload(self, texts: Sequence[str], options: EmbedOptions, /) -> dict[str, Any]:
-        """Return the request as a JSON object."""
-        return {"inputs": list(texts), **self.named_options(options)}
 
     def read(self, payload: Any, count: int, /) -> Embeddings:
         """Return the vectors in a parsed response."""

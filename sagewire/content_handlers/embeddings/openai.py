@@ -99,7 +99,7 @@ def decode_float32(text: str) -> array[float]:
     """Return the little-endian float32 values in a base64 text, without a Python object for each.
 
     Raises:
-        ValueError: The text is no base64, or no whole number of values.
+        ValueError: The text is not base64, or not a whole number of values.
 
     Example:
         >>> decode_float32("AACAPwAAAEA=")

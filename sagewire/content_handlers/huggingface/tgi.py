@@ -197,7 +197,7 @@ def read_generated(payload: Any, *, special_tokens: bool = False) -> Iterator[De
     """
     answers = payload if isinstance(payload, list) else [payload]
     if not answers:
-        raise ValueError("an empty array is no answer")
+        raise ValueError("an empty array is not an answer")
     for number, answer in enumerate(answers):
         text = as_text(answer["generated_text"])
         yield TextDelta(_with_tokens(answer.get("details"), text) if special_tokens else text, number)

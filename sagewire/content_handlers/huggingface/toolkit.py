@@ -138,7 +138,7 @@ def _read_generated(payload: Any, field: str) -> Iterator[Delta]:
         # What the pipeline returns for a list of inputs.
         answers = answers[0]
     if not answers:
-        raise ValueError("an empty array is no answer")
+        raise ValueError("an empty array is not an answer")
     for number, answer in enumerate(answers):
         text = answer[field]
         if isinstance(text, list):

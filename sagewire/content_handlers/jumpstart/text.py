@@ -86,7 +86,7 @@ class JumpStartTextHandler(JumpStartText2TextHandler):
         try:
             return request.prompt.encode()
         except UnicodeEncodeError as error:
-            raise UsageError(f"the prompt is no valid Unicode text: {error}") from None
+            raise UsageError(f"the prompt is not valid Unicode text: {error}") from None
 
 
 def _texts(payload: Any) -> list[str]:

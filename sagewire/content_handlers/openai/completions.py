@@ -77,7 +77,7 @@ class OpenAiCompletionsHandler(JsonHandler):
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:
         """Return the deltas of a whole response."""
         if not payload["choices"]:
-            raise ValueError("an answer without choices is no answer")
+            raise ValueError("the answer has no choices")
         return _CompletionReader().read(payload)
 
     def event_reader(self) -> EventReader:

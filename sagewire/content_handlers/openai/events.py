@@ -30,7 +30,7 @@ def read_chat_reply(payload: Any) -> Iterator[Delta]:
     """Return the deltas of a whole `chat.completion` object."""
     choices = payload["choices"]
     if not choices:
-        raise ValueError("an answer without choices is no answer")
+        raise ValueError("the answer has no choices")
     yield from read_metadata(payload)
     for position, choice in enumerate(choices):
         index = choice_number(choice, position)

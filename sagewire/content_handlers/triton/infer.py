@@ -99,7 +99,7 @@ class TritonInferHandler(JsonHandler):
         """Return the deltas of a whole response; several texts are several answers."""
         texts = [as_text(text) for text in flat(read_tensor(payload, self.output, self.name)["data"])]
         if not texts:
-            raise ValueError("an empty tensor is no answer")
+            raise ValueError("an empty tensor is not an answer")
         if payload.get("id") or payload.get("model_name"):
             yield MetadataDelta(payload.get("id") or None, payload.get("model_name") or None)
         for number, text in enumerate(texts):
