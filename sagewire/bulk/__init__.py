@@ -8,10 +8,11 @@ Nothing is lost: a row counts once it is on disk, and `resume=True` goes on afte
 
 from __future__ import annotations
 
+from sagewire.bulk import jobs
 from sagewire.bulk.engines.ray_udf import ray_udf
 from sagewire.bulk.job import Bounds, Job, Report
 from sagewire.bulk.planning import Plan, aplan, plan
 from sagewire.bulk.progress import Progress
 from sagewire.bulk.run import arun, run
 
-__all__ = ["Bounds", "Job", "Plan", "Progress", "Report", "aplan", "arun", "plan", "ray_udf", "run"]
+__all__ = ["Bounds", "Job", "Plan", "Progress", "Report", "aplan", "arun", "jobs", "plan", "ray_udf", "run"]

@@ -188,6 +188,7 @@ class Report:
         output: The file that was written, if it was.
         dead_letter: The file with the rows that failed, if there are any.
         errors: The most frequent errors with their counts.
+        notes: What was not as asked for: a concurrency that could not be reached, for instance.
     """
 
     rows: int
@@ -207,3 +208,4 @@ class Report:
     output: str | None = None
     dead_letter: str | None = None
     errors: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

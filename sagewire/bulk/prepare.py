@@ -19,7 +19,7 @@ from sagewire.bulk.state.job_state import Folder
 from sagewire.bulk.tasks import Task, make_task, temperature_of
 from sagewire.errors import UsageError
 
-__all__ = ["Prepared", "folder_path", "open_folder", "prepare", "remembered"]
+__all__ = ["Prepared", "default_folder", "folder_path", "open_folder", "prepare", "remembered"]
 
 
 @dataclass(frozen=True, slots=True)

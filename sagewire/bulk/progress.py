@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sagewire.bulk.job import Job
 from sagewire.bulk.rows import Record
+from sagewire.bulk.stopping import StopSignal
 
-__all__ = ["Progress", "estimated_tokens", "guess_of", "uncounted"]
+__all__ = ["LiveProgress", "Progress", "estimated_tokens", "guess_of", "uncounted"]
 
 # English text; other scripts have fewer. Used only where no server has counted.
 _CHARACTERS_PER_TOKEN = 4
@@ -88,6 +89,43 @@ class Progress:
             return True
         each = self.tokens / self.answers if self.answers else self._guess
         return self.tokens + (in_flight + 1) * each <= budget or (not self.answers and not in_flight)
+
+
+class LiveProgress:
+    """The progress of workers that are elsewhere, from the counts they send.
+
+    Args:
+        before: What earlier runs have done.
+        watch: Called with the progress.
+        stop: Stops the job if that raises.
+
+    Attributes:
+        progress: What is done so far.
+        error: What the callback has raised.
+    """
+
+    def __init__(self, before: Progress, watch: Callable[[Progress], None] | None, stop: StopSignal) -> None:
+        self.progress = Progress()
+        self.progress.done_before = before.done_before
+        self.progress.failed_before = before.failed_before
+        self.error: Exception | None = None
+        self._watch = watch
+        self._stop = stop
+
+    def show(self, counts: Mapping[str, int]) -> None:
+        """Take in the counts of all workers, and show them."""
+        progress = self.progress
+        progress.rows = progress.done_before + counts.get("rows", 0)
+        progress.concurrency = counts.get("in_flight", 0)
+        for name in ("failed", "prompt_tokens", "completion_tokens", "estimated_tokens"):
+            setattr(progress, name, counts.get(name, 0))
+        if self._watch is None or self.error is not None:
+            return
+        try:
+            self._watch(progress)
+        except Exception as error:
+            self.error = error
+            self._stop.set(f"{type(error).__name__}: {error}")
 
 
 def guess_of(job: Job) -> float:

@@ -12,17 +12,17 @@ from sagewire.bulk.engines import Engine, check_engine
 from sagewire.bulk.engines.async_inference import DEFERRED_IN_FLIGHT, check_deferred, defer
 from sagewire.bulk.engines.batch_transform import run_transform
 from sagewire.bulk.engines.local import LocalEngine
-from sagewire.bulk.engines.ray import run_on_ray
-from sagewire.bulk.engines.stopping import StopSignal, interrupts
+from sagewire.bulk.engines.ray import Outcome, run_on_ray
 from sagewire.bulk.files.assembly import assemble
 from sagewire.bulk.files.dead_letters import dead_letter_path
 from sagewire.bulk.job import JobSettings, Report
 from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.prepare import Prepared, folder_path, open_folder, prepare
-from sagewire.bulk.progress import Progress, guess_of
+from sagewire.bulk.progress import LiveProgress, Progress, guess_of
 from sagewire.bulk.state.answer_index import AnswerIndex
 from sagewire.bulk.state.job_state import Done, Folder, PartWriter, read_records
 from sagewire.bulk.state.passes import pass_chunks
+from sagewire.bulk.stopping import StopSignal, interrupts
 from sagewire.bulk.worker import Worker
 from sagewire.errors import UsageError
 
@@ -139,31 +139,44 @@ async def _run(prepared: Prepared, folder: Folder, watch: OnProgress | None) -> 
     if folder.manifest["passes"] > 1 or engine in ("local", "async-inference"):
         report = await _run_here(prepared, folder, watch, engine, options)
     else:
-        report = await _run_elsewhere(prepared, folder, engine, options)
+        report = await _run_elsewhere(prepared, folder, watch, engine, options)
     if report.stopped is not None:
         folder.save(stopped_by=prepared.bounds.reached(report.stopped))
         return report
     return await _finish(prepared, folder, report)
 
 
-async def _run_elsewhere(prepared: Prepared, folder: Folder, engine: str, options: Mapping[str, Any]) -> Report:
-    progress, done = Progress(), Done()
+async def _run_elsewhere(
+    prepared: Prepared, folder: Folder, watch: OnProgress | None, engine: str, options: Mapping[str, Any]
+) -> Report:
+    progress, earlier, done, stop = Progress(), Done(), Done(), StopSignal()
     pass_folder = folder.pass_folder(0)
     for record in await asyncio.to_thread(lambda: list(read_records(pass_folder))):
+        earlier.add(record.row)
         done.add(record.row)
         progress.before(record)
-    if engine == "ray":
-        stopped = await asyncio.to_thread(run_on_ray, prepared, pass_folder, done, **options)
-    else:
-        stop = StopSignal()
-        with interrupts(stop.set):
-            stopped = await run_transform(prepared, pass_folder, done, stop, **options)
+    outcome = Outcome(None)
+    with interrupts(stop.set):
+        if engine == "ray":
+            live = LiveProgress(progress, watch, stop)
+            counting = asyncio.create_task(_count(prepared, live.progress, 0, folder))
+            try:
+                outcome = await run_on_ray(prepared, pass_folder, done, stop, live.show, **options)
+            finally:
+                counting.cancel()
+            if live.error is not None:
+                raise live.error
+        else:
+            outcome = Outcome(await run_transform(prepared, pass_folder, done, stop, **options))
     for record in read_records(pass_folder):
-        if record.row not in done:
+        if record.row not in earlier:
+            earlier.add(record.row)
             if record.answer.output is not None:
                 progress.answered([record])
             progress.done(record)
-    return _report(progress, None, stopped)
+    report = replace(_report(progress, None, outcome.stopped), notes=outcome.notes)
+    calls, throttled = outcome.totals.get("calls", report.calls), outcome.totals.get("throttled", 0)
+    return replace(report, calls=calls, throttled=throttled)
 
 
 async def _run_here(

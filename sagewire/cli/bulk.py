@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Table
 
@@ -121,6 +122,67 @@ def plan(
     show_table(table)
 
 
+@bulk.command("list")
+@friendly
+def list_jobs(
+    directory: Annotated[str, typer.Argument(help="Where to look, folders below included.")] = ".",
+    as_json: AsJson = False,
+) -> None:
+    """List the jobs whose work folders lie in a directory: state, rows, size."""
+    require("pyarrow", "bulk")
+    from sagewire.bulk import jobs
+
+    found = list(jobs.find(directory))
+    if as_json:
+        console.out(orjson.dumps(found).decode(), highlight=False)
+        return
+    table = Table("output", "state", "rows", "failed", "size", "model", box=None)
+    for job in found:
+        cells = (job.output, job.state, f"{job.rows:,}", f"{job.failed:,}", decimal(job.size), job.model)
+        table.add_row(*map(escape, cells))
+    show_table(table)
+
+
+@bulk.command("show")
+@friendly
+def show(
+    output: Annotated[str, typer.Argument(help="The output of a job.")],
+    work_dir: WorkDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a job: its state and everything it was given, credentials left out."""
+    require("pyarrow", "bulk")
+    from sagewire.bulk import jobs
+
+    found = jobs.show(output, work_dir)
+    if as_json:
+        console.out(orjson.dumps(found).decode(), highlight=False)
+        return
+    table = Table(box=None, show_header=False)
+    given = {name: value for name, value in found.description.items() if value not in (None, {}, "", False)}
+    progress = {name: getattr(found, name) for name in ("folder", "state", "rows", "failed")}
+    for name, value in {**progress, **given}.items():
+        table.add_row(name.replace("_", " "), escape(value if isinstance(value, str) else orjson.dumps(value).decode()))
+    show_table(table)
+
+
+@bulk.command("clean")
+@friendly
+def clean(
+    output: Annotated[str, typer.Argument(help="The output of a job; it stays.")],
+    work_dir: WorkDir = None,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Delete the answers of a job that is not complete.")
+    ] = False,
+) -> None:
+    """Delete the work folder of a job that is complete. Afterwards it cannot be retried."""
+    require("pyarrow", "bulk")
+    from sagewire.bulk import jobs
+
+    found = jobs.clean(output, work_dir, unfinished=unfinished)
+    console.print(f"deleted {found.folder} ({decimal(found.size)})", markup=False)
+
+
 def _client(options: ModelOptions, model: str) -> dict[str, Any]:
     place = model if is_url(model) else "" if model.startswith("sagemaker/") else f"https://{model}"
     arguments = options.client_arguments(place)
@@ -171,6 +233,8 @@ def _show(report: Report) -> None:
     )
     for error, count in list(report.errors.items())[:5]:
         console.print(f"{count:,} x {error}", markup=False, soft_wrap=True)
+    for note in report.notes:
+        errors.print(f"note: {note}", markup=False, soft_wrap=True)
     if report.output:
         console.print(f"output: {report.output}", markup=False)
     if report.dead_letter:

@@ -120,3 +120,27 @@ def test_plan_asks_about_a_sample_and_writes_nothing(run, rows, models, tmp_path
     done = run("plan", "-m", "sagemaker/chat", "-i", rows, "--column", "body", "--sample", 0, "--max-tokens", 10)
     assert "completion tokens" in done.output
     assert len(models.calls) == 10
+
+
+def test_jobs_are_listed_shown_and_cleaned(run, write, tmp_path):
+    source = write([{"prompt": f"text {number}"} for number in range(100)])
+    assert run("run", "-m", "sagemaker/chat", "-i", source, "-o", "done.jsonl").exit_code == 0
+    run("run", "-m", "sagemaker/chat", "-i", source, "-o", "half.csv", "--budget-tokens", 200, "--max-concurrency", 5)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "manifest.json").write_text('{"name": "a browser extension"}')
+    found = {job["output"].rpartition("/")[2]: job for job in json.loads(run("list", "--json").stdout)}
+    assert {name: (job["state"], job["rows"] == 100) for name, job in found.items()} == {
+        "done.jsonl": ("complete", True),
+        "half.csv": ("stopped", False),
+    }
+    assert "sagemaker/chat" in run("list").output
+    shown = json.loads(run("show", "half.csv", "--json").stdout)
+    assert shown["description"]["bounds"]["max_concurrency"] == 5
+    assert "batch size" not in run("show", "half.csv").output
+    done = run("clean", "half.csv")
+    assert (done.exit_code, "is not complete" in done.output) == (2, True)
+    assert run("clean", "half.csv", "--unfinished").exit_code == 0
+    assert run("clean", "done.jsonl").exit_code == 0
+    assert (tmp_path / "done.jsonl").exists()
+    assert not list(tmp_path.glob("*.bulk"))
+    assert "there is no job" in run("show", "done.jsonl").output

@@ -1,5 +1,6 @@
 """The examples in `deploy/`: valid by their own schemas, and in step with the gateway."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import sagewire
 from sagewire.gateway.config import load_config, parse_config
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -45,6 +47,33 @@ def test_the_probes_exist(start) -> None:
     (container,) = documents()["Deployment"]["spec"]["template"]["spec"]["containers"]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert gateway.get(container[probe]["httpGet"]["path"]).status == 200
+
+
+def test_one_image_tag_that_is_the_version() -> None:
+    tag = f"sagewire-gateway:{sagewire.__version__}"
+    (container,) = documents()["Deployment"]["spec"]["template"]["spec"]["containers"]
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["gateway"]
+    dockerfile = (DEPLOY / "Dockerfile").read_text()
+    assert container["image"] == compose["image"] == tag
+    assert f"--tag {tag} " in dockerfile
+    bases = [line.split()[1] for line in dockerfile.splitlines() if line.startswith("FROM ")]
+    # One base, with its patch version.
+    assert len(set(bases)) == 1
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", bases[0])
+
+
+def test_kubernetes_objects_fit_together() -> None:
+    found = documents()
+    deployment = found["Deployment"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    ports = {port["name"] for port in deployment["spec"]["template"]["spec"]["containers"][0]["ports"]}
+    scaler, policy = found["HorizontalPodAutoscaler"]["spec"], found["NetworkPolicy"]["spec"]
+    assert scaler["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert "replicas" not in deployment["spec"]
+    assert scaler["minReplicas"] > found["PodDisruptionBudget"]["spec"]["minAvailable"]
+    for selector in (policy["podSelector"], found["PodDisruptionBudget"]["spec"]["selector"]):
+        assert selector["matchLabels"] == labels
+    assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} <= ports
 
 
 @pytest.mark.slow

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from sagewire.aws.lookup_errors import credential_errors
-from sagewire.bulk.engines.stopping import StopSignal
 from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.prepare import Prepared
 from sagewire.bulk.rows import Answer, Record, Row
 from sagewire.bulk.state.job_state import Done, PartWriter
+from sagewire.bulk.stopping import StopSignal
 from sagewire.bulk.tasks import RowError
 from sagewire.bulk.worker import describe
 from sagewire.errors import SagewireError, UsageError

@@ -45,6 +45,7 @@ class LocalEngine:
         reread: Reads the input from a row on, to find a row that an earlier run has answered.
 
     Attributes:
+        progress: Counts.
         stopped: Why it has stopped, if it has.
         spent_up: Whether that is because the budget is spent.
     """
@@ -69,7 +70,7 @@ class LocalEngine:
         self._controller = controller
         self._bounds = bounds
         self._reserved = frozenset(reserved)
-        self._progress = progress
+        self.progress = progress
         self._watch = watch
         self._reread = reread
         self._answered_before: int | None = None
@@ -99,7 +100,7 @@ class LocalEngine:
         """Take in what earlier runs have done; return the first row that is not done."""
         for record in records:
             self._done.add(record.row)
-            self._progress.before(record)
+            self.progress.before(record)
             if record.answer.error is None:
                 self._answered_before = record.row
         return self._done.below
@@ -191,7 +192,7 @@ class LocalEngine:
         try:
             question = self._question(row)
         except RowError as error:
-            self._progress.malformed += row.error is not None
+            self.progress.malformed += row.error is not None
             self._finish(
                 [Record(row.number, Answer(error=str(error)))],
                 [Question(row.number, None, None, row.line, row.path, row.values or {})],
@@ -242,10 +243,10 @@ class LocalEngine:
             return
         if len(self._silent) >= _LOST_AFTER + (0 if self._can_check else len(self._calls)):
             await self._resolve_silence()
-        while not self._progress.affords(self._bounds.budget_tokens, self._controller.in_flight):
+        while not self.progress.affords(self._bounds.budget_tokens, self._controller.in_flight):
             if not self._calls:
                 self.spent_up = True
-                about = " (as estimated where the server does not count)" if self._progress.estimated_tokens else ""
+                about = " (as estimated where the server does not count)" if self.progress.estimated_tokens else ""
                 self.stop(self._bounds.reason("budget_tokens") + about)
             self._changed.clear()
             await self._changed.wait()
@@ -273,7 +274,7 @@ class LocalEngine:
         except Exception as error:
             self._fail(error)
             return
-        self._progress.answered(records, [question.request for question in questions])
+        self.progress.answered(records, [question.request for question in questions])
         self._answerable = questions[0]
         self._fail_silent()
         self._finish(records, questions)
@@ -316,7 +317,7 @@ class LocalEngine:
         except SagewireError as error:
             self.stop(describe(error))
             return False
-        self._progress.answered(records, [question.request])
+        self.progress.answered(records, [question.request])
         return True
 
     def _fail_silent(self) -> None:
@@ -330,7 +331,7 @@ class LocalEngine:
             self._finish(records, questions)
 
     def _reuse(self, question: Question, known: Answer) -> None:
-        self._progress.reused += 1
+        self.progress.reused += 1
         self._finish([Record(question.row, known.without_cost(), key=question.key)], [question])
 
     def _finish(self, records: Sequence[Record], questions: Sequence[Question]) -> None:
@@ -369,18 +370,18 @@ class LocalEngine:
         for record, question in finished:
             self._done.add(record.row)
             self._bytes -= question.size
-            self._progress.done(record)
+            self.progress.done(record)
         failed = [(record, question) for record, question in finished if record.answer.error is not None]
         if failed and self._letters is not None:
             append_letters(self._letters, [(one.path, one.line, record, one.values) for record, one in failed])
         limit = self._bounds.max_errors
-        if limit is not None and self._progress.failed > limit:
+        if limit is not None and self.progress.failed > limit:
             self.stop(self._bounds.reason("max_errors"))
         self._changed.set()
         if self._watch is not None:
-            self._progress.concurrency = self._controller.limit
+            self.progress.concurrency = self._controller.limit
             try:
-                self._watch(self._progress)
+                self._watch(self.progress)
             except Exception as error:
                 # The caller's mistake; what was answered is kept all the same.
                 self._fail(error)

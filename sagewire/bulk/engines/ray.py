@@ -10,38 +10,32 @@ import asyncio
 import math
 import os
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from sagewire._extras import require
-from sagewire.bulk.concurrency import ConcurrencyController
-from sagewire.bulk.engines.local import LocalEngine
+from sagewire.bulk.engines.ray_worker import TELL_SECONDS, SegmentWorker
 from sagewire.bulk.files.input import Source
-from sagewire.bulk.files.splits import Split, read_segment, segments
+from sagewire.bulk.files.splits import Split, segments
 from sagewire.bulk.files.storage import absolute
 from sagewire.bulk.job import Bounds, Job
-from sagewire.bulk.models import open_model, preflight
 from sagewire.bulk.prepare import Prepared
-from sagewire.bulk.progress import Progress, guess_of
-from sagewire.bulk.rows import Record
-from sagewire.bulk.state.answer_index import MemoryIndex
-from sagewire.bulk.state.job_state import Done, RecordLocation, reasons
-from sagewire.bulk.state.shared_limits import Leave, SharedLimits
-from sagewire.bulk.tasks import make_task
-from sagewire.bulk.worker import Worker, describe
-from sagewire.errors import SagewireError, UsageError
+from sagewire.bulk.progress import guess_of
+from sagewire.bulk.state.job_state import Done, reasons
+from sagewire.bulk.state.shared_limits import SharedLimits
+from sagewire.bulk.stopping import StopSignal
+from sagewire.errors import UsageError
 
-__all__ = ["Kept", "check_cluster", "run_on_ray"]
+__all__ = ["Outcome", "check_cluster", "run_on_ray"]
 
 SEGMENT_ROWS = 512
 # Every segment is a task and a file; more of them than this only cost.
 _MOST_SEGMENTS = 4096
-# In place of a row's number, where the record is why a worker stopped.
-_STOPPED = -1
+_WORKER_CPUS = 0.1
 _SECRETS = ("aws_secret_access_key", "aws_session_token", "token", "client")
 
 
@@ -54,22 +48,27 @@ def check_cluster(job: Job) -> None:
             raise UsageError(f"{name} does not travel between machines; use a role, a profile or the environment there")
 
 
-def run_on_ray(
+async def run_on_ray(
     prepared: Prepared,
     folder: Path,
     done: Done,
+    stop: StopSignal,
+    show: Callable[[Mapping[str, int]], None],
     *,
     address: str | None = None,
     workers: int | None = None,
     segment_rows: int | None = None,
-) -> str | None:
-    """Do what is not done of pass 0 on a Ray cluster; return why it ended early, `None` if it did not.
+) -> Outcome:
+    """Do what is not done of pass 0 on a Ray cluster.
 
     Args:
         prepared: The job.
         folder: The pass's folder, on a file system that all machines share.
         done: What earlier runs have done.
-        address: A Ray cluster, `ray://host:10001` or `auto`; `None` for the one connected to, else this machine.
+        stop: Ends the job early; calls in flight are waited for.
+        show: Called with the counts of all workers as they change.
+        address: A Ray cluster, `ray://host:10001` or `auto`; `None` for the one connected to or named by `RAY_ADDRESS`,
+            else this machine.
         workers: Actors; `None` for one a machine, and two where there is only one.
         segment_rows: Rows of a task; a segment's rows are on disk when all of them are done.
     """
@@ -77,39 +76,126 @@ def run_on_ray(
     require("ray.data", "ray")
     own = not ray.is_initialized()
     if own:
-        _connect(ray, address)
+        await asyncio.to_thread(_connect, ray, address)
     try:
-        # Workers have working directories of their own.
-        files = [replace(file, path=absolute(file.path)) for file in prepared.source.files]
-        source = Source(prepared.storage, files)
-        size = segment_rows or max(SEGMENT_ROWS, math.ceil(source.count() / _MOST_SEGMENTS))
-        left = [one for one in segments(source, size) if any(row not in done for row in _rows(one))]
-        if not left:
-            return None
-        count = min(workers or max(2, len(ray.nodes())), len(left))
-        bounds = prepared.bounds
+        plan = await asyncio.to_thread(_plan, ray, prepared, done, workers, segment_rows)
+        if not plan.left:
+            return Outcome(None)
+        shared = ray.remote(num_cpus=0)(SharedLimits).remote(prepared.bounds, plan.workers, guess_of(prepared.job))
+        written = await asyncio.to_thread(_new_folder, folder)
         worker = {
             "job": prepared.job,
-            "bounds": bounds,
-            "source": source,
+            "bounds": prepared.bounds,
+            "source": plan.source,
             "reserved": prepared.reserved,
             "dedup": prepared.dedup,
-            "share": max(1, (bounds.concurrency or bounds.max_concurrency) // count),
+            "shared_limits": shared,
         }
-        written = folder.absolute() / f"ray-{uuid.uuid4().hex[:12]}"
-        written.mkdir(parents=True)
-        stopped = _drive_from(ray, worker, [_as_row(one, done) for one in left], count, str(written))
-        return stopped or next(reasons(written), None)
+        rows = [_as_row(one, done) for one in plan.left]
+        driving = asyncio.create_task(asyncio.to_thread(_drive_from, ray, worker, rows, plan.workers, str(written)))
+        totals = await _watch(ray, shared, driving, stop, show)
+        reason = await driving or next(reasons(written), None)
+        return Outcome(reason, totals, plan.notes(prepared.bounds, totals))
     finally:
         if own:
             ray.shutdown()
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a cluster has done.
+
+    Args:
+        stopped: Why it ended early, `None` if it did not.
+        totals: The counts of all workers.
+        notes: What was not as asked for.
+    """
+
+    stopped: str | None
+    totals: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Who does what.
+
+    Args:
+        source: The input, with paths that mean the same everywhere.
+        left: The segments that are not done.
+        workers: How many workers do them.
+    """
+
+    source: Source
+    left: Sequence[Split]
+    workers: int
+
+    def notes(self, bounds: Bounds, totals: Mapping[str, int]) -> tuple[str, ...]:
+        """Return which part of the requested concurrency could not be reached, and why."""
+        found = []
+        started = totals.get("workers", 0)
+        if started < self.workers:
+            found.append(f"only {started} of {self.workers} workers have started; the cluster has no room for more")
+        rows = max(segment.rows for segment in self.left)
+        reached = min(bounds.concurrency or 0, self.workers * rows)
+        if bounds.concurrency is not None and reached < bounds.concurrency:
+            found.append(
+                f"{reached} calls in flight instead of concurrency={bounds.concurrency}: {self.workers} workers have "
+                f"segments of {rows} rows; raise workers or segment_rows"
+            )
+        return tuple(found)
+
+
+def _plan(ray: Any, prepared: Prepared, done: Done, workers: int | None, segment_rows: int | None) -> _Plan:
+    bounds = prepared.bounds
+    # Workers have working directories of their own.
+    files = [replace(file, path=absolute(file.path)) for file in prepared.source.files]
+    source = Source(prepared.storage, files, prepared.source.encoding, prepared.source.delimiter)
+    wanted = min(workers or max(2, len(ray.nodes())), bounds.concurrency or bounds.max_concurrency)
+    share = -(-(bounds.concurrency or 0) // wanted)
+    # A worker does one segment after the other, so its calls in flight are at most a segment's rows.
+    size = segment_rows or max(SEGMENT_ROWS, 4 * share, math.ceil(source.count() / _MOST_SEGMENTS))
+    left = [one for one in segments(source, size) if any(row not in done for row in _rows(one))]
+    return _Plan(source, left, min(wanted, max(1, len(left))))
+
+
+def _new_folder(folder: Path) -> Path:
+    written = folder.absolute() / f"ray-{uuid.uuid4().hex[:12]}"
+    written.mkdir(parents=True)
+    return written
+
+
+async def _watch(
+    ray: Any, shared: Any, driving: asyncio.Task[Any], stop: StopSignal, show: Callable[[Mapping[str, int]], None]
+) -> Mapping[str, int]:
+    """Show the counts while the workers are at it, pass on the wish to stop, and return the final counts."""
+    told = False
+    while not driving.done():
+        await asyncio.wait({driving, asyncio.create_task(stop.wait(TELL_SECONDS))}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.reason is not None and not told:
+            told = True
+            await asyncio.to_thread(lambda: ray.get(shared.stop.remote(stop.reason)))
+        elif told:
+            await asyncio.wait({driving}, timeout=TELL_SECONDS)
+        show(await _totals(ray, shared))
+    return await _totals(ray, shared)
+
+
+async def _totals(ray: Any, shared: Any) -> Mapping[str, int]:
+    try:
+        return await asyncio.to_thread(lambda: ray.get(shared.totals.remote()))
+    except ray.exceptions.RayError:
+        # The cluster is gone; the driver says so.
+        return {}
+
+
 def _connect(ray: Any, address: str | None) -> None:
     # Ray reports its use to its makers unless it is told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Without an address Ray would look for traces of clusters that ran here once.
+    address = address or os.environ.get("RAY_ADDRESS")
     try:
-        ray.init(address=address, log_to_driver=False, **({} if address else {"include_dashboard": False}))
+        ray.init(address=address or "local", log_to_driver=False, **({} if address else {"include_dashboard": False}))
     except (OSError, RuntimeError, ValueError, ImportError) as error:
         where = f"the Ray cluster at {address}" if address else "Ray on this machine"
         first = str(error).strip().partition("\n")[0]
@@ -146,20 +232,12 @@ def _drive(worker: Mapping[str, Any], rows: list[dict[str, Any]], count: int, wr
     data = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         SegmentWorker,
         batch_size=1,
-        concurrency=count,
-        fn_constructor_kwargs={**worker, "shared_limits": _shared_limits(ray, worker["job"], worker["bounds"], count)},
-        # Waiting for an endpoint is no work for a processor.
-        num_cpus=0.5,
+        compute=ray.data.ActorPoolStrategy(size=count),
+        fn_constructor_kwargs=dict(worker),
+        # A worker mostly waits for the endpoint.
+        num_cpus=_WORKER_CPUS,
     )
     data.write_parquet(written)
-
-
-def _shared_limits(ray: Any, job: Job, bounds: Bounds, count: int) -> Any:
-    """Return an actor that counts for all workers, `None` where there is nothing to be counted."""
-    if bounds.max_errors is None and bounds.budget_tokens is None and bounds.deadline is None:
-        return None
-    # It has no name: it lives as long as those who hold it, and no other job can take it for its own.
-    return ray.remote(num_cpus=0)(SharedLimits).remote(bounds, count, guess_of(job))
 
 
 def _as_row(segment: Split, done: Done) -> dict[str, Any]:
@@ -170,139 +248,3 @@ def _as_row(segment: Split, done: Done) -> dict[str, Any]:
 
 def _rows(segment: Split) -> range:
     return range(segment.first, segment.first + segment.rows)
-
-
-class Kept:
-    """Records of a segment, until Ray has them."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    def append(self, records: Sequence[Record]) -> list[RecordLocation]:
-        """Keep them in memory."""
-        self.records += records
-        return [("", 0, 0)] * len(records)
-
-    def close(self) -> None:
-        """Nothing to end."""
-
-
-class SegmentWorker:
-    """An actor: its share of the calls, for segment after segment.
-
-    Args:
-        job: What is to be done.
-        bounds: How patiently.
-        source: The input.
-        reserved: Names that no row may have.
-        dedup: Ask once for equal rows of a segment.
-        share: Calls in flight it may have.
-        shared_limits: The actor with the `SharedLimits` of the whole job, if it has bounds.
-    """
-
-    def __init__(
-        self,
-        job: Job,
-        bounds: Bounds,
-        source: Source,
-        reserved: Sequence[str],
-        dedup: bool,
-        share: int,
-        shared_limits: Any = None,
-    ) -> None:
-        self._job = job
-        self._bounds = replace(bounds, max_errors=None, budget_tokens=None, deadline=None)
-        self._shared_limits = shared_limits
-        self._source = source
-        self._reserved = reserved
-        self._dedup = dedup
-        self._task = make_task(job)
-        self._client = open_model(job.model, job.client_arguments, job.task)
-        self._controller = ConcurrencyController(share if bounds.concurrency is not None else None, most=share)
-        self._stopped: str | None = None
-
-    async def __call__(self, batch: Mapping[str, Any]) -> AsyncIterator[dict[str, list[Any]]]:
-        """Yield the records of each segment, sorted by row."""
-        try:
-            await preflight(self._client, self._job.task)
-        except SagewireError as error:
-            self._stopped = describe(error)
-        for segment, skip in zip(batch["segment"], batch["skip"], strict=True):
-            records = await self._segment(Split(**orjson.loads(segment)), orjson.loads(skip))
-            rows, lines = [one.row for one in records], [one.to_json() for one in records]
-            if self._stopped is not None:
-                # Not an exception: Ray would throw away what other workers have finished.
-                rows, lines = [*rows, _STOPPED], [*lines, self._stopped.encode()]
-            yield {"row": rows, "record": lines}
-
-    async def _segment(self, segment: Split, skip: Sequence[int]) -> list[Record]:
-        kept = Kept()
-        again = True
-        while again and self._stopped is None:
-            leave = Leave() if self._shared_limits is None else await self._shared_limits.borrow.remote()
-            if isinstance(leave, str):
-                self._stopped = leave
-                break
-            again = await self._work(segment, skip, leave, kept)
-        return sorted(kept.records, key=lambda record: record.row)
-
-    async def _work(self, segment: Split, skip: Sequence[int], leave: Leave, kept: Kept) -> bool:
-        """Do the rows of a segment that are not done; return whether that took more tokens than there were."""
-        bounds = replace(self._bounds, budget_tokens=leave.tokens, deadline=leave.seconds)
-        worker = Worker(self._job, bounds, self._task, self._client, self._controller)
-        progress, failures = Progress(guess_of(self._job)), _Failures(self._shared_limits)
-        index = MemoryIndex() if self._dedup else None
-        if index is not None:
-            index.add(kept.records, ())
-        engine = LocalEngine(
-            worker,
-            self._task,
-            self._controller,
-            bounds,
-            kept,
-            progress,
-            index=index,
-            reserved=self._reserved,
-            watch=lambda progress: failures.report(progress, engine),
-        )
-        engine.begin(segment.first, [*skip, *(record.row for record in kept.records)])
-        try:
-            await engine.run(read_segment(self._source, segment, self._task.columns))
-        except SagewireError as error:
-            self._stopped = describe(error)
-        await failures.settle()
-        if self._shared_limits is not None:
-            await self._shared_limits.bring_back.remote(leave, progress.tokens, progress.answers)
-            if engine.spent_up:
-                return True
-            if engine.stopped is not None and leave.seconds is not None:
-                # The seconds that this worker was given were what was left of the job's.
-                self._stopped = self._stopped or await self._shared_limits.overdue.remote()
-        self._stopped = self._stopped or engine.stopped
-        return False
-
-
-class _Failures:
-    """Tells the shared_limits of rows that have failed as they do, and stops the engine when it says so."""
-
-    def __init__(self, shared_limits: Any) -> None:
-        self._shared_limits = shared_limits
-        self._told = 0
-        self._telling: set[asyncio.Task[None]] = set()
-
-    def report(self, progress: Progress, engine: LocalEngine) -> None:
-        """Tell of the failures that are new."""
-        new, self._told = progress.failed - self._told, progress.failed
-        if new and self._shared_limits is not None:
-            task = asyncio.create_task(self._tell(new, engine))
-            self._telling.add(task)
-            task.add_done_callback(self._telling.discard)
-
-    async def settle(self) -> None:
-        """Wait until all is told."""
-        await asyncio.gather(*self._telling)
-
-    async def _tell(self, rows: int, engine: LocalEngine) -> None:
-        reason = await self._shared_limits.fail.remote(rows)
-        if reason is not None:
-            engine.stop(reason)

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 from sagewire.bulk.concurrency import ConcurrencyController
 from sagewire.bulk.engines.local import LocalEngine
-from sagewire.bulk.engines.ray import Kept
+from sagewire.bulk.engines.ray_worker import Kept
 from sagewire.bulk.files.output import added_columns, added_fields
 from sagewire.bulk.files.schema import as_text
 from sagewire.bulk.job import Bounds, Job, JobSettings, split_settings

@@ -35,7 +35,7 @@ def described(job: Job, bounds: Bounds, engine: str, engine_options: Mapping[str
         "model": job.model if isinstance(job.model, str) else {_OBJECT: repr(job.model)},
         "source": absolute(job.source),
         "output": absolute(job.output),
-        "client_arguments": {name: value for name, value in arguments.items() if value is not None},
+        "client_arguments": {name: value for name, value in arguments.items() if value not in (None, {}, [])},
         "bounds": asdict(bounds),
         "engine": engine,
         "engine_options": dict(engine_options),

@@ -116,6 +116,29 @@ class Folder:
             dead_letter=owns_letters,
         )
 
+    @property
+    def is_held(self) -> bool:
+        """Whether another process works on the job."""
+        import fcntl
+
+        try:
+            lock = os.open(self.path / "lock", os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def delete(self) -> None:
+        """Delete a job's folder with everything that is the job's; files of others in it stay."""
+        self.drop_parts()
+        (self.path / "failed.jsonl").unlink(missing_ok=True)
+        self.discard()
+
     def discard(self) -> None:
         """Delete the folder of a job that has done nothing; files of others in it stay."""
         for path in [*self.path.glob("pass-*/answers.sqlite*"), *self.path.glob("pass-*/part-*.jsonl")]:
@@ -135,6 +158,8 @@ class Folder:
         try:
             self.manifest = orjson.loads((self.path / "manifest.json").read_bytes())
             version = self.manifest["version"]
+            if version == _VERSION:
+                _ = self.manifest["job"]["model"]
         except (orjson.JSONDecodeError, KeyError, TypeError, OSError) as error:
             raise UsageError(f"{self.path}/manifest.json cannot be read ({error}); delete {self.path}") from None
         if version != _VERSION:

@@ -1,4 +1,4 @@
-"""The bounds of a job whose workers are on many machines: one place that counts, which they all ask.
+"""The bounds and counts of a job whose workers are on many machines, in one place that all of them ask.
 
 A token budget is lent out: a worker spends no more than it was lent, brings back what is left, and borrows again. So
 what all of them spend together stays within the budget, without a question before every call. What a worker that died
@@ -52,11 +52,37 @@ class SharedLimits:
         self._clock = clock
         self._started = clock()
         self._failed = 0
+        self._joined = 0
+        self._stopped: str | None = None
+        self._counts: dict[str, dict[str, int]] = {}
         self._lent = self._spent = self._answers = 0
+
+    def join(self) -> int:
+        """Count a worker that has started; return how many calls it may have in flight."""
+        calls = self._bounds.concurrency or self._bounds.max_concurrency
+        # A worker in place of one that has died takes over its share.
+        number = self._joined % self._workers
+        self._joined += 1
+        return max(1, calls // self._workers + (number < calls % self._workers))
+
+    def tell(self, worker: str, counts: dict[str, int]) -> str | None:
+        """Take down what a worker has done so far; return why the job stops, if it does."""
+        self._counts[worker] = counts
+        return self._stopped or self.fail(0) or self.overdue()
+
+    def totals(self) -> dict[str, int]:
+        """Return what all workers have done, and how many of them have started."""
+        names = dict.fromkeys(name for counts in self._counts.values() for name in counts)
+        found = {name: sum(counts.get(name, 0) for counts in self._counts.values()) for name in names}
+        return {**found, "workers": min(self._joined, self._workers)}
+
+    def stop(self, reason: str) -> None:
+        """Let no worker begin another call."""
+        self._stopped = self._stopped or reason
 
     def borrow(self) -> Leave | str:
         """Return what a worker may do next, or why the job stops."""
-        if (reason := self.fail(0)) is not None:
+        if (reason := self._stopped or self.fail(0)) is not None:
             return reason
         seconds, budget = self._seconds(), self._bounds.budget_tokens
         if (reason := self.overdue()) is not None:

@@ -31,7 +31,8 @@ def cluster():
     ):
         for name, value in {**emulator.environ(), "RAY_USAGE_STATS_ENABLED": "0"}.items():
             patch.setenv(name, value)
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        # Not one that has run here before.
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         yield emulator
         ray.shutdown()
 
@@ -208,6 +209,55 @@ def test_calls_in_flight_are_those_of_all_workers(models, write, tmp_path):
         crowd.shutdown()
     assert (report.rows, report.failed, report.complete) == (120, 0, True)
     assert 4 < crowd.most <= 8
+
+
+def test_the_report_and_the_progress_count_for_all_workers(models, write, tmp_path):
+    models.add("tight", EndpointSpec("openai_chat", engine="echo", latency=0.02, faults=["too_many_requests:12"]))
+    seen = []
+    report = bulk.run(
+        write(questions(ROWS)),
+        "sagemaker/tight",
+        tmp_path / "out.jsonl",
+        engine="ray",
+        engine_options={"workers": 2, "segment_rows": 100},
+        concurrency=8,
+        watch=lambda progress: seen.append((progress.rows, progress.prompt_tokens)),
+    )
+    assert (report.complete, report.failed, report.throttled, report.calls) == (True, 0, 12, ROWS + 12)
+    assert seen[-1] == (ROWS, report.prompt_tokens)
+    assert report.notes == ()
+
+
+def test_a_job_is_stopped_by_its_caller(models, write, read, tmp_path):
+    def watch(progress):
+        if progress.rows > 20:
+            raise RuntimeError("seen enough")
+
+    models.add("chat", EndpointSpec("openai_chat", engine="echo", latency=0.2))
+    source, output = write(questions(ROWS)), tmp_path / "out.jsonl"
+    settings = {"engine": "ray", "engine_options": {"workers": 2, "segment_rows": 300}, "concurrency": 4}
+    try:
+        with pytest.raises(RuntimeError, match="seen enough"):
+            bulk.run(source, "sagemaker/chat", output, watch=watch, **settings)
+    finally:
+        models.add("chat", EndpointSpec("openai_chat", engine="echo", latency=0.02))
+    asked = len(models.calls)
+    assert 20 < asked < ROWS
+    report = bulk.run(source, "sagemaker/chat", output, resume=True, **settings)
+    assert (report.complete, report.done_before, len(models.calls)) == (True, asked, ROWS)
+
+
+def test_a_concurrency_that_cannot_be_reached_is_said(models, write, tmp_path):
+    report = bulk.run(
+        write(questions(100)),
+        "sagemaker/chat",
+        tmp_path / "out.jsonl",
+        engine="ray",
+        engine_options={"workers": 2, "segment_rows": 10},
+        concurrency=64,
+    )
+    [note] = report.notes
+    assert note.startswith("20 calls in flight instead of concurrency=64")
 
 
 def test_a_cluster_is_used_from_outside(models, write, read, tmp_path, until):

@@ -62,3 +62,22 @@ def test_failures_of_all_workers_are_counted_together():
 
 def test_without_bounds_anything_goes():
     assert SharedLimits(Bounds(), workers=1).borrow() == Leave()
+
+
+def test_shares_add_up_to_the_concurrency():
+    shared_limits = SharedLimits(Bounds(concurrency=7), workers=3)
+    shares = [shared_limits.join() for _ in range(3)]
+    assert sorted(shares) == [2, 2, 3]
+    # In place of the first, which has died.
+    assert shared_limits.join() == shares[0]
+
+
+def test_counts_are_summed_and_a_stop_reaches_everyone():
+    shared_limits = SharedLimits(Bounds(), workers=2)
+    for worker in ("a", "b"):
+        shared_limits.join()
+        assert shared_limits.tell(worker, {"calls": 2, "throttled": 1}) is None
+    shared_limits.tell("a", {"calls": 5, "throttled": 1})
+    assert shared_limits.totals() == {"calls": 7, "throttled": 2, "workers": 2}
+    shared_limits.stop("interrupted")
+    assert shared_limits.tell("b", {}) == shared_limits.borrow() == "interrupted"
