@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import sagewire
+from sagewire.errors import UsageError
 from sagewire.gateway.config import load_config, parse_config
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -47,6 +48,13 @@ def test_the_probes_exist(start) -> None:
     (container,) = documents()["Deployment"]["spec"]["template"]["spec"]["containers"]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert gateway.get(container[probe]["httpGet"]["path"]).status == 200
+
+
+def test_the_published_key_is_refused() -> None:
+    published = documents()["Secret"]["stringData"]["SAGEWIRE_MASTER_KEY"]
+    text = documents()["ConfigMap"]["data"]["gateway.yaml"]
+    with pytest.raises(UsageError, match="published in the examples"):
+        parse_config(text, "ConfigMap", {**ENVIRONMENT, "SAGEWIRE_MASTER_KEY": published})
 
 
 def test_one_image_tag_that_is_the_version() -> None:

@@ -92,4 +92,6 @@ class ServerConfig(Section):
     def _not_empty(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and not key.get_secret_value():
             raise ValueError("an empty key would let everybody in")
+        if key is not None and "replace-me" in key.get_secret_value():
+            raise ValueError("this key is published in the examples; make one of your own: openssl rand -hex 32")
         return key
