@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from sagewire import UsageError, bulk
+from sagewire.content_handlers.openai.chat import OpenAiChatHandler
 from sagewire.emulator import Emulator, EndpointSpec
 
 ray = pytest.importorskip("ray")
@@ -48,31 +49,24 @@ def questions(count):
 
 
 def deadly(marker):
-    """Return a transport for the worker that kills its process on the twentieth call, once."""
+    """Return a handler for the worker that kills its process on the twentieth call, once."""
 
-    class DeadlyTransport:
+    class DeadlyHandler(OpenAiChatHandler):
         calls = 0
 
-        async def invoke(self, call):
-            from sagewire.transports.base import Body
-            from sagewire.types import ResponseInfo
-
-            self.calls += 1
-            if self.calls == 20:
+        def transform_input(self, request):
+            cls = type(self)
+            cls.calls += 1
+            if cls.calls == 20:
                 try:
                     os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
                 except FileExistsError:
                     pass
                 else:
                     os.kill(os.getpid(), signal.SIGKILL)
-            text = json.loads(call.body)["messages"][0]["content"]
-            message = {"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
-            return Body(json.dumps(message).encode(), ResponseInfo(content_type="application/json"))
+            return super().transform_input(request)
 
-        async def close(self):
-            pass
-
-    return DeadlyTransport()
+    return DeadlyHandler()
 
 
 def test_a_job_is_done_by_several_workers_with_a_cap_on_all(models, write, read, tmp_path):
@@ -93,10 +87,10 @@ def test_a_job_is_done_by_several_workers_with_a_cap_on_all(models, write, read,
 
 def test_a_worker_that_is_killed_costs_no_row(models, write, read, tmp_path):
     marker = tmp_path / "killed"
-    arguments = {"transport": deadly(str(marker)), "handler": "openai_chat"}
+    arguments = {"handler": deadly(str(marker))}
     report = bulk.run(
         write(questions(ROWS)),
-        "http://nowhere.invalid",
+        "sagemaker/chat",
         tmp_path / "out.jsonl",
         engine="ray",
         engine_options={"workers": 2, "segment_rows": 40},
