@@ -93,8 +93,12 @@ async def test_the_async_client_reads_the_same(client, url):
 
 
 def test_the_server_is_recognised(client, url):
-    dialect = client.profile()
-    assert (dialect.chat, dialect.complete) == ("openai_chat", "openai_completions")
+    profile = client.profile()
+    llamacpp = profile.container == "llama.cpp"
+    assert profile.chat == ("llamacpp" if llamacpp else "openai_chat")
+    assert profile.complete == ("llamacpp_completions" if llamacpp else "openai_completions")
+    if llamacpp:
+        assert profile.limits.context_window == 1024
 
 
 def test_langchain_asks_the_real_server(client, url):

@@ -52,11 +52,10 @@ class _HuggingFace(Service):
     }
 
     def arguments(self, model: str | None) -> dict[str, Any]:
-        if _is_url(model):
-            return self._at(str(model))
         base = self.setting("api_base")
-        if base is not None:
-            return self._at(_continued(base, model))
+        if _is_url(model) or base is not None:
+            # Servers that do not describe themselves are tried out: EasyLLM's time knew hardly any others.
+            return {**self._at(str(model) if _is_url(model) else _continued(base, model)), "probe": True}
         if not model:
             raise UsageError("name the model (model='org/name'), or set api_base to the address of a server")
         return {**self._at(ROUTER), "handler": "openai_chat"}
@@ -78,8 +77,7 @@ class _HuggingFace(Service):
         if token is None and is_hugging_face(urlsplit(url).hostname or ""):
             # EasyLLM looks here first, the transport last.
             token = os.environ.get("HUGGINGFACE_TOKEN") or None
-        # Servers that do not describe themselves are tried out: EasyLLM's time knew hardly any others.
-        return {"url": url, "token": token, "probe": True}
+        return {"url": url, "token": token}
 
 
 def _is_url(model: str | None) -> bool:

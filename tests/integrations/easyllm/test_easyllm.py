@@ -331,7 +331,7 @@ def test_where_hugging_faces_own_servers_are_reached(monkeypatch, clean_environm
     assert service.arguments("org/name")["url"] == hub
     # The token of the environment is Hugging Face's, and nobody else's.
     monkeypatch.setenv("HUGGINGFACE_API_BASE", "http://localhost:8080")
-    assert service.arguments(None) == {"url": "http://localhost:8080", "token": None}
+    assert service.arguments(None) == {"url": "http://localhost:8080", "token": None, "probe": True}
     huggingface.api_key = "mine"
     assert service.arguments(None)["token"] == "mine"
     assert service.arguments("http://localhost:1")["url"] == "http://localhost:1"
