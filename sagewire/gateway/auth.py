@@ -82,6 +82,11 @@ class Authenticator:
             raise _stranger(f"the API key '{key.name}' has expired")
         return key
 
+    def forget(self, digest: str) -> None:
+        """Look a key up again at its next use, because it has changed."""
+        self._known.pop(digest, None)
+        self._unknown.pop(digest, None)
+
     async def ping(self) -> None:
         """Raise `StoreError` if the database does not answer."""
         if self._database is not None:

@@ -147,6 +147,27 @@ class Store:
                 raise UsageError(f"there is a key named {key.name!r} already; revoke it first") from None
             raise
 
+    def update_key(self, key: Key) -> None:
+        """Change the key of a digest: its name, models, expiry and limits.
+
+        Raises:
+            UsageError: Another key has that name.
+        """
+        values = {
+            "name": key.name,
+            "models": None if key.models is None else list(key.models),
+            "expires": key.expires,
+            "requests_per_minute": key.requests_per_minute,
+            "tokens_per_minute": key.tokens_per_minute,
+        }
+        try:
+            with _as_store_error("change a key in"), self._engine.begin() as connection:
+                connection.execute(sa.update(_keys).where(_keys.c.digest == key.digest).values(**values))
+        except StoreError as error:
+            if isinstance(error.__cause__, IntegrityError):
+                raise UsageError(f"there is a key named {key.name!r} already") from None
+            raise
+
     def remove_key(self, name: str) -> bool:
         """Delete a key; return whether there was one. Its usage stays."""
         with _as_store_error("remove a key from"), self._engine.begin() as connection:

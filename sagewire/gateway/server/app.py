@@ -23,6 +23,7 @@ from sagewire.gateway.rate_limits import LIMIT_HEADERS
 from sagewire.gateway.request_log import RequestLog, request_id_of
 from sagewire.gateway.routes.chat import Chat, Completions
 from sagewire.gateway.routes.information import Live, MetricsText, Models, Page, Ready, Status
+from sagewire.gateway.routes.key_management import KeyManagement, ModelInfo
 from sagewire.gateway.routes.responses import Responses
 from sagewire.gateway.routes.vectors import EmbeddingsRoute, Rerank
 from sagewire.gateway.server.browser_guard import check_browser
@@ -69,6 +70,12 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
     # Kubernetes manifests written for LiteLLM ask for the longer names.
     for name, health in (("live", Live), ("liveliness", Live), ("ready", Ready), ("readiness", Ready)):
         routes.append(Route(f"/health/{name}", health(gateway), methods=["GET"]))
+    for action, method in (
+        ("generate", "POST"), ("info", "GET"), ("list", "GET"), ("update", "POST"), ("delete", "POST")
+    ):  # fmt: skip
+        routes.append(Route(f"/key/{action}", KeyManagement(gateway, action), methods=[method]))
+    for path in ("/model/info", "/v1/model/info"):
+        routes.append(Route(path, ModelInfo(gateway), methods=["GET"]))
     routes += [
         Route("/metrics", MetricsText(gateway), methods=["GET"]),
         Route("/status", Status(gateway), methods=["GET"]),

@@ -1,0 +1,170 @@
+"""Keys over HTTP, for the master key, under the names of LiteLLM's routes: `/key/generate` and its siblings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from sagewire.errors import UsageError
+from sagewire.gateway.errors import GatewayError
+from sagewire.gateway.gateway import Gateway
+from sagewire.gateway.keys import MASTER, Key, digest_of, new_secret
+from sagewire.gateway.routes.base import log_of
+from sagewire.gateway.server.http_exchange import read_json, respond_json
+from sagewire.gateway.threads import in_thread
+from sagewire.openai_shapes.fields import BadRequest, Fields
+
+__all__ = ["KeyManagement", "ModelInfo"]
+
+JSON = dict[str, Any]
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+# Fields of LiteLLM's that change nothing here; all others that are not read are refused.
+_IDLE = frozenset({"metadata", "user_id", "team_id", "tags", "key_type", "send_invite_email", "auto_rotate", "config"})
+
+
+class KeyManagement:
+    """One of `/key/generate`, `/key/info`, `/key/list`, `/key/update` and `/key/delete`.
+
+    Args:
+        gateway: The gateway.
+        action: The last part of the path.
+    """
+
+    def __init__(self, gateway: Gateway, action: str) -> None:
+        self._gateway = gateway
+        self._action = action
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        gateway, log, headers = self._gateway, log_of(scope), Headers(scope=scope)
+        log.route = "keys"
+        log.key = key = await gateway.access.authenticate(headers)
+        if key is not MASTER:
+            raise GatewayError(403, "master_key_needed", "keys are managed with the master key (`server.master_key`)")
+        if scope["method"] == "GET":
+            query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+            body: Any = {name: values[-1] for name, values in query.items()}
+        else:
+            body = await read_json(receive, headers, gateway.config.server.max_body_bytes)
+        answer = getattr(self, f"_{self._action}")
+        await respond_json(send, 200, await answer(body), {"cache-control": "no-store"})
+
+    async def _generate(self, body: Any) -> JSON:
+        fields = Fields(body)
+        secret = fields.text("key") or new_secret()
+        name = fields.text("key_alias") or f"key-{digest_of(secret)[:12]}"
+        key = self._changed(Key(name, digest_of(secret)), fields)
+        try:
+            await in_thread(self._gateway.store.add_key, key)
+        except UsageError as error:
+            raise BadRequest(str(error), "key_alias") from None
+        self._gateway.access.required = True
+        return {"key": secret, **_described(key)}
+
+    async def _info(self, body: Any) -> JSON:
+        key = await self._found(body.get("key"))
+        return {"key": key.digest, "info": _described(key)}
+
+    async def _list(self, body: Any) -> JSON:
+        keys = await in_thread(self._gateway.store.all_keys)
+        found = [_described(key) for key in keys]
+        return {"keys": found, "total_count": len(found), "current_page": 1, "total_pages": 1}
+
+    async def _update(self, body: Any) -> JSON:
+        fields = Fields(body)
+        key = await self._found(fields.text("key"))
+        name = fields.text("key_alias") or key.name
+        changed = self._changed(replace(key, name=name), fields)
+        await in_thread(self._gateway.store.update_key, changed)
+        self._gateway.access.forget(key.digest)
+        return {"key": key.digest, **_described(changed)}
+
+    async def _delete(self, body: Any) -> JSON:
+        fields = Fields(body)
+        wanted = [*(fields.items("keys") or []), *(fields.items("key_aliases") or [])]
+        if not wanted:
+            raise BadRequest("'keys' or 'key_aliases' must name the keys to delete", "keys")
+        keys = [await self._found(one) for one in wanted]
+        for key in keys:
+            await in_thread(self._gateway.store.remove_key, key.name)
+            self._gateway.access.forget(key.digest)
+        return {"deleted_keys": wanted}
+
+    async def _found(self, given: Any) -> Key:
+        """Return the key that is given as itself, as its hash or by its name."""
+        if not isinstance(given, str) or not given:
+            raise BadRequest("'key' must be a key, its hash or its alias", "key")
+        for key in await in_thread(self._gateway.store.all_keys):
+            if given in (key.digest, key.name) or digest_of(given) == key.digest:
+                return key
+        raise GatewayError(404, "key_not_found", "there is no such key in the database", param="key")
+
+    def _changed(self, key: Key, fields: Fields) -> Key:
+        changes: JSON = {}
+        models = fields.items("models")
+        if models is not None:
+            unknown = [one for one in models if not isinstance(one, str) or self._gateway.config.entry(one) is None]
+            if unknown:
+                raise BadRequest(f"there is no model {str(unknown[0])[:100]!r}", "models")
+            # As in LiteLLM, none named means all.
+            changes["models"] = tuple(models) or None
+        duration = fields.text("duration")
+        if duration is not None:
+            changes["expires"] = _moment(duration)
+        for theirs, ours in (("rpm_limit", "requests_per_minute"), ("tpm_limit", "tokens_per_minute")):
+            limit = fields.count(theirs, 1)
+            if limit is not None:
+                changes[ours] = limit
+        refused = [name for name, value in fields.rest().items() if name not in _IDLE and value not in ({}, [], False)]
+        if refused:
+            raise BadRequest(
+                f"{refused[0]!r} is not supported: without it the key would allow more; leave it out", refused[0]
+            )
+        return replace(key, **changes)
+
+
+class ModelInfo:
+    """`/model/info`: the models that the caller may use, as LiteLLM's clients read them.
+
+    Args:
+        gateway: The gateway.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        gateway, log = self._gateway, log_of(scope)
+        log.route = "models"
+        log.key = key = await gateway.access.authenticate(Headers(scope=scope))
+        found: list[Mapping[str, Any]] = [
+            {"model_name": name, "litellm_params": {"model": name}, "model_info": {"id": name, "db_model": False}}
+            for name in gateway.names_for(key)
+        ]
+        await respond_json(send, 200, {"data": found})
+
+
+def _described(key: Key) -> JSON:
+    return {
+        "token": key.digest,
+        "key_alias": key.name,
+        "models": list(key.models or ()),
+        "expires": key.expires.isoformat() if key.expires else None,
+        "rpm_limit": key.requests_per_minute,
+        "tpm_limit": key.tokens_per_minute,
+    }
+
+
+def _moment(duration: str) -> datetime:
+    span = re.fullmatch(r"(\d{1,6})([smhdw])", duration)
+    if span is None:
+        raise BadRequest("'duration' must be like 30d, 12h or 45m", "duration")
+    return datetime.now(UTC) + timedelta(**{_UNITS[span[2]]: int(span[1])})

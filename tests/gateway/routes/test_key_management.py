@@ -1,0 +1,50 @@
+"""Keys over HTTP, with the master key, as LiteLLM's clients manage them."""
+
+TEXT = "models: {chat: {endpoint: chat, handler: openai_chat}, tgi: {endpoint: tgi, handler: tgi, format: chatml}}\n"
+LOCKED = TEXT + "server: {master_key: sk-master-key}\nkeys: [{name: team, key: sk-team}]\n"
+MASTER = {"authorization": "Bearer sk-master-key"}
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+def ask(gateway, key: str, model: str = "chat") -> int:
+    body = {"model": model, "messages": HELLO}
+    return int(gateway.post("/v1/chat/completions", body, authorization=f"Bearer {key}").status)
+
+
+def test_the_life_of_a_key(start) -> None:
+    gateway = start(LOCKED)
+    wanted = {"key_alias": "alice", "models": ["chat"], "duration": "30d", "rpm_limit": 50, "metadata": {"a": 1}}
+    made = gateway.post("/key/generate", wanted, **MASTER).json()
+    secret = made["key"]
+    assert (made["key_alias"], made["models"], made["rpm_limit"]) == ("alice", ["chat"], 50)
+    assert (ask(gateway, secret), ask(gateway, secret, "tgi")) == (200, 403)
+    info = gateway.get(f"/key/info?key={secret}", **MASTER).json()["info"]
+    assert (info["key_alias"], secret in str(info)) == ("alice", False)
+    assert [one["key_alias"] for one in gateway.get("/key/list", **MASTER).json()["keys"]] == ["alice"]
+    gateway.post("/key/update", {"key": secret, "models": ["tgi"]}, **MASTER)
+    assert (ask(gateway, secret), ask(gateway, secret, "tgi")) == (403, 200)
+    assert gateway.post("/key/delete", {"keys": [secret]}, **MASTER).json() == {"deleted_keys": [secret]}
+    assert ask(gateway, secret) == 401
+    assert gateway.get(f"/key/info?key={secret}", **MASTER).status == 404
+
+
+def test_only_the_master_key_manages_keys(start) -> None:
+    gateway = start(LOCKED)
+    for headers, status in (({}, 401), ({"authorization": "Bearer sk-team"}, 403)):
+        assert gateway.post("/key/generate", {}, **headers).status == status
+        assert gateway.get("/key/list", **headers).status == status
+    # Without keys nobody has a master key, and nobody may make one.
+    assert start(TEXT).post("/key/generate", {}).status == 403
+
+
+def test_what_would_allow_more_than_asked_is_refused(start) -> None:
+    gateway = start(LOCKED)
+    for body in ({"max_budget": 5}, {"models": ["unknown"]}, {"duration": "soon"}, {"rpm_limit": 0}, {"blocked": True}):
+        assert gateway.post("/key/generate", body, **MASTER).status == 400
+    assert gateway.post("/key/generate", {"key_alias": "a"}, **MASTER).status == 200
+    assert gateway.post("/key/generate", {"key_alias": "a"}, **MASTER).status == 400
+
+
+def test_models_as_litellms_clients_read_them(start) -> None:
+    found = start(LOCKED).get("/model/info", authorization="Bearer sk-team").json()["data"]
+    assert [one["model_name"] for one in found] == ["chat", "tgi"]
