@@ -39,6 +39,8 @@ _HOMES = {
     "Hooks": "sagewire.telemetry",
     "Http": "sagewire.client.transport_choices",
     "ImagePart": "sagewire.types",
+    "MediaPart": "sagewire.types",
+    "parse_arguments": "sagewire.types",
     "JsonHandler": "sagewire.content_handlers",
     "LogprobsDelta": "sagewire.types",
     "Message": "sagewire.types",
@@ -124,6 +126,7 @@ if TYPE_CHECKING:
         FinishDelta,
         ImagePart,
         LogprobsDelta,
+        MediaPart,
         Message,
         MetadataDelta,
         Options,
@@ -139,6 +142,7 @@ if TYPE_CHECKING:
         ToolCallDelta,
         Usage,
         UsageDelta,
+        parse_arguments,
     )
 
 __all__ = [
@@ -166,6 +170,7 @@ __all__ = [
     "ImagePart",
     "JsonHandler",
     "LogprobsDelta",
+    "MediaPart",
     "Message",
     "MetadataDelta",
     "MissingExtra",
@@ -202,6 +207,7 @@ __all__ = [
     "assume_role_session",
     "get_format",
     "get_handler",
+    "parse_arguments",
 ]
 
 

@@ -239,3 +239,10 @@ except MissingExtra as error:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "pip install numpy" in done.stdout
+
+
+@pytest.mark.parametrize("wrap", [lambda data: {"data": data}, lambda data: data])
+def test_a_vector_in_an_array_of_its_own_is_read(wrap):
+    data = [{"index": n, "embedding": [[float(n), 1.0]]} for n in range(2)]
+    found = get_embedding_handler("openai_embeddings").transform_output(json.dumps(wrap(data)).encode(), 2)
+    assert [list(vector) for vector in found.vectors] == [[0.0, 1.0], [1.0, 1.0]]

@@ -49,6 +49,9 @@ class OpenAiEmbeddingsHandler(JsonEmbeddingHandler):
 
     def read(self, payload: Any, count: int, /) -> Embeddings:
         """Return the vectors in a parsed response, put into the order of their `index`."""
+        if isinstance(payload, list):
+            # llama.cpp's own `/embedding` sends the array alone.
+            payload = {"data": payload}
         data = payload["data"]
         rows: list[Any] = [None] * len(data)
         for position, item in enumerate(data):
@@ -56,6 +59,9 @@ class OpenAiEmbeddingsHandler(JsonEmbeddingHandler):
             if not 0 <= index < len(rows) or rows[index] is not None:
                 raise ValueError(f"index {index} is out of range or there twice")
             vector = item["embedding"]
+            if isinstance(vector, list) and len(vector) == 1 and isinstance(vector[0], list):
+                # One vector for the text, in an array of its own (llama.cpp).
+                vector = vector[0]
             rows[index] = decode_float32(vector) if isinstance(vector, str) else vector
         usage = payload.get("usage")
         return Embeddings(rows, openai_usage(usage) if usage else None, payload.get("model") or None)
