@@ -1,4 +1,4 @@
-"""What is to be done (`Job`), within which bounds (`Bounds`), and what was done (`Report`)."""
+"""The description of a job (`Job`), its bounds (`Bounds`) and the result of a run (`Report`)."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ __all__ = ["Bounds", "Job", "JobSettings", "Report", "split_settings"]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be done; everything here decides what the output holds.
+    """A job; everything here decides what the output holds.
 
     Args:
         source: A JSON lines, Parquet or CSV file, a directory of such files, or an `s3://` address of either.
         model: `sagemaker/NAME`, `huggingface/ID-OR-URL`, a server's URL, or a `Client` or `AsyncClient`.
-        output: The file to write; its extension says the format.
+        output: The file to write; its extension determines the format.
         task: `chat`, `complete`, `embed` or `rerank`.
-        column: The column with the text; `prompt`, for embeddings `text`, for rerank `documents` if not said. A chat
+        column: The column with the text; default `prompt`, for embeddings `text`, for rerank `documents`. A chat
             column may hold lists of messages.
         template: Instead of `column`: text with column names in braces.
         system: System text of every chat.
         query: The query of every row of rerank.
         query_column: Instead of `query`: the column it is in.
-        schema: A JSON schema that every output has to fit.
+        schema: A JSON schema that every output must match.
         schema_mode: How the model hears of the schema: `server` (the server enforces it), `prompt` (it is written into
             the system text) or `check` (not at all).
-        schema_retries: How often to ask again for an output that does not fit.
+        schema_retries: Number of further requests for an output that does not match.
         options: Generation settings (`max_tokens`, ...), or those of `embed` or `rerank`.
         client_arguments: Arguments of `Client` that belong to the model's name: `region_name`, `session`, `handler`...
-        prefix: Put before the names of the columns that are added.
+        prefix: Prefix of the names of added columns.
         thinking: Keep the model's reasoning in a column of its own.
-        dedup: Ask once for rows that ask the same; `None` for yes, unless a temperature above 0 is asked for.
-        batch_size: Texts a call for embeddings; 32 if not said.
+        dedup: Send identical rows once; `None` for yes, unless the temperature is above 0.
+        batch_size: Texts per call for embeddings; default 32.
         encoding: Encoding of JSON lines and CSV files; `None` detects UTF-8, UTF-16, UTF-32 and, for CSV, cp1252.
         delimiter: Separator of the cells of CSV files; `None` detects commas, semicolons, tabs and bars.
     """
@@ -77,16 +77,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How hard to work, and when to stop. All counts are those of this run; a resumed one starts anew.
+    """The bounds of a run: calls in flight, and when to stop. A resumed run counts from zero.
 
     Args:
-        concurrency: Calls in flight; `None` finds out how many the endpoint takes.
-        max_concurrency: The most calls in flight it may try.
+        concurrency: Calls in flight; `None` finds the best number.
+        max_concurrency: Largest number of calls in flight to try.
         max_errors: Stop when more rows than this have failed.
         budget_tokens: Stop before more tokens than this, read and written, are spent; what a server does not count is
             estimated at four characters a token.
-        deadline: Seconds after which no more calls are begun.
-        attempts: Calls for a row in all, where they fail.
+        deadline: Seconds after which no more calls begin.
+        attempts: Maximum number of calls for a row that fails.
         patience: Seconds for which a row waits for an endpoint that throttles or is not ready.
     """
 
@@ -168,7 +168,7 @@ def split_settings(source: str, model: Any, output: str, settings: Mapping[str, 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run has done.
+    """The result of a run.
 
     Args:
         rows: Rows done since the job began, those of earlier runs included.

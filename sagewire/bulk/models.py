@@ -31,7 +31,7 @@ def open_model(model: Any, arguments: Mapping[str, Any], task: str) -> AsyncClie
             raise UsageError(f"{', '.join(arguments)}: the client you gave has its arguments already")
         return model.to_async() if isinstance(model, Client) else model
     if not isinstance(model, str):
-        raise UsageError(f"model: {type(model).__name__} is no model; give {_FORMS}, or a client")
+        raise UsageError(f"model: {type(model).__name__} is not a model; give {_FORMS}, or a client")
     # Retries are the job's business: it has to know of every refusal to find the right controller.
     given = {"retries": 1, **arguments}
     if model.startswith(("http://", "https://")):

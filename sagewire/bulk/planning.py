@@ -1,4 +1,4 @@
-"""What a job would cost, from a sample: rows, tokens, time, and the concurrency it would use."""
+"""An estimate of a job from a sample: rows, tokens, time and concurrency."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Plan", "aplan", "plan"]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a job would cost.
+    """An estimate of a job.
 
     Args:
         rows: Rows of the input, about.

@@ -88,11 +88,11 @@ def run(
         output: The file to write; its extension says the format.
         engine: What does the work: `local` (this process), `ray` (a Ray cluster), `async-inference` (a SageMaker
             endpoint of that kind) or `batch-transform` (a SageMaker job with instances of its own).
-        engine_options: What the engine wants to know: see `sagewire.bulk.engines`.
-        resume: Go on with a job that was begun before; begin it where it was not.
-        retry: Ask again about the rows that failed in a job that is complete, and write its output anew.
-        overwrite: Begin anew where there is a job or an output already.
-        work_dir: The folder for what is done so far; `OUTPUT.bulk` if not said.
+        engine_options: Options of the engine; see `sagewire.bulk.engines`.
+        resume: Continue a job that was stopped; start it if there is none.
+        retry: Send the failed rows of a complete job again, and rewrite its output.
+        overwrite: Replace an existing job or output.
+        work_dir: The work folder; default `OUTPUT.bulk`.
         watch: Called with a `Progress` as rows get done.
         **settings: The other fields of `Job` and `Bounds`.
 

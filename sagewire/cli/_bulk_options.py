@@ -14,7 +14,7 @@ from sagewire.errors import UsageError
 
 __all__ = ["BoundOptions", "Concurrency", "JobOptions", "MaxConcurrency", "WorkDir", "setting"]
 
-WorkDir = Annotated[str | None, typer.Option(help="The folder for what is done so far; `OUTPUT.bulk` if not said.")]
+WorkDir = Annotated[str | None, typer.Option(help="Work folder of the job. Default: `OUTPUT.bulk`.")]
 
 Concurrency = Annotated[int | None, typer.Option(min=1, help="Calls in flight; found automatically if not given.")]
 MaxConcurrency = Annotated[
@@ -24,37 +24,42 @@ MaxConcurrency = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions(Options):
-    """What is asked about every row."""
+    """The request that is made for every row."""
 
     task: Annotated[str, typer.Option("--task", "-t", help="`chat`, `complete`, `embed` or `rerank`.")] = "chat"
-    column: Annotated[
-        str | None, typer.Option(help="The text's column: `prompt`, for `embed` `text`, if not said.")
-    ] = None
+    column: Annotated[str | None, typer.Option(help="Column with the text. Default: `prompt`; `text` for `embed`.")] = (
+        None
+    )
     template: Annotated[
         str | None, typer.Option("--template", help="Text with columns in braces: `Sum up: {body}`.")
     ] = None
     system: Annotated[str | None, typer.Option(help="System text of every chat.")] = None
-    schema: Annotated[Path | None, typer.Option(help="A JSON schema file that every output has to fit.")] = None
-    schema_mode: Annotated[str, typer.Option(help="Who enforces it: `server`, the `prompt`, or nobody (`check`).")] = (
-        "server"
-    )
+    schema: Annotated[Path | None, typer.Option(help="JSON schema file that every output must match.")] = None
+    schema_mode: Annotated[
+        str, typer.Option(help="How it is enforced: by the `server`, in the `prompt`, or only checked (`check`).")
+    ] = "server"
     query: Annotated[str | None, typer.Option(help="`rerank`: one query for all rows.")] = None
     query_column: Annotated[str, typer.Option(help="`rerank`: the column with the query.")] = "query"
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens to generate for a row.")] = None
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Maximum tokens to generate per row.")] = None
     temperature: Annotated[float | None, typer.Option(help="Sampling temperature; 0 is greedy.")] = None
     option: Annotated[
         list[str] | None,
         typer.Option("--option", help="NAME=VALUE: any other option of the task, as JSON or text."),
     ] = None
-    prefix: Annotated[str, typer.Option(help="Put before the names of the columns that are added.")] = ""
-    dedup: Annotated[bool | None, typer.Option("--dedup/--no-dedup", help="Ask once for equal rows.")] = None
+    prefix: Annotated[str, typer.Option(help="Prefix of the names of added columns.")] = ""
+    dedup: Annotated[
+        bool | None,
+        typer.Option(
+            "--dedup/--no-dedup", help="Send identical rows once. Default: yes, unless the temperature is above 0."
+        ),
+    ] = None
     encoding: Annotated[
         str | None, typer.Option(help="Encoding of the input: `cp1252`, `utf-16`. Default: detected.")
     ] = None
     delimiter: Annotated[
         str | None, typer.Option(help="Separator of CSV cells; `tab` for tabs. Default: detected.")
     ] = None
-    batch_size: Annotated[int | None, typer.Option(min=1, help="`embed`: texts a call.")] = None
+    batch_size: Annotated[int | None, typer.Option(min=1, help="`embed`: texts per call. Default: 32.")] = None
 
     def settings(self) -> dict[str, Any]:
         """Return the settings of a job.
@@ -74,7 +79,7 @@ class JobOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class BoundOptions(Options):
-    """When a job stops."""
+    """The bounds of a job: calls in flight, and when to stop."""
 
     concurrency: Concurrency = None
     max_concurrency: MaxConcurrency = None
@@ -82,7 +87,7 @@ class BoundOptions(Options):
     budget_tokens: Annotated[int | None, typer.Option(min=1, help="Stop before more tokens than this are spent.")] = (
         None
     )
-    deadline: Annotated[float | None, typer.Option(help="Seconds after which no more calls are begun.")] = None
+    deadline: Annotated[float | None, typer.Option(help="Seconds after which no more calls begin.")] = None
 
 
 def setting(text: str) -> tuple[str, Any]:

@@ -47,10 +47,8 @@ def run(
         list[str] | None, typer.Option("--engine-option", help="NAME=VALUE for the engine: `address=ray://head:10001`.")
     ] = None,
     work_dir: WorkDir = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier run ended.")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Begin anew where there is a job or an output.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue a job that was stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing job or output.")] = False,
     options: ModelOptions,
     as_json: AsJson = False,
 ) -> None:
@@ -71,7 +69,7 @@ def retry(
     options: ModelOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Ask again about the rows that failed, and write the output anew."""
+    """Send the failed rows again and rewrite the output."""
     _again(output, work_dir, bounds, options, as_json, retry=True)
 
 
@@ -85,7 +83,7 @@ def resume(
     options: ModelOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a job where it ended; its settings are remembered, credentials are not."""
+    """Continue a job that was stopped. Its settings are stored, credentials are not."""
     _again(output, work_dir, bounds, options, as_json, resume=True)
 
 
@@ -98,7 +96,7 @@ def plan(
     job: JobOptions,
     concurrency: Concurrency = None,
     max_concurrency: MaxConcurrency = None,
-    sample: Annotated[int, typer.Option(min=0, help="Rows to ask about; 0 asks nothing and guesses.")] = 64,
+    sample: Annotated[int, typer.Option(min=0, help="Rows to send; 0 sends nothing and estimates.")] = 64,
     options: ModelOptions,
     as_json: AsJson = False,
 ) -> None:
@@ -222,7 +220,7 @@ def _show(report: Report) -> None:
     if report.done_before:
         parts.append(f"{report.done_before:,} of them done before")
     if report.reused:
-        parts.append(f"{report.reused:,} equal to another")
+        parts.append(f"{report.reused:,} identical to another")
     console.print(", ".join(parts), markup=False)
     uncounted = f", about {report.estimated_tokens:,} not counted by the server" if report.estimated_tokens else ""
     console.print(
@@ -238,7 +236,7 @@ def _show(report: Report) -> None:
     if report.output:
         console.print(f"output: {report.output}", markup=False)
     if report.dead_letter:
-        console.print(f"rows that failed: {report.dead_letter}", markup=False)
+        console.print(f"failed rows: {report.dead_letter}", markup=False)
     if report.stopped:
         errors.print(f"[bold red]stopped:[/] {escape(report.stopped)}", soft_wrap=True)
-        errors.print("go on with --resume, or `sagewire bulk resume`", markup=False)
+        errors.print("continue with --resume or `sagewire bulk resume OUTPUT`", markup=False)

@@ -20,7 +20,7 @@ def parquet_file(stream: Any, file: SourceFile) -> Any:
     try:
         return ParquetFile(stream)
     except pa.ArrowInvalid as error:
-        raise UsageError(f"{file.path} is no Parquet file: {error}") from None
+        raise UsageError(f"{file.path} is not a Parquet file: {error}") from None
 
 
 def parquet_chunks(
