@@ -412,7 +412,7 @@ def test_the_limits_can_be_set():
 
 def test_without_jinja(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
-    with pytest.raises(MissingExtra, match=r"sagewire\[huggingface\]"):
+    with pytest.raises(MissingExtra, match=r"\[huggingface\]"):
         load_format({"chat_template": "x"})
 
 
