@@ -24,16 +24,19 @@ _log = logging.getLogger("sagewire.transports")
 
 
 class RetryBudget:
-    """A bucket of tokens shared by all calls of a transport: when a server is down, retries must not be its doom.
+    """The retries that all calls to a server may take together, so that a failing one is not buried under them.
 
-    The numbers are those of the AWS SDKs' standard mode: 500 tokens, 5 for a retry, what was paid back on success.
+    The defaults are those of the AWS SDKs' standard mode: 500 tokens, 5 for a retry, one earned by a success.
+
+    Args:
+        share: The part of a retry that a call earns.
+        reserve: The most retries that can be taken in a row.
     """
 
-    CAPACITY = 500
-    COST = 5
-
-    def __init__(self) -> None:
-        self._tokens = self.CAPACITY
+    def __init__(self, share: float = 0.2, reserve: float = 100.0) -> None:
+        self._share = share
+        self._most = reserve
+        self._left = reserve
         self.reset_after_fork()
         reset_in_child(self)
 
@@ -42,18 +45,25 @@ class RetryBudget:
         self._lock = threading.Lock()
 
     def take(self) -> bool:
-        """Pay for a retry; return whether there was enough."""
+        """Take a retry; return whether there was one left."""
         with self._lock:
-            if self._tokens < self.COST:
+            if self._left < 1:
                 return False
-            self._tokens -= self.COST
+            self._left -= 1
             return True
 
+    def earn(self) -> None:
+        """Add a call's share."""
+        self._add(self._share)
+
     def succeeded(self, retried: bool) -> None:
-        """Pay back: the price of the retry that worked, or one token for a call that needed none."""
-        if self._tokens < self.CAPACITY:
+        """Pay back: the retry that worked, or the share of a call that needed none."""
+        self._add(1 if retried else self._share)
+
+    def _add(self, retries: float) -> None:
+        if self._left < self._most:
             with self._lock:
-                self._tokens = min(self.CAPACITY, self._tokens + (self.COST if retried else 1))
+                self._left = min(self._most, self._left + retries)
 
 
 class RetryPolicy:

@@ -16,12 +16,16 @@ from sagewire.gateway.errors import GatewayError, UndetectedContainer, envelope_
 from sagewire.gateway.rate_limits import RateLimits
 from sagewire.gateway.routing.deployments import Deployment, Lease, Task, Waiter, unique_labels
 from sagewire.gateway.routing.model_cache import ModelCache
-from sagewire.gateway.routing.retries import RetryBudget, retry_delay
+from sagewire.gateway.routing.retries import retry_delay
 from sagewire.gateway.routing.strategies import choose
+from sagewire.transports.retrying import RetryBudget
 
 __all__ = ["Failed", "Model", "Router", "Served", "Wanted"]
 
 T = TypeVar("T")
+
+# Retries in a row, of all requests together, before their share of requests bounds them.
+RETRY_RESERVE = 20
 Health = Callable[[str, str, bool], None]
 
 
@@ -215,7 +219,7 @@ class Router:
         self.config = config
         self._health: Health = previous._health if previous else health
         self.rates: RateLimits = rates or (previous.rates if previous else RateLimits())
-        self.budget: RetryBudget = previous.budget if previous else RetryBudget()
+        self.budget: RetryBudget = previous.budget if previous else RetryBudget(reserve=RETRY_RESERVE)
         self.models: dict[str, Model] = {}
         self.remembered: ModelCache[Model] = ModelCache()
         for name, model in config.models.items():
@@ -289,7 +293,7 @@ class Router:
         Raises:
             SagewireError: The last error, if no deployment could answer.
         """
-        self.budget.deposit()
+        self.budget.earn()
         waiting, seen = [model], {model.name}
         last: SagewireError | None = None
         while waiting:
@@ -355,7 +359,7 @@ class Router:
         others = any(one not in tried and one.breaker.allows() for one in model.deployments)
         # WireError: the answer was cut or garbled before its first piece; nothing of it has been passed on.
         again = getattr(error, "retry_safe", not isinstance(error, EndpointError | GatewayError))
-        return bool(others or again) and self.budget.withdraw()
+        return bool(others or again) and self.budget.take()
 
 
 def _is_nowhere(model: Model, error: SagewireError) -> bool:

@@ -12,8 +12,8 @@ from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.routing.affinity import prefix_id
 from sagewire.gateway.routing.breaker import Breaker
 from sagewire.gateway.routing.deployments import Deployment, Lease
-from sagewire.gateway.routing.retries import RetryBudget
 from sagewire.gateway.routing.router import Router, Wanted
+from sagewire.transports.retrying import RetryBudget
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}]}
 
@@ -123,10 +123,10 @@ async def test_what_is_tried_again_on_the_only_deployment(error: Exception, atte
 
 async def test_the_retry_budget_ends_storms() -> None:
     budget = RetryBudget(share=0.25, reserve=3)
-    assert [budget.withdraw() for _ in range(4)] == [True, True, True, False]
+    assert [budget.take() for _ in range(4)] == [True, True, True, False]
     for _ in range(4):
-        budget.deposit()
-    assert [budget.withdraw() for _ in range(2)] == [True, False]
+        budget.earn()
+    assert [budget.take() for _ in range(2)] == [True, False]
 
 
 async def test_breaker() -> None:
