@@ -30,6 +30,7 @@ from sagewire.types import (
     Delta,
     Invocation,
     Message,
+    Options,
     PromptRequest,
     Reply,
     ResponseInfo,
@@ -232,17 +233,28 @@ def prepare(
             stream=request.stream,
             include_usage=request.include_usage,
         )
+    stops = request.options.stop
+    if stops and isinstance(request, ChatRequest) and _thinks(request.options):
+        # As on text routes: the server would stop inside the thinking, too.
+        request = replace(request, options=replace(request.options, stop=()))
     return PreparedCall(
         invocation=_invocation(enforce(request, handler), handler, parameters),
         handler=handler,
         request=request,
         prompt=request.prompt if isinstance(request, PromptRequest) else "",
-        stops=request.options.stop,
+        stops=stops,
         one_call=isinstance(request, ChatRequest)
         and request.parallel_tool_calls is False
         and bool(request.tools)
         and not handler.can.parallel_tool_calls,
     )
+
+
+def _thinks(options: Options) -> bool:
+    """Whether the caller asks for reasoning, in OpenAI's words or those of a chat template."""
+    template = options.extra.get("chat_template_kwargs")
+    asked = isinstance(template, Mapping) and (template.get("enable_thinking") or template.get("thinking"))
+    return bool(asked) or options.reasoning_effort not in (None, "none")
 
 
 def _prepare_rendered(

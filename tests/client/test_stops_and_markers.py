@@ -80,3 +80,22 @@ def test_control_tokens_are_asked_for_where_markers_are_such(handler, place):
         sent = json.loads(asked._connect().calls[-1].body)
         sent = sent if place is None else sent[place]
         assert (sent.get("skip_special_tokens") is False) is asks
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, True),
+        ({"reasoning_effort": "none"}, True),
+        ({"reasoning_effort": "high"}, False),
+        ({"extra": {"chat_template_kwargs": {"enable_thinking": True}}}, False),
+        ({"extra": {"chat_template_kwargs": {"enable_thinking": False}}}, True),
+    ],
+)
+def test_on_message_routes_the_server_is_not_told_where_reasoning_is_asked_for(options, told):
+    message = {"reasoning_content": "The Question: 2+2.", "content": "Four. Question: next"}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    asked = client(json.dumps(body).encode(), None, "openai_chat")
+    reply = asked.chat("2+2?", stop=["Question:"], **options)
+    assert (reply.thinking, reply.text.strip()) == ("The Question: 2+2.", "Four.")
+    assert ("stop" in json.loads(asked._connect().calls[-1].body)) is told
