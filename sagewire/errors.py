@@ -17,7 +17,8 @@
        |- FrameError                     a checksum, a length, or an encoding is wrong
        |- ModelStreamError               an error inside the stream, with its error code
        |- ResponseTooLarge               the answer is longer than the caller allows
-       `- StreamTruncated                the stream ended early
+       |- StreamTruncated                the stream ended early
+       `- ToolCallMissing                the model had to call a tool and did not
 
 Errors raised while an answer is being read carry what was read so far in `partial`.
 """
@@ -48,6 +49,7 @@ __all__ = [
     "SagewireError",
     "StreamTruncated",
     "Throttled",
+    "ToolCallMissing",
     "UnsupportedFeature",
     "UsageError",
     "WireError",
@@ -260,3 +262,7 @@ class ResponseTooLarge(WireError):
 
 class StreamTruncated(WireError):
     """The stream ended before the answer did."""
+
+
+class ToolCallMissing(WireError):
+    """The model had to call a tool, and answered without a call; its answer is in `partial`."""

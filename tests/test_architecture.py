@@ -40,6 +40,7 @@ ALLOWED = {
         "http",
         "aws",
         "telemetry",
+        "_extras",
     },
     "testing": {"client", "content_handlers", "streaming", "transports", "_extras"},
     "emulator": {"streaming"},

@@ -5,26 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from sagewire.client import sticky_sessions as sessions
 from sagewire.client.base import ClientBase, MessagesLike, ToolChoice, ToolsLike
-from sagewire.client.batching import Batch, BatchJob, as_texts, split_batch
+from sagewire.client.batch_run import BatchRun, Progress
+from sagewire.client.batching import Batch, BatchJob, as_texts
+from sagewire.client.finding import Finding
+from sagewire.client.progress import shown
+from sagewire.client.resolver import ReadyWait
 from sagewire.client.runner import CallRun, explain, run_async
 from sagewire.client.streams import AsyncReplyStream
 from sagewire.content_handlers.base import Request
 from sagewire.discovery.describe import Description
-from sagewire.errors import EndpointError
-from sagewire.transports.base import AsyncTransport
+from sagewire.errors import EndpointError, WireError
+from sagewire.http.abandonable import in_thread
+from sagewire.transports.base import AsyncTransport, Body
 from sagewire.types import Embeddings, EmbedOptions, InputType, OptionArguments, Ranking, Reply
 
 __all__ = ["AsyncClient"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-# Batches of one `embed` or `rerank` that are under way at once.
-BATCHES_IN_FLIGHT = 8
+T = TypeVar("T", bound=Embeddings | Ranking)
 
 
 class AsyncClient(ClientBase):
@@ -98,22 +99,20 @@ class AsyncClient(ClientBase):
         model: str | None = None,
         extra: Mapping[str, Any] | None = None,
         endpoint_kwargs: Mapping[str, Any] | None = None,
+        max_concurrency: int | None = None,
+        progress: bool | Progress = False,
     ) -> Embeddings:
         """Turn texts into vectors, several batches at a time; see `Client.embed`."""
         texts = as_texts(texts, "texts")
         if not texts:
             return Embeddings()
         options = EmbedOptions(input_type, dimensions, truncate, normalize, model, extra or {})
-        work = await self._resolved(self._embedding, texts, options, endpoint_kwargs)
-        with self._watch_work(work) as outcome:
-            try:
-                embeddings = await self._work_off(work)
-            except EndpointError as error:
-                if error.status not in (404, 405) or not await asyncio.to_thread(self._tries_out, error):
-                    raise
-                embeddings = await self._work_off(self._embedding(texts, options, endpoint_kwargs))
-            outcome.answer = lambda: embeddings
-        return embeddings
+        return await self._work(
+            lambda finding: self._embedding(texts, options, endpoint_kwargs, finding),
+            endpoint_kwargs,
+            max_concurrency,
+            progress,
+        )
 
     async def rerank(
         self,
@@ -128,27 +127,35 @@ class AsyncClient(ClientBase):
         documents = as_texts(documents, "documents")
         if not documents:
             return Ranking()
-        work = await self._resolved(self._reranking, query, documents, top_n, extra, endpoint_kwargs)
-        with self._watch_work(work) as outcome:
-            ranking = await self._work_off(work)
-            outcome.answer = lambda: ranking
-        return ranking
+        return await self._work(
+            lambda finding: self._reranking(finding, query, documents, top_n, extra, endpoint_kwargs), endpoint_kwargs
+        )
 
     async def open_session(self, *, endpoint_kwargs: Mapping[str, Any] | None = None) -> str:
         """Open a sticky session and return its id; see `Client.open_session`."""
-        parameters = await self._resolved(self._parameters, endpoint_kwargs)
+        parameters = {**(await self._find(endpoint_kwargs)).parameters, **(endpoint_kwargs or {})}
         return sessions.opened((await self._connect().invoke(sessions.opening(parameters))).info)
 
     async def close_session(self, session_id: str, *, endpoint_kwargs: Mapping[str, Any] | None = None) -> None:
         """Close a sticky session; see `Client.close_session`."""
-        parameters = await self._resolved(self._parameters, endpoint_kwargs)
+        parameters = {**(await self._find(endpoint_kwargs)).parameters, **(endpoint_kwargs or {})}
         await self._connect().invoke(sessions.closing(session_id, parameters))
 
     async def wait_for_ready(
         self, budget: float = 900.0, on_progress: Callable[[Description], None] | None = None
     ) -> Description:
         """Wait until the endpoint is in service; see `Client.wait_for_ready`."""
-        return await asyncio.to_thread(self._resolver.wait_until_serving, budget, on_progress)
+        wait = ReadyWait(budget)
+        while True:
+            try:
+                async with asyncio.timeout(wait.left):
+                    found = await in_thread(self._resolver.description)
+            except TimeoutError as error:
+                raise wait.failed(error) from None
+            delay = wait.delay_after(found, on_progress)
+            if delay is None:
+                return found
+            await asyncio.sleep(delay)
 
     async def close(self) -> None:
         """Give back pooled connections of the running event loop. The client may be used again."""
@@ -175,35 +182,60 @@ class AsyncClient(ClientBase):
             pass
         return call.reply
 
-    async def _resolved(self, make: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call `make`, which may have to ask the control plane, through botocore, which blocks."""
-        if self._resolver.known:
-            return make(*args, **kwargs)
-        return await asyncio.to_thread(make, *args, **kwargs)
+    async def _find(self, endpoint_kwargs: Mapping[str, Any] | None) -> Finding:
+        """Return the finding for a call. The control plane is asked through botocore, which blocks."""
+        if self._resolver.known(endpoint_kwargs):
+            return self._resolver.finding(endpoint_kwargs)
+        return await in_thread(self._resolver.finding, endpoint_kwargs)
 
-    async def _work_off(self, work: BatchJob[T]) -> T:
-        slots = asyncio.Semaphore(BATCHES_IN_FLIGHT)
+    async def _work(
+        self,
+        make: Callable[[Finding], BatchJob[T]],
+        endpoint_kwargs: Mapping[str, Any] | None,
+        max_concurrency: int | None = None,
+        progress: bool | Progress = False,
+    ) -> T:
+        """Work off a job; anew if the container turns out to be another one by now."""
+        finding = await self._find(endpoint_kwargs)
+        work = make(finding)
+        with self._watch_work(work) as outcome, shown(progress, work.doing) as tell:
+            try:
+                answer = await self._work_off(BatchRun(work, max_concurrency, tell))
+            except (WireError, EndpointError) as error:
+                suspects = self._resolver.suspects(error)
+                if not (suspects and await in_thread(self._resolver.found_other, error, endpoint_kwargs, finding)):
+                    explain(error, work.handler)
+                    raise
+                again = make(await self._find(endpoint_kwargs))
+                answer = await self._work_off(BatchRun(again, max_concurrency, tell))
+            outcome.answer = lambda: answer
+        return answer
 
-        async def send(batch: Batch) -> list[tuple[Batch, T]]:
-            async with slots:
-                try:
-                    body = await self._connect().invoke(work.invocation(batch))
-                except EndpointError as error:
-                    smaller = split_batch(batch, error)
-                    if smaller is None:
-                        explain(error, work.handler)
-                        raise
-                else:
-                    return [(batch, work.read(batch, body))]
-            return [*await send(smaller[0]), *await send(smaller[1])]
-
+    async def _work_off(self, run: BatchRun[T]) -> T:
+        transport, work = self._connect(), run.work
+        flying: dict[asyncio.Task[Body], Batch] = {}
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(send(batch)) for batch in work.batches()]
-        except BaseExceptionGroup as failed:
-            # The first failure cancelled the other batches; callers know single errors, not groups.
-            raise failed.exceptions[0] from None
-        return work.join([part for task in tasks for part in task.result()])
+            while not run.over:
+                for batch in run.start():
+                    flying[asyncio.ensure_future(transport.invoke(work.invocation(batch)))] = batch
+                if not flying:
+                    await asyncio.sleep(run.pause or 0.0)
+                    continue
+                done, _ = await asyncio.wait(flying, timeout=run.pause, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    batch = flying.pop(task)
+                    try:
+                        body = task.result()
+                    except EndpointError as error:
+                        run.refused(batch, error)
+                    else:
+                        run.answered(batch, body)
+        finally:
+            for task in flying:
+                task.cancel()
+            if flying:
+                await asyncio.gather(*flying, return_exceptions=True)
+        return run.result()
 
     def _connect(self) -> AsyncTransport:
         if self._transport is None:

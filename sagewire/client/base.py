@@ -9,16 +9,17 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Never, Protocol, Self
 
-from sagewire.client.batching import Embedding, Reranking
+from sagewire.client.batching import BatchJob, Embedding, Reranking
 from sagewire.client.config import ClientConfig, choose_transport
 from sagewire.client.endpoint_names import endpoint_name_of, refuse_unknown
+from sagewire.client.finding import Finding
 from sagewire.client.prepared_call import PreparedCall, prepare
-from sagewire.client.resolver import EndpointResolver, Task
+from sagewire.client.resolver import EndpointResolver
 from sagewire.client.transport_choices import TransportChoice
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.discovery.describe import Description
-from sagewire.errors import EndpointError, UsageError
+from sagewire.errors import UsageError
 from sagewire.http.deadlines import Timeouts
 from sagewire.telemetry import CallStarted, Hooks, Outcome, watch
 from sagewire.transports.base import AsyncTransport, Retries, Transport
@@ -133,17 +134,18 @@ class ClientBase:
     @property
     def handler(self) -> ContentHandler:
         """What the container speaks for `chat`; may wait for the control plane where no handler was named."""
-        return self._resolver.handler("chat")
+        return self._resolver.finding().handler("chat")
 
     @property
     def format(self) -> PromptFormat | None:
         """How the model family writes, where that is named or follows from the model; may wait likewise."""
-        return self._resolver.format(self.handler)
+        finding = self._resolver.finding()
+        return finding.format(finding.handler("chat"))
 
     @property
     def known(self) -> bool:
         """Whether `handler`, `format` and, where no handler was named, `profile()` answer without waiting."""
-        return self._resolver.known
+        return self._resolver.known()
 
     @property
     def discovers(self) -> bool:
@@ -232,38 +234,45 @@ class ClientBase:
             raise UsageError(f"a prompt is a string, not {type(prompt).__name__}; messages go to `chat`")
         return PromptRequest(prompt, make_options(self._options, **options), stream, include_usage)
 
-    def _prepare(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> PreparedCall:
+    def _prepare(
+        self, request: Request, endpoint_kwargs: Mapping[str, Any] | None, finding: Finding | None = None
+    ) -> PreparedCall:
+        finding = finding or self._resolver.finding(endpoint_kwargs)
         is_chat = isinstance(request, ChatRequest)
-        handler = self._resolver.handler("chat" if is_chat else "complete")
+        handler = finding.handler("chat" if is_chat else "complete")
         # A container that takes messages writes them with its own template.
-        prompt_format = self._resolver.format(handler) if is_chat and handler.speaks == "prompt" else None
-        parameters = self._parameters(endpoint_kwargs)
+        prompt_format = finding.format(handler) if is_chat and handler.speaks == "prompt" else None
+        parameters = {**finding.parameters, **(endpoint_kwargs or {})}
         try:
             return prepare(request, handler, prompt_format, parameters)
         except RecursionError:
             raise UsageError("the messages or tools are nested too deeply to be written as JSON") from None
 
     def _parameters(self, endpoint_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
-        if not self._resolver.discovers:
-            return dict(endpoint_kwargs or {})
-        return {**self._resolver.parameters(), **(endpoint_kwargs or {})}
+        return {**self._resolver.finding(endpoint_kwargs).parameters, **(endpoint_kwargs or {})}
 
     def _embedding(
-        self, texts: Sequence[str], options: EmbedOptions, endpoint_kwargs: Mapping[str, Any] | None
+        self,
+        texts: Sequence[str],
+        options: EmbedOptions,
+        endpoint_kwargs: Mapping[str, Any] | None,
+        finding: Finding | None = None,
     ) -> Embedding:
-        handler = self._resolver.embedding_handler()
-        return Embedding(handler, texts, options, self._parameters(endpoint_kwargs))
+        finding = finding or self._resolver.finding(endpoint_kwargs)
+        parameters = {**finding.parameters, **(endpoint_kwargs or {})}
+        return Embedding(finding.embedding_handler(), texts, options, parameters)
 
     def _reranking(
         self,
+        finding: Finding,
         query: str,
         documents: Sequence[str],
         top_n: int | None,
         extra: Mapping[str, Any] | None,
         endpoint_kwargs: Mapping[str, Any] | None,
     ) -> Reranking:
-        handler = self._resolver.rerank_handler()
-        parameters = self._parameters(endpoint_kwargs)
+        handler = finding.rerank_handler()
+        parameters = {**finding.parameters, **(endpoint_kwargs or {})}
         return Reranking(handler, query, documents, top_n, extra or {}, parameters)
 
     def _watch(self, prepared: PreparedCall, answer: Callable[[], Reply]) -> AbstractContextManager[Outcome]:
@@ -276,26 +285,13 @@ class ClientBase:
 
         return watch(self._settings.hooks, begin, answer)
 
-    def _watch_work(self, work: Embedding | Reranking) -> AbstractContextManager[Outcome]:
+    def _watch_work(self, work: BatchJob[Any]) -> AbstractContextManager[Outcome]:
         operation = "embeddings" if isinstance(work, Embedding) else "rerank"
         return watch(self._settings.hooks, lambda: self._begin(operation, 0, {}, False))
 
     def _begin(self, operation: str, size: int, options: Mapping[str, Any], streaming: bool) -> CallStarted:
         provider = "http" if self._settings.url else "aws.sagemaker"
         return CallStarted(self._settings.target, operation, provider, streaming, options, size)
-
-    def _tries_out(self, error: EndpointError) -> bool:
-        """Return whether a server without the route that was asked for turns out to have another one; may wait."""
-        return error.status in (404, 405) and self._resolver.discovers and self._resolver.try_out()
-
-    def _redetects(self, request: Request) -> bool:
-        """Ask the endpoint anew after an answer that did not fit; return whether it has another handler now."""
-        if not self._resolver.discovers:
-            return False
-        task: Task = "chat" if isinstance(request, ChatRequest) else "complete"
-        before = self._resolver.handler(task).name
-        self._resolver.forget()
-        return self._resolver.handler(task).name != before
 
 
 _ARGUMENTS = frozenset(inspect.signature(ClientBase.__init__).parameters) - {"self", "unknown"}

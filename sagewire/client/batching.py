@@ -28,6 +28,11 @@ class BatchJob(Protocol[T]):
         """The handler that writes the requests and reads the answers."""
         ...
 
+    @property
+    def doing(self) -> str:
+        """What is being done, for a progress bar."""
+        ...
+
     def batches(self) -> Iterable[Batch]:
         """Return the texts in batches the container takes."""
         ...
@@ -53,6 +58,11 @@ class Embedding:
     texts: Sequence[str]
     options: EmbedOptions
     parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def doing(self) -> str:
+        """What is being done, for a progress bar."""
+        return "Embedding"
 
     def batches(self) -> Iterable[Batch]:
         """Return the texts in batches within the handler's limits of count and bytes."""
@@ -85,6 +95,11 @@ class Reranking:
     top_n: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def doing(self) -> str:
+        """What is being done, for a progress bar."""
+        return "Ranking"
 
     def batches(self) -> Iterable[Batch]:
         """Return the documents in batches of the handler's size."""

@@ -111,10 +111,18 @@ class ClientConfig:
         Raises:
             UsageError: The credentials of a `client=` cannot be used.
         """
-        return self.aws_client("sagemaker")
+        from botocore.config import Config
 
-    def aws_client(self, service: str) -> Any:
+        # A subnet may reach the endpoints and not this: in seconds, not in the minutes that botocore would take.
+        hasty = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2, "mode": "standard"})
+        return self.aws_client("sagemaker", hasty)
+
+    def aws_client(self, service: str, hasty: Any = None) -> Any:
         """Return a boto3-like client of an AWS service, with the credentials that calls are made with.
+
+        Args:
+            service: boto3's name of the service.
+            hasty: A `botocore.config.Config` that wins over the one for calls.
 
         Raises:
             UsageError: The credentials of a `client=` cannot be used.
@@ -123,7 +131,9 @@ class ClientConfig:
             from sagewire.aws.session import as_session
 
             session = as_session(self.credentials(), region_name=self.region_name)
-            return session.client(service, region_name=self.region_name or session.region_name, config=self.config)
+            return session.client(
+                service, region_name=self.region_name or session.region_name, config=_merged(self.config, hasty)
+            )
         client = self.transport.client
         if not hasattr(client, "_get_credentials"):
             kind = type(client).__name__
@@ -136,7 +146,7 @@ class ClientConfig:
         return botocore.session.get_session().create_client(
             service,
             region_name=client.meta.region_name,
-            config=client.meta.config,
+            config=_merged(client.meta.config, hasty),
             aws_access_key_id=keys and keys.access_key,
             aws_secret_access_key=keys and keys.secret_key,
             aws_session_token=keys and keys.token,
@@ -179,6 +189,10 @@ class ClientConfig:
             self.retries or Retries(),
             on_retry=lambda attempt, error, delay: tell(CallRetried(attempt, error, delay)),
         )
+
+
+def _merged(config: Any, other: Any) -> Any:
+    return other if config is None else config if other is None else config.merge(other)
 
 
 def choose_transport(url: str | None, token: str | None, client: Any, transport: Any) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from sagewire.content_handlers.base import ContentHandler
-from sagewire.errors import UnsupportedFeature, WireError, excerpt
+from sagewire.errors import ToolCallMissing, UnsupportedFeature, excerpt
 from sagewire.streaming.base import BaseDecoder, Decoder
 from sagewire.types import ChatRequest, Delta, FinishDelta, Message, TextDelta, Tool, ToolCallDelta
 
@@ -97,7 +97,7 @@ class RequireToolCall(BaseDecoder[Delta, Delta]):
         if choice not in self._settled and not any(choice == called for called, _ in self._calls):
             self._settled.add(choice)
             text = excerpt(self._texts.get(choice, ""))
-            raise WireError(f"the model had to call {' or '.join(map(repr, self._names))} and answered: {text!r}")
+            raise ToolCallMissing(f"the model had to call {' or '.join(map(repr, self._names))} and answered: {text!r}")
 
 
 def _instruction(tools: Sequence[Tool]) -> str:

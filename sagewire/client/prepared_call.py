@@ -89,7 +89,11 @@ class PreparedCall:
         stages = self._text_stages()
         if not stages:
             return replace(reply, info=info)
-        return fold(decode(Pipeline(*stages), unfold(reply)), info)
+        try:
+            return fold(decode(Pipeline(*stages), unfold(reply)), info)
+        except SagewireError as error:
+            error.partial = error.partial or replace(reply, info=info)
+            raise
 
     def reading(self, info: ResponseInfo, *, keep_reply: bool = True) -> ResponseReader:
         """Return a fresh reading of a streamed response; see `ResponseReader`."""
@@ -196,6 +200,9 @@ class ResponseReader:
             yield
         except SagewireError as error:
             if error.partial is None and self._keeps:
+                # The beginning of a stop string, say, which turned out to be none.
+                for delta in finish(self._decoder)[0]:
+                    self._accumulator.add(delta)
                 error.partial = self.reply
             raise
 

@@ -1,62 +1,60 @@
-"""Which handler and format serve which task: what the caller named, else what the endpoint says it is.
+"""Finding out what an endpoint is: asked once per client and lifetime, and again when its answers stop fitting.
 
-The endpoint (that is, SageMaker's control plane) is asked once per client and lifetime, and again when answers stop
-fitting.
+Discovery serves the call, never the other way round: while the control plane cannot be asked, the last finding holds.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from sagewire.aws.lookup_errors import credential_errors
 from sagewire.client.config import ClientConfig
+from sagewire.client.finding import Finding, Task, Templates
 from sagewire.client.transport_choices import AsyncInference
-from sagewire.content_handlers import get_handler
-from sagewire.content_handlers.base import ContentHandler
-from sagewire.content_handlers.embeddings import EmbeddingHandler, get_embedding_handler
-from sagewire.content_handlers.openai.llamacpp import LlamaCppHandler
-from sagewire.content_handlers.rerank import RerankHandler, get_rerank_handler
 from sagewire.discovery.container_rules import ContainerProfile, detect
-from sagewire.discovery.describe import LOST, Description, describe
+from sagewire.discovery.describe import LOST, UNREACHABLE, Description, describe
 from sagewire.discovery.http_server import UNKNOWN, detect_server, detect_url
 from sagewire.discovery.probe import probe
-from sagewire.errors import AccessDenied, EndpointError, UnsupportedFeature, UsageError
+from sagewire.errors import (
+    AccessDenied,
+    EndpointError,
+    ModelError,
+    ModelStreamError,
+    ResponseTooLarge,
+    SagewireError,
+    StreamTruncated,
+    ToolCallMissing,
+    UsageError,
+    WireError,
+)
+from sagewire.http.deadlines import Timeouts
+from sagewire.transports.base import Retries
 from sagewire.types import Invocation
 
-if TYPE_CHECKING:
-    from sagewire.prompt_formats.base import PromptFormat
-
-__all__ = ["EndpointResolver", "Task"]
-
-Task = Literal["chat", "complete", "embed", "rerank"]
+__all__ = ["EndpointResolver", "ReadyWait", "Task"]
 
 # Endpoints are redeployed with other containers, but not every minute.
 LIFETIME = 900.0
-HUB_ID = re.compile(r"[\w-][\w.-]{0,95}(?:/[\w-][\w.-]{0,95})?")
+# How long an old finding holds while a new one cannot be had, and how long nobody asks again after a look in vain.
+GRACE = 60.0
+# What a call can be sent to: each may be another container.
+_CHOICES = ("InferenceComponentName", "TargetVariant", "TargetContainerHostname")
+_MAX_FINDINGS = 64
+# A server is asked what it is by each caller that waits for the answer: in seconds, not in the minutes of a generation.
+_ASKING = Timeouts(connect=5.0, first_byte=10.0, idle=10.0, total=20.0)
 
 _log = logging.getLogger("sagewire.discovery")
 
-
-@dataclass(frozen=True, slots=True)
-class _Resolved:
-    """A profile, how long it holds, and the handlers and the format made for it.
-
-    They keep no state between calls, so one of each serves all calls.
-    """
-
-    profile: ContainerProfile
-    until: float
-    made: dict[Task | Literal["format"], Any] = field(default_factory=dict)
+_Key = tuple[str | None, ...]
 
 
 class EndpointResolver:
-    """Finds handlers and formats for one client; safe to share between threads.
+    """Finds out what one client's endpoint is; safe to share between threads.
 
     Args:
         settings: What the client was told.
@@ -69,52 +67,32 @@ class EndpointResolver:
     def __init__(self, settings: ClientConfig, lifetime: float = LIFETIME) -> None:
         self._settings = settings
         self._lifetime = lifetime
-        self._resolved: _Resolved | None = None
         self.discovers = settings.handler is None and not settings.own_transport
+        self._templates = Templates(settings)
         # What was named rather than found holds for good.
-        self._named: dict[Task | Literal["format"], Any] = {}
-        self._template: tuple[str, PromptFormat] | None = None
+        self._named = Finding(settings, self._templates, None, 0.0)
+        self._findings: dict[_Key, Finding] = {}
+        self._failures: dict[_Key, _Failure] = {}
+        self._settled_until = 0.0
         if settings.format is not None:
             # Better here than inside an event loop.
             import sagewire.prompt_formats  # noqa: F401
         self._lock = threading.Lock()
 
-    @property
-    def known(self) -> bool:
-        """Whether nothing has to be asked: `handler` and `format` will not wait."""
-        if self._template is None and self._reads_template:
+    def known(self, endpoint_kwargs: Mapping[str, Any] | None = None) -> bool:
+        """Return whether nothing has to be asked: a finding and all of its parts are there without waiting."""
+        if self._templates.needed:
             return False
-        return not self.discovers or (self._resolved is not None and time.monotonic() < self._resolved.until)
-
-    @property
-    def _reads_template(self) -> bool:
-        named = self._settings.format
-        return isinstance(named, str) and (named == "template" or named.startswith("s3://"))
+        if not self.discovers:
+            return True
+        found = self._findings.get(self._key(endpoint_kwargs))
+        return found is not None and time.monotonic() < found.until
 
     def forget(self) -> None:
-        """Ask the endpoint again next time."""
-        self._resolved = None
-
-    def try_out(self) -> bool:
-        """Try out a server that says nothing of itself and lacks the route it was asked on; return whether that helped.
-
-        Such are Hugging Face Inference Endpoints with the toolkit or a `handler.py`, and TGI behind some proxies.
-        """
-        with self._lock:
-            before = self._resolved
-            if before is None or before.profile.container != UNKNOWN:
-                return False
-            try:
-                profile = probe(self._try, self._settings.target)
-            except (EndpointError, UsageError):
-                return False
-            _log.warning(
-                "%s says nothing of itself and has no OpenAI route; tried out, it turned out to be %s (chat: %s, "
-                "embeddings: %s). Name the handler to save the tries.",
-                self._settings.target, profile.container, profile.chat or profile.complete, profile.embed,
-            )  # fmt: skip
-            self._resolved = _Resolved(profile, time.monotonic() + self._lifetime)
-            return True
+        """Ask the endpoint again next time. Until then, and if that fails, what was found still holds."""
+        for finding in list(self._findings.values()):
+            finding.until = 0.0
+        self._failures.clear()
 
     def profile(self) -> ContainerProfile:
         """Return what the container speaks; may wait for the control plane.
@@ -124,205 +102,142 @@ class EndpointResolver:
             NotReady: The endpoint is not in service.
             AccessDenied: The control plane may not be asked; the message names the permission and the way around.
         """
-        return self._current().profile
+        profile = self._found({}).profile
+        assert profile is not None
+        return profile
+
+    def finding(self, endpoint_kwargs: Mapping[str, Any] | None = None) -> Finding:
+        """Return what the endpoint was found to be, for calls with these parameters; may wait.
+
+        Raises:
+            SagewireError: As `profile`, if nothing was ever found.
+        """
+        return self._found(endpoint_kwargs) if self.discovers else self._named
+
+    def suspects(self, error: SagewireError) -> bool:
+        """Return whether an error is a reason to look at the endpoint again."""
+        return self.discovers and _may_be_another(error) and time.monotonic() >= self._settled_until
+
+    def found_other(self, error: SagewireError, endpoint_kwargs: Mapping[str, Any] | None, before: Finding) -> bool:
+        """Return whether the endpoint turns out to have changed, after an error that looks like it; may wait."""
+        if not self.suspects(error):
+            return False
+        if _lacks_route(error) and before.profile is not None and before.profile.container == UNKNOWN:
+            return self._try_out(self._key(endpoint_kwargs), before)
+        if self._findings.get(self._key(endpoint_kwargs)) is before:
+            self.forget()
+        changed = self._found(endpoint_kwargs).profile != before.profile
+        if not changed:
+            # It is what it was. Not every bad answer is worth another look.
+            self._settled_until = time.monotonic() + GRACE
+        return changed
 
     def description(self) -> Description:
         """Return what the control plane says of the endpoint, fresh."""
+        return self._describe(self._key({}))
+
+    def _describe(self, key: _Key) -> Description:
         if self._settings.endpoint is None:
             raise UsageError(
                 "only SageMaker endpoints can be described; this client was made with a URL or a transport"
             )
         with credential_errors("asking what the endpoint runs"):
             control = self._settings.control_client()
-        named = self._settings.inference_component_name or self._settings.endpoint_kwargs.get("InferenceComponentName")
-        return describe(control, self._settings.endpoint, named)
+        return describe(control, self._settings.endpoint, key[0], variant=key[1])
 
     def wait_until_serving(self, budget: float, on_progress: Callable[[Description], None] | None) -> Description:
         """Ask until the endpoint can answer; see `Client.wait_for_ready`."""
-        from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_exponential
+        from sagewire.http.abandonable import call_within
 
-        def look() -> Description:
-            found = self.description()
-            if on_progress is not None:
-                on_progress(found)
+        wait = ReadyWait(budget)
+        while True:
+            try:
+                found = call_within(wait.left, self.description)
+            except TimeoutError as error:
+                raise wait.failed(error) from None
+            delay = wait.delay_after(found, on_progress)
+            if delay is None:
+                return found
+            time.sleep(delay)
+
+    def _key(self, endpoint_kwargs: Mapping[str, Any] | None) -> _Key:
+        given = {**self._settings.endpoint_kwargs, **(endpoint_kwargs or {})}
+        if self._settings.inference_component_name:
+            given.setdefault("InferenceComponentName", self._settings.inference_component_name)
+        return tuple(given.get(name) for name in _CHOICES)
+
+    def _found(self, endpoint_kwargs: Mapping[str, Any] | None) -> Finding:
+        key = self._key(endpoint_kwargs)
+        found = self._findings.get(key)
+        if found is not None and time.monotonic() < found.until:
             return found
+        failed_before = self._failures.get(key)
+        with self._lock:
+            found = self._findings.get(key)
+            if found is not None and time.monotonic() < found.until:
+                return found
+            failure = self._failures.get(key)
+            if failure is not None and (failure is not failed_before or time.monotonic() < failure.until):
+                # Whoever waited for a look that failed would only find out the same, one after the other.
+                raise failure.error
+            return self._look(key, found)
 
-        asking = Retrying(
-            retry=retry_if_result(lambda found: not found.serving and found.status not in LOST),
-            stop=stop_after_delay(budget),
-            wait=wait_exponential(multiplier=1, max=30),
-        )
+    def _try_out(self, key: _Key, before: Finding) -> bool:
+        """Try out a server that says nothing of itself and lacks the route it was asked on; return whether that helped.
+
+        Such are Hugging Face Inference Endpoints with the toolkit or a `handler.py`, and TGI behind some proxies.
+        """
+        with self._lock:
+            if self._findings.get(key) is not before:
+                return True
+            try:
+                profile = probe(self._try, self._settings.target)
+            except (EndpointError, UsageError):
+                return False
+            _log.warning(
+                "%s says nothing of itself and has no OpenAI route; tried out, it turned out to be %s (chat: %s, "
+                "embeddings: %s). Name the handler to save the tries.",
+                self._settings.target, profile.container, profile.chat or profile.complete, profile.embed,
+            )  # fmt: skip
+            until = time.monotonic() + self._lifetime
+            self._findings[key] = Finding(self._settings, self._templates, profile, until)
+            return True
+
+    def _look(self, key: _Key, old: Finding | None) -> Finding:
         try:
-            found: Description = asking(look)
-        except RetryError as error:
-            found = error.last_attempt.result()
-        found.require_serving()
+            profile = self._detect(key)
+        except SagewireError as error:
+            if old is None:
+                remembered = GRACE if isinstance(error, EndpointError) and error.code == UNREACHABLE else 0.0
+                self._failures[key] = _Failure(error, time.monotonic() + remembered)
+                raise
+            _log.warning("%s: what it was found to be still holds, because: %s", self._settings.target, error)
+            old.until = time.monotonic() + GRACE
+            return old
+        _log.info("%s: %s", self._settings.target, profile.container)
+        self._failures.pop(key, None)
+        until = time.monotonic() + self._lifetime
+        if old is not None and old.profile == profile:
+            old.until = until
+            return old
+        if len(self._findings) >= _MAX_FINDINGS:
+            self._findings.clear()
+        self._findings[key] = found = Finding(self._settings, self._templates, profile, until)
         return found
 
-    def handler(self, task: Task) -> ContentHandler:
-        """Return the handler for a task; may wait.
-
-        Raises:
-            UnsupportedFeature: The container has no such route.
-        """
-        made = self._current().made if self.discovers else self._named
-        if task not in made:
-            made[task] = self._find_handler(task)
-        found: ContentHandler = made[task]
-        return found
-
-    def embedding_handler(self) -> EmbeddingHandler:
-        """Return the handler for embeddings; may wait.
-
-        Raises:
-            UnsupportedFeature: The container makes no embeddings.
-        """
-        made = self._made()
-        if "embed" not in made:
-            made["embed"] = self._make_embedding_handler()
-        found: EmbeddingHandler = made["embed"]
-        return found
-
-    def rerank_handler(self) -> RerankHandler:
-        """Return the handler for reranking; may wait.
-
-        Raises:
-            UnsupportedFeature: The container does not rerank.
-        """
-        made = self._made()
-        if "rerank" not in made:
-            made["rerank"] = self._make_rerank_handler()
-        found: RerankHandler = made["rerank"]
-        return found
-
-    def format(self, handler: ContentHandler) -> PromptFormat | None:
-        """Return the prompt format, where one is named or follows from the model; may wait."""
-        if handler.speaks == "messages" or (self._settings.format is None and not self.discovers):
-            return None
-        made = self._made()
-        if "format" not in made:
-            made["format"] = self._find_format()
-        found: PromptFormat | None = made["format"]
-        return found
-
-    def parameters(self) -> dict[str, Any]:
-        """Return InvokeEndpoint parameters that follow from what was found."""
-        return dict(self._resolved.profile.parameters) if self.discovers and self._resolved else {}
-
-    def _current(self) -> _Resolved:
-        with self._lock:
-            if self._resolved is None or time.monotonic() >= self._resolved.until:
-                profile = self._detect()
-                _log.info("%s: %s", self._settings.target, profile.container)
-                self._resolved = _Resolved(profile, time.monotonic() + self._lifetime)
-            return self._resolved
-
-    def _made(self) -> dict[Task | Literal["format"], Any]:
-        return self._current().made if self.discovers else self._named
-
-    def _find_handler(self, task: Task) -> ContentHandler:
-        handler = get_handler(self._name(task) if self.discovers else self._settings.handler or "openai_chat")
-        if isinstance(handler, LlamaCppHandler) and self.discovers and self.profile().tools is False:
-            handler = LlamaCppHandler(tools=False)
-        if task == "chat" and self._settings.format is not None and handler.speaks == "messages":
-            return self._text_handler(handler)
-        return handler
-
-    def _text_handler(self, chat: ContentHandler) -> ContentHandler:
-        """Return the handler of the container's text route, which a format that was named asks for."""
-        name = self.profile().complete if self.discovers else None
-        handler = chat if name is None else get_handler(name)
-        if handler.speaks == "prompt":
-            return handler
-        raise UsageError(
-            f"the prompt format that was named cannot take effect: '{self._settings.target}' is sent messages "
-            f"(handler '{chat.name}'), which the server writes with its own template. Leave the format out, or name "
-            "the handler of a text route, for example handler='openai_completions' or handler='tgi'"
-        )
-
-    def _make_embedding_handler(self) -> EmbeddingHandler:
-        if not self.discovers:
-            return get_embedding_handler(self._settings.handler or "tei")
-        handler = get_embedding_handler(self._name("embed"))
-        most = self.profile().limits.max_batch
-        if most is not None and not handler.one_text_per_call:
-            handler.max_texts = most
-        return handler
-
-    def _make_rerank_handler(self) -> RerankHandler:
-        if not self.discovers:
-            return get_rerank_handler(self._settings.handler or "tei_rerank")
-        handler = get_rerank_handler(self._name("rerank"))
-        most = self.profile().limits.max_batch
-        if most is not None:
-            handler.max_documents = most
-        return handler
-
-    def _find_format(self) -> PromptFormat | None:
-        # Loading all formats takes as long as a hundred calls, and most containers need none.
-        from sagewire.prompt_formats import OWN_TEMPLATE, get_format
-
-        named = self._settings.format
-        if named == OWN_TEMPLATE:
-            return self._own_template(self._model_files())
-        if isinstance(named, str) and named.startswith("s3://"):
-            return self._own_template(named)
-        if named is not None:
-            return get_format(named)
-        model_id = self.profile().model_id
-        return None if model_id is None else get_format(model_id=model_id)
-
-    def _model_files(self) -> str:
-        """Return where the model's files are, as far as endpoint or server say."""
-        profile = self.profile()
-        source = profile.model_files or (profile.model_id if self._settings.endpoint is None else None)
-        if source is not None and (source.startswith("s3://") or HUB_ID.fullmatch(source)):
-            return source
-        raise UsageError(
-            f"'{self._settings.target}' ({profile.container}) does not say where its model's chat template is"
-            + (f": {source!r} is neither an id on the Hub nor an S3 address. " if source else ". ")
-            + "Name the folder of the model's files as format='s3://bucket/folder' or as a pathlib.Path, or pass what "
-            "sagewire.prompt_formats.chat_template.load_format('organisation/model') returns"
-        )
-
-    def _own_template(self, source: str) -> PromptFormat:
-        """Return the chat template of the model whose files are there, read once."""
-        from sagewire.prompt_formats.chat_template import load_format
-
-        with self._lock:
-            if self._template is None or self._template[0] != source:
-                client = self._settings.aws_client("s3") if source.startswith("s3://") else None
-                self._template = source, load_format(source, s3_client=client)
-            return self._template[1]
-
-    def _name(self, task: Task) -> str:
-        profile = self.profile()
-        choices = {
-            "chat": profile.chat or profile.complete,
-            "complete": profile.complete or profile.chat,
-            "embed": profile.embed,
-            "rerank": profile.rerank,
-        }
-        name = choices[task]
-        if name is None:
-            able = ", ".join(each for each in ("chat", "complete", "embed", "rerank") if choices[each])
-            raise UnsupportedFeature(
-                f"'{task}'",
-                f"'{self._settings.target}' ({profile.container})",
-                f"It can: {able}. If that is wrong, name the handler.",
-            )
-        return name
-
-    def _detect(self) -> ContainerProfile:
+    def _detect(self, key: _Key) -> ContainerProfile:
         if self._settings.url is not None:
             return detect_url(self._settings.url) or self._detect_server()
         if self._settings.probe and not isinstance(self._settings.transport, AsyncInference):
             try:
-                return self._described()
-            except (AccessDenied, UsageError) as error:
+                return self._described(key)
+            except (UsageError, EndpointError) as error:
+                may_not_ask = isinstance(error, AccessDenied | UsageError) or error.code == UNREACHABLE
+                if not may_not_ask:
+                    raise
                 _log.info("%s: trying out what it speaks, because: %s", self._settings.target, error)
                 return probe(self._try, self._settings.target)
-        return self._described()
+        return self._described(key)
 
     def _detect_server(self) -> ContainerProfile:
         found = detect_server(self._ask_server)
@@ -333,23 +248,108 @@ class EndpointResolver:
         except UsageError:
             return found
 
-    def _described(self) -> ContainerProfile:
-        found = self.description()
+    def _described(self, key: _Key) -> ContainerProfile:
+        found = self._describe(key)
         retries = self._settings.retries
         # Auto scaling starts from zero copies only when a call is refused, so whoever is willing to wait has to call.
         if not (found.copies == 0 and retries and retries.wait_for_ready):
             found.require_serving()
-        return detect(found, self._settings.endpoint_kwargs.get("TargetContainerHostname"))
+        return detect(found, key[2])
 
     def _ask_server(self, path: str) -> bytes:
-        return self._send(Invocation(b"", method="GET", path=path, generates=False))
+        retries, timeouts = self._settings.retries, self._settings.timeouts
+        settings = replace(
+            self._settings,
+            timeouts=_ASKING if timeouts is None else _sooner(timeouts, _ASKING),
+            retries=Retries(attempts=2) if retries is None else retries,
+        )
+        if retries is not None and retries.wait_for_ready > 0:
+            settings = replace(settings, timeouts=replace(settings.timeouts or _ASKING, total=None))
+        return self._send(settings, Invocation(b"", method="GET", path=path, generates=False))
 
     def _try(self, body: bytes) -> bytes:
-        return self._send(Invocation(body))
+        return self._send(self._settings, Invocation(body))
 
-    def _send(self, call: Invocation) -> bytes:
-        transport = self._settings.open_transport()
+    def _send(self, settings: ClientConfig, call: Invocation) -> bytes:
+        transport = settings.open_transport()
         try:
             return transport.invoke(call).data
         finally:
             transport.close()
+
+
+def _sooner(one: Timeouts, other: Timeouts) -> Timeouts:
+    """Return the shorter of two time limits, each by itself."""
+    limits = {name: (getattr(one, name), getattr(other, name)) for name in ("connect", "first_byte", "idle", "total")}
+    return Timeouts(**{name: min((v for v in pair if v is not None), default=None) for name, pair in limits.items()})
+
+
+class _Failure:
+    """A look at the endpoint that failed, and how long nobody looks again."""
+
+    def __init__(self, error: SagewireError, until: float) -> None:
+        self.error = error
+        self.until = until
+
+
+class ReadyWait:
+    """The wait for an endpoint to be in service.
+
+    Args:
+        budget: Seconds to wait at most.
+    """
+
+    def __init__(self, budget: float) -> None:
+        self._budget = budget
+        self._until = time.monotonic() + budget
+        self._delay = 1.0
+        self._last: Description | None = None
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left."""
+        return max(self._until - time.monotonic(), 0.001)
+
+    def delay_after(self, found: Description, on_progress: Callable[[Description], None] | None) -> float | None:
+        """Return the seconds until the next look, `None` if the endpoint is in service.
+
+        Raises:
+            NotReady: Time is up, or no waiting helps.
+        """
+        self._last = found
+        if on_progress is not None:
+            on_progress(found)
+        left = self._until - time.monotonic()
+        if found.serving or found.status in LOST or left <= 0:
+            found.require_serving()
+            return None
+        delay, self._delay = min(self._delay, left), min(self._delay * 2, 30.0)
+        return delay
+
+    def failed(self, error: TimeoutError) -> SagewireError:
+        """Return the error for a look that did not come back in time."""
+        if isinstance(error, SagewireError):
+            return error
+        status = "is not known" if self._last is None else f"was {self._last.status!r} when it was last seen"
+        return EndpointError(
+            f"SageMaker's control plane did not answer within the {self._budget:g} s of wait_for_ready; the endpoint's "
+            f"status {status}",
+            code=UNREACHABLE,
+            retry_safe=True,
+        )
+
+
+def _lacks_route(error: SagewireError) -> bool:
+    return isinstance(error, EndpointError) and error.status in (404, 405)
+
+
+def _may_be_another(error: SagewireError) -> bool:
+    """Return whether an error is one that the wrong request format causes."""
+    if isinstance(error, WireError):
+        # Answers that broke off, were too long, or lacked a tool call say nothing about the format.
+        other = ModelStreamError | ResponseTooLarge | StreamTruncated | ToolCallMissing
+        return not isinstance(error, other)
+    if isinstance(error, ModelError):
+        status = error.original_status
+        return status is not None and 400 <= status < 500 and status != 429 and not error.context_exceeded
+    return isinstance(error, EndpointError) and error.status in (404, 405, 415, 422)

@@ -14,11 +14,13 @@ from typing import Any
 import orjson
 
 from sagewire.client.base import ClientBase
+from sagewire.client.finding import Finding
 from sagewire.client.prepared_call import PreparedCall, ResponseReader
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.content_handlers.embeddings import EmbeddingHandler
 from sagewire.content_handlers.rerank import RerankHandler
-from sagewire.errors import EndpointError, ModelError, ModelStreamError, ResponseTooLarge, UsageError, WireError
+from sagewire.errors import EndpointError, ModelError, SagewireError, UsageError, WireError
+from sagewire.http.abandonable import in_thread
 from sagewire.streaming.accumulate import unfold
 from sagewire.transports.base import AsyncTransport, Body, Transport
 from sagewire.types import Delta, Invocation, Reply, ResponseInfo
@@ -63,6 +65,14 @@ class CallRun:
         self._reading: ResponseReader | None = None
         self._whole: Reply | None = None
         self._redetected = False
+        self._body: Any = None
+        self.stopped = False
+        self._finding: Finding | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether `prepare` will not wait."""
+        return self.client._resolver.known(self._endpoint_kwargs)
 
     @property
     def so_far(self) -> Reply:
@@ -84,8 +94,9 @@ class CallRun:
 
     def prepare(self) -> PreparedCall:
         """Return the call to send; may wait for the control plane."""
+        self._finding = self.client._resolver.finding(self._endpoint_kwargs)
         request = replace(self._request, include_usage=False) if self.client._usage_refused else self._request
-        return self.client._prepare(request, self._endpoint_kwargs)
+        return self.client._prepare(request, self._endpoint_kwargs, self._finding)
 
     def read_whole(self, prepared: PreparedCall, body: Body) -> Iterable[Delta]:
         """Read an answer that came as a whole, and return its deltas if they are wanted."""
@@ -96,32 +107,35 @@ class CallRun:
         """Return what to send for a stream. An answer that is not kept may be of any length."""
         return prepared.invocation if self._keeps else replace(prepared.invocation, bounded=False)
 
-    def begin(self, prepared: PreparedCall, info: ResponseInfo) -> ResponseReader:
+    def stop(self) -> None:
+        """Have whoever reads the stream find its connection closed."""
+        self.stopped = True
+        interrupt = getattr(self._body, "interrupt", None) or getattr(self._body, "close", None)
+        if interrupt is not None:
+            interrupt()
+
+    def begin(self, prepared: PreparedCall, info: ResponseInfo, body: Any = None) -> ResponseReader:
         """Return the reader of an answer that comes as a stream."""
+        self._body = body
         self._reading = prepared.reading(info, keep_reply=self._keeps)
         return self._reading
 
-    def try_out(self, error: EndpointError) -> bool:
-        """Return whether a server that lacks the route turns out to have another one; may wait. Asked once at most."""
-        if self._redetected:
-            return False
-        self._redetected = True
-        return self.client._tries_out(error)
-
-    def redetect(self, error: WireError) -> bool:
-        """Return whether the container turns out to have changed, so that the call should be made again; may wait.
-
-        It is asked once at most, and only before the first delta was handed on.
-        """
+    def suspects(self, error: SagewireError) -> bool:
+        """Return whether an error looks as if the container had changed; once, and only before the first delta."""
         begun = self._whole is not None or (self._reading is not None and self._reading.begun)
-        if self._redetected or begun or isinstance(error, ModelStreamError | ResponseTooLarge):
-            return False
-        self._redetected = True
-        return self.client._redetects(self._request)
+        return not (self._redetected or begun) and self.client._resolver.suspects(error)
 
-    def drops_usage(self, error: EndpointError) -> bool:
+    def redetect(self, error: SagewireError) -> bool:
+        """Return whether the container turns out to have changed, so that the call should be made again; may wait."""
+        self._redetected = True
+        assert self._finding is not None
+        return self.client._resolver.found_other(error, self._endpoint_kwargs, self._finding)
+
+    def drops_usage(self, error: SagewireError) -> bool:
         """Return whether a stream was refused only because it asks for token counts; then no stream does any more."""
         # SageMaker wraps a container's refusal, a plain HTTP server gives its own.
+        if not isinstance(error, EndpointError):
+            return False
         status, words = error.status, error.message
         if isinstance(error, ModelError):
             status, words = error.original_status, error.original_message or error.message
@@ -144,7 +158,7 @@ def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, Non
                     yield from call.read_whole(prepared, transport.invoke(prepared.invocation))
                     return
                 with transport.stream(call.stream_request(prepared)) as body:
-                    reading = call.begin(prepared, body.info)
+                    reading = call.begin(prepared, body.info, body)
                     with reading.attaching_partial():
                         for chunk in body:
                             yield from reading.feed(chunk)
@@ -154,22 +168,18 @@ def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, Non
                         reading.info = body.info
                         yield from reading.close()
             return
-        except WireError as error:
-            if not call.redetect(error):
-                raise
-        except EndpointError as error:
-            if not (call.drops_usage(error) or call.try_out(error)):
+        except (WireError, EndpointError) as error:
+            if call.stopped:
+                return
+            if not (call.drops_usage(error) or (call.suspects(error) and call.redetect(error))):
                 explain(error, prepared.handler)
                 raise
 
 
 async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> AsyncGenerator[Delta, None]:
     """Run a call and yield its deltas; what may wait for the control plane does so in a thread."""
-    # Sync callers run without asyncio, which is a tenth of a cold start.
-    import asyncio
-
     while True:
-        prepared = call.prepare() if call.client.known else await asyncio.to_thread(call.prepare)
+        prepared = call.prepare() if call.known else await in_thread(call.prepare)
         try:
             with call.client._watch(prepared, lambda: call.so_far):
                 transport = connect()
@@ -178,7 +188,7 @@ async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Asy
                         yield delta
                     return
                 async with transport.stream(call.stream_request(prepared)) as body:
-                    reading = call.begin(prepared, body.info)
+                    reading = call.begin(prepared, body.info, body)
                     with reading.attaching_partial():
                         async for chunk in body:
                             for delta in reading.feed(chunk):
@@ -190,19 +200,18 @@ async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Asy
                         for delta in reading.close():
                             yield delta
             return
-        except WireError as error:
-            if not await asyncio.to_thread(call.redetect, error):
-                raise
-        except EndpointError as error:
-            lacks_route = error.status in (404, 405)
-            if not (call.drops_usage(error) or (lacks_route and await asyncio.to_thread(call.try_out, error))):
+        except (WireError, EndpointError) as error:
+            if call.stopped:
+                return
+            again = call.drops_usage(error) or (call.suspects(error) and await in_thread(call.redetect, error))
+            if not again:
                 explain(error, prepared.handler)
                 raise
 
 
-def explain(error: EndpointError, handler: ContentHandler | EmbeddingHandler | RerankHandler) -> None:
+def explain(error: SagewireError, handler: ContentHandler | EmbeddingHandler | RerankHandler) -> None:
     """Put what a third-party handler reads in its container's error body into the error."""
-    if not error.body or type(handler).read_error in _DEFAULTS:
+    if not isinstance(error, EndpointError) or not error.body or type(handler).read_error in _DEFAULTS:
         # The transport has read the known shapes already.
         return
     try:

@@ -53,8 +53,12 @@ class ReplyStream:
         return (delta.text for delta in self._deltas if isinstance(delta, TextDelta) and delta.choice == 0)
 
     def close(self) -> None:
-        """Stop reading and close the connection if the answer is not complete."""
-        self._deltas.close()
+        """Stop reading and close the connection if the answer is not complete; also from another thread."""
+        try:
+            self._deltas.close()
+        except ValueError:
+            # Another thread is reading: it finds the connection closed, and its loop ends.
+            self._call.stop()
 
 
 class AsyncReplyStream:
@@ -90,5 +94,9 @@ class AsyncReplyStream:
         return (delta.text async for delta in self._deltas if isinstance(delta, TextDelta) and delta.choice == 0)
 
     async def close(self) -> None:
-        """Stop reading and close the connection if the answer is not complete."""
-        await self._deltas.aclose()
+        """Stop reading and close the connection if the answer is not complete; also from another task."""
+        try:
+            await self._deltas.aclose()
+        except RuntimeError:
+            # Another task is reading: it finds the connection closed, and its loop ends.
+            self._call.stop()

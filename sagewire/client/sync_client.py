@@ -5,19 +5,25 @@ A client made once works from many threads, in several event loops and after a f
 
 from __future__ import annotations
 
+import contextvars
+import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from sagewire.client import sticky_sessions as sessions
 from sagewire.client.base import ClientBase, MessagesLike, ToolChoice, ToolsLike
-from sagewire.client.batching import Batch, BatchJob, as_texts, split_batch
+from sagewire.client.batch_run import BatchRun, Progress
+from sagewire.client.batching import Batch, BatchJob, as_texts
+from sagewire.client.finding import Finding
+from sagewire.client.progress import shown
 from sagewire.client.runner import CallRun, explain, run
 from sagewire.client.streams import ReplyStream
 from sagewire.content_handlers.base import Request
 from sagewire.discovery.describe import Description
-from sagewire.errors import EndpointError
-from sagewire.transports.base import Transport
+from sagewire.errors import EndpointError, WireError
+from sagewire.transports.base import Body, Transport
 from sagewire.types import Embeddings, EmbedOptions, InputType, OptionArguments, Ranking, Reply
 
 if TYPE_CHECKING:
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Client"]
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Embeddings | Ranking)
 
 
 class Client(ClientBase):
@@ -175,10 +181,13 @@ class Client(ClientBase):
         model: str | None = None,
         extra: Mapping[str, Any] | None = None,
         endpoint_kwargs: Mapping[str, Any] | None = None,
+        max_concurrency: int | None = None,
+        progress: bool | Progress = False,
     ) -> Embeddings:
         """Turn texts into vectors.
 
-        Texts are sent in batches the container takes, and a batch it still finds too large is halved.
+        Texts are sent in batches the container takes, several at a time, and a batch it still finds too large is
+        halved. A server that has too many calls gets fewer.
 
         Args:
             texts: The texts, in anything that can be iterated over; none at all gives an empty answer without a call.
@@ -189,6 +198,9 @@ class Client(ClientBase):
             model: A served model name, where the wire has a place for it.
             extra: Anything else, passed to the server under the name given.
             endpoint_kwargs: InvokeEndpoint parameters of this call, under boto3's names.
+            max_concurrency: Batches in flight at most; 16 if omitted.
+            progress: `True` shows a bar in a terminal or notebook (needs `sagewire[cli]`); a function is told how many
+                texts are done, and how many there are.
 
         Raises:
             UnsupportedFeature: The container makes no embeddings, or its wire has no place for an option.
@@ -199,16 +211,12 @@ class Client(ClientBase):
         if not texts:
             return Embeddings()
         options = EmbedOptions(input_type, dimensions, truncate, normalize, model, extra or {})
-        work = self._embedding(texts, options, endpoint_kwargs)
-        with self._watch_work(work) as outcome:
-            try:
-                embeddings = self._work_off(work)
-            except EndpointError as error:
-                if not self._tries_out(error):
-                    raise
-                embeddings = self._work_off(self._embedding(texts, options, endpoint_kwargs))
-            outcome.answer = lambda: embeddings
-        return embeddings
+        return self._work(
+            lambda finding: self._embedding(texts, options, endpoint_kwargs, finding),
+            endpoint_kwargs,
+            max_concurrency,
+            progress,
+        )
 
     def rerank(
         self,
@@ -236,11 +244,9 @@ class Client(ClientBase):
         documents = as_texts(documents, "documents")
         if not documents:
             return Ranking()
-        work = self._reranking(query, documents, top_n, extra, endpoint_kwargs)
-        with self._watch_work(work) as outcome:
-            ranking = self._work_off(work)
-            outcome.answer = lambda: ranking
-        return ranking
+        return self._work(
+            lambda finding: self._reranking(finding, query, documents, top_n, extra, endpoint_kwargs), endpoint_kwargs
+        )
 
     def open_session(self, *, endpoint_kwargs: Mapping[str, Any] | None = None) -> str:
         """Open a sticky session of a SageMaker endpoint: its calls all go to one instance.
@@ -313,22 +319,55 @@ class Client(ClientBase):
             pass
         return call.reply
 
-    def _work_off(self, work: BatchJob[T]) -> T:
-        parts: list[tuple[Batch, T]] = []
-        waiting = list(work.batches())[::-1]
-        while waiting:
-            batch = waiting.pop()
+    def _work(
+        self,
+        make: Callable[[Finding], BatchJob[T]],
+        endpoint_kwargs: Mapping[str, Any] | None,
+        max_concurrency: int | None = None,
+        progress: bool | Progress = False,
+    ) -> T:
+        """Work off a job; anew if the container turns out to be another one by now."""
+        finding = self._resolver.finding(endpoint_kwargs)
+        work = make(finding)
+        with self._watch_work(work) as outcome, shown(progress, work.doing) as tell:
             try:
-                body = self._connect().invoke(work.invocation(batch))
-            except EndpointError as error:
-                smaller = split_batch(batch, error)
-                if smaller is None:
+                answer = self._work_off(BatchRun(work, max_concurrency, tell))
+            except (WireError, EndpointError) as error:
+                if not self._resolver.found_other(error, endpoint_kwargs, finding):
                     explain(error, work.handler)
                     raise
-                waiting += smaller[::-1]
-                continue
-            parts.append((batch, work.read(batch, body)))
-        return work.join(parts)
+                again = make(self._resolver.finding(endpoint_kwargs))
+                answer = self._work_off(BatchRun(again, max_concurrency, tell))
+            outcome.answer = lambda: answer
+        return answer
+
+    def _work_off(self, run: BatchRun[T]) -> T:
+        transport, work = self._connect(), run.work
+        if run.workers == 1:
+            while not run.over:
+                time.sleep(run.pause or 0.0)
+                for batch in run.start():
+                    _settle(run, batch, partial(transport.invoke, work.invocation(batch)))
+            return run.result()
+        from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+        flying: dict[Future[Body], Batch] = {}
+        with ThreadPoolExecutor(run.workers, "sagewire-batch") as pool:
+            try:
+                while not run.over:
+                    for batch in run.start():
+                        context = contextvars.copy_context()
+                        call = partial(transport.invoke, work.invocation(batch))
+                        flying[pool.submit(context.run, call)] = batch
+                    if not flying:
+                        time.sleep(run.pause or 0.0)
+                    for done in wait(flying, run.pause, FIRST_COMPLETED).done:
+                        _settle(run, flying.pop(done), done.result)
+            except BaseException:
+                # What is in flight ends by itself; nothing more is sent.
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return run.result()
 
     def _connect(self) -> Transport:
         if self._transport is None:
@@ -336,3 +375,12 @@ class Client(ClientBase):
                 if self._transport is None:
                     self._transport = self._settings.open_transport()
         return self._transport
+
+
+def _settle(run: BatchRun[Any], batch: Batch, answer: Callable[[], Body]) -> None:
+    try:
+        body = answer()
+    except EndpointError as error:
+        run.refused(batch, error)
+    else:
+        run.answered(batch, body)

@@ -104,13 +104,16 @@ class Description:
         raise NotReady(what, code=self.status, fault="client", retry_safe=True)
 
 
-def describe(control: Any, endpoint: str, inference_component: str | None = None) -> Description:
+def describe(
+    control: Any, endpoint: str, inference_component: str | None = None, *, variant: str | None = None
+) -> Description:
     """Return what the control plane says of an endpoint.
 
     Args:
         control: A boto3 or botocore client for `sagemaker`.
         endpoint: The endpoint's name.
         inference_component: The component to describe; may be omitted where there is only one.
+        variant: The production variant to describe; the first if omitted.
 
     Raises:
         EndpointNotFound: There is no such endpoint or component in that account and region.
@@ -119,27 +122,34 @@ def describe(control: Any, endpoint: str, inference_component: str | None = None
     """
     walk = _Walk(control, endpoint)
     told = walk.call("describe_endpoint", EndpointName=endpoint)
-    variant = (told.get("ProductionVariants") or [{}])[0]
+    deployed = _variant(told, variant)
     found = Description(
         endpoint=endpoint,
         status=told.get("EndpointStatus", "Unknown"),
         asynchronous=bool(told.get("AsyncInferenceConfig")),
-        containers=tuple(Container(image=_image(deployed)) for deployed in variant.get("DeployedImages") or ()),
+        containers=tuple(Container(image=_image(image)) for image in deployed.get("DeployedImages") or ()),
     )
     config = walk.attempt("describe_endpoint_config", EndpointConfigName=told.get("EndpointConfigName"))
-    variant = (config.get("ProductionVariants") or [{}])[0]
+    configured = _variant(config, variant)
     found = replace(
         found,
         asynchronous=found.asynchronous or bool(config.get("AsyncInferenceConfig")),
-        serverless=bool(variant.get("ServerlessConfig")),
-        instance_type=variant.get("InstanceType"),
+        serverless=bool(configured.get("ServerlessConfig")),
+        instance_type=configured.get("InstanceType"),
     )
     tags = walk.tags(told.get("EndpointArn"))
-    if variant.get("ModelName"):
-        found, tags = _with_model(walk, found, variant["ModelName"], tags)
+    if configured.get("ModelName"):
+        found, tags = _with_model(walk, found, configured["ModelName"], tags)
     elif config:
         found, tags = _with_component(walk, found, inference_component, tags)
     return replace(found, tags=tags, incomplete=tuple(walk.failures))
+
+
+def _variant(told: Mapping[str, Any], name: str | None) -> Mapping[str, Any]:
+    """Return the variant of that name; the first if none is named, or none has the name, as a call will find out."""
+    variants: list[dict[str, Any]] = told.get("ProductionVariants") or []
+    named = (variant for variant in variants if variant.get("VariantName") == name)
+    return next(named, variants[0] if variants else {})
 
 
 class _Walk:

@@ -146,6 +146,12 @@ class AsyncResponse:
             self._open = False
             hang_up(self._response)
 
+    def interrupt(self) -> None:
+        """End a read that another task is waiting in: it finds the connection closed."""
+        connection = self._response.connection
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
+
     def __del__(self) -> None:
         if self._open and not self._alarms.loop.is_closed():
             # The garbage collector may run in any thread.

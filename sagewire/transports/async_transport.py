@@ -146,6 +146,11 @@ class AsyncStream:
         timings = self._info.timings or Timings()
         self._info = replace(self._info, timings=replace(timings, total=self._deadlines.elapsed()))
 
+    def interrupt(self) -> None:
+        """End a read that another task is waiting in."""
+        if self._response is not None:
+            self._response.interrupt()
+
     def close(self) -> None:
         """Close the connection, unless the answer was read to its end."""
         if self._response is not None:

@@ -1,0 +1,113 @@
+"""Several batches in flight: order kept, fewer for a server that has too many, progress on demand."""
+
+import asyncio
+import threading
+
+import pytest
+
+from sagewire import AsyncClient, Client
+from sagewire.errors import EndpointError, Throttled, UsageError
+from sagewire.transports.base import Body
+from sagewire.types import ResponseInfo
+
+
+class Crowded:
+    """A transport of both kinds that answers `most` calls at once and refuses the others."""
+
+    def __init__(self, most=100, refusal=None):
+        self.most = most
+        self.refusal = refusal or Throttled("too many", code="busy", retry_safe=True, retry_after=0.001)
+        self.now = self.peak = self.calls = 0
+        self.lock = threading.Lock()
+        self.full = threading.Event()
+
+    def _enter(self):
+        with self.lock:
+            self.now += 1
+            self.calls += 1
+            self.peak = max(self.peak, self.now)
+            if self.now > self.most:
+                self.now -= 1
+                raise self.refusal
+
+    def _answer(self, call):
+        import orjson
+
+        with self.lock:
+            self.now -= 1
+        texts = orjson.loads(call.body)["inputs"]
+        vectors = [[float(text.split()[1]), 1.0] for text in texts]
+        return Body(orjson.dumps(vectors), ResponseInfo(content_type="application/json"))
+
+    def invoke(self, call):
+        self._enter()
+        self.full.wait(0.01)
+        return self._answer(call)
+
+
+class AsyncCrowded(Crowded):
+    async def invoke(self, call):
+        self._enter()
+        await asyncio.sleep(0.01)
+        return self._answer(call)
+
+    async def close(self):
+        pass
+
+
+@pytest.fixture(params=["sync", "async"])
+def embed(request):
+    def run(crowd, count=1000, **options):
+        texts = [f"text {number}" for number in range(count)]
+        if request.param == "sync":
+            return Client(transport=crowd, handler="tei").embed(texts, **options)
+        return asyncio.run(AsyncClient(transport=crowd, handler="tei").embed(texts, **options))
+
+    run.crowd = Crowded if request.param == "sync" else AsyncCrowded
+    return run
+
+
+def test_the_order_of_the_texts_is_kept(embed):
+    crowd = embed.crowd()
+    vectors = embed(crowd, count=1000).vectors
+    assert [vector[0] for vector in vectors] == list(range(1000))
+    assert 8 <= crowd.peak <= 16
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_never_more_than_allowed(embed, most):
+    crowd = embed.crowd()
+    embed(crowd, max_concurrency=most)
+    assert crowd.peak == most
+
+
+def test_a_server_that_has_too_many_gets_fewer(embed):
+    crowd = embed.crowd(3)
+    vectors = embed(crowd, count=1000).vectors
+    assert [vector[0] for vector in vectors] == list(range(1000))
+
+
+def test_a_failure_ends_it(embed):
+    crowd = embed.crowd(2, EndpointError("broken", code="broken"))
+    with pytest.raises(EndpointError, match="broken"):
+        embed(crowd)
+    assert crowd.calls < 32
+
+
+def test_throttling_that_never_ends(embed):
+    crowd = embed.crowd(0)
+    with pytest.raises(Throttled):
+        embed(crowd, max_concurrency=4)
+
+
+def test_progress_is_told(embed):
+    told = []
+    embed(embed.crowd(), count=100, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (100, 100)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True])
+def test_a_concurrency_that_is_none(embed, value):
+    with pytest.raises(UsageError, match="max_concurrency"):
+        embed(embed.crowd(), max_concurrency=value)
