@@ -83,6 +83,7 @@ class ClientBase:
         stream_internally: bool = False,
         hooks: Hooks | None = None,
         probe: bool = False,
+        max_response_bytes: int | None = None,
         **unknown: Never,
     ) -> None:
         if unknown:
@@ -107,6 +108,7 @@ class ClientBase:
             retries=Retries.of(retries),
             hooks=hooks,
             probe=probe,
+            max_response_bytes=max_response_bytes,
             handler=handler,
             format=format,
         )

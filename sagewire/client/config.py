@@ -42,6 +42,7 @@ class ClientConfig:
     transport: Any = field(default_factory=SageMaker)
     hooks: Hooks | None = None
     probe: bool = False
+    max_response_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.endpoint, str) and self.endpoint.startswith(("http://", "https://")):
@@ -179,6 +180,7 @@ class ClientConfig:
             endpoint_url=self.endpoint_url,
             config=self.config,
             parameters=parameters,
+            max_response_bytes=self.max_response_bytes,
         )
 
     def _observed_retries(self) -> Retries | None:

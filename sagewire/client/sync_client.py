@@ -63,6 +63,7 @@ class Client(ClientBase):
         inference_component_name: The inference component to call.
         timeout: Seconds to wait for the server, or `Timeouts` for each limit by itself.
         retries: How often to try in all, or `Retries`.
+        max_response_bytes: The longest answer that is read, whole or streamed; 256 MB if omitted.
         stream_internally: Answer `chat` and `complete` by folding a stream: SageMaker gives a whole answer 60 s only.
         hooks: Functions of your own that are told about calls, see `sagewire.telemetry.Hooks`.
         probe: If the endpoint cannot be described, or its container is not known, detect its request format with one to

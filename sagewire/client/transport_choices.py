@@ -27,6 +27,7 @@ class Route:
         endpoint_url: Another SageMaker Runtime URL.
         config: A `botocore.config.Config`.
         parameters: InvokeEndpoint parameters of every call.
+        max_response_bytes: The longest answer that is read; `None` for the default.
     """
 
     endpoint: str | None
@@ -37,11 +38,21 @@ class Route:
     endpoint_url: str | None = None
     config: Any = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    max_response_bytes: int | None = None
 
     @property
     def for_sagemaker(self) -> dict[str, Any]:
         """The arguments that every transport to SageMaker takes."""
-        names = ("timeouts", "retries", "session", "region_name", "endpoint_url", "config", "parameters")
+        names = (
+            "timeouts",
+            "retries",
+            "session",
+            "region_name",
+            "endpoint_url",
+            "config",
+            "parameters",
+            "max_response_bytes",
+        )
         return {name: getattr(self, name) for name in names}
 
 
@@ -143,13 +154,26 @@ class Boto3(TransportChoice):
         """Return a new transport."""
         from sagewire.transports.sagemaker.boto3_client import Boto3Transport
 
-        return Boto3Transport(self.client, cast(str, route.endpoint), parameters=route.parameters)
+        return Boto3Transport(
+            self.client,
+            cast(str, route.endpoint),
+            parameters=route.parameters,
+            max_response_bytes=route.max_response_bytes,
+        )
 
     def open_async(self, route: Route) -> AsyncTransport:
         """Return a new transport for asyncio."""
         from sagewire.transports.sagemaker.boto3_client import AsyncBoto3Transport
 
-        return AsyncBoto3Transport(self.client, cast(str, route.endpoint), parameters=route.parameters)
+        return AsyncBoto3Transport(
+            self.client,
+            cast(str, route.endpoint),
+            parameters=route.parameters,
+            max_response_bytes=route.max_response_bytes,
+        )
+
+    def _arguments(self, route: Route) -> dict[str, Any]:
+        return {"parameters": route.parameters, "max_response_bytes": route.max_response_bytes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,4 +222,10 @@ class Http(TransportChoice):
         return AsyncHttpTransport(self.url, **self._arguments(route))
 
     def _arguments(self, route: Route) -> dict[str, Any]:
-        return {"token": self.token, "headers": self.headers, "timeouts": route.timeouts, "retries": route.retries}
+        return {
+            "token": self.token,
+            "headers": self.headers,
+            "timeouts": route.timeouts,
+            "retries": route.retries,
+            "max_response_bytes": route.max_response_bytes,
+        }
