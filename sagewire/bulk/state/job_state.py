@@ -19,6 +19,7 @@ import orjson
 from sagewire.bulk.files.storage import absolute, is_remote, sync_folder
 from sagewire.bulk.rows import Record
 from sagewire.bulk.state.description import difference
+from sagewire.bulk.state.file_locks import try_lock
 from sagewire.errors import UsageError
 
 __all__ = ["WINDOW_ROWS", "Done", "Folder", "PartWriter", "Parts", "RecordLocation", "read_records", "reasons"]
@@ -67,17 +68,12 @@ class Folder:
         Raises:
             UsageError: Another process works on the same job, or the folder cannot be made.
         """
-        import fcntl
-
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise UsageError(f"the work folder {self.path} cannot be used: {error.strerror}") from None
-        try:
-            # The kernel lets go of it however the process ends.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not try_lock(self._lock):
             os.close(self._lock)
             raise UsageError(
                 f"another process is working on {self.path}; wait for it, or name another output"
@@ -119,19 +115,14 @@ class Folder:
     @property
     def is_held(self) -> bool:
         """Whether another process works on the job."""
-        import fcntl
-
         try:
             lock = os.open(self.path / "lock", os.O_RDWR)
         except OSError:
             return False
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return True
+            return not try_lock(lock)
         finally:
             os.close(lock)
-        return False
 
     def delete(self) -> None:
         """Delete a job's folder with everything that is the job's; files of others in it stay."""

@@ -114,9 +114,10 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
         loop = asyncio.get_running_loop()
         if reloader is not None:
             await reloader.start()
-        # Without a handler the signal would end the process, which is why it was held back until now.
-        loop.add_signal_handler(signal.SIGHUP, reloader.ask if reloader is not None else lambda: None)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        if sys.platform != "win32":
+            # Without a handler the signal would end the process, which is why it was held back until now.
+            loop.add_signal_handler(signal.SIGHUP, reloader.ask if reloader is not None else lambda: None)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         gateway.warm_up()
         # What is there now stays: looking through all of it again and again would stop every stream for a moment.
         gc.collect()
