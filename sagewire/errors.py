@@ -3,17 +3,17 @@
     SagewireError
     |- UsageError(ValueError)            you: bad options, unknown names; the message lists the known ones
     |- MissingExtra(ImportError)         you: an optional dependency is not installed
-    |- UnsupportedFeature                this wire or format cannot express what was asked; nothing is dropped silently
-    |- EndpointError                     the service said no
-    |  |- EndpointNotFound               no such endpoint, component or model
-    |  |- AccessDenied                   the credentials may not do this
+    |- UnsupportedFeature                this wire or format cannot express the request; nothing is dropped silently
+    |- EndpointError                     the service returned an error
+    |  |- EndpointNotFound               the endpoint, component or model does not exist
+    |  |- AccessDenied                   the credentials lack a permission
     |  |- CredentialsExpired             the credentials were valid once
     |  |- Throttled                      too many calls
     |  |- NotReady                       creating, loading, or scaled to zero
     |  |- PayloadTooLarge                more bytes than the service takes
     |  |- EndpointTimeout(TimeoutError)  connect, first byte, between bytes, or in total
     |  `- ModelError                     the container failed; carries its own status and message
-    `- WireError                         the bytes are not what the handler promised
+    `- WireError                         the answer cannot be read as the handler's format
        |- FrameError                     a checksum, a length, or an encoding is wrong
        |- ModelStreamError               an error inside the stream, with its error code
        |- ResponseTooLarge               the answer is longer than the caller allows
@@ -76,7 +76,7 @@ def excerpt(data: bytes | str, limit: int = EXCERPT_CHARACTERS) -> str:
 
 
 def unknown_name(name: str, known: Iterable[str], kind: str) -> str:
-    """Return the sentence for a name nobody knows: the close ones first, then all of them.
+    """Return the sentence for an unknown name: the close ones first, then all of them.
 
     Example:
         >>> unknown_name("lim", ["lmi", "tgi"], "handler")
@@ -89,7 +89,7 @@ def unknown_name(name: str, known: Iterable[str], kind: str) -> str:
 
 
 class SagewireError(Exception):
-    """The root of the tree.
+    """The base class of all errors of sagewire.
 
     Attributes:
         partial: The answer as far as it had been read, or `None`.
@@ -99,20 +99,20 @@ class SagewireError(Exception):
 
 
 class UsageError(SagewireError, ValueError):
-    """The call itself is wrong; the message ends with the cure."""
+    """A wrong call; the message ends with the cure."""
 
 
 class MissingExtra(SagewireError, ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it."""
+    """A missing optional dependency; the message names the extra that brings it."""
 
 
 class UnsupportedFeature(SagewireError):
-    """The wire or the prompt format cannot express what was asked.
+    """A request that the wire or the prompt format cannot express.
 
     Args:
-        feature: What was asked for, for example "tools".
-        where: Who cannot do it, for example "handler 'tgi'".
-        cure: What to do instead, as a sentence.
+        feature: The requested feature, for example "tools".
+        where: The component that cannot do it, for example "handler 'tgi'".
+        cure: The alternative, as a sentence.
     """
 
     def __init__(self, feature: str, where: str, cure: str = "") -> None:
@@ -126,19 +126,19 @@ class UnsupportedFeature(SagewireError):
 
 
 class EndpointError(SagewireError):
-    """The service answered, and the answer was no.
+    """An error that the service returned.
 
     Attributes:
         body: The body of the answer as text, at most 20,000 characters; for a SageMaker endpoint the container's own.
 
     Args:
-        message: What happened, in the service's words, and the cure where there is one.
+        message: The service's own message, and the cure if there is one.
         code: The service's error code, for example `ThrottlingException`.
-        status: The HTTP status, `None` where no response arrived.
+        status: The HTTP status, `None` if no response arrived.
         request_id: The service's id of the request.
-        fault: Whose fault it is: `client`, `service` or `model`.
+        fault: The side at fault: `client`, `service` or `model`.
         retry_safe: Whether the same call may succeed later without any change.
-        retry_after: Seconds the service asked to wait, where it did.
+        retry_after: Seconds the service asked to wait, if it did.
     """
 
     body: str = ""
@@ -179,11 +179,11 @@ def _rebuild(cls: type[EndpointError], message: str, state: dict[str, object]) -
 
 
 class EndpointNotFound(EndpointError):
-    """There is no endpoint, inference component or model of that name in that region."""
+    """An endpoint, inference component or model that does not exist in that region."""
 
 
 class AccessDenied(EndpointError):
-    """The credentials are missing, wrong, or not allowed to do this.
+    """Credentials that are missing, wrong, or lack a permission.
 
     Attributes:
         clock_skew: Seconds by which the server's clock is ahead of this machine's, if that may be the reason.
@@ -193,32 +193,32 @@ class AccessDenied(EndpointError):
 
 
 class CredentialsExpired(AccessDenied):
-    """The credentials were valid once, and no longer are."""
+    """Credentials that have expired."""
 
 
 class Throttled(EndpointError):
-    """Too many calls; try again after `retry_after` seconds where it is given."""
+    """Too many calls; try again after `retry_after` seconds if it is given."""
 
 
 class NotReady(EndpointError):
-    """The endpoint exists but cannot answer yet: creating, loading, or scaled to zero."""
+    """An endpoint that exists but cannot answer yet: creating, loading, or scaled to zero."""
 
 
 class PayloadTooLarge(EndpointError):
-    """The request is larger than the service or the container takes."""
+    """A request that is larger than the service or the container takes."""
 
 
 class EndpointTimeout(EndpointError, TimeoutError):
-    """No answer in time; `code` says which limit: `connect`, `first_byte`, `idle` or `total`."""
+    """A missed deadline; `code` names it: `connect`, `first_byte`, `idle` or `total`."""
 
 
 class ModelError(EndpointError):
-    """The container failed.
+    """A failure of the container.
 
     Attributes:
-        original_status: The container's own HTTP status; 0 where SageMaker gave up waiting.
-        original_message: The container's own words, parsed out of its error body where possible.
-        log_stream_arn: Where the container's log is.
+        original_status: The container's own HTTP status; 0 if SageMaker gave up waiting.
+        original_message: The container's own message, parsed out of its error body if possible.
+        log_stream_arn: The ARN of the container's log stream.
     """
 
     original_status: int | None = None
@@ -232,18 +232,18 @@ class ModelError(EndpointError):
 
 
 class WireError(SagewireError):
-    """The bytes are not what the handler promised; the message carries an excerpt, never the whole body."""
+    """An answer that cannot be read as the handler's format; the message carries an excerpt, never the whole body."""
 
 
 class FrameError(WireError):
-    """A checksum, a length or a character encoding is wrong: the bytes were damaged on the way."""
+    """A wrong checksum, length or character encoding: the bytes were damaged on the way."""
 
 
 class ModelStreamError(WireError):
-    """The service or the container reported an error inside a running stream.
+    """An error that the service or the container reported inside a running stream.
 
     Args:
-        message: The error's own words.
+        message: The error's own message.
         code: Its code, for example `ModelInvocationTimeExceeded` or `StreamBroken`.
     """
 
@@ -257,12 +257,12 @@ class ModelStreamError(WireError):
 
 
 class ResponseTooLarge(WireError):
-    """The answer is longer than `max_response_bytes`; the rest was not read."""
+    """An answer longer than `max_response_bytes`; the rest was not read."""
 
 
 class StreamTruncated(WireError):
-    """The stream ended before the answer did."""
+    """A stream that ended before the answer did."""
 
 
 class ToolCallMissing(WireError):
-    """The model had to call a tool, and answered without a call; its answer is in `partial`."""
+    """An answer without the required tool call; it is in `partial`."""

@@ -31,7 +31,7 @@ def with_answer_tool(chat: ChatRequest, handler: ContentHandler) -> tuple[ChatRe
     """
     wanted = chat.options.response_format
     free = chat.tools and chat.tool_choice in (None, "auto")
-    # Where the wire is text, a call is forced through the schema that the container takes.
+    # If the container takes text, a call is forced through its schema option.
     forces = handler.can.response_format and (handler.can.tool_choice or handler.speaks == "prompt")
     if not (wanted and free and forces):
         return chat, ""
@@ -59,7 +59,7 @@ def _answer_tool(response_format: Mapping[str, Any], taken: set[str]) -> Tool | 
 
 
 class AnswerFromCall(BaseDecoder[Delta, Delta]):
-    """Hands on the arguments of a call of the answer's tool as the answer's text.
+    """A stage that hands on the arguments of a call of the answer's tool as the answer's text.
 
     Args:
         name: The tool's name.
@@ -72,10 +72,10 @@ class AnswerFromCall(BaseDecoder[Delta, Delta]):
 
     def _decode(self, delta: Delta, out: list[Delta]) -> None:
         if isinstance(delta, ToolCallDelta):
-            place = (delta.choice, delta.index)
+            key = (delta.choice, delta.index)
             if delta.name == self._name:
-                self._answers.add(place)
-            if place in self._answers:
+                self._answers.add(key)
+            if key in self._answers:
                 if delta.arguments:
                     out.append(TextDelta(delta.arguments, delta.choice))
                 return

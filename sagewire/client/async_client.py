@@ -1,4 +1,4 @@
-"""`AsyncClient`: an endpoint you can talk to from asyncio. The names are those of `sagewire.client.Client`."""
+"""`AsyncClient`: a client of one endpoint for asyncio. The names are those of `sagewire.client.Client`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T", bound=Embeddings | Ranking)
 
 
 class AsyncClient(ClientBase):
-    """An endpoint you can talk to from asyncio; the arguments are those of `Client`.
+    """A client of one endpoint for asyncio; the arguments are those of `Client`.
 
     Example:
         >>> client = AsyncClient("my-llama", handler="tgi", format="llama3_1")  # doctest: +SKIP
@@ -195,7 +195,7 @@ class AsyncClient(ClientBase):
         max_concurrency: int | None = None,
         progress: bool | Progress = False,
     ) -> T:
-        """Work off a job; anew if the container turns out to be another one by now."""
+        """Run a job; start again if the container has changed."""
         finding = await self._find(endpoint_kwargs)
         work = make(finding)
         with self._watch_work(work) as outcome, shown(progress, work.doing) as tell:

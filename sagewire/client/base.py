@@ -1,4 +1,4 @@
-"""What both clients share: everything that only computes."""
+"""The common base of both clients: everything that only computes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class EndpointLike(Protocol):
 
 
 class ClientBase:
-    """Everything that only computes; `Client` says what the arguments mean."""
+    """The part of both clients that only computes; `Client` explains the arguments."""
 
     def __init__(
         self,
@@ -135,32 +135,32 @@ class ClientBase:
 
     @property
     def handler(self) -> ContentHandler:
-        """What the container speaks for `chat`; may wait for the control plane where no handler was named."""
+        """The container's request format for `chat`; may wait for the control plane if no handler was named."""
         return self._resolver.finding().handler("chat")
 
     @property
     def format(self) -> PromptFormat | None:
-        """How the model family writes, where that is named or follows from the model; may wait likewise."""
+        """The model family's prompt format, if it is named or follows from the model; may wait likewise."""
         finding = self._resolver.finding()
         return finding.format(finding.handler("chat"))
 
     @property
     def known(self) -> bool:
-        """Whether `handler`, `format` and, where no handler was named, `profile()` answer without waiting."""
+        """Whether `handler`, `format` and, if no handler was named, `profile()` answer without waiting."""
         return self._resolver.known()
 
     @property
     def discovers(self) -> bool:
-        """Whether the endpoint itself is asked what it speaks, because no handler was named."""
+        """Whether the request format is detected, because no handler was named."""
         return self._resolver.discovers
 
     def profile(self) -> ContainerProfile:
-        """Return what the endpoint was found to speak, and why; asks the control plane.
+        """Return the detected container profile, with the reason for it; asks the control plane.
 
         Raises:
-            UsageError: The container is not known to sagewire, or this client has no SageMaker endpoint.
+            UsageError: sagewire does not know the container, or this client has no SageMaker endpoint.
             NotReady: The endpoint is not in service.
-            AccessDenied: The control plane may not be asked; the message names the missing permission.
+            AccessDenied: A describe permission is missing; the message names it.
         """
         return self._resolver.profile()
 
@@ -184,10 +184,10 @@ class ClientBase:
         return self._settings.control_client()
 
     def with_transport(self, transport: TransportChoice, *, retries: Retries | int | None = None) -> Self:
-        """Return a client of the same endpoint whose calls travel in another way.
+        """Return a client of the same endpoint that uses another transport.
 
         Args:
-            transport: The way.
+            transport: The transport to use.
             retries: How often to try; `None` as before.
 
         Example:
@@ -201,10 +201,10 @@ class ClientBase:
         return changed
 
     def describe(self) -> Description:
-        """Return what SageMaker's control plane says of the endpoint now.
+        """Return the endpoint's current description from SageMaker's control plane.
 
         Raises:
-            EndpointNotFound: There is no such endpoint.
+            EndpointNotFound: The endpoint does not exist.
             AccessDenied: `sagemaker:DescribeEndpoint` is not allowed.
         """
         return self._resolver.description()

@@ -1,4 +1,4 @@
-"""Many batches at once: which of them to send now, and what follows from each answer. Pure; the clients wait."""
+"""Many batches at once: which ones to send now, and how each answer changes that. Pure; the clients wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["MAX_CONCURRENCY", "BatchRun", "Progress"]
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
-"""Told how many texts are done, and how many there are."""
+"""A function that is given how many texts are done, and how many there are."""
 
 MAX_CONCURRENCY = 16
 _MAX_REFUSALS = 6
@@ -23,15 +23,15 @@ _LONGEST_PAUSE = 20.0
 
 
 class BatchRun(Generic[T]):
-    """A job being worked off with several batches in flight.
+    """The run of a job with several batches in flight.
 
-    A server that refuses calls because there are too many gets half as many from then on, and one more again for each
+    A server that refuses calls because they are too many gets half as many from then on, and one more again for each
     round that goes well, as in bulk jobs.
 
     Args:
         work: The job.
         max_concurrency: Batches in flight at most; `None` for 16.
-        progress: Told of each batch that is done.
+        progress: Called after each finished batch.
 
     Raises:
         UsageError: `max_concurrency` is not a positive whole number.

@@ -1,4 +1,4 @@
-"""Embedding and reranking in batches, as pure values: what to send for a batch, and how to join the answers."""
+"""Embedding and reranking in batches, as pure values: the request for each batch, and the joined answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BatchJob(Protocol[T]):
 
     @property
     def doing(self) -> str:
-        """What is being done, for a progress bar."""
+        """The label of the job on a progress bar."""
         ...
 
     def batches(self) -> Iterable[Batch]:
@@ -61,7 +61,7 @@ class Embedding:
 
     @property
     def doing(self) -> str:
-        """What is being done, for a progress bar."""
+        """The label of the job on a progress bar."""
         return "Embedding"
 
     def batches(self) -> Iterable[Batch]:
@@ -98,7 +98,7 @@ class Reranking:
 
     @property
     def doing(self) -> str:
-        """What is being done, for a progress bar."""
+        """The label of the job on a progress bar."""
         return "Ranking"
 
     def batches(self) -> Iterable[Batch]:
@@ -129,7 +129,7 @@ def as_texts(value: Iterable[str], what: str) -> Sequence[str]:
     """Return texts as a sequence.
 
     Raises:
-        UsageError: It is one string, which would be taken for its characters, or cannot be iterated over.
+        UsageError: It is a single string, which would be split into characters, or cannot be iterated over.
     """
     if isinstance(value, str | bytes):
         raise UsageError(f"{what} must be a list of strings; put a single one into a list")

@@ -1,4 +1,4 @@
-"""The arguments of a client, and the transport that follows from them. Nothing here waits."""
+"""The arguments of a client, and the transport made from them. Nothing here waits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SECRETS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 @dataclass(frozen=True)
 class ClientConfig:
-    """The arguments of a client, checked for contradictions; `Client` says what each one means.
+    """The arguments of a client, checked for contradictions; `Client` explains each one.
 
     `transport` is a `TransportChoice`, or a transport of the caller's own.
     """
@@ -91,7 +91,7 @@ class ClientConfig:
 
     @property
     def own_transport(self) -> bool:
-        """Whether calls travel through a transport of the caller's own, of which sagewire knows nothing."""
+        """Whether calls go through a transport of the caller's own, which sagewire cannot inspect."""
         return not isinstance(self.transport, TransportChoice)
 
     def open_transport(self) -> Transport:
@@ -114,7 +114,7 @@ class ClientConfig:
         """
         from botocore.config import Config
 
-        # A subnet may reach the endpoints and not this: in seconds, not in the minutes that botocore would take.
+        # A subnet may reach the endpoints but not the control plane: fail in seconds, not after botocore's minutes.
         hasty = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2, "mode": "standard"})
         return self.aws_client("sagemaker", hasty)
 
@@ -138,10 +138,12 @@ class ClientConfig:
         client = self.transport.client
         if not hasattr(client, "_get_credentials"):
             kind = type(client).__name__
-            raise UsageError(f"client={kind} is not a boto3 client, so AWS cannot be asked; name the handler")
+            raise UsageError(
+                f"client={kind} is not a boto3 client, so the endpoint cannot be described; name the handler"
+            )
         import botocore.session
 
-        # A boto3 client does not say publicly whose credentials it uses.
+        # A boto3 client has no public attribute for its credentials.
         credentials = client._get_credentials()
         keys = credentials.get_frozen_credentials() if credentials else None
         return botocore.session.get_session().create_client(
@@ -174,7 +176,7 @@ class ClientConfig:
             self.endpoint,
             timeouts=self.timeouts,
             retries=self._observed_retries(),
-            # Only a transport that signs needs to know who calls.
+            # Only a transport that signs needs credentials.
             session=None if self.url else self.credentials(),
             region_name=self.region_name,
             endpoint_url=self.endpoint_url,
@@ -198,7 +200,7 @@ def _merged(config: Any, other: Any) -> Any:
 
 
 def choose_transport(url: str | None, token: str | None, client: Any, transport: Any) -> Any:
-    """Return the transport that the arguments of a client mean, short spellings (`url=`, `client=`) included.
+    """Return the transport that the arguments of a client select, short spellings (`url=`, `client=`) included.
 
     Raises:
         UsageError: They contradict.

@@ -1,4 +1,4 @@
-"""What stands for an endpoint: its name, its ARN, or an object of SageMaker's own SDK that has it."""
+"""The ways to name an endpoint: its name, its ARN, or an object of SageMaker's own SDK."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["EndpointName", "endpoint_name_of", "refuse_unknown"]
 
 _ARN = re.compile(r"arn:aws[\w-]*:sagemaker:([a-z0-9-]+):\d{12}:([a-z-]+)/(.+)")
 
-# Arguments that people write out of habit, and what is meant here.
+# Arguments of other libraries, and the ones to use here.
 _MEANT = {
     "region": "region_name=",
     "aws_region_name": "region_name=",
@@ -43,7 +43,7 @@ _MEANT = {
 
 @dataclass(frozen=True, slots=True)
 class EndpointName:
-    """An endpoint, with what else its ARN or object says of it.
+    """An endpoint, with the other facts in its ARN or object.
 
     Args:
         name: The endpoint's name.
@@ -59,7 +59,7 @@ class EndpointName:
 
 
 def endpoint_name_of(endpoint: Any) -> EndpointName:
-    """Return the name behind whatever stands for an endpoint.
+    """Return the endpoint's name from any of the ways to give it.
 
     Args:
         endpoint: A name; an ARN; a `Predictor` or `AsyncPredictor` of the SageMaker SDK 2 (`endpoint_name`,
@@ -67,7 +67,7 @@ def endpoint_name_of(endpoint: Any) -> EndpointName:
             (`endpoint_name`, `_session`, `_region`).
 
     Raises:
-        UsageError: It is none of these, or the ARN of something else.
+        UsageError: It is something else, or the ARN of something else.
 
     Example:
         >>> endpoint_name_of("arn:aws:sagemaker:eu-west-1:111122223333:endpoint/my-llama")
@@ -104,7 +104,7 @@ def _of_text(text: str) -> EndpointName:
 
 
 def refuse_unknown(unknown: Mapping[str, Any], known: frozenset[str]) -> None:
-    """Raise `UsageError` for arguments that a client does not have, naming the one that is meant."""
+    """Raise `UsageError` for arguments that a client does not have, naming the one to use instead."""
     for name in unknown:
         if name in _MEANT:
             raise UsageError(f"Client has no argument {name!r}: use {_MEANT[name]}")

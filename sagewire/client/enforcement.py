@@ -1,4 +1,4 @@
-"""The one place where a request is held against what its handler declares, before the handler sees it.
+"""The check of every request against the capabilities its handler declares, before the handler sees it.
 
 A handler declares (`can`, `option_names`, `takes_extra`) and need not remember to refuse. Settings that ask for nothing
 (`n=1`, `logprobs=False`) are taken out when the handler has no place for them, since OpenAI's clients send them
@@ -51,7 +51,7 @@ _CAPABILITIES = {
 }
 
 logger = logging.getLogger("sagewire")
-# Fields of messages that the log has told of.
+# Message fields whose omission has been logged.
 _LEFT_OUT: set[str] = set()
 
 _TOOLS_CURE = "Use a handler that carries tools, or a text handler with a prompt format that writes them."
@@ -60,10 +60,10 @@ _IMAGES_CURE = "Send text only, or use a handler that carries images."
 
 
 def enforce(request: Request, handler: ContentHandler) -> Request:
-    """Return the request without what asks for nothing; everything that is left is declared by the handler.
+    """Return the request without settings that ask for nothing; the handler declares everything that is left.
 
     Raises:
-        UnsupportedFeature: The handler does not declare something that is asked for.
+        UnsupportedFeature: The request needs something the handler does not declare.
         UsageError: `tool_choice` demands a tool that is not offered.
     """
     if isinstance(request, ChatRequest):
@@ -91,9 +91,9 @@ def enforce(request: Request, handler: ContentHandler) -> Request:
 
 
 def _respelled(options: Options, handler: ContentHandler) -> Options:
-    """Return the options with settings in `extra` that have another spelling on this wire under sagewire's name.
+    """Return the options with settings in `extra` renamed to sagewire's names if this request format spells them so.
 
-    Servers ignore fields that they do not know: `max_new_tokens` says nothing to one of OpenAI's shape.
+    Servers ignore fields they do not know: an OpenAI-shaped server ignores `max_new_tokens`.
     """
     moved: dict[str, Any] = {}
     for name, value in options.extra.items():
@@ -125,7 +125,7 @@ def enforce_embedding(options: EmbedOptions, handler: EmbeddingHandler) -> Embed
 
 
 def enforce_rerank(extra: Mapping[str, Any], handler: RerankHandler) -> None:
-    """Check the settings of a rerank call; `top_n` needs no place on the wire, since the answer is cut.
+    """Check the settings of a rerank call; `top_n` need not be sent, since sagewire cuts the answer.
 
     Raises:
         UnsupportedFeature: The handler takes no further settings.
@@ -135,10 +135,10 @@ def enforce_rerank(extra: Mapping[str, Any], handler: RerankHandler) -> None:
 
 
 def check_tool_choice(chat: ChatRequest) -> None:
-    """Check that `tool_choice` can be met with the tools on offer.
+    """Check that `tool_choice` can be met with the tools of the request.
 
     Raises:
-        UsageError: No tools are offered, or not the one that is demanded.
+        UsageError: The request has no tools, or lacks the one that `tool_choice` names.
     """
     choice = chat.tool_choice
     if choice in (None, "auto", "none"):
@@ -149,14 +149,14 @@ def check_tool_choice(chat: ChatRequest) -> None:
     if choice != "required" and choice not in names:
         close = difflib.get_close_matches(str(choice), names, 1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise UsageError(f"tool_choice={choice!r} names no tool of this request ({', '.join(names)}){hint}")
+        raise UsageError(f"tool_choice={choice!r} is not one of the tools of this request ({', '.join(names)}){hint}")
 
 
 def _enforce_tools(chat: ChatRequest, handler: ContentHandler) -> ChatRequest:
     check_tool_choice(chat)
     can = handler.can
     if chat.tool_choice == "none" and not can.tool_choice:
-        # The same without a field for it: what is not offered cannot be called.
+        # The same without a field for it: a tool that is not sent cannot be called.
         return replace(chat, tools=(), tool_choice=None, parallel_tool_calls=None)
     if chat.tools and not can.tools:
         raise UnsupportedFeature("tools", f"handler '{handler.name}'", handler.cures.get("tools", _TOOLS_CURE))
@@ -211,9 +211,9 @@ def _unsupported_media(part: MediaPart, handler: ContentHandler) -> UnsupportedF
 
 
 def without_further_fields(chat: ChatRequest, handler: ContentHandler) -> ChatRequest:
-    """Return a conversation without the fields of other programs, unless the wire has a place for them.
+    """Return a conversation without the fields of other programs, unless the request format has fields for them.
 
-    They tell a model nothing (`id`, `timestamp`, `provider_specific_fields`), so this is said in the log, once.
+    The model does not need them (`id`, `timestamp`, `provider_specific_fields`), so they are logged once and left out.
     """
     if handler.passes_message_fields or not any(message.extra for message in chat.messages):
         return chat
@@ -229,7 +229,7 @@ def _unsupported_extra(extra: Mapping[str, Any], where: str) -> UnsupportedFeatu
 
 
 class OneToolCall(BaseDecoder[Delta, Delta]):
-    """Keeps the first tool call of each choice, for `parallel_tool_calls=False` where the wire has no field for it."""
+    """The stage that keeps one tool call per choice, for request formats without `parallel_tool_calls`."""
 
     def __init__(self) -> None:
         self._first: dict[int, int] = {}
@@ -239,6 +239,6 @@ class OneToolCall(BaseDecoder[Delta, Delta]):
             if self._first.setdefault(delta.choice, delta.index) != delta.index:
                 return
             if delta.cancelled:
-                # It turned out to be no call, so the next one is the first.
+                # It turned out to be text, so the next call is the first.
                 del self._first[delta.choice]
         out.append(delta)

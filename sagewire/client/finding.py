@@ -1,4 +1,4 @@
-"""One look at an endpoint: its profile, and the handlers, the format and the parameters that follow from it."""
+"""The result of detecting an endpoint: its profile, and the handlers, the format and the parameters for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HUB_ID = re.compile(r"[\w-][\w.-]{0,95}(?:/[\w-][\w.-]{0,95})?")
 
 
 class Templates:
-    """The chat template of a model whose files are named, read once."""
+    """The chat template in a model's files, read once."""
 
     def __init__(self, settings: ClientConfig) -> None:
         self._settings = settings
@@ -35,12 +35,12 @@ class Templates:
 
     @property
     def needed(self) -> bool:
-        """Whether one will have to be read."""
+        """Whether a template has to be read."""
         named = self._settings.format
         return self._read is None and isinstance(named, str) and (named == "template" or named.startswith("s3://"))
 
     def load(self, source: str) -> PromptFormat:
-        """Return the template of the model whose files are there; may wait."""
+        """Return the template in the model's files; may wait."""
         from sagewire.prompt_formats.chat_template import load_format
 
         with self._lock:
@@ -51,16 +51,16 @@ class Templates:
 
 
 class Finding:
-    """What an endpoint was found to be, or was said to be, and everything that follows from it.
+    """The profile of an endpoint, detected or named, and everything that follows from it.
 
     A call takes handler, format and parameters from one finding. The handlers keep no state between calls, so one of
     each serves all calls.
 
     Args:
-        settings: What the client was told.
+        settings: The client's arguments.
         templates: The client's chat template.
         profile: The container; `None` if the handler was named.
-        until: When the endpoint is asked again, on the monotonic clock.
+        until: When the endpoint is detected again, on the monotonic clock.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class Finding:
 
     @property
     def _known_profile(self) -> ContainerProfile:
-        assert self.profile is not None, "asked only where no handler was named"
+        assert self.profile is not None, "asked only if no handler was named"
         return self.profile
 
     def handler(self, task: Task) -> ContentHandler:
         """Return the handler for a task; may wait.
 
         Raises:
-            UnsupportedFeature: The container has no such route.
+            UnsupportedFeature: The container does not have the route.
         """
         if task not in self._made:
             self._made[task] = self._find_handler(task)
@@ -97,7 +97,7 @@ class Finding:
         """Return the handler for embeddings; may wait.
 
         Raises:
-            UnsupportedFeature: The container makes no embeddings.
+            UnsupportedFeature: The container does not make embeddings.
         """
         made = self._made
         if "embed" not in made:
@@ -118,7 +118,7 @@ class Finding:
         return found
 
     def format(self, handler: ContentHandler) -> PromptFormat | None:
-        """Return the prompt format, where one is named or follows from the model; may wait."""
+        """Return the prompt format, if one is named or follows from the model; may wait."""
         if handler.speaks == "messages" or (self._settings.format is None and self.profile is None):
             return None
         made = self._made
@@ -136,13 +136,13 @@ class Finding:
         return handler
 
     def _text_handler(self, chat: ContentHandler) -> ContentHandler:
-        """Return the handler of the container's text route, which a format that was named asks for."""
+        """Return the handler of the container's text route, which a named format needs."""
         name = self._known_profile.complete if self.profile is not None else None
         handler = chat if name is None else get_handler(name)
         if handler.speaks == "prompt":
             return handler
         raise UsageError(
-            f"the prompt format that was named cannot take effect: '{self._settings.target}' is sent messages "
+            f"the named prompt format cannot take effect: '{self._settings.target}' is sent messages "
             f"(handler '{chat.name}'), which the server writes with its own template. Leave the format out, or name "
             "the handler of a text route, for example handler='openai_completions' or handler='tgi'"
         )
@@ -180,14 +180,14 @@ class Finding:
         return None if model_id is None else get_format(model_id=model_id)
 
     def _model_files(self) -> str:
-        """Return where the model's files are, as far as endpoint or server say."""
+        """Return the location of the model's files, if the endpoint or server names it."""
         profile = self._known_profile
         source = profile.model_files or (profile.model_id if self._settings.endpoint is None else None)
         if source is not None and (source.startswith("s3://") or HUB_ID.fullmatch(source)):
             return source
         raise UsageError(
             f"'{self._settings.target}' ({profile.container}) does not say where its model's chat template is"
-            + (f": {source!r} is neither an id on the Hub nor an S3 address. " if source else ". ")
+            + (f": {source!r} is not an id on the Hub or an S3 address. " if source else ". ")
             + "Name the folder of the model's files as format='s3://bucket/folder' or as a pathlib.Path, or pass what "
             "sagewire.prompt_formats.chat_template.load_format('organisation/model') returns"
         )

@@ -1,7 +1,7 @@
-"""Makes a model call a tool although the wire has no field for it, because the container takes plain text.
+"""Forced tool calls for containers that take plain text, whose request format has no field for them.
 
 If the container can be held to a JSON schema, the schema is that of a tool call: the model cannot write anything
-else. Elsewhere the model is told to, and an answer without a call is an error.
+else. Otherwise the prompt demands it, and an answer without a call is an error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def force_call(
         handler: The container's handler.
 
     Returns:
-        The request, and what makes readers for the answer; `None` where the prompt format's own reader reads it.
+        The request, and the factory of readers for the answer; `None` if the prompt format's own reader reads it.
 
     Raises:
         UnsupportedFeature: The answer is to be held to another schema at the same time.
@@ -77,7 +77,7 @@ class RequireToolCall(BaseDecoder[Delta, Delta]):
     def _decode(self, delta: Delta, out: list[Delta]) -> None:
         out.append(delta)
         if isinstance(delta, ToolCallDelta):
-            # A call that began may still turn out to be none.
+            # A call that began may still turn out to be text.
             change = self._calls.discard if delta.cancelled else self._calls.add
             change((delta.choice, delta.index))
         elif isinstance(delta, TextDelta):
@@ -89,7 +89,7 @@ class RequireToolCall(BaseDecoder[Delta, Delta]):
             self._settled.add(delta.choice)
 
     def _finish(self, out: list[Delta]) -> None:
-        # Some containers do not say that an answer has ended, nor why.
+        # Some containers do not report the end of an answer or its reason.
         for choice in self._texts:
             self._check(choice)
 
@@ -126,7 +126,7 @@ def _one_call(tool: Tool, definitions: dict[str, Any]) -> dict[str, Any]:
     definitions |= {name: _renamed(definition, names, root) for name, definition in moved.items()}
     arguments = _renamed(parameters, names, root)
     if _refers_to(root, (arguments, moved and definitions)):
-        # To the parameters as a whole (`#`), or to a place in them (`#/properties/a`).
+        # To the parameters as a whole (`#`), or to a part of them (`#/properties/a`).
         definitions[tool.name] = arguments
         arguments = {"$ref": root}
     return {

@@ -46,18 +46,18 @@ _log = logging.getLogger("sagewire")
 
 @dataclass(frozen=True, slots=True)
 class PreparedCall:
-    """A prepared call: what to send, and how to read the answer.
+    """A prepared call: the request to send, and the reader of its answer.
 
     Args:
         invocation: The request as bytes.
         handler: Reads the answer's bytes.
-        prompt: The prompt text that is sent, where the wire takes text.
+        prompt: The prompt text, if the container takes text.
         stops: Strings that end the answer: not the thinking before it, and not a tool call.
         format_stops: The prompt format's own, which end everything the model writes.
-        make_reader: Makes the readers of the answer's text, where a prompt format wrote the prompt.
-        must_call: The tools of which one has to be called, where the wire has no field for that.
-        answer_tool: The tool whose call is the answer, where a schema was asked for beside tools.
-        one_call: The answer may hold one tool call only, where the wire has no field for that.
+        make_reader: Makes the readers of the answer's text, if a prompt format wrote the prompt.
+        must_call: The tools of which one has to be called, if the request format has no field for that.
+        answer_tool: The tool whose call is the answer, if both tools and a schema are requested.
+        one_call: The answer may hold one tool call only, if the request format has no field for that.
         request: The request as the handler saw it.
         chat: The chat request before it became a prompt.
     """
@@ -83,7 +83,7 @@ class PreparedCall:
         """Return the reply in a whole response body.
 
         Raises:
-            WireError: The body is not what the handler promised.
+            WireError: The body cannot be read as the handler's response format.
         """
         reply = self.handler.transform_output(body)
         stages = self._text_stages()
@@ -99,7 +99,7 @@ class PreparedCall:
         """Return a fresh reading of a streamed response; see `ResponseReader`."""
         stages: list[Decoder[Any, Any]] = [EventStreamDecoder()] if info.event_stream else []
         text_stages = self._text_stages()
-        # The server does not stop by itself at what it was not told.
+        # The server does not stop by itself at strings it was not sent.
         told = self.request.options.stop if "stop" in self.handler.option_names else ()
         cut_short = tuple(
             stage for stage in text_stages if isinstance(stage, StopStage) and not stage.stops.issubset(told)
@@ -135,14 +135,14 @@ class PreparedCall:
 
 
 class ResponseReader:
-    """A streamed answer being read: feed it bytes, take deltas, ask for the reply so far at any time.
+    """The reader of a streamed answer: feed it bytes, take deltas, get the reply so far at any time.
 
     Args:
         decoder: Reads the bytes.
-        info: What the service said about the response.
-        cut_short: The stages that end the answer where the container would go on.
-        keep_reply: Keep what the answer says. Without it the reply has only the usage and the like, and reading takes
-            the same memory however long the answer is.
+        info: The service's facts about the response.
+        cut_short: The stages that end the answer although the container would go on.
+        keep_reply: Keep the content of the answer. Without it the reply has only the usage and the like, and reading
+            takes the same memory however long the answer is.
 
     Attributes:
         begun: A delta was handed on.
@@ -167,7 +167,7 @@ class ResponseReader:
         return self._keep(self._decoder.feed(chunk))
 
     def close(self) -> Iterator[Delta]:
-        """Yield what was held back; raise `StreamTruncated` behind it if the answer was not finished."""
+        """Yield the deltas held back; raise `StreamTruncated` after them if the answer was not finished."""
         if self.stopped:
             return
         held_back, error = finish(self._decoder)
@@ -177,7 +177,7 @@ class ResponseReader:
 
     @property
     def stopped(self) -> bool:
-        """Whether a stop string ended the answer on a wire that would go on generating: stop reading then."""
+        """Whether a stop string ended the answer although the container would go on generating: stop reading then."""
         return any(stage.stopped for stage in self._cut_short)
 
     @property
@@ -189,18 +189,18 @@ class ResponseReader:
         add = self._accumulator.add if self._keeps else self._accumulator.add_facts
         self.begun = self.begun or bool(deltas)
         for delta in deltas:
-            # Only now: what was not handed on yet does not belong to the reply so far.
+            # Only now: deltas not handed on yet do not belong to the reply so far.
             add(delta)
             yield delta
 
     @contextmanager
     def attaching_partial(self) -> Iterator[None]:
-        """Give every error that passes what was read so far."""
+        """Add the reply so far to every error that passes."""
         try:
             yield
         except SagewireError as error:
             if error.partial is None and self._keeps:
-                # The beginning of a stop string, say, which turned out to be none.
+                # The beginning of a stop string, for example, that did not continue as one.
                 for delta in finish(self._decoder)[0]:
                     self._accumulator.add(delta)
                 error.partial = self.reply
@@ -216,14 +216,14 @@ def prepare(
     """Return the call for a request: choose between messages and prompt, render, transform.
 
     Args:
-        request: What is asked.
+        request: The chat or prompt request.
         handler: The container's handler.
-        prompt_format: How the model family writes; needed for chat where the container takes text only.
+        prompt_format: The model family's prompt format; needed for chat if the container takes text only.
         parameters: InvokeEndpoint parameters of this call; they win over the handler's own.
 
     Raises:
         UsageError: The container takes text, the request is a conversation, and no format is given.
-        UnsupportedFeature: The handler does not declare what is asked for, or the format cannot express it.
+        UnsupportedFeature: The request needs something the handler does not declare or the format cannot express.
     """
     if request.stream and not handler.can.streaming:
         request = replace(request, stream=False)
@@ -313,20 +313,20 @@ def _prepare_rendered(
 
 
 def _render(chat: ChatRequest, prompt_format: PromptFormat) -> str:
-    """Return the prompt; system messages for which the family has no place open the next user turn."""
+    """Return the prompt; system messages that the family does not allow open the next user turn."""
     try:
         return prompt_format.render(chat.messages, chat.tools or None)
     except (UnsupportedFeature, UsageError):
         for messages in folded(chat.messages):
             with suppress(UnsupportedFeature, UsageError):
                 prompt = prompt_format.render(messages, chat.tools or None)
-                _log.info("%s has no place for a system message there: it opens a user turn", prompt_format.name)
+                _log.info("%s does not allow a system message there: it opens the next user turn", prompt_format.name)
                 return prompt
         raise
 
 
 def _stops_for_wire(asked: tuple[str, ...], own: tuple[str, ...], handler: ContentHandler) -> tuple[str, ...]:
-    """Return what the server is told: everything the caller asked for, then the format's own while there is room.
+    """Return the stop strings to send: all of the caller's, then the format's own while there is room.
 
     The rest is not lost: sagewire enforces all of them itself.
     """

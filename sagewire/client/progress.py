@@ -1,4 +1,4 @@
-"""Showing how far long work is, in a terminal or a notebook."""
+"""Progress bars for long jobs, in a terminal or a notebook."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["shown"]
 
 @contextmanager
 def shown(progress: bool | Progress, doing: str) -> Iterator[Progress | None]:
-    """Return what is told of progress: the caller's own function, a bar, or nothing.
+    """Return the function to call with progress: the caller's own, that of a bar, or `None`.
 
     Args:
         progress: `True` for a bar, which needs the extra `cli`; or a function.
-        doing: What the bar says.
+        doing: The label of the bar.
     """
     if progress is False:
         yield None

@@ -1,4 +1,4 @@
-"""Finding out what an endpoint is: asked once per client and lifetime, and again when its answers stop fitting.
+"""Detection of an endpoint's container: once per client and lifetime, and again when its answers stop fitting.
 
 Discovery serves the call, never the other way round: while the control plane cannot be asked, the last finding holds.
 """
@@ -40,12 +40,12 @@ __all__ = ["EndpointResolver", "ReadyWait", "Task"]
 
 # Endpoints are redeployed with other containers, but not every minute.
 LIFETIME = 900.0
-# How long an old finding holds while a new one cannot be had, and how long nobody asks again after a look in vain.
+# How long an old finding holds while detection fails, and how long no other attempt is made after a failed one.
 GRACE = 60.0
-# What a call can be sent to: each may be another container.
+# Parameters that choose a target within the endpoint: each may be another container.
 _CHOICES = ("InferenceComponentName", "TargetVariant", "TargetContainerHostname")
 _MAX_FINDINGS = 64
-# A server is asked what it is by each caller that waits for the answer: in seconds, not in the minutes of a generation.
+# Callers wait for a server to be detected: seconds, not the minutes of a generation.
 _ASKING = Timeouts(connect=5.0, first_byte=10.0, idle=10.0, total=20.0)
 
 _log = logging.getLogger("sagewire.discovery")
@@ -54,14 +54,14 @@ _Key = tuple[str | None, ...]
 
 
 class EndpointResolver:
-    """Finds out what one client's endpoint is; safe to share between threads.
+    """The detection of one client's endpoint, safe to share between threads.
 
     Args:
-        settings: What the client was told.
+        settings: The client's arguments.
         lifetime: Seconds after which the endpoint is asked again.
 
     Attributes:
-        discovers: Handlers come from what the endpoint or server says of itself rather than from the caller.
+        discovers: Handlers are detected from the endpoint or server rather than named by the caller.
     """
 
     def __init__(self, settings: ClientConfig, lifetime: float = LIFETIME) -> None:
@@ -69,7 +69,7 @@ class EndpointResolver:
         self._lifetime = lifetime
         self.discovers = settings.handler is None and not settings.own_transport
         self._templates = Templates(settings)
-        # What was named rather than found holds for good.
+        # A named handler holds for good, unlike a detected one.
         self._named = Finding(settings, self._templates, None, 0.0)
         self._findings: dict[_Key, Finding] = {}
         self._failures: dict[_Key, _Failure] = {}
@@ -80,7 +80,7 @@ class EndpointResolver:
         self._lock = threading.Lock()
 
     def known(self, endpoint_kwargs: Mapping[str, Any] | None = None) -> bool:
-        """Return whether nothing has to be asked: a finding and all of its parts are there without waiting."""
+        """Return whether a finding and all of its parts are available without waiting."""
         if self._templates.needed:
             return False
         if not self.discovers:
@@ -89,25 +89,25 @@ class EndpointResolver:
         return found is not None and time.monotonic() < found.until
 
     def forget(self) -> None:
-        """Ask the endpoint again next time. Until then, and if that fails, what was found still holds."""
+        """Detect again at the next call. Until then, and if that fails, the last finding still holds."""
         for finding in list(self._findings.values()):
             finding.until = 0.0
         self._failures.clear()
 
     def profile(self) -> ContainerProfile:
-        """Return what the container speaks; may wait for the control plane.
+        """Return the container's profile; may wait for the control plane.
 
         Raises:
             UsageError: The container is not known, or one of several must be chosen.
             NotReady: The endpoint is not in service.
-            AccessDenied: The control plane may not be asked; the message names the permission and the way around.
+            AccessDenied: A describe permission is missing; the message names it and the way around.
         """
         profile = self._found({}).profile
         assert profile is not None
         return profile
 
     def finding(self, endpoint_kwargs: Mapping[str, Any] | None = None) -> Finding:
-        """Return what the endpoint was found to be, for calls with these parameters; may wait.
+        """Return the finding for calls with these parameters; may wait.
 
         Raises:
             SagewireError: As `profile`, if nothing was ever found.
@@ -115,7 +115,7 @@ class EndpointResolver:
         return self._found(endpoint_kwargs) if self.discovers else self._named
 
     def suspects(self, error: SagewireError) -> bool:
-        """Return whether an error is a reason to look at the endpoint again."""
+        """Return whether an error is a reason to detect the endpoint again."""
         return self.discovers and _may_be_another(error) and time.monotonic() >= self._settled_until
 
     def found_other(self, error: SagewireError, endpoint_kwargs: Mapping[str, Any] | None, before: Finding) -> bool:
@@ -128,12 +128,12 @@ class EndpointResolver:
             self.forget()
         changed = self._found(endpoint_kwargs).profile != before.profile
         if not changed:
-            # It is what it was. Not every bad answer is worth another look.
+            # Nothing changed. Not every bad answer is worth another detection.
             self._settled_until = time.monotonic() + GRACE
         return changed
 
     def description(self) -> Description:
-        """Return what the control plane says of the endpoint, fresh."""
+        """Return a fresh description of the endpoint from the control plane."""
         return self._describe(self._key({}))
 
     def _describe(self, key: _Key) -> Description:
@@ -141,7 +141,7 @@ class EndpointResolver:
             raise UsageError(
                 "only SageMaker endpoints can be described; this client was made with a URL or a transport"
             )
-        with credential_errors("asking what the endpoint runs"):
+        with credential_errors("looking up the endpoint's container"):
             control = self._settings.control_client()
         return describe(control, self._settings.endpoint, key[0], variant=key[1])
 
@@ -178,12 +178,12 @@ class EndpointResolver:
                 return found
             failure = self._failures.get(key)
             if failure is not None and (failure is not failed_before or time.monotonic() < failure.until):
-                # Whoever waited for a look that failed would only find out the same, one after the other.
+                # Callers that waited for a failed detection would only fail the same way, one after the other.
                 raise failure.error
             return self._look(key, found)
 
     def _try_out(self, key: _Key, before: Finding) -> bool:
-        """Try out a server that says nothing of itself and lacks the route it was asked on; return whether that helped.
+        """Probe a server without self-description that lacks the route of the call; return whether that helped.
 
         Such are Hugging Face Inference Endpoints with the toolkit or a `handler.py`, and TGI behind some proxies.
         """
@@ -195,8 +195,8 @@ class EndpointResolver:
             except (EndpointError, UsageError):
                 return False
             _log.warning(
-                "%s says nothing of itself and has no OpenAI route; tried out, it turned out to be %s (chat: %s, "
-                "embeddings: %s). Name the handler to save the tries.",
+                "%s does not describe itself and lacks OpenAI's routes; probing found %s (chat: %s, "
+                "embeddings: %s). Name the handler to skip probing.",
                 self._settings.target, profile.container, profile.chat or profile.complete, profile.embed,
             )  # fmt: skip
             until = time.monotonic() + self._lifetime
@@ -211,7 +211,7 @@ class EndpointResolver:
                 remembered = GRACE if isinstance(error, EndpointError) and error.code == UNREACHABLE else 0.0
                 self._failures[key] = _Failure(error, time.monotonic() + remembered)
                 raise
-            _log.warning("%s: what it was found to be still holds, because: %s", self._settings.target, error)
+            _log.warning("%s: the last detected profile still holds, because: %s", self._settings.target, error)
             old.until = time.monotonic() + GRACE
             return old
         _log.info("%s: %s", self._settings.target, profile.container)
@@ -235,7 +235,7 @@ class EndpointResolver:
                 may_not_ask = isinstance(error, AccessDenied | UsageError) or error.code == UNREACHABLE
                 if not may_not_ask:
                     raise
-                _log.info("%s: trying out what it speaks, because: %s", self._settings.target, error)
+                _log.info("%s: probing its request format, because: %s", self._settings.target, error)
                 return probe(self._try, self._settings.target)
         return self._described(key)
 
@@ -251,7 +251,7 @@ class EndpointResolver:
     def _described(self, key: _Key) -> ContainerProfile:
         found = self._describe(key)
         retries = self._settings.retries
-        # Auto scaling starts from zero copies only when a call is refused, so whoever is willing to wait has to call.
+        # Auto scaling starts from zero copies only when a call is refused, so a client that waits has to call.
         if not (found.copies == 0 and retries and retries.wait_for_ready):
             found.require_serving()
         return detect(found, key[2])
@@ -285,7 +285,7 @@ def _sooner(one: Timeouts, other: Timeouts) -> Timeouts:
 
 
 class _Failure:
-    """A look at the endpoint that failed, and how long nobody looks again."""
+    """A failed detection, and how long no other attempt is made."""
 
     def __init__(self, error: SagewireError, until: float) -> None:
         self.error = error
@@ -311,10 +311,10 @@ class ReadyWait:
         return max(self._until - time.monotonic(), 0.001)
 
     def delay_after(self, found: Description, on_progress: Callable[[Description], None] | None) -> float | None:
-        """Return the seconds until the next look, `None` if the endpoint is in service.
+        """Return the seconds until the next check, `None` if the endpoint is in service.
 
         Raises:
-            NotReady: Time is up, or no waiting helps.
+            NotReady: Time is up, or waiting does not help.
         """
         self._last = found
         if on_progress is not None:
@@ -327,7 +327,7 @@ class ReadyWait:
         return delay
 
     def failed(self, error: TimeoutError) -> SagewireError:
-        """Return the error for a look that did not come back in time."""
+        """Return the error for a check that did not finish in time."""
         if isinstance(error, SagewireError):
             return error
         status = "is not known" if self._last is None else f"was {self._last.status!r} when it was last seen"
@@ -346,7 +346,7 @@ def _lacks_route(error: SagewireError) -> bool:
 def _may_be_another(error: SagewireError) -> bool:
     """Return whether an error is one that the wrong request format causes."""
     if isinstance(error, WireError):
-        # Answers that broke off, were too long, or lacked a tool call say nothing about the format.
+        # Answers that broke off, were too long, or lacked a tool call do not point to a wrong format.
         other = ModelStreamError | ResponseTooLarge | StreamTruncated | ToolCallMissing
         return not isinstance(error, other)
     if isinstance(error, ModelError):

@@ -44,7 +44,7 @@ class CallRun:
         client: The client whose call it is.
         request: The request.
         endpoint_kwargs: InvokeEndpoint parameters of this call.
-        yields: The deltas are wanted, also those of an answer that comes as a whole.
+        yields: Yield the deltas, also those of an answer that comes as a whole.
         keep_reply: Keep what arrives, for `reply`.
     """
 
@@ -76,7 +76,7 @@ class CallRun:
 
     @property
     def so_far(self) -> Reply:
-        """The answer as far as it was read, or what is known about it."""
+        """The answer as far as it was read, or its known properties."""
         if self._whole is not None:
             return self._whole
         return self._reading.reply if self._reading is not None else Reply()
@@ -89,7 +89,7 @@ class CallRun:
             UsageError: It is not kept.
         """
         if not self._keeps:
-            raise UsageError("this stream keeps no reply (keep_reply=False); take from its deltas what you need")
+            raise UsageError("this stream does not keep its reply (keep_reply=False); read its deltas instead")
         return self._whole or self.so_far
 
     def prepare(self) -> PreparedCall:
@@ -104,11 +104,11 @@ class CallRun:
         return unfold(self._whole) if self._yields else ()
 
     def stream_request(self, prepared: PreparedCall) -> Invocation:
-        """Return what to send for a stream. An answer that is not kept may be of any length."""
+        """Return the request to send for a stream. An answer that is not kept may be of any length."""
         return prepared.invocation if self._keeps else replace(prepared.invocation, bounded=False)
 
     def stop(self) -> None:
-        """Have whoever reads the stream find its connection closed."""
+        """Let the reader of the stream find its connection closed."""
         self.stopped = True
         interrupt = getattr(self._body, "interrupt", None) or getattr(self._body, "close", None)
         if interrupt is not None:
@@ -164,7 +164,7 @@ def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, Non
                             yield from reading.feed(chunk)
                             if reading.stopped:
                                 break
-                        # What the service says at the end (timings) is known only now.
+                        # The last values of the service (timings) are known only now.
                         reading.info = body.info
                         yield from reading.close()
             return
@@ -177,7 +177,7 @@ def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, Non
 
 
 async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> AsyncGenerator[Delta, None]:
-    """Run a call and yield its deltas; what may wait for the control plane does so in a thread."""
+    """Run a call and yield its deltas; requests to the control plane wait in a thread."""
     while True:
         prepared = call.prepare() if call.known else await in_thread(call.prepare)
         try:
@@ -195,7 +195,7 @@ async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Asy
                                 yield delta
                             if reading.stopped:
                                 break
-                        # What the service says at the end (timings) is known only now.
+                        # The last values of the service (timings) are known only now.
                         reading.info = body.info
                         for delta in reading.close():
                             yield delta
@@ -210,7 +210,7 @@ async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Asy
 
 
 def explain(error: SagewireError, handler: ContentHandler | EmbeddingHandler | RerankHandler) -> None:
-    """Put what a third-party handler reads in its container's error body into the error."""
+    """Add the message that a third-party handler reads in its container's error body to the error."""
     if not isinstance(error, EndpointError) or not error.body or type(handler).read_error in _DEFAULTS:
         # The transport has read the known shapes already.
         return

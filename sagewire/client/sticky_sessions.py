@@ -26,11 +26,11 @@ def opened(info: ResponseInfo) -> str:
     """Return the id of the session that was opened.
 
     Raises:
-        WireError: The answer names none: the container took the request for something else.
+        WireError: The answer does not name a session: the container took the request for something else.
     """
     if info.new_session_id is None:
         raise WireError(
-            "the endpoint opened no session: its container has no stateful sessions "
+            "the endpoint did not open a session, because its container has stateful sessions off; switch them on "
             "(LMI: OPTION_ENABLE_STATEFUL_SESSIONS; vLLM and SGLang: SAGEMAKER_ENABLE_STATEFUL_SESSIONS=true)"
         )
     return info.new_session_id

@@ -14,7 +14,7 @@ __all__ = ["AsyncReplyStream", "ReplyStream"]
 
 
 class ReplyStream:
-    """Iterate over it for deltas. The request is sent when the iteration starts.
+    """An iterator over the deltas of an answer. The request is sent when the iteration starts.
 
     Leaving the `with` block early, or dropping the stream, closes the connection, so the container can stop generating.
 
@@ -43,7 +43,7 @@ class ReplyStream:
         """The answer as far as it was read; whole once the iteration has ended.
 
         Raises:
-            UsageError: The stream was asked for with `keep_reply=False`.
+            UsageError: The stream was started with `keep_reply=False`.
         """
         return self._call.reply
 
@@ -62,7 +62,7 @@ class ReplyStream:
 
 
 class AsyncReplyStream:
-    """`ReplyStream` for `async for` and `async with`."""
+    """The `ReplyStream` of asyncio, for `async for` and `async with`."""
 
     def __init__(self, call: CallRun, connect: Callable[[], AsyncTransport]) -> None:
         self._call = call
@@ -84,7 +84,7 @@ class AsyncReplyStream:
         """The answer as far as it was read; whole once the iteration has ended.
 
         Raises:
-            UsageError: The stream was asked for with `keep_reply=False`.
+            UsageError: The stream was started with `keep_reply=False`.
         """
         return self._call.reply
 

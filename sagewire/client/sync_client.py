@@ -35,7 +35,7 @@ T = TypeVar("T", bound=Embeddings | Ranking)
 
 
 class Client(ClientBase):
-    """An endpoint you can talk to; every method waits for its answer.
+    """A client of one endpoint; every method waits for its answer.
 
     Args:
         endpoint: The SageMaker endpoint's name.
@@ -43,7 +43,7 @@ class Client(ClientBase):
             `transport=Http(url)`.
         token: Bearer token for `url`; sent to that host only.
         client: Your own `boto3.client("sagemaker-runtime")`; short for `transport=Boto3(client)`.
-        transport: How calls travel: `AsyncInference(...)` for an endpoint with Asynchronous Inference, `Http(...)` with
+        transport: The transport: `AsyncInference(...)` for an endpoint with Asynchronous Inference, `Http(...)` with
             headers of your own, `Boto3(...)`; or a transport object of your own, which then looks after hosts and
             credentials.
         handler: The container's request format: a name in `HANDLERS` or of a plug-in, `package.module:Name`, a
@@ -52,7 +52,7 @@ class Client(ClientBase):
             a `PromptFormat`, or a callable from messages to text. Only containers that take plain text need one.
         options: Generation settings for every call; those given with a call win.
         region_name: AWS region; else as boto3 finds it.
-        session: Where credentials come from: one of sagewire's session factories, a boto3 or botocore session.
+        session: The source of credentials: one of sagewire's session factories, a boto3 or botocore session.
         profile_name: A profile of the AWS configuration, instead of `session`.
         aws_access_key_id: Static credentials, instead of `session`.
         aws_secret_access_key: The secret that goes with it.
@@ -65,7 +65,7 @@ class Client(ClientBase):
         retries: How often to try in all, or `Retries`.
         max_response_bytes: The longest answer that is read, whole or streamed; 256 MB if omitted.
         stream_internally: Answer `chat` and `complete` by folding a stream: SageMaker gives a whole answer 60 s only.
-        hooks: Functions of your own that are told about calls, see `sagewire.telemetry.Hooks`.
+        hooks: Functions of your own that are called for each call, see `sagewire.telemetry.Hooks`.
         probe: If the endpoint cannot be described, or its container is not known, detect its request format with one to
             three tiny requests.
 
@@ -103,9 +103,9 @@ class Client(ClientBase):
 
         Raises:
             UsageError: The call is wrong.
-            UnsupportedFeature: The handler or the prompt format cannot express it.
+            UnsupportedFeature: The handler or the prompt format cannot express the request.
             EndpointError: The service returned an error.
-            WireError: The answer is not what the handler promised.
+            WireError: The answer cannot be read as the handler's response format.
 
         Example:
             >>> client.chat("Why is the sky blue?", max_tokens=200, temperature=0).text  # doctest: +SKIP
@@ -129,7 +129,7 @@ class Client(ClientBase):
     ) -> ReplyStream:
         """Answer a conversation as a stream of deltas; the arguments are those of `chat`.
 
-        A container that cannot stream is asked for the whole answer, which then arrives as one piece.
+        If the container cannot stream, the whole answer arrives as one piece.
 
         Args:
             messages: As for `chat`.
@@ -191,20 +191,20 @@ class Client(ClientBase):
         halved. A server that has too many calls gets fewer.
 
         Args:
-            texts: The texts, in anything that can be iterated over; none at all gives an empty answer without a call.
-            input_type: What the texts are for, where the wire has a place for it (Cohere).
+            texts: The texts, in any iterable; an empty one gives an empty answer without a call.
+            input_type: The purpose of the texts, if the request format has a field for it (Cohere).
             dimensions: Ask for shorter vectors, of models trained for that.
             truncate: Cut texts that are too long, or refuse them.
             normalize: Ask for vectors of length 1.
-            model: A served model name, where the wire has a place for it.
+            model: A served model name, if the request format has a field for it.
             extra: Anything else, passed to the server under the name given.
             endpoint_kwargs: InvokeEndpoint parameters of this call, under boto3's names.
             max_concurrency: Batches in flight at most; 16 if omitted.
-            progress: `True` shows a bar in a terminal or notebook (needs `sagewire[cli]`); a function is told how many
-                texts are done, and how many there are.
+            progress: `True` shows a bar in a terminal or notebook (needs `sagewire[cli]`); a function is given how
+                many texts are done, and how many there are.
 
         Raises:
-            UnsupportedFeature: The container makes no embeddings, or its wire has no place for an option.
+            UnsupportedFeature: The container does not make embeddings, or its request format lacks an option.
             EndpointError: The service returned an error.
             WireError: Vectors are missing, of different lengths, or not finite.
         """
@@ -231,16 +231,16 @@ class Client(ClientBase):
         """Order documents by their relevance to a query, the best first.
 
         Args:
-            query: What the documents should be relevant to.
+            query: The text that documents are compared with.
             documents: The texts; an empty list gives an empty answer without a call.
-            top_n: How many of the best are wanted, `None` for all.
+            top_n: How many of the best to return, `None` for all.
             extra: Anything else, passed to the server under the name given.
             endpoint_kwargs: InvokeEndpoint parameters of this call, under boto3's names.
 
         Raises:
             UnsupportedFeature: The container does not rerank.
             EndpointError: The service returned an error.
-            WireError: The answer speaks of documents that were not sent, or not of all that were.
+            WireError: The answer ranks documents that were not sent, or leaves some out.
         """
         documents = as_texts(documents, "documents")
         if not documents:
@@ -260,7 +260,7 @@ class Client(ClientBase):
 
         Raises:
             ModelError: The container has stateful sessions switched off.
-            WireError: The container knows no sessions.
+            WireError: The container does not support sticky sessions.
 
         Example:
             >>> session = client.open_session()  # doctest: +SKIP
@@ -270,19 +270,19 @@ class Client(ClientBase):
         return sessions.opened(self._connect().invoke(sessions.opening(self._parameters(endpoint_kwargs))).info)
 
     def close_session(self, session_id: str, *, endpoint_kwargs: Mapping[str, Any] | None = None) -> None:
-        """Close a sticky session; what the container kept for it is given up."""
+        """Close a sticky session; the container drops its state."""
         self._connect().invoke(sessions.closing(session_id, self._parameters(endpoint_kwargs)))
 
     def wait_for_ready(
         self, budget: float = 900.0, on_progress: Callable[[Description], None] | None = None
     ) -> Description:
-        """Wait until the endpoint is in service, asking SageMaker's control plane every now and then.
+        """Wait until the endpoint is in service, polling SageMaker's control plane.
 
-        An endpoint that is scaled to zero wakes up only when it is called: `Retries(wait_for_ready=...)` does that.
+        An endpoint that is scaled to zero wakes up only when it is called: use `Retries(wait_for_ready=...)`.
 
         Args:
             budget: Seconds to wait at most.
-            on_progress: Told what was found each time.
+            on_progress: Called with each description of the endpoint.
 
         Raises:
             NotReady: It is not in service in time, or never will be; the message names the status.
@@ -327,7 +327,7 @@ class Client(ClientBase):
         max_concurrency: int | None = None,
         progress: bool | Progress = False,
     ) -> T:
-        """Work off a job; anew if the container turns out to be another one by now."""
+        """Run a job; start again if the container has changed."""
         finding = self._resolver.finding(endpoint_kwargs)
         work = make(finding)
         with self._watch_work(work) as outcome, shown(progress, work.doing) as tell:
@@ -365,7 +365,7 @@ class Client(ClientBase):
                     for done in wait(flying, run.pause, FIRST_COMPLETED).done:
                         _settle(run, flying.pop(done), done.result)
             except BaseException:
-                # What is in flight ends by itself; nothing more is sent.
+                # Batches in flight end by themselves; nothing more is sent.
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return run.result()

@@ -1,4 +1,4 @@
-"""System messages where a family has no place for them: they open the next user turn, and nothing is lost."""
+"""System messages for families without system turns: they open the next user turn, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def folded(messages: Sequence[Message]) -> Iterator[tuple[Message, ...]]:
 def _fold(messages: Sequence[Message], *, keep_first: bool) -> tuple[Message, ...]:
     turns: list[Message] = []
     waiting: Message | None = None
-    for place, message in enumerate(messages):
-        if message.role == "system" and not (keep_first and place == 0):
+    for index, message in enumerate(messages):
+        if message.role == "system" and not (keep_first and index == 0):
             asked = replace(message, role="user")
             waiting = asked if waiting is None else _joined(waiting, asked)
             continue

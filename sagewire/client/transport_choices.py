@@ -1,4 +1,4 @@
-"""The ways in which a client's calls can travel, as values for `Client(transport=...)`."""
+"""The transports to choose from, as values for `Client(transport=...)`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["AsyncInference", "Boto3", "Http", "Route", "SageMaker", "TransportCh
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The arguments of a client that its transport is made of.
+    """The arguments of a client that its transport is made from.
 
     Args:
-        endpoint: The endpoint's name, where there is one.
+        endpoint: The endpoint's name, if there is one.
         timeouts: The deadlines of each call.
         retries: How often to try.
         session: The session that calls are signed with.
@@ -57,15 +57,15 @@ class Route:
 
 
 class TransportChoice(ABC):
-    """A way in which calls can travel. It holds no connection: each client opens its own."""
+    """A choice of transport. It does not hold a connection: each client opens its own."""
 
     @property
     def address(self) -> str | None:
-        """The URL that is called, unless an endpoint's name says where calls go."""
+        """The URL to call, `None` if an endpoint is named."""
         return None
 
     def check(self, endpoint: str | None) -> None:
-        """Raise `UsageError` if this way does not go with the endpoint that was named."""
+        """Raise `UsageError` if this transport does not fit the named endpoint."""
         if not endpoint:
             raise UsageError("name the endpoint, or give `url=` for a server that is not on SageMaker")
 
@@ -97,12 +97,12 @@ class SageMaker(TransportChoice):
 
 @dataclass(frozen=True, slots=True)
 class AsyncInference(TransportChoice):
-    """Calls to an endpoint that was made for Asynchronous Inference: the answer comes by way of S3.
+    """Calls to an endpoint with Asynchronous Inference: the answer comes by way of S3.
 
     Args:
         upload_to: An S3 folder for request bodies of more than 128,000 bytes.
         cleanup: The objects to delete once an answer is read: `uploads`, `all` or `none`.
-        poll: The first and the longest wait between two looks for the answer, in seconds.
+        poll: The first and the longest wait between two checks for the answer, in seconds.
 
     Example:
         >>> Client("my-queue", transport=AsyncInference(upload_to="s3://my-bucket/requests"))  # doctest: +SKIP
@@ -115,7 +115,7 @@ class AsyncInference(TransportChoice):
     def check(self, endpoint: str | None) -> None:
         """Raise `UsageError` if no endpoint is named."""
         if not endpoint:
-            raise UsageError("asynchronous inference is SageMaker's; name the endpoint")
+            raise UsageError("asynchronous inference needs a SageMaker endpoint; name the endpoint")
 
     def open(self, route: Route) -> Transport:
         """Return a new transport."""

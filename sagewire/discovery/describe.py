@@ -24,7 +24,7 @@ SERVING = {READY, "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFa
 UNREACHABLE = "control_plane_unreachable"
 """The code of the error for a control plane that cannot be reached."""
 
-_DOING = "asking what the endpoint runs"
+_DOING = "looking up the endpoint's container"
 # Of a hundred each; nobody has that many.
 _MAX_PAGES = 100
 

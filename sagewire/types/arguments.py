@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["parse_arguments", "sendable_arguments"]
 
-# Written for "no arguments", by models and by servers.
+# Spellings of "no arguments", by models and by servers.
 _NOTHING: tuple[Any, ...] = (None, "", "null", [])
 
 
@@ -45,8 +45,8 @@ def parse_arguments(text: str) -> dict[str, Any]:
 def sendable_arguments(text: str) -> str:
     r"""Return the arguments of an earlier tool call as a JSON object that every server can read.
 
-    Servers hand them to the model's chat template as an object and refuse a conversation in which they are not. What
-    cannot be read stays visible to the model, as the value of `invalid_json`.
+    Servers hand them to the model's chat template as an object and refuse a conversation with anything else. Text that
+    cannot be parsed stays visible to the model, as the value of `invalid_json`.
 
     Args:
         text: `ToolCall.arguments`.

@@ -26,10 +26,10 @@ class ImagePart:
     """An image inside a message: a URL, or bytes with their media type.
 
     Args:
-        url: Where the image is (`https://...` or a `data:` URL). Empty when `data` is given.
+        url: The image's address (`https://...` or a `data:` URL). Empty when `data` is given.
         data: The encoded image file itself.
         media_type: The media type of `data`, for example `image/png`.
-        detail: OpenAI's hint `low`, `high` or `auto`; only wires that know it carry it.
+        detail: OpenAI's hint `low`, `high` or `auto`; only request formats that have it carry it.
     """
 
     url: str = ""
@@ -50,7 +50,7 @@ class MediaPart:
 
     Args:
         kind: `input_audio`, `audio_url`, `video_url` or `file`.
-        value: What OpenAI's and vLLM's content parts hold under that name, for example
+        value: The value under that name in OpenAI's and vLLM's content parts, for example
             `{"data": "<base64>", "format": "wav"}` or `{"url": "https://..."}`.
     """
 
@@ -66,7 +66,7 @@ class ToolCall:
     """A function the model asks for.
 
     Args:
-        id: What the result refers to; made up where the model gave none.
+        id: The id that the result refers to; made up if the model gave none.
         name: The function's name.
         arguments: JSON text as the model wrote it, which may be anything; it is never evaluated.
 
@@ -86,9 +86,9 @@ class Tool:
 
     Args:
         name: Its name.
-        description: What it does, for the model to read.
+        description: Its purpose, for the model to read.
         parameters: The JSON schema of its arguments.
-        strict: Whether arguments have to match the schema exactly, where the container can see to it.
+        strict: Whether arguments have to match the schema exactly, if the container can enforce it.
 
     Example:
         >>> schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -107,12 +107,12 @@ class Message:
     """One turn of a conversation.
 
     Args:
-        role: Who speaks: `system`, `user`, `assistant` or `tool`.
+        role: The speaker: `system`, `user`, `assistant` or `tool`.
         content: Text, or a tuple of text, image and media parts.
-        tool_calls: What an assistant asked for in this turn.
+        tool_calls: The calls that an assistant asked for in this turn.
         tool_call_id: For `role="tool"`: the call this is the result of.
-        name: The speaker's or the tool's name, where the wire or the prompt format has a place for it.
-        thinking: The assistant's reasoning in this turn; sent back only where the wire or format wants it.
+        name: The speaker's or the tool's name, if the request format or the prompt format has a field for it.
+        thinking: The assistant's reasoning in this turn; sent back only if the format has a field for it.
         extra: Further fields of OpenAI-shaped messages (`cache_control`, ...), passed on by OpenAI-shaped wires.
     """
 

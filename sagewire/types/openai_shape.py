@@ -1,4 +1,4 @@
-"""Reading OpenAI-shaped dictionaries, the form in which most people have their messages and tools."""
+"""Readers of OpenAI-shaped dictionaries, the usual form of messages and tools."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MESSAGE_KEYS = (
 )  # fmt: skip
 # Parts that go to the server as they are.
 _MEDIA = ("input_audio", "audio_url", "video_url", "file")
-# How alike two words are that are taken for one, misspelt.
+# From this similarity on, one word counts as a misspelling of the other.
 _MISSPELT = 0.88
 
 
@@ -34,7 +34,7 @@ def as_messages(value: str | MessageLike | Iterable[MessageLike]) -> tuple[Messa
     """Return messages from a string (one user turn), one message, or many, each a `Message` or a dictionary.
 
     Raises:
-        UsageError: Something in it is no message.
+        UsageError: Something in it is not a message.
 
     Example:
         >>> as_messages("Hi") == as_messages([{"role": "user", "content": "Hi"}])
@@ -82,7 +82,7 @@ def as_message(value: MessageLike) -> Message:
 
 
 def _further_keys(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what other programs keep in their messages; a misspelt key of a message is an error."""
+    """Return the fields of other programs; a misspelt key of a message is an error."""
     further = {key: value for key, value in message.items() if key not in _MESSAGE_KEYS and value is not None}
     for key in further:
         plain = str(key).lower().replace("_", "")
@@ -97,7 +97,7 @@ def _alike(one: str, other: str) -> bool:
 
 
 def _other_text(message: Mapping[str, Any]) -> str | None:
-    """Return what an assistant said elsewhere than in `content`: a refusal, or the words of a spoken answer."""
+    """Return an assistant's text outside `content`: a refusal, or the transcript of a spoken answer."""
     if message.get("refusal"):
         return str(message["refusal"])
     audio = message.get("audio")
@@ -105,7 +105,7 @@ def _other_text(message: Mapping[str, Any]) -> str | None:
         return None
     if isinstance(audio, Mapping) and audio.get("transcript"):
         return str(audio["transcript"])
-    raise UsageError("a message with 'audio' and no transcript cannot be sent; put what was said into 'content'")
+    raise UsageError("a message with 'audio' and no transcript cannot be sent; put the transcript into 'content'")
 
 
 def _function_id(name: Any) -> str:
@@ -159,13 +159,13 @@ _SCHEMA_KEYS = ("parameters", "inputSchema", "input_schema")
 
 
 def as_tool_choice(value: str | Mapping[str, Any] | None) -> str | None:
-    """Return `auto`, `none`, `required`, a tool's name, or `None` where nothing was said.
+    """Return `auto`, `none`, `required`, a tool's name, or `None` if nothing is set.
 
     Args:
         value: That word or name, or OpenAI's dictionary, which names a tool.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: It is something else.
 
     Example:
         >>> as_tool_choice({"type": "function", "function": {"name": "get_weather"}})
@@ -189,7 +189,7 @@ def _content(value: Any, role: Role) -> str | tuple[Part, ...]:
     if isinstance(value, str):
         return value
     if role == "tool" and not _holds_parts(value):
-        # What a function returned, as many programs keep it.
+        # A function's result, as many programs keep it.
         return json.dumps(value, ensure_ascii=False, default=str)
     if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
         return tuple(_part(part) for part in value)
@@ -262,7 +262,7 @@ def decode_base64(text: str, what: str) -> bytes:
 
     Args:
         text: The text.
-        what: What it is, for the error's message.
+        what: The name of the text, for the error's message.
 
     Raises:
         UsageError: It is not base64.

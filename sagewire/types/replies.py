@@ -1,4 +1,4 @@
-"""What comes back: deltas, and the reply they fold into."""
+"""Answers: deltas, and the reply they fold into."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Usage:
 
     @property
     def total_tokens(self) -> int | None:
-        """The sum of both counts, or `None` where one of them is unknown."""
+        """The sum of both counts, or `None` if one of them is unknown."""
         if self.prompt_tokens is None or self.completion_tokens is None:
             return None
         return self.prompt_tokens + self.completion_tokens
@@ -37,7 +37,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """One generated token with its log probability, and the alternatives where they were asked for.
+    """One generated token with its log probability, and the alternatives if they were requested.
 
     Args:
         token: The token as text.
@@ -56,7 +56,7 @@ class TextDelta:
 
     Args:
         text: The piece.
-        choice: Which of several answers it belongs to.
+        choice: The number of the answer it belongs to.
     """
 
     text: str
@@ -69,9 +69,9 @@ class ThinkingDelta:
 
     Args:
         text: The piece.
-        choice: Which of several answers it belongs to.
+        choice: The number of the answer it belongs to.
         takes_text: The answer text so far turned out to be reasoning, and comes before this piece. Only readers that
-            were not told whether the prompt opened the reasoning say so.
+            do not know whether the prompt opened the reasoning set it.
     """
 
     text: str
@@ -84,12 +84,12 @@ class ToolCallDelta:
     """A piece of a tool call: the first of an `index` carries `name` and mostly `id`, each may carry argument text.
 
     Args:
-        index: Which of the answer's calls it belongs to, counted from 0.
+        index: The number of the call it belongs to, counted from 0.
         id: The call's id.
         name: The function's name.
         arguments: More of the arguments' JSON text.
-        choice: Which of several answers it belongs to.
-        cancelled: What was delivered under this `index` is no call after all; the text follows as it was written.
+        choice: The number of the answer it belongs to.
+        cancelled: The pieces delivered under this `index` were not a call after all; their text follows as written.
     """
 
     index: int
@@ -106,7 +106,7 @@ class LogprobsDelta:
 
     Args:
         tokens: The tokens.
-        choice: Which of several answers they belong to.
+        choice: The number of the answer they belong to.
     """
 
     tokens: tuple[TokenLogprob, ...]
@@ -115,12 +115,12 @@ class LogprobsDelta:
 
 @dataclass(frozen=True, slots=True)
 class FinishDelta:
-    """An answer ended.
+    """The end of an answer.
 
     Args:
-        reason: Why.
-        stop: The stop string that ended it, where the server or sagewire knows.
-        choice: Which of several answers it was.
+        reason: The reason.
+        stop: The stop string that ended it, if it is known.
+        choice: The number of the answer.
     """
 
     reason: FinishReason
@@ -141,12 +141,12 @@ class UsageDelta:
 
 @dataclass(frozen=True, slots=True)
 class MetadataDelta:
-    """What the server says about the answer as a whole.
+    """The server's facts about the answer as a whole.
 
     Args:
         id: The server's id of the answer.
         model: The model's name.
-        extra: Fields that have no place of their own.
+        extra: Further fields.
     """
 
     id: str | None = None
@@ -174,7 +174,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class ResponseInfo:
-    """What the service said about a response, apart from its body.
+    """The service's facts about a response, apart from its body.
 
     Args:
         content_type: The container's content type.
@@ -203,11 +203,11 @@ class Choice:
 
     Args:
         text: The answer's text.
-        thinking: The model's reasoning, `None` where there was none.
+        thinking: The model's reasoning, `None` without any.
         tool_calls: The functions the model asked for.
-        finish_reason: Why the answer ended, `None` where the server did not say.
-        stop: The stop string that ended it, where it is known.
-        logprobs: Log probabilities of its tokens, where they were asked for.
+        finish_reason: The reason why the answer ended, `None` if the server did not report one.
+        stop: The stop string that ended it, if it is known.
+        logprobs: Log probabilities of its tokens, if they were requested.
     """
 
     text: str = ""
@@ -230,11 +230,11 @@ class Reply:
 
     Args:
         choices: At least one answer.
-        usage: Token counts where the server gave them, else `None`.
+        usage: Token counts if the server reports them, else `None`.
         id: The server's id of the answer.
         model: The model name the server reported.
-        extra: Fields the server sent that have no place of their own.
-        info: What the service said about the response.
+        extra: Further fields that the server sent.
+        info: The service's facts about the response.
     """
 
     choices: tuple[Choice, ...] = (Choice(),)
@@ -271,7 +271,7 @@ class Reply:
 
     @property
     def thinking(self) -> str | None:
-        """The model's reasoning, `None` where there was none."""
+        """The model's reasoning, `None` without any."""
         return self.choices[0].thinking
 
     @property
@@ -283,7 +283,7 @@ class Reply:
     def message(self) -> Message:
         """The answer as a turn of the conversation, to be sent back: its text, tool calls and reasoning.
 
-        Reasoning is sent on only where the wire or the prompt format has a place for it.
+        Reasoning is sent on only if the request format or the prompt format has a field for it.
 
         Example:
             >>> Reply((Choice("Four."),)).message
@@ -293,10 +293,10 @@ class Reply:
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why the answer ended, `None` where the server did not say."""
+        """The reason why the answer ended, `None` if the server did not report one."""
         return self.choices[0].finish_reason
 
     @property
     def timings(self) -> Timings | None:
-        """How long the call took; `None` in a reply that no call has brought."""
+        """How long the call took; `None` in a reply that was not returned by a call."""
         return self.info.timings if self.info is not None else None

@@ -1,4 +1,4 @@
-"""What is asked: options, chat and prompt requests, and the bytes they become."""
+"""Requests: options, chat and prompt requests, and the bytes they become."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from sagewire.types.conversation import Message, Tool
 class Options:
     """Generation settings in one vocabulary; each handler translates, repairs or refuses them for its wire.
 
-    `None` always means "not said": the server's default applies and nothing is sent.
+    `None` always means "not set": the server's default applies and nothing is sent.
 
     Args:
-        max_tokens: The most tokens to generate.
+        max_tokens: Maximum tokens to generate.
         temperature: Sampling temperature; 0 is greedy on every wire, also on those that refuse the number 0.
         top_p: Nucleus sampling mass in (0, 1].
         top_k: Sample from the k most likely tokens.
         min_p: Drop tokens below this share of the most likely one.
         typical_p: Typical decoding mass.
         stop: Strings that end the answer; they are never part of it.
-        seed: Makes sampling repeatable where the server supports it.
+        seed: Makes sampling repeatable if the server supports it.
         frequency_penalty: OpenAI's penalty, -2 to 2.
         presence_penalty: OpenAI's penalty, -2 to 2.
-        repetition_penalty: The multiplicative penalty of Hugging Face servers; 1.0 is none.
+        repetition_penalty: The multiplicative penalty of Hugging Face servers; 1.0 has no effect.
         n: How many answers to generate.
         logprobs: Ask for log probabilities of the generated tokens.
         top_logprobs: Also for this many alternatives per token.
         response_format: OpenAI's `response_format` mapping (`json_object`, `json_schema`).
         reasoning_effort: `low`, `medium` or `high`, for models that reason.
-        model: A served model name; sent only where the wire has a place for it.
+        model: A served model name; sent only if the request format has a field for it.
         adapter: A LoRA adapter to answer with.
         extra: Anything else, passed to the server under the name given.
     """
@@ -60,7 +60,7 @@ class Options:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def given(self) -> dict[str, Any]:
-        """Return the settings that were said, without `extra`, in field order."""
+        """Return the settings that are set, without `extra`, in field order."""
         given = {}
         # Every call does this; a comprehension would be a function of its own.
         for name in _OPTION_NAMES:
@@ -70,7 +70,7 @@ class Options:
         return given
 
 
-# What people write out of habit, and where it belongs.
+# Arguments of other libraries, and the way to say them here.
 _ELSEWHERE = {
     "stream": "use client.stream(...) or client.stream_complete(...)",
     "messages": "pass the messages as the first argument",
@@ -136,12 +136,12 @@ class Invocation:
         body: The request body.
         content_type: Its media type.
         accept: The media type asked of the container.
-        path: The path below a plain HTTP server's base URL (`/v1/chat/completions`); SageMaker has no use for it.
+        path: The path below a plain HTTP server's base URL (`/v1/chat/completions`); not used with SageMaker.
         parameters: Options of SageMaker's InvokeEndpoint under boto3's names (`TargetVariant`, `SessionId`, ...).
         idempotent: False forbids retries after the request may have reached the container.
         generates: Whether the container generates text, which it should not do twice: see `Retries.resend`.
         bounded: False lets a streamed answer be of any length: its reader keeps none of it.
-        method: The HTTP method, for plain HTTP servers; `GET` asks what a server is (`/info`).
+        method: The HTTP method, for plain HTTP servers; `GET` is used to detect a server (`/info`).
     """
 
     body: bytes = field(repr=False)
@@ -156,7 +156,7 @@ class Invocation:
 
 
 class OptionArguments(TypedDict, total=False):
-    """`Options` as keyword arguments; see there for what each means. `stop` may be one string or several."""
+    """`Options` as keyword arguments; see there for each of them. `stop` may be one string or several."""
 
     max_tokens: int | None
     temperature: float | None
@@ -204,7 +204,7 @@ def make_options(base: Options | None = None, /, **given: Unpack[OptionArguments
                 raise UsageError(f"{name}= is not an option of a call: {_ELSEWHERE[name]}")
             raise UsageError(unknown_name(name, [*_OPTION_NAMES, "extra"], "option"))
     for name, value in changes.items():
-        # JSON has no such numbers: they would be sent as null, which is to say not at all.
+        # JSON lacks such numbers: they would be sent as null, which means not set.
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"{name}={value} must be a finite number")
     stop = changes.get("stop")

@@ -1,4 +1,4 @@
-"""What embedding models and rerankers give back: rows of numbers, and documents in order of relevance."""
+"""The results of embedding models and rerankers: rows of numbers, and documents in order of relevance."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ InputType: TypeAlias = Literal["query", "document", "classification", "clusterin
 
 @dataclass(frozen=True, slots=True)
 class EmbedOptions:
-    """Settings of an embedding call; `None` means not said, and nothing is sent.
+    """Settings of an embedding call; `None` means not set, and nothing is sent.
 
     Args:
-        input_type: What the texts are for. A hint: it is sent where the wire has a place for it (Cohere) and has no
+        input_type: The purpose of the texts. A hint: sent if the request format has a field for it (Cohere), without
             effect elsewhere, where prefixes such as `query: ` are part of the text.
         dimensions: Ask for shorter vectors, of models trained for that.
         truncate: Cut texts that are too long (`True`) or refuse them (`False`).
         normalize: Ask for vectors of length 1.
-        model: A served model name; sent only where the wire has a place for it.
+        model: A served model name; sent only if the request format has a field for it.
         extra: Anything else, passed to the server under the name given.
     """
 
@@ -42,11 +42,11 @@ class Embeddings(Sequence[Sequence[float]]):
     """One vector per text, in the order of the texts; all of the same length, and all numbers finite.
 
     Args:
-        rows: The vectors: lists of floats as JSON has them, or `array.array("f")` where the server sent raw float32
-            values, which become no Python objects until someone looks at them.
-        usage: Token counts where the server gave them, else `None`.
+        rows: The vectors: lists of floats as JSON has them, or `array.array("f")` if the server sent raw float32
+            values, which become Python objects only when they are read.
+        usage: Token counts if the server reports them, else `None`.
         model: The model name the server reported.
-        info: What the service said about the response.
+        info: The service's facts about the response.
 
     Example:
         >>> embeddings = Embeddings([[0.0, 1.0], [1.0, 0.0]])
@@ -67,7 +67,7 @@ class Embeddings(Sequence[Sequence[float]]):
 
     @property
     def dimensions(self) -> int:
-        """The length of the vectors, 0 where there are none."""
+        """The length of the vectors, 0 without any."""
         return len(self.rows[0]) if self.rows else 0
 
     @property
@@ -110,15 +110,15 @@ class RankedDocument:
     """One document's place in a ranking.
 
     Args:
-        index: Which of the documents asked about it is.
-        score: How relevant the model finds it; scales differ between models.
+        index: The document's number in the request, counted from 0.
+        score: The relevance according to the model; scales differ between models.
     """
 
     index: int
     score: float
 
 
-# Places that a `repr` of a ranking shows.
+# Documents that a `repr` of a ranking shows.
 _SHOWN = 3
 
 
@@ -128,9 +128,9 @@ class Ranking(Sequence[RankedDocument]):
 
     Args:
         results: Index and score of each document.
-        usage: Token counts where the server gave them, else `None`.
+        usage: Token counts if the server reports them, else `None`.
         model: The model name the server reported.
-        info: What the service said about the response.
+        info: The service's facts about the response.
     """
 
     results: tuple[RankedDocument, ...] = ()
@@ -139,7 +139,7 @@ class Ranking(Sequence[RankedDocument]):
     info: ResponseInfo | None = None
 
     def __repr__(self) -> str:
-        best = ", ".join(f"document {place.index}: {place.score:.3g}" for place in self.results[:_SHOWN])
+        best = ", ".join(f"document {ranked.index}: {ranked.score:.3g}" for ranked in self.results[:_SHOWN])
         return f"Ranking({best}{', ...' if len(self.results) > _SHOWN else ''})"
 
     def __len__(self) -> int:

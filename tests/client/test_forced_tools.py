@@ -125,7 +125,7 @@ def test_an_answer_cut_off_at_its_length_is_delivered(emulator):
 
 
 def test_a_tool_that_is_not_on_offer():
-    with pytest.raises(UsageError, match=r"'wether' names no tool.*did you mean 'weather'\?"):
+    with pytest.raises(UsageError, match=r"'wether' is not one of the tools.*did you mean 'weather'\?"):
         client().chat("Rome?", tools=[WEATHER], tool_choice="wether")
 
 

@@ -103,7 +103,7 @@ def test_foreign_text_is_guarded_and_the_template_sandboxed(zoo):
         ("archive", "not a folder on S3. Unpack the model"),
         ("empty", "'s3://models/nothing' has no chat template"),
         ("nowhere", "does not say where its model's chat template is"),
-        ("odd", "neither an id on the Hub nor an S3 address"),
+        ("odd", "is not an id on the Hub or an S3 address"),
     ],
 )
 def test_what_cannot_be_found_says_the_way(endpoint, said):
