@@ -186,7 +186,7 @@ def test_of_a_model_that_a_server_names(tmp_path, monkeypatch):
     listed = {"data": [{"id": "acme/model", "owned_by": "vllm"}]}
     for named, said in (
         ("acme/model", "'acme/model' is not in the local cache"),
-        ("/models/mine", "'/models/mine' is neither"),
+        ("/models/mine", "'/models/mine' is not an id on the Hub"),
     ):
         listed["data"][0]["id"] = named
         with serving({"/v1/models": listed}) as url, pytest.raises(UsageError, match=said):
