@@ -2,7 +2,7 @@
 
 The number doubles while that brings more answers per second. From then on a larger and a smaller number are tried in
 turn, each between two rounds of the current one, so that rows that get longer or shorter on the way are not mistaken
-for an endpoint that gets slower or faster. Latency is no measure: longer rows take longer without any queue.
+for an endpoint that gets slower or faster. Latency does not measure it: longer rows take longer without any queue.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Phase(Enum):
 
 
 class _Trials:
-    """When to try a number that is larger (or smaller), and by how much.
+    """The schedule of trials with a larger (or smaller) number, and their size.
 
     Args:
         direction: 1 for larger, -1 for smaller.
@@ -83,7 +83,7 @@ class _Trials:
 
 
 class ConcurrencyController:
-    """Lets calls begin, and learns from how they end. For one event loop.
+    """The number of calls in flight, learned from how calls end. For one event loop.
 
     A call that the endpoint has refused can keep its place until the caller releases it: the endpoint asked for a
     pause, and another call in its place would be refused as well.
@@ -131,7 +131,7 @@ class ConcurrencyController:
         if self.in_flight < self.limit and not self._waiting:
             self.in_flight += 1
         else:
-            # Whoever lets a call in counts it, so that no place is given away twice.
+            # A call is counted when it is let in, so that no place is given away twice.
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             try:
@@ -147,7 +147,7 @@ class ConcurrencyController:
     def leave(
         self, call: Call, *, refused: bool = False, failed: bool = False, made: bool = True, keep: bool = False
     ) -> bool:
-        """A call ended; return whether it keeps its place, which `release` then gives back.
+        """Count the end of a call; return whether it keeps its place, which `release` then gives back.
 
         Args:
             call: Which one.
@@ -159,7 +159,7 @@ class ConcurrencyController:
         self.calls -= not made
         if refused:
             self.refused += 1
-            # One refusal of a round speaks for all of them.
+            # One refusal of a round counts for all of them.
             if self._adapts and call.round == self._round:
                 keep = keep and not self._tries_more
                 self._back_off()
@@ -189,7 +189,7 @@ class ConcurrencyController:
     def _begin_round(self, limit: float) -> None:
         self._limit = min(self._most, max(1.0, limit))
         self._round += 1
-        # Answers to calls that began at the old number are no measure of this one.
+        # Answers to calls that began at the old number do not measure this one.
         self._ignored = self.in_flight
         self._wanted = max(ROUND, self.limit // 2) if self._phase is _Phase.DOUBLING else max(ROUND, 2 * self.limit)
         self._answered = 0

@@ -55,7 +55,7 @@ def show(output: str, work_dir: str | None = None) -> StoredJob:
     """Return the job of an output.
 
     Raises:
-        UsageError: There is none.
+        UsageError: The job does not exist.
     """
     path = Path(work_dir).expanduser() if work_dir is not None else default_folder(output)
     if not Folder(path).exists:
@@ -75,7 +75,7 @@ def clean(output: str, work_dir: str | None = None, *, unfinished: bool = False)
         The job as it was.
 
     Raises:
-        UsageError: There is none, it is not complete, or another process works on it.
+        UsageError: The job does not exist, it is not complete, or another process works on it.
     """
     found = show(output, work_dir)
     with Folder(Path(found.folder)) as folder:

@@ -24,7 +24,7 @@ def open_model(model: Any, arguments: Mapping[str, Any], task: str) -> AsyncClie
         task: What it will be asked for.
 
     Raises:
-        UsageError: The name does not say where the model is.
+        UsageError: The name has no known prefix and is not a URL.
     """
     if isinstance(model, AsyncClient | Client):
         if arguments:
@@ -41,7 +41,7 @@ def open_model(model: Any, arguments: Mapping[str, Any], task: str) -> AsyncClie
         return AsyncClient(name, **given)
     if kind == "huggingface" and name:
         return _hugging_face(name, given, task)
-    raise UsageError(f"model={model!r} does not say where it is; write {_FORMS}")
+    raise UsageError(f"model={model!r} has no known prefix and is not a URL; write {_FORMS}")
 
 
 def _hugging_face(name: str, arguments: dict[str, Any], task: str) -> AsyncClient:
@@ -57,12 +57,12 @@ def _hugging_face(name: str, arguments: dict[str, Any], task: str) -> AsyncClien
 
 
 async def preflight(client: AsyncClient, task: str) -> None:
-    """Find out what the endpoint speaks before the first row is sent.
+    """Detect the endpoint's container before the first row is sent.
 
     Raises:
         UnsupportedFeature: It does not do the task.
-        UsageError: What it speaks is not known.
-        EndpointError: It may not be asked, or does not exist.
+        UsageError: Its container is not recognised.
+        EndpointError: It may not be described, or does not exist.
     """
     if not client.discovers:
         return

@@ -35,7 +35,7 @@ class Plan:
         measured: Whether tokens and time come from answers, rather than from the number of characters; tokens that the
             server does not count are estimated all the same.
         concurrency: Calls in flight that the sample ended with.
-        seconds: How long it would take; `None` where nothing was asked.
+        seconds: How long it would take; `None` if nothing was sent.
         errors: What went wrong in the sample.
     """
 
@@ -154,7 +154,7 @@ async def _measure(prepared: Prepared, rows: int, looked: _Sample, questions: li
 
     try:
         await preflight(client, job.task)
-        # The first call opens connections and is no measure; its tokens count all the same.
+        # The first call opens connections, so its time does not count; its tokens do.
         first = await ask(questions[: task.batch])
         started = time.monotonic()
         rest = questions[task.batch :]

@@ -79,7 +79,7 @@ def remembered(output: str, work_dir: str | None = None) -> tuple[str, str, str,
     """Return source, model, output and settings of a job that was begun before.
 
     Raises:
-        UsageError: There is none, or its model was an object.
+        UsageError: The job does not exist, or its model was an object.
     """
     folder = Folder(Path(work_dir).expanduser() if work_dir is not None else default_folder(output))
     if not folder.exists:
@@ -96,7 +96,7 @@ def folder_path(job: Job, work_dir: str | None) -> Path:
 
 
 def default_folder(output: str) -> Path:
-    """Return the work folder of an output where none was named: beside it, or for S3 in the current directory."""
+    """Return the default work folder of an output: beside it, or for S3 in the current directory."""
     if output.startswith("s3://"):
         return Path(f"{output.rpartition('/')[2]}.bulk")
     return Path(f"{output}.bulk").expanduser()
@@ -109,7 +109,7 @@ def _check_output(source: Source, job: Job) -> None:
         raise UsageError(f"the output {job.output} is the input; name another file")
     if absolute(dead_letter_path(job.output)) in inputs:
         raise UsageError(
-            f"the input is where the rows go that fail: {dead_letter_path(job.output)}; name another output"
+            f"the input is the dead-letter file of the output: {dead_letter_path(job.output)}; name another output"
         )
     if output.startswith(f"{folder}/"):
         # The next run would take it for one of the inputs, and find that they have changed.
@@ -118,14 +118,14 @@ def _check_output(source: Source, job: Job) -> None:
 
 def _check_text_options(source: Source, job: Job) -> None:
     if job.delimiter is not None and source.format != "csv":
-        raise UsageError(f"delimiter is for CSV files; the input is {source.format}")
+        raise UsageError(f"delimiter is for CSV files, but the input is {source.format}; leave it out")
     if job.encoding is not None and source.format == "parquet":
-        raise UsageError("encoding is for text files; Parquet files say it themselves")
+        raise UsageError("encoding is for text files; Parquet files declare their own, leave it out")
 
 
 def _check_columns(source: Source, task: Task, job: Job) -> None:
     if source.format == "jsonl":
-        # JSON lines say it row by row; the first ones speak for the rest.
+        # JSON lines have columns row by row; the first rows stand for the rest.
         first = next(source.chunks(), None)
         rows = [row.values for row in first.rows if row.values is not None] if first is not None else []
         if not rows:
@@ -157,7 +157,7 @@ def open_folder(
     retry: bool,
     overwrite: bool,
 ) -> Report | None:
-    """Begin, resume or extend the job in a folder; return a report where there is nothing to do."""
+    """Begin, resume or extend the job in a folder; return a report if it is already complete."""
     job, storage = prepared.job, prepared.storage
     description = described(job, prepared.bounds, engine, options)
     files = [asdict(file) for file in prepared.source.files]

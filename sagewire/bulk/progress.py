@@ -14,7 +14,7 @@ from sagewire.bulk.stopping import StopSignal
 
 __all__ = ["LiveProgress", "Progress", "estimated_tokens", "guess_of", "uncounted"]
 
-# English text; other scripts have fewer. Used only where no server has counted.
+# English text; other scripts have fewer. Used only if no server has counted.
 _CHARACTERS_PER_TOKEN = 4
 _REQUEST_ID = re.compile(r" ?\(request id [^)]*\)")
 # Kinds of errors kept apart; the rest is "other".
@@ -22,13 +22,13 @@ _MOST_KINDS = 50
 
 
 class Progress:
-    """What a run has done so far.
+    """The progress of a run so far.
 
     Args:
         guess: Tokens a call is thought to cost before any was made.
 
     Attributes:
-        total: Rows there are, about; `None` where that is not known.
+        total: Rows there are, about; `None` if unknown.
         rows: Rows done, by earlier runs too.
         done_before: Rows done by earlier runs.
         failed_before: How many of those failed.
@@ -143,13 +143,13 @@ def estimated_tokens(value: Any) -> int:
     if isinstance(value, str):
         return -(-len(value) // _CHARACTERS_PER_TOKEN)
     if isinstance(value, Mapping):
-        # Of a message the role is no text; of a tool call everything may be.
+        # The role of a message does not count as text; everything in a tool call may.
         return sum(estimated_tokens(part) for name, part in value.items() if name != "role")
     return sum(map(estimated_tokens, value)) if isinstance(value, list) else 0
 
 
 def uncounted(requests: Sequence[Any], records: Sequence[Record]) -> int:
-    """Return about how many tokens a call's server has not counted, 0 where it has counted.
+    """Return about how many tokens a call's server has not counted, 0 if it has counted.
 
     Args:
         requests: What was asked.

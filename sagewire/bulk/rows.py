@@ -1,4 +1,4 @@
-"""What flows through a job: rows of the input, and the records of what became of them."""
+"""The values that flow through a job: rows of the input, and the records of their answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Row:
         number: Its place in the whole input, from 0.
         line: Its line in its file (CSV and JSON lines) or its row there (Parquet), from 1.
         path: The file.
-        values: Its columns; `None` where the row cannot be read.
+        values: Its columns; `None` if the row cannot be read.
         error: Why it cannot be read.
         size: About how many bytes it holds.
     """
@@ -56,15 +56,15 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a row.
+    """The result of a row.
 
     Args:
-        output: The text, parsed JSON, ranking or vector (`array("f")`); `None` where there is none.
+        output: The text, parsed JSON, ranking or vector (`array("f")`); `None` if it is missing.
         finish_reason: Why generation ended.
-        prompt_tokens: Tokens read for this row, where the server said so.
-        completion_tokens: Tokens written for this row, where the server said so.
+        prompt_tokens: Tokens read for this row, if the server counts.
+        completion_tokens: Tokens written for this row, if the server counts.
         error: Why there is no valid output.
-        thinking: The model's reasoning, where it was kept.
+        thinking: The model's reasoning, if it is kept.
     """
 
     output: Any = None
@@ -83,11 +83,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A line of the journal.
+    """A line of a part file.
 
     Args:
         row: The row's number.
-        answer: What became of it.
+        answer: Its result.
         spent: Tokens read and written by the calls that this record stands for; rows answered together share one.
         key: What the row asked, as a digest; equal questions have equal keys.
     """
@@ -120,7 +120,7 @@ class Record:
         """Return the record in a line.
 
         Raises:
-            ValueError: The line is no record: it was cut by a crash, say.
+            ValueError: The line is not a record, for example because a crash cut it off.
         """
         found = load_json(line)
         if not isinstance(found, dict) or not isinstance(found.get("row"), int):

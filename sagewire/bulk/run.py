@@ -78,7 +78,7 @@ def run(
     """Run one model over every row of a file or dataset, and wait.
 
     A row counts once it is on disk. After a crash, a full disk, a lost endpoint or a bound that was reached, the same
-    call with `resume=True` goes on where it ended: the output holds every row once, in the input's order. (A call that
+    call with `resume=True` continues it: the output holds every row once, in the input's order. (A call that
     was in flight when a process was killed is made again.) An interrupt (Ctrl-C, SIGTERM) waits for the calls in
     flight, a second one does not.
 

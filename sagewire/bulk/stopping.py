@@ -1,4 +1,4 @@
-"""Stopping a job from outside: by Ctrl-C, SIGTERM, or whoever runs it."""
+"""Stopping a job from outside: by Ctrl-C, SIGTERM, or the calling program."""
 
 from __future__ import annotations
 

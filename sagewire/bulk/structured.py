@@ -18,13 +18,13 @@ _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL | re.IGN
 
 
 class SchemaCheck:
-    """Parses answers and validates them.
+    """The check of answers against a schema.
 
     Args:
-        schema: A JSON schema; of draft 2020-12 where it does not say.
+        schema: A JSON schema; draft 2020-12 unless it names another.
 
     Raises:
-        UsageError: It is no valid schema.
+        UsageError: It is not a valid schema.
 
     Example:
         >>> check = SchemaCheck({"type": "object", "required": ["label"]})
@@ -65,7 +65,7 @@ class SchemaCheck:
         try:
             value = load_json(fenced[1] if fenced else text)
         except orjson.JSONDecodeError as error:
-            return None, f"no JSON ({error.msg} at character {error.colno}): {excerpt(text, 80)}"
+            return None, f"not valid JSON ({error.msg} at character {error.colno}): {excerpt(text, 80)}"
         from referencing.exceptions import Unresolvable
 
         try:

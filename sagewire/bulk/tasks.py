@@ -1,4 +1,4 @@
-"""What is asked of the model for a row: a chat, a completion, a vector or a ranking."""
+"""The tasks of a model for a row: a chat, a completion, a vector or a ranking."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Asked = tuple[list[Answer], tuple[int, int]]
 
 
 class RowError(ValueError):
-    """A row cannot be asked about; the message says why."""
+    """A row that cannot be sent; the message has the reason."""
 
 
 class Task(ABC):
@@ -98,7 +98,7 @@ class Task(ABC):
 
 
 class _Generation(Task):
-    """What chat and completion share."""
+    """The base of chat and completion."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(job)
@@ -223,7 +223,7 @@ class EmbedTask(Task):
 
     def _asked(self, found: Embeddings) -> Asked:
         tokens = found.usage.prompt_tokens if found.usage else None
-        # The server counts the batch; a row's share of it is known only where it was alone.
+        # The server counts the batch; a row's share of it is known only if it was alone.
         own = tokens if len(found) == 1 else None
         vectors = [row if isinstance(row, array) and row.typecode == "f" else array("f", row) for row in found.rows]
         return [Answer(vector, prompt_tokens=own) for vector in vectors], (tokens or 0, 0)
@@ -258,7 +258,7 @@ class RerankTask(Task):
             try:
                 documents = orjson.loads(documents)
             except orjson.JSONDecodeError:
-                raise RowError(f"column '{self.column}' holds a text, but no JSON list of texts") from None
+                raise RowError(f"column '{self.column}' holds a text that is not a JSON list of texts") from None
         if not isinstance(documents, list) or not all(isinstance(text, str) for text in documents):
             raise RowError(f"column '{self.column}' must hold a list of texts")
         return [query, documents]
@@ -284,7 +284,7 @@ def make_task(job: Job) -> Task:
     if job.task not in TASKS:
         raise UsageError(unknown_name(job.task, TASKS, "task"))
     if job.task != "rerank" and job.query is not None:
-        raise UsageError("query is for rerank")
+        raise UsageError("query is for task='rerank'; leave it out")
     return TASKS[job.task](job)
 
 
@@ -306,7 +306,7 @@ def _string(values: Mapping[str, Any], column: str) -> str:
 def _refuse(job: Job, task: str, *names: str) -> None:
     for name in names:
         if getattr(job, name):
-            raise UsageError(f"{name} means nothing to {task}; leave it out")
+            raise UsageError(f"{name} has no effect on {task}; leave it out")
 
 
 def _check_options(options: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -36,11 +36,11 @@ _BASE_WAIT = 0.25
 
 
 class Halted(Exception):
-    """The job is being stopped, and these rows are not done."""
+    """A stop of the job before these rows are done."""
 
 
 class Unanswered(Exception):
-    """The endpoint gave no answer, which need not be the rows' fault; `__cause__` says how."""
+    """A call without an answer, which need not be the rows' fault; `__cause__` has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Question:
     Args:
         row: The row's number.
         request: What to ask.
-        key: The request's digest, where equal rows are asked once.
+        key: The request's digest, if equal rows are sent once.
         line: The row's line in its file.
         path: Its file.
         values: Its columns.
@@ -67,7 +67,7 @@ class Question:
 
 
 class Worker:
-    """Turns questions into records.
+    """The calls of a job: questions in, records out.
 
     Args:
         job: What is to be done.
@@ -92,7 +92,7 @@ class Worker:
 
         Args:
             questions: At most as many as the task takes in one call.
-            call: The leave to make the first call, where it was given already.
+            call: The permission for the first call, if it was given already.
 
         Raises:
             Halted: The job is being stopped.
@@ -176,7 +176,7 @@ class _Attempts:
     def _stop(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, EndpointError) and (_is_refusal(error) or isinstance(error, NotReady)):
-            # Being told to wait is no failure, however often.
+            # Being told to wait does not count as a failure, however often.
             return (state.seconds_since_start or 0.0) + state.upcoming_sleep > self._bounds.patience
         self._failures += 1
         return self._failures >= self._bounds.attempts

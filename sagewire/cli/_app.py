@@ -20,7 +20,7 @@ from sagewire.errors import EndpointNotFound, MissingExtra, SagewireError, Unsup
 
 __all__ = ["app", "console", "errors", "friendly"]
 
-# Rich honours NO_COLOR and leaves colours out where the output is no terminal.
+# Rich honours NO_COLOR and leaves colours out if the output is not a terminal.
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
@@ -116,14 +116,14 @@ def show_table(table: Table) -> None:
 
 
 def text_of(words: Sequence[str] | None) -> str:
-    """Return the words of an argument, standard input in place of a `-`; all of it where there are no words.
+    """Return the words of an argument, standard input in place of a `-`; all of it if there are no words.
 
     Raises:
         UsageError: There is nothing to read, or no text in it.
     """
     text = "\n\n".join(read_input() if word == "-" else word for word in words or ["-"])
     if not text.strip():
-        raise UsageError("the text is empty")
+        raise UsageError("the text is empty; give it as an argument or pipe it in")
     return text
 
 

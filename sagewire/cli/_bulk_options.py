@@ -24,7 +24,7 @@ MaxConcurrency = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions(Options):
-    """The request that is made for every row."""
+    """The request of every row."""
 
     task: Annotated[str, typer.Option("--task", "-t", help="`chat`, `complete`, `embed` or `rerank`.")] = "chat"
     column: Annotated[str | None, typer.Option(help="Column with the text. Default: `prompt`; `text` for `embed`.")] = (
@@ -65,7 +65,7 @@ class JobOptions(Options):
         """Return the settings of a job.
 
         Raises:
-            UsageError: An option is no NAME=VALUE, or the schema file cannot be read.
+            UsageError: An option is not NAME=VALUE, or the schema file cannot be read.
         """
         settings = self.given()
         options = dict(setting(text) for text in settings.pop("option", ()))
@@ -94,7 +94,7 @@ def setting(text: str) -> tuple[str, Any]:
     """Return the name and the value of NAME=VALUE; the value is JSON or text.
 
     Raises:
-        UsageError: There is no name, or no equals sign.
+        UsageError: The name or the equals sign is missing.
     """
     name, equals, value = text.partition("=")
     if not equals or not name:
@@ -109,6 +109,6 @@ def _json_file(path: Path) -> Any:
     try:
         return orjson.loads(path.read_bytes())
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except orjson.JSONDecodeError as error:
         raise UsageError(f"{path}: line {error.lineno}: {error.msg}") from None

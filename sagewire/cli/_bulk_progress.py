@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ProgressBar"]
 
-# Where there is no terminal, a line now and then is what a log needs.
+# Without a terminal, a line now and then suits a log.
 _LOG_SECONDS = 30.0
 
 
 class ProgressBar:
-    """Shows a progress; a context manager.
+    """A progress bar; a context manager.
 
     Args:
-        console: Where to.
+        console: The output.
         budget: The token budget, to be shown beside the tokens.
     """
 

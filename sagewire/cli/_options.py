@@ -94,7 +94,7 @@ class AccountOptions(Options):
         if is_url(endpoint):
             if given:
                 flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-                raise UsageError(f"{flags}: {endpoint} is not asked through AWS")
+                raise UsageError(f"{flags}: {endpoint} is not an AWS endpoint; leave it out")
             return {**spoken, "url": endpoint}
         if self.role_arn:
             spoken["session"] = self.session()

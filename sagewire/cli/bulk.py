@@ -123,7 +123,7 @@ def plan(
 @bulk.command("list")
 @friendly
 def list_jobs(
-    directory: Annotated[str, typer.Argument(help="Where to look, folders below included.")] = ".",
+    directory: Annotated[str, typer.Argument(help="Directory to search, with its subdirectories.")] = ".",
     as_json: AsJson = False,
 ) -> None:
     """List the jobs whose work folders lie in a directory: state, rows, size."""

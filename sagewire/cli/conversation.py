@@ -103,7 +103,7 @@ def _lines() -> Iterator[str]:
             yield line.strip()
         return
     with contextlib.suppress(ImportError):
-        # Gives `input` the arrow keys and a history, where Python was built with it.
+        # Gives `input` the arrow keys and a history, if Python was built with it.
         import readline  # noqa: F401
     plain = console.no_color or not console.is_terminal
     # The marks tell readline which characters take no room.

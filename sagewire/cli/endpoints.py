@@ -116,7 +116,7 @@ def doctor(
     Example: sagewire doctor my-endpoint --call
     """
     if call and not endpoint:
-        raise UsageError("--call needs an endpoint")
+        raise UsageError("--call needs an endpoint: sagewire doctor ENDPOINT --call")
     # A server that is not SageMaker's asks for no AWS credentials.
     checks = [_versions(), *([] if endpoint and is_url(endpoint) else _account(account))]
     if endpoint:

@@ -39,7 +39,7 @@ def gateway(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 4000,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes; about one per core.")] = 1,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Let everybody in where no key is configured.")] = False,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Let every caller in if no key is configured.")] = False,
     demo: Annotated[bool, typer.Option("--demo", help="Serve models of the local emulator.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only check the configuration.")] = False,
     *,
@@ -54,7 +54,7 @@ def gateway(
         raise UsageError("give one of --config FILE, --endpoint NAME (any number of times), or --demo")
     if config is not None and options.given():
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in options.given())
-        raise UsageError(f"{flags}: say it in {config}, for each model by itself")
+        raise UsageError(f"{flags}: not valid with --config; set it in {config}, for each model")
     if demo and (workers > 1 or options.given()):
         raise UsageError(
             "--demo serves its own models with one worker, and takes no other option than --host and --port"
@@ -166,12 +166,16 @@ def _announce(url: str, config: GatewayConfig) -> None:
 @keys.command("add")
 @friendly
 def add(
-    name: Annotated[str, typer.Argument(help="Whose key it is; shown in logs and accounts.")],
+    name: Annotated[str, typer.Argument(help="Name of the key, in logs and accounts.")],
     config: ConfigFile = None,
-    models: Annotated[str, typer.Option(help="Models it may use, separated by commas; else all.")] = "",
-    expires: Annotated[str, typer.Option(help="How long it is good: 90d, 12h; or until a date, 2027-01-31.")] = "",
-    requests_per_minute: Annotated[int | None, typer.Option("--rpm", min=1, help="The most requests a minute.")] = None,
-    tokens_per_minute: Annotated[int | None, typer.Option("--tpm", min=1, help="The most tokens a minute.")] = None,
+    models: Annotated[str, typer.Option(help="Models it may use, separated by commas. Default: all.")] = "",
+    expires: Annotated[
+        str, typer.Option(help="How long it is valid: 90d, 12h; or to the end of a date, 2027-01-31.")
+    ] = "",
+    requests_per_minute: Annotated[
+        int | None, typer.Option("--rpm", min=1, help="Maximum requests per minute.")
+    ] = None,
+    tokens_per_minute: Annotated[int | None, typer.Option("--tpm", min=1, help="Maximum tokens per minute.")] = None,
 ) -> None:
     """Make a key. It is shown once; the database keeps its hash."""
     store, settings = _open(config)
@@ -225,8 +229,8 @@ def revoke(name: Annotated[str, typer.Argument(help="The key's name.")], config:
 @friendly
 def usage(
     config: ConfigFile = None,
-    key: Annotated[str | None, typer.Option(help="Only this key's.")] = None,
-    days: Annotated[int, typer.Option(min=1, help="How far back.")] = 30,
+    key: Annotated[str | None, typer.Option(help="Only the usage of this key.")] = None,
+    days: Annotated[int, typer.Option(min=1, help="Number of days to look back.")] = 30,
     as_json: AsJson = False,
 ) -> None:
     """Show requests and tokens by key and model."""

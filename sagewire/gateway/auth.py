@@ -21,7 +21,7 @@ REMEMBERED = 10_000
 
 
 class Authenticator:
-    """Tells callers apart by their keys.
+    """The check of callers' keys.
 
     Args:
         config: Holds the master key and keys by name.

@@ -1,4 +1,4 @@
-"""What the gateway itself says no to, before any endpoint is asked."""
+"""Errors of the gateway itself, raised before an endpoint is called."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
     "is_missing_route",
 ]
 
-# What no other deployment would answer differently. 404 and 403 speak of a deployment, not of the request.
+# Errors that every other deployment would answer with, too. 404 and 403 concern a deployment, not the request.
 _CALLERS = frozenset({400, 413, 422})
 
 
@@ -38,7 +38,7 @@ class GatewayError(SagewireError):
     Args:
         status: The HTTP status.
         code: A word for programs.
-        message: What is wrong, and the cure.
+        message: The reason and the cure.
         headers: Further response headers.
         param: The field it is about.
     """
@@ -63,18 +63,18 @@ class GatewayError(SagewireError):
 
 
 class UndetectedContainer(GatewayError):
-    """It could not be found out what a deployment's container speaks.
+    """A deployment whose container could not be detected.
 
     Args:
-        label: The deployment's.
+        label: The deployment's label.
     """
 
     def __init__(self, label: str) -> None:
         super().__init__(
             502,
             "undetected_container",
-            f"what {label!r} can do could not be found out, the gateway's log says why; `embedding_handler` or "
-            "`rerank_handler` in its configuration settles it",
+            f"the container of {label!r} could not be detected, the gateway's log has the reason; configure its "
+            "`embedding_handler` or `rerank_handler`",
         )
         self.label = label
 
@@ -87,7 +87,7 @@ def _refusal(status: int, code: str, message: str, headers: dict[str, str], para
 
 
 class ClientGone(Exception):
-    """Whoever asked has closed the connection; nobody waits for the answer."""
+    """A request whose client has closed the connection."""
 
 
 def envelope_of(error: BaseException) -> tuple[int, dict[str, Any], dict[str, str]]:

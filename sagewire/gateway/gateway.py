@@ -35,7 +35,7 @@ class Turn:
 
     Attributes:
         name: The model as the caller named it; answers repeat it.
-        task: What is asked of it.
+        task: The kind of request.
         calls: How many calls it takes: one for each prompt.
     """
 
@@ -54,7 +54,7 @@ class Gateway:
 
     Args:
         config: The configuration.
-        store: Where keys and usage are.
+        store: The database of keys and usage.
         require_keys: Refuse callers without a key even if none is configured.
         workers: Worker processes; limits of several can only be counted in Redis.
         local_only: Without keys, answer this machine's own programs only: not web pages in a browser on it.
@@ -105,7 +105,7 @@ class Gateway:
         task.add_done_callback(self._background.discard)
 
     def warm_up(self) -> None:
-        """Detect in the background what containers endpoints run, so that the first callers need not wait for it."""
+        """Detect the endpoints' containers in the background, so that the first callers need not wait for it."""
         for deployment in self.router.deployments():
             if deployment.chat.discovers and not deployment.chat.known:
                 self.in_background(_discover(deployment))
@@ -244,7 +244,7 @@ class Gateway:
         _log.warning("%s on %s: %s: %s", model.name, deployment.label, kind, words)
 
     async def close(self) -> None:
-        """Write what is left to the database, and close all connections."""
+        """Write the remaining counts to the database, and close all connections."""
         for task in list(self._background):
             task.cancel()
         await self.usage_writer.close()

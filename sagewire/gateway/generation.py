@@ -118,8 +118,8 @@ class Generation:
     """One turn being answered.
 
     Args:
-        gateway: What is shared.
-        turn: What is asked.
+        gateway: The shared state.
+        turn: The request.
         receive: ASGI's.
         send: ASGI's.
     """

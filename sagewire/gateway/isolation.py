@@ -1,4 +1,4 @@
-"""What a caller's request may not say: which model or adapter the server uses, or where it sends the request.
+"""The fields that a caller's request may not have: they choose the model, the adapter or the server.
 
 The configuration decides that, and keys allow models by name. Whatever a server might read such a choice from is
 refused on every route, at the top of the body and in `extra`.

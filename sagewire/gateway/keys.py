@@ -16,16 +16,16 @@ __all__ = ["MASTER", "OPEN", "Key", "digest_of", "from_config", "new_secret", "s
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What the owner of a key may do.
+    """The permissions of a key.
 
     Args:
-        name: What it is called in logs, metrics and accounts.
+        name: Its name in logs, metrics and accounts.
         digest: The SHA-256 of the key itself, in hexadecimal. Keys are long and random, so that a fast hash is
-            enough: nobody can try all of them.
+            enough: they cannot be guessed.
         models: The models it may use, `None` for all.
         expires: When it ends, `None` for never.
-        requests_per_minute: The most requests in a minute.
-        tokens_per_minute: The most tokens, of prompts and answers, in a minute.
+        requests_per_minute: Maximum requests per minute.
+        tokens_per_minute: Maximum tokens per minute, of prompts and answers.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Key:
 
     @property
     def quota(self) -> Quota:
-        """What it may use in a minute."""
+        """Its limits per minute."""
         return Quota(f"key {self.name}", self.requests_per_minute, self.tokens_per_minute)
 
     def expired(self, now: datetime | None = None) -> bool:
@@ -51,11 +51,11 @@ class Key:
 
 MASTER = Key("master")
 OPEN = Key("open")
-"""Who calls where no key is configured."""
+"""The caller if no key is configured."""
 
 
 def digest_of(secret: str) -> str:
-    """Return what is kept of a key."""
+    """Return the digest that is stored of a key."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -21,7 +21,7 @@ class Quota:
     """Limits for a minute.
 
     Args:
-        name: What is counted under.
+        name: The name it is counted under.
         requests: Maximum requests, `None` for no limit.
         tokens: Maximum tokens of prompts and answers, `None` for no limit.
     """
@@ -32,7 +32,7 @@ class Quota:
 
     @property
     def limited(self) -> bool:
-        """Whether there is any limit."""
+        """Whether it limits anything."""
         return self.requests is not None or self.tokens is not None
 
 

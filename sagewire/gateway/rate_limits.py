@@ -39,7 +39,7 @@ class _Counters:
     """Both limits over one storage.
 
     Requests slide, so that no two bursts meet at a minute's end. Tokens count also beyond the limit, and are given back
-    where more were reserved than used, which a fixed window can do.
+    if more were reserved than used, which a fixed window can do.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -81,9 +81,9 @@ class Reservation:
 
 
 class RateLimits:
-    """What each key has used of its minute.
+    """The use of each key in the current minute.
 
-    While Redis does not answer, each process counts for itself: limits are then looser, and nobody is locked out.
+    While Redis does not answer, each process counts for itself: limits are then looser, but requests are served.
 
     Args:
         redis_url: `redis://...`, `rediss://...` or `redis+sentinel://...`; `None` counts in this process.
@@ -115,7 +115,7 @@ class RateLimits:
             tokens: Tokens it will use at most, as far as can be told.
 
         Returns:
-            Response headers that say what is left, under OpenAI's names, and the reservation, to be settled.
+            Response headers with the remaining quota, under OpenAI's names, and the reservation, to be settled.
 
         Raises:
             GatewayError: A limit is reached; `retry-after` says when to come back.
@@ -153,7 +153,7 @@ class RateLimits:
         quota = reservation.quota
         if quota.tokens is None:
             return
-        # What was reserved in a minute that is over no longer counts.
+        # Reservations of a minute that is over no longer count.
         reserved = reservation.tokens if time.time() < reservation.until else 0
         reservation.tokens = 0
         await self._count_tokens(quota, quota.tokens, tokens - reserved)

@@ -11,7 +11,7 @@ from sagewire.gateway.config import DeploymentConfig
 __all__ = ["Redaction"]
 
 BLANK = "***"
-# Shorter values are no secrets, and occur in every text.
+# Shorter values occur in every text.
 SHORTEST = 6
 
 

@@ -1,4 +1,4 @@
-"""What is known of one request: for the access log, the metrics, the accounts and the page."""
+"""The facts of one request: for the access log, the metrics, the accounts and the page."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestLog", "request_id_of"]
 
-# What SageMaker takes as InferenceId, too, without surprises in logs.
+# The characters that SageMaker allows in InferenceId; safe in logs, too.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:
-    """Return the caller's own id of a request where it is a decent one, else a fresh one."""
+    """Return the caller's own id of a request if it is well-formed, else a fresh one."""
     given = headers.get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else f"req-{secrets.token_hex(12)}"
 
 
 @dataclass(slots=True)
 class RequestLog:
-    """One request from its first byte to its last. Nothing of what was asked or answered is in it.
+    """One request from its first byte to its last. It holds nothing of prompts and answers.
 
     Args:
         request_id: Its id, also upstream.
@@ -99,7 +99,7 @@ class RequestLog:
         self.answer_tokens += estimated_tokens(text)
 
     def as_log(self) -> dict[str, Any]:
-        """Return the access log's line, without what is not known."""
+        """Return the access log's line, without unknown values."""
         usage = self.usage
         line = {
             "time": self.arrived.isoformat(timespec="milliseconds"),

@@ -76,4 +76,4 @@ class BlockingCalls:
     def _ended(self, done: asyncio.Future[T]) -> None:
         self._places.release()
         if not done.cancelled():
-            done.exception()  # looked at, also when nobody waits any more
+            done.exception()  # retrieved, so that asyncio does not log it

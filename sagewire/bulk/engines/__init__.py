@@ -1,6 +1,6 @@
-"""What may do the work of a job, and what each engine wants to know.
+"""The engines that work on a job, and their options.
 
-`local`: nothing.
+`local`: none.
 
 `ray`: `address` of the cluster (`auto`, `HOST:6379`, or `ray://HOST:10001` from outside of it), `workers` (actors),
 `segment_rows` (rows of a task). Input and work folder have to be on a file system that all machines share (the input
@@ -11,7 +11,7 @@ may be in S3), and sagewire has to be installed on all of them. `concurrency`, `
 wait between two looks for an answer, in seconds.
 
 `batch-transform`: `s3_folder` for requests and answers; `instance_type`, `instance_count`, `model_name` (that of the
-endpoint if not said), `max_concurrent_transforms`, `poll` (seconds), `shard_rows`.
+endpoint by default), `max_concurrent_transforms`, `poll` (seconds), `shard_rows`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _NEEDED = {"batch-transform": ("s3_folder", "instance_type")}
 
 
 def check_engine(engine: str, options: Mapping[str, Any], prepared: Prepared) -> None:
-    """Raise `UsageError` where an engine, or an option of it, is not known, or cannot do the job."""
+    """Raise `UsageError` if an engine, or an option of it, is unknown or cannot do the job."""
     if engine not in _OPTIONS:
         raise UsageError(unknown_name(engine, get_args(Engine), "engine"))
     for name in options:

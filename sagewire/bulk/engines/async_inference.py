@@ -36,7 +36,7 @@ async def check_deferred(client: AsyncClient) -> None:
         UnsupportedFeature: It does not.
     """
     if not client.discovers:
-        # Whoever names the handler may not be allowed to ask the control plane.
+        # Callers who name the handler may lack the permission to describe the endpoint.
         return
     found = await asyncio.to_thread(client.describe)
     if not found.asynchronous:

@@ -29,14 +29,14 @@ _LOST_AFTER = 3
 
 
 class LocalEngine:
-    """Works off one pass.
+    """The engine of one pass.
 
     Args:
         worker: Asks the model.
         task: What is asked.
         controller: When calls may begin.
         bounds: When to stop.
-        parts: Where records go.
+        parts: The destination of records.
         progress: Counts.
         index: Finds answers to equal rows; `None` to ask about every row.
         reserved: Names of columns that are added, and so must not be in a row.
@@ -216,7 +216,9 @@ class LocalEngine:
             raise RowError(row.error or "the row cannot be read")
         if not self._reserved.isdisjoint(row.values):
             name = next(name for name in row.values if name in self._reserved)
-            raise RowError(f"line {row.line}: the row has a column {name!r} already; a prefix keeps them apart")
+            raise RowError(
+                f"line {row.line}: the row has a column {name!r} already; give a prefix for the added columns"
+            )
         request = self._task.request(row.values)
         key = self._task.key(request) if self._index is not None else None
         self._bytes += row.size
@@ -246,7 +248,7 @@ class LocalEngine:
         while not self.progress.affords(self._bounds.budget_tokens, self._controller.in_flight):
             if not self._calls:
                 self.spent_up = True
-                about = " (as estimated where the server does not count)" if self.progress.estimated_tokens else ""
+                about = " (as estimated, because the server does not count)" if self.progress.estimated_tokens else ""
                 self.stop(self._bounds.reason("budget_tokens") + about)
             self._changed.clear()
             await self._changed.wait()

@@ -69,7 +69,7 @@ async def run_on_ray(
         show: Called with the counts of all workers as they change.
         address: A Ray cluster, `ray://host:10001` or `auto`; `None` for the one connected to or named by `RAY_ADDRESS`,
             else this machine.
-        workers: Actors; `None` for one a machine, and two where there is only one.
+        workers: Actors; `None` for one per machine, and two on a single machine.
         segment_rows: Rows of a task; a segment's rows are on disk when all of them are done.
     """
     ray = require("ray", "ray")
@@ -103,7 +103,7 @@ async def run_on_ray(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a cluster has done.
+    """The result of a cluster's work.
 
     Args:
         stopped: Why it ended early, `None` if it did not.
@@ -118,7 +118,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Who does what.
+    """The distribution of work.
 
     Args:
         source: The input, with paths that mean the same everywhere.

@@ -23,7 +23,7 @@ __all__ = ["ray_udf"]
 
 
 class RowsOfBatches:
-    """What an actor of `ray_udf` does; the class that Ray is given fills in the arguments.
+    """The work of an actor of `ray_udf`; the class that Ray is given fills in the arguments.
 
     Args:
         job: What is to be done.

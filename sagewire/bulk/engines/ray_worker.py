@@ -30,7 +30,7 @@ __all__ = ["TELL_SECONDS", "Kept", "SegmentWorker"]
 
 # Workers tell what they have done, and hear whether to stop, this often.
 TELL_SECONDS = 1.0
-# In place of a row's number, where the record is why a worker stopped.
+# In place of a row's number, if the record holds the reason why a worker stopped.
 _STOPPED = -1
 
 
@@ -46,7 +46,7 @@ class Kept:
         return [("", 0, 0)] * len(records)
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
 
 class SegmentWorker:
@@ -182,7 +182,7 @@ def _counts(progress: Progress) -> Counter[str]:
 
 
 class _Failures:
-    """Tells the shared limits of rows that have failed as they do, and stops the engine when it says so."""
+    """The report of failed rows to the shared limits, which may stop the engine."""
 
     def __init__(self, shared_limits: Any) -> None:
         self._shared_limits = shared_limits

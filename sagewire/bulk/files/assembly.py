@@ -22,7 +22,7 @@ __all__ = ["Totals", "assemble"]
 
 
 class Totals:
-    """What the output holds."""
+    """The counts of the output."""
 
     def __init__(self) -> None:
         self.rows = 0

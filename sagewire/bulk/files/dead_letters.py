@@ -15,7 +15,7 @@ _log = logging.getLogger("sagewire.bulk")
 
 
 def dead_letter_path(output: str) -> str:
-    """Return where the rows of an output go that failed.
+    """Return the path of the failed rows of an output.
 
     Example:
         >>> dead_letter_path("out/answers.jsonl")

@@ -21,7 +21,7 @@ from sagewire.errors import UsageError, excerpt
 
 __all__ = ["CsvText", "Source", "csv_reader", "csv_rows", "gathered", "jsonl_rows", "lines_of", "rows_of"]
 
-# A line longer than this is no row: somebody gave a JSON document, or a binary file.
+# A line longer than this is not a row but a JSON document, or a binary file.
 _LONGEST_LINE = 64 << 20
 _BOM = b"\xef\xbb\xbf"
 
@@ -95,7 +95,7 @@ class Source:
             names = self._header(file)
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                raise UsageError(f"{file.path}: the header names {twice[0]!r} twice")
+                raise UsageError(f"{file.path}: the header has {twice[0]!r} twice; rename one of the columns")
             found.append(names)
         return found
 
@@ -182,7 +182,9 @@ def lines_of(stream: Any, file: SourceFile) -> Iterator[bytes]:
         lines, rest = split(rest + piece)
         yield from lines
         if len(rest) > _LONGEST_LINE:
-            raise UsageError(f"{file.path}: a line has more than {_LONGEST_LINE:,} bytes; is it {file.format} at all?")
+            raise UsageError(
+                f"{file.path}: a line has more than {_LONGEST_LINE:,} bytes; check that it is {file.format}"
+            )
     if rest:
         yield rest
 
@@ -215,7 +217,7 @@ def _parse(text: bytes) -> tuple[dict[str, Any] | None, str | None]:
     try:
         found = load_json(text)
     except orjson.JSONDecodeError as error:
-        return None, f"no JSON ({error.msg} at character {error.colno}): {excerpt(text, 80)}"
+        return None, f"not valid JSON ({error.msg} at character {error.colno}): {excerpt(text, 80)}"
     if not isinstance(found, dict):
         return None, f"a JSON object is wanted, not {type(found).__name__}: {excerpt(text, 80)}"
     return found, None
@@ -266,7 +268,7 @@ def csv_reader(
         header: The names of the columns, if they are known.
 
     Raises:
-        UsageError: There is no header.
+        UsageError: The header is missing.
     """
     # The module's limit of 128 kB for a field is a global setting; documents are longer.
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_LINE))
@@ -291,7 +293,7 @@ def csv_rows(reader: Any, text: CsvText, file: SourceFile, header: list[str] | N
         text: What it reads.
         file: The file.
         header: The columns' names; `None` to count rows only, whatever is in them.
-        first: The line that the reader begins at, where that is not the file's second.
+        first: The line that the reader begins at, if it is not the file's second.
     """
     before = reader.line_num - first + 1 if first else 0
     while True:
@@ -312,7 +314,7 @@ def _csv_row(file: SourceFile, header: list[str], fields: list[str] | str, line:
     elif broken:
         error = "not UTF-8"
     elif len(fields) != len(header):
-        error = f"{len(fields)} fields where the header has {len(header)}"
+        error = f"{len(fields)} fields, but the header has {len(header)}"
     if error is not None:
         return Row(0, line, file.path, None, f"line {line}: {error}", size)
     return Row(0, line, file.path, dict(zip(header, fields, strict=True)), None, size)

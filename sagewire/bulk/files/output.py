@@ -20,7 +20,7 @@ __all__ = ["OutputWriter", "added_columns", "added_fields", "open_output"]
 
 
 class OutputWriter(Protocol):
-    """Takes the rows of the output in order."""
+    """A writer of the output's rows, in order."""
 
     def write(self, chunk: Chunk, answers: Sequence[Answer]) -> None:
         """Write rows and what became of them."""

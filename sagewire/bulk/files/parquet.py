@@ -13,7 +13,7 @@ __all__ = ["parquet_chunks", "parquet_file", "plain_rows"]
 
 
 def parquet_file(stream: Any, file: SourceFile) -> Any:
-    """Return an open Parquet file; raise `UsageError` if it is none."""
+    """Return an open Parquet file; raise `UsageError` if it is not one."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetFile
 
@@ -71,7 +71,7 @@ def plain_rows(batch: Any) -> list[dict[str, Any]]:
 
 
 def _plain_column(column: Any) -> Any:
-    """Return a column without nanoseconds, which only pandas has: microseconds where that is exact, else text."""
+    """Return a column without nanoseconds, which only pandas has: microseconds if that is exact, else text."""
     import pyarrow as pa
 
     for unit in ("us", None):

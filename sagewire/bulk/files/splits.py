@@ -34,7 +34,7 @@ class Split:
         first: The number of its first row in the whole input.
         rows: How many there are.
         file: The place of the file among the source's.
-        offset: Where its first row begins: a byte; a row in Parquet files, and in those that are read from their start.
+        offset: The start of its first row: a byte; a row in Parquet files, and in those that are read from their start.
         line: The line of its first row.
     """
 

@@ -1,4 +1,4 @@
-"""Where files are: a local path or an `s3://` address, read and written through pyarrow's file systems."""
+"""The storage of files: local paths and `s3://` addresses, read and written through pyarrow's file systems."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def absolute(path: str) -> str:
 
 @dataclass(frozen=True)
 class Storage:
-    """Opens files; can be pickled.
+    """The access to files; can be pickled.
 
     Args:
         client_arguments: What says whose credentials and which region S3 is asked with, under `Client`'s names.
@@ -123,7 +123,7 @@ class Storage:
         """Return the files of a source, in the order of their names.
 
         Raises:
-            UsageError: There is no such file, or a directory holds none that can be read.
+            UsageError: The file does not exist, or a directory has no readable file.
         """
         from pyarrow.fs import FileSelector, FileType
 
@@ -172,7 +172,7 @@ class Storage:
         return system.open_output_stream(inner, compression=compression)
 
     def publish(self, written: str, path: str) -> None:
-        """Move a local file that is complete to where it belongs; what was there is replaced by the whole.
+        """Move a complete local file to its destination, where it replaces an older one as a whole.
 
         Raises:
             OSError: It cannot be written; what was there before is as it was.
@@ -198,12 +198,12 @@ class Storage:
         return bool(info.type != FileType.NotFound)
 
     def check_room(self, path: str) -> None:
-        """Raise `UsageError` where the bucket or directory that a file is to be written to is not there."""
+        """Raise `UsageError` if the bucket or directory of a file to be written does not exist."""
         from pyarrow.fs import FileType
 
         system, inner = self._locate(path)
         place = inner.partition("/")[0] if path.startswith("s3://") else os.path.dirname(inner)
-        # Who may write to a bucket need not be allowed to ask whether it is there.
+        # The permission to write to a bucket does not include that to look whether it exists.
         with suppress(OSError):
             [info] = system.get_file_info([place])
             if info.type != FileType.Directory:
@@ -221,9 +221,7 @@ class Storage:
         if path.startswith("s3://"):
             inner = path.removeprefix("s3://").rstrip("/")
             if not inner or inner.startswith("/") or "//" in inner:
-                raise UsageError(
-                    f"{path!r} is no S3 address that can be read and written; it looks like s3://bucket/key"
-                )
+                raise UsageError(f"{path!r} is not an S3 address that can be read and written; write s3://bucket/key")
             return self._s3(), inner
         if "://" in path:
             raise UsageError(f"{path!r}: only local paths and s3:// addresses can be read and written")

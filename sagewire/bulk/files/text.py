@@ -19,8 +19,8 @@ READ_BYTES = 1 << 20
 _UTF8 = "utf-8"
 _MARKS = {codecs.BOM_UTF8: _UTF8, codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
 _MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-# What Western European texts consist of beside ASCII. Cyrillic or Greek text in an encoding of its own has long runs of
-# such bytes, and damaged UTF-8 has bytes of other kinds.
+# The characters of Western European texts beside ASCII. Cyrillic or Greek text in its own encoding has long runs of such
+# bytes, and damaged UTF-8 has bytes of other kinds.
 _WESTERN = "ÄÖÜäöüßÀÁÂÇÈÉÊËÌÍÎÏÑÒÓÔÕÙÚÛàáâçèéêëìíîïñòóôõùúûÅåÆæØøŒœ€£§°«»¡¿·©®™ªº‘’“”–—… \xa0"
 _WESTERN_BYTES = re.escape(_WESTERN.encode("cp1252"))
 _IS_WESTERN = re.compile(rb"(?:[\x00-\x7f]++|[%s]{1,2}(?![\x80-\xff]))*+" % _WESTERN_BYTES)
@@ -32,13 +32,13 @@ def check_encoding(encoding: str) -> str:
     """Return the usual name of an encoding.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: The encoding is unknown.
     """
     try:
         name = codecs.lookup(encoding).name
         "".encode(name)
     except (LookupError, TypeError):
-        raise UsageError(f"encoding={encoding!r} is not a text encoding; utf-8, utf-16 and cp1252 are") from None
+        raise UsageError(f"encoding={encoding!r} is not a text encoding; write utf-8, utf-16 or cp1252") from None
     return name
 
 
@@ -125,7 +125,7 @@ def _found_encoding(start: bytes, file: SourceFile) -> str:
 
 def _is_utf8(start: bytes) -> bool:
     try:
-        # What was read may end in the middle of a character.
+        # The bytes read may end in the middle of a character.
         codecs.getincrementaldecoder(_UTF8)().decode(start)
     except UnicodeDecodeError:
         return False

@@ -1,1 +1,1 @@
-"""What makes a bulk job resumable: finished rows on disk, the answers to equal rows, limits shared by workers."""
+"""The state of a bulk job: finished rows on disk, the answers to equal rows, limits shared by workers."""

@@ -18,14 +18,14 @@ _log = logging.getLogger("sagewire.bulk")
 
 
 class Index(Protocol):
-    """Finds answers to equal questions."""
+    """The answers to equal questions."""
 
     def find(self, key: str) -> Answer | None:
         """Return the answer to an equal question, `None` if there is none yet."""
         ...
 
     def add(self, records: Sequence[Record], places: Sequence[RecordLocation]) -> None:
-        """Note down where records are."""
+        """Note the places of records."""
         ...
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class MemoryIndex:
         return self._answers.get(key)
 
     def add(self, records: Iterable[Record], places: Iterable[RecordLocation]) -> None:
-        """Keep the answers; where they are does not matter."""
+        """Keep the answers; their places do not matter."""
         for record in records:
             if record.key is not None and record.answer.error is None:
                 self._answers[record.key] = record.answer
@@ -101,7 +101,7 @@ class AnswerIndex:
         return record.answer if record.key == key else None
 
     def add(self, records: Iterable[Record], places: Iterable[RecordLocation]) -> None:
-        """Note down where the records are that hold an answer."""
+        """Note the places of records that hold an answer."""
         if self._database is None:
             return
         rows = [
@@ -131,7 +131,7 @@ def _open(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path)
     try:
         database.execute("PRAGMA journal_mode = WAL")
-        # Its content can be rebuilt, so nobody has to wait for the disk.
+        # Its content can be rebuilt, so there is no need to wait for the disk.
         database.execute("PRAGMA synchronous = OFF")
         database.execute(
             "CREATE TABLE IF NOT EXISTS answers "

@@ -1,4 +1,4 @@
-"""What is done, on disk: append-only part files, and a manifest that says of which job.
+"""The state of a job on disk: append-only part files, and a manifest that describes the job.
 
 A work folder holds `manifest.json`, a lock, and for every pass over the rows a folder `pass-N` with part files of JSON
 lines. Pass 0 is the job itself; each later pass has asked again about the rows that had failed. A row is done when its
@@ -47,12 +47,12 @@ class Folder:
 
     @property
     def exists(self) -> bool:
-        """Whether a job was begun here."""
+        """Whether the folder holds a job."""
         return (self.path / "manifest.json").exists()
 
     @property
     def blank(self) -> bool:
-        """Whether there is nothing here that a new job would destroy: no job, or one that has done nothing yet."""
+        """Whether a new job would destroy nothing here: the folder holds no job, or one without records."""
         if not self.exists:
             return True
         self.load()
@@ -250,10 +250,10 @@ class Done:
 
 
 class Parts(Protocol):
-    """Takes records and keeps them."""
+    """A store of records."""
 
     def append(self, records: Sequence[Record]) -> Sequence[RecordLocation]:
-        """Keep records for good; return where they are. May wait: it is called in a thread."""
+        """Keep records for good; return their places. May wait: it is called in a thread."""
         ...
 
     def close(self) -> None:
@@ -262,10 +262,10 @@ class Parts(Protocol):
 
 
 class PartWriter:
-    """Appends records to part files; each run begins a file of its own. Not for several threads at once.
+    """A writer of part files; each run begins a file of its own. Not for several threads at once.
 
     Args:
-        folder: Where the files are.
+        folder: The folder of the files.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -279,7 +279,7 @@ class PartWriter:
         """Write records and wait until they are on disk; return the file's name, position and length of each.
 
         Raises:
-            OSError: They could not be written. What was there before is intact, and none of them counts.
+            OSError: They could not be written. Earlier records are intact, and none of the new ones counts.
         """
         if self._file is None or self._size >= _PART_BYTES:
             self._next()
@@ -325,7 +325,7 @@ class PartWriter:
 def read_records(folder: Path) -> Iterator[Record]:
     """Yield the records of a pass in the order they were written.
 
-    A line that a crash cut off, or that the disk spoiled, is no record: its row is not done.
+    A line that a crash cut off, or that the disk spoiled, is skipped: its row is not done.
     """
     for path in [*sorted(folder.glob("part-*.jsonl")), *sorted(folder.glob("shard-*.jsonl"))]:
         with path.open("rb") as file:

@@ -37,7 +37,7 @@ class Sorted:
 
 
 def final_records(folder: Folder, passes: int) -> Iterator[Record]:
-    """Yield the record of each row, in order: that of pass 0, or where it failed that of the next pass, and so on."""
+    """Yield the record of each row, in order: that of pass 0, or if it failed that of the next pass, and so on."""
     first = Sorted(read_records(folder.pass_folder(0)))
     later = [Sorted(read_records(folder.pass_folder(number))) for number in range(1, passes)]
     asked = [0] * len(later)

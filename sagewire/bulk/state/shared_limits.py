@@ -16,13 +16,13 @@ from sagewire.bulk.job import Bounds
 
 __all__ = ["Leave", "SharedLimits"]
 
-# A loan is for at least this many calls, so that nobody comes back after each.
+# A loan is for at least this many calls, so that workers need not ask before each.
 _CALLS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """What a worker may do.
+    """The permissions of a worker.
 
     Args:
         tokens: How many it may spend; `None` for any number.
@@ -34,7 +34,7 @@ class Leave:
 
 
 class SharedLimits:
-    """Counts for all workers of a job. On a cluster it is an actor, which works off one question at a time.
+    """The counts of all workers of a job. On a cluster it is an actor, which works off one question at a time.
 
     Args:
         bounds: The bounds of the whole job.

@@ -55,12 +55,12 @@ _usage = sa.Table(
 
 
 class StoreError(SagewireError):
-    """The database does not answer as it should: keys cannot be checked, or usage cannot be written."""
+    """A failure of the database: keys cannot be checked, or usage cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """What one key used of one model in one hour.
+    """The usage of one model by one key in one hour.
 
     Args:
         hour: The hour's beginning, UTC.
@@ -87,7 +87,7 @@ class Store:
     """Keys and usage.
 
     Args:
-        engine: Where they are.
+        engine: Their database.
 
     Raises:
         StoreError: The database cannot be reached, or its tables cannot be made.
@@ -108,7 +108,7 @@ class Store:
 
     @property
     def place(self) -> str:
-        """Where it is, without a password."""
+        """The database's URL, without a password."""
         url = self._engine.url
         return url.database or "memory" if url.get_backend_name() == "sqlite" else url.render_as_string()
 
@@ -165,7 +165,7 @@ class Store:
                 connection.execute(sa.update(_keys).where(_keys.c.digest == key.digest).values(**values))
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):
-                raise UsageError(f"there is a key named {key.name!r} already") from None
+                raise UsageError(f"there is a key named {key.name!r} already; choose another name") from None
             raise
 
     def remove_key(self, name: str) -> bool:
@@ -234,7 +234,7 @@ class DatabaseCalls:
 
     async def _run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         if self._clock() < self._paused_until:
-            raise StoreError(f"the database did not answer; it is asked again within {PAUSE:g} s")
+            raise StoreError(f"the database did not answer; it is tried again within {PAUSE:g} s")
         try:
             return await self._calls.run(work, *args, **kwargs)
         except TimeoutError:
@@ -330,7 +330,7 @@ def _make_private(path: Path) -> None:
 def _as_store_error(doing: str) -> Iterator[None]:
     """Turn SQLAlchemy's errors, which quote statements and parameters, into one line.
 
-    What is wrong with the data itself stays as it is: another try would fail, too.
+    Errors in the data itself stay as they are: another try would fail, too.
     """
     try:
         yield

@@ -11,7 +11,7 @@ __all__ = ["CONTENT_TYPE", "Metrics", "shared_registry"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-# Set before prometheus_client is imported where several worker processes share their numbers.
+# Set before prometheus_client is imported, if several worker processes share their numbers.
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry spans where its SDK is installed and set up; nothing where it is not."""
+"""OpenTelemetry spans, if its SDK is installed and set up."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def span_of(log: RequestLog, headers: Mapping[str, str]) -> Iterator[None]:
     Attribute names are those of OpenTelemetry's conventions for HTTP and generative AI.
 
     Args:
-        log: What is known of the request; read when the block ends.
+        log: The facts of the request; read when the block ends.
         headers: The request's headers; `traceparent` says which trace it belongs to.
     """
     found = _tracing()

@@ -29,7 +29,7 @@ class UsageWriter:
     """Counts of this process that are not in the database yet.
 
     Args:
-        store: Where they go.
+        store: Their destination.
         clock: The time of day.
     """
 
@@ -49,7 +49,7 @@ class UsageWriter:
             model: The model that answered.
             usage: Token counts if the server gave them.
             failed: It ended in an error.
-            unmetered: It used tokens that were not counted; default: if there are no counts, and no error.
+            unmetered: It used tokens that were not counted; default: if there are neither counts nor an error.
         """
         hour = self._clock().replace(minute=0, second=0, microsecond=0)
         counts = UsageRow(
@@ -69,7 +69,7 @@ class UsageWriter:
         self._writing = asyncio.create_task(self._write_on(), name="sagewire-usage_writer")
 
     async def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining counts."""
         if self._writing is not None:
             self._writing.cancel()
             with contextlib.suppress(asyncio.CancelledError):

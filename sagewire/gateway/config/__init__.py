@@ -68,7 +68,7 @@ def parse_config(text: str, name: str = "configuration", environment: Mapping[st
 
     Args:
         text: YAML; files it includes are looked for in the current directory.
-        name: What it is called in messages.
+        name: Its name in messages.
         environment: The environment variables; else the process's own.
 
     Raises:

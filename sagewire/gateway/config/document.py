@@ -1,4 +1,4 @@
-"""A configuration whose every value knows its file and line, so that what is wrong with it can be pointed at."""
+"""A configuration whose every value knows its file and line, for the messages of errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Document:
     Args:
         text: The file's text.
         name: What the file is called in messages.
-        path: Where it is; files it includes are looked for next to it, else in the current directory.
+        path: Its path; files it includes are looked for next to it, else in the current directory.
         files: Gets the digest of each included file that is read or looked for.
 
     Raises:

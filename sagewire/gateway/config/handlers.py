@@ -32,7 +32,7 @@ def make_handler(given: str | Mapping[str, Any], setting: str = "handler") -> An
         setting: `handler`, `embedding_handler` or `rerank_handler`.
 
     Raises:
-        UsageError: There is no handler of that name, or it takes no such arguments.
+        UsageError: The name is unknown, or the handler does not take these arguments.
 
     Example:
         >>> make_handler({"name": "openai_chat", "thinking_field": "reasoning"}).thinking_field

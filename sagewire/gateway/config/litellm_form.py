@@ -28,7 +28,7 @@ _STRATEGIES = {
 # The others choose without a look at `rpm` and `tpm`, or take them for weights (litellm/router_strategy).
 _LIMITING = frozenset({"usage-based-routing", "usage-based-routing-v2", "latency-based-routing", "cost-based-routing"})
 _ENFORCE = "enforce_model_rate_limits"
-# What the settings that are read here must be.
+# The types of the settings that are read here.
 _TYPES: Mapping[str, type] = {
     **dict.fromkeys(
         ("allowed_fails", "cooldown_time", "default_max_parallel_requests", "max_request_size_mb", "num_retries"), float
@@ -75,13 +75,13 @@ class LiteLlmConfig(BaseModel):
         """Return the same in sagewire's own form.
 
         Args:
-            document: Where it was read from, for the lines of errors.
+            document: The file it was read from, for the lines of errors.
             missing: Environment variables that are named in the file and not set.
             environment: The variables that LiteLLM reads by itself, `LITELLM_MASTER_KEY` for example.
 
         Raises:
-            UsageError: A key is unknown, a provider is none of SageMaker, Hugging Face or a server of one's own, or a
-                setting that keeps somebody out has no counterpart here.
+            UsageError: A key is unknown, a provider is not supported (see `litellm_params`),
+                or an access restriction cannot be enforced here.
         """
         return _Translation(self, document, missing, environment).run()
 
@@ -147,7 +147,7 @@ class _Translation:
             raise self._document.error(self._origin(first["loc"]), first["msg"].removeprefix("Value error, ")) from None
 
     def _origin(self, place: Path) -> Path:
-        """Return where a setting of sagewire's form came from."""
+        """Return the place in the file that a setting of sagewire's form came from."""
         match place:
             case ("models", name, "deployments", int(number), *rest):
                 return ("model_list", self._entries[str(name)][number], "litellm_params", *rest)

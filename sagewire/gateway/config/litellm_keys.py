@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-# Each of these keeps somebody or something out. A gateway that started without it would be open where it was closed.
+# Access restrictions: a gateway that ignored one would allow more than its configuration does.
 REFUSED = _names(
     "agent_access_default_deny admin_only_routes allowed_ips allowed_routes banned_keywords_list "
     "blocked_user_list custom_auth custom_auth_run_common_checks enable_jwt_auth enable_oauth2_auth "
@@ -36,7 +36,7 @@ REFUSED = _names(
     "litellm_jwtauth max_budget max_end_user_budget max_internal_user_budget max_user_budget post_call_rules "
     "pre_call_rules provider_budget_config public_routes reject_clientside_metadata_tags tag_budget_config"
 )
-# Values of `callbacks` that mask or refuse what is asked (litellm/proxy/common_utils/callback_utils.py).
+# Values of `callbacks` that mask or refuse requests (litellm/proxy/common_utils/callback_utils.py).
 GUARDS = _names(
     "aporia_prompt_injection azure_content_safety banned_keywords blocked_user_check detect_prompt_injection "
     "google_text_moderation guardrails_ai hide_secrets lakera_prompt_injection llamaguard_moderations "

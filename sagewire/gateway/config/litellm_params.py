@@ -16,7 +16,7 @@ __all__ = ["CATCH_ALL", "Defaults", "deployment_settings"]
 
 JSON = dict[str, Any]
 _OPTIONS = frozenset(OptionArguments.__annotations__) - {"model", "extra"}
-# Servers that speak OpenAI's API wherever `api_base` says.
+# Servers with OpenAI's API at `api_base`.
 _OPENAI_SERVERS = (
     "openai", "hosted_vllm", "vllm", "openai_like", "custom_openai", "llamafile", "lm_studio", "ollama", "ollama_chat",
     "nvidia_nim", "xinference", "infinity", "litellm_proxy", "docker_model_runner", "lemonade", "oobabooga", "petals",
@@ -51,7 +51,7 @@ _TEMPLATE = ("roles", "initial_prompt_value", "final_prompt_value", "bos_token",
 
 @dataclass(frozen=True)
 class Defaults:
-    """What the other sections say for all deployments."""
+    """The settings of the other sections that hold for all deployments."""
 
     params: Mapping[str, Any] = field(default_factory=dict)
     credentials: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -76,11 +76,11 @@ def deployment_settings(
         params: `litellm_params`.
         info: `model_info`.
         defaults: What the other sections say.
-        document: Where it was read from.
-        path: Where in it `params` stands.
+        document: The file it was read from.
+        path: The place of `params` in it.
 
     Raises:
-        UsageError: The provider is none that sagewire serves, or a key is unknown or close to a known one.
+        UsageError: The provider is not supported, or a key is unknown or close to a known one.
     """
     given = {name: value for name, value in {**defaults.params, **params}.items() if value is not None}
     given = _credential(given, defaults, document, path) | given
@@ -173,7 +173,7 @@ def _hugging_face(name: str, base: str | None, embeds: bool) -> JSON:
 
 
 def _options(given: JSON, settings: JSON, document: Document, path: Path) -> list[str]:
-    """Put generation settings where they belong; what is no setting of LiteLLM's goes to the server, as there."""
+    """Put generation settings into their fields; keys that LiteLLM does not know go to the server, as there."""
     notes: list[str] = []
     options: JSON = {}
     extra: JSON = {}
@@ -209,7 +209,7 @@ def _options(given: JSON, settings: JSON, document: Document, path: Path) -> lis
 
 
 def _headers(given: JSON, settings: JSON, document: Document, path: Path) -> list[str]:
-    """Put further headers where they belong; SageMaker's calls have none of one's own."""
+    """Put further headers into their field; calls of SageMaker cannot have any."""
     notes: list[str] = []
     for name in ("headers", "extra_headers"):
         headers = given.get(name)

@@ -1,4 +1,4 @@
-"""What a gateway is configured with, checked by pydantic; both forms of configuration file end up as these."""
+"""The configuration of a gateway, checked by pydantic; both forms of configuration file end up as these models."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _tags(given: Any) -> dict[str, str]:
 class TimeLimits(Section):
     """Time limits in seconds, see `sagewire.Timeouts`."""
 
-    connect: Seconds = Field(default=10.0, description="Until the connection stands.")
+    connect: Seconds = Field(default=10.0, description="Until the connection is established.")
     first_byte: Seconds | None = Field(default=70.0, description="Until the first byte of the answer.")
     stream_first_byte: Seconds | None = Field(
         default=None, description="The same for the first piece of a stream; default: `first_byte`."
@@ -52,7 +52,7 @@ class TimeLimits(Section):
 
 
 class DeploymentConfig(Section):
-    """One place where a model runs: a SageMaker endpoint, or the URL of an HTTP server."""
+    """A deployment of a model: a SageMaker endpoint, or the URL of an HTTP server."""
 
     endpoint: str | None = Field(
         default=None,
@@ -66,9 +66,7 @@ class DeploymentConfig(Section):
         default_factory=dict,
         description="Parameters of each InvokeEndpoint call, for example `TargetModel` or `CustomAttributes`.",
     )
-    name: str | None = Field(
-        default=None, description="What it is called in logs and metrics; else the endpoint or URL."
-    )
+    name: str | None = Field(default=None, description="Name in logs and metrics. Default: the endpoint or URL.")
     inference_component: str | None = Field(default=None, description="The inference component to call.")
 
     handler: Named | None = Field(
@@ -97,7 +95,7 @@ class DeploymentConfig(Section):
     served_model: str | None = Field(default=None, description="The model name to send upstream.")
     options: dict[str, Any] = Field(default_factory=dict, description="Generation settings; those of a call win.")
 
-    region: str | None = Field(default=None, description="AWS region; else as boto3 finds it.")
+    region: str | None = Field(default=None, description="AWS region. Default: as boto3 finds it.")
     profile: str | None = Field(default=None, description="A profile of the AWS configuration.")
     role_arn: str | None = Field(default=None, description="A role to assume, for an endpoint of another account.")
     role_session_name: str = Field(default="sagewire-gateway", description="The name of the role's sessions.")
@@ -111,16 +109,18 @@ class DeploymentConfig(Section):
     sts_endpoint: str | None = Field(default=None, description="Another URL of the security token service.")
     aws_access_key_id: SecretStr | None = Field(default=None, description="Static credentials.")
     aws_secret_access_key: SecretStr | None = Field(default=None, description="The secret that goes with them.")
-    aws_session_token: SecretStr | None = Field(default=None, description="The session token, where they have one.")
+    aws_session_token: SecretStr | None = Field(
+        default=None, description="The session token, for temporary credentials."
+    )
     endpoint_url: str | None = Field(default=None, description="Another SageMaker Runtime URL.")
 
     weight: float = Field(
-        default=1.0, ge=0, description="Its share of the requests; 0 takes none but as a last resort."
+        default=1.0, ge=0, description="Its share of the requests; 0 gets requests only as a last resort."
     )
-    max_concurrency: int | None = Field(default=None, ge=1, description="The most requests in flight.")
-    requests_per_minute: int | None = Field(default=None, ge=1, description="The most requests in a minute.")
+    max_concurrency: int | None = Field(default=None, ge=1, description="Maximum number of requests in flight.")
+    requests_per_minute: int | None = Field(default=None, ge=1, description="Maximum requests per minute.")
     tokens_per_minute: int | None = Field(
-        default=None, ge=1, description="The most tokens in a minute, of prompts and answers."
+        default=None, ge=1, description="Maximum tokens per minute, of prompts and answers."
     )
     session_idle_seconds: Seconds = Field(default=600.0, description="How long an unused sticky session stays open.")
     prefix_aware: bool = Field(default=False, description="The endpoint routes by prefix: send PrefixAwareId.")
@@ -179,7 +179,7 @@ class DeploymentConfig(Section):
 
     @property
     def label(self) -> str:
-        """What it is called in logs and metrics; never holds a secret of the URL."""
+        """The name in logs and metrics; never holds a secret of the URL."""
         place = self.endpoint or public_url(self.url or "")
         return self.name or (f"{place}/{self.inference_component}" if self.inference_component else place)
 
@@ -198,7 +198,7 @@ class ModelConfig(Section):
     """One model as clients see it, with one or several deployments behind it."""
 
     deployments: list[DeploymentConfig] = Field(
-        min_length=1, description="Where it runs; the settings of a single deployment may stand here directly."
+        min_length=1, description="Its deployments; the settings of a single deployment may stand here directly."
     )
     routing: Literal["weighted", "least_busy", "lowest_usage", "fastest"] = Field(
         default="weighted",
@@ -207,7 +207,7 @@ class ModelConfig(Section):
     )
     speed_seconds: Seconds = Field(default=3600.0, description="How long an answer counts for `routing: fastest`.")
     speed_slack: float = Field(
-        default=0.0, ge=0, description="Deployments slower than the fastest by this share are as good."
+        default=0.0, ge=0, description="Deployments slower than the fastest by at most this share count as equal."
     )
     affinity: Literal["none", "conversation", "session"] = Field(
         "none",
@@ -215,12 +215,10 @@ class ModelConfig(Section):
         "session of SageMaker for it, so that it stays on one instance, too.",
     )
     attempts: int = Field(default=3, ge=1, description="Calls in all for one request, before the first byte.")
-    queue_seconds: float = Field(
-        default=0.0, ge=0, description="How long a request waits where all deployments are full."
-    )
+    queue_seconds: float = Field(default=0.0, ge=0, description="How long a request waits if all deployments are full.")
     keepalive_seconds: Seconds = Field(
         default=15.0,
-        description="How often a stream gets a comment while the model is silent, so that no proxy takes it for dead.",
+        description="How often a stream gets a comment while the model is silent, so that proxies keep it open.",
     )
     fallbacks: list[str] = Field(
         default_factory=list, description="Models that answer in its place, in this order, when it cannot."
@@ -260,13 +258,15 @@ class GatewayConfig(Section):
     )
     aliases: dict[str, str] = Field(default_factory=dict, description="Further names of models.")
     hidden_aliases: list[str] = Field(default_factory=list, description="Aliases that are not listed.")
-    default_fallbacks: list[str] = Field(default_factory=list, description="Fallbacks of models that name none.")
-    keys: list[KeyConfig] = Field(
-        default_factory=list, description="API keys; without any, only this machine is let in."
+    default_fallbacks: list[str] = Field(
+        default_factory=list, description="Fallbacks of models that do not name their own."
     )
-    server: ServerConfig = Field(default=ServerConfig(), description="What concerns the gateway itself.")
+    keys: list[KeyConfig] = Field(
+        default_factory=list, description="API keys; without any, only this machine has access."
+    )
+    server: ServerConfig = Field(default=ServerConfig(), description="Settings of the gateway itself.")
     environment: dict[str, str] = Field(default_factory=dict, description="Environment variables to set.", repr=False)
-    notes: tuple[str, ...] = Field(default=(), description="What was read and has no effect.", exclude=True)
+    notes: tuple[str, ...] = Field(default=(), description="Settings that were read and have no effect.", exclude=True)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -320,11 +320,11 @@ class GatewayConfig(Section):
 
     @property
     def has_keys(self) -> bool:
-        """Whether callers must show a key."""
+        """Whether callers need a key."""
         return self.server.master_key is not None or bool(self.keys)
 
     def entry(self, name: str) -> str | None:
-        """Return the entry of `models` that stands for a name or alias, `None` where none does.
+        """Return the entry of `models` for a name or alias, `None` if it is unknown.
 
         An entry of that very name wins, then the most specific pattern.
         """

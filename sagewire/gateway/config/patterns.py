@@ -25,7 +25,7 @@ __all__ = [
 
 STAR = "*"
 HUGGING_FACE_ROUTER = "https://router.huggingface.co/v1"
-# What LiteLLM has taken for the kind of task in front of a model's name.
+# Words in front of a model's name that LiteLLM takes for the kind of task.
 _HUGGING_FACE_TASKS = frozenset(
     {"conversational", "text-classification", "text-generation", "text-generation-inference"}
 )
@@ -34,7 +34,7 @@ _AWS_NAME = re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](?:-*[a-zA-Z0-9])*")
 # Names as served by vLLM and the Hub: words with slashes between, none of which is a dot or two.
 _WORD = r"[A-Za-z0-9_][A-Za-z0-9_:@+=-]*(?:\.[A-Za-z0-9_:@+=-]+)*"
 _MODEL_NAME = re.compile(rf"(?=.{{1,200}}\Z){_WORD}(?:/{_WORD})*")
-# What a star may stand in, and what must come out.
+# The fields that a star may stand in, and the values that must come out.
 _STARRED = {"endpoint": _AWS_NAME, "inference_component": _AWS_NAME, "served_model": _MODEL_NAME}
 
 
@@ -50,7 +50,7 @@ class Pattern:
     name: str
 
     def star(self, name: str) -> str | None:
-        """Return what the star stands for in a name, `None` where the name does not fit."""
+        """Return the part of a name that the star stands for, `None` if the name does not fit."""
         before, _, after = self.name.partition(STAR)
         fits = len(name) >= len(before) + len(after) and name.startswith(before) and name.endswith(after)
         return name[len(before) : len(name) - len(after)] if fits else None
@@ -112,7 +112,7 @@ def concrete(model: M, star: str) -> M | None:
         star: What the caller wrote in the place of the star.
 
     Returns:
-        `None` where that is no name of an endpoint or a model: it must neither leave its place in a URL nor be
+        `None` if the name cannot belong to an endpoint or a model: it must neither leave its place in a URL nor be
         anything that could not be configured.
     """
     found = []
@@ -134,7 +134,7 @@ def concrete(model: M, star: str) -> M | None:
 
 
 def mistakes(name: str, model: Model) -> Iterator[tuple[int, str]]:
-    """Return what is wrong with the stars of a model: a deployment's number, and what to say."""
+    """Return the mistakes in the stars of a model: a deployment's number, and the message."""
     starred = [has_star(one) for one in model.deployments]
     for number, one in enumerate(model.deployments):
         if name.count(STAR) > 1:
@@ -161,7 +161,7 @@ def _mistakes_of(deployment: Deployment, pattern: bool) -> Iterator[str]:
 
 
 def format_of(name: str) -> str:
-    """Return the prompt format that a name tells; where it tells none, what LiteLLM takes then: the bare texts."""
+    """Return the prompt format that a name implies; otherwise LiteLLM's default, the bare texts."""
     try:
         return get_format(model_id=name).name
     except UsageError:

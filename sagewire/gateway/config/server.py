@@ -37,19 +37,21 @@ def as_moment(value: Any) -> Any:
 class KeyConfig(Section):
     """An API key out of the configuration file; further ones are kept in the database."""
 
-    name: str = Field(min_length=1, description="Whose key it is; shown in logs and accounts.")
+    name: str = Field(min_length=1, description="Name of the key, in logs and accounts.")
     key: SecretStr | None = Field(default=None, description="The key; better from the environment.")
     sha256: str | None = Field(
         default=None, pattern=r"^[0-9a-f]{64}$", description="The key's SHA-256, instead of the key."
     )
     models: list[str] | None = Field(
-        default=None, description="The models it may use, also a pattern or names that fit one; else all."
+        default=None, description="Models it may use, also a pattern or names that fit one. Default: all."
     )
     expires: Annotated[datetime | None, BeforeValidator(as_moment)] = Field(
-        default=None, description="A moment, or a date through which it is good."
+        default=None, description="A moment, or a date; the key is valid to its end."
     )
-    requests_per_minute: int | None = Field(default=None, ge=1, description="The most requests a minute.")
-    tokens_per_minute: int | None = Field(default=None, ge=1, description="The most tokens a minute, read and written.")
+    requests_per_minute: int | None = Field(default=None, ge=1, description="Maximum requests per minute.")
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="Maximum tokens per minute, read and written."
+    )
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
@@ -64,22 +66,24 @@ class KeyConfig(Section):
 
 
 class ServerConfig(Section):
-    """What concerns the gateway itself."""
+    """Settings of the gateway itself."""
 
     master_key: SecretStr | None = Field(default=None, description="May use every model, without limits.")
-    database_url: SecretStr | None = Field(default=None, description="Keys and usage; else an SQLite file of its own.")
-    redis_url: SecretStr | None = Field(default=None, description="Where rate limits are counted for several workers.")
+    database_url: SecretStr | None = Field(
+        default=None, description="Database of keys and usage. Default: an SQLite file."
+    )
+    redis_url: SecretStr | None = Field(default=None, description="Redis for the rate limits of several workers.")
     cors_origins: list[str] = Field(
         default_factory=list, description="Origins whose web pages may call the gateway; `*` for all."
     )
-    max_body_bytes: int = Field(default=20_000_000, ge=1024, description="The largest request.")
-    max_header_bytes: int = Field(default=65_536, ge=1024, description="The largest headers of a request.")
+    max_body_bytes: int = Field(default=20_000_000, ge=1024, description="Maximum size of a request's body.")
+    max_header_bytes: int = Field(default=65_536, ge=1024, description="Maximum size of a request's headers.")
     header_seconds: Seconds = Field(
         default=30.0, description="How long a client may take to send its request's headers."
     )
     drain_seconds: float = Field(default=60.0, ge=0, description="How long open requests may go on after SIGTERM.")
     metrics_need_key: bool | None = Field(
-        default=None, description="`/metrics` asks for a key; default: if the other routes do."
+        default=None, description="`/metrics` needs a key. Default: if the other routes do."
     )
     metrics_port: int | None = Field(
         default=None, ge=1, le=65535, description="Serve `/metrics` without a key on this port of `metrics_host`, too."
@@ -91,7 +95,7 @@ class ServerConfig(Section):
     @classmethod
     def _not_empty(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and not key.get_secret_value():
-            raise ValueError("an empty key would let everybody in")
+            raise ValueError("the key is empty, and every caller would be let in; give a long random one")
         if key is not None and "replace-me" in key.get_secret_value():
             raise ValueError("this key is published in the examples; make one of your own: openssl rand -hex 32")
         return key

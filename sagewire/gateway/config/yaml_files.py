@@ -13,7 +13,7 @@ from sagewire.errors import UsageError
 
 __all__ = ["compose", "construct", "digest_of", "join", "read_included", "read_text", "where"]
 
-# A file that is larger, deeper or has more values, aliases counted each time, is no configuration.
+# Limits of a configuration file; aliases count each time.
 MAX_BYTES = 10_000_000
 MAX_DEPTH = 50
 MAX_VALUES = 200_000
@@ -107,7 +107,7 @@ def read_included(root: yaml.MappingNode, path: Path | None, files: dict[Path, b
         files: Gets the digest of each file that is read or looked for.
 
     Raises:
-        UsageError: A file cannot be read, is no mapping or includes itself; the message names the line.
+        UsageError: A file cannot be read, is not a mapping or includes itself; the message names the line.
     """
     above = () if path is None else (path.resolve(),)
     trees, seen = [root], set(above)

@@ -207,7 +207,7 @@ async def _side_by_side(calls: list[Callable[[], Awaitable[Reply]]], at_once: in
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run(call)) for call in calls]
     except BaseExceptionGroup as failed:
-        # The first failure cancelled the others; it is the one to speak of.
+        # The first failure cancelled the others; it is the one to report.
         raise failed.exceptions[0] from None
     return [task.result() for task in tasks]
 

@@ -57,7 +57,7 @@ class Models(_Route):
 
 
 def _model(name: str) -> dict[str, Any]:
-    # `created` is required; when an endpoint was made is nobody's business here.
+    # `created` is required; the real date of an endpoint is not told to callers.
     return {"id": name, "object": "model", "created": 0, "owned_by": "sagewire"}
 
 
@@ -87,7 +87,7 @@ class Ready(_Route):
         try:
             await self.gateway.access.ping()
         except SagewireError:
-            # Known keys are served, and all replicas have the same database: taking them out would help nobody.
+            # Known keys are served, and all replicas have the same database: taking them out would not help.
             await respond_json(send, 200, {"status": "degraded", "database": "unreachable"})
             return
         await respond_json(send, 200, {"status": "ready"})
@@ -129,7 +129,7 @@ class Status(_Route):
                 "aliases": [alias for alias, target in aliases.items() if target == model.name],
                 "deployments": [
                     {
-                        # Where a model runs is for those who run it.
+                        # The place of a deployment is shown to operators only.
                         "name": one.label if sees_all else f"deployment {number}",
                         "state": one.health,
                         "in_flight": one.in_flight,

@@ -1,4 +1,4 @@
-"""What ties a conversation to a replica: turns of one conversation share their beginning, and so its cached prefix."""
+"""The ties of a conversation to a replica: its turns share their beginning, and so a cached prefix."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["conversation_id", "prefix_id"]
 
 
 def prefix_id(body: Mapping[str, Any], caller: str = "") -> str | None:
-    """Return an id that all turns of a conversation share, `None` where there is nothing to tell by.
+    """Return an id that all turns of a conversation share, `None` if it cannot be told.
 
     `prompt_cache_key`, OpenAI's field for this very purpose, wins. Else it is everything up to the first user message:
     that never changes while a conversation grows.
@@ -40,7 +40,7 @@ def prefix_id(body: Mapping[str, Any], caller: str = "") -> str | None:
 
 
 def conversation_id(body: Mapping[str, Any], caller: str, named: str = "") -> str | None:
-    """Return the id of the conversation a request names, `None` where it names none.
+    """Return the id of the conversation that a request names, `None` if it does not name one.
 
     Unlike `prefix_id` nothing is guessed: what is opened for a conversation must not be opened for every single
     question.

@@ -37,13 +37,13 @@ MISSING = 60.0
 
 
 class Deployment:
-    """One place where a model runs.
+    """A deployment of a model.
 
     Args:
-        config: Where and how.
-        label: What it is called in logs, unique among the deployments of a model; default: the endpoint or URL.
+        config: Its configuration.
+        label: Its name in logs, unique among the deployments of a model; default: the endpoint or URL.
         model: The model, whose name and the label are what requests and tokens are counted under.
-        series: What it is called in metrics; default: the label.
+        series: Its name in metrics; default: the label.
         health: Called with whether the circuit breaker is closed, now and whenever that changes.
 
     Attributes:
@@ -89,7 +89,7 @@ class Deployment:
 
     @property
     def answered(self) -> bool:
-        """Whether it has ever answered."""
+        """Whether it has answered before."""
         return bool(self._answered)
 
     def offers(self, task: Task) -> bool:
@@ -131,11 +131,11 @@ class Deployment:
         return self._client("chat", "handler")
 
     async def client(self, task: Task) -> AsyncClient:
-        """Return the client for a task, once it is known what the container speaks.
+        """Return the client for a task, once the container is detected.
 
         Raises:
-            UndetectedContainer: The control plane does not say what an embedding or reranking container speaks. Other
-                tasks of the container still work.
+            UndetectedContainer: The control plane does not tell the request format of an embedding or reranking
+                container. Other tasks of the container still work.
             SagewireError: The endpoint or server cannot be asked.
         """
         client = self._client_of(task)
@@ -214,7 +214,7 @@ class Deployment:
 
     @property
     def health(self) -> Literal["not_asked", "healthy", "failing", "probing", "circuit_open"]:
-        """The state that an operator is shown: what the last call said, unless the circuit breaker says more."""
+        """The state shown to operators: the result of the last call, unless the circuit breaker says more."""
         if self.breaker.state != "closed":
             return "circuit_open" if self.breaker.state == "open" else "probing"
         if self.last_ok is None:
@@ -323,7 +323,7 @@ class Waiter:
 
     @property
     def done(self) -> bool:
-        """Whether it waits no more."""
+        """Whether it has stopped waiting."""
         return self._result.done()
 
     def wake(self, lease: Lease | None) -> None:
@@ -349,7 +349,7 @@ class Lease:
 
     Args:
         deployment: The deployment.
-        task: What it is called for.
+        task: The task of the call.
         caller: Whose request it is.
         places: How many calls are made at once.
         again: The same request has failed there before; another failure counts no more.

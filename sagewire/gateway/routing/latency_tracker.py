@@ -14,7 +14,7 @@ MINUTE = 60.0
 
 
 class LatencyTracker:
-    """What one deployment's answers took.
+    """The durations of one deployment's answers.
 
     Streams are judged by the time to their first piece, whole answers by the time for each of their tokens, so that
     neither long answers nor long conversations make a deployment look slow.
@@ -43,7 +43,7 @@ class LatencyTracker:
         self._answers[stream].append((self._clock(), seconds))
 
     def average(self, *, stream: bool, within: float) -> float | None:
-        """Return the mean of the last answers, `None` where there are none.
+        """Return the mean of the last answers, `None` before the first.
 
         Args:
             stream: Streams, else whole answers.

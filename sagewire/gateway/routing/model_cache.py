@@ -34,7 +34,7 @@ Model = TypeVar("Model", bound=Cached)
 
 
 class ModelCache(Generic[Model]):
-    """A bounded number of models; one that is dropped is closed when nothing is under way on it.
+    """A bounded number of models; one that is dropped is closed after its last call in flight.
 
     Args:
         most: How many there may be, but for those that are all at work at once.
@@ -49,14 +49,14 @@ class ModelCache(Generic[Model]):
         return iter(tuple(self._models.values()))
 
     def get(self, name: str) -> Model | None:
-        """Return the model of a name, `None` where it is not remembered."""
+        """Return the model of a name, `None` if it is not in the cache."""
         model = self._models.get(name)
         if model is not None:
             self._models.move_to_end(name)
         return model
 
     def add(self, model: Model) -> None:
-        """Remember a model; the one that nobody has used for longest, and nobody uses now, makes room."""
+        """Add a model; the least recently used one without calls in flight makes room."""
         if self._ended:
             model.retire()
             return
@@ -74,5 +74,5 @@ class ModelCache(Generic[Model]):
             model.retire()
 
     def end(self) -> None:
-        """Others look after what is remembered; what still comes is for requests that began before."""
+        """Stop caching: other owners close the models; those that still come are for requests that began before."""
         self._ended = True

@@ -31,7 +31,7 @@ Health = Callable[[str, str, bool], None]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a request asks of a deployment.
+    """The requirements of a request on a deployment.
 
     Args:
         task: What it asks for.
@@ -50,7 +50,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Served(Generic[T]):
-    """An answer and where it comes from. The lease is still held: the answer may be a stream that has just begun."""
+    """An answer and its deployment. The lease is still held: the answer may be a stream that has just begun."""
 
     result: T
     model: Model
@@ -92,7 +92,7 @@ class Model:
         stream: bool = False,
         wanted: Wanted | None = None,
     ) -> Lease:
-        """Return the right to call the best deployment now; wait for one where that is configured.
+        """Return the right to call the best deployment now; wait for one if that is configured.
 
         Args:
             tried: Deployments that have failed this request; they come last.
@@ -233,7 +233,7 @@ class Router:
         entry = self.config.entry(name) or name
         known = list(previous.deployments) if previous else []
         deployments: list[Deployment] = []
-        # What has stars is nowhere yet: each name that fits becomes a model of its own.
+        # A pattern has no deployments yet: each name that fits becomes a model of its own.
         concrete = () if self.config.stars_in(name) else config.deployments
         names = unique_labels(config.deployments)
         series = unique_labels(self.config.models[entry].deployments)
@@ -265,7 +265,7 @@ class Router:
             yield from model.deployments
 
     def retire(self, successor: Router) -> None:
-        """Close what the router of the next configuration has not taken over; requests under way end as they began."""
+        """Close the models that the next configuration has not taken over; requests in flight end as they began."""
         self.remembered.end()
         kept = set(map(id, successor.deployments()))
         for deployment in self.deployments():
@@ -363,7 +363,7 @@ class Router:
 
 
 def _is_nowhere(model: Model, error: SagewireError) -> bool:
-    """Return whether there seems to be nothing behind a name that somebody made up."""
+    """Return whether a name that fits a pattern seems to belong to no endpoint."""
     if any(one.answered for one in model.deployments):
         return False
     return isinstance(error, EndpointNotFound | AccessDenied | UndetectedContainer) or is_callers_fault(error)

@@ -21,7 +21,7 @@ _log = logging.getLogger("sagewire.gateway")
 REMEMBERED = 10_000
 # How long a deployment that opens no sessions is not asked for any.
 PAUSE = 60.0
-# What closing all sessions at the end may take; containers end them by themselves, too.
+# Seconds for closing all sessions at the end; containers end them by themselves, too.
 FAREWELL = 5.0
 
 
@@ -55,7 +55,7 @@ class Sessions:
         return len(self._open)
 
     async def use(self, conversation: str) -> str | None:
-        """Return the id of a conversation's session, opened now if there is none; `done` ends the use.
+        """Return the id of a conversation's session, opened now if needed; `done` ends the use.
 
         `None` if the endpoint opens none: the conversation then goes on without, which is slower and not wrong.
         """
@@ -65,7 +65,7 @@ class Sessions:
         if session is None:
             if now < self._paused_until:
                 return None
-            # A task of its own: whoever waits for it may hang up, and others may wait for the same one.
+            # A task of its own: its caller may hang up while others wait for the same one.
             session = self._open[conversation] = _Session(asyncio.create_task(self._client().open_session()), now)
             session.opening.add_done_callback(partial(self._tried, conversation))
         session.used = now

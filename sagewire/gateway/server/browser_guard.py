@@ -31,7 +31,9 @@ def check_browser(method: str, headers: Mapping[str, str], origins: Collection[s
     host = headers.get("host", "")
     if not _is_local(f"http://{host}"):
         raise GatewayError(
-            403, "foreign_host", f"host {host[:100]!r} is not this machine; without keys only it is served: {_CURE}"
+            403,
+            "foreign_host",
+            f"host {host[:100]!r} is not this machine; without keys, only this machine is served: {_CURE}",
         )
     origin = headers.get("origin")
     allowed = origin is None or "*" in origins or origin in origins or _is_local(origin)

@@ -24,7 +24,7 @@ _RELOADED = frozenset({"master_key", "metrics_need_key", "access_log", "max_body
 
 
 class Reloader:
-    """Watches a configuration file, and those it includes, for a gateway.
+    """The watch on a configuration file, and on those it includes.
 
     The content is compared, because inotify would miss changes: mounted ConfigMaps are swapped by symbolic links, and
     network file systems report nothing.

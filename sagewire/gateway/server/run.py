@@ -40,7 +40,7 @@ BACKLOG = 2048
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to serve, and where.
+    """The configuration and the address of a server.
 
     Args:
         config: The configuration.
@@ -65,7 +65,7 @@ def serve(plan: Plan, *, ready: Callable[[str], None] = lambda url: None) -> int
     """Serve until a signal ends it; return the exit code.
 
     Args:
-        plan: What and where.
+        plan: The configuration and the address.
         ready: Called with the URL once the address is bound.
 
     Raises:
@@ -119,7 +119,7 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
             loop.add_signal_handler(signal.SIGHUP, reloader.ask if reloader is not None else lambda: None)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         gateway.warm_up()
-        # What is there now stays: looking through all of it again and again would stop every stream for a moment.
+        # Present objects stay: looking through all of them again and again would stop every stream for a moment.
         gc.collect()
         gc.freeze()
         parent = multiprocessing.parent_process()
@@ -142,7 +142,7 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
         ),
         gateway,
     )
-    # Uvicorn raises the signal that ended it once more when it is done, for whoever handled it before.
+    # Uvicorn raises the signal that ended it once more when it is done, for the previous handler.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: None)
     if plan.workers > 1:
@@ -204,7 +204,7 @@ def check_address(plan: Plan, *, with_keys: bool) -> None:
     if with_keys or plan.insecure or is_loopback(plan.host):
         return
     raise UsageError(
-        f"without keys everybody who reaches {plan.host} could use your endpoints: configure `server.master_key` or "
+        f"without keys everyone who reaches {plan.host} could use your endpoints: configure `server.master_key` or "
         "`keys` (`general_settings.master_key` in a LiteLLM file), bind 127.0.0.1, or pass --insecure"
     )
 

@@ -24,7 +24,7 @@ MAX_FAILED_STARTS = 3
 
 
 class Supervisor:
-    """Runs workers until it is told to stop.
+    """The parent of the worker processes, until it is told to stop.
 
     Args:
         target: The function that a worker runs; called with `args` and the socket. Must be importable: workers are

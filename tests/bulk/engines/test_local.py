@@ -93,7 +93,7 @@ def test_malformed_rows_are_reported_with_their_lines(models, write, read, tmp_p
     assert (report.rows, report.failed, report.malformed, report.calls) == (6, 4, 2, 2)
     letters = read(report.dead_letter)
     assert [letter["line"] for letter in letters] == [2, 4, 5, 6]
-    assert letters[0]["error"].startswith("line 2: no JSON")
+    assert letters[0]["error"].startswith("line 2: not valid JSON")
     assert "list" in letters[1]["error"]
     assert letters[2]["error"] == "column 'prompt' is null"
     assert "holds int" in letters[3]["error"]
@@ -300,7 +300,7 @@ def test_output_that_does_not_fit_the_schema_is_asked_for_again_and_then_fails(m
         schema_mode="check",
         schema_retries=0,
     )
-    assert "no JSON" in read(report.dead_letter)[0]["error"]
+    assert "not valid JSON" in read(report.dead_letter)[0]["error"]
 
 
 def test_client_objects_are_models(models, write, tmp_path):
