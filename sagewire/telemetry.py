@@ -1,4 +1,4 @@
-"""Watching calls from outside: hooks of your own, and OpenTelemetry where its API is installed.
+"""Telemetry of calls: hooks of your own, and OpenTelemetry if its API is installed.
 
 Nothing here sees a prompt, an answer or a credential: only names, settings, counts, times and ids.
 Spans and metrics follow OpenTelemetry's semantic conventions for generative AI clients (`gen_ai.*`).
@@ -26,7 +26,7 @@ __all__ = ["CallEnded", "CallRetried", "CallStarted", "Hooks", "Outcome", "watch
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """A call is about to be sent.
+    """The event before a call is sent.
 
     Args:
         target: The endpoint's name, or the server's URL.
@@ -47,7 +47,7 @@ class CallStarted:
 
 @dataclass(frozen=True, slots=True)
 class CallRetried:
-    """An attempt failed, and another follows.
+    """The event of a failed attempt that is followed by another.
 
     Args:
         attempt: The number of the one that failed, from 1.
@@ -62,13 +62,13 @@ class CallRetried:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """A call is over.
+    """The event of the end of a call.
 
     Args:
         started: The call.
         seconds: How long it took.
         info: What the service said about the response, request id and timings included.
-        usage: Token counts where the server gave them.
+        usage: Token counts, if the server sends them.
         model: The model name the server reported.
         finish_reason: Why the answer ended.
         error: What went wrong, if anything did.
@@ -106,7 +106,7 @@ class Hooks:
 
 @dataclass(slots=True)
 class Outcome:
-    """Where a running call says how its answer can be had: whole, or as far as it was read."""
+    """The answer of a running call: whole, or as far as it was read."""
 
     answer: Callable[[], Reply | Embeddings | Ranking | None] = lambda: None
 
@@ -114,11 +114,11 @@ class Outcome:
 def watch(
     hooks: Hooks | None, begin: Callable[[], CallStarted], answer: Callable[[], Any] | None = None
 ) -> AbstractContextManager[Outcome]:
-    """Return a context manager around one call; if nobody watches, it costs next to nothing.
+    """Return a context manager around one call; without hooks and OpenTelemetry it costs next to nothing.
 
     Args:
         hooks: The functions to tell.
-        begin: Makes what is told at the beginning.
+        begin: Makes the event of the beginning.
         answer: Returns the answer as far as it was read.
     """
     telemetry = _telemetry()
@@ -146,7 +146,7 @@ def _watched(
         failure = error
         raise
     except BaseException:
-        # GeneratorExit, CancelledError, KeyboardInterrupt: somebody no longer wants the answer.
+        # GeneratorExit, CancelledError, KeyboardInterrupt: the caller no longer wants the answer.
         cancelled = True
         raise
     finally:
@@ -187,7 +187,7 @@ _PLACEHOLDERS = frozenset({"ProxyTracerProvider", "_ProxyMeterProvider", "NoOpTr
 
 
 def is_placeholder(provider: object) -> bool:
-    """Return whether a provider of OpenTelemetry's API stands for none: nobody has set up an SDK."""
+    """Return whether a provider of OpenTelemetry's API is a placeholder: no SDK is set up."""
     return type(provider).__name__ in _PLACEHOLDERS
 
 
@@ -201,7 +201,7 @@ class _Telemetry:
 
     @property
     def is_set_up(self) -> bool:
-        """Whether spans or metrics go anywhere; the API is installed along with much that nobody set up."""
+        """Whether spans or metrics go anywhere; the API is often installed without an SDK."""
         providers = (self.api.get_tracer_provider(), self.metrics_api.get_meter_provider())
         return not all(map(is_placeholder, providers))
 

@@ -1,7 +1,7 @@
 """`sagewire demo`: one document, one question, LangChain and LlamaIndex, a SageMaker endpoint of another account.
 
 Everything but the model is real: boto3 assumes a role over HTTP, requests are signed, answers come back in SageMaker's
-own framing. The model is the emulator's `extractive` engine, which picks a sentence; it is no language model.
+own framing. The model is the emulator's `extractive` engine, which picks a sentence; it is not a language model.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def run(console: Console, question: str = "") -> None:
     """Run the demo and print what happens.
 
     Args:
-        console: Where to print.
+        console: The output.
         question: What to ask of the document; a default is at hand.
 
     Raises:

@@ -5,7 +5,7 @@ Start one in a test or a notebook:
     with Emulator({"my-endpoint": "tgi:extractive"}) as emulator:
         os.environ.update(emulator.environ())
 
-The engines are no language models: `extractive` copies sentences, `schema` fills in forms, `echo` and `scripted` say
+The engines are not language models: `extractive` copies sentences, `schema` fills in forms, `echo` and `scripted` say
 what they are told; `upstream` forwards to a real model server.
 """
 

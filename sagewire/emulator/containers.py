@@ -73,7 +73,7 @@ class Containers:
 
 
 def _refusal(refused: Refused) -> Response:
-    """A plain server has no AWS codes: throttling is 429, and a cold start is 503."""
+    """Return a refusal without AWS codes, as a plain server's: throttling is 429, and a cold start is 503."""
     status = {"ThrottlingException": 429, "ModelNotReadyException": 503}.get(refused.code, refused.status)
     response = json_response(status, {"error": refused.message})
     return replace(response, headers={**response.headers, **refused.headers})

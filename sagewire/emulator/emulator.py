@@ -84,12 +84,12 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """Where it listens; also the value for `endpoint_url=`."""
+        """The URL it listens on; also the value for `endpoint_url=`."""
         return self._server.url
 
     @property
     def calls(self) -> list[ContainerCall]:
-        """What reached the containers so far, oldest first; of very many the older half is dropped."""
+        """The calls that reached the containers so far, oldest first; of very many the older half is dropped."""
         return self.service.calls
 
     def clear(self) -> None:
@@ -106,13 +106,13 @@ class Emulator:
         self.service.add(name, spec)
 
     def container_url(self, endpoint: str) -> str:
-        """Return the base URL of a container's own HTTP server, for clients that speak to it directly.
+        """Return the base URL of a container's own HTTP server, for clients that call it directly.
 
         Args:
             endpoint: An endpoint's name, a fault's suffix allowed; `endpoint.component` for an inference component.
 
         Raises:
-            UsageError: There is no such endpoint.
+            UsageError: The endpoint does not exist.
         """
         stem = endpoint.partition(".")[0]
         if find_endpoint(self.service.endpoints, stem)[0] is None:
@@ -147,7 +147,7 @@ class Emulator:
             seconds: How long they live.
 
         Raises:
-            UsageError: There is no such role.
+            UsageError: The role does not exist.
         """
         identities = self.service.identities
         arn = role_arn or self.role_arn

@@ -37,14 +37,14 @@ class EndpointSpec:
     """One endpoint to emulate; also one inference component or one model of a multi-model endpoint.
 
     Args:
-        dialect: What the container speaks: a name in `DIALECTS` or a `Dialect`.
-        engine: What answers: a name in `ENGINES`, with `=argument` where it takes one, or an `Engine`.
+        dialect: The container's dialect: a name in `DIALECTS` or a `Dialect`.
+        engine: The engine: a name in `ENGINES`, with `=argument` if it takes one, or an `Engine`.
         account: The account that owns it; `None` is the account of the emulator's own user.
         faults: What goes wrong: `"throttle:2"`, see `FAULTS`.
         status: An endpoint status; `InService` answers.
         latency: Seconds before the first byte.
         model_id: The model's hub id; `None` is the dialect's usual one.
-        model_data: Where the model's files are: an S3 folder, or an archive there.
+        model_data: The place of the model's files: an S3 folder, or an archive in S3.
         environment: Environment variables on top of the dialect's.
         image: The image URI instead of the dialect's.
         tags: Tags on top of the dialect's.
@@ -105,7 +105,7 @@ class ContainerCall:
         path: The container's path.
         headers: Names in lower case, as far as the front door lets them through.
         body: The request body.
-        component: The inference component, where the endpoint has some.
+        component: The inference component, if the endpoint has some.
         method: The HTTP method.
     """
 
@@ -139,7 +139,7 @@ class Running:
         return self.dialect.handle(request, self.container)
 
     def handle_with(self, request: Request, faults: Sequence[FaultInjection]) -> Response:
-        """Let the container answer, with what is wrong inside it."""
+        """Let the container answer, with the faults inside it."""
         engine = self.container.engine
         after = [fault.fails_after for fault in faults if fault.fails_after is not None]
         container = replace(self.container, engine=FaultyEngine(engine, min(after))) if after else self.container
@@ -155,7 +155,7 @@ class Endpoint:
 
     Args:
         name: The endpoint's name.
-        spec: What it is.
+        spec: Its specification.
         account: The account that owns it.
         clock: Seconds since the epoch.
 
@@ -166,7 +166,7 @@ class Endpoint:
     def __init__(self, name: str, spec: EndpointSpec, account: str, clock: Callable[[], float]) -> None:
         if not _NAME.fullmatch(name):
             raise UsageError(
-                f"endpoint name {name!r}: letters, digits and single hyphens, at most 63, as SageMaker has it"
+                f"endpoint name {name!r}: use letters, digits and single hyphens, 63 at most, as SageMaker requires"
             )
         if spec.status not in STATUSES:
             raise UsageError(f"status {spec.status!r} of endpoint {name!r} is not one of {', '.join(STATUSES)}")
@@ -192,7 +192,7 @@ class Endpoint:
         if spec.base is not None:
             if spec.base not in components:
                 raise UsageError(
-                    f"adapter {name!r} names the base {spec.base!r}, which is no component of its endpoint"
+                    f"adapter {name!r} names the base {spec.base!r}, which is not a component of its endpoint"
                 )
             adapters.add(name)
             own = spec
@@ -208,7 +208,7 @@ class Endpoint:
 
     @property
     def serving(self) -> bool:
-        """Whether the endpoint takes requests at all."""
+        """Whether the endpoint takes requests."""
         return self.status in SERVING
 
     @property

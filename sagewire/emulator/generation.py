@@ -1,4 +1,4 @@
-"""An engine's answer as the tokens a serving container sees: cut, counted, and ended where it has to end."""
+"""An engine's answer as the tokens a serving container sees: cut, counted, and ended in time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class CallStart:
-    """A tool call begins."""
+    """The beginning of a tool call."""
 
     index: int
     name: str
@@ -54,7 +54,7 @@ Event: TypeAlias = Token | CallStart | CallToken
 
 
 class RawAnswer(Exception):
-    """The engine answered in bytes: the container sends these and nothing else."""
+    """An engine's answer in bytes: the container sends these and nothing else."""
 
     def __init__(self, raw: Raw) -> None:
         super().__init__("raw answer")
@@ -81,9 +81,9 @@ class Generation:
 
     Args:
         engine: The model.
-        turn: What it is asked; `max_tokens` and `stop` are enforced here, not by the engine.
+        turn: The request; `max_tokens` and `stop` are enforced here, not by the engine.
         keep_stop: The stop string stays in the text, as TGI has it; vLLM cuts it off.
-        limit: The most tokens where the turn does not say.
+        limit: Maximum tokens if the turn does not set one.
 
     Attributes:
         finish: `stop`, `length`, `tool_calls`, or what the engine said.

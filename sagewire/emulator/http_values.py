@@ -1,4 +1,4 @@
-"""What the server's shell and its pure parts hand each other: a request, a response, and the steps of a body.
+"""The values between the server's shell and its pure parts: a request, a response, and the steps of a body.
 
 A body is a list of steps rather than bytes alone, so that waiting, dying and being cut off are values like any other,
 and can be tested without a socket.
@@ -18,21 +18,21 @@ __all__ = ["Abort", "Request", "Response", "Step", "StreamFailure", "Wait", "jso
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing is sent for this many seconds; infinity means until the client goes away."""
+    """A pause of this many seconds; infinity means until the client goes away."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """The connection dies here: with a reset if `reset`, else closed without the end of the body."""
+    """The end of the connection: with a reset if `reset`, else closed without the end of the body."""
 
     reset: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class StreamFailure:
-    """The container's stream broke; the front door tells the client so in a frame of its own."""
+    """A break of the container's stream; the front door reports it to the client in a frame of its own."""
 
     kind: str
     message: str

@@ -47,7 +47,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where the server listens, without a slash at the end.
+        """The URL the server listens on, without a slash at the end.
 
         Raises:
             RuntimeError: It does not.
@@ -190,7 +190,7 @@ def _abort(incoming: web.BaseRequest, *, reset: bool) -> None:
     if transport is None:
         return
     if not reset:
-        # What was written is still sent; the end of the chunked body is not.
+        # The bytes written are still sent; the end of the chunked body is not.
         transport.close()
         return
     connection = transport.get_extra_info("socket")

@@ -70,7 +70,7 @@ def _spec(where: str, value: Any) -> EndpointSpec:
     return EndpointSpec(**fields)
 
 
-# What TOML calls the values of keys; all others are strings.
+# TOML's names of the types of keys; all others are strings.
 _KINDS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
     **dict.fromkeys(("adapters", "faults", "models"), ("an array of strings", list)),
     **dict.fromkeys(("components", "environment", "tags"), ("a table", dict)),
@@ -93,7 +93,7 @@ def parse_endpoint(text: str) -> tuple[str, EndpointSpec]:
     """Return the name and the specification written as `NAME=DIALECT[:ENGINE]`.
 
     Raises:
-        UsageError: There is no name.
+        UsageError: The name is missing.
 
     Example:
         >>> parse_endpoint("chat=openai_chat:schema")[0]
@@ -120,7 +120,7 @@ def serve(
         host: The address to bind.
         port: The port to bind.
         region: The region it pretends to be.
-        ready: Called once it answers, to print where.
+        ready: Called once it answers, to print the URL.
 
     Raises:
         OSError: The address is taken.
@@ -142,7 +142,7 @@ def serve(
 
 
 def _on_signals(stopping: threading.Event) -> dict[signal.Signals, Any]:
-    """Let signals end the wait; outside the main thread, where Python allows no handlers, do nothing."""
+    """Let signals end the wait; outside the main thread Python allows no handlers, so do nothing."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     numbers = (signal.SIGINT, signal.SIGTERM)

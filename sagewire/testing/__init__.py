@@ -1,6 +1,6 @@
-"""A kit for testing what is built on sagewire: cuts of a byte string, checks for content handlers, recorded transports.
+"""A kit for testing programs built on sagewire: cuts of a byte string, checks of handlers, recorded transports.
 
-It needs no test framework: what fails is an `AssertionError` that says what was expected.
+It needs no test framework: a failure is an `AssertionError` that names the expected result.
 """
 
 from __future__ import annotations

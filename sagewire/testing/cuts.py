@@ -17,7 +17,7 @@ def chop(data: bytes, *, random_cuts: int = 8, seed: int = 0) -> Iterator[list[b
     """Yield the ways in which a connection may cut a byte string: whole, with empty pieces, byte by byte, at random.
 
     Args:
-        data: What is cut.
+        data: The bytes to cut.
         random_cuts: How many random cuts, from many small pieces to a few large ones.
         seed: Makes the random cuts repeatable.
 

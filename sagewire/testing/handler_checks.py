@@ -144,5 +144,5 @@ def _check_cut_short(handler: ContentHandler, content_type: str, stream: bytes, 
         if isinstance(error, StreamTruncated):
             continue
         assert error is None, f"cut short after {end} bytes, the stream ends in {error!r}, not in StreamTruncated"
-        # What follows the end of the last answer (token counts, [DONE], blank lines) may be missing.
+        # The rest after the end of the last answer (token counts, [DONE], blank lines) may be missing.
         assert fold(deltas).choices == reply.choices, f"cut short after {end} bytes, StreamTruncated was not raised"

@@ -37,7 +37,7 @@ class Recording:
 
     @property
     def info(self) -> ResponseInfo:
-        """What the service says ahead of the body."""
+        """The facts of the response ahead of the body."""
         return ResponseInfo(content_type=self.content_type, event_stream=self.event_stream)
 
 
@@ -80,13 +80,15 @@ def _in_turn(answers: Iterable[Recording | bytes]) -> Callable[[Invocation], Rec
         try:
             return next(queue)
         except StopIteration:
-            raise AssertionError("a call was made for which there is no recorded answer") from None
+            raise AssertionError(
+                "every recording has been played back already; record one more for this call"
+            ) from None
 
     return answer
 
 
 class FakeTransport(_Player):
-    """A `Transport` that plays back recorded bytes and remembers what was asked.
+    """A `Transport` that plays back recorded bytes and remembers the calls.
 
     Attributes:
         calls: The invocations that reached the transport, oldest first.

@@ -85,7 +85,7 @@ def _check_refused(handler: ContentHandler, what: str, asked: Request) -> None:
 
 
 def _features(handler: ContentHandler, request: Request) -> Iterator[tuple[str, bool, Request, Request]]:
-    """Yield what is asked, whether the handler declares it, a request for it, and one that differs in it alone."""
+    """Yield a feature, whether the handler declares it, a request for it, and one that differs in it alone."""
     for name, value in OPTIONS.items():
         declared = name in handler.option_names and getattr(handler.can, CAPABILITIES.get(name, ""), True)
         if declared or name not in NEVER_REFUSED:

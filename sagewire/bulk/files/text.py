@@ -19,8 +19,8 @@ READ_BYTES = 1 << 20
 _UTF8 = "utf-8"
 _MARKS = {codecs.BOM_UTF8: _UTF8, codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
 _MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-# The characters of Western European texts beside ASCII. Cyrillic or Greek text in its own encoding has long runs of such
-# bytes, and damaged UTF-8 has bytes of other kinds.
+# The characters of Western European texts beside ASCII. Cyrillic or Greek text in its own encoding has long runs of
+# such bytes, and damaged UTF-8 has bytes of other kinds.
 _WESTERN = "ÄÖÜäöüßÀÁÂÇÈÉÊËÌÍÎÏÑÒÓÔÕÙÚÛàáâçèéêëìíîïñòóôõùúûÅåÆæØøŒœ€£§°«»¡¿·©®™ªº‘’“”–—… \xa0"
 _WESTERN_BYTES = re.escape(_WESTERN.encode("cp1252"))
 _IS_WESTERN = re.compile(rb"(?:[\x00-\x7f]++|[%s]{1,2}(?![\x80-\xff]))*+" % _WESTERN_BYTES)

@@ -79,7 +79,7 @@ class ControlPlane:
             return self._json(refused.status, {"__type": refused.code, "message": refused.message})
 
     def refuse(self, error: IdentityError) -> Response:
-        """Answer a request of nobody known: this protocol has the code in the body, and 400 for all of them."""
+        """Answer an unknown caller: this protocol has the code in the body, and 400 for all of them."""
         return self._json(400, {"__type": error.code, "message": error.message})
 
     def _json(self, status: int, document: JSON) -> Response:

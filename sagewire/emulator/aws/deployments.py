@@ -25,7 +25,7 @@ UNHEALTHY = (
 
 
 class Deployments:
-    """What callers made, and what they deleted of what was there.
+    """The resources that callers made, and the names of those they deleted.
 
     Args:
         endpoints: The running endpoints by name; endpoints are put in and taken out.

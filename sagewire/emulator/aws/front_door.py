@@ -17,7 +17,7 @@ __all__ = ["aws_error", "body_steps", "deliver", "frame", "model_error_text", "n
 
 EVENT_STREAM = "application/vnd.amazon.eventstream"
 MAX_MESSAGE = 2048
-# A whole answer is sent in so many pieces where a fault needs a middle.
+# A whole answer is sent in so many pieces if a fault needs a middle.
 WHOLE_PIECES = 8
 
 
@@ -55,7 +55,7 @@ def body_steps(response: Response) -> Iterator[Step]:
 
 
 def whole(steps: Iterator[Step]) -> tuple[bytes, float, list[Step]]:
-    """Read steps to the end as the front door reads a container: the bytes, the time it took, and what went wrong."""
+    """Read steps to the end as the front door reads a container: the bytes, the time it took, and the failure."""
     body: list[bytes] = []
     seconds, wrong = 0.0, list[Step]()
     for step in steps:

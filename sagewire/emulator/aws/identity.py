@@ -1,4 +1,4 @@
-"""Who may call: accounts, access keys, roles, and the temporary credentials that roles give."""
+"""Identities: accounts, access keys, roles, and the temporary credentials that roles give."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEMPORARY_SECONDS = 3600
 
 
 class IdentityError(Exception):
-    """A caller could not be identified, or may not do what was asked.
+    """A caller that could not be identified, or lacks a permission.
 
     Args:
         code: AWS's error code in the wording of JSON services.
@@ -43,7 +43,7 @@ class IdentityError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An access key and whom it belongs to.
+    """An access key and its owner.
 
     Args:
         access_key: The key's id.
@@ -71,7 +71,7 @@ class Role:
     Args:
         arn: `arn:aws:iam::<account>:role/<name>`.
         trusts: The accounts whose callers may assume it; empty means every account.
-        external_id: The external id a caller has to name, where the role demands one.
+        external_id: The external id a caller has to name, if the role demands one.
         max_seconds: The longest session it allows.
         may_invoke: False refuses its sessions at the endpoints, as a role without `sagemaker:InvokeEndpoint` is.
         may_describe: False refuses its sessions at the control plane.

@@ -19,7 +19,7 @@ def page(items: Sequence[JSON], asked: Mapping[str, Any], *, key: str, name: str
     """Return one page of a list.
 
     Args:
-        items: Every item the caller may see, with `CreationTime`, and `LastModifiedTime` where the API has it.
+        items: Every item the caller may see, with `CreationTime`, and `LastModifiedTime` if the API has it.
         asked: The request: `MaxResults`, `NextToken`, `SortBy`, `SortOrder`, `NameContains`, `StatusEquals` and times.
         key: The field of the answer that holds the items.
         name: The field of an item that holds its name.
@@ -30,7 +30,7 @@ def page(items: Sequence[JSON], asked: Mapping[str, Any], *, key: str, name: str
     """
     found = [item for item in items if _fits(item, asked, name, status)]
     sort_by = _one_of(asked, "SortBy", {"Name": name, "CreationTime": "CreationTime", "Status": status or name})
-    # Where time decides, the one made last counts as the newest, though the clock may not tell them apart.
+    # When sorted by time, the one made last counts as the newest, though the clock may not tell them apart.
     found.sort(key=lambda item: item[sort_by])
     if _one_of(asked, "SortOrder", {"Ascending": "", "Descending": "reverse"}) == "reverse":
         found.reverse()

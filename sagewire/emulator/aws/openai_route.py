@@ -23,15 +23,15 @@ ROUTE = re.compile(r"/endpoints/([^/]+)(?:/inference-components/([^/]+))?/openai
 PREFIX = "sagemaker-api-key-"
 HOST = "sagemaker.amazonaws.com"
 EMPTY = hashlib.sha256(b"").hexdigest()
-# What the front door keeps to itself; everything else reaches the container on this route.
+# Headers that the front door keeps; everything else reaches the container on this route.
 _KEPT = ("authorization", "host", "content-length", "transfer-encoding", "connection")
 
 
 def read_token(token: str, identities: Identities, clock: Callable[[], float], region: str) -> Credentials:
-    """Return whose bearer token it is.
+    """Return the credentials of a bearer token.
 
     Raises:
-        IdentityError: Nobody's, or one for another region, or an expired one.
+        IdentityError: The token is unknown, expired, or for another region.
     """
     wrong = IdentityError("AccessDeniedException", "The bearer token included in the request is invalid.")
     try:
@@ -39,7 +39,7 @@ def read_token(token: str, identities: Identities, clock: Callable[[], float], r
     except (binascii.Error, UnicodeDecodeError):
         raise wrong from None
     host, _, rest = text.partition("/")
-    # The version is appended after signing, so it is no part of what was signed.
+    # The version is appended after signing, so it is not part of the signed text.
     signed = Request("POST", f"/{rest.removesuffix('&Version=1')}", {"host": host})
     if not token.startswith(PREFIX) or host != HOST or signed.query.get("Action") != "CallWithBearerToken":
         raise wrong

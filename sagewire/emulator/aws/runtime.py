@@ -47,7 +47,7 @@ _FORWARDED = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Who answers a request, and what goes wrong on the way."""
+    """The container for a request, and the faults on the way to it."""
 
     endpoint: Endpoint
     running: Running
@@ -104,7 +104,7 @@ class Runtime:
         """Return who answers.
 
         Raises:
-            Refused: Nobody does.
+            Refused: No container does.
         """
         endpoint, suffix = find_endpoint(self._endpoints, name)
         if endpoint is None or endpoint.account != caller.account or not endpoint.serving:
@@ -153,7 +153,7 @@ class Runtime:
         """Return the request as the container sees it."""
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         if stream:
-            # Here `Accept` speaks of the event stream; the container's comes in a header of its own.
+            # Here `Accept` is that of the event stream; the container's comes in a header of its own.
             headers.pop("accept", None)
             if (accept := request.headers.get(f"{_PREFIX}accept")) is not None:
                 headers["accept"] = accept
@@ -285,7 +285,7 @@ def _request_type(body: bytes) -> str | None:
 
 
 def _with_adapter(body: bytes, adapter: str) -> bytes:
-    """The vLLM and SGLang images write the adapter's name into the body."""
+    """Write the adapter's name into the body, as the vLLM and SGLang images do."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:

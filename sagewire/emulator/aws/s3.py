@@ -242,7 +242,7 @@ class Storage:
         headers = request.headers
         kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
         kept |= {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
-        # What the body was framed with on the way is not a property of the object.
+        # The framing of the body on the way is not a property of the object.
         if coding := kept.pop("content-encoding", ""):
             codings = [part for part in re.split(r"\s*,\s*", coding) if part and part != "aws-chunked"]
             kept |= {"content-encoding": ",".join(codings)} if codings else {}

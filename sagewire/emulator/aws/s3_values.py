@@ -26,7 +26,7 @@ KEPT_HEADERS = ("cache-control", "content-disposition", "content-encoding", "con
 
 
 class S3Error(Exception):
-    """An answer of S3 that is an error.
+    """An error of S3.
 
     Args:
         status: The HTTP status.

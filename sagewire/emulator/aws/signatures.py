@@ -31,7 +31,7 @@ _FIELD = re.compile(r"(\w+)=([^,\s]+)")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a signature says about itself."""
+    """The scope of a signature."""
 
     access_key: str
     date: str
@@ -62,7 +62,7 @@ def read_scope(request: Request) -> Scope:
     """Return what the `Authorization` header says.
 
     Raises:
-        IdentityError: There is no such header, or it is not a complete signature.
+        IdentityError: The header is missing, or it is not a complete signature.
     """
     header = request.headers.get("authorization", "")
     if not header:
@@ -81,10 +81,10 @@ def read_scope(request: Request) -> Scope:
 def verify(
     request: Request, identities: Identities, clock: Callable[[], float], *, region: str, services: tuple[str, ...]
 ) -> Credentials:
-    """Return who signed the request.
+    """Return the credentials that signed the request.
 
     Raises:
-        IdentityError: Nobody known did, or not with this request, or not now, or not for here.
+        IdentityError: The access key is unknown, or the signature is wrong, too old, or for another region or service.
     """
     scope = read_scope(request)
     stamp = request.headers.get("x-amz-date", "")
@@ -110,10 +110,10 @@ def verify(
 def verify_query(
     request: Request, identities: Identities, clock: Callable[[], float], *, payload_hash: str = "UNSIGNED-PAYLOAD"
 ) -> tuple[Credentials, Scope]:
-    """Return who presigned the request, and the scope of the signature in its query.
+    """Return the credentials that presigned the request, and the scope of the signature in its query.
 
     Raises:
-        IdentityError: Nobody known did, or the signature is wrong or too old.
+        IdentityError: The access key is unknown, or the signature is wrong or too old.
     """
     given = request.query
     if given.get("X-Amz-Algorithm") != ALGORITHM:

@@ -151,7 +151,7 @@ def _invalid(value: str, member: str, constraint: str) -> IdentityError:
 def _claims(token: str, now: float) -> Mapping[str, Any]:
     """Return what a web identity token says of itself.
 
-    Its shape counts, and audience and expiry where it states them: a token written by hand for a test need not.
+    Its shape counts, and audience and expiry if it states them: a token written by hand for a test need not.
     """
     parts = token.split(".")
     try:

@@ -1,4 +1,4 @@
-"""What a dialect is: one serving container's HTTP surface, from request bytes to response bytes."""
+"""Dialects: the HTTP surface of one serving container, from request bytes to response bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Container", "Dialect", "Refusal", "Route", "begin", "flag", "json_bo
 
 
 class Refusal(Exception):
-    """The container refuses a request with this response."""
+    """A refusal by the container, with its response."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(f"HTTP {response.status}")
@@ -104,14 +104,14 @@ Route = Callable[[Request, Container], Response]
 
 
 class Dialect(ABC):
-    """A serving container. Subclasses say which image it is and answer its routes.
+    """A serving container. Subclasses name its image and answer its routes.
 
     Attributes:
         image: The image URI, with `{region}` in it.
         environment: Environment variables of a usual deployment, with `{model_id}` in the values.
         model_id: The model of a deployment that does not name one.
         tags: Tags SageMaker's own tools put on such an endpoint.
-        invocations: The container's own route that `/invocations` stands for, where there is one.
+        invocations: The container's own route that `/invocations` stands for, if any.
         model_package: The name of the marketplace package it is deployed from, instead of an image.
     """
 
@@ -192,5 +192,5 @@ def begin(generation: Generation) -> Iterator[Event]:
 
 
 def new_id() -> str:
-    """Return an id nobody else has."""
+    """Return a unique id."""
     return uuid.uuid4().hex

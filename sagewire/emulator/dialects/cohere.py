@@ -33,7 +33,7 @@ def _streams(request: Request, body: JSON) -> bool:
 
 
 class _Marketplace(Dialect):
-    """What all of Cohere's containers have in common."""
+    """The base of all Cohere containers."""
 
     def routes(self, container: Container) -> Mapping[tuple[str, str], Route]:
         """Return the container's routes."""

@@ -23,7 +23,7 @@ _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&='"})
 
 
 def mms_error(message: str, status: int = 400) -> Response:
-    """Return multi-model-server's error: pretty-printed, HTML-escaped, and internal even where it is not."""
+    """Return multi-model-server's error: pretty-printed, HTML-escaped, and called internal even if it is not."""
     text = json.dumps(message, ensure_ascii=False).translate(_ESCAPES)
     body = f'{{\n  "code": {status},\n  "type": "InternalServerException",\n  "message": {text}\n}}\n'
     return Response(status, {"Content-Type": "application/json"}, body.encode("utf-8", "replace"))

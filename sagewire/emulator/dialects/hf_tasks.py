@@ -1,4 +1,4 @@
-"""What each transformers pipeline answers: the shapes are the pipelines' own, the content comes from simple rules."""
+"""The answers of each transformers pipeline: the shapes are the pipelines' own, the content comes from simple rules."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ENTITY = re.compile(r"\b[A-Z][a-z]+(?:'[a-z]+)?\b")
 
 
 class PipelineError(Exception):
-    """A pipeline raised an exception."""
+    """An exception in a pipeline."""
 
 
 def _check(parameters: Mapping[str, Any]) -> None:

@@ -44,7 +44,7 @@ def jumpstart_tags(model_id: str, version: str) -> dict[str, str]:
 
 
 class _Script(Dialect):
-    """What all of them have in common."""
+    """The base of all JumpStart scripts."""
 
     environment: ClassVar[Mapping[str, str]] = {
         "ENDPOINT_SERVER_TIMEOUT": "3600",

@@ -92,7 +92,7 @@ def output_tensor(name: str, datatype: str, shape: Sequence[int], data: list[Any
 
 
 def wanted_outputs(body: Mapping[str, Any], model: str, outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the outputs that were asked for, all where none was named."""
+    """Return the requested outputs, by default all."""
     asked = [item.get("name") for item in body.get("outputs") or ()]
     there = {output["name"]: output for output in outputs}
     for name in asked:

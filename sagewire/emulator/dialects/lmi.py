@@ -26,7 +26,7 @@ __all__ = ["Lmi", "LmiAsync", "LmiSse"]
 
 JSON = dict[str, Any]
 DEFAULT_NEW_TOKENS = 30
-# What LMI's parsers know; the rolling batch takes anything else for an engine argument.
+# The parameters that LMI's parsers know; the rolling batch takes anything else for an engine argument.
 _FLOATS = ("temperature", "top_p", "repetition_penalty", "presence_penalty", "frequency_penalty")
 
 
@@ -92,7 +92,7 @@ class Lmi(Dialect):
         return self.generate(body, container)
 
     def style(self, container: Container, settings: Settings) -> Style:
-        """Return how the rolling batch's chat formatter writes: no model field to speak of, numbers as ids."""
+        """Return how the rolling batch's chat formatter writes: no useful model field, numbers as ids."""
         return Style(
             model=settings.turn.model or "lmi",
             created=int(container.clock()),

@@ -25,7 +25,7 @@ _ROLES: dict[str, Role] = {
 
 
 class BadRequest(Exception):
-    """The body is wrong.
+    """An invalid request body.
 
     Args:
         message: What is wrong, in the server's words.
@@ -42,7 +42,7 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a chat or completion body says besides the conversation.
+    """The settings of a chat or completion body besides the conversation.
 
     Args:
         turn: The request as an engine reads it.

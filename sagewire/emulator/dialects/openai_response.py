@@ -21,13 +21,13 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How one server writes.
+    """The way one server writes.
 
     Args:
         model: The model name it reports.
         created: Seconds since the epoch.
         reasoning: The names of the reasoning field; empty leaves the reasoning in the text, inside think tags.
-        stop_field: Where the matched stop string is reported; empty means nowhere.
+        stop_field: The field with the matched stop string; empty if it is not reported.
         message_extra, delta_extra, choice_extra, extra: Fields every message, delta, choice and document has.
         call_id: Makes the id of a tool call from its index and name.
         finish: Makes the server's finish reason from the emulator's and whether the tool was named.
@@ -184,7 +184,7 @@ def _last_choice(number: int, run: Generation, writer: _DeltaWriter, settings: S
 
 
 class _DeltaWriter:
-    """Turns the events of one answer into deltas."""
+    """A writer of one answer's events as deltas."""
 
     def __init__(self, settings: Settings, style: Style) -> None:
         self._settings = settings

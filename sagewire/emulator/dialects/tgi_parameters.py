@@ -1,4 +1,4 @@
-"""What TGI refuses in the parameters of a generate request (`router/src/validation.rs`)."""
+"""The checks of TGI on the parameters of a generate request (`router/src/validation.rs`)."""
 
 from __future__ import annotations
 

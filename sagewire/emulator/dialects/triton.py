@@ -29,7 +29,7 @@ _ENSEMBLE = {
 
 
 class Triton(Dialect):
-    """Triton in `generate` mode: `text_input` in, one `text_output` out, even where a stream is asked for."""
+    """Triton in `generate` mode: `text_input` in, one `text_output` out, even if a stream is requested."""
 
     image = "763104351884.dkr.ecr.{region}.amazonaws.com/sagemaker-tritonserver:24.09-py3"
     environment: ClassVar[Mapping[str, str]] = {

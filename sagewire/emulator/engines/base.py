@@ -1,4 +1,4 @@
-"""What an engine is: the model behind a container, told apart from how the container speaks."""
+"""Engines: the model behind a container, independent of the container's request format."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a model is asked, whatever wire the request came over.
+    """A request to a model, independent of its wire.
 
     Args:
         messages: The conversation; a plain prompt arrives as `prompt` and is empty here.
-        prompt: The text to continue, where the container speaks prompts.
+        prompt: The text to continue, if the container takes prompts.
         tools: Functions on offer.
         tool_choice: `auto`, `none`, `required`, or the name of the one tool to call.
         parallel_tool_calls: Whether several calls in one answer are allowed.
@@ -40,7 +40,7 @@ class Turn:
         choices: The answer has to be one of these texts.
         pattern: The answer has to match this regular expression.
         reasoning: The answer starts with thinking.
-        max_tokens: The most tokens to generate.
+        max_tokens: Maximum tokens to generate.
         stop: Strings that end the answer.
         choice: Which of several answers this one is.
         seed: The caller's seed.
@@ -99,8 +99,8 @@ class Call:
 
     Args:
         name: The function's name.
-        arguments: JSON text, sent as it is even where it is not JSON.
-        id: The call's id; made up where there is none.
+        arguments: JSON text, sent as it is even if it is not JSON.
+        id: The call's id; made up if it is missing.
     """
 
     name: str
@@ -123,7 +123,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why the model stopped, where it is not what the emulator would say.
+    """The reason why the model stopped, if it differs from the emulator's.
 
     Args:
         reason: OpenAI's word: `stop`, `length`, `tool_calls`, `content_filter`.
@@ -134,7 +134,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Bytes the container sends instead of an answer of its own making.
+    """Bytes that the container sends in place of its own answer.
 
     Args:
         data: The bytes.
@@ -151,7 +151,7 @@ Piece: TypeAlias = Text | Thinking | Call | Counts | Stop | Raw
 
 
 class EngineFailure(Exception):
-    """The model behind a container failed; the container reports it in its own way.
+    """A failure of the model behind a container, which the container reports in its own way.
 
     Args:
         message: What happened.

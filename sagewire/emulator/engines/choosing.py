@@ -41,7 +41,7 @@ class Wanted:
 
 
 def last_user(messages: Sequence[Message]) -> int:
-    """Return where the last user message is; -1 if there is none."""
+    """Return the index of the last user message; -1 without one."""
     return next((number for number in range(len(messages) - 1, -1, -1) if messages[number].role == "user"), -1)
 
 
@@ -51,7 +51,7 @@ def results_since(messages: Sequence[Message], start: int) -> list[Message]:
 
 
 def wanted_calls(turn: Turn) -> list[Wanted]:
-    """Return the calls to make now: none where the answer can be given."""
+    """Return the calls to make now, none if the answer can be given."""
     start = last_user(turn.messages)
     text = text_of(turn.messages[start]) if start >= 0 else ""
     made = [call.name for message in turn.messages[start + 1 :] for call in message.tool_calls]

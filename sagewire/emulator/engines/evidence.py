@@ -40,7 +40,7 @@ def words(name: str) -> list[str]:
 
 
 class Evidence:
-    """What was said, with every value used at most once unless nothing else is left.
+    """The values of a conversation, each used at most once unless nothing else is left.
 
     Args:
         text: What was said, oldest first.
@@ -122,7 +122,7 @@ class Evidence:
         return max(found, key=len, default=None)
 
     def bare(self) -> str | None:
-        """Return the whole text where it is nothing but a value: `London?`."""
+        """Return the whole text if it is nothing but a value: `London?`."""
         match = _BARE.fullmatch(self.text)
         return match[1] if match and len(match[1].split()) <= 4 else None
 

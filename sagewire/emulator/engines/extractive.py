@@ -1,6 +1,6 @@
 """The `extractive` engine: it answers a question with the sentence of the prompt that answers it.
 
-It is no language model. It compares words, knows that "how long" asks for a number and "who" for a name, and copies
+It is not a language model. It compares words, knows that "how long" asks for a number and "who" for a name, and copies
 one sentence. It is deterministic, needs nothing, and reads the prompts of question-answering chains, chats and
 retrieval tutorials well enough to show whether the pipe around it works.
 """
@@ -67,7 +67,7 @@ _EXPECTED = [
 
 
 class Extractive:
-    """Answers from the context in the prompt by copying the sentence that fits the question best."""
+    """An engine that copies the sentence of the prompt that fits the question best."""
 
     blocking = False
 

@@ -23,7 +23,7 @@ _ENOUGH = 2
 
 
 def general_knowledge(question: str) -> str | None:
-    """Return the fact that shares at least two words with a question, `None` if there is none.
+    """Return the fact that shares at least two words with a question, `None` without such a fact.
 
     Example:
         >>> general_knowledge("What is the capital of France?")

@@ -1,6 +1,6 @@
 """The `schema` engine: it obeys. It calls tools, fills in JSON schemas, and answers from tool results.
 
-It is no language model, either: tools are chosen by the words they share with the request, and values are what was
+It is not a language model, either: tools are chosen by the words they share with the request, and values are what was
 said or, failing that, the schema's own description of them. It is deterministic, and good enough for the tool loops,
 structured answers and agents of the frameworks to run to their end.
 """
@@ -31,7 +31,7 @@ _GREETING = re.compile(r"(?i)\s*(?:hello|hi|hey|good (?:morning|evening|day))\b"
 
 
 class Schema:
-    """Calls the tools it is offered, fills in the schemas it is given, and answers from what it was told."""
+    """An engine that calls the tools it is offered, fills in schemas, and answers from the conversation."""
 
     blocking = False
 
@@ -109,7 +109,7 @@ def _chosen_call(schema: Mapping[str, Any], turn: Turn) -> Mapping[str, Any]:
 
 
 def _object(schema: Any, turn: Turn, evidence: Evidence) -> Any:
-    """Return JSON for a schema; where it says no more than `object`, the keys are the words quoted by the user."""
+    """Return JSON for a schema; if it is only `object`, the keys are the words quoted by the user."""
     says_more = ("properties", "$ref", "enum", "const", "anyOf", "oneOf", "allOf")
     if any(map(schema.get, says_more)) or schema.get("type", "object") != "object":
         return fill(schema, evidence)

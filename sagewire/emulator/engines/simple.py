@@ -13,7 +13,7 @@ __all__ = ["Echo", "Reply", "Scripted"]
 
 
 class Echo:
-    """Answers with the prompt, or with the text of the last user message."""
+    """An engine that answers with the prompt, or with the text of the last user message."""
 
     blocking = False
 
@@ -72,7 +72,7 @@ ScriptEntry: TypeAlias = str | Reply | Call | Exception
 
 
 class Scripted:
-    """Answers with the given replies, one per request, in order; afterwards it fails loudly.
+    """An engine that answers with the given replies, one per request, in order; afterwards it fails.
 
     Args:
         replies: Texts, `Reply` values, single tool calls, or exceptions (`EngineFailure`) to be raised.
@@ -90,7 +90,7 @@ class Scripted:
         self._replies = list(replies)
         self._loop = loop
         self._next = 0
-        # Requests may be answered on several threads where an engine of the same server blocks.
+        # Requests may be answered on several threads if an engine of the same server blocks.
         self._lock = threading.Lock()
 
     def add(self, *replies: ScriptEntry) -> None:

@@ -46,7 +46,7 @@ _SAMPLING: dict[str, dict[str, str]] = {
 
 
 class Upstream:
-    """Answers with what another server answers: Ollama, llama.cpp, vLLM, or any other that speaks OpenAI's API.
+    """An engine that forwards to another server: Ollama, llama.cpp, vLLM, or any other with OpenAI's API.
 
     What the server cannot be asked for is refused with status 400, never made up: log probabilities, and settings,
     schemas and vectors that its API has no place for. Prompts are continued as they are: Ollama, whose completions
@@ -65,7 +65,7 @@ class Upstream:
         import urllib3
 
         if not base_url.startswith(("http://", "https://")):
-            raise UsageError(f"upstream={base_url!r} is no http URL; write upstream=http://127.0.0.1:11434/v1")
+            raise UsageError(f"upstream={base_url!r} is not an HTTP URL; write upstream=http://127.0.0.1:11434/v1")
         self._url = base_url.rstrip("/")
         self._model = model
         self._owner: str | None = None
@@ -115,7 +115,7 @@ class Upstream:
             scores = {item["index"]: float(item["relevance_score"]) for item in found["results"]}
             return [scores[place] for place in range(len(texts))]
         except (KeyError, TypeError, ValueError):
-            raise EngineFailure("the upstream server's ranking does not speak of every text", 502) from None
+            raise EngineFailure("the upstream server's ranking does not cover every text", 502) from None
 
     def _whole(self, path: str, body: JSON, what: str) -> Any:
         try:
@@ -251,7 +251,7 @@ def _parse(event: Any) -> JSON:
 
 
 class _Reader:
-    """Turns chunks into pieces: calls are held back until they are complete."""
+    """A reader of chunks as pieces: calls are held back until they are complete."""
 
     def __init__(self) -> None:
         self._calls: dict[int, JSON] = {}

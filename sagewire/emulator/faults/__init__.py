@@ -1,9 +1,9 @@
-"""What can go wrong, on purpose.
+"""Faults on request.
 
 A fault is asked for in an endpoint's specification (`faults=["throttle:2"]`), by a request header
 (`X-Amzn-SageMaker-Custom-Attributes: sagewire-fault=throttle:2`), or by calling the endpoint under a name with a suffix
-(`my-endpoint--throttle-2`). Arguments follow a colon and are separated by commas. Every fault's docstring says how it
-is written and what it does.
+(`my-endpoint--throttle-2`). Arguments follow a colon and are separated by commas. Every fault's docstring has its
+spelling and its effect.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def make_fault(text: str) -> FaultInjection:
     """Return the fault written as `NAME[:ARGUMENT]`.
 
     Raises:
-        UsageError: There is no fault of that name, or its argument is wrong.
+        UsageError: The fault is unknown, or its argument is wrong.
 
     Example:
         >>> type(make_fault("throttle:2")).__name__

@@ -1,4 +1,4 @@
-"""What a fault is: something that goes wrong, and the places where it can."""
+"""Faults: something that goes wrong, and the places in which it can."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOREVER = float("inf")
 
 
 class Refused(Exception):
-    """The service's own refusal.
+    """A refusal by the service.
 
     Args:
         code: AWS's error code.
@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 class FaultInjection:
-    """Something that goes wrong. Each method is a place where it can; the default changes nothing.
+    """A fault. Each method is a place in which something can go wrong; the default changes nothing.
 
     Args:
         argument: What follows the colon in the fault's text.
@@ -48,7 +48,7 @@ class FaultInjection:
         self.argument = argument
 
     def front_door(self) -> Response | None:
-        """Raise `Refused`, return a response that is none of SageMaker's making, or return `None` to go on."""
+        """Raise `Refused`, return a response of another origin than SageMaker, or return `None` to go on."""
         return None
 
     def container(self, failure: Callable[[EngineFailure], Response]) -> Response | None:
@@ -69,7 +69,7 @@ class FaultInjection:
 
 
 class Times(FaultInjection):
-    """A fault that happens so many times, then is over; without a number it never is."""
+    """A fault that happens so many times; without a number, always."""
 
     def __init__(self, argument: str = "") -> None:
         super().__init__(argument)
@@ -87,7 +87,7 @@ def number(text: str, default: float) -> float:
     """Return a fault's argument as a number.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is not a number.
     """
     try:
         return float(text) if text else default

@@ -37,7 +37,7 @@ HTML_502 = (
 
 
 class Throttle(Times):
-    """`throttle[:TIMES[,SECONDS]]`: 400 ThrottlingException, with `Retry-After` where seconds are given."""
+    """`throttle[:TIMES[,SECONDS]]`: 400 ThrottlingException, with `Retry-After` if seconds are given."""
 
     status = 400
 
@@ -143,7 +143,7 @@ class NeverAnswer(Times):
     """`never_answer[:TIMES]`: the request is read, and nothing ever comes back."""
 
     def front_door(self) -> Response | None:
-        """Be silent."""
+        """Wait forever."""
         return Response(delay=FOREVER) if self.happens() else None
 
 

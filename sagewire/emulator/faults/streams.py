@@ -264,7 +264,7 @@ class SlowTokens(FaultInjection):
     """`slow_tokens[:SECONDS]`: a pause before every piece; 0.05 seconds without a number."""
 
     def chunks(self, steps: Iterator[Step]) -> Iterator[Step]:
-        """Pause."""
+        """Wait before every piece."""
         seconds = number(self.argument, 0.05)
         for step in steps:
             yield Wait(seconds)
@@ -275,7 +275,7 @@ class SlowLoris(FaultInjection):
     """`slow_loris[:SECONDS]`: one byte at a time with a pause after each; 0.1 seconds without a number."""
 
     def response(self, response: Response) -> Response:
-        """Drip."""
+        """Send one byte at a time."""
         seconds = number(self.argument, 0.1)
         steps = [response.body] if isinstance(response.body, bytes) else response.body
 
@@ -292,7 +292,7 @@ class SlowLoris(FaultInjection):
 
 
 class EmptyBody(FaultInjection):
-    """`empty_body`: the status says yes, and there is no body."""
+    """`empty_body`: status 200 with an empty body."""
 
     def chunks(self, steps: Iterator[Step]) -> Iterator[Step]:
         """Send nothing."""
@@ -303,7 +303,7 @@ class TruncatedJson(FaultInjection):
     """`truncated_json`: only the first half of a whole answer; of a stream, half of its first piece."""
 
     def chunks(self, steps: Iterator[Step]) -> Iterator[Step]:
-        """Halve."""
+        """Cut the body in half."""
         for step in steps:
             if isinstance(step, bytes):
                 yield step[: len(step) // 2]

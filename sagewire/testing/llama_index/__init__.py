@@ -33,4 +33,4 @@ __all__ = ["AccountingTests", "AnswerTests", "KeepingTests", "LLMTests", "Object
 
 
 class LLMTests(AnswerTests, ToolTests, ObjectTests, AccountingTests, KeepingTests):
-    """Everything; see `Subject` for what a subclass has to say."""
+    """All the tests; see `Subject` for the attributes of a subclass."""

@@ -23,7 +23,7 @@ METHODS = (
 
 
 class Tape(BaseCallbackHandler):
-    """Records legacy callbacks."""
+    """A recorder of legacy callbacks."""
 
     def __init__(self) -> None:
         super().__init__([], [])
@@ -48,7 +48,7 @@ class Tape(BaseCallbackHandler):
 
 
 class _Events(BaseEventHandler):
-    """Records instrumentation events."""
+    """A recorder of instrumentation events."""
 
     seen: list[Any] = Field(default_factory=list)
 
@@ -63,7 +63,7 @@ class _Events(BaseEventHandler):
 
 
 class AccountingTests(Subject):
-    """What counters, callbacks and traces rely on."""
+    """Tests of the data that counters, callbacks and traces rely on."""
 
     @pytest.mark.parametrize("method", METHODS)
     def test_token_counts(self, method: str) -> None:

@@ -36,7 +36,7 @@ PNG = base64.b64decode(
 
 
 class AnswerTests(Subject):
-    """What every LLM does."""
+    """Tests of every LLM."""
 
     def test_is_an_llm(self) -> None:
         """The class is LlamaIndex's and has a name of its own."""

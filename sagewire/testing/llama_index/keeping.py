@@ -16,7 +16,7 @@ __all__ = ["KeepingTests"]
 
 
 class KeepingTests(Subject):
-    """What is kept of a model, and what must not be."""
+    """Tests of saving, pickling and copying a model."""
 
     def test_to_dict(self, llm: Any) -> None:
         """A model can be written as JSON, and the class can be told from it."""
@@ -24,7 +24,7 @@ class KeepingTests(Subject):
         assert written["class_name"] == self.llm_class.class_name()
 
     def test_from_dict(self, llm: Any) -> None:
-        """What was written makes a model with the same metadata, given the secrets again."""
+        """A saved model is read back with the same metadata, given the secrets again."""
         secrets = {name: self.llm_params[name] for name in self.secrets}
         again = self.llm_class.from_dict(llm.to_dict(), **secrets)
         assert again.metadata == llm.metadata

@@ -32,7 +32,7 @@ class Recipe(BaseModel):
 
 
 class ObjectTests(Subject):
-    """`structured_predict` and its kin."""
+    """Tests of `structured_predict` and its variants."""
 
     def test_structured_predict(self, llm: Any) -> None:
         """An object of the class comes back."""

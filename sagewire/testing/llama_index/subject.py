@@ -1,4 +1,4 @@
-"""The model under test: how it is made, and what it is said to be able to do."""
+"""The model under test: its arguments and its declared abilities."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ QUESTION = "Say hello to Ada and ask how she is."
 
 
 class Subject:
-    """What a subclass says of its model, as class attributes or properties.
+    """The description of a model by a subclass, as class attributes or properties.
 
     Attributes:
         llm_class: The class.
         llm_params: Its constructor's arguments.
-        secrets: Which of the arguments nobody may see.
+        secrets: The arguments that must not be shown.
         supports_tools: It calls functions, and its metadata says so.
         supports_parallel_tools: It calls several in one answer.
         supports_forced_tools: `tool_required` is obeyed.
@@ -53,7 +53,7 @@ class Subject:
         return self.make()
 
     def test_nothing_is_overridden(self) -> None:
-        """A subclass may mark a test as expected to fail, with a reason, and change no other way what is tested."""
+        """A subclass may mark a test as expected to fail, with a reason, and must not override it otherwise."""
         known = {name for base in type(self).__mro__ if _is_suite(base) for name in vars(base) if name[:5] == "test_"}
         for base in type(self).__mro__:
             for name in () if _is_suite(base) else known & set(vars(base)):

@@ -44,7 +44,7 @@ quietly = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
 class ToolTests(Subject):
-    """What a model that calls functions does."""
+    """Tests of models that call functions."""
 
     @pytest.fixture
     def caller(self, llm: Any) -> Any:
@@ -85,7 +85,7 @@ class ToolTests(Subject):
         assert sorted(json.loads(given) if isinstance(given, str) else given) == ["x", "y"]
 
     def test_tool_required(self, caller: Any) -> None:
-        """A required tool is called even where the question asks for none."""
+        """A required tool is called even if the question does not need it."""
         if not self.supports_forced_tools:
             pytest.skip("supports_forced_tools is False")
         for response in (
@@ -95,7 +95,7 @@ class ToolTests(Subject):
             assert [call.tool_name for call in caller.get_tool_calls_from_response(response)] == ["weather"]
 
     def test_no_tool_call(self, caller: Any) -> None:
-        """A response without calls gives none, or an error where one was expected."""
+        """A response without calls gives an empty list, or an error if a call was expected."""
         response = caller.chat(conversation())
         assert caller.get_tool_calls_from_response(response, error_on_no_tool_call=False) == []
         with pytest.raises(ValueError):  # noqa: PT011  # what it says is up to the integration
@@ -107,7 +107,7 @@ class ToolTests(Subject):
         assert [call.tool_kwargs for call in caller.get_tool_calls_from_response(response)] == [{}]
 
     def test_parallel_calls(self, caller: Any) -> None:
-        """Several calls in one answer have ids of their own; where they are not allowed there is one."""
+        """Several calls in one answer have ids of their own; if they are not allowed there is one."""
         if not self.supports_parallel_tools:
             pytest.skip("supports_parallel_tools is False")
         question = "What is 3 plus 4, and what is the weather in Paris?"

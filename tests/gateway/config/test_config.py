@@ -63,7 +63,7 @@ def test_own_form() -> None:
         ("models:\n  m: {endpoint: a, options: {temprature: 1}}", r"line 2: .*did you mean 'temperature'"),
         ("models:\n  m: {endpoint: a}\naliases: {x: y}", "alias 'x': unknown model 'y'"),
         ("models:\n  m: {endpoint: a}\nserver:\n  master_key: os.environ/NO_SUCH", "line 4: .*NO_SUCH is not set"),
-        ("models:\n  m: {endpoint: a}\nserver:\n  master_key: ''", "line 4: .*everybody in"),
+        ("models:\n  m: {endpoint: a}\nserver:\n  master_key: ''", "line 4: .*the key is empty"),
         ("models:\n  m: {endpoint: a}\nkeys:\n  - {name: k}", "line 4: .*either `key` or `sha256`"),
         ("models: [", "line 1: not valid YAML|line 2: not valid YAML"),
         ("- a", "expected a mapping"),
