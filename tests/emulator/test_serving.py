@@ -145,7 +145,7 @@ def test_an_upstream_server_that_fails_is_named(judge):
             judge.invoke(endpoint, chat)
     parts = judge.parts("broken", chat | {"stream": True})
     assert b"the upstream server failed" in parts[-2]
-    with pytest.raises(UsageError, match="is no http URL"):
+    with pytest.raises(UsageError, match="is not an HTTP URL"):
         Upstream("localhost:11434")
 
 

@@ -349,7 +349,7 @@ def test_an_answer_may_depend_on_the_call_and_a_missing_one_is_an_error() -> Non
     assert [client.complete(prompt).text for prompt in ("a", "b")] == ["a", "b"]
     once = Client(transport=FakeTransport([WHOLE]), handler=Plain())
     once.complete("a")
-    with pytest.raises(AssertionError, match="no recorded answer"):
+    with pytest.raises(AssertionError, match="every recording has been played back"):
         once.complete("a")
 
 

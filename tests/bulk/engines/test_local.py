@@ -106,7 +106,7 @@ def test_malformed_csv_rows_are_reported_with_their_lines(models, read, tmp_path
     path.write_bytes(b'prompt,id\n"two\nlines",1\nshort\nbad \xff,2\nlast,3\n')
     report = bulk.run(path, "sagemaker/chat", tmp_path / "out.csv")
     assert [(one["line"], one["error"]) for one in read(report.dead_letter)] == [
-        (4, "line 4: 1 fields where the header has 2"),
+        (4, "line 4: 1 fields, but the header has 2"),
         (5, "line 5: not UTF-8"),
     ]
     with open(report.output, newline="") as file:
@@ -139,7 +139,7 @@ def test_a_missing_column_is_an_error_before_the_first_call(models, write, tmp_p
         ({"column": "x", "template": "{x}"}, "either"),
         ({"schema": {"type": "objekt"}}, "schema"),
         ({"concurrency": 0}, "more than 0"),
-        ({"task": "embed", "system": "x"}, "means nothing to embed"),
+        ({"task": "embed", "system": "x"}, "has no effect on embed"),
         ({"batch_size": 4}, "one row a call"),
     ],
 )
@@ -152,7 +152,7 @@ def test_wrong_settings_are_errors(settings, words, models, write, tmp_path):
     ("source", "model", "output", "words"),
     [
         ("nowhere.jsonl", "sagemaker/chat", "out.jsonl", "no file or directory"),
-        ("in.jsonl", "chat", "out.jsonl", "does not say where"),
+        ("in.jsonl", "chat", "out.jsonl", "no known prefix"),
         ("in.jsonl", "sagemaker/chat", "out.xlsx", "extension"),
         ("in.jsonl", "huggingface/org/model", "out.jsonl", None),
     ],

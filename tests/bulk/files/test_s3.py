@@ -60,7 +60,7 @@ def test_a_bucket_that_is_not_there_is_an_error_before_the_first_call(bucket, mo
     with pytest.raises(UsageError, match="there is no bucket 'nobody'"):
         bulk.run("s3://rows/in.jsonl", "sagemaker/chat", "s3://nobody/out/o.jsonl")
     for address in ("s3:///o.jsonl", "s3://rows//o.jsonl"):
-        with pytest.raises(UsageError, match="no S3 address"):
+        with pytest.raises(UsageError, match="not an S3 address"):
             bulk.run("s3://rows/in.jsonl", "sagemaker/chat", address)
     assert models.calls == []
 

@@ -102,7 +102,7 @@ def test_dead_letters_belong_to_one_job(models, write, tmp_path):
     assert bulk.run(write(["{bad"], "bad.jsonl"), "sagemaker/chat", tmp_path / "a.jsonl").failed == 1
     assert bulk.run(write(questions(1), "good.jsonl"), "sagemaker/chat", tmp_path / "a.csv").failed == 0
     assert (tmp_path / "a.failed.jsonl").exists()
-    with pytest.raises(UsageError, match="the input is where the rows go that fail"):
+    with pytest.raises(UsageError, match="the input is the dead-letter file of the output"):
         bulk.run(write(questions(1), "b.failed.jsonl"), "sagemaker/chat", tmp_path / "b.jsonl", overwrite=True)
     (tmp_path / "c.failed.jsonl").write_text("somebody's")
     with pytest.raises(UsageError, match=r"c\.failed\.jsonl exists already"):

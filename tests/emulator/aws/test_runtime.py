@@ -200,7 +200,7 @@ def test_an_endpoint_can_be_added_while_running(judge):
         ({"a": EndpointSpec(faults=["throtle"])}, "did you mean 'throttle'"),
         ({"a": EndpointSpec(faults=["throttle:often"])}, "must be a number"),
         ({"a": EndpointSpec(status="Sleeping")}, "is not one of InService"),
-        ({"a": EndpointSpec(components={"x": EndpointSpec(base="y")})}, "no component of its endpoint"),
+        ({"a": EndpointSpec(components={"x": EndpointSpec(base="y")})}, "not a component of its endpoint"),
     ],
 )
 def test_a_specification_that_cannot_be_is_refused_at_once(endpoints, words):
