@@ -84,7 +84,7 @@ __all__ = [
     "map_options",
 ]
 
-# Name to what makes the handler; the names are the wires'.
+# Name to the handler's factory; the names are those of the request formats.
 HANDLERS: dict[str, Callable[[], ContentHandler]] = register(
     ContentHandler,
     {
@@ -139,7 +139,7 @@ def find_handler(name: str) -> ContentHandler | EmbeddingHandler | RerankHandler
     """Return the handler of a name, of whichever kind it is.
 
     Raises:
-        UsageError: There is no handler of that name, or it cannot be loaded.
+        UsageError: The name is unknown, or its handler cannot be loaded.
 
     Example:
         >>> find_handler("tei")
@@ -166,7 +166,7 @@ def get_handler(handler: Any) -> ContentHandler:
             object (or class) in the style of LangChain's `LLMContentHandler` or LlamaIndex's `BaseIOHandler`.
 
     Raises:
-        UsageError: There is no handler of that name, or the object is not a handler.
+        UsageError: The name is unknown, or the object is not a handler.
 
     Example:
         >>> get_handler("tgi")

@@ -81,8 +81,8 @@ class ContentHandler(ABC):
     Attributes:
         name: The handler's key in `HANDLERS`.
         content_type: The media type of request bodies.
-        accept: The media type asked for.
-        speaks: `messages` when the container applies the chat template itself, `prompt` when it wants text.
+        accept: The media type of the `Accept` header.
+        speaks: `messages` if the container applies the chat template itself, `prompt` if it takes text.
         can: The features the wire can carry.
         option_names: Neutral option name to wire name, for every option the wire can express. Stop strings that are not
             among them are enforced by sagewire, which then closes the connection.
@@ -90,7 +90,7 @@ class ContentHandler(ABC):
             under this wire's own.
         passes_message_fields: Further fields of messages (`Message.extra`) are sent; elsewhere they are left out.
         takes_extra: Settings in `Options.extra` are passed to the server under their own names.
-        cures: Option name (or `tools`, `images`) to a sentence that says what to do instead, for the error's message.
+        cures: Option name (or `tools`, `images`) to a sentence with the alternative, for the error's message.
         path: The path of this wire on a plain HTTP server (`/v1/chat/completions`).
         stream_path: The path for streams, if it is another.
         echoes_prompt: The answer may begin with the prompt itself, which is then removed.
@@ -118,7 +118,7 @@ class ContentHandler(ABC):
         """Return the request body.
 
         Args:
-            request: A `PromptRequest` if the handler speaks `prompt`, else a `ChatRequest`. It asks only for what the
+            request: A `PromptRequest` if `speaks` is `prompt`, else a `ChatRequest`. It asks only for what the
                 handler declares.
         """
 
@@ -131,10 +131,10 @@ class ContentHandler(ABC):
         """Return a fresh decoder for one streamed response body of this content type."""
 
     def read_error(self, payload: Any, /) -> ErrorBody | None:
-        """Return what a container says went wrong if `payload` is one of its error bodies, else `None`.
+        """Return the container's error if `payload` is one of its error bodies, else `None`.
 
-        It is asked about whole bodies and events that come with status 200, and about the body of an answer with an
-        error status. The default knows the shapes of the containers that sagewire knows; override it for others.
+        It is called for whole bodies and events that come with status 200, and for the body of an answer with an
+        error status. The default reads the error bodies of all supported containers; override it for others.
 
         Args:
             payload: The parsed JSON, or text that is not JSON.
@@ -142,14 +142,14 @@ class ContentHandler(ABC):
         return find_fault(payload)
 
     def parameters(self, request: Request, /) -> Mapping[str, str]:
-        """Return InvokeEndpoint parameters this wire needs (`CustomAttributes`, ...). Usually none."""
+        """Return InvokeEndpoint parameters this wire needs (`CustomAttributes`, ...); empty by default."""
         return {}
 
     def with_special_tokens(self, markers: Sequence[str] = ()) -> ContentHandler:
         """Return the handler that asks for control tokens in answers, and hands them on; by default this one.
 
         Args:
-            markers: The control tokens that the prompt format knows, for servers that want a list.
+            markers: The prompt format's control tokens, for servers that take a list.
         """
         return self
 
@@ -168,7 +168,7 @@ class EventReader(ABC):
 
     Attributes:
         finished: The wire's end marker was seen.
-        event_name: The name of the event being read (the `event` field of server-sent events), `None` if it has none.
+        event_name: The name of the event being read (the `event` field of server-sent events), `None` without one.
     """
 
     finished: bool = False
@@ -199,7 +199,7 @@ class WholeReader(EventReader):
 class JsonHandler(ContentHandler):
     """A handler whose container takes a JSON object and answers with JSON, whole or as SSE / JSON lines.
 
-    `read_reply` and the event reader may index into what they are given as if it were well formed. If it is not,
+    `read_reply` and the event reader may index into their argument as if it were well formed. If it is not,
     the error object of a container (HTTP status 200 notwithstanding) becomes a `ModelError`, in a stream a
     `ModelStreamError`, and anything else a `WireError` with an excerpt.
     """
@@ -243,7 +243,7 @@ class JsonHandler(ContentHandler):
     def transform_output(self, body: bytes, /) -> Reply:
         """Fold `read_reply` of the parsed body."""
         if body[:6].lstrip().startswith(b"data:"):
-            # Triton deployed for generate_stream streams whatever is asked (triton src/sagemaker_server.cc).
+            # Triton deployed for generate_stream always streams (triton src/sagemaker_server.cc).
             return fold(decode(self.stream_decoder(""), [body]))
         payload = parse_json(body, self.name)
         error_body = self.read_error(payload)
@@ -257,7 +257,7 @@ class JsonHandler(ContentHandler):
             raise not_understood(body, self.name) from error
 
     def stream_decoder(self, content_type: str, /) -> Decoder[bytes, Delta]:
-        """Chain the framing (told by content type and first bytes) with a fresh `event_reader`."""
+        """Chain the framing (detected from content type and first bytes) with a fresh `event_reader`."""
         events = JsonEventDecoder(names=True)
         return Pipeline(events, _EventStage(self, self.event_reader(), events))
 
@@ -268,7 +268,7 @@ class _EventStage(BaseDecoder[Any, Delta]):
     def __init__(self, handler: JsonHandler, reader: EventReader, events: JsonEventDecoder) -> None:
         self._handler = handler
         self._reader = reader
-        # The shapes known by default are looked for only in what the reader does not understand.
+        # The default error shapes are looked for only in events that the reader does not understand.
         self._own_errors = type(handler).read_error is not ContentHandler.read_error
         self._events = events
 
@@ -296,7 +296,7 @@ class _EventStage(BaseDecoder[Any, Delta]):
     def _raise_own_error(self, data: Any) -> None:
         error_body = None
         if self._reader.event_name == "error" and isinstance(data, dict):
-            # The decoder put what an event of this name says under `error`.
+            # The decoder put the content of an event of this name under `error`.
             error_body = self._handler.read_error(data.get("error"))
         error_body = error_body or self._handler.read_error(data)
         if error_body is not None:
@@ -324,7 +324,7 @@ def _check_texts(request: Request) -> None:
 
 
 def _keeps_alive(event: Any) -> bool:
-    """Whether an event only says that the connection is alive: it is empty, or what Anthropic's shape calls a ping."""
+    """Whether an event only keeps the connection alive: it is empty, or a ping of Anthropic's shape."""
     if not event:
         return event is None or event == {}
     return isinstance(event, dict) and len(event) == 1 and str(event.get("type")).encode() in KEEP_ALIVES
@@ -341,7 +341,7 @@ def parse_json(body: bytes, handler: str) -> Any:
 
 
 def not_understood(answer: Any, handler: str) -> WireError:
-    """Return the error for JSON, as bytes or parsed, that is not what this handler's wire sends."""
+    """Return the error for JSON, as bytes or parsed, that does not fit this handler's response format."""
     try:
         shown = excerpt(answer if isinstance(answer, bytes) else orjson.dumps(answer))
     except orjson.JSONEncodeError:
@@ -352,7 +352,7 @@ def not_understood(answer: Any, handler: str) -> WireError:
 
 def unsupported_option(name: str, handler: str, cure: str | None = None) -> UnsupportedFeature:
     """Return the error for an option that a handler does not declare."""
-    cure = cure or "Leave it out, or pass what the server itself calls it in `extra`."
+    cure = cure or "Leave it out, or pass it under the server's own name in `extra`."
     return UnsupportedFeature(f"the option '{name}'", f"handler '{handler}'", cure)
 
 
@@ -371,7 +371,7 @@ _OFF: Mapping[str, tuple[Any, ...]] = {
 def asks_for_nothing(name: str, value: Any) -> bool:
     """Return whether an option can be left out because the server does the same without it.
 
-    So can `model`: an endpoint that serves one model has no place for its name.
+    So can `model`: an endpoint that serves one model does not need its name.
     """
     return name == "model" or value in _OFF.get(name, ())
 

@@ -35,7 +35,7 @@ _EXTRA_FIELDS = ("citations", "documents", "search_queries", "search_results")
 
 
 class CohereHandler(JsonHandler):
-    """Cohere chat: the last user turn is `message`, what came before `chat_history`, a first system turn `preamble`.
+    """Cohere chat: the last user turn is `message`, earlier turns `chat_history`, a first system turn `preamble`.
 
     `top_p=1` is sent as 0.99, the most the API takes. Citations and documents of the answer are in the reply's
     `extra`. Cohere's own ways of grounding (`documents`, `search_queries_only`, ...) and of describing tools go through
@@ -179,7 +179,7 @@ class _GenerateReader(EventReader):
 
 
 def _repaired(settings: dict[str, Any]) -> dict[str, Any]:
-    # Cohere's API takes p from 0.01 to 0.99 (and 0.75 where none is given), and 0 for "all tokens".
+    # Cohere's API takes p from 0.01 to 0.99 (and 0.75 by default), and 0 for "all tokens".
     p = settings.get("p")
     if isinstance(p, int | float) and p >= 1:
         settings["p"] = 0.99
@@ -216,7 +216,7 @@ def _read_end(response: Mapping[str, Any]) -> Iterator[Delta]:
 
 
 def _read_usage(meta: Mapping[str, Any]) -> Iterator[Delta]:
-    # `tokens` is what the model saw; `billed_units` leaves out what Cohere adds to the prompt itself.
+    # `tokens` counts all that the model read; `billed_units` leaves out Cohere's own additions to the prompt.
     counts = meta.get("tokens") or meta.get("billed_units") or {}
     prompt, completion = token_count(counts.get("input_tokens")), token_count(counts.get("output_tokens"))
     if prompt is not None or completion is not None:

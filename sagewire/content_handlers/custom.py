@@ -1,6 +1,6 @@
 """Adaptors that let handlers written for LangChain or LlamaIndex work wherever a native one does.
 
-They are told by their methods, so neither framework needs to be installed.
+They are recognised by their methods, so neither framework needs to be installed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class ReadableBytes(bytes):
         yield from self.read().splitlines(keepends)
 
     def iter_chunks(self, chunk_size: int = 1024) -> Iterator[bytes]:
-        """Yield what is left in pieces of `chunk_size` bytes."""
+        """Yield the rest in pieces of `chunk_size` bytes."""
         while chunk := self.read(chunk_size):
             yield chunk
 
@@ -63,7 +63,7 @@ class ReadableBytes(bytes):
         return True
 
     def close(self) -> None:
-        """Do nothing: there is no connection behind these bytes."""
+        """Do nothing: these bytes do not come from a connection."""
 
 
 class _AdaptedHandler(ContentHandler):
@@ -74,7 +74,7 @@ class _AdaptedHandler(ContentHandler):
     among them, as in langchain-aws: sagewire enforces them.
     """
 
-    # A handler that returns text could not hand back what the others ask for.
+    # A handler that returns text cannot return the other results.
     option_names: Mapping[str, str] = {
         option.name: option.name
         for option in fields(Options)
@@ -92,7 +92,7 @@ class _AdaptedHandler(ContentHandler):
         return f"{type(self).__name__}({type(self.handler).__name__}())"
 
     def transform_input(self, request: Request, /) -> bytes:
-        """Return what the user's handler makes of the prompt."""
+        """Return the request of the user's handler for the prompt."""
         body = self._serialize(self._prompt(request), self._model_kwargs(request.options))
         if isinstance(body, str):
             return body.encode()
@@ -101,11 +101,11 @@ class _AdaptedHandler(ContentHandler):
         raise UsageError(f"{type(self.handler).__name__} must return the request as bytes, not {type(body).__name__}")
 
     def transform_output(self, body: bytes, /) -> Reply:
-        """Return what the user's handler reads in a whole answer."""
+        """Return the text that the user's handler reads in a whole answer."""
         return fold(self._read(self._deserialize, body))
 
     def _read(self, read: Callable[[Any], Any], data: bytes) -> list[Delta]:
-        """Return what a method of the user's handler finds in some bytes."""
+        """Return the text that a method of the user's handler reads in some bytes."""
         try:
             answer = self._call(read, data)
         except SagewireError:
@@ -141,7 +141,7 @@ class _AdaptedHandler(ContentHandler):
         return request.prompt
 
     def _model_kwargs(self, options: Options) -> dict[str, Any]:
-        # A fresh dict for each call: what a user's handler does to it must not reach the next call.
+        # A fresh dict for each call: changes by a user's handler must not reach the next call.
         return {**options.given(), **options.extra}
 
     @abstractmethod
@@ -194,10 +194,10 @@ class LlamaIndexHandler(_AdaptedHandler):
     """A handler in the style of LlamaIndex's `BaseIOHandler`.
 
     In a stream `deserialize_streaming_output` is called once per event: a whole server-sent event with its ending, or
-    a whole line. LlamaIndex's own class passes whatever bytes happened to travel together.
+    a whole line. LlamaIndex's own class passes bytes as they arrive.
 
-    An echoed prompt is removed where it really is there (`echoes_prompt`). LlamaIndex's `remove_prefix` cuts as many
-    characters as the prompt has, echoed or not.
+    An echoed prompt is removed only if the answer begins with it (`echoes_prompt`). LlamaIndex's `remove_prefix` cuts
+    as many characters as the prompt has, echoed or not.
 
     Args:
         handler: Has `serialize_input(request, model_kwargs)`, `deserialize_output(response)` and
@@ -218,7 +218,7 @@ class LlamaIndexHandler(_AdaptedHandler):
         return _EventStage(self)
 
     def remove_prefix(self, text: str, prompt: str) -> str:
-        """Return what the user's own `remove_prefix` makes of a whole answer."""
+        """Return a whole answer after the user's own `remove_prefix`."""
         remove = getattr(self.handler, "remove_prefix", None)
         return text if remove is None else self.text_of(remove(text, prompt))
 

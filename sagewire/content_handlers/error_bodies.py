@@ -27,12 +27,12 @@ _MESSAGE_LIMIT = 2000
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What a container said went wrong.
+    """An error that a container reported.
 
     Args:
         message: Its own words.
         code: Its error type or code, as text.
-        status: The HTTP status it named, where it named one.
+        status: The HTTP status it named, if any.
     """
 
     message: str
@@ -52,7 +52,7 @@ class ErrorBody:
 
 
 def find_fault(payload: Any) -> ErrorBody | None:
-    """Return what went wrong if `payload` is an error object, else `None`.
+    """Return the error if `payload` is an error object, else `None`.
 
     Example:
         >>> find_fault({"error": "Model is overloaded", "error_type": "overloaded"})

@@ -1,4 +1,4 @@
-"""How an answer ended and what it cost, in one vocabulary for every wire."""
+"""Finish reasons and token counts, in one vocabulary for every wire."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def finish_reason(word: str, *, called_tools: bool = False) -> FinishReason:
     """Return the server's word in sagewire's vocabulary.
 
     Args:
-        word: What the server said.
-        called_tools: The answer holds tool calls. TGI, and vLLM when one tool is forced, then still say `stop`.
+        word: The server's word.
+        called_tools: The answer holds tool calls. TGI, and vLLM when one tool is forced, then still report `stop`.
 
     Example:
         >>> finish_reason("eos_token"), finish_reason("stop", called_tools=True), finish_reason("abort")
@@ -46,14 +46,14 @@ def finish_reason(word: str, *, called_tools: bool = False) -> FinishReason:
 
 
 def token_count(value: Any) -> int | None:
-    """Return a token count, or `None` where the server sent none; Cohere writes counts as floats."""
+    """Return a token count, or `None` if the server sent none; Cohere writes counts as floats."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         return None
     return int(value)
 
 
 def openai_usage(fields: Mapping[str, Any]) -> Usage:
-    """Return OpenAI's `usage` object; SGLang puts `reasoning_tokens` beside the counts instead of in the details."""
+    """Return OpenAI's `usage` object; SGLang puts `reasoning_tokens` next to the counts instead of in the details."""
     prompt = fields.get("prompt_tokens_details") or {}
     completion = fields.get("completion_tokens_details") or {}
     reasoning = token_count(completion.get("reasoning_tokens"))

@@ -75,7 +75,7 @@ def known_names() -> list[str]:
 
 
 def load_named(name: str, named: Mapping[str, Callable[[], Any]], what: str) -> Any:
-    """Return what a name of a table or of a plug-in, or `package.module:Name`, stands for.
+    """Return the object behind a name of a table or of a plug-in, or `package.module:Name`.
 
     Raises:
         UsageError: The name is unknown or comes from two sources, or the object cannot be loaded.

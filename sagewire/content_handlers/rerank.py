@@ -35,13 +35,13 @@ __all__ = [
 class RerankHandler(ABC):
     """One container's wire format for reranking.
 
-    `payload` says what is sent; `read` returns `(index, score)` pairs in any order and may index into what it is given
+    `payload` returns the request; `read` returns `(index, score)` pairs in any order and may index into its argument
     as if it were well formed.
 
     Attributes:
         name: The handler's key in `RERANK_HANDLERS`.
         content_type: The media type of request bodies.
-        accept: The media type asked for.
+        accept: The media type of the `Accept` header.
         path: The path of this wire on a plain HTTP server.
         takes_extra: Settings in `extra` are passed to the server under their own names.
         max_documents: The most documents in one call.
@@ -127,11 +127,11 @@ class RerankHandler(ABC):
             raise not_understood(body, self.name) from error
 
     def read_error(self, payload: Any, /) -> ErrorBody | None:
-        """Return what a container says went wrong if `payload` is an error body; see `ContentHandler.read_error`."""
+        """Return the container's error if `payload` is an error body; see `ContentHandler.read_error`."""
         return find_fault(payload)
 
     def parameters(self) -> Mapping[str, str]:
-        """Return InvokeEndpoint parameters this wire needs. Usually none."""
+        """Return InvokeEndpoint parameters this wire needs; empty by default."""
         return {}
 
     def __repr__(self) -> str:
@@ -158,7 +158,7 @@ def join_rankings(parts: Iterable[tuple[int, Ranking]], top_n: int | None = None
     """Return the rankings of several calls about parts of the same documents as one.
 
     Args:
-        parts: With each ranking, the number of the first document it was asked about.
+        parts: With each ranking, the number of its first document.
         top_n: How many of the best are wanted, `None` for all of them.
 
     Example:
@@ -198,7 +198,7 @@ class VllmRerankHandler(RerankHandler):
     """vLLM's `/rerank`, the shape Jina and Cohere made common.
 
     Args:
-        route: For containers that take `route=/v1/...` as a custom attribute (vLLM images): where to.
+        route: For containers that take `route=/v1/...` as a custom attribute (vLLM images): the route.
     """
 
     name = "vllm_rerank"
@@ -218,7 +218,7 @@ class VllmRerankHandler(RerankHandler):
         return {**payload, **extra}
 
     def parameters(self) -> Mapping[str, str]:
-        """Return the `route=` custom attribute where one was asked for."""
+        """Return the `route=` custom attribute if a route is set."""
         return route_parameters(self.route)
 
     def read(self, payload: Any, /) -> Sequence[tuple[int, float]]:
@@ -272,7 +272,7 @@ class LmiRerankHandler(RerankHandler):
         """Return index and score of each document."""
         if not isinstance(payload, list):
             raise TypeError("expected an array of scores")
-        # One score per document, or an array of the one class there is.
+        # One score per document, or an array of the only class.
         return list(enumerate(score[0] if isinstance(score, list) else score for score in payload))
 
 
@@ -295,7 +295,7 @@ def get_rerank_handler(handler: Any) -> RerankHandler:
             it.
 
     Raises:
-        UsageError: There is no handler of that name, or the object is not a handler.
+        UsageError: The name is unknown, or the object is not a handler.
 
     Example:
         >>> get_rerank_handler("tei_rerank")

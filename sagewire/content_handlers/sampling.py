@@ -22,17 +22,17 @@ def drop_greedy_leftovers(settings: dict[str, Any]) -> None:
 
 
 def set_do_sample(settings: dict[str, Any]) -> None:
-    """Switch sampling on where a sampling setting was given and the switch itself was not."""
+    """Switch sampling on if a sampling setting is given and the switch itself is not."""
     if "do_sample" not in settings and any(settings.get(name) is not None for name in _SAMPLING):
         settings["do_sample"] = True
 
 
 def write_no_top_k(settings: dict[str, Any], off: int | None, name: str = "top_k") -> None:
-    """Write "sample from all tokens", which users know as 0 or as -1, in the wire's way.
+    """Write "sample from all tokens", which users write as 0 or as -1, in the wire's way.
 
     Args:
         settings: The settings, which are changed.
-        off: The number that says so; `None` where the setting has to be left out.
+        off: The number for it; `None` if the setting has to be left out.
         name: What the wire calls the setting.
     """
     value = settings.get(name)

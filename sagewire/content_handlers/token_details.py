@@ -1,4 +1,4 @@
-"""What TGI and LMI say about tokens: `details` at the end, and the token objects themselves."""
+"""The token facts of TGI and LMI: `details` at the end, and the token objects themselves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORDS = frozenset({"length", "eos_token", "stop_sequence", "stop", "error", "ab
 
 
 def read_details(details: Any, choice: int = 0, *, surplus: int = 0) -> Iterator[Delta]:
-    """Return the deltas in a `details` object, which is null unless it was asked for.
+    """Return the deltas in a `details` object, which is null unless requested.
 
     Args:
         details: The object.

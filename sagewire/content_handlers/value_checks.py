@@ -1,4 +1,4 @@
-"""Checks for values out of a container's JSON; what they raise becomes a `WireError` in the base class."""
+"""Checks for values out of a container's JSON; their exceptions become a `WireError` in the base class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["as_text"]
 
 
 def as_text(value: Any) -> str:
-    """Return `value` if it is text; raise `TypeError` where the container sent something else."""
+    """Return `value` if it is text; raise `TypeError` if the container sent something else."""
     if isinstance(value, str):
         return value
     raise TypeError(f"expected text, got {type(value).__name__}")

@@ -26,7 +26,7 @@ def test_the_first_404_tells_that_a_server_has_another_route(emulator, caplog):
     client = Client(url=emulator.container_url("pipeline"), format="chatml")
     with caplog.at_level(logging.WARNING, "sagewire.discovery"):
         assert client.complete("Hello there").text == "Hello there"
-    assert "says nothing of itself and has no OpenAI route" in caplog.text
+    assert "does not describe itself and lacks OpenAI" in caplog.text
     assert client.handler.name == "hf_pipeline"
     emulator.clear()
     assert client.complete("Again").text == "Again"
@@ -106,7 +106,7 @@ def test_tools_are_refused_where_the_template_knows_none(emulator, monkeypatch):
     client = Client(url=emulator.container_url("llama"))
     assert client.chat("Hi").text == "Hi"
     for choice in (None, "required"):
-        with pytest.raises(UnsupportedFeature, match="chat template has no place for them"):
+        with pytest.raises(UnsupportedFeature, match="chat template does not write them"):
             client.chat("Hi", tools=[TOOL], tool_choice=choice)
 
 

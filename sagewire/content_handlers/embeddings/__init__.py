@@ -67,7 +67,7 @@ def get_embedding_handler(handler: Any) -> EmbeddingHandler:
             `BaseIOHandler`.
 
     Raises:
-        UsageError: There is no handler of that name, or the object is not a handler.
+        UsageError: The name is unknown, or the object is not a handler.
 
     Example:
         >>> get_embedding_handler("tei")

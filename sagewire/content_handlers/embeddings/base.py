@@ -29,9 +29,9 @@ class EmbeddingHandler(ABC):
     Attributes:
         name: The handler's key in `EMBEDDING_HANDLERS`.
         content_type: The media type of request bodies.
-        accept: The media type asked for.
+        accept: The media type of the `Accept` header.
         path: The path of this wire on a plain HTTP server.
-        option_names: Which of `dimensions`, `truncate`, `normalize` and `model` the wire knows, and what it calls them.
+        option_names: Which of `dimensions`, `truncate`, `normalize` and `model` the wire has, and its names for them.
             A call that gives another is refused before the handler is called; `model` is left out.
         takes_extra: Settings in `EmbedOptions.extra` are passed to the server under their own names.
         max_texts: The most texts in one call.
@@ -53,7 +53,7 @@ class EmbeddingHandler(ABC):
 
         Args:
             texts: The texts of one call.
-            options: The settings of the call; none that the handler does not declare.
+            options: The settings of the call; only those that the handler declares.
         """
 
     @abstractmethod
@@ -76,11 +76,11 @@ class EmbeddingHandler(ABC):
         return self.max_texts == 1
 
     def read_error(self, payload: Any, /) -> ErrorBody | None:
-        """Return what a container says went wrong if `payload` is an error body; see `ContentHandler.read_error`."""
+        """Return the container's error if `payload` is an error body; see `ContentHandler.read_error`."""
         return find_fault(payload)
 
     def parameters(self) -> Mapping[str, str]:
-        """Return InvokeEndpoint parameters this wire needs. Usually none."""
+        """Return InvokeEndpoint parameters this wire needs; empty by default."""
         return {}
 
     def batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
@@ -105,7 +105,7 @@ class EmbeddingHandler(ABC):
 class JsonEmbeddingHandler(EmbeddingHandler):
     """A handler whose container takes a JSON object and answers with JSON.
 
-    `read` may index into what it is given as if it were well formed; see `JsonHandler` for what happens if it is not.
+    `read` may index into its argument as if it were well formed; see `JsonHandler` for malformed answers.
     """
 
     @abstractmethod
@@ -142,7 +142,7 @@ class JsonEmbeddingHandler(EmbeddingHandler):
 
 
 def verified(embeddings: Embeddings, count: int, handler: str) -> Embeddings:
-    """Return `embeddings` if there are `count` vectors, of one length, of finite numbers; else raise `WireError`."""
+    """Return `embeddings` if it has `count` vectors, of one length, of finite numbers; else raise `WireError`."""
     rows = embeddings.rows
     if len(rows) != count:
         raise WireError(f"embedding handler '{handler}' sent {count} texts and got {len(rows)} vectors")
@@ -161,7 +161,7 @@ def verified(embeddings: Embeddings, count: int, handler: str) -> Embeddings:
 
 
 def join_embeddings(parts: Iterable[Embeddings], handler: str) -> Embeddings:
-    """Return the vectors of several calls as one value, token counts summed where every call has them.
+    """Return the vectors of several calls as one value, token counts summed if every call has them.
 
     Raises:
         WireError: The calls gave vectors of different lengths.

@@ -25,7 +25,7 @@ _INPUT_TYPES: Mapping[InputType, str] = {
 class CohereEmbedHandler(JsonEmbeddingHandler):
     """Cohere embed.
 
-    Models from version 3 on must be told what the texts are for; without `input_type` they are told `search_document`.
+    Models from version 3 on need the purpose of the texts; without `input_type` it is `search_document`.
     `extra={"input_type": None}` leaves the field out for older ones.
     """
 
@@ -46,7 +46,7 @@ class CohereEmbedHandler(JsonEmbeddingHandler):
         """Return the vectors in a parsed response."""
         rows = payload["embeddings"]
         if isinstance(rows, dict):
-            # With `embedding_types`: the floats if they are there, else the one other type that was asked for.
+            # With `embedding_types`: the floats if they are there, else the one other type that was requested.
             rows = rows["float"] if "float" in rows else next(iter(rows.values()))
         meta = payload.get("meta") or {}
         counts = meta.get("tokens") or meta.get("billed_units") or {}

@@ -38,7 +38,7 @@ class AdaptedEmbeddingHandler(EmbeddingHandler):
         return f"AdaptedEmbeddingHandler({type(self.handler).__name__}())"
 
     def transform_input(self, texts: Sequence[str], options: EmbedOptions, /) -> bytes:
-        """Return what the user's handler makes of the texts."""
+        """Return the request of the user's handler for the texts."""
         given = {name: getattr(options, name) for name in self.option_names}
         kwargs = {**{name: value for name, value in given.items() if value is not None}, **options.extra}
         body = self._serialize(list(texts), kwargs)

@@ -1,7 +1,7 @@
 """Embeddings from the feature-extraction pipeline of Hugging Face's inference toolkit, pooled here.
 
 The pipeline returns a vector per token (1 x tokens x dimensions), special tokens included and without the attention
-mask. Releases of transformers that batch a list pad its shorter texts, and padding could not be told from text: so each
+mask. Releases of transformers that batch a list pad its shorter texts, and padding cannot be told from text: so each
 text is a call of its own.
 """
 
@@ -22,7 +22,7 @@ class HfFeatureExtractionHandler(JsonEmbeddingHandler):
 
     Args:
         pooling: `mean` of all tokens, what sentence-transformers models are mostly trained with; `cls` for the first
-            token and `last` for the last one, where the model's card says so.
+            token and `last` for the last one, if the model's card says so.
         normalize: Scale the vectors to length 1.
     """
 

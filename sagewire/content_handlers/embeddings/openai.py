@@ -22,8 +22,8 @@ class OpenAiEmbeddingsHandler(JsonEmbeddingHandler):
 
     Args:
         encoding_format: `base64` asks for raw float32 values, a quarter of the bytes and a fraction of the work;
-            answers in either form are read whatever was asked for. `None` does not ask.
-        route: For containers that take `route=/v1/...` as a custom attribute (vLLM images): where to.
+            answers in either form are read in any case. `None` sends nothing.
+        route: For containers that take `route=/v1/...` as a custom attribute (vLLM images): the route.
     """
 
     name = "openai_embeddings"
@@ -44,7 +44,7 @@ class OpenAiEmbeddingsHandler(JsonEmbeddingHandler):
         return {**payload, **self.named_options(options)}
 
     def parameters(self) -> Mapping[str, str]:
-        """Return the `route=` custom attribute where one was asked for."""
+        """Return the `route=` custom attribute if a route is set."""
         return route_parameters(self.route)
 
     def read(self, payload: Any, count: int, /) -> Embeddings:
@@ -73,7 +73,7 @@ class VllmPoolingHandler(OpenAiEmbeddingsHandler):
     Whether texts are prefixed (`query: `) is up to the caller: vLLM adds nothing.
 
     Args:
-        encoding_format: As for `OpenAiEmbeddingsHandler`, but `base64` unless said.
+        encoding_format: As for `OpenAiEmbeddingsHandler`, but `base64` by default.
         route: As for `OpenAiEmbeddingsHandler`.
     """
 
@@ -92,7 +92,7 @@ class VllmPoolingHandler(OpenAiEmbeddingsHandler):
         super().__init__(encoding_format=encoding_format, route=route)
 
     def named_options(self, options: EmbedOptions) -> dict[str, Any]:
-        """Return the options under vLLM's names: it wants a number of tokens, -1 for the model's own limit."""
+        """Return the options under vLLM's names: it takes a number of tokens, -1 for the model's own limit."""
         named = super().named_options(options)
         if options.truncate is not None and "truncate_prompt_tokens" not in options.extra:
             del named["truncate_prompt_tokens"]

@@ -13,11 +13,11 @@ __all__ = ["TritonEmbeddingHandler"]
 
 
 class TritonEmbeddingHandler(JsonEmbeddingHandler):
-    """An embedding model behind Triton that tokenizes itself; `extra` goes into the request beside the tensors.
+    """An embedding model behind Triton that tokenizes itself; `extra` goes into the request along with the tensors.
 
     Args:
         input: The name of the tensor that takes the texts, one row each.
-        output: The name of the tensor that holds a vector per row; `None` where the model has no other.
+        output: The name of the tensor that holds a vector per row; `None` if it is the model's only output.
         model: The model's name, for the path of a plain HTTP server.
     """
 

@@ -33,7 +33,7 @@ class TgiHandler(JsonHandler):
     The server always puts the beginning-of-text token before the prompt (`add_special_tokens` of GenerateRequest cannot
     be set), and always leaves control tokens out of `generated_text`; they are read from the tokens.
 
-    Log probabilities are asked for as `top_n_tokens`, so at least one alternative comes with every token.
+    Log probabilities are requested as `top_n_tokens`, so at least one alternative comes with every token.
 
     Args:
         allow_zero_temperature: Send `temperature=0` as it is, for forks that take it.
@@ -122,7 +122,7 @@ class TgiHandler(JsonHandler):
 
 
 def _repair_stops(settings: dict[str, Any]) -> None:
-    # TGI ignores `stop_sequences`, the name users know from LMI, without a word.
+    # TGI silently ignores `stop_sequences`, LMI's name.
     stops = [*_as_list(settings.pop("stop", None)), *_as_list(settings.pop("stop_sequences", None))]
     if stops:
         settings["stop"] = list(dict.fromkeys(stops))[:_MAX_STOPS]
@@ -152,7 +152,7 @@ class GenerateReader(EventReader):
             return deltas
         token = event["token"]
         if "index" not in event:
-            # LMI with `OPTION_TGI_COMPAT` numbers no events, and says `top_tokens` only at the end, without the tokens
+            # LMI with `OPTION_TGI_COMPAT` numbers no events, and sends `top_tokens` only at the end, without the tokens
             # they belong to (djl_python/output_formatter.py).
             self._tokens.append(token)
         if event.get("generated_text") is None and not event.get("top_tokens"):
@@ -175,7 +175,7 @@ class GenerateReader(EventReader):
             return
         self.finished = True
         text = "".join(self._pieces)
-        # With control tokens among the pieces the whole text, which has none, does not begin with them.
+        # With control tokens among the pieces, the whole text (which lacks them) does not begin with them.
         if len(whole) > len(text) and whole.startswith(text) and not whole.endswith(text):
             # Characters of several tokens that never became complete are only in the whole text.
             yield TextDelta(whole[len(text) :])

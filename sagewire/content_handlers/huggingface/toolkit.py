@@ -1,7 +1,7 @@
 """Hugging Face's inference toolkit: transformers pipelines behind `{"inputs": ..., "parameters": {...}}`.
 
 Source: sagemaker-huggingface-inference-toolkit handler_service.py; the shapes of answers are the pipelines' own. The
-toolkit does not stream and knows no stop strings.
+toolkit does not support streaming or stop strings.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GENERATION_NAMES = {
 }
 
 
-# Task -> the handler's key in HANDLERS, where it has one of its own.
+# Task -> the handler's key in HANDLERS, if it has one of its own.
 _NAMES = {
     "fill-mask": "hf_fill_mask",
     "question-answering": "hf_question_answering",
@@ -47,10 +47,10 @@ _NAMES = {
 class HfPipelineHandler(JsonHandler):
     """One pipeline task of the toolkit. The prompt is the pipeline's input.
 
-    For tasks that generate, the reply's text is what was generated. For the others it is the answer in its shortest
+    For tasks that generate, the reply's text is the generated text. For the others it is the answer in its shortest
     form (the answer, the best label, the filled-in sentence; for token classification the whole result as JSON), and
     the whole result is in `extra["result"]`. `question-answering` takes the passage as `extra={"context": ...}`,
-    `zero-shot-classification` its labels as `extra={"candidate_labels": [...]}`; whatever else is in `extra` goes into
+    `zero-shot-classification` its labels as `extra={"candidate_labels": [...]}`; everything else in `extra` goes into
     `parameters`.
 
     Args:
@@ -93,7 +93,7 @@ class HfPipelineHandler(JsonHandler):
         if self.generates:
             _repair(settings)
             if self.task == "text-generation":
-                # The pipeline repeats the prompt unless told not to. Told so, whatever the answer begins with is the
+                # The pipeline repeats the prompt unless `return_full_text` is false. Then the answer's start is the
                 # model's own: "1, 2, 3" is a whole answer to "1".
                 settings.setdefault("return_full_text", False)
         return {"inputs": self._inputs(request, settings), "parameters": settings}
@@ -119,7 +119,7 @@ def _repair(settings: dict[str, Any]) -> None:
         # transformers refuses temperature=0: "has to be a strictly positive float".
         drop_greedy_leftovers(settings)
     if settings.get("num_return_sequences", 1) != 1:
-        # Several answers exist only when sampling (or with num_beams, which is for the user to say).
+        # Several answers exist only when sampling (or with num_beams, which the user has to set).
         settings.setdefault("do_sample", True)
     set_do_sample(settings)
 

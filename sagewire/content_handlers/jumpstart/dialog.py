@@ -21,7 +21,7 @@ class _Llama2Handler(JsonHandler):
     """What both have in common.
 
     Args:
-        accept_eula: You have read and accept Meta's licence; the container answers nothing before it is told so, in
+        accept_eula: You have read and accept Meta's licence; the container does not answer without it, sent in
             the custom attributes of every request.
     """
 
@@ -38,14 +38,14 @@ class _Llama2Handler(JsonHandler):
         self.accept_eula = accept_eula
 
     def parameters(self, request: Request, /) -> Mapping[str, str]:
-        """Return `accept_eula=true` where the user gave it."""
+        """Return `accept_eula=true` if the user gave it."""
         return {"CustomAttributes": "accept_eula=true"} if self.accept_eula else {}
 
 
 class JumpStartDialogHandler(_Llama2Handler):
     """Llama 2 chat models (`meta-textgeneration-llama-2-*-f`).
 
-    A conversation has a system turn first or none, then user and assistant in turn, and the user last.
+    A conversation has an optional first system turn, then user and assistant in turn, and the user last.
     """
 
     name = "jumpstart_dialog"
@@ -86,5 +86,5 @@ def _check_turns(chat: ChatRequest, handler: str) -> None:
         raise UnsupportedFeature(
             f"a conversation of {', '.join(roles) or 'no turns'}",
             f"handler '{handler}'",
-            "It wants one system message first or none, then user and assistant in turn, the user last.",
+            "Send an optional first system message, then user and assistant in turn, the user last.",
         )

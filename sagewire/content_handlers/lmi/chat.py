@@ -13,8 +13,8 @@ __all__ = ["LmiChatHandler"]
 class LmiChatHandler(OpenAiChatHandler):
     """LMI's `messages` wire, rolling batch and async.
 
-    Rolling batch (up to LMI 16) sends no token counts in streams and knows neither tools nor several answers; the
-    container says so itself. An adapter goes into `adapters`.
+    Rolling batch (up to LMI 16) sends no token counts in streams and supports neither tools nor several answers; the
+    container reports this itself. An adapter goes into `adapters`.
     """
 
     name = "lmi_chat"

@@ -1,4 +1,4 @@
-"""The generate wire of AWS's Large Model Inference containers (DJL serving), in its three dialects.
+"""The generate wire of AWS's Large Model Inference containers (DJL serving), in its three variants.
 
 Rolling batch (up to LMI 16, TensorRT-LLM, neuron), the async vLLM handler (from LMI 17) and dynamic batch (DeepSpeed,
 accelerate) take the same request and answer differently; all are read. With `OPTION_TGI_COMPAT` the container answers
@@ -31,7 +31,7 @@ class LmiHandler(JsonHandler):
     `temperature=0`. An adapter goes into `adapters`. The engine puts the beginning-of-text token before the prompt.
 
     For log probabilities, several answers or a JSON schema use the chat wire of the same container (`lmi_chat`): the
-    generate wire has no place for them that all its dialects share.
+    generate wire does not have a field for them that all its variants share.
     """
 
     name = "lmi"
@@ -107,7 +107,7 @@ class LmiHandler(JsonHandler):
 
 
 class LmiEventReader(EventReader):
-    """Reads the token lines of all three dialects, and a whole answer from servers that ignore `stream`.
+    """Reads the token lines of all three variants, and a whole answer from servers that ignore `stream`.
 
     Args:
         special_tokens: Keep control tokens, but for the one that ends the answer.
@@ -135,7 +135,7 @@ class LmiEventReader(EventReader):
             yield TextDelta(text)
         if event.get("generated_text") is not None:
             self.finished = True
-            # The async handler numbers choices in `index` (always 0, where TGI counts tokens from 1), and counts one
+            # The async handler numbers choices in `index` (always 0; TGI counts tokens from 1), and counts one
             # token too many at the end of a stream.
             yield from read_details(details, surplus=1 if event.get("index") == 0 else 0)
 
@@ -158,4 +158,4 @@ def _generation_fault(payload: Any) -> ErrorBody | None:
     details = answer.get("details") if isinstance(answer, dict) else None
     if not isinstance(details, dict) or details.get("finish_reason") != "error":
         return None
-    return ErrorBody(str(answer.get("error") or "the container says that generation failed"), "error")
+    return ErrorBody(str(answer.get("error") or "the container reported that generation failed"), "error")

@@ -42,12 +42,12 @@ class OpenAiChatHandler(JsonHandler):
     """OpenAI chat completions with the extensions vLLM made common (`top_k`, `min_p`, `repetition_penalty`).
 
     `model` is left out unless an option names one: a SageMaker endpoint serves one model, vLLM takes an absent name
-    as the base model, and answers 404 to one it does not know. An adapter goes where vLLM looks for it: in `model`.
+    as the base model, and answers 404 to an unknown one. An adapter goes into `model`, as vLLM expects it.
 
     Args:
         thinking_field: Send an assistant's earlier reasoning back under this name (`reasoning_content`, or `reasoning`
             for vLLM from 0.12). `None` leaves it out.
-        route: For containers that take `route=/v1/...` as a custom attribute (vLLM images): where to.
+        route: For containers that take `route=/v1/...` as a custom attribute (vLLM images): the route.
 
     Example:
         >>> from sagewire.types import ChatRequest, Message
@@ -115,7 +115,7 @@ class OpenAiChatHandler(JsonHandler):
         return {"model": adapter}
 
     def parameters(self, request: Request, /) -> Mapping[str, str]:
-        """Return the `route=` custom attribute where one was asked for."""
+        """Return the `route=` custom attribute if a route is set."""
         return route_parameters(self.route) if self.route else {}
 
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:

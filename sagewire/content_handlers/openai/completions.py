@@ -14,19 +14,19 @@ from sagewire.types import Delta, PromptRequest, TextDelta
 
 __all__ = ["OpenAiCompletionsHandler"]
 
-# Those of the chat wire, but for what only a conversation has; the adapter goes into `model`.
+# Those of the chat wire without the conversation's own; the adapter goes into `model`.
 _NAMES = tuple(name for name in CHAT_NAMES if name != "reasoning_effort")
 
 
 class OpenAiCompletionsHandler(JsonHandler):
     """OpenAI completions with vLLM's extensions.
 
-    vLLM generates 16 tokens where `max_tokens` is not given. Servers tokenize the prompt as any text, so they put the
+    vLLM generates 16 tokens if `max_tokens` is not given. Servers tokenize the prompt as any text, so they put the
     beginning-of-text token before it (vLLM's `add_special_tokens`, true by default; the others have no switch), and
     leave control tokens out of the answer (vLLM's and SGLang's `skip_special_tokens`).
 
     Args:
-        route: For containers that take `route=/v1/...` as a custom attribute (vLLM images): where to.
+        route: For containers that take `route=/v1/...` as a custom attribute (vLLM images): the route.
     """
 
     name = "openai_completions"
@@ -55,7 +55,7 @@ class OpenAiCompletionsHandler(JsonHandler):
             settings["model"] = adapter
         alternatives = settings.pop("top_logprobs", None)
         if alternatives is not None or settings.get("logprobs") is True:
-            # Here `logprobs` is the number of alternatives, where the chat wire has a flag and a number.
+            # Here `logprobs` is the number of alternatives; the chat wire has a flag and a number.
             settings["logprobs"] = 1 if alternatives is None else alternatives
         elif settings.get("logprobs") is False:
             del settings["logprobs"]
@@ -71,7 +71,7 @@ class OpenAiCompletionsHandler(JsonHandler):
         return handler
 
     def parameters(self, request: Request, /) -> Mapping[str, str]:
-        """Return the `route=` custom attribute where one was asked for."""
+        """Return the `route=` custom attribute if a route is set."""
         return route_parameters(self.route)
 
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:

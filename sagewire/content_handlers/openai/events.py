@@ -22,7 +22,7 @@ __all__ = [
     "read_usage",
 ]
 
-# What a server says about an answer that is small and of use: OpenAI's fields, llama.cpp's timings.
+# Small and useful facts about an answer: OpenAI's fields, llama.cpp's timings.
 _EXTRA_FIELDS = ("system_fingerprint", "service_tier", "timings")
 
 
@@ -84,7 +84,7 @@ class ChatEventReader(EventReader):
         if metadata != self._metadata:
             self._metadata = metadata
             yield from metadata
-        # TGI 1.4.0 to 1.4.3 number tokens where choices are numbered, and have one choice (router/src/server.rs).
+        # TGI 1.4.0 to 1.4.3 put token numbers into the choice's index, and have one choice (router/src/server.rs).
         numbers_tokens = event.get("object") == "text_completion"
         for position, choice in enumerate(choices):
             index = 0 if numbers_tokens else choice_number(choice, position)
@@ -106,21 +106,21 @@ class ChatEventReader(EventReader):
 
 
 def read_metadata(payload: Mapping[str, Any]) -> list[MetadataDelta]:
-    """Return what the server says about the answer, as no or one delta; TGI's empty id counts as none."""
+    """Return the server's facts about the answer, as zero or one delta; TGI's empty id counts as missing."""
     extra = {name: payload[name] for name in _EXTRA_FIELDS if payload.get(name) is not None}
     delta = MetadataDelta(payload.get("id") or None, payload.get("model") or None, extra)
     return [delta] if delta.id or delta.model or extra else []
 
 
 def read_usage(payload: Mapping[str, Any]) -> Iterator[UsageDelta]:
-    """Return the token counts, where there are any."""
+    """Return the token counts, if there are any."""
     usage = payload.get("usage")
     if usage:
         yield UsageDelta(openai_usage(usage))
 
 
 def read_choices(event: Mapping[str, Any]) -> Any:
-    """Return an event's choices: none where they are null, or missing beside token counts.
+    """Return an event's choices; empty if they are null, or missing next to token counts.
 
     Raises:
         KeyError: The event has neither.
@@ -134,7 +134,7 @@ def read_choices(event: Mapping[str, Any]) -> Any:
 
 
 def choice_number(choice: Mapping[str, Any], position: int) -> int:
-    """Return the number of a choice: its index, or its position where a server leaves that out or null."""
+    """Return the number of a choice: its index, or its position if a server leaves that out or null."""
     index = choice.get("index")
     return position if index is None else int(index)
 
@@ -169,12 +169,12 @@ def _read_parts(parts: Iterable[Any], index: int) -> Iterator[Delta]:
 
 
 def read_end(choice: Mapping[str, Any], index: int, *, called_tools: bool = False) -> Iterator[Delta]:
-    """Return a choice's log probabilities and why it ended, where either is there."""
+    """Return a choice's log probabilities and its finish reason, if present."""
     if choice.get("logprobs"):
         yield LogprobsDelta(read_logprobs(choice["logprobs"]), index)
     word = choice.get("finish_reason")
     if word:
-        # vLLM says `stop_reason`, SGLang `matched_stop`; both put a token id there when a token ended the answer.
+        # vLLM writes `stop_reason`, SGLang `matched_stop`; both put a token id there when a token ended the answer.
         stop = choice.get("stop_reason") or choice.get("matched_stop")
         yield FinishDelta(
             finish_reason(word, called_tools=called_tools), stop if isinstance(stop, str) else None, index

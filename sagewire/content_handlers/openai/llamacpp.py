@@ -36,7 +36,7 @@ _NAMES = (
 
 
 _NO_TOOLS = (
-    "The model's chat template has no place for them (/props says so): start the server with a template that has "
+    "The model's chat template does not write them (see /props): start the server with a template that has "
     "(--chat-template-file), or name a prompt format that writes them, for example format='hermes_3'."
 )
 
@@ -47,7 +47,7 @@ class LlamaCppHandler(OpenAiChatHandler):
     The reply's `extra` holds the server's `timings`.
 
     Args:
-        tools: The model's chat template has a place for tools. Without one the server leaves them out and says nothing.
+        tools: The model's chat template writes tools. If it does not, the server leaves them out silently.
     """
 
     name = "llamacpp"
@@ -87,7 +87,7 @@ class LlamaCppHandler(OpenAiChatHandler):
 
 
 class LlamaCppCompletionsHandler(OpenAiCompletionsHandler):
-    """llama.cpp's completions route, which knows JSON schemas by a name of its own and ignores `response_format`.
+    """llama.cpp's completions route, which has a field of its own for JSON schemas and ignores `response_format`.
 
     The tokenizer adds the beginning-of-text token if the model's file says so (`add_bos_token`).
     """

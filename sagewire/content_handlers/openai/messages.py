@@ -55,7 +55,7 @@ def openai_message(message: Message, *, thinking_field: str | None = None) -> di
 
 
 def openai_tools(tools: Iterable[Tool]) -> list[dict[str, Any]]:
-    """Return tool definitions as JSON objects; `strict` only where it was said."""
+    """Return tool definitions as JSON objects; `strict` only if it is set."""
     return [{"type": "function", "function": _function(tool)} for tool in tools]
 
 

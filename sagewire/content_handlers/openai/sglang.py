@@ -16,7 +16,7 @@ _DEFAULT_MODEL = "default"
 
 
 class SglangHandler(OpenAiChatHandler):
-    """SGLang: OpenAI chat, where an adapter is selected as `model:adapter`."""
+    """SGLang: OpenAI chat that selects an adapter as `model:adapter`."""
 
     name = "sglang"
 

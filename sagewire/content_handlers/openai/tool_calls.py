@@ -13,10 +13,10 @@ from sagewire.types import ToolCallDelta, parse_arguments
 
 __all__ = ["ToolCallNormaliser"]
 
-# TGI gives every call the id "0"; some servers send an empty one, or the word for none.
+# TGI gives every call the id "0"; some servers send an empty one, or a null.
 _NO_IDS = (None, "", "0", 0, "null", "None")
 _NO_NAMES = (None, "", "null", "None")
-# What servers say of a call before its arguments arrive: it stands only if nothing else comes.
+# Placeholders that servers send before the arguments arrive: they stand only if nothing else comes.
 _NO_ARGUMENTS = ("{}", "null", '"null"', "[]", '""', '"{}"')
 
 
@@ -34,7 +34,7 @@ class ToolCallNormaliser:
     Args:
         choice: The choice's number.
         created: The server's timestamp of the answer, which keeps made-up ids of different answers apart.
-        whole: Each element of the array is a call of its own, whatever its index and id.
+        whole: Each element of the array is a call of its own, regardless of its index and id.
     """
 
     def __init__(self, choice: int, created: Any, *, whole: bool = False) -> None:
@@ -75,7 +75,7 @@ class ToolCallNormaliser:
             self._has_list = False
 
     def close(self) -> Iterator[ToolCallDelta]:
-        """Return what was held back, and calls whose name never came; TGI 2 writes the name into the arguments.
+        """Return the deltas held back, and calls whose name never came; TGI 2 writes the name into the arguments.
 
         Raises:
             WireError: A call has no name anywhere.
@@ -104,12 +104,12 @@ class ToolCallNormaliser:
         """Return whether a piece begins a call although it looks as if it belonged to this one."""
         begins = piece.text.startswith("{")
         if call.name is None:
-            # Its name may come late; a piece of another index may not be what brings it.
+            # Its name may come late; a piece of another index may not bring it.
             return call.index_key != piece.index and piece.index is not None and piece.name is not None
         if piece.name is None:
             is_new = piece.index is None or piece.index not in self._by_index
             return is_new and begins and piece.id != call.id and call.is_complete and not call.repeats(piece)
-        # Names are never sent in pieces, so another one is another call, whatever id and index say.
+        # Names are never sent in pieces, so another one is another call, regardless of id and index.
         if piece.name != call.name or (piece.id is not None and piece.id != call.id):
             return True
         if piece.index is not None and piece.index != call.index_key:
@@ -202,7 +202,7 @@ class _Call:
     """A call being read.
 
     `pieces` are its arguments from the opening brace on, `waiting` those of them that were not handed on yet, and
-    `placeholder` what came before a brace: it stands only if no object follows.
+    `placeholder` the text before a brace: it stands only if no object follows.
     """
 
     __slots__ = ("id", "index_key", "name", "number", "pieces", "placeholder", "waiting")
@@ -244,7 +244,7 @@ class _Call:
             self.waiting.append(said)
 
     def hand_on(self) -> str:
-        """Return what was not handed on yet."""
+        """Return the deltas not handed on yet."""
         text = "".join(self.waiting)
         self.waiting.clear()
         return text

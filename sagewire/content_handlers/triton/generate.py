@@ -34,14 +34,14 @@ _NAMES = (
 class TritonHandler(JsonHandler):
     """Triton with TensorRT-LLM's ensemble or BLS model.
 
-    The server says neither how many tokens it generated nor why it ended, and its streams have no end marker, so a
+    The server reports neither token counts nor the finish reason, and its streams have no end marker, so a
     stream cut between two events cannot be told from a complete one.
 
     Args:
         cumulative: The model sends the whole text so far in each event instead of the new piece (BLS models with
             `accumulate_tokens`).
         model: The model's name, for the path of a plain HTTP server.
-        default_max_tokens: What is asked for where no `max_tokens` is given, which TensorRT-LLM's models require
+        default_max_tokens: The value sent if `max_tokens` is not given, which TensorRT-LLM's models require
             (`max_tokens` is not optional in their config.pbtxt); `None` sends nothing.
     """
 
@@ -50,7 +50,7 @@ class TritonHandler(JsonHandler):
     # TensorRT-LLM's preprocessing and vLLM tokenize with special tokens unless configured otherwise.
     adds_bos = True
     can = Capabilities()
-    # Unless the model's configuration says `exclude_input_in_output`, the answer begins with the prompt.
+    # Unless the model's configuration sets `exclude_input_in_output`, the answer begins with the prompt.
     echoes_prompt = True
     option_names: Mapping[str, str] = {**{name: name for name in _NAMES}, "stop": "stop_words"}
     takes_extra = True
@@ -134,6 +134,6 @@ class _TritonReader(EventReader):
 
 
 def _outputs(payload: Any) -> list[str]:
-    # An array where beams or several sequences were asked for.
+    # An array if beams or several sequences were requested.
     output = payload["text_output"]
     return [as_text(text) for text in output] if isinstance(output, list) else [as_text(output)]

@@ -47,14 +47,14 @@ class TritonInferHandler(JsonHandler):
     """Triton serving a text model as tensors (`SAGEMAKER_TRITON_INFERENCE_TYPE=infer`).
 
     Whatever is in `extra` becomes an input tensor of that name: a value, a list of values, or a whole tensor as a
-    mapping of `datatype`, `shape` and `data`. The server says neither how many tokens it generated nor why it ended.
+    mapping of `datatype`, `shape` and `data`. The server reports neither token counts nor the finish reason.
 
     Args:
         input: The name of the tensor that takes the prompt.
         output: The name of the tensor that holds the text.
         batched: The model has a batch dimension (`max_batch_size` of 1 or more).
         model: The model's name, for the path of a plain HTTP server.
-        default_max_tokens: What is asked for where no `max_tokens` is given, which TensorRT-LLM's models require;
+        default_max_tokens: The value sent if `max_tokens` is not given, which TensorRT-LLM's models require;
             `None` for models that have no such input.
 
     Example:
@@ -66,7 +66,7 @@ class TritonInferHandler(JsonHandler):
     name = "triton_infer"
     speaks = "prompt"
     can = Capabilities(streaming=False)
-    # Unless the model's configuration says `exclude_input_in_output`, the answer begins with the prompt.
+    # Unless the model's configuration sets `exclude_input_in_output`, the answer begins with the prompt.
     echoes_prompt = True
     option_names: Mapping[str, str] = TritonHandler.option_names
     takes_extra = True

@@ -1,6 +1,6 @@
 """Named tensors as JSON: the body of KServe's v2 inference protocol.
 
-Source: triton-inference-server docs/protocol; shapes begin with the batch dimension where the model has one.
+Source: triton-inference-server docs/protocol; shapes begin with the batch dimension if the model has one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def tensor(name: str, value: Any, datatype: str | None = None, *, batched: bool 
         batched: The model has a batch dimension.
 
     Raises:
-        UsageError: The type of the value says nothing.
+        UsageError: The type of the value does not map to a tensor type.
 
     Example:
         >>> tensor("max_tokens", 5)
@@ -53,11 +53,11 @@ def read_tensor(payload: Any, name: str | None, handler: str) -> Mapping[str, An
 
     Args:
         payload: The parsed answer.
-        name: Which one; `None` where the model has only one.
+        name: Its name; `None` if the model has only one.
         handler: The handler's name, for the error message.
 
     Raises:
-        WireError: There is no such tensor; the message names those there are.
+        WireError: The tensor is missing; the message names those the model has.
     """
     outputs = payload["outputs"]
     names = [output["name"] for output in outputs]
