@@ -27,7 +27,7 @@ _COMMANDS = """/help          this list
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling(Options):
-    """How to answer."""
+    """The generation settings of a chat."""
 
     system: Annotated[str | None, typer.Option("--system", help="System text.")] = None
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Maximum tokens to generate.")] = 512

@@ -43,7 +43,7 @@ class Stream(Protocol):
 
 
 class Events(Protocol):
-    """Turns deltas into the bytes of server-sent events."""
+    """The writer of deltas as the bytes of server-sent events."""
 
     def feed(self, delta: Delta) -> bytes:
         """Return the events for one more delta."""

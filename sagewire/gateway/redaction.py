@@ -16,7 +16,7 @@ SHORTEST = 6
 
 
 class Redaction:
-    """Replaces secrets in texts.
+    """The replacement of secrets in texts.
 
     Args:
         secrets: The secrets.

@@ -189,7 +189,7 @@ def test_addresses() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "::1", "localhost", "127.8.8.8")))
     assert not any(map(is_loopback, ("0.0.0.0", "::", "10.0.0.1", "example.com")))
     config = parse_config(CHAT)
-    with pytest.raises(UsageError, match="everybody"):
+    with pytest.raises(UsageError, match="without keys everyone"):
         check_address(Plan(config, host="0.0.0.0"), with_keys=False)
     check_address(Plan(config, host="0.0.0.0", insecure=True), with_keys=False)
     check_address(Plan(config, host="0.0.0.0"), with_keys=True)

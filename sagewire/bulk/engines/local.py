@@ -231,7 +231,7 @@ class LocalEngine:
                 await self._dispatch()
                 continue
             if self._silent and not self._calls:
-                # Rows without an answer keep the window where it is, and no other call will tell why.
+                # Rows without an answer keep the window from moving, and no other call will tell the reason.
                 if not self._can_check and row - self._done.below < 2 * WINDOW_ROWS:
                     # This row's call will.
                     return

@@ -202,7 +202,7 @@ def _split_csv(data: bytes) -> tuple[list[bytes], bytes]:
 
 
 def jsonl_rows(stream: Any, file: SourceFile, first: int = 1) -> Iterator[Row]:
-    """Yield the rows of JSON lines, where the stream is at line `first`."""
+    """Yield the rows of JSON lines; the stream is at line `first`."""
     for number, line in enumerate(lines_of(stream, file), first):
         if number == 1:
             line = line.removeprefix(_BOM)
