@@ -65,7 +65,7 @@ class AsyncEngine:
         """Close the running loop's connections."""
         owner = self._owners.pop(asyncio.get_running_loop(), None)
         if owner is not None:
-            await owner.generator.aclose()
+            await owner.close()
 
     async def send(self, request: Request, deadlines: Deadlines, *, resend: bool = True) -> AsyncResponse:
         """Send a request and return the answer as soon as its headers are there.
@@ -142,11 +142,12 @@ class AsyncEngine:
 
     async def _open(self) -> _Owner:
         loop = asyncio.get_running_loop()
-        generator = _own(self._context(), self._origin, partial(_forget, ref(self), loop))
-        owner = _Owner(generator, await anext(generator), TimerPool(loop))
+        closing = asyncio.Lock()
+        generator = _own(self._context(), self._origin, partial(_forget, ref(self), loop), closing)
+        owner = _Owner(generator, await anext(generator), TimerPool(loop), closing)
         # Kept alive by this and not by the engine alone, so that a dropped engine leaves a session that can still be
         # closed.
-        owner.finalizer = finalize(self, _release, loop, generator)
+        owner.finalizer = finalize(self, _release, loop, owner)
         owner.finalizer.atexit = False
         with self._lock:
             self._owners[loop] = owner
@@ -166,18 +167,37 @@ class AsyncEngine:
 class _Owner:
     """A loop's session and timers, and the generator that closes the session with the loop."""
 
-    __slots__ = ("alarms", "finalizer", "generator", "session")
+    __slots__ = ("_closing", "_generator", "alarms", "finalizer", "session")
 
     def __init__(
-        self, generator: AsyncGenerator[ClientSession, None], session: ClientSession, alarms: TimerPool
+        self,
+        generator: AsyncGenerator[ClientSession, None],
+        session: ClientSession,
+        alarms: TimerPool,
+        closing: asyncio.Lock,
     ) -> None:
-        self.generator = generator
+        self._generator = generator
         self.session = session
         self.alarms = alarms
+        self._closing = closing
         self.finalizer: finalize[..., AsyncEngine] | None = None
 
+    async def close(self) -> None:
+        """Close the session, whoever else is at it.
 
-async def _own(context: Any, origin: Origin, forget: Callable[[], None]) -> AsyncGenerator[ClientSession, None]:
+        The loop may end meanwhile and close the generator, and a generator that is closed twice at once is an error.
+        So the session is closed first, under the lock that the generator takes as well, and the generator when there is
+        nothing left for it to wait for.
+        """
+        async with self._closing:
+            await self.session.close()
+        if not self._generator.ag_running:  # type: ignore[attr-defined]
+            await self._generator.aclose()
+
+
+async def _own(
+    context: Any, origin: Origin, forget: Callable[[], None], closing: asyncio.Lock
+) -> AsyncGenerator[ClientSession, None]:
     import aiohttp
 
     connector = _connector_class()(
@@ -195,7 +215,8 @@ async def _own(context: Any, origin: Origin, forget: Callable[[], None]) -> Asyn
         yield session
     finally:
         forget()
-        await session.close()
+        async with closing:
+            await session.close()
 
 
 def _forget(engine_ref: ref[AsyncEngine], loop: asyncio.AbstractEventLoop) -> None:
@@ -206,10 +227,16 @@ def _forget(engine_ref: ref[AsyncEngine], loop: asyncio.AbstractEventLoop) -> No
         owner.finalizer.detach()
 
 
-def _release(loop: asyncio.AbstractEventLoop, generator: AsyncGenerator[ClientSession, None]) -> None:
+def _release(loop: asyncio.AbstractEventLoop, owner: _Owner) -> None:
     """Close the session of an engine that was dropped while its loop goes on."""
+
+    def close() -> None:
+        # A loop that ends has closed it, and may run no task to its end any more.
+        if not owner.session.closed:
+            loop.create_task(owner.close())
+
     if not loop.is_closed():
-        loop.call_soon_threadsafe(lambda: loop.create_task(generator.aclose()))
+        loop.call_soon_threadsafe(close)
 
 
 class _Lost(Exception):
