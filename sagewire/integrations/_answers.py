@@ -42,7 +42,7 @@ class TextEncoder:
 
     Args:
         chunks: The chunks of the stream.
-        echo: The prompt, where it should precede the answer.
+        echo: The prompt, if it should precede the answer.
     """
 
     def __init__(self, chunks: TextChunks, echo: str | None = None) -> None:
@@ -83,7 +83,7 @@ class _Reading:
 
     @contextmanager
     def _ending(self) -> Iterator[None]:
-        """Nothing comes after an error, in particular no chunk that says the answer is whole."""
+        """Nothing comes after an error, in particular no chunk that marks the answer as complete."""
         try:
             yield
         except BaseException:
@@ -125,7 +125,7 @@ class Chunks(_Reading):
         return self._ready.pop()
 
     def start(self) -> Self:
-        """Send the request, and wait until there is something to read, or an error to raise."""
+        """Send the request, and wait for the first bytes to read, or an error to raise."""
         while not self._ready and not self._ended:
             with self._guard(), self._ending():
                 delta = next(self._deltas, None)
@@ -164,7 +164,7 @@ class AsyncChunks(_Reading):
         return self._ready.pop()
 
     async def start(self) -> Self:
-        """Send the request, and wait until there is something to read, or an error to raise."""
+        """Send the request, and wait for the first bytes to read, or an error to raise."""
         while not self._ready and not self._ended:
             with self._guard(), self._ending():
                 delta = await anext(self._deltas, None)
@@ -189,7 +189,7 @@ class AsyncChunks(_Reading):
 
 
 def chat_n(client: Client, handler: ContentHandler, messages: Any, n: int, arguments: Mapping[str, Any]) -> list[Reply]:
-    """Return `n` answers to a conversation: in one call where the wire can, else in `n` calls at a time."""
+    """Return `n` answers to a conversation: in one call if the request format can, else in `n` calls at a time."""
     if n == 1 or handler.can.n:
         return [client.chat(messages, n=_n(n), **arguments)]
 
@@ -228,7 +228,7 @@ def run_all(calls: Iterable[Callable[[], T]]) -> list[T]:
     if len(work) == 1:
         return [work[0]()]
     with ThreadPoolExecutor(min(IN_FLIGHT, len(work)), "sagewire-answers") as pool:
-        # What callers keep in context variables (a trace, say) is seen by each call.
+        # Each call sees the caller's context variables (a trace, for example).
         futures = [pool.submit(copy_context().run, call) for call in work]
         try:
             return [future.result() for future in futures]

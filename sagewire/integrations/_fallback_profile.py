@@ -1,4 +1,4 @@
-"""What an endpoint speaks, or what is assumed of it where it may not be described: what the original library sent."""
+"""The profile of an endpoint; without describe permissions that of the requests the original library sent."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def once(log: logging.Logger, message: str) -> None:
 
 
 def profile_of(client: Client, assumed: ContainerProfile, log: logging.Logger) -> ContainerProfile:
-    """Return what the endpoint speaks; may wait for the control plane.
+    """Return the endpoint's profile; may wait for the control plane.
 
-    Where the control plane may not be asked, or does not know the container, it is `assumed`, and said once.
+    Without describe permissions, or if the container is unknown, it is `assumed`, and logged once.
 
     Raises:
         SagewireError: The endpoint is not there, not ready, or one of its components must be named.
@@ -46,12 +46,12 @@ def profile_of(client: Client, assumed: ContainerProfile, log: logging.Logger) -
 
 
 def _not_allowed(error: SagewireError) -> bool:
-    """Return whether the caller is known and may not ask; wrong or expired keys are refused everywhere."""
+    """Return whether valid credentials lack the permission; wrong or expired keys are refused everywhere."""
     return isinstance(error, AccessDenied) and any(word in (error.code or "") for word in ("AccessDenied", "Unauthor"))
 
 
 def _is_one_container(client: Client) -> bool:
-    """Return whether the only thing unknown is what the one container speaks."""
+    """Return whether only the request format of the single container is unknown."""
     try:
         return len(client.describe().containers) == 1
     except SagewireError:

@@ -13,8 +13,8 @@ from sagewire.types.openai_shape import decode_base64
 __all__ = ["media_part", "read_media"]
 
 _URLS = {"audio": "audio_url", "video": "video_url"}
-_CURE = "Send its URL, or its bytes as base64, or what it says as text."
-# What OpenAI's `input_audio` calls a format, where the media type has another word.
+_CURE = "Send its URL, or its bytes as base64, or its content as text."
+# The formats of OpenAI's `input_audio` that differ from the media type's word.
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "x-m4a": "m4a", "x-flac": "flac"}
 _DEFAULTS = {"audio": "audio/wav", "video": "video/mp4", "file": "application/pdf"}
 
@@ -82,7 +82,7 @@ def _by_url(kind: str, url: str) -> MediaPart | ImagePart:
         return ImagePart(url=url)
     if kind in _URLS:
         return MediaPart(_URLS[kind], {"url": url})
-    # OpenAI's chat API takes files by their bytes or id; whoever fetched it here would fetch for the server.
+    # OpenAI's chat API takes files by their bytes or id; fetching it here would mean fetching for the server.
     raise UnsupportedFeature(
         "a file given by its URL", "OpenAI's chat format", "Load it, and send its bytes as base64."
     )

@@ -33,10 +33,10 @@ _OPTIONAL = frozenset(
 
 
 class OpenAiObject(dict[str, Any]):
-    """A JSON object whose fields are also attributes; `in` and iteration see only what is there.
+    """A JSON object whose fields are also attributes; `in` and iteration see only the fields it has.
 
     Attributes:
-        info: What the service said about the response: request id, variant, timings.
+        info: The service's facts about the response: request id, variant, timings.
 
     Example:
         >>> answer = object_of({"choices": [{"message": {"content": "Hi"}}]})
@@ -98,7 +98,7 @@ def text_object(replies: list[Reply], *, model: str | None, echo: list[str] | No
     Args:
         replies: The answers.
         model: The name under which they were asked for.
-        echo: For each of the replies its prompt, where that should precede the answer.
+        echo: For each of the replies its prompt, if that should precede the answer.
     """
     body = text_completion(replies, model=model or "", echo=echo or ())
     return _completed(body, joined(replies), model)
@@ -126,7 +126,7 @@ def usage_object(usage: Usage | None) -> dict[str, Any] | None:
 def _completed(body: dict[str, Any], whole: Reply, model: str | None) -> OpenAiObject:
     usage = usage_object(whole.usage)
     if usage is not None:
-        # The shapes write 0 for a count that is not known, and details where there are any.
+        # The shapes write 0 for an unknown count, and details if there are any.
         body["usage"] = {**body.get("usage", {}), **usage}
     else:
         body["usage"] = None

@@ -33,7 +33,7 @@ __all__ = ["ChatCall", "EmbeddingCall", "TextCall"]
 
 T = TypeVar("T")
 
-# Settings that are sent although nobody asked for them. Where a wire has no place for one, it is left out.
+# Settings that are sent by default. If a request format lacks one, it is left out.
 DEFAULTS = {
     "max_tokens": 1024,
     "temperature": 0.9,
@@ -223,20 +223,20 @@ class EmbeddingCall:
 
 
 async def _found(service: Service, find: Callable[[str | None], T], model: str | None) -> T:
-    """Return what the control plane may have to be asked for, through botocore, which blocks."""
+    """Return the client for a call; may ask the control plane through botocore, which blocks."""
     if service.knows(model, embedding=find == service.for_embedding):
         return find(model)
     return await asyncio.to_thread(find, model)
 
 
 def _fitting(settings: dict[str, Any], handler: ContentHandler) -> dict[str, Any]:
-    """Return the settings without those defaults that the wire has no place for; what a user asked for stays."""
+    """Return the settings without defaults that the request format lacks; the user's own settings stay."""
     names = getattr(handler, "option_names", None)
     if not names:
         return settings
     left_out = [name for name, value in DEFAULTS.items() if name not in names and settings.get(name) == value]
     if left_out:
-        LOG.debug("'%s' has no place for %s, which EasyLLM sets by default", handler.name, ", ".join(left_out))
+        LOG.debug("'%s' does not support %s, which EasyLLM sets by default", handler.name, ", ".join(left_out))
     return {name: value for name, value in settings.items() if name not in left_out}
 
 

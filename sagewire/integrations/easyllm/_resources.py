@@ -46,13 +46,13 @@ class ChatCompletion:
             max_tokens: The most tokens to generate.
             stop: Strings that end the answer, besides the module's `stop_sequences`.
             stream: Return the chunks as they arrive.
-            frequency_penalty: A repetition penalty: 1.0 is none.
-            debug: Log what is sent.
+            frequency_penalty: A repetition penalty: 1.0 has no effect.
+            debug: Log each request.
 
         Raises:
             UsageError: The call is wrong; it is a `ValueError`, too.
-            UnsupportedFeature: The container has no place for something that was asked for.
-            EndpointError: The service said no.
+            UnsupportedFeature: The container does not support something in the request.
+            EndpointError: The service returned an error.
         """
         options = _options(temperature, top_p, top_k, max_tokens, stop, frequency_penalty, debug)
         return ChatCall(cls._service, model, n, stream, options, messages).run()
@@ -78,7 +78,7 @@ class ChatCompletion:
 
 
 class Completion:
-    """Continuations of texts, or answers to single instructions where a prompt builder is set."""
+    """Continuations of texts, or answers to single instructions if a prompt builder is set."""
 
     _service: ClassVar[Service]
 
@@ -113,15 +113,15 @@ class Completion:
             max_tokens: The most tokens to generate.
             stop: Strings that end the answer, besides the module's `stop_sequences`.
             stream: Return the chunks as they arrive.
-            frequency_penalty: A repetition penalty: 1.0 is none.
+            frequency_penalty: A repetition penalty: 1.0 has no effect.
             logprobs: Return the log probabilities of the tokens.
             echo: Begin the answer with the prompt.
-            debug: Log what is sent.
+            debug: Log each request.
 
         Raises:
             UsageError: The call is wrong; it is a `ValueError`, too.
-            UnsupportedFeature: The container has no place for something that was asked for.
-            EndpointError: The service said no.
+            UnsupportedFeature: The container does not support something in the request.
+            EndpointError: The service returned an error.
         """
         options = _options(temperature, top_p, top_k, max_tokens, stop, frequency_penalty, debug, logprobs)
         return TextCall(cls._service, model, n, stream, options, prompt, suffix, echo).run()
@@ -168,12 +168,12 @@ class Embedding:
         Args:
             input: The text or texts.
             model: The endpoint's name or the model's id; omitted, `api_base` is the whole address.
-            debug: Log what is sent.
+            debug: Log each request.
             text: Another name for `input`.
 
         Raises:
             UnsupportedFeature: The container makes no embeddings.
-            EndpointError: The service said no.
+            EndpointError: The service returned an error.
         """
         return _embedding(cls._service, input, model, debug, text).run()
 

@@ -1,4 +1,4 @@
-"""Where a call goes, what the container there speaks, and who writes the prompt. May wait for the control plane."""
+"""The target of a call, the container's request format, and the prompt format. May wait for the control plane."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CLIENTS = ClientPool()
 
 
 def show_debug() -> None:
-    """Do what `debug=True` asks for: log what is sent; on standard error where no logging is set up."""
+    """Switch on the log of requests for `debug=True`; on standard error if logging is not set up."""
     LOG.setLevel(logging.DEBUG)
     if not LOG.hasHandlers():
         LOG.addHandler(logging.StreamHandler())
@@ -42,8 +42,8 @@ class Connection:
 
     Args:
         pooled: The clients.
-        handler: What the container speaks for this task.
-        format: What writes the prompt of a completion, where a builder is set and the container takes text.
+        handler: The container's request format for this task.
+        format: The prompt format of a completion, if a builder is set and the container takes text.
     """
 
     pooled: ClientPair
@@ -52,7 +52,7 @@ class Connection:
 
 
 class Service(ABC):
-    """One of EasyLLM's modules: its settings, read at each call, and what they mean.
+    """One of EasyLLM's modules: its settings, read at each call, and their meaning.
 
     Args:
         module: The module's name. A setting that is `None` there is looked up in the environment.
@@ -62,7 +62,7 @@ class Service(ABC):
     """Setting -> environment variables."""
 
     assumed: ClassVar[ContainerProfile | None] = None
-    """What is assumed of an endpoint that may not be described; `None` where no permission is needed for that."""
+    """The fallback profile without describe permissions; `None` if none are needed."""
 
     def __init__(self, module: str) -> None:
         self._module = module
@@ -96,7 +96,7 @@ class Service(ABC):
 
         Args:
             model: The endpoint, or the model.
-            wanted: Settings that are not EasyLLM's defaults: the chat route must not be one that has none of them.
+            wanted: Settings that differ from EasyLLM's defaults: the chat route must support at least one of them.
         """
         arguments, base, profile = self._find(self.arguments(model))
         builder = self.setting("prompt_builder")
@@ -113,14 +113,14 @@ class Service(ABC):
             return self._fixed(arguments, profile, name, model_format)
         once(
             LOG,
-            f"{base.client!r}: prompt_builder is not set, and the endpoint does not say which model it runs. Prompts "
+            f"{base.client!r}: prompt_builder is not set, and the endpoint does not name its model. Prompts "
             "are written as 'USER: ...', which hardly any model was trained with. Set prompt_builder, for example "
             "to 'llama2', or to a function that takes a list of messages and returns the prompt.",
         )
         return self._fixed(arguments, profile, name, BASE_FORMAT)
 
     def for_completion(self, model: str | None) -> Connection:
-        """Return a client for text, and what writes the prompt where a builder is set."""
+        """Return a client for text, and the prompt format if a builder is set."""
         arguments, base, profile = self._find(self.arguments(model))
         name = profile.complete or profile.chat or "tgi"
         handler = get_handler(name)
@@ -173,7 +173,7 @@ def _no_builder(base: ClientPair, profile: ContainerProfile) -> UsageError:
 
 
 def _chat_handler(profile: ContainerProfile, wanted: Collection[str]) -> str:
-    """Return the chat handler, or the one for text where only that has a place for a setting (TGI's `top_k`)."""
+    """Return the chat handler, or the one for text if only that supports a setting (TGI's `top_k`)."""
     chat, text = profile.chat or profile.complete or "tgi", profile.complete
     missing = set(wanted) - set(_names(chat) or wanted)
     return text if missing and text is not None and missing & set(_names(text)) else chat

@@ -15,8 +15,8 @@ Attributes:
         `HUGGINGFACE_PROMPT`. Without one the server's own chat template is used.
     stop_sequences: Strings that end every answer.
     seed: The seed of every call; the second of several answers gets the next one. `None` for none.
-    api_base: The server's address; else `HUGGINGFACE_API_BASE`, else Hugging Face's router, where `model` is a model's
-        id on the Hub. An address that ends in `/models` is continued by the model's id.
+    api_base: The server's address; else `HUGGINGFACE_API_BASE`, else Hugging Face's router, for which `model` is
+        a model's id on the Hub. An address that ends in `/models` is continued by the model's id.
     api_key: The token for `api_base`; else, for Hugging Face's own hosts, `HUGGINGFACE_TOKEN`, `HF_TOKEN` or the
         token that `hf auth login` has stored.
 """
@@ -54,7 +54,7 @@ class _HuggingFace(Service):
     def arguments(self, model: str | None) -> dict[str, Any]:
         base = self.setting("api_base")
         if _is_url(model) or base is not None:
-            # Servers that do not describe themselves are tried out: EasyLLM's time knew hardly any others.
+            # Servers that do not describe themselves are probed: those of EasyLLM's time hardly ever do.
             return {**self._at(str(model) if _is_url(model) else _continued(base, model)), "probe": True}
         if not model:
             raise UsageError("name the model (model='org/name'), or set api_base to the address of a server")
@@ -99,7 +99,7 @@ class ChatCompletion(_resources.ChatCompletion):
 
 
 class Completion(_resources.Completion):
-    """Continuations of texts, or answers to single instructions where a prompt builder is set."""
+    """Continuations of texts, or answers to single instructions if a prompt builder is set."""
 
     _service = _service
 

@@ -69,7 +69,7 @@ class Builder:
 build_anthropic_prompt = Builder("easyllm_anthropic")
 build_chatml_falcon_prompt = Builder("easyllm_chatml_falcon")
 build_chatml_starchat_prompt = Builder("easyllm_chatml_starchat")
-# The general function behind both; it closes turns with <|end|> unless told otherwise.
+# The general function behind both; it closes turns with <|end|> by default.
 build_chatml_hf_prompt = build_chatml_starchat_prompt
 build_falcon_prompt = Builder("easyllm_falcon")
 build_llama2_prompt = Builder("easyllm_llama2")
@@ -111,14 +111,14 @@ BASE_FORMAT = TurnFormat(
     system="first",
     words=("USER:", "ASSISTANT:"),
 )
-"""What EasyLLM writes where no builder is set: hardly what any model was trained with."""
+"""EasyLLM's prompt without a builder: hardly any model was trained with it."""
 
 
 def format_of(builder: str | Callable[[Any], str] | PromptFormat) -> PromptFormat:
     """Return the prompt format of a builder: one of these names, any other name of a format, or a function.
 
     Raises:
-        UsageError: There is none of that name; the message lists close ones.
+        UsageError: The name is unknown; the message lists close ones.
     """
     if isinstance(builder, str):
         builder = PROMPT_MAPPING.get(builder, builder)

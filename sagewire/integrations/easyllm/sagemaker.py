@@ -16,7 +16,7 @@ Attributes:
     stop_sequences: Strings that end every answer.
     seed: The seed of every call; the second of several answers gets the next one. `None` for none.
     api_base: Another address, `https://.../endpoints` or that of a single endpoint.
-    api_aws_access_key: AWS keys; else whatever boto3 would find.
+    api_aws_access_key: AWS keys; else those that boto3 finds.
     api_aws_secret_key: The secret that goes with it.
     api_aws_session_token: The session token of temporary keys.
 """
@@ -48,7 +48,7 @@ seed: int | None = 42
 class _SageMaker(Service):
     variables: ClassVar[Mapping[str, tuple[str, ...]]] = {"prompt_builder": ("SAGEMAKER_PROMPT", "HUGGINGFACE_PROMPT")}
     assumed: ClassVar[ContainerProfile | None] = ContainerProfile(
-        "a TGI container, which is what EasyLLM takes every endpoint for", chat="tgi", complete="tgi"
+        "a TGI container, as EasyLLM assumes", chat="tgi", complete="tgi"
     )
 
     def arguments(self, model: str | None) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class ChatCompletion(_resources.ChatCompletion):
 
 
 class Completion(_resources.Completion):
-    """Continuations of texts, or answers to single instructions where a prompt builder is set."""
+    """Continuations of texts, or answers to single instructions if a prompt builder is set."""
 
     _service = _service
 

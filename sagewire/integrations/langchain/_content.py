@@ -20,7 +20,7 @@ from sagewire.types.openai_shape import decode_base64
 __all__ = ["Content", "read_content"]
 
 _WHERE = "a sagewire message"
-_CURE = "Send its URL, or its bytes as base64, or what it says as text."
+_CURE = "Send its URL, or its bytes as base64, or its content as text."
 # Blocks about things that happened elsewhere: nothing a model needs to see again.
 _INVISIBLE = frozenset({"redacted_thinking", "cachePoint", "cache_point"})
 _MEDIA = frozenset(

@@ -59,16 +59,16 @@ class GenerationFields(EndpointFields):
     """Settings of a generation; those given with a call win over these, and these over `model_kwargs`.
 
     Args:
-        prompt_format: How the model family writes (`llama3_1`, `chatml`, ...): needed for conversations where the
+        prompt_format: The model family's prompt format (`llama3_1`, `chatml`, ...): needed for conversations where the
             container takes plain text; also a `PromptFormat` or a callable from messages to text.
-        model: A served model name, where the server has several (also `model_name`).
+        model: A served model name, if the server has several (also `model_name`).
         adapter: A LoRA adapter to answer with.
         temperature: Sampling temperature; 0 is greedy on every container.
         max_tokens: The most tokens to generate (also `max_new_tokens`).
         top_p: Nucleus sampling mass.
         top_k: Sample from the k most likely tokens.
         stop: Strings that end the answer; sent to the container, and enforced (also `stop_sequences`).
-        seed: Makes sampling repeatable where the container supports it.
+        seed: Makes sampling repeatable if the container supports it.
         frequency_penalty: OpenAI's penalty.
         presence_penalty: OpenAI's penalty.
         repetition_penalty: The multiplicative penalty of Hugging Face servers.
@@ -184,7 +184,7 @@ class GenerationFields(EndpointFields):
         """Return the tokens of a text.
 
         Raises:
-            UsageError: There is no `tokenizer`.
+            UsageError: The `tokenizer` is missing.
         """
         encode = self._encoder()
         if encode is None:

@@ -24,12 +24,12 @@ def to_messages(messages: Sequence[BaseMessage]) -> list[Message]:
     """Return a conversation in sagewire's values; one message may become several (Anthropic's tool results).
 
     Raises:
-        UsageError: There is nothing to send, or something in it is no message.
+        UsageError: The list is empty, or something in it is not a message.
         UnsupportedFeature: A content block no container of sagewire takes.
     """
     found = [turn for message in messages for turn in _turns(message)]
     if not found:
-        raise UsageError("there is no message to answer; give at least one")
+        raise UsageError("the list of messages is empty; give at least one")
     return found
 
 

@@ -31,14 +31,14 @@ def function_of(schema: Any, strict: bool | None = None) -> dict[str, Any]:
         strict: OpenAI's flag; with it objects take no further properties.
 
     Raises:
-        UsageError: It is no schema.
+        UsageError: It is not a schema.
     """
     found = _described(schema)
     if found is None:
         try:
             function = convert_to_openai_function(schema, strict=strict)
         except (TypeError, ValueError) as error:
-            raise UsageError(f"this is no schema: {error}") from error
+            raise UsageError(f"this is not a schema: {error}") from error
         return {"parameters": {"type": "object", "properties": {}}, **function, "name": _tool_name(function["name"])}
     name, description, parameters = found
     parameters = _without_titles(_at_root(parameters))

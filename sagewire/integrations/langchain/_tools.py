@@ -62,7 +62,7 @@ def tool_name(tool: Mapping[str, Any]) -> str:
 
 
 def tool_choice_name(choice: Any, tools: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return `auto`, `none`, `required`, a tool's name, or `None` where nothing was said.
+    """Return `auto`, `none`, `required`, a tool's name, or `None` if nothing is set.
 
     Args:
         choice: A word (`any` is LangChain's for `required`), a tool's name, OpenAI's or Anthropic's mapping, or a
@@ -70,7 +70,7 @@ def tool_choice_name(choice: Any, tools: Sequence[Mapping[str, Any]]) -> str | N
         tools: The tools on offer.
 
     Raises:
-        UsageError: It names a tool that is not on offer, or asks for one where there is none.
+        UsageError: It names a tool that the request lacks, or asks for one without any tools.
     """
     if choice is None or choice is False:
         return None
@@ -78,7 +78,7 @@ def tool_choice_name(choice: Any, tools: Sequence[Mapping[str, Any]]) -> str | N
         choice = _named(choice)
     if choice is True or choice in _ANY:
         if not tools:
-            raise UsageError("tool_choice asks for a tool call, but there are no tools")
+            raise UsageError("tool_choice asks for a tool call, but the request has no tools")
         return "required"
     names = [tool_name(tool) for tool in tools]
     if choice in names or choice in ("auto", "none"):

@@ -38,7 +38,7 @@ ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
 
 
 class EndpointChatModel(GenerationFields, BaseChatModel):
-    """A chat model on any endpoint; a subclass says where it is."""
+    """A chat model on any endpoint; subclasses add its address."""
 
     def _generate(
         self,
@@ -171,7 +171,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
         Args:
             tools: Functions, LangChain tools, pydantic classes, TypedDicts, JSON schemas, or OpenAI's own form.
             tool_choice: `auto`, `none`, `any` or `required`, a tool's name, OpenAI's mapping; `True` is `any`.
-            strict: Whether arguments must match the schema exactly, where the container can see to it.
+            strict: Whether arguments must match the schema exactly, if the container can enforce it.
             parallel_tool_calls: Whether several calls in one answer are allowed.
             response_format: Also hold the answer to a schema: see `with_structured_output`.
             **kwargs: Further arguments of every call.
@@ -218,7 +218,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
             **kwargs: Further arguments of every call.
 
         Raises:
-            UsageError: The arguments contradict each other, or `schema` is none.
+            UsageError: The arguments contradict each other, or `schema` is not a schema.
         """
         return structured_output(
             self,
@@ -239,8 +239,8 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
         needs more: limits given as a fraction, for example, need `max_input_tokens`.
 
         Raises:
-            UsageError: The container is not known to sagewire, or there is no SageMaker endpoint to ask.
-            AccessDenied: The control plane may not be asked.
+            UsageError: sagewire does not know the container, or the model is not on a SageMaker endpoint.
+            AccessDenied: A describe permission is missing.
         """
         with model_errors():
             found = profile_of(self._clients.client, self._clients.client.profile())

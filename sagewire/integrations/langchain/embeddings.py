@@ -37,7 +37,7 @@ class EmbeddingsContentHandler(ContentHandlerBase[list[str], list[list[float]]])
 
 
 class EndpointEmbeddings(EndpointFields, Embeddings):
-    """Embeddings on any endpoint; a subclass says where it is.
+    """Embeddings on any endpoint; subclasses add its address.
 
     Texts are sent in batches the container takes, several at a time; the order is kept.
 
@@ -50,7 +50,7 @@ class EndpointEmbeddings(EndpointFields, Embeddings):
         document_prefix: Put before each document (`passage: `).
         replace_newlines: Send line breaks as spaces, as langchain-community's class does: needed where an index was
             filled with its vectors.
-        chunk_size: The most texts in one request, where that is less than the container takes.
+        chunk_size: Maximum texts in one request, if that is less than the container takes.
         model_kwargs: More settings, sent as they are.
     """
 

@@ -142,7 +142,7 @@ class HuggingFaceSettings(GenerationFields):
 
 
 class ChatHuggingFaceEndpoint(HuggingFaceFields, HuggingFaceSettings, EndpointChatModel):
-    """A chat model on any HTTP server; without a `content_handler` it is spoken to as OpenAI's.
+    """A chat model on any HTTP server; without a `content_handler` OpenAI's request format is used.
 
     The arguments are those of `HuggingFaceFields`, `EndpointFields`, `GenerationFields` and `HuggingFaceSettings`.
 
@@ -174,7 +174,7 @@ class HuggingFaceEndpoint(HuggingFaceFields, HuggingFaceSettings, EndpointLLM):
 
 
 class HuggingFaceEndpointEmbeddings(HuggingFaceFields, EndpointEmbeddings):
-    """Embeddings on any HTTP server; without a `content_handler` it is spoken to as Text Embeddings Inference.
+    """Embeddings on any HTTP server; without a `content_handler` that of Text Embeddings Inference is used.
 
     The arguments are those of `HuggingFaceFields`, `EndpointFields` and `EndpointEmbeddings`.
     """
@@ -189,7 +189,7 @@ class HuggingFaceEndpointEmbeddings(HuggingFaceFields, EndpointEmbeddings):
 
 
 class HuggingFaceRerank(HuggingFaceFields, EndpointRerank):
-    """A reranker on any HTTP server; without a `content_handler` it is spoken to as Text Embeddings Inference.
+    """A reranker on any HTTP server; without a `content_handler` that of Text Embeddings Inference is used.
 
     The arguments are those of `HuggingFaceFields`, `EndpointFields` and `EndpointRerank`.
     """

@@ -26,7 +26,7 @@ __all__ = ["EndpointLLM", "SagemakerEndpoint"]
 
 
 class EndpointLLM(GenerationFields, BaseLLM):
-    """A completion model on any endpoint; a subclass says where it is.
+    """A completion model on any endpoint; subclasses add its address.
 
     The text is sent exactly as it is. With a `prompt_format` it is an instruction instead: one user turn, written the
     way the model's family writes it.

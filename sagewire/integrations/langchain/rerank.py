@@ -18,7 +18,7 @@ __all__ = ["EndpointRerank", "SagemakerRerank"]
 
 
 class EndpointRerank(EndpointFields, BaseDocumentCompressor):
-    """A reranker on any endpoint; a subclass says where it is.
+    """A reranker on any endpoint; subclasses add its address.
 
     Each document keeps its metadata and gains its `relevance_score` there; scales differ between models.
 

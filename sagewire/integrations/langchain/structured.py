@@ -64,7 +64,7 @@ def response_format_of(schema: Any, *, strict: bool | None = None) -> dict[str, 
     """Return OpenAI's `response_format` for a schema of any kind; one that is already in that form stays as it is.
 
     Raises:
-        UsageError: It is no schema.
+        UsageError: It is not a schema.
     """
     if isinstance(schema, Mapping):
         if schema.get("type") in ("json_schema", "json_object", "text", "regex", "grammar", "structural_tag"):
@@ -92,14 +92,14 @@ def _chosen_method(
     if method is None:
         method = "json_schema" if takes_schema() else "function_calling"
     if method == "json_schema" and _is_v1(schema):
-        warnings.warn("json_schema does not know pydantic v1 classes; using function_calling", stacklevel=4)
+        warnings.warn("json_schema does not support pydantic v1 classes; using function_calling", stacklevel=4)
         method = "function_calling"
     if schema is None and method != "json_mode":
         raise UsageError(f"method={method!r} needs a schema; only 'json_mode' does without")
     if strict is not None and method == "json_mode":
         raise UsageError("strict is about a schema, which 'json_mode' does not send; use 'json_schema'")
     if tools and method != "json_schema":
-        raise UsageError("tools beside a structured answer need method='json_schema'")
+        raise UsageError("tools together with a structured answer need method='json_schema'")
     return method  # type: ignore[return-value]
 
 

@@ -19,8 +19,8 @@ All functions take, besides OpenAI's parameters:
   is written, where the container takes text (for `sagemaker_chat/`, `hf_model_name` is the served model's name);
 - `aws_sagemaker_allow_zero_temp`: send a temperature of 0 as it is; otherwise it means greedy decoding;
 - `sagemaker_base_url`, `api_base`, `api_key`, `extra_headers`, `timeout` (seconds), `num_retries`;
-- `drop_params`, `additional_drop_params`: leave out what the wire has no place for, instead of an error;
-- `handler` and `format`: what the container speaks and how the model writes, by sagewire's names, instead of asking.
+- `drop_params`, `additional_drop_params`: leave out parameters that the request format lacks, instead of an error;
+- `handler` and `format`: the container's request format and the prompt format, by sagewire's names; default: detected.
 
 Anything else is passed to the server as it is. Errors are sagewire's, with OpenAI's `status_code` on
 them, and LiteLLM's too (`RateLimitError`, `Timeout`, ...).
@@ -107,9 +107,9 @@ def completion(model: str, messages: Sequence[Any] = (), **options: Any) -> Open
 
     Raises:
         UsageError: The call is wrong.
-        UnsupportedFeature: The container has no place for something that was asked for.
-        EndpointError: The service said no.
-        WireError: The answer is not what the container was expected to send.
+        UnsupportedFeature: The container does not support something in the request.
+        EndpointError: The service returned an error.
+        WireError: The answer cannot be read as the container's response format.
 
     Example:
         >>> response = completion("sagemaker/my-llama", [{"role": "user", "content": "Hi"}])  # doctest: +SKIP

@@ -49,7 +49,7 @@ class Dropping:
     """What the caller allows to be left out.
 
     Args:
-        unsupported: All of OpenAI's parameters that the wire has no place for.
+        unsupported: All of OpenAI's parameters that the request format lacks.
         names: These, in any case.
     """
 
@@ -60,7 +60,7 @@ class Dropping:
         """Return the arguments of a client in the form in which this wire takes them.
 
         Raises:
-            UnsupportedFeature: The wire has no place for a setting that only OpenAI's has.
+            UnsupportedFeature: The request format lacks a setting that only OpenAI's has.
         """
         fitted = {name: value for name, value in arguments.items() if name not in self.names}
         extra = {name: value for name, value in (fitted.pop("extra", None) or {}).items() if name not in self.names}
@@ -71,7 +71,7 @@ class Dropping:
         if names and self.unsupported:
             left_out = [name for name in _OPENAI_OPTIONS if name in fitted and name not in (*names, "n")]
             fitted = {name: value for name, value in fitted.items() if name not in left_out}
-            LOG.debug("'%s' has no place for %s: left out", handler.name, left_out)
+            LOG.debug("'%s' does not support %s: left out", handler.name, left_out)
         if not handler.path.startswith("/v1/"):
             for name in _OPENAI_WIRE_ONLY:
                 if name in extra and not self.unsupported:
@@ -85,7 +85,7 @@ class Dropping:
         if handler is None or not self.unsupported:
             return fitted
         left_out = [name for name in _OF_VECTORS if name in fitted and name not in handler.option_names]
-        LOG.debug("'%s' has no place for %s: left out", handler.name, left_out)
+        LOG.debug("'%s' does not support %s: left out", handler.name, left_out)
         return {name: value for name, value in fitted.items() if name not in left_out}
 
 
@@ -102,7 +102,7 @@ def own_options(options: dict[str, Any]) -> None:
     """Put what only LiteLLM knows into the form of OpenAI's API, in place.
 
     Raises:
-        UsageError: Something asks for what cannot be done here.
+        UsageError: A parameter asks for something that cannot be done here.
     """
     for name, cure in _IMPOSSIBLE.items():
         if options.pop(name, None):
@@ -137,5 +137,5 @@ def _schema_of(model: type) -> dict[str, Any]:
     """Return a pydantic model as OpenAI's `response_format`."""
     schema: Callable[[], dict[str, Any]] | None = getattr(model, "model_json_schema", None)
     if schema is None:
-        raise UsageError(f"response_format={model.__name__} is no pydantic model")
+        raise UsageError(f"response_format={model.__name__} is not a pydantic model")
     return {"type": "json_schema", "json_schema": {"name": model.__name__, "schema": schema(), "strict": True}}

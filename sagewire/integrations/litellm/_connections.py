@@ -1,4 +1,4 @@
-"""The client for one call: what the server speaks, and who writes the prompt. May wait for the control plane."""
+"""The client for one call, its request format and prompt format. May wait for the control plane."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Connection:
 
     Args:
         pooled: The clients.
-        handler: What the container speaks for this task.
+        handler: The container's request format for this task.
     """
 
     pooled: ClientPair
@@ -50,7 +50,7 @@ class VectorConnection:
 
     Args:
         pooled: The clients.
-        handler: What the container speaks for embeddings; `None` where it makes none.
+        handler: The container's request format for embeddings; `None` if it does not make any.
     """
 
     pooled: ClientPair
@@ -59,12 +59,12 @@ class VectorConnection:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a call says about the server.
+    """The facts about the server in a call's arguments.
 
     Args:
         target: The server.
-        handler: What it speaks, where the caller says so.
-        template: How the prompt is written, where the caller says so.
+        handler: Its request format, if the caller names it.
+        template: The prompt format, if the caller names it.
         allow_zero_temperature: A temperature of 0 is sent as it is to containers that take 0 for a mistake.
     """
 

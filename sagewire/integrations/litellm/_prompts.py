@@ -54,7 +54,7 @@ def register_prompt_template(
         All registered templates.
 
     Raises:
-        UsageError: The template is none.
+        UsageError: The template is not valid.
 
     Example:
         >>> _ = register_prompt_template(
@@ -89,7 +89,7 @@ def take_template(target: Target, model: str, options: dict[str, Any]) -> Any:
     A template of the call wins over a registered one, and that over `hf_model_name`.
 
     Raises:
-        UsageError: No rule knows the format of `hf_model_name`.
+        UsageError: The prompt format of `hf_model_name` is unknown.
     """
     given = {name: value for name in _PARTS if (value := options.pop(name, None))}
     own, hf_model_name = options.pop("format", None), options.pop("hf_model_name", None)
@@ -117,7 +117,7 @@ def default_format(target: Target, profile: ContainerProfile) -> PromptFormat:
         return found
     once(
         LOG,
-        f"'{target.name}': which model runs there is not known, so its prompts are the bare texts of the messages. "
+        f"'{target.name}': its model is not known, so its prompts are the bare texts of the messages. "
         "Name it: completion(hf_model_name='meta-llama/Llama-2-7b-chat-hf'), or register_prompt_template(...).",
     )
     return LITELLM_BUILDERS["default_pt"]

@@ -19,15 +19,15 @@ from sagewire.transports.http.hugging_face import is_hugging_face
 
 __all__ = ["PROVIDERS", "Target", "find_target"]
 
-# Where an endpoint may not be described, it is taken for what LiteLLM takes it for.
+# Without describe permissions LiteLLM's own assumption about the endpoint holds.
 PROVIDERS: Mapping[str, ContainerProfile | None] = {
     "sagemaker": ContainerProfile(
-        "a TGI container, which is what LiteLLM's 'sagemaker/' takes every endpoint for",
+        "a TGI container, as LiteLLM's 'sagemaker/' assumes",
         chat="tgi",
         complete="tgi",
     ),
     "sagemaker_chat": ContainerProfile(
-        "a server of OpenAI's chat route, which is what LiteLLM's 'sagemaker_chat/' takes every endpoint for",
+        "a server of OpenAI's chat route, as LiteLLM's 'sagemaker_chat/' assumes",
         chat="openai_chat",
     ),
     "sagemaker_nova": ContainerProfile("an Amazon Nova container", chat="nova", complete="nova"),
@@ -55,7 +55,7 @@ class Target:
         name: The rest of the model's name: an endpoint, a model's id or a URL.
         parts: What makes the client for it, in a form that can be compared; see `client`.
         served: The name of the model for servers that have several.
-        handler: What the server speaks, where that need not be asked.
+        handler: The server's request format, if it need not be detected.
         feature_extraction: The address for embeddings, where Hugging Face has another one for them.
         openai: The caller says that the container serves OpenAI's embeddings route.
     """
@@ -70,7 +70,7 @@ class Target:
 
     @property
     def assumed(self) -> ContainerProfile | None:
-        """What is assumed of an endpoint that may not be described."""
+        """The fallback profile without describe permissions."""
         return PROVIDERS[self.provider]
 
     def client(self, **more: Any) -> Client:
@@ -114,7 +114,7 @@ def _sagemaker(provider: str, name: str, options: dict[str, Any], shared: dict[s
     if base is not None:
         found = runtime_address(base)
         if found is None:
-            raise UsageError(f"{base!r} is no address of SageMaker Runtime")
+            raise UsageError(f"{base!r} is not an address of SageMaker Runtime")
         url, endpoint = found[0], found[1] or endpoint
     parameters = {**_parameters(options), **(options.pop("endpoint_kwargs", None) or {})}
     identity, region = _identity(options)
@@ -174,7 +174,7 @@ def _base_url(options: dict[str, Any], *names: str) -> str | None:
 
 
 def _identity(options: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """Return who calls, out of the options and LiteLLM's variables, and the region."""
+    """Return the credentials out of the options and LiteLLM's variables, and the region."""
     given = {name: value for name in OPTION_NAMES if (value := options.pop(name, None)) is not None}
     unknown = [name for name in options if name.startswith("aws_") and name != "aws_sagemaker_allow_zero_temp"]
     if unknown:

@@ -38,7 +38,7 @@ class PermissionDeniedError(Exception):
 
 
 class NotFoundError(Exception):
-    """There is no such endpoint or model (404)."""
+    """An endpoint or model that does not exist (404)."""
 
 
 class BadRequestError(Exception):
@@ -58,7 +58,7 @@ class ContentPolicyViolationError(BadRequestError):
 
 
 class UnsupportedParamsError(BadRequestError):
-    """The container cannot do what a parameter asks for."""
+    """A parameter that the container does not support."""
 
 
 class UnprocessableEntityError(BadRequestError):

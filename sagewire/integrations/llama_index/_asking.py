@@ -72,7 +72,7 @@ class Question:
             yield growth.finish(stream.reply)
 
     def cleaner(self, client: Client) -> Any:
-        """Return what the answer's text goes through where a LlamaIndex content handler is in use, else `None`.
+        """Return the filter of the answer's text if a LlamaIndex content handler is in use, else `None`.
 
         That handler's `remove_prefix` is written for servers that echo the prompt, and some cut as many characters as
         the prompt has without looking. The echo has been removed by now, if there was one; it is put back for the

@@ -19,7 +19,7 @@ from sagewire.types import ToolCall, as_message
 
 __all__ = ["assistant_message", "is_plain", "raw_call", "thinking_in", "tool_calls_in"]
 
-# `isinstance(block, ())` is never true, which is right where there is no such block.
+# `isinstance(block, ())` is never true, which is right without such a block.
 _ThinkingBlock: Any = getattr(types, "ThinkingBlock", ())
 _ToolCallBlock: Any = getattr(types, "ToolCallBlock", ())
 # Nearly all messages are text and nothing else, and a streamed answer makes one for each token.
@@ -28,7 +28,7 @@ _MESSAGES = ChunkTemplate(ChatMessage(role=MessageRole.ASSISTANT, blocks=[TextBl
 
 
 def is_plain(block: Any) -> bool:
-    """Whether a block is part of what a message says, and neither thinking nor a tool call."""
+    """Whether a block belongs to the message's content, and is neither thinking nor a tool call."""
     return not isinstance(block, _ThinkingBlock) and not isinstance(block, _ToolCallBlock)
 
 
@@ -39,7 +39,7 @@ def thinking_in(message: ChatMessage) -> str | None:
 
 
 def tool_calls_in(message: ChatMessage) -> tuple[ToolCall, ...]:
-    """Return the calls in a message's blocks or, where it has none, those in `additional_kwargs`.
+    """Return the calls in a message's blocks or, without any, those in `additional_kwargs`.
 
     Raises:
         UsageError: A call is not JSON, or no call.

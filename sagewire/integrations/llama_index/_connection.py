@@ -1,4 +1,4 @@
-"""What every class here knows about its endpoint, and the two clients made of it.
+"""The common fields of every class here about its endpoint, and the two clients made from them.
 
 `Connection` is shared by the language model, the embedding model and the reranker, and by SageMaker and plain HTTP
 endpoints: a class of one family is its behaviour plus one of the connections below.
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class Connection(BaseModel):
-    """Fields and rules that do not depend on where the endpoint lives."""
+    """The fields and rules that are the same for SageMaker endpoints and HTTP servers."""
 
     model_config = ConfigDict(
         arbitrary_types_allowed=True,
@@ -45,8 +45,8 @@ class Connection(BaseModel):
 
     content_handler: Any = Field(
         default=None,
-        description="What the container speaks: a name in sagewire.content_handlers.HANDLERS, a ContentHandler, or an "
-        "object written for LlamaIndex (BaseIOHandler) or LangChain. The endpoint is asked if it is left out.",
+        description="The request format: a name in sagewire.content_handlers.HANDLERS, a ContentHandler, or an "
+        "object written for LlamaIndex (BaseIOHandler) or LangChain. Default: detected.",
     )
     timeout: float | None = Field(default=60.0, description="Seconds to wait for the server's next byte.", gt=0)
     max_retries: int | None = Field(default=3, description="How often a failed call is tried again.", ge=0)
@@ -58,7 +58,7 @@ class Connection(BaseModel):
     secret_fields: ClassVar[tuple[str, ...]] = ()
     # Live objects, shared by copies; those that cannot be pickled stop a pickle instead of silently missing from it.
     shared_fields: ClassVar[tuple[str, ...]] = ("content_handler",)
-    # What is spoken where the endpoint may be called but not described; `None` leaves that an error.
+    # The handler for endpoints that may be called but not described; `None` leaves that an error.
     fallback_handler: ClassVar[str | None] = None
 
     @field_validator("model_kwargs", "endpoint_kwargs", mode="before", check_fields=False)
@@ -105,17 +105,17 @@ class Connection(BaseModel):
 
     @property
     def _dialect(self) -> Any:
-        """What the endpoint was found to be; `None` where it is not asked, because a handler was named."""
+        """The detected profile; `None` if a handler was named."""
         client = self._client
         return client.profile() if client.discovers else None
 
     @property
     def _known(self) -> bool:
-        """Whether what the endpoint speaks can be said without waiting."""
+        """Whether the endpoint's request format is known without waiting."""
         return self._clients()[0].known
 
     def _settle(self) -> None:
-        """Fall back to `fallback_handler` where the endpoint may not be described."""
+        """Fall back to `fallback_handler` without describe permissions."""
         client = self._clients()[0]
         if client.known or self.fallback_handler is None:
             return
@@ -124,12 +124,12 @@ class Connection(BaseModel):
         except CredentialsExpired:
             raise
         except AccessDenied as error:
-            logger.warning("%s; it is spoken to as '%s'", error, self.fallback_handler)
+            logger.warning("%s; it is called with handler '%s'", error, self.fallback_handler)
             self._fallen_back = True
             self._made = None
 
     async def _ready(self) -> None:
-        """Find out in a thread what the endpoint speaks, so that nothing later blocks the event loop."""
+        """Detect the endpoint's request format in a thread, so that nothing later blocks the event loop."""
         if not self._known:
             await asyncio.to_thread(self._settle if self.fallback_handler else self._clients()[0].profile)
 
@@ -220,7 +220,7 @@ class HuggingFaceConnection(Connection):
 
     url: str = Field(description="The server's base URL.")
     token: str | None = Field(default=None, exclude=True, repr=False)
-    model: str | None = Field(default=None, description="A served model name, where the server has several.")
+    model: str | None = Field(default=None, description="A served model name, if the server has several.")
 
     secret_fields = ("token",)
 
@@ -235,7 +235,7 @@ class HuggingFaceConnection(Connection):
 
 
 def describe(value: Any) -> str | None:
-    """Return a handler or format as `to_dict` writes it: its name, or the class of an object that has none.
+    """Return a handler or format as `to_dict` writes it: its name, or the class of an unnamed object.
 
     Example:
         >>> describe("tgi")
@@ -270,7 +270,7 @@ def one_of(data: Mapping[str, Any], name: str, *others: str) -> dict[str, Any]:
 def _pickles(value: Any) -> bool:
     try:
         pickle.dumps(value)
-    except Exception:  # whatever a foreign object's __reduce__ raises
+    except Exception:  # anything a foreign object's __reduce__ raises
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""A hosted model as a LlamaIndex LLM: everything but where the endpoint lives."""
+"""A hosted model as a LlamaIndex LLM: everything but the endpoint's address."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ __all__ = ["EndpointLLM"]
 
 
 class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
-    """The behaviour shared by every language model class here; `SageMakerLLM` says what it does."""
+    """The behaviour shared by every language model class here; see `SageMakerLLM`."""
 
     prompt_format: Any = Field(
         default=None, description="How the model family writes: a name in sagewire.prompt_formats.FORMATS or a format."
@@ -66,7 +66,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
     max_tokens: int | None = Field(default=None, description="The most tokens to generate.", gt=0)
     context_window: int | None = Field(default=None, description="How many tokens the model takes in all.", gt=0)
     is_function_calling_model: bool | None = Field(
-        default=None, description="Whether the model calls functions; None tells it from the handler and the format."
+        default=None, description="Whether the model calls functions; None derives it from the handler and the format."
     )
 
     shared_fields = ("prompt_format", "messages_to_prompt", "completion_to_prompt")
@@ -92,7 +92,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
 
     @property
     def metadata(self) -> LLMMetadata:
-        """What LlamaIndex wants to know of a model; `context_window` decides how much text a query engine packs."""
+        """The facts about a model that LlamaIndex uses; `context_window` decides how much text a query engine packs."""
         most = self.max_tokens or self.model_kwargs.get("max_tokens") or self.model_kwargs.get("max_new_tokens")
         return LLMMetadata(
             context_window=self.context_window or self._found_window() or DEFAULT_CONTEXT_WINDOW,
@@ -103,7 +103,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         )
 
     def to_payload(self) -> dict[str, Any]:
-        """Return what instrumentation events say of this model; neither waits for the endpoint nor fails over it."""
+        """Return the model's fields of instrumentation events; neither waits for the endpoint nor fails over it."""
         if self._known:
             with suppress(SagewireError):
                 return {"class_name": self.class_name(), **self.metadata.model_dump()}
@@ -137,9 +137,9 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        """Answer a conversation piece by piece: each item holds the whole message so far, and what is new.
+        """Answer a conversation piece by piece: each item holds the whole message so far, and the new text.
 
-        The last item has an empty `delta` and knows the usage.
+        The last item has an empty `delta` and the usage.
         """
         question = self._chat_question(messages, kwargs)
         growth = ChatGrowth(single_call=question.single_call, clean=question.cleaner(self._client))
@@ -159,7 +159,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
 
         Args:
             prompt: The instruction.
-            formatted: It is already written as the model wants it; send it as it is.
+            formatted: It is already in the model's prompt format; send it as it is.
             **kwargs: Settings of this call.
         """
         question = self._complete_question(prompt, formatted, kwargs)
@@ -214,12 +214,12 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         """Return the tools a response asks for; of a response still being streamed, with the arguments so far.
 
         Raises:
-            ValueError: There is none, and `error_on_no_tool_call` is set.
-            WireError: The answer is complete, and a call's arguments are no JSON object.
+            ValueError: The response does not contain a tool call, and `error_on_no_tool_call` is set.
+            WireError: The answer is complete, and a call's arguments are not a JSON object.
         """
         selections = tool_selections(response)
         if not selections and error_on_no_tool_call:
-            raise ValueError(f"the model called no tool; it said: {excerpt(response.message.content or '')}")
+            raise ValueError(f"the model did not call a tool; it answered: {excerpt(response.message.content or '')}")
         return selections
 
     # What is asked.
@@ -265,7 +265,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         return {}
 
     def _sent(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a completion's `additional_kwargs` say about the call, as the published class has it."""
+        """Return the `additional_kwargs` of a completion, as in the published class."""
         return {"model_kwargs": {**self.model_kwargs, **self._own_settings(), **kwargs}}
 
     @abstractmethod
@@ -279,7 +279,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
             self._check_takes_text("messages_to_prompt")
             if self.prompt_format is not None:
                 raise UsageError(
-                    "prompt_format and messages_to_prompt both say how conversations are written; give one"
+                    "prompt_format and messages_to_prompt both set how conversations are written; give one"
                 )
             return True
         if given(self.completion_to_prompt):
@@ -287,7 +287,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         return self._handler.speaks == "prompt" and (not self._has_rule() or self._client.format is None)
 
     def _has_rule(self) -> bool:
-        """Whether it can be said how the model's family writes; of summarizers, base models and others it cannot."""
+        """Whether the model family's prompt format is known; that of summarizers, base models and others is not."""
         if self.prompt_format is not None:
             return True
         try:
@@ -297,7 +297,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         return True
 
     def _check_takes_text(self, function: str) -> None:
-        """Refuse a prompt function where the text it writes would become one message inside a chat template."""
+        """Refuse a prompt function if its text would become one message inside a chat template."""
         handler = self._text_handler()
         if handler.speaks == "messages":
             raise UsageError(
@@ -314,7 +314,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
 
     def _write_messages(self, messages: Sequence[ChatMessage]) -> str:
         if not given(self.messages_to_prompt):
-            # Raises where the model is known and no family's way of writing is its.
+            # Raises if the model is known and its prompt format is not.
             _ = self._client.format
         write = given(self.messages_to_prompt) or llama2_messages_to_prompt
         return self._as_sent(write(messages))
@@ -325,7 +325,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         return self._as_sent(written)
 
     def _get_prompt(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:
-        # LlamaIndex would put system prompt and output format outside of what `completion_to_prompt` writes.
+        # LlamaIndex would put system prompt and output format outside of the text of `completion_to_prompt`.
         parser = self.output_parser
         return prompt.format(
             llm=self,
@@ -341,7 +341,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
             return self.is_function_calling_model
         if self._handler.speaks == "prompt":
             return bool(getattr(self._client.format, "supports_tools", False))
-        # A server can speak of tools and still have no parser for the model's calls.
+        # A server can accept tools and still lack a parser for the model's calls.
         return self._handler.can.tools and not (self._dialect is not None and self._dialect.tools is False)
 
 

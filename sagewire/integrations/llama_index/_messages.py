@@ -1,4 +1,4 @@
-"""LlamaIndex chat messages as sagewire messages: every block has a place, or is refused by name."""
+"""LlamaIndex chat messages as sagewire messages: every block is converted, or refused by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def as_sagewire_messages(messages: Sequence[ChatMessage]) -> tuple[Message, ...]
     """Return the conversation in sagewire's own values; the messages given are not changed.
 
     Raises:
-        UsageError: There is no message, or a block stands where it has no meaning.
+        UsageError: The list is empty, or a block stands in a message that cannot have it.
         UnsupportedFeature: A block has no counterpart.
 
     Example:
@@ -68,13 +68,13 @@ def _message(message: ChatMessage) -> Message:
 def _content(blocks: Sequence[Any]) -> str | tuple[Part, ...]:
     parts = [_part(block) for block in _flat(blocks) if is_plain(block)]
     if all(isinstance(part, TextPart) for part in parts):
-        # What `ChatMessage.content` says: text blocks are separate lines.
+        # As in `ChatMessage.content`: text blocks are separate lines.
         return "\n".join(part.text for part in parts if isinstance(part, TextPart))
     return tuple(parts)
 
 
 def _flat(blocks: Sequence[Any]) -> Iterator[Any]:
-    """Yield the blocks that say something: what a citation cites in place of it, and no hints for caches."""
+    """Yield the blocks with content: the cited text in place of a citation, and no hints for caches."""
     for block in blocks:
         kind = getattr(block, "block_type", None)
         if kind == "citable":
@@ -93,7 +93,7 @@ def _part(block: Any) -> Part:
     kind = getattr(block, "block_type", type(block).__name__)
     if kind in ("audio", "video", "document"):
         return _media(kind, block)
-    raise UnsupportedFeature(f"a block of type '{kind}'", "a chat endpoint", "Put what it says into a TextBlock.")
+    raise UnsupportedFeature(f"a block of type '{kind}'", "a chat endpoint", "Put its content into a TextBlock.")
 
 
 def _media(kind: str, block: Any) -> Part:

@@ -16,13 +16,13 @@ _OPTIONS = frozenset(OptionArguments.__annotations__) - {"extra"}
 
 
 def as_options(handler: ContentHandler, *layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return keyword arguments for a client; later layers win, and none of them is changed.
+    """Return keyword arguments for a client; later layers win, and the arguments stay unchanged.
 
-    Names that are not options of sagewire go to the container as they are. Only where the container speaks OpenAI's
+    Names that are not options of sagewire go to the container as they are. Only if the container uses OpenAI's
     language are Hugging Face's names for the same thing translated.
 
     Args:
-        handler: What the container speaks.
+        handler: The container's request format.
         *layers: Settings, the most general first. `None` takes a setting back.
 
     Example:
@@ -60,6 +60,8 @@ def as_tool_choice(value: str | Mapping[str, Any] | None) -> str | None:
         function = value.get("function", value)
         name = function.get("name") if isinstance(function, Mapping) else None
         if not isinstance(name, str) or not name:
-            raise UsageError(f"tool_choice={dict(value)!r} names no tool; use 'auto', 'none', 'required' or a name")
+            raise UsageError(
+                f"tool_choice={dict(value)!r} does not name a tool; use 'auto', 'none', 'required' or a name"
+            )
         return name
     return "required" if value == "any" else value

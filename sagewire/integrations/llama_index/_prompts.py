@@ -1,4 +1,4 @@
-"""How a text model's prompts are written: the caller's functions, or what LlamaIndex's own class does by default."""
+"""The prompts of text models: the caller's functions, or the default of LlamaIndex's own class."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def llama2_messages_to_prompt(messages: Sequence[ChatMessage]) -> str:
     """Return a conversation as a Llama 2 prompt, as LlamaIndex's published SageMaker class writes it.
 
     Raises:
-        UsageError: User and assistant do not take turns: Llama 2 cannot say it.
+        UsageError: User and assistant do not take turns, which Llama 2's format requires.
     """
     return get_format(DEFAULT_FORMAT).render(as_sagewire_messages(messages))
 
@@ -40,7 +40,7 @@ def llama2_completion_to_prompt(prompt: str, system_prompt: str | None = None) -
 def keep_given(data: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments so that LlamaIndex's generic functions, when passed by the caller, count as given.
 
-    LlamaIndex fills the same functions in where none was passed.
+    LlamaIndex fills the same functions in by default.
     """
     for name in ("messages_to_prompt", "completion_to_prompt"):
         if data.get(name) in (generic_messages_to_prompt, default_completion_to_prompt):
@@ -49,18 +49,18 @@ def keep_given(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def given(function: Any) -> Any:
-    """Return `function`, or `None` where it is only what LlamaIndex filled in."""
+    """Return `function`, or `None` if it is only LlamaIndex's default."""
     return None if function in (generic_messages_to_prompt, default_completion_to_prompt) else function
 
 
 def write_completion(function: CompletionToPrompt, prompt: str, system_prompt: str | None) -> str:
-    """Call `completion_to_prompt` as it was meant: with the system prompt as its second argument where it has one.
+    """Call `completion_to_prompt` as it was meant: with the system prompt as its second argument if it has one.
 
     The published SageMaker class passes two arguments, the rest of LlamaIndex one.
     """
     if _takes_two(function):
         return function(prompt, system_prompt)
-    # A function of one argument knows nothing of a system prompt, which then goes where LlamaIndex puts it.
+    # A function of one argument does not take a system prompt, which then goes where LlamaIndex puts it.
     return function(f"{system_prompt}\n\n{prompt}" if system_prompt else prompt)
 
 

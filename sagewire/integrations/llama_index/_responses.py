@@ -60,7 +60,7 @@ class ChatGrowth:
         self._calls: dict[int, ToolCall] = {}
 
     def add(self, delta: Delta) -> ChatResponse | None:
-        """Return the response after one more delta, or `None` where it changes nothing that can be seen."""
+        """Return the response after one more delta, or `None` if it does not change anything visible."""
         if getattr(delta, "choice", 0) != 0:
             return None
         if isinstance(delta, TextDelta):
@@ -74,14 +74,14 @@ class ChatGrowth:
         return None
 
     def finish(self, reply: Reply) -> ChatResponse:
-        """Return the last response, the one that knows the usage and why the answer ended."""
+        """Return the last response, with the usage and the finish reason."""
         response = chat_response(reply, single_call=self._single_call, clean=self._text.clean)
         response.delta = (response.message.content or "")[len(self._text.shown) :]
         return response
 
     def _add_call(self, delta: ToolCallDelta) -> ChatResponse | None:
         if delta.cancelled:
-            # What looked like a call was none; its text follows.
+            # The supposed call was text, which follows.
             self._calls.pop(delta.index, None)
             return None
         call = self._calls.get(delta.index) or ToolCall(f"call_{delta.index}", "", "")
@@ -117,7 +117,7 @@ class CompletionGrowth:
         self._text = _Text(clean)
 
     def add(self, delta: Delta) -> CompletionResponse | None:
-        """Return the response after one more delta, or `None` where the text did not grow."""
+        """Return the response after one more delta, or `None` if the text did not grow."""
         if not isinstance(delta, TextDelta) or delta.choice != 0:
             return None
         new = self._text.add(delta.text)
@@ -126,7 +126,7 @@ class CompletionGrowth:
         return _COMPLETIONS.cast(text=self._text.shown, delta=new, raw=_raw_piece({"content": new}))
 
     def finish(self, reply: Reply, **additional: Any) -> CompletionResponse:
-        """Return the last response, the one that knows the usage and why the answer ended."""
+        """Return the last response, with the usage and the finish reason."""
         response = completion_response(reply, clean=self._text.clean, **additional)
         response.delta = response.text[len(self._text.shown) :]
         return response
@@ -141,7 +141,7 @@ class _Text:
         self._whole = ""
 
     def add(self, text: str) -> str:
-        """Return what more there is to show."""
+        """Return the further text to show."""
         if self.clean is None:
             self.shown += text
             return text
@@ -153,7 +153,7 @@ class _Text:
 
 
 def raw_reply(reply: Reply) -> dict[str, Any]:
-    """Return an answer as an OpenAI-shaped dictionary, which is what readers of `raw` look for.
+    """Return an answer as an OpenAI-shaped dictionary, which readers of `raw` expect.
 
     `usage` is there only if the server counted: token counters then take it as exact, and estimate otherwise. What
     the service said besides is there under boto3's names too, where the published SageMaker class has it.

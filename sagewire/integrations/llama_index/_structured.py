@@ -1,6 +1,6 @@
 """Objects instead of text.
 
-The endpoint is held to a JSON schema where it can be, told to call a tool where it can only do that, and asked in words
+The endpoint is held to a JSON schema if it can be, told to call a tool if it can only do so, and asked in words
 otherwise.
 """
 
@@ -41,7 +41,7 @@ class Plan:
         messages: The conversation that asks for it.
         arguments: Keyword arguments for `chat`.
         way: `schema` (the server is held to it), `tool` (the model must call one), or `words`.
-        parser: Reads what was asked for in words.
+        parser: Reads the answer to a request in words.
     """
 
     output_cls: type[BaseModel]

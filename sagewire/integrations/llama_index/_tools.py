@@ -76,6 +76,6 @@ def _whole_object(call: ToolCall, finish: str) -> dict[str, Any]:
 
 
 def finish_reason(raw: Any) -> str | None:
-    """Return why a complete answer of ours ended; `None` for a piece of a stream or somebody else's response."""
+    """Return the finish reason of a complete answer of ours; `None` for a piece of a stream or a foreign response."""
     choices = raw.get("choices") if isinstance(raw, Mapping) else None
     return choices[0].get("finish_reason") if choices else None

@@ -34,7 +34,7 @@ class _Slots:
 
 
 class EndpointEmbedding(Connection, BaseEmbedding):
-    """The behaviour shared by every embedding class here; `SageMakerEmbedding` says what it does."""
+    """The behaviour shared by every embedding class here; see `SageMakerEmbedding`."""
 
     model_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Settings of every call, under sagewire's or the container's own names."
@@ -99,9 +99,9 @@ class SageMakerEmbedding(SageMakerConnection, EndpointEmbedding):
     filled with its vectors.
 
     Args:
-        endpoint_name: The endpoint's name; the other arguments that say where it is are those of `SageMakerLLM`.
-        content_handler: What the container speaks: a name in `sagewire.content_handlers.EMBEDDING_HANDLERS`, a handler
-            object, or one with `serialize_input` and `deserialize_output`. The endpoint is asked if it is left out.
+        endpoint_name: The endpoint's name; the other connection arguments are those of `SageMakerLLM`.
+        content_handler: The request format: a name in `sagewire.content_handlers.EMBEDDING_HANDLERS`, a handler
+            object, or one with `serialize_input` and `deserialize_output`. Default: detected.
         model_kwargs: Settings of every call.
         embed_batch_size: The most texts in one call.
         max_concurrency: Asynchronous batches in flight at once.

@@ -13,13 +13,13 @@ __all__ = ["HuggingFaceEndpointEmbedding", "HuggingFaceEndpointLLM", "HuggingFac
 
 
 class HuggingFaceEndpointLLM(HuggingFaceConnection, EndpointLLM):
-    """A language model on any HTTP server; see `SageMakerLLM` for what it does and for the other arguments.
+    """A language model on any HTTP server; see `SageMakerLLM` for its behaviour and the other arguments.
 
     Args:
         url: The server's base URL (also `base_url`, `endpoint_url`).
         token: Bearer token, sent to that host only; without one, the user's own Hugging Face token is sent to Hugging
             Face's own hosts, and nothing elsewhere.
-        model: A served model name, where the server has several (the router, Ollama).
+        model: A served model name, if the server has several (the router, Ollama).
 
     Example:
         >>> llm = HuggingFaceEndpointLLM("http://localhost:8000", content_handler="openai_chat")
@@ -45,7 +45,7 @@ class HuggingFaceEndpointEmbedding(HuggingFaceConnection, EndpointEmbedding):
     Args:
         url: The server's base URL (also `base_url`, `endpoint_url`).
         token: As for `HuggingFaceEndpointLLM`.
-        model: A served model name, where the server has several.
+        model: A served model name, if the server has several.
 
     Example:
         >>> model = HuggingFaceEndpointEmbedding("http://localhost:8080", content_handler="tei")
@@ -73,7 +73,7 @@ class HuggingFaceEndpointRerank(HuggingFaceConnection, EndpointRerank):
     Args:
         url: The server's base URL (also `base_url`, `endpoint_url`).
         token: As for `HuggingFaceEndpointLLM`.
-        model: A served model name, where the server has several.
+        model: A served model name, if the server has several.
 
     Example:
         >>> reranker = HuggingFaceEndpointRerank("http://localhost:8080", content_handler="tei_rerank", top_n=3)

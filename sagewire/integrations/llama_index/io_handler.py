@@ -14,7 +14,7 @@ __all__ = ["BaseIOHandler", "IOHandler"]
 class BaseIOHandler(BaseModel, ABC):
     """A content handler as LlamaIndex's own SageMaker class defines it; subclasses written for that work unchanged.
 
-    Most endpoints need none: name one of `sagewire.content_handlers.HANDLERS` instead.
+    Most endpoints do not need one: name one of `sagewire.content_handlers.HANDLERS` instead.
 
     Example:
         >>> import json
@@ -66,7 +66,7 @@ class BaseIOHandler(BaseModel, ABC):
 class IOHandler(BaseIOHandler):
     """`inputs` and `parameters` in, `generated_text` out: the published class's default, for subclasses to change.
 
-    A prompt is removed from the answer only where the answer begins with it.
+    A prompt is removed from the answer only if the answer begins with it.
     """
 
     content_type: str = "application/json"

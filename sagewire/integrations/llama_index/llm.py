@@ -9,31 +9,31 @@ from sagewire.integrations.llama_index._language_model import EndpointLLM
 
 __all__ = ["SageMakerLLM"]
 
-# The published class sends it unless told otherwise.
+# The published class sends it by default.
 DEFAULT_TEMPERATURE = 0.5
 
 
 class SageMakerLLM(SageMakerConnection, EndpointLLM):
     """A language model on a SageMaker endpoint, under the name and arguments of LlamaIndex's own class.
 
-    How a conversation is written depends on what is given:
+    The prompt format depends on the arguments:
 
     - The container takes messages (`content_handler="openai_chat"`, ...): it applies the model's own chat template.
       Tools, images and server-side JSON schemas work, and so do agents.
     - The container takes text and `prompt_format` names the model's family: the format writes the conversation, tools
-      included where the family has them, and reads tool calls and thinking out of the answer.
+      included if the family has them, and reads tool calls and thinking out of the answer.
     - The container takes text and no format is given or found, or `messages_to_prompt` and `completion_to_prompt` are
       given: a text model, as the published class is one, whose defaults are Llama 2's prompt with its long system text.
 
     Settings are looked for in the call, then in `temperature` and `max_tokens`, then in `model_kwargs`; without any
     the temperature is 0.5, as in the published class. `model_kwargs={"temperature": None}` leaves it to the server.
-    Settings that sagewire does not know go to the container under their own names.
+    Settings unknown to sagewire go to the container under their own names.
 
     Args:
         endpoint_name: The endpoint's name.
-        content_handler: What the container speaks: a name in `sagewire.content_handlers.HANDLERS`, a handler object,
-            or one in the style of `BaseIOHandler`. The endpoint is asked if it is left out; where it may not be
-            described, it is spoken to as the published class does by default, and the log says so.
+        content_handler: The request format: a name in `sagewire.content_handlers.HANDLERS`, a handler object,
+            or one in the style of `BaseIOHandler`. Default: detected. Without describe permissions
+            the published class's default request format is used, and this is logged.
         prompt_format: A name in `sagewire.prompt_formats.FORMATS`, or a format object.
         model_kwargs: Settings of every call.
         endpoint_kwargs: InvokeEndpoint parameters of every call (`TargetVariant`, `SessionId`, ...).
@@ -41,7 +41,7 @@ class SageMakerLLM(SageMakerConnection, EndpointLLM):
         temperature: Sampling temperature.
         max_tokens: The most tokens to generate.
         context_window: How many tokens the model takes; a query engine packs its context by it. 3900 if left out.
-        is_function_calling_model: Overrides what handler and format say, for models that never learned to call tools.
+        is_function_calling_model: Overrides handler and format, for models that never learned to call tools.
         timeout: Seconds to wait for the server, for the first byte as well as between two pieces of a stream.
         max_retries: How often a failed call is tried again before anything was received.
         profile_name: An AWS profile.
@@ -51,7 +51,7 @@ class SageMakerLLM(SageMakerConnection, EndpointLLM):
         client: Your own `boto3.client("sagemaker-runtime")`.
         config: A `botocore.config.Config`.
         endpoint_url: Another SageMaker Runtime URL.
-        system_prompt: Put before prompts in `complete` and `predict`; `chat` sends exactly what it is given.
+        system_prompt: Put before prompts in `complete` and `predict`; `chat` sends its messages as they are.
         messages_to_prompt: Writes a conversation as text.
         completion_to_prompt: Writes one instruction as text, given the prompt and, if it takes two arguments, the
             system prompt.

@@ -25,7 +25,7 @@ dispatcher = get_dispatcher(__name__)
 
 
 class EndpointRerank(Connection, BaseNodePostprocessor):
-    """The behaviour shared by every reranker class here; `SageMakerRerank` says what it does."""
+    """The behaviour shared by every reranker class here; see `SageMakerRerank`."""
 
     top_n: int | None = Field(default=None, description="How many of the best nodes to keep; None keeps all.", gt=0)
     model_kwargs: dict[str, Any] = Field(default_factory=dict, description="Settings sent with every call.")
@@ -69,7 +69,7 @@ class EndpointRerank(Connection, BaseNodePostprocessor):
 
     @contextmanager
     def _observed(self, nodes: list[NodeWithScore], query: str) -> Iterator[list[NodeWithScore]]:
-        """Tell callbacks and traces of a ranking; what is put into the list is its outcome."""
+        """Report a ranking to callbacks and traces; the items put into the list are its outcome."""
         kept: list[NodeWithScore] = []
         top_n, name = self.top_n or len(nodes), self._model_name()
         dispatcher.event(ReRankStartEvent(query=query, nodes=nodes, top_n=top_n, model_name=name))
@@ -92,8 +92,8 @@ class SageMakerRerank(SageMakerConnection, EndpointRerank):
     """A reranker on a SageMaker endpoint: puts retrieved nodes in order of their relevance to the query.
 
     Args:
-        endpoint_name: The endpoint's name; the other arguments that say where it is are those of `SageMakerLLM`.
-        content_handler: What the container speaks: a name in `sagewire.content_handlers.RERANK_HANDLERS` or a handler
+        endpoint_name: The endpoint's name; the other connection arguments are those of `SageMakerLLM`.
+        content_handler: The request format: a name in `sagewire.content_handlers.RERANK_HANDLERS` or a handler
             object. The endpoint is asked if it is left out.
         top_n: How many of the best nodes to keep; all if left out.
         keep_retrieval_score: Keep the retriever's score in the node's metadata, as `retrieval_score`.

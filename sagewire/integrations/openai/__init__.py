@@ -46,8 +46,8 @@ def openai_client(
         region_name: AWS region; else as boto3 finds it.
         profile_name: A profile of the AWS configuration, instead of `session`.
         endpoint_url: Another SageMaker Runtime URL.
-        handler: What the container speaks, instead of asking; conversations are then answered in process.
-        format: How the model family writes, where the container takes text.
+        handler: The container's request format; default: detected. Conversations are then answered in process.
+        format: The prompt format, if the container takes text.
         route: `sagemaker` for conversations over SageMaker's own OpenAI route in any case; `in_process` for none;
             `auto` for what the container serves, and for the first where the endpoint may not be described. That route
             needs the permission `sagemaker:CallWithBearerToken` on `*` besides `sagemaker:InvokeEndpoint`.
@@ -56,7 +56,7 @@ def openai_client(
 
     Raises:
         MissingExtra: The package `openai` is not installed.
-        UsageError: Arguments contradict, or there is no region.
+        UsageError: Arguments contradict, or the region is missing.
 
     Example:
         >>> client = openai_client("my-llama")  # doctest: +SKIP

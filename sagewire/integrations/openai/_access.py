@@ -1,4 +1,4 @@
-"""How OpenAI's client gets to an endpoint: its address, its key, and what answers in process."""
+"""The way from OpenAI's client to an endpoint: its address, its key, and the in-process server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Access:
     Args:
         base_url: The address of SageMaker's OpenAI route for it, or one that leads nowhere but into the process.
         door: What decides about requests, and answers them.
-        tokens: Where keys come from, `None` where none are needed.
+        tokens: The source of keys, `None` if they are not needed.
         options: Arguments of OpenAI's client.
     """
 
@@ -47,7 +47,7 @@ def find_access(endpoint: str | Client, arguments: Mapping[str, Any]) -> Access:
         arguments: The arguments of `openai_client`.
 
     Raises:
-        UsageError: Arguments contradict, or there is no region.
+        UsageError: Arguments contradict, or the region is missing.
     """
     given = dict(arguments)
     options = given.pop("options")

@@ -170,7 +170,7 @@ class InProcessServer:
         try:
             asked = orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            raise BadRequest(f"the request body is no JSON: {error}") from None
+            raise BadRequest(f"the request body is not valid JSON: {error}") from None
         if not isinstance(asked, dict):
             raise BadRequest("the request body must be a JSON object")
         return ROUTES[name](asked, self._names)

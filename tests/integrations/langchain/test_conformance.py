@@ -17,7 +17,7 @@ from sagewire.emulator.endpoints import EndpointSpec
 from sagewire.integrations.langchain import ChatHuggingFaceEndpoint, ChatSagemakerEndpoint
 
 # The suite gives json_schema a class of pydantic v1 and expects the model to find another way, which it announces.
-pytestmark = pytest.mark.filterwarnings("ignore:json_schema does not know pydantic v1:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:json_schema does not support pydantic v1:UserWarning")
 
 
 @pytest.fixture(scope="module", autouse=True)

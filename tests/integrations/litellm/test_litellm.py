@@ -169,7 +169,7 @@ def test_a_pydantic_model_as_response_format(emulator):
     litellm.completion("sagemaker/vllm", QUESTION, response_format=Town)
     asked = sent(emulator)["response_format"]
     assert asked["json_schema"]["schema"] == Town.model_json_schema()
-    with pytest.raises(UsageError, match="no pydantic model"):
+    with pytest.raises(UsageError, match="not a pydantic model"):
         litellm.completion("sagemaker/vllm", QUESTION, response_format=int)
 
 

@@ -191,7 +191,7 @@ def test_arguments_that_contradict_or_are_unknown_are_refused() -> None:
         SageMakerLLM("e", region_name="eu-west-1", **where)
     with pytest.raises(UsageError, match="go together"):
         SageMakerLLM("e", aws_access_key_id="AKIA", **where)
-    with pytest.raises(UsageError, match="both say how"):
+    with pytest.raises(UsageError, match="both set how"):
         SageMakerLLM("e", content_handler="tgi", prompt_format="chatml", messages_to_prompt=str, **where)
     with pytest.raises(UsageError, match="'tgy'"):
         SageMakerLLM("e", content_handler="tgy", **where)

@@ -117,7 +117,7 @@ async def test_where_the_endpoint_may_not_be_described_the_published_default_is_
     assert await answers(llm) == {"fine"}
     assert all(call.json["inputs"].startswith("<s> [INST]") for call in emulator.calls)
     assert [record.message for record in caplog.records if "DescribeEndpoint" in record.message] == [
-        "you may not sagemaker:DescribeEndpoint; it is spoken to as 'tgi'"
+        "you may not sagemaker:DescribeEndpoint; it is called with handler 'tgi'"
     ]
     assert llm.to_dict()["content_handler"] is None
     again = scripted("tgi", "fine", content_handler=None)

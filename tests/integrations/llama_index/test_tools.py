@@ -153,12 +153,12 @@ def test_an_answer_in_text(scripted) -> None:
     model = scripted("openai_chat", "seven")
     response = model.chat_with_tools([ADD], user_msg="add")
     assert model.get_tool_calls_from_response(response, error_on_no_tool_call=False) == []
-    with pytest.raises(ValueError, match="called no tool; it said: seven"):
+    with pytest.raises(ValueError, match="did not call a tool; it answered: seven"):
         model.get_tool_calls_from_response(response)
 
 
 def test_a_tool_choice_without_a_name_is_refused(model: SageMakerLLM) -> None:
-    with pytest.raises(UsageError, match="names no tool"):
+    with pytest.raises(UsageError, match="does not name a tool"):
         model.chat([ChatMessage(content="x")], tools=[ADD.metadata.to_openai_tool()], tool_choice={"type": "function"})
     with pytest.raises(UsageError, match="needs tools"):
         model.chat([ChatMessage(content="x")], tool_choice="required")
