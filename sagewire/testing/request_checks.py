@@ -86,11 +86,13 @@ def _check_refused(handler: ContentHandler, what: str, asked: Request) -> None:
 
 def _features(handler: ContentHandler, request: Request) -> Iterator[tuple[str, bool, Request, Request]]:
     """Yield a feature, whether the handler declares it, a request for it, and one that differs in it alone."""
+    # A schema and tools together are a combination that a handler may refuse; each by itself is what it declares.
+    plain = replace(request, tools=(), tool_choice=None) if isinstance(request, ChatRequest) else request
     for name, value in OPTIONS.items():
         declared = name in handler.option_names and getattr(handler.can, CAPABILITIES.get(name, ""), True)
         if declared or name not in NEVER_REFUSED:
             unsaid = () if name == "stop" else None
-            asked, compared = _with_options(request, **{name: value}), _with_options(request, **{name: unsaid})
+            asked, compared = _with_options(plain, **{name: value}), _with_options(plain, **{name: unsaid})
             yield f"the option {name}", declared, asked, compared
     extra = {**request.options.extra, "sagewire_check": 1}
     yield "takes_extra", handler.takes_extra, _with_options(request, extra=extra), request
@@ -108,6 +110,7 @@ def _features_of_conversations(
     handler: ContentHandler, request: ChatRequest
 ) -> Iterator[tuple[str, bool, Request, Request]]:
     can = handler.can
+    request = replace(request, tools=(), tool_choice=None)
     *earlier, last = request.messages
     yield "the text of a message", True, replace(request, messages=(*earlier, Message(last.role, "Now."))), request
     images = [

@@ -131,7 +131,7 @@ WHOLE_ANSWERS = [
     ),
     Row(
         "truncated JSON",
-        Broken(WireError, says="no JSON", calls=1),
+        Broken(WireError, says="invalid JSON", calls=1),
         Broken(StreamTruncated, partial="", says="inside an event", calls=1),
         ("truncated_json",),
     ),

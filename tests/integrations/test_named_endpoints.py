@@ -52,7 +52,7 @@ def test_llama_index_completes_where_nobody_knows_how_conversations_are_written(
     assert llm.complete("Hi").text == SAID
     sent = zoo.calls[-1].json
     assert sent.get("inputs", sent.get("text_inputs")) == "Hi"
-    with pytest.raises(UsageError, match="No rule knows the prompt format"):
+    with pytest.raises(UsageError, match="No built-in prompt format is known"):
         llm.chat([ChatMessage(role="user", content="Hi")])
 
 

@@ -227,8 +227,6 @@ async def test_embeddings_and_rankings_async(emulator):
 
 
 def test_what_an_endpoint_has_not(client):
-    with pytest.raises(openai.NotFoundError, match="not available on an endpoint"):
-        client.responses.create(model="", input="x")
     with pytest.raises(openai.NotFoundError, match="does not exist"):
         client.models.retrieve("gpt-4")
     with pytest.raises(openai.NotFoundError):
@@ -393,7 +391,7 @@ def test_programs_with_the_client_before_httpx2(emulator, capsys, openai_2_pytho
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(MissingExtra, match=r"sagewire\[openai\]"):
+    with pytest.raises(MissingExtra, match=r"\[openai\]"):
         openai_client("vllm")
 
 
