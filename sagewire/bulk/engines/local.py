@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -83,7 +84,8 @@ class LocalEngine:
         self._fresh: dict[str, Answer] = {}
         self._batch: list[Question] = []
         self._finished: list[tuple[Record, Question]] = []
-        self._silent: list[tuple[Sequence[Question], BaseException]] = []
+        # Questions without an answer, why, and when that was known.
+        self._silent: list[tuple[Sequence[Question], BaseException, float]] = []
         # A question that was answered in this run; asked again, it tells whether the endpoint still answers.
         self._answerable: Question | None = None
         self._wake = asyncio.Event()
@@ -259,12 +261,13 @@ class LocalEngine:
         task.add_done_callback(self._ended)
 
     async def _call(self, questions: Sequence[Question], call: Call) -> None:
+        began = time.monotonic()
         try:
             records = await self._worker.work(questions, call)
         except Halted:
             return
         except Unanswered as error:
-            self._silent.append((questions, error.__cause__ or error))
+            self._silent.append((questions, error.__cause__ or error, time.monotonic()))
             return
         except SagewireError as error:
             if isinstance(error, AccessDenied | EndpointNotFound):
@@ -278,7 +281,7 @@ class LocalEngine:
             return
         self.progress.answered(records, [question.request for question in questions])
         self._answerable = questions[0]
-        self._fail_silent()
+        self._fail_silent(began)
         self._finish(records, questions)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -289,9 +292,10 @@ class LocalEngine:
         """Find out whether rows without an answer have failed, or the endpoint is lost, and stop if it is."""
         if not self._silent:
             return
+        began = time.monotonic()
         question = self._answerable or await self._answered_earlier()
         if question is not None and await self._still_answers(question):
-            self._fail_silent()
+            self._fail_silent(began)
         elif self._silent:
             self.stop(f"the endpoint gives no answers any more: {describe(self._silent[-1][1])}")
 
@@ -322,13 +326,17 @@ class LocalEngine:
         self.progress.answered(records, [question.request])
         return True
 
-    def _fail_silent(self) -> None:
-        """Fail the rows without an answer, because others were answered meanwhile."""
+    def _fail_silent(self, since: float) -> None:
+        """Fail the rows that got no answer before a call began that was answered.
+
+        An answer to an earlier call says nothing: the endpoint may have been lost since.
+        """
         if self.stopped is not None:
             # Or it came back after it was given up; then they are asked again by the next run.
             return
-        silent, self._silent = self._silent, []
-        for questions, error in silent:
+        failed = [one for one in self._silent if one[2] <= since]
+        self._silent = [one for one in self._silent if one[2] > since]
+        for questions, error, _ in failed:
             records = [Record(question.row, Answer(error=describe(error)), key=question.key) for question in questions]
             self._finish(records, questions)
 

@@ -62,6 +62,9 @@ def batch_columns(batch: Any, schema: Any) -> list[Any]:
         elif _is_text(field):
             rows = plain_rows(batch.select([field.name]))
             columns.append(_array([row[field.name] for row in rows], field))
+        elif pa.types.is_nested(field.type) and batch.column(field.name).type != field.type:
+            # Older releases of pyarrow cast no struct to one with more fields.
+            columns.append(pa.array(batch.column(field.name).to_pylist(), type=field.type))
         else:
             columns.append(batch.column(field.name).cast(field.type))
     return columns

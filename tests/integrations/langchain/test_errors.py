@@ -154,7 +154,7 @@ def test_a_stream_that_ends_early_carries_what_was_read(add):
 
 def test_a_wrong_call_is_an_invalid_request():
     model = ChatSagemakerEndpoint(endpoint_name="echo", content_handler="openai_chat")
-    with pytest.raises(theirs.ModelInvalidRequestError, match="no message"):
+    with pytest.raises(theirs.ModelInvalidRequestError, match="messages is empty"):
         model.invoke([])
     with pytest.raises(theirs.ModelInvalidRequestError, match="n > 1 cannot be streamed"):
         list(model.stream("?", n=2))

@@ -74,7 +74,7 @@ def test_addresses(option, path):
 def test_addresses_that_contradict():
     with pytest.raises(UsageError, match="contradict"):
         find_target("sagemaker/a", {"api_base": "https://a", "sagemaker_base_url": "https://b"})
-    with pytest.raises(UsageError, match="no address"):
+    with pytest.raises(UsageError, match="not an address"):
         find_target("sagemaker/a", {"api_base": "nonsense"})
 
 
