@@ -13,6 +13,6 @@ from sagewire.bulk.engines.ray_udf import ray_udf
 from sagewire.bulk.job import Bounds, Job, Report
 from sagewire.bulk.planning import Plan, aplan, plan
 from sagewire.bulk.progress import Progress
-from sagewire.bulk.run import arun, run
+from sagewire.bulk.runner import arun, run
 
 __all__ = ["Bounds", "Job", "Plan", "Progress", "Report", "aplan", "arun", "jobs", "plan", "ray_udf", "run"]

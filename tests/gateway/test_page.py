@@ -72,7 +72,7 @@ def test_models_chat_and_snippets(browser: Any, start) -> None:
     browser.get(gateway.url)
     until(browser, lambda: "gpt-4o" in text_of(browser, "models"))
     shown = text_of(browser, "models")
-    for words in ("healthy", "circuit open", "0 / 8", "ModelError"):
+    for words in ("not asked yet", "circuit open", "0 / 8", "ModelError"):
         assert words in shown
     say(browser, "chat", "Hello <b>there</b> & all")
     until(browser, lambda: "tokens, first after" in text_of(browser, "counts"))
@@ -126,7 +126,7 @@ def test_errors_and_keys(browser: Any, start) -> None:
     until(browser, lambda: "no API key" in text_of(browser, "notice"))
     field = browser.find_element(By.ID, "key")
     field.send_keys("sk-master-key", Keys.ENTER)
-    until(browser, lambda: "healthy" in text_of(browser, "models"))
+    until(browser, lambda: "not asked yet" in text_of(browser, "models"))
     say(browser, "broken", "Hi")
     until(browser, lambda: "the container answered 500" in text_of(browser, "talk"))
     assert browser.execute_script("return localStorage.length") == 0
@@ -158,7 +158,7 @@ def test_narrow_windows_do_not_scroll_sideways(browser: Any, start) -> None:
     metrics = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.get(gateway.url)
-    until(browser, lambda: "healthy" in text_of(browser, "models"))
+    until(browser, lambda: "not asked yet" in text_of(browser, "models"))
     keep(browser, "narrow")
     width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

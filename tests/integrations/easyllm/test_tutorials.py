@@ -60,4 +60,5 @@ def test_prints_what_easyllm_prints(path, emulator, monkeypatch, easyllm_python)
     # A session token that is set and empty is sent there as it is.
     env = {name: value for name, value in os.environ.items() if value}
     theirs = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
-    assert ours.strip() == theirs.stdout.strip()
+    # EasyLLM writes a beginning-of-text token that TGI then adds once more; the echo shows the prompt.
+    assert ours.strip() == theirs.stdout.strip().replace("<s>[INST]", "[INST]")
