@@ -50,10 +50,26 @@ def secure(server, authority):
         if verify_client:
             authority.configure_trust(context)
             context.verify_mode = ssl.CERT_REQUIRED
-        server.wrap = lambda sock: context.wrap_socket(sock, server_side=True)
+        server.wrap = lambda sock: shake_hands(context, sock)
         return f"https://localhost:{server.port}"
 
     return secure
+
+
+def shake_hands(context, sock):
+    """Wrap a connection; where the handshake fails, let the client read why before the connection goes away.
+
+    Closing a socket that still holds the client's request would reset the connection, and the alert be lost with it.
+    """
+    with sock.dup() as same:
+        try:
+            return context.wrap_socket(sock, server_side=True)
+        except ssl.SSLError:
+            same.settimeout(5)
+            same.shutdown(socket.SHUT_WR)
+            while same.recv(65_536):
+                pass
+            raise
 
 
 class Proxy:
