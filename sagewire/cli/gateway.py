@@ -68,7 +68,7 @@ def gateway(
         _serve_demo(host, port)
         return
     if check:
-        for note in plan.config.notes:
+        for note in plan.config.warnings:
             console.print(note, markup=False, soft_wrap=True)
         good = f"{config or 'The configuration'} is good: {', '.join(plan.config.models)}"
         console.print(good, markup=False, soft_wrap=True)
@@ -176,10 +176,18 @@ def add(
         int | None, typer.Option("--rpm", min=1, help="Maximum requests per minute.")
     ] = None,
     tokens_per_minute: Annotated[int | None, typer.Option("--tpm", min=1, help="Maximum tokens per minute.")] = None,
+    max_budget: Annotated[float | None, typer.Option(min=0, max=1e9, help="Maximum cost in dollars.")] = None,
+    budget_duration: Annotated[str, typer.Option(help="When the budget starts anew: 30d, 1mo. Default: never.")] = "",
 ) -> None:
     """Make a key. It is shown once; the database keeps its hash."""
     store, settings = _open(config)
+    from sagewire.gateway.durations import after
     from sagewire.gateway.keys import Key, digest_of, new_secret
+
+    if budget_duration:
+        after(budget_duration)
+        if max_budget is None:
+            raise UsageError("--budget-duration needs --max-budget: the amount it is for")
 
     chosen = tuple(model.strip() for model in models.split(",") if model.strip()) or None
     if settings is not None:
@@ -187,7 +195,8 @@ def add(
             if model not in settings.models and settings.canonical(model) is None:
                 raise UsageError(f"there is no model {model!r}; known: {', '.join(settings.models)}")
     secret = new_secret()
-    store.add_key(Key(name, digest_of(secret), chosen, _moment(expires), requests_per_minute, tokens_per_minute))
+    limits = (requests_per_minute, tokens_per_minute, max_budget, budget_duration or None)
+    store.add_key(Key(name, digest_of(secret), chosen, _moment(expires), *limits))
     console.print(secret, markup=False, highlight=False, soft_wrap=True)
     errors.print(f"{name} is in {store.place}; running gateways with this database accept it at once.", markup=False)
     if (requests_per_minute or tokens_per_minute) and (settings is None or settings.server.redis_url is None):
@@ -197,8 +206,12 @@ def add(
 @keys.command("list")
 @friendly
 def list_keys(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """List the keys in the database."""
+    """List the keys in the database, with what they have spent."""
     store, _ = _open(config)
+    from sagewire.gateway.accounting.budgets import SpendTable
+    from sagewire.gateway.accounting.costs import dollars
+
+    spend = SpendTable(store)
     rows = [
         {
             "name": key.name,
@@ -207,6 +220,9 @@ def list_keys(config: ConfigFile = None, as_json: AsJson = False) -> None:
             "expired": key.expired(),
             "requests_per_minute": key.requests_per_minute,
             "tokens_per_minute": key.tokens_per_minute,
+            "max_budget": key.max_budget,
+            "budget_duration": key.budget_duration,
+            "spend": dollars(spend.of(key).nanodollars),
         }
         for key in store.all_keys()
     ]
@@ -233,16 +249,20 @@ def usage(
     days: Annotated[int, typer.Option(min=1, help="Number of days to look back.")] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """Show requests and tokens by key and model."""
+    """Show requests, tokens and dollars by key and model."""
     store, _ = _open(config)
+    from sagewire.gateway.accounting.costs import dollars
+
     sums: dict[tuple[str, str], dict[str, Any]] = {}
-    counts = ("requests", "failures", "unmetered", "prompt_tokens", "completion_tokens")
+    counts = ("requests", "failures", "unmetered", "prompt_tokens", "completion_tokens", "nanodollars")
     for row in store.usage(datetime.now(UTC) - timedelta(days=days), key):
         total = sums.setdefault(
             (row.key_name, row.model), {"key": row.key_name, "model": row.model, **dict.fromkeys(counts, 0)}
         )
         for name in counts:
             total[name] += getattr(row, name)
+    for total in sums.values():
+        total["cost"] = dollars(total.pop("nanodollars"))
     _show([sums[place] for place in sorted(sums)], as_json)
 
 

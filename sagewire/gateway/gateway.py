@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagewire.errors import SagewireError, UsageError
+from sagewire.gateway.accounting.budgets import Budgets
+from sagewire.gateway.accounting.costs import USUAL_SECONDS, dearest, dollars
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.metrics import Metrics
 from sagewire.gateway.accounting.usage_writer import UsageWriter
@@ -78,6 +80,7 @@ class Gateway:
         self.live: dict[int, RequestLog] = {}
         self.draining = False
         self.access = Authenticator(config, store, required=require_keys or bool(store.all_keys()))
+        self.budgets = Budgets(store)
         self.rates = RateLimits(_plain(config.server.redis_url))
         self.router = Router(config, rates=self.rates, health=self.metrics.report_health)
         self._background: set[asyncio.Task[None]] = set()
@@ -141,19 +144,26 @@ class Gateway:
         return turn
 
     async def _reserve(self, turn: Turn) -> None:
-        key, body, log = turn.key, turn.body, turn.log
-        if not key.quota.limited:
+        """Set tokens and a part of the budget aside for a request, if its key has limits."""
+        key, log = turn.key, turn.log
+        if not key.quota.limited and key.max_budget is None:
             return
-        expected = estimated_prompt(body) + estimated_answer(body) if key.tokens_per_minute is not None else 0
-        if self.workers > 1 and not self.rates.shared:
-            raise GatewayError(
-                503,
-                "limits_not_shared",
-                f"key '{key.name}' has rate limits, which several workers can only count together in Redis; "
-                "set `server.redis_url`",
-            )
-        headers, log.reservation = await self.rates.admit(key, requests=turn.calls, tokens=expected)
-        log.headers |= headers
+        prompt, answer = 0, 0
+        if key.tokens_per_minute is not None or key.max_budget is not None:
+            prompt, answer = estimated_prompt(turn.body), estimated_answer(turn.body)
+        if key.quota.limited:
+            if self.workers > 1 and not self.rates.shared:
+                raise GatewayError(
+                    503,
+                    "limits_not_shared",
+                    f"key '{key.name}' has rate limits, which several workers can only count together in Redis; "
+                    "set `server.redis_url`",
+                )
+            headers, log.reservation = await self.rates.admit(key, requests=turn.calls, tokens=prompt + answer)
+            log.headers |= headers
+        if key.max_budget is not None:
+            prices = dearest(one.prices for one in turn.model.deployments if one.prices is not None)
+            log.budget = await self.budgets.reserve(key, prices.cost(prompt, answer, USUAL_SECONDS))
 
     @staticmethod
     def _check_adapter(key: Key, model: Model, adapter: Any) -> None:
@@ -199,6 +209,9 @@ class Gateway:
             tokens = self._tokens_of(log)
             if log.reservation is not None:
                 await self.rates.settle(log.reservation, tokens)
+            log.cost = self._cost_of(log)
+            if log.budget is not None:
+                await self.budgets.settle(log.budget, log.cost)
             if log.lease is not None:
                 completion = (log.usage and log.usage.completion_tokens) or log.answer_tokens
                 log.lease.ended(tokens, completion, stream=log.stream)
@@ -206,7 +219,17 @@ class Gateway:
             if log.model:
                 failed = log.error is not None
                 unmetered = log.usage is None and log.called and (not failed or log.gone)
-                self.usage_writer.note(log.key.name, served, log.usage, failed=failed, unmetered=unmetered)
+                self.usage_writer.note(
+                    log.key.name,
+                    served,
+                    log.usage,
+                    failed=failed,
+                    unmetered=unmetered,
+                    cost=log.cost,
+                    seconds=log.seconds,
+                )
+                if log.cost:
+                    self.metrics.cost.labels(served, log.key.name).inc(dollars(log.cost))
         metrics = self.metrics
         metrics.requests.labels(log.route, model, log.status).inc()
         metrics.seconds.labels(log.route, model).observe(log.seconds)
@@ -236,6 +259,19 @@ class Gateway:
             return 0
         return estimated_prompt(log.body) + log.answer_tokens
 
+    @staticmethod
+    def _cost_of(log: RequestLog) -> int:
+        """Return the nanodollars of a request, by the same rules as its tokens; failing costs nothing."""
+        begun = log.stream and log.first_piece is not None
+        if log.prices is None or (log.error is not None and not begun and not log.gone):
+            return 0
+        if log.gone and not log.stream and log.budget is not None:
+            return log.budget.nanodollars
+        usage = log.usage
+        if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
+            return log.prices.cost(estimated_prompt(log.body), log.answer_tokens, log.seconds)
+        return log.prices.cost(usage.prompt_tokens or 0, usage.completion_tokens or 0, log.seconds)
+
     def attempt_failed(self, model: Model, deployment: Deployment, error: SagewireError) -> None:
         """Count a failed call of a deployment, whether or not another one makes it good."""
         kind = type(error).__name__
@@ -248,6 +284,7 @@ class Gateway:
         for task in list(self._background):
             task.cancel()
         await self.usage_writer.close()
+        await self.budgets.close()
         await self.rates.close()
         for deployment in self.router.deployments():
             await deployment.close()

@@ -296,6 +296,7 @@ class Generation:
         client = await deployment.client(self._turn.task)
         self._say_dropped([])
         self._turn.log.called = True
+        self._turn.log.prices = deployment.prices
         callee = Callee(
             client, deployment.config, deployment.endpoint_kwargs(self._turn.log.request_id, self._affinity)
         )

@@ -26,6 +26,8 @@ class Key:
         expires: When it ends, `None` for never.
         requests_per_minute: Maximum requests per minute.
         tokens_per_minute: Maximum tokens per minute, of prompts and answers.
+        max_budget: Maximum cost in dollars.
+        budget_duration: After how long the budget is whole again, such as `30d`; `None` for never.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Key:
     expires: datetime | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    max_budget: float | None = None
+    budget_duration: str | None = None
 
     def may_use(self, model: str) -> bool:
         """Return whether it is good for a model."""
@@ -79,4 +83,6 @@ def from_config(config: KeyConfig) -> Key:
         config.expires,
         config.requests_per_minute,
         config.tokens_per_minute,
+        config.max_budget,
+        config.budget_duration,
     )

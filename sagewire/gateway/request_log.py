@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from sagewire.gateway.accounting.costs import Prices, dollars
 from sagewire.gateway.keys import Key
 from sagewire.gateway.quota import estimated_tokens
 from sagewire.types import Usage
 
 if TYPE_CHECKING:
+    from sagewire.gateway.accounting.budgets import BudgetReservation
     from sagewire.gateway.rate_limits import Reservation
     from sagewire.gateway.routing.deployments import Lease
 
@@ -46,7 +48,10 @@ class RequestLog:
         served_by: The model that answered, which a fallback makes another one.
         lease: What it was answered with.
         reservation: The tokens of the key's quota that are set aside for it.
+        budget: The part of the key's budget that is set aside for it.
         called: A deployment has been called for it.
+        prices: Those of the deployment that was called last.
+        cost: In nanodollars.
         body: What was asked; only to estimate tokens, never logged.
         answer_tokens: Tokens of the answer so far, as estimated from its text.
         conversation: What the caller calls the conversation it belongs to.
@@ -68,7 +73,10 @@ class RequestLog:
     deployment: str = ""
     lease: Lease | None = None
     reservation: Reservation | None = None
+    budget: BudgetReservation | None = None
     called: bool = False
+    prices: Prices | None = None
+    cost: int = 0
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     conversation: str = ""
     upstream_id: str | None = None
@@ -119,6 +127,7 @@ class RequestLog:
             "stream": self.stream or None,
             "prompt_tokens": usage.prompt_tokens if usage else None,
             "completion_tokens": usage.completion_tokens if usage else None,
+            "cost": dollars(self.cost) or None,
             "error": self.error,
         }
         return {name: value for name, value in line.items() if value not in (None, "")}

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from sagewire.errors import UsageError
-from sagewire.gateway.accounting.database import Store, StoreError, UsageRow, default_url, open_store
+from sagewire.gateway.accounting.database import Store, StoreError, default_url, open_store
+from sagewire.gateway.accounting.tables import UsageRow
 from sagewire.gateway.accounting.usage_writer import UsageWriter
 from sagewire.gateway.auth import Authenticator
 from sagewire.gateway.config import parse_config

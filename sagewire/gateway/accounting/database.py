@@ -1,12 +1,12 @@
-"""Keys and usage in a database: SQLite in a file of its own, or PostgreSQL by URL. Every call here blocks."""
+"""Keys, usage and spend in a database: SQLite in a file of its own, or PostgreSQL by URL. Every call here blocks."""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -17,10 +17,11 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from sagewire.errors import SagewireError, UsageError
+from sagewire.gateway.accounting.tables import COUNTS, KEYS, SPEND, TABLES, USAGE, UsageRow, as_utc
 from sagewire.gateway.keys import Key
 from sagewire.gateway.threads import BlockingCalls
 
-__all__ = ["DatabaseCalls", "Store", "StoreError", "UsageRow", "default_url", "open_store"]
+__all__ = ["DatabaseCalls", "Store", "StoreError", "default_url", "open_store"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,56 +32,10 @@ PAUSE = 5.0
 # Of several gateways that start at once on a new database, one makes the tables.
 _TABLES_LOCK = 7_236_471_204
 _ATTEMPTS = 5
-_tables = sa.MetaData()
-_keys = sa.Table(
-    "sagewire_keys",
-    _tables,
-    sa.Column("digest", sa.String(64), primary_key=True),
-    sa.Column("name", sa.String(200), nullable=False, unique=True),
-    sa.Column("models", sa.JSON, nullable=True),
-    sa.Column("expires", sa.DateTime(timezone=True), nullable=True),
-    sa.Column("requests_per_minute", sa.Integer, nullable=True),
-    sa.Column("tokens_per_minute", sa.Integer, nullable=True),
-    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
-)
-_COUNTS = ("requests", "failures", "unmetered", "prompt_tokens", "completion_tokens")
-_usage = sa.Table(
-    "sagewire_usage",
-    _tables,
-    sa.Column("hour", sa.DateTime(timezone=True), primary_key=True),
-    sa.Column("key_name", sa.String(200), primary_key=True),
-    sa.Column("model", sa.String(200), primary_key=True),
-    *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in _COUNTS),
-)
 
 
 class StoreError(SagewireError):
     """A failure of the database: keys cannot be checked, or usage cannot be written."""
-
-
-@dataclass(frozen=True, slots=True)
-class UsageRow:
-    """The usage of one model by one key in one hour.
-
-    Args:
-        hour: The hour's beginning, UTC.
-        key_name: The key.
-        model: The model.
-        requests: All requests.
-        failures: Those that ended in an error.
-        unmetered: Those whose token counts the server did not give, or that the caller left before it could.
-        prompt_tokens: As the server counted.
-        completion_tokens: As the server counted.
-    """
-
-    hour: datetime
-    key_name: str
-    model: str
-    requests: int = 0
-    failures: int = 0
-    unmetered: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
 
 
 class Store:
@@ -95,6 +50,9 @@ class Store:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        # SQLite has one writer at a time, who should not be waited for with its polling; in memory it has one
+        # connection for all threads, whose transactions must not mix.
+        self._lock = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
         for attempt in range(_ATTEMPTS):
             try:
                 with _as_store_error("open"):
@@ -115,13 +73,13 @@ class Store:
     def key(self, digest: str) -> Key | None:
         """Return the key of a digest, `None` if there is none."""
         with _as_store_error("look up a key in"), self._engine.connect() as connection:
-            row = connection.execute(sa.select(_keys).where(_keys.c.digest == digest)).mappings().first()
+            row = connection.execute(sa.select(KEYS).where(KEYS.c.digest == digest)).mappings().first()
         return None if row is None else _as_key(row)
 
     def all_keys(self) -> list[Key]:
         """Return all keys, by name."""
         with _as_store_error("list the keys in"), self._engine.connect() as connection:
-            rows = connection.execute(sa.select(_keys).order_by(_keys.c.name)).mappings().all()
+            rows = connection.execute(sa.select(KEYS).order_by(KEYS.c.name)).mappings().all()
         return [_as_key(row) for row in rows]
 
     def add_key(self, key: Key) -> None:
@@ -130,39 +88,30 @@ class Store:
         Raises:
             UsageError: There is a key of that name.
         """
-        row = {
-            "digest": key.digest,
-            "name": key.name,
-            "models": None if key.models is None else list(key.models),
-            "expires": key.expires,
-            "requests_per_minute": key.requests_per_minute,
-            "tokens_per_minute": key.tokens_per_minute,
-            "created": datetime.now(UTC),
-        }
+        row = {"digest": key.digest, **_values_of(key), "created": datetime.now(UTC)}
         try:
-            with _as_store_error("add a key to"), self._engine.begin() as connection:
-                connection.execute(sa.insert(_keys).values(**row))
+            with self.transaction("add a key to") as connection:
+                connection.execute(sa.insert(KEYS).values(**row))
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):
                 raise UsageError(f"there is a key named {key.name!r} already; revoke it first") from None
             raise
 
     def update_key(self, key: Key) -> None:
-        """Change the key of a digest: its name, models, expiry and limits.
+        """Change the key of a digest: its name, models, expiry and limits. What it has spent goes with it.
 
         Raises:
             UsageError: Another key has that name.
         """
-        values = {
-            "name": key.name,
-            "models": None if key.models is None else list(key.models),
-            "expires": key.expires,
-            "requests_per_minute": key.requests_per_minute,
-            "tokens_per_minute": key.tokens_per_minute,
-        }
         try:
-            with _as_store_error("change a key in"), self._engine.begin() as connection:
-                connection.execute(sa.update(_keys).where(_keys.c.digest == key.digest).values(**values))
+            with self.transaction("change a key in") as connection:
+                here = KEYS.c.digest == key.digest
+                before = connection.execute(sa.select(KEYS.c.name).where(here)).scalar()
+                connection.execute(sa.update(KEYS).where(here).values(**_values_of(key)))
+                if before is not None and before != key.name:
+                    connection.execute(sa.delete(SPEND).where(SPEND.c.key_name == key.name))
+                    spent = sa.update(SPEND).where(SPEND.c.key_name == before)
+                    connection.execute(spent.values(key_name=key.name))
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):
                 raise UsageError(f"there is a key named {key.name!r} already; choose another name") from None
@@ -170,31 +119,52 @@ class Store:
 
     def remove_key(self, name: str) -> bool:
         """Delete a key; return whether there was one. Its usage stays."""
-        with _as_store_error("remove a key from"), self._engine.begin() as connection:
-            return connection.execute(sa.delete(_keys).where(_keys.c.name == name)).rowcount > 0
+        with self.transaction("remove a key from") as connection:
+            connection.execute(sa.delete(SPEND).where(SPEND.c.key_name == name))
+            return connection.execute(sa.delete(KEYS).where(KEYS.c.name == name)).rowcount > 0
 
     def add_usage(self, rows: Iterable[UsageRow]) -> None:
         """Add to the counts; each row is added to the one of its hour, key and model."""
-        dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        with _as_store_error("write usage to"), self._engine.begin() as connection:
+        with self.transaction("write usage to") as connection:
             # In one order everywhere, so that two workers never wait for each other's rows.
             for row in sorted(rows, key=lambda one: (one.hour, one.key_name, one.model)):
                 values = {"hour": row.hour, "key_name": row.key_name, "model": row.model}
-                counts = {name: getattr(row, name) for name in _COUNTS}
-                insert = dialect.insert(_usage).values(**values, **counts)
-                added = {name: _bounded(_usage.c[name], insert.excluded[name]) for name in _COUNTS}
+                counts = dict(zip(COUNTS, row.counts, strict=True))
+                insert = self.insert(USAGE).values(**values, **counts)
+                added = {name: _bounded(USAGE.c[name], insert.excluded[name]) for name in COUNTS}
                 connection.execute(insert.on_conflict_do_update(index_elements=list(values), set_=added))
 
     def usage(self, since: datetime | None = None, key_name: str | None = None) -> list[UsageRow]:
         """Return usage by hour, oldest first."""
-        query = sa.select(_usage).order_by(_usage.c.hour, _usage.c.key_name, _usage.c.model)
+        query = sa.select(USAGE).order_by(USAGE.c.hour, USAGE.c.key_name, USAGE.c.model)
         if since is not None:
-            query = query.where(_usage.c.hour >= since)
+            query = query.where(USAGE.c.hour >= since)
         if key_name is not None:
-            query = query.where(_usage.c.key_name == key_name)
+            query = query.where(USAGE.c.key_name == key_name)
         with _as_store_error("read usage from"), self._engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
-        return [UsageRow(**{**row, "hour": _utc(row["hour"])}) for row in rows]
+        return [
+            UsageRow.of(as_utc(row["hour"]), row["key_name"], row["model"], tuple(row[name] for name in COUNTS))
+            for row in rows
+        ]
+
+    def insert(self, table: sa.Table) -> Any:
+        """Return an INSERT statement that can say what to do if the row is there already."""
+        dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        return dialect.insert(table)
+
+    @contextmanager
+    def transaction(self, doing: str) -> Iterator[sa.Connection]:
+        """Run the block in a transaction that changes something.
+
+        Args:
+            doing: The words for it in errors, "cannot <doing> the database".
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        with _as_store_error(doing), self._lock, self._engine.begin() as connection:
+            yield connection
 
     def ping(self) -> None:
         """Raise `StoreError` if the database does not answer."""
@@ -226,13 +196,18 @@ class DatabaseCalls:
         Raises:
             StoreError: The database does not answer.
         """
-        return await self._run(self._store.key, digest)
+        return await self.run(self._store.key, digest)
 
     async def ping(self) -> None:
         """Raise `StoreError` if the database does not answer."""
-        await self._run(self._store.ping)
+        await self.run(self._store.ping)
 
-    async def _run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the result of a call of the store.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
         if self._clock() < self._paused_until:
             raise StoreError(f"the database did not answer; it is tried again within {PAUSE:g} s")
         try:
@@ -249,7 +224,7 @@ def _make_tables(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TABLES_LOCK)))
-        _tables.create_all(connection)
+        TABLES.create_all(connection)
 
 
 def default_url() -> str:
@@ -353,12 +328,21 @@ def _as_key(row: Any) -> Key:
         row["name"],
         row["digest"],
         None if row["models"] is None else tuple(row["models"]),
-        None if row["expires"] is None else _utc(row["expires"]),
+        None if row["expires"] is None else as_utc(row["expires"]),
         row["requests_per_minute"],
         row["tokens_per_minute"],
+        row["max_budget"],
+        row["budget_duration"],
     )
 
 
-def _utc(moment: datetime) -> datetime:
-    # SQLite gives back what it was given, without the zone.
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+def _values_of(key: Key) -> dict[str, Any]:
+    return {
+        "name": key.name,
+        "models": None if key.models is None else list(key.models),
+        "expires": key.expires,
+        "requests_per_minute": key.requests_per_minute,
+        "tokens_per_minute": key.tokens_per_minute,
+        "max_budget": key.max_budget,
+        "budget_duration": key.budget_duration,
+    }

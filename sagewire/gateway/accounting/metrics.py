@@ -26,6 +26,9 @@ class Metrics:
         self.tokens = Counter(
             "sagewire_gateway_tokens", "Tokens, as the servers counted.", ["model", "key", "kind"], registry=registry
         )
+        self.cost = Counter(
+            "sagewire_gateway_cost_dollars", "Cost by the configured prices.", ["model", "key"], registry=registry
+        )
         self.seconds = Histogram(
             "sagewire_gateway_request_seconds",
             "Until the last byte.",

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import fields, replace
 from datetime import UTC, datetime
 
-from sagewire.gateway.accounting.database import Store, StoreError, UsageRow
+from sagewire.gateway.accounting.database import Store, StoreError
+from sagewire.gateway.accounting.tables import COUNTS, LATENCIES, UsageRow
 from sagewire.gateway.threads import in_thread
 from sagewire.types import Usage
 
 __all__ = ["UsageWriter"]
 
 _log = logging.getLogger("sagewire.gateway")
-_COUNTS = tuple(field.name for field in fields(UsageRow))[3:]
 INTERVAL = 2.0
 # A server may count whatever it likes; a row of the database holds 64 bits.
 MOST_TOKENS = 10**12
@@ -36,11 +36,19 @@ class UsageWriter:
     def __init__(self, store: Store, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._store = store
         self._clock = clock
-        self._rows: dict[tuple[datetime, str, str], UsageRow] = {}
+        self._rows: dict[tuple[datetime, str, str], list[int]] = {}
         self._writing: asyncio.Task[None] | None = None
 
     def note(
-        self, key_name: str, model: str, usage: Usage | None, *, failed: bool, unmetered: bool | None = None
+        self,
+        key_name: str,
+        model: str,
+        usage: Usage | None,
+        *,
+        failed: bool,
+        unmetered: bool | None = None,
+        cost: int = 0,
+        seconds: float | None = None,
     ) -> None:
         """Count one request that has ended.
 
@@ -50,19 +58,19 @@ class UsageWriter:
             usage: Token counts if the server gave them.
             failed: It ended in an error.
             unmetered: It used tokens that were not counted; default: if there are neither counts nor an error.
+            cost: Its cost in nanodollars.
+            seconds: How long it took; counted if it did not fail.
         """
         hour = self._clock().replace(minute=0, second=0, microsecond=0)
-        counts = UsageRow(
-            hour,
-            key_name[:NAME],
-            model[:NAME],
-            requests=1,
-            failures=int(failed),
-            unmetered=int(usage is None and not failed if unmetered is None else unmetered),
-            prompt_tokens=_count(usage.prompt_tokens if usage else None),
-            completion_tokens=_count(usage.completion_tokens if usage else None),
-        )
-        self._add(counts)
+        sums = self._rows.setdefault((hour, key_name[:NAME], model[:NAME]), [0] * len(COUNTS))
+        sums[0] += 1
+        sums[1] += failed
+        sums[2] += usage is None and not failed if unmetered is None else unmetered
+        sums[3] += _count(usage.prompt_tokens if usage else None)
+        sums[4] += _count(usage.completion_tokens if usage else None)
+        sums[5] += cost
+        if seconds is not None and not failed:
+            sums[len(COUNTS) - len(LATENCIES) - 1 + bisect_left(LATENCIES, seconds)] += 1
 
     def start(self) -> None:
         """Write to the database every other second from now on."""
@@ -78,7 +86,8 @@ class UsageWriter:
 
     async def flush(self) -> None:
         """Write everything now; what cannot be written is kept for the next time."""
-        rows, self._rows = list(self._rows.values()), {}
+        counted, self._rows = self._rows, {}
+        rows = [UsageRow.of(*place, tuple(min(MOST_IN_A_ROW, sum) for sum in sums)) for place, sums in counted.items()]
         if not rows:
             return
         try:
@@ -104,12 +113,9 @@ class UsageWriter:
             _log.error("usage of key %r cannot be written and is lost: %s", row.key_name, type(error).__name__)
 
     def _add(self, row: UsageRow) -> None:
-        place = (row.hour, row.key_name, row.model)
-        before = self._rows.get(place)
-        if before is not None:
-            sums = {name: getattr(before, name) + getattr(row, name) for name in _COUNTS}
-            row = replace(row, **{name: min(MOST_IN_A_ROW, value) for name, value in sums.items()})
-        self._rows[place] = row
+        """Take back what could not be written."""
+        sums = self._rows.setdefault((row.hour, row.key_name, row.model), [0] * len(COUNTS))
+        sums[:] = [now + before for now, before in zip(sums, row.counts, strict=True)]
 
     async def _write_on(self) -> None:
         while True:

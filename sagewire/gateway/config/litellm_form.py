@@ -23,7 +23,7 @@ _STRATEGIES = {
     "usage-based-routing": "lowest_usage",
     "usage-based-routing-v2": "lowest_usage",
     "latency-based-routing": "fastest",
-    "cost-based-routing": "weighted",
+    "cost-based-routing": "cheapest",
 }
 # The others choose without a look at `rpm` and `tpm`, or take them for weights (litellm/router_strategy).
 _LIMITING = frozenset({"usage-based-routing", "usage-based-routing-v2", "latency-based-routing", "cost-based-routing"})
@@ -302,8 +302,6 @@ class _Translation:
         place: Path = ("router_settings", "routing_strategy")
         if strategy not in _STRATEGIES:
             raise self._document.error(place, f"unknown strategy {strategy!r}{nearest(strategy, _STRATEGIES)}")
-        if strategy == "cost-based-routing":
-            self._note(place, "one's own endpoints have no price for each token: deployments are chosen by weight")
         chosen: dict[str, Any] = {"routing": _STRATEGIES[strategy]}
         for name, value in (router.get("routing_strategy_args") or {}).items():
             if strategy == "latency-based-routing" and name == "ttl":

@@ -17,6 +17,7 @@ __all__ = [
     "GUARDS",
     "PARAMS_NO_EFFECT",
     "PARAMS_TAKEN",
+    "PRICES",
     "REFUSED",
     "ROUTER_NO_EFFECT",
     "ROUTER_TAKEN",
@@ -58,6 +59,8 @@ PARAMS_TAKEN = _names(
     "extra_headers headers keepalive_seconds "
     "roles rpm sagemaker_base_url stream_timeout timeout tpm weight"
 )
+PRICES = _names("input_cost_per_token output_cost_per_token input_cost_per_second output_cost_per_second")
+PARAMS_TAKEN |= PRICES
 # LiteLLM takes these for itself (`all_litellm_params` in its types/utils.py): no server may get them in a body.
 PARAMS_NO_EFFECT = _names(
     "acompletion additional_drop_params allowed_model_region allowed_openai_params api_version "

@@ -107,6 +107,7 @@ def deployment_settings(
     if info.get("id"):
         settings["name"] = str(info["id"])
     notes += _unlimited(given, defaults, document, path)
+    notes += _prices(given, info, settings, document, path)
     return settings | _shares(given, defaults) | _limits(given, defaults), notes
 
 
@@ -245,6 +246,23 @@ def _unlimited(given: JSON, defaults: Defaults, document: Document, path: Path) 
         for name, limits in (("rpm", defaults.limit_requests), ("tpm", defaults.limit_tokens))
         if given.get(name) is not None and not limits
     ]
+
+
+def _prices(given: JSON, info: Mapping[str, Any], settings: JSON, document: Document, path: Path) -> list[str]:
+    """Put the prices into their fields; those by the second count only without others, as in LiteLLM."""
+    found: JSON = {}
+    for name in keys.PRICES:
+        place, value = (path, given[name]) if name in given else ((*path[:-1], "model_info"), info.get(name))
+        if value is not None:
+            found[name] = as_number(value)
+            if found[name] is None:
+                raise document.error((*place, name), f"should be a number, not {type(value).__name__}")
+    tokens = {name: value for name, value in found.items() if name.endswith("_token")}
+    seconds = [value for name, value in found.items() if name.endswith("_second")]
+    settings |= tokens or ({"cost_per_second": sum(seconds)} if seconds else {})
+    if tokens and seconds:
+        return [str(document.error(path, "prices by the second have no effect beside those of tokens, as in LiteLLM"))]
+    return []
 
 
 def _shares(given: JSON, defaults: Defaults) -> JSON:

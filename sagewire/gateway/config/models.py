@@ -19,6 +19,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from sagewire.aws.options import session_tags
 from sagewire.errors import SagewireError, UsageError, unknown_name
+from sagewire.gateway.accounting.costs import Prices
 from sagewire.gateway.config.handlers import make_handler
 from sagewire.gateway.config.patterns import STAR, Pattern, concrete, has_star, mistakes, sorted_patterns
 from sagewire.gateway.config.public_url import public_url
@@ -122,6 +123,15 @@ class DeploymentConfig(Section):
     tokens_per_minute: int | None = Field(
         default=None, ge=1, description="Maximum tokens per minute, of prompts and answers."
     )
+    input_cost_per_token: float | None = Field(
+        default=None, ge=0, le=1e3, description="Price of a token of the prompt, in dollars."
+    )
+    output_cost_per_token: float | None = Field(
+        default=None, ge=0, le=1e3, description="Price of a token of the answer, in dollars."
+    )
+    cost_per_second: float | None = Field(
+        default=None, ge=0, le=1e3, description="Price of a second that a request takes, in dollars."
+    )
     session_idle_seconds: Seconds = Field(default=600.0, description="How long an unused sticky session stays open.")
     prefix_aware: bool = Field(default=False, description="The endpoint routes by prefix: send PrefixAwareId.")
     timeouts: TimeLimits = Field(default=TimeLimits(), description="Time limits in seconds.")
@@ -183,6 +193,12 @@ class DeploymentConfig(Section):
         place = self.endpoint or public_url(self.url or "")
         return self.name or (f"{place}/{self.inference_component}" if self.inference_component else place)
 
+    @property
+    def prices(self) -> Prices | None:
+        """Its prices, `None` if it has none."""
+        given = self.input_cost_per_token, self.output_cost_per_token, self.cost_per_second
+        return None if given == (None, None, None) else Prices(*(one or 0.0 for one in given))
+
     def vector_options(self, extra: Mapping[str, Any] | None) -> dict[str, Any]:
         """Return what the configuration adds to calls for embeddings and reranking.
 
@@ -200,10 +216,10 @@ class ModelConfig(Section):
     deployments: list[DeploymentConfig] = Field(
         min_length=1, description="Its deployments; the settings of a single deployment may stand here directly."
     )
-    routing: Literal["weighted", "least_busy", "lowest_usage", "fastest"] = Field(
+    routing: Literal["weighted", "least_busy", "lowest_usage", "fastest", "cheapest"] = Field(
         default="weighted",
         description="By weight; to the deployment with the fewest requests for its weight; to the one with the fewest "
-        "tokens in this minute; or to the one that has answered fastest lately.",
+        "tokens in this minute; to the one that has answered fastest lately; or to the one with the lowest prices.",
     )
     speed_seconds: Seconds = Field(default=3600.0, description="How long an answer counts for `routing: fastest`.")
     speed_slack: float = Field(
@@ -317,6 +333,16 @@ class GatewayConfig(Section):
         for number, key in enumerate(self.keys):
             for at, target in enumerate(key.models or ()):
                 yield ("keys", number, "models", at), f"models of the key '{key.name}'", target
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What operators should know: settings without effect, and budgets that requests do not count towards."""
+        with_budget = [key.name for key in self.keys if key.max_budget is not None]
+        free = [name for name, model in self.models.items() if any(one.prices is None for one in model.deployments)]
+        if not with_budget or not free:
+            return self.notes
+        says = f"requests of {', '.join(free)} cost nothing and pass the budget of {', '.join(with_budget)}: "
+        return (*self.notes, says + "set input_cost_per_token and output_cost_per_token")
 
     @property
     def has_keys(self) -> bool:

@@ -7,8 +7,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-__all__ = ["KeyConfig", "Seconds", "Section", "ServerConfig", "as_moment"]
+from sagewire.errors import UsageError
+from sagewire.gateway.durations import after
 
+__all__ = ["MAX_BUDGET", "KeyConfig", "Seconds", "Section", "ServerConfig", "as_moment"]
+
+# Dollars; in nanodollars it has 63 bits.
+MAX_BUDGET = 1e9
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -52,12 +57,33 @@ class KeyConfig(Section):
     tokens_per_minute: int | None = Field(
         default=None, ge=1, description="Maximum tokens per minute, read and written."
     )
+    max_budget: float | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_BUDGET,
+        description="Maximum cost in dollars, by the prices of the models' deployments.",
+    )
+    budget_duration: str | None = Field(
+        default=None, description="When the budget starts anew, for example `30d` or `1mo`. Default: never."
+    )
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
         if bool(self.key) == bool(self.sha256):
             raise ValueError("give either `key` or `sha256`")
+        if self.budget_duration and self.max_budget is None:
+            raise ValueError("budget_duration needs max_budget: the amount it is for")
         return self
+
+    @field_validator("budget_duration")
+    @classmethod
+    def _known_duration(cls, duration: str | None) -> str | None:
+        if duration is not None:
+            try:
+                after(duration)
+            except UsageError as error:
+                raise ValueError(str(error)) from None
+        return duration
 
     @field_validator("expires")
     @classmethod

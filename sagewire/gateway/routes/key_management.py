@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -13,6 +12,10 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from sagewire.errors import UsageError
+from sagewire.gateway.accounting.budgets import SpendTable
+from sagewire.gateway.accounting.costs import dollars
+from sagewire.gateway.config.server import MAX_BUDGET
+from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.keys import MASTER, Key, digest_of, new_secret
@@ -24,7 +27,13 @@ from sagewire.openai_shapes.fields import BadRequest, Fields
 __all__ = ["KeyManagement", "ModelInfo"]
 
 JSON = dict[str, Any]
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_LIFTED = {
+    "duration": "expires",
+    "rpm_limit": "requests_per_minute",
+    "tpm_limit": "tokens_per_minute",
+    "max_budget": "max_budget",
+    "budget_duration": "budget_duration",
+}
 # Fields of LiteLLM's that change nothing here; all others that are not read are refused.
 _IDLE = frozenset({"metadata", "user_id", "team_id", "tags", "key_type", "send_invite_email", "auto_rotate", "config"})
 
@@ -66,25 +75,27 @@ class KeyManagement:
         except UsageError as error:
             raise BadRequest(str(error), "key_alias") from None
         self._gateway.access.required = True
-        return {"key": secret, **_described(key)}
+        return {"key": secret, **await self._described(key)}
 
     async def _info(self, body: Any) -> JSON:
         key = await self._found(body.get("key"))
-        return {"key": key.digest, "info": _described(key)}
+        return {"key": key.digest, "info": await self._described(key)}
 
     async def _list(self, body: Any) -> JSON:
         keys = await in_thread(self._gateway.store.all_keys)
-        found = [_described(key) for key in keys]
+        found = [await self._described(key) for key in keys]
         return {"keys": found, "total_count": len(found), "current_page": 1, "total_pages": 1}
 
     async def _update(self, body: Any) -> JSON:
         fields = Fields(body)
         key = await self._found(fields.text("key"))
         name = fields.text("key_alias") or key.name
-        changed = self._changed(replace(key, name=name), fields)
+        # As in LiteLLM, an explicit null takes a limit away.
+        lifted: JSON = {ours: None for theirs, ours in _LIFTED.items() if body.get(theirs, "") is None}
+        changed = self._changed(replace(key, name=name, **lifted), fields)
         await in_thread(self._gateway.store.update_key, changed)
         self._gateway.access.forget(key.digest)
-        return {"key": key.digest, **_described(changed)}
+        return {"key": key.digest, **await self._described(changed)}
 
     async def _delete(self, body: Any) -> JSON:
         fields = Fields(body)
@@ -106,6 +117,21 @@ class KeyManagement:
                 return key
         raise GatewayError(404, "key_not_found", "there is no such key in the database", param="key")
 
+    async def _described(self, key: Key) -> JSON:
+        spend = await in_thread(SpendTable(self._gateway.store).of, key)
+        return {
+            "token": key.digest,
+            "key_alias": key.name,
+            "models": list(key.models or ()),
+            "expires": key.expires.isoformat() if key.expires else None,
+            "rpm_limit": key.requests_per_minute,
+            "tpm_limit": key.tokens_per_minute,
+            "max_budget": key.max_budget,
+            "budget_duration": key.budget_duration,
+            "budget_reset_at": spend.resets_at.isoformat() if spend.resets_at else None,
+            "spend": dollars(spend.nanodollars),
+        }
+
     def _changed(self, key: Key, fields: Fields) -> Key:
         changes: JSON = {}
         models = fields.items("models")
@@ -115,9 +141,16 @@ class KeyManagement:
                 raise BadRequest(f"there is no model {str(unknown[0])[:100]!r}", "models")
             # As in LiteLLM, none named means all.
             changes["models"] = tuple(models) or None
-        duration = fields.text("duration")
-        if duration is not None:
-            changes["expires"] = _moment(duration)
+        for theirs in ("duration", "budget_duration"):
+            duration = fields.text(theirs)
+            if duration is not None:
+                ends = _ends(duration, theirs)
+                changes |= {"expires": ends} if theirs == "duration" else {theirs: duration}
+        budget = fields.number("max_budget")
+        if budget is not None:
+            if not 0 <= budget <= MAX_BUDGET:
+                raise BadRequest(f"'max_budget' must be between 0 and {MAX_BUDGET:g} dollars", "max_budget")
+            changes["max_budget"] = float(budget)
         for theirs, ours in (("rpm_limit", "requests_per_minute"), ("tpm_limit", "tokens_per_minute")):
             limit = fields.count(theirs, 1)
             if limit is not None:
@@ -127,7 +160,10 @@ class KeyManagement:
             raise BadRequest(
                 f"{refused[0]!r} is not supported: without it the key would allow more; leave it out", refused[0]
             )
-        return replace(key, **changes)
+        changed = replace(key, **changes)
+        if changed.budget_duration and changed.max_budget is None:
+            raise BadRequest("'budget_duration' needs 'max_budget'", "budget_duration")
+        return changed
 
 
 class ModelInfo:
@@ -146,25 +182,27 @@ class ModelInfo:
         log.route = "models"
         log.key = key = await gateway.access.authenticate(Headers(scope=scope))
         found: list[Mapping[str, Any]] = [
-            {"model_name": name, "litellm_params": {"model": name}, "model_info": {"id": name, "db_model": False}}
+            {
+                "model_name": name,
+                "litellm_params": {"model": name},
+                "model_info": {"id": name, "db_model": False, **self._prices(name)},
+            }
             for name in gateway.names_for(key)
         ]
         await respond_json(send, 200, {"data": found})
 
-
-def _described(key: Key) -> JSON:
-    return {
-        "token": key.digest,
-        "key_alias": key.name,
-        "models": list(key.models or ()),
-        "expires": key.expires.isoformat() if key.expires else None,
-        "rpm_limit": key.requests_per_minute,
-        "tpm_limit": key.tokens_per_minute,
-    }
+    def _prices(self, name: str) -> JSON:
+        entry = self._gateway.config.entry(name)
+        deployments = self._gateway.config.models[entry].deployments if entry else []
+        priced = [one for one in deployments if one.prices is not None]
+        return {
+            field: max((getattr(one, field) or 0.0 for one in priced), default=None)
+            for field in ("input_cost_per_token", "output_cost_per_token")
+        }
 
 
-def _moment(duration: str) -> datetime:
-    span = re.fullmatch(r"(\d{1,6})([smhdw])", duration)
-    if span is None:
-        raise BadRequest("'duration' must be like 30d, 12h or 45m", "duration")
-    return datetime.now(UTC) + timedelta(**{_UNITS[span[2]]: int(span[1])})
+def _ends(duration: str, field: str) -> datetime:
+    try:
+        return after(duration)
+    except UsageError as error:
+        raise BadRequest(f"{field!r}: {error}", field) from None

@@ -49,6 +49,7 @@ class Deployment:
     Attributes:
         in_flight: Calls in flight.
         latency: How long its answers have taken lately.
+        prices: What its answers cost, if that is known.
         quota: How many requests and tokens it may use in a minute.
         sessions: Open sticky sessions.
         last_error: The last failure, for the status page; never holds a body or a secret.
@@ -67,6 +68,7 @@ class Deployment:
         self.label = label or config.label
         self.series = series or self.label
         self.latency = LatencyTracker()
+        self.prices = config.prices
         self.quota = Quota(f"deployment {model}/{self.label}", config.requests_per_minute, config.tokens_per_minute)
         self.breaker = Breaker(config.breaker_failures, config.breaker_seconds, changed=health)
         self.in_flight = 0

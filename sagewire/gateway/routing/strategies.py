@@ -41,10 +41,18 @@ def choose(
         return min(weighty, key=lambda one: ((one.in_flight + 1) / (one.config.weight or 1), random.random()))
     if config.routing == "lowest_usage":
         return min(weighty, key=lambda one: (one.latency.tokens, one.in_flight, random.random()))
+    if config.routing == "cheapest":
+        return min(weighty, key=lambda one: (_price(one), one.in_flight, random.random()))
     if config.routing == "fastest":
         return _fastest(weighty, config, stream)
     weights = [one.config.weight or 1.0 for one in weighty]
     return random.choices(weighty, weights)[0]
+
+
+def _price(deployment: Deployment) -> tuple[float, float]:
+    prices = deployment.prices
+    # One without a price may cost anything.
+    return (math.inf, math.inf) if prices is None else (prices.input_token + prices.output_token, prices.second)
 
 
 def _fastest(candidates: Sequence[Deployment], config: ModelConfig, stream: bool) -> Deployment:

@@ -82,7 +82,7 @@ def serve(plan: Plan, *, ready: Callable[[str], None] = lambda url: None) -> int
     address = listening.getsockname()
     shown = f"[{address[0]}]" if ":" in address[0] else address[0]
     ready(f"http://{shown}:{address[1]}")
-    for note in plan.config.notes:
+    for note in plan.config.warnings:
         _log.warning("%s", note)
     if plan.workers == 1:
         return run_worker(plan, with_keys, listening)

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from sagewire.errors import UsageError
-from sagewire.gateway.accounting.database import Store, StoreError, UsageRow, open_store
+from sagewire.gateway.accounting.budgets import SpendTable
+from sagewire.gateway.accounting.database import Store, StoreError, open_store
+from sagewire.gateway.accounting.tables import UsageRow
 from sagewire.gateway.config import parse_config
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key, digest_of
@@ -127,6 +129,15 @@ def test_postgres_keeps_keys_and_adds_up_usage(postgres: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(60)))
     assert store.usage(key_name="b") == [UsageRow(hour, "b", "chat", 60, 0, 0, 120, 180)]
+    spender = Key("spender", max_budget=1.0)
+    tables = [SpendTable(one) for one in (store, other)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda number: tables[number % 2].reserve(spender, 10**8), range(30)))
+    good = [one for one in found if one.nanodollars]
+    assert len(good) == 10
+    for one in good:
+        tables[0].settle(one, 10**7)
+    assert tables[1].of(spender).nanodollars == 10**8
     assert store.remove_key("team")
     assert other.key(digest_of("secret")) is None
     store.close()

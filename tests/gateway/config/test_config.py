@@ -107,7 +107,7 @@ model_list:
       top_k: 5
       rpm: 6
       details: true
-      input_cost_per_token: 0.1
+      cache_read_input_token_cost: 0.1
     model_info: {id: first}
   - model_name: llama
     litellm_params: {model: sagemaker_chat/other, aws_role_name: "arn:aws:iam::1:role/r", aws_session_name: s, rpm: 2,
@@ -200,7 +200,7 @@ def test_a_litellm_file_runs_unchanged() -> None:
     assert config.server.database_url.get_secret_value() == "postgresql://u:p@h/d"
     assert config.environment == {"EXTRA": "1"}
     notes = "\n".join(config.notes)
-    for ignored in ("callbacks", "alerting", "input_cost_per_token", "NOT_SET"):
+    for ignored in ("callbacks", "alerting", "cache_read_input_token_cost", "NOT_SET"):
         assert ignored in notes
 
 

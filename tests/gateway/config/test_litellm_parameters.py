@@ -62,7 +62,7 @@ def test_headers_and_comments() -> None:
     [
         "langsmith_api_key", "gcs_path_service_account", "dd_api_key", "rpd", "stream_chunk_size",
         "s3_secret_access_key", "azure_password", "client_secret", "vertex_credentials",
-        "input_cost_per_token", "my_service_api_key",
+        "input_cost_per_character", "my_service_api_key",
     ],
 )  # fmt: skip
 def test_what_is_litellms_own_goes_to_no_server(name: str) -> None:

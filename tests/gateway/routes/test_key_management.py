@@ -39,7 +39,13 @@ def test_only_the_master_key_manages_keys(start) -> None:
 
 def test_what_would_allow_more_than_asked_is_refused(start) -> None:
     gateway = start(LOCKED)
-    for body in ({"max_budget": 5}, {"models": ["unknown"]}, {"duration": "soon"}, {"rpm_limit": 0}, {"blocked": True}):
+    for body in (
+        {"soft_budget": 5},
+        {"models": ["unknown"]},
+        {"duration": "soon"},
+        {"rpm_limit": 0},
+        {"blocked": True},
+    ):
         assert gateway.post("/key/generate", body, **MASTER).status == 400
     assert gateway.post("/key/generate", {"key_alias": "a"}, **MASTER).status == 200
     assert gateway.post("/key/generate", {"key_alias": "a"}, **MASTER).status == 400

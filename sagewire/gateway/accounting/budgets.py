@@ -1,0 +1,269 @@
+"""Budgets of keys: reserved before a request is served, settled after it, in the database that all workers share."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from sagewire.gateway.accounting.costs import nanodollars
+from sagewire.gateway.accounting.database import DatabaseCalls, Store, StoreError
+from sagewire.gateway.accounting.tables import SPEND, USAGE, as_utc
+from sagewire.gateway.durations import after
+from sagewire.gateway.errors import GatewayError
+from sagewire.gateway.keys import Key
+
+__all__ = ["BudgetReservation", "Budgets", "Spend", "SpendTable"]
+
+Now = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What a key has spent.
+
+    Args:
+        nanodollars: The amount.
+        resets_at: When it starts anew, `None` for never.
+    """
+
+    nanodollars: int
+    resets_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetReservation:
+    """A part of a key's budget that is set aside for one request.
+
+    Args:
+        key: The key.
+        nanodollars: How much; 0 if nothing is left.
+        spend: What it has spent by then, with what is set aside.
+    """
+
+    key: Key
+    nanodollars: int
+    spend: Spend
+
+
+class SpendTable:
+    """What keys have spent, in the database. Every call blocks.
+
+    Args:
+        store: The database.
+        now: The time of day.
+    """
+
+    def __init__(self, store: Store, now: Now = lambda: datetime.now(UTC)) -> None:
+        self._store = store
+        self._now = now
+
+    def reserve(self, key: Key, wanted: int) -> BudgetReservation:
+        """Set aside up to an amount, as far as the budget goes.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        with self._store.transaction("reserve a budget in") as connection:
+            before = self._locked(connection, key, make=True)
+            left = nanodollars(key.max_budget or 0.0) - before.nanodollars
+            taken = max(0, min(max(1, wanted), left))
+            spend = Spend(before.nanodollars + taken, before.resets_at)
+            self._write(connection, key, spend)
+        return BudgetReservation(key, taken, spend)
+
+    def settle(self, reservation: BudgetReservation, cost: int) -> None:
+        """Count the cost of a finished request in place of what was set aside for it.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        key = reservation.key
+        with self._store.transaction("settle a budget in") as connection:
+            before = self._locked(connection, key)
+            # What was set aside in a period that is over no longer counts.
+            current = before.resets_at == reservation.spend.resets_at
+            spent = before.nanodollars - (reservation.nanodollars if current else 0)
+            self._write(connection, key, Spend(max(0, spent) + cost, before.resets_at))
+
+    def of(self, key: Key) -> Spend:
+        """Return what a key has spent: of its budget, or in all if it has none.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        with self._store.transaction("read a budget from") as connection:
+            if key.max_budget is None:
+                return Spend(int(connection.execute(sa.select(_used_by(key))).scalar() or 0))
+            return self._locked(connection, key, make=True)
+
+    def _locked(self, connection: sa.Connection, key: Key, *, make: bool = False) -> Spend:
+        """Return the spend of the current period; the row stays locked until the transaction ends."""
+        same = {"nanodollars": SPEND.c.nanodollars}
+        here = SPEND.c.key_name == key.name
+        row = connection.execute(sa.update(SPEND).where(here).values(same).returning(SPEND)).mappings().first()
+        if row is None and make:
+            first = self._store.insert(SPEND).values(key_name=key.name, nanodollars=_before(key), resets_at=None)
+            again = first.on_conflict_do_update(index_elements=["key_name"], set_=same)
+            row = connection.execute(again.returning(SPEND)).mappings().first()
+        if row is None:
+            return Spend(0)
+        resets_at = None if row["resets_at"] is None else as_utc(row["resets_at"])
+        now = self._now()
+        if resets_at is not None and resets_at <= now:
+            return Spend(0, _next_reset(key, now))
+        return Spend(int(row["nanodollars"]), _reset(key, resets_at, now))
+
+    @staticmethod
+    def _write(connection: sa.Connection, key: Key, spend: Spend) -> None:
+        values = {"nanodollars": spend.nanodollars, "resets_at": spend.resets_at}
+        connection.execute(sa.update(SPEND).where(SPEND.c.key_name == key.name).values(**values))
+
+
+def _next_reset(key: Key, now: datetime) -> datetime | None:
+    return after(key.budget_duration, now) if key.budget_duration else None
+
+
+def _reset(key: Key, known: datetime | None, now: datetime) -> datetime | None:
+    """Return when the budget starts anew, also if its duration has changed."""
+    latest = _next_reset(key, now)
+    return latest if known is None or latest is None else min(known, latest)
+
+
+def _used_by(key: Key) -> sa.ScalarSelect[int]:
+    total = sa.func.coalesce(sa.func.sum(USAGE.c.nanodollars), 0)
+    return sa.select(total).where(USAGE.c.key_name == key.name).scalar_subquery()
+
+
+def _before(key: Key) -> sa.ColumnElement[int]:
+    """Return what counts as spent when a budget begins: all so far if it never starts anew."""
+    return sa.literal(0) if key.budget_duration else _used_by(key)
+
+
+class Budgets:
+    """The budgets of keys, as requests use them.
+
+    While the database does not answer, requests of keys with a budget are refused.
+
+    Args:
+        store: The database.
+        now: The time of day.
+    """
+
+    def __init__(self, store: Store, now: Now = lambda: datetime.now(UTC)) -> None:
+        self._table = SpendTable(store, now)
+        self._calls = DatabaseCalls(store)
+        self._now = now
+        self._late: deque[_Settling] = deque()
+
+    async def reserve(self, key: Key, wanted: int) -> BudgetReservation:
+        """Set aside what a request may cost.
+
+        A request that alone costs more than is left is served once: what is left is set aside for it.
+
+        Raises:
+            GatewayError: 429 if nothing is left, 503 if the database does not answer.
+        """
+        asked = _Reserving(self._table, key, wanted, self._late)
+        try:
+            await self._settle_late()
+            found = await self._calls.run(asked.run)
+        except StoreError:
+            asked.give_up()
+            raise GatewayError(
+                503, "budget_unavailable", "budgets cannot be checked now; try again", headers={"retry-after": "5"}
+            ) from None
+        except BaseException:
+            asked.give_up()
+            raise
+        if not found.nanodollars:
+            raise self._spent(key, found.spend)
+        return found
+
+    async def settle(self, reservation: BudgetReservation, cost: int) -> None:
+        """Count the cost of a finished request; at once, or as soon as the database answers."""
+        self._late.append(_Settling(self._table, reservation, cost))
+        await self.close()
+
+    async def close(self) -> None:
+        """Settle what is not settled yet. What cannot be settled stays set aside."""
+        with contextlib.suppress(StoreError):
+            await self._settle_late()
+
+    async def _settle_late(self) -> None:
+        while self._late:
+            settling = self._late.popleft()
+            try:
+                await self._calls.run(settling.run)
+            except BaseException:
+                self._late.appendleft(settling)
+                raise
+
+    def _spent(self, key: Key, spend: Spend) -> GatewayError:
+        limit = key.max_budget or 0.0
+        headers = {"x-should-retry": "false"}
+        until = "a new budget"
+        if spend.resets_at is not None:
+            wait = max(1, math.ceil((spend.resets_at - self._now()).total_seconds()))
+            headers["retry-after"] = str(wait)
+            until = f"{spend.resets_at:%Y-%m-%d %H:%M} UTC"
+        return GatewayError(
+            429,
+            "budget_exceeded",
+            f"key '{key.name}' has spent its budget of ${limit:g}; wait for {until}",
+            headers=headers,
+        )
+
+
+class _Reserving:
+    """A reservation in a thread, which is given back if nobody waits for it any more."""
+
+    def __init__(self, table: SpendTable, key: Key, wanted: int, late: deque[_Settling]) -> None:
+        self._table, self._key, self._wanted, self._late = table, key, wanted, late
+        self._lock = threading.Lock()
+        self._given_up = False
+        self._found: BudgetReservation | None = None
+
+    def run(self) -> BudgetReservation:
+        found = self._table.reserve(self._key, self._wanted)
+        with self._lock:
+            self._found = found
+            if not self._given_up:
+                return found
+        self._give_back(found)
+        return found
+
+    def give_up(self) -> None:
+        with self._lock:
+            self._given_up = True
+            if self._found is None:
+                return
+        self._late.append(_Settling(self._table, self._found, 0))
+
+    def _give_back(self, found: BudgetReservation) -> None:
+        settling = _Settling(self._table, found, 0)
+        try:
+            settling.run()
+        except StoreError:
+            self._late.append(settling)
+
+
+class _Settling:
+    """A settlement in a thread, done once however often it is tried: one that came too late may still be done."""
+
+    def __init__(self, table: SpendTable, reservation: BudgetReservation, cost: int) -> None:
+        self._table, self._reservation, self._cost = table, reservation, cost
+        self._lock = threading.Lock()
+        self._done = False
+
+    def run(self) -> None:
+        with self._lock:
+            if not self._done:
+                self._table.settle(self._reservation, self._cost)
+                self._done = True

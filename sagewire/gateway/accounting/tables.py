@@ -1,0 +1,94 @@
+"""The tables of the gateway's database, and the rows of usage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+__all__ = ["COUNTS", "KEYS", "LATENCIES", "SPEND", "TABLES", "USAGE", "UsageRow", "as_utc"]
+
+TABLES = sa.MetaData()
+# Upper bounds in seconds; slower requests are in one more class.
+LATENCIES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """The usage of one model by one key in one hour.
+
+    Args:
+        hour: The hour's beginning, UTC.
+        key_name: The key.
+        model: The model.
+        requests: All requests.
+        failures: Those that ended in an error.
+        unmetered: Those whose token counts the server did not give, or that the caller left before it could.
+        prompt_tokens: As the server counted.
+        completion_tokens: As the server counted.
+        nanodollars: The cost, see `accounting.costs`.
+        latencies: How many successful requests took how long, by the classes of `LATENCIES`.
+    """
+
+    hour: datetime
+    key_name: str
+    model: str
+    requests: int = 0
+    failures: int = 0
+    unmetered: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    nanodollars: int = 0
+    latencies: tuple[int, ...] = (0,) * (len(LATENCIES) + 1)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """All counts, in the order of `COUNTS`."""
+        return (*(getattr(self, name) for name in _SINGLE), *self.latencies)
+
+    @classmethod
+    def of(cls, hour: datetime, key_name: str, model: str, counts: tuple[int, ...]) -> UsageRow:
+        """Return the row with the counts, in the order of `COUNTS`."""
+        single = dict(zip(_SINGLE, counts, strict=False))
+        return cls(hour, key_name, model, latencies=counts[len(_SINGLE) :], **single)
+
+
+_SINGLE = tuple(field.name for field in fields(UsageRow))[3:-1]
+# Their columns.
+COUNTS = (*_SINGLE, *(f"latency_{number}" for number in range(len(LATENCIES) + 1)))
+
+KEYS = sa.Table(
+    "sagewire_keys",
+    TABLES,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(200), nullable=False, unique=True),
+    sa.Column("models", sa.JSON, nullable=True),
+    sa.Column("expires", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("requests_per_minute", sa.Integer, nullable=True),
+    sa.Column("tokens_per_minute", sa.Integer, nullable=True),
+    sa.Column("max_budget", sa.Float, nullable=True),
+    sa.Column("budget_duration", sa.String(10), nullable=True),
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+)
+USAGE = sa.Table(
+    "sagewire_usage",
+    TABLES,
+    sa.Column("hour", sa.DateTime(timezone=True), primary_key=True),
+    sa.Column("key_name", sa.String(200), primary_key=True),
+    sa.Column("model", sa.String(200), primary_key=True),
+    *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in COUNTS),
+)
+# What keys with a budget have spent, reservations included.
+SPEND = sa.Table(
+    "sagewire_spend",
+    TABLES,
+    sa.Column("key_name", sa.String(200), primary_key=True),
+    sa.Column("nanodollars", sa.BigInteger, nullable=False),
+    sa.Column("resets_at", sa.DateTime(timezone=True), nullable=True),
+)
+
+
+def as_utc(moment: datetime) -> datetime:
+    """Return a moment of the database in UTC: SQLite gives back what it was given, without the zone."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
