@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,6 +51,51 @@ def until() -> Callable[..., Any]:
         return value
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def python_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make an environment for packages that do not go with ours, the newest ones; return its interpreter."""
+    made: dict[tuple[str, ...], Path] = {}
+
+    def make(*requirements: str) -> Path:
+        if requirements not in made:
+            uv = shutil.which("uv") or shutil.which("uv", path=os.path.dirname(sys.executable))
+            if uv is None:
+                pytest.skip("uv is not installed")
+            home = tmp_path_factory.mktemp("environment")
+            python = home / "bin" / "python"
+            subprocess.run([uv, "venv", "-q", "--clear", "--python", sys.executable, home], check=True)
+            install = [uv, "pip", "install", "-q", "--python", python, *requirements]
+            _install(requirements, install, UV_LINK_MODE="hardlink")
+            made[requirements] = python
+        return made[requirements]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def node_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Install npm packages, the newest ones; return the folder from which scripts can import them."""
+    made: dict[tuple[str, ...], Path] = {}
+
+    def make(*packages: str) -> Path:
+        if packages not in made:
+            if shutil.which("node") is None or shutil.which("npm") is None:
+                pytest.skip("node and npm are not installed")
+            home = tmp_path_factory.mktemp("node")
+            _install(packages, ["npm", "install", "--prefix", home, "--no-audit", "--no-fund", "--silent", *packages])
+            made[packages] = home
+        return made[packages]
+
+    return make
+
+
+def _install(packages: tuple[str, ...], command: list[str | Path], **variables: str) -> None:
+    env = {**os.environ, **variables}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=600)
+    if done.returncode:
+        pytest.skip(f"{', '.join(packages)} cannot be installed here: {done.stderr[-300:]}")
 
 
 @pytest.fixture(scope="session")

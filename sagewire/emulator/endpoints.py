@@ -14,7 +14,7 @@ from sagewire.emulator.faults import FaultInjection, FaultyEngine, make_fault, s
 from sagewire.emulator.http_values import Request, Response
 from sagewire.errors import UsageError
 
-__all__ = ["ContainerCall", "Endpoint", "EndpointSpec", "Running", "find_endpoint", "parse_spec"]
+__all__ = ["PAYLOAD_BYTES", "ContainerCall", "Endpoint", "EndpointSpec", "Running", "find_endpoint", "parse_spec"]
 
 STATUSES = (
     "InService",
@@ -29,6 +29,8 @@ STATUSES = (
 )
 # An endpoint being updated still serves its old configuration.
 SERVING = ("InService", "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFailed")
+# Of a request and of a whole answer (hosting-faqs); the API's model still says 6 MB.
+PAYLOAD_BYTES = 25 * 1024 * 1024
 _NAME = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}")
 
 
@@ -57,7 +59,8 @@ class EndpointSpec:
         dimensions: The length of embedding vectors.
         sessions: Sticky sessions are switched on.
         instance_type: What the control plane says it runs on.
-        serverless: A serverless endpoint, which takes 4 MB and does not stream.
+        serverless: A serverless endpoint, which takes and returns 4 MB and does not stream.
+        payload_bytes: The most bytes of a request and of a whole answer; SageMaker's own maximum unless less is set.
     """
 
     dialect: str | Dialect = "openai_chat"
@@ -81,6 +84,7 @@ class EndpointSpec:
     sessions: bool = True
     instance_type: str = "ml.g5.2xlarge"
     serverless: bool = False
+    payload_bytes: int = PAYLOAD_BYTES
 
 
 def parse_spec(spec: str | EndpointSpec) -> EndpointSpec:

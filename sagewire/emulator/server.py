@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Server"]
 
 BACKLOG = 1024
-MAX_BODY = 25 * 1024 * 1024
 START_SECONDS = 30.0
 # Requests that still wait get so long; aiohttp takes 0 for "for ever".
 SHUTDOWN_SECONDS = 0.05
@@ -110,9 +109,10 @@ class Server:
     async def _answer(self, incoming: web.BaseRequest) -> web.StreamResponse:
         from aiohttp import web
 
-        body = await _read(incoming)
+        limit = self._service.body_limit(incoming.path)
+        body = await _read(incoming, limit)
         if body is None:
-            return web.Response(status=413, text="Request Entity Too Large")
+            return web.Response(status=413, text=f"HTTP content length exceeded {limit} bytes.")
         headers: dict[str, str] = {}
         for name, value in incoming.headers.items():
             name = name.lower()
@@ -168,14 +168,14 @@ async def _take(incoming: web.BaseRequest, outgoing: web.StreamResponse, step: o
     return True
 
 
-async def _read(incoming: web.BaseRequest) -> bytes | None:
-    """Return the request's body, `None` if it is larger than SageMaker takes."""
+async def _read(incoming: web.BaseRequest, limit: int) -> bytes | None:
+    """Return the request's body, `None` if it is larger than the service takes."""
     parts, size = [], 0
     async for part in incoming.content.iter_any():
         size += len(part)
-        if size <= MAX_BODY:
+        if size <= limit:
             parts.append(part)
-    return b"".join(parts) if size <= MAX_BODY else None
+    return b"".join(parts) if size <= limit else None
 
 
 async def _sleep(seconds: float) -> None:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from sagewire.emulator.aws import sts
+from sagewire.emulator.aws import other_services, sts
 from sagewire.emulator.aws.async_inference import Asynchronous
 from sagewire.emulator.aws.control_plane import TARGET, ControlPlane
 from sagewire.emulator.aws.deployments import Deployments
@@ -18,7 +18,7 @@ from sagewire.emulator.aws.runtime import Runtime
 from sagewire.emulator.aws.s3 import Storage
 from sagewire.emulator.aws.signatures import verify
 from sagewire.emulator.containers import Containers
-from sagewire.emulator.endpoints import ContainerCall, Endpoint, EndpointSpec, find_endpoint, parse_spec
+from sagewire.emulator.endpoints import PAYLOAD_BYTES, ContainerCall, Endpoint, EndpointSpec, find_endpoint, parse_spec
 from sagewire.emulator.http_values import Request, Response
 
 __all__ = ["Service"]
@@ -26,8 +26,12 @@ __all__ = ["Service"]
 _INVOKE = re.compile(r"/endpoints/([^/]+)/(invocations|invocations-response-stream|async-invocations)")
 _ENDPOINT = re.compile(r"/endpoints/([^/]+)/")
 MAX_CALLS = 20_000
+# Objects of S3 are kept in memory, so that they are bounded below S3's own 5 GB.
+MAX_OBJECT_BYTES = 1024 * 1024 * 1024
 DEPLOY_SECONDS = 0.2
 MAX_REMEMBERED_BYTES = 512 * 1024 * 1024
+# Whose requests all have the same path; those of a web identity are not signed.
+_AT_THE_ROOT = ("sts", "sagemaker", "")
 _CONTAINER = re.compile(r"/containers/([^/]+)(/.*)?")
 
 
@@ -83,6 +87,10 @@ class Service:
             del self.calls[: len(self.calls) // 2]
             self._remembered = sum(len(kept.body) for kept in self.calls)
 
+    def body_limit(self, path: str) -> int:
+        """Return how many bytes a request with this path may have: fewer for an endpoint than for an object of S3."""
+        return PAYLOAD_BYTES if _ENDPOINT.match(path) or _CONTAINER.match(path) else MAX_OBJECT_BYTES
+
     def blocks(self, request: Request) -> bool:
         """Return whether answering may wait for a network: the shell then uses a thread."""
         match = _ENDPOINT.match(request.path) or _CONTAINER.match(request.path)
@@ -113,13 +121,14 @@ class Service:
             return self.runtime.invoke(request, match[1], caller, stream=match[2] != "invocations")
         if (match := ROUTE.fullmatch(path)) is not None:
             return self._openai.handle(request, match[1], match[2], match[3])
-        if path == "/" and request.method == "POST":
+        if path == "/" and request.method == "POST" and other_services.service_of(request) in _AT_THE_ROOT:
             if request.headers.get("x-amz-target", "").startswith(TARGET):
                 return self._ask_control_plane(request)
-            return sts.handle(request, self.identities, self._clock, self._region)
+            if "x-amz-target" not in request.headers:
+                return sts.handle(request, self.identities, self._clock, self._region)
         if "/s3/aws4_request" in request.headers.get("authorization", "") or "X-Amz-Signature" in request.query:
             return self.storage.handle(request)
-        return aws_error("UnknownOperationException", 404, "The requested operation is not recognized by the service.")
+        return other_services.refuse(request)
 
     def _ask_control_plane(self, request: Request) -> Response:
         try:

@@ -1,11 +1,8 @@
 """The gateway as LlamaIndex's `OpenAILike` sees it, in an environment of its own: it does not go with openai 3."""
 
 import json
-import os
 import subprocess
-import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
@@ -50,23 +47,8 @@ SCRIPT = textwrap.dedent(
 )
 
 
-@pytest.fixture(scope="module")
-def python() -> Path:
-    """An interpreter with the package; kept between runs, below the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sagewire-tests" / "llama-index"
-    python = cache / "bin" / "python"
-    done = cache / "complete"
-    if not done.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(cache)], check=True, capture_output=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", "llama-index-llms-openai-like>=0.5,<1"]
-        installed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
-        if installed.returncode:
-            pytest.skip(f"pip cannot install llama-index-llms-openai-like: {installed.stderr[-300:]}")
-        done.touch()
-    return python
-
-
-def test_openai_like(everything, upstream, python: Path) -> None:
+def test_openai_like(everything, upstream, python_with) -> None:
+    python = python_with("llama-index-llms-openai-like>=0.5,<1")
     done = subprocess.run(
         [str(python), "-c", SCRIPT, f"{everything.url}/v1"], capture_output=True, text=True, check=False, timeout=300
     )

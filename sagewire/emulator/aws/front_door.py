@@ -32,8 +32,10 @@ def not_found_text(endpoint: str, account: str) -> str:
     return f"Endpoint {endpoint} of account {account} not found."
 
 
-def model_error_text(status: int, body: bytes, *, container: str, endpoint: str, account: str, region: str) -> str:
-    """Return the message SageMaker wraps a container's error in."""
+def model_error_text(
+    status: int, body: bytes | None, *, container: str, endpoint: str, account: str, region: str
+) -> str:
+    """Return the message SageMaker wraps a container's error in; without a body, that it could not be read."""
     console = f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
     log = f"{console}#logEventViewer:group=/aws/sagemaker/Endpoints/{endpoint}"
     tail = f"See {log} in account {account} for more information."
@@ -44,6 +46,8 @@ def model_error_text(status: int, body: bytes, *, container: str, endpoint: str,
         )
         return f'Received server error (0) from {container} with message "{text}". {tail}'
     kind = "client" if 400 <= status < 500 else "server"
+    if body is None:
+        return f"Received {kind} error ({status}) from {container} and could not load the entire response body. {tail}"
     return f'Received {kind} error ({status}) from {container} with message "{body.decode("utf-8", "replace")}". {tail}'
 
 

@@ -33,7 +33,7 @@ VARIANT = "AllTraffic"
 SESSION_SECONDS = 1200
 # A container has to answer InvokeEndpoint within this time (API_runtime_InvokeEndpoint).
 RESPONSE_SECONDS = 60.0
-# Of a serverless endpoint (serverless-endpoints-invoke).
+# Of a serverless endpoint, both ways (serverless-endpoints-invoke).
 SERVERLESS_BYTES = 4 * 1024 * 1024
 _PREFIX = "x-amzn-sagemaker-"
 _VISIBLE = re.compile(r"[\x21-\x7e\x20]{0,1024}")
@@ -140,6 +140,9 @@ class Runtime:
             raise _invalid(f"Endpoint {endpoint.name} takes asynchronous invocations only; use InvokeEndpointAsync.")
         if endpoint.spec.serverless and len(request.body) > SERVERLESS_BYTES:
             raise _invalid(f"Request {uuid.uuid4()} has oversize body.")
+        if len(request.body) > endpoint.spec.payload_bytes:
+            text = f"HTTP content length exceeded {endpoint.spec.payload_bytes} bytes."
+            raise Refused("RequestEntityTooLarge", 413, text)
         if endpoint.spec.serverless and stream:
             raise _invalid(f"Endpoint {endpoint.name} is serverless, which response streaming does not support.")
         if f"{_PREFIX}target-container-hostname" in headers:
@@ -178,12 +181,19 @@ class Runtime:
         sent = deliver(sent, target.faults, framed=stream, stream=stream)
         if not stream and RESPONSE_SECONDS < sent.delay < math.inf:
             return replace(self.model_error(Response(0), target), delay=RESPONSE_SECONDS)
+        if not stream and self._exceeds(sent, target):
+            return self.model_error(Response(500), target, lost=True)
         content_type = sent.headers.get("Content-Type", "application/octet-stream")
         if stream:
             headers |= {"Content-Type": EVENT_STREAM, "X-Amzn-SageMaker-Content-Type": content_type}
         else:
             headers["Content-Type"] = content_type
         return replace(sent, headers=headers)
+
+    def _exceeds(self, sent: Response, target: Target) -> bool:
+        spec = target.endpoint.spec
+        limit = SERVERLESS_BYTES if spec.serverless else spec.payload_bytes
+        return isinstance(sent.body, bytes) and len(sent.body) > limit
 
     def ask(self, request: Request, target: Target) -> Response:
         """Let the container answer a request, and remember that it was asked."""
@@ -196,14 +206,18 @@ class Runtime:
             request = replace(request, body=_with_adapter(request.body, adapter))
         return target.running.handle_with(request, target.faults)
 
-    def model_error(self, answer: Response, target: Target) -> Response:
-        """Return the container's error as SageMaker wraps it; the container's headers are lost."""
-        body = answer.body if isinstance(answer.body, bytes) else b""
+    def model_error(self, answer: Response, target: Target, *, lost: bool = False) -> Response:
+        """Return the container's error as SageMaker wraps it; its headers are lost, and with `lost` its body, too."""
+        body = None if lost else answer.body if isinstance(answer.body, bytes) else b""
         account, name = target.endpoint.account, target.endpoint.name
         text = model_error_text(
             answer.status, body, container=target.container_name, endpoint=name, account=account, region=self._region
         )
-        original = body.decode("utf-8", "replace") if answer.status else text.partition('"')[2].rpartition('". See ')[0]
+        original = (
+            (body or b"").decode("utf-8", "replace")
+            if answer.status
+            else text.partition('"')[2].rpartition('". See ')[0]
+        )
         return aws_error(
             "ModelError",
             424,

@@ -7,7 +7,8 @@ import urllib.request
 import pytest
 from botocore.exceptions import ClientError
 
-from sagewire.emulator import Emulator, EndpointSpec
+from sagewire.emulator import Emulator, EndpointSpec, Scripted
+from sagewire.emulator.engines import Reply
 from sagewire.errors import UsageError
 
 from ..conftest import Judge
@@ -164,14 +165,34 @@ def test_a_sticky_session_opens_answers_and_closes(judge):
 
 
 def test_a_body_of_more_than_25_megabytes_is_refused_and_one_of_20_is_not(judge):
-    from botocore.exceptions import ClientError as Refused
+    response = refusal(judge.invoke, "chat", b"x" * (25 * 1024 * 1024 + 1))
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == 413
+    assert "HTTP content length exceeded 26214400 bytes" in response["Error"]["Message"]
+    assert "JSON decode error" in refusal(judge.invoke, "chat", b"x" * 20_000_000)["OriginalMessage"]
 
-    text = "x" * 20_000_000
-    with pytest.raises(Refused) as error:
-        judge.invoke("chat", b"x" * (25 * 1024 * 1024 + 1))
-    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
-    with pytest.raises(Refused, match="JSON decode error"):
-        judge.invoke("chat", text.encode())
+
+def test_the_limits_of_requests_and_answers(make_judge):
+    def answers(*sizes):
+        return Scripted([Reply(raw=b"y" * size, content_type="text/plain") for size in sizes])
+
+    limited = make_judge(
+        {
+            "six": EndpointSpec("tgi", answers(6_291_456, 6_291_457), payload_bytes=6 * 1024 * 1024),
+            "serverless": EndpointSpec("tgi", answers(4_194_304, 4_194_305), serverless=True),
+            "largest": EndpointSpec("tgi", answers(26_214_400, 26_214_401)),
+        }
+    )
+    response = refusal(limited.invoke, "six", b"x" * 6_291_457)
+    assert (response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]) == (
+        413,
+        "HTTP content length exceeded 6291456 bytes.",
+    )
+    for endpoint in ("six", "serverless", "largest"):
+        assert limited.invoke(endpoint, PROMPT)["Body"].read(1) == b"y"
+        response = refusal(limited.invoke, endpoint, PROMPT)
+        assert response["Error"]["Code"] == "ModelError"
+        assert "could not load the entire response body" in response["Error"]["Message"]
+    assert "oversize body" in refusal(limited.invoke, "serverless", b"x" * 4_194_305)["Error"]["Message"]
 
 
 def test_an_emulator_is_on_loopback_and_says_how_to_reach_it(judge):

@@ -120,6 +120,7 @@ def test_web_identity_needs_no_keys(emulator):
 def web_identity_token(**claims):
     """A token as a cluster writes it: nobody here can check its signature."""
     claims = {"aud": ["sts.amazonaws.com"], "sub": "system:serviceaccount:apps:answers", "exp": 4e9, **claims}
+    claims = {name: value for name, value in claims.items() if value is not None}
     parts = (json.dumps({"alg": "RS256"}).encode(), json.dumps(claims).encode(), b"signature")
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
 
@@ -128,6 +129,9 @@ def web_identity_token(**claims):
     ("token", "code", "words"),
     [
         ("header.payload.signature", "InvalidIdentityToken", "not a valid JWT"),
+        (web_identity_token(aud=None), "InvalidIdentityToken", "required claim: aud"),
+        (web_identity_token(exp=None), "InvalidIdentityToken", "required claim: exp"),
+        (web_identity_token(exp="tomorrow"), "InvalidIdentityToken", "exp"),
         (web_identity_token(aud="somebody.else"), "InvalidIdentityToken", "audience"),
         (web_identity_token(exp=1.0), "ExpiredToken", "Token expired"),
     ],

@@ -3,9 +3,7 @@
 import contextlib
 import io
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -37,26 +35,13 @@ def test_runs_with_the_import_line_changed(path, emulator, monkeypatch):
     assert "Traceback" not in out
 
 
-@pytest.fixture(scope="session")
-def easyllm_python(tmp_path_factory):
-    """A Python with EasyLLM itself: it pins versions of its dependencies that nothing else can live with."""
-    uv = shutil.which("uv") or shutil.which("uv", path=os.path.dirname(sys.executable))
-    if uv is None:
-        pytest.skip("uv is not installed")
-    home = tmp_path_factory.mktemp("easyllm")
-    subprocess.run([uv, "venv", "-q", "--python", sys.executable, home], check=True)
-    python = home / "bin" / "python"
-    done = subprocess.run([uv, "pip", "install", "-q", "--python", python, "easyllm==0.6.2", "boto3"], check=False)
-    if done.returncode:
-        pytest.skip("easyllm cannot be installed here")
-    return python
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
-def test_prints_what_easyllm_prints(path, emulator, monkeypatch, easyllm_python):
+def test_prints_what_easyllm_prints(path, emulator, monkeypatch, python_with):
+    # It pins versions of its dependencies that nothing else can live with.
+    python = python_with("easyllm==0.6.2", "boto3")
     ours = run(path, emulator, monkeypatch)
-    command = [easyllm_python, "-W", "ignore", path]
+    command = [python, "-W", "ignore", path]
     # A session token that is set and empty is sent there as it is.
     env = {name: value for name, value in os.environ.items() if value}
     theirs = subprocess.run(command, capture_output=True, text=True, check=True, env=env)

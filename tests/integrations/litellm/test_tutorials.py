@@ -3,9 +3,7 @@
 import contextlib
 import io
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -42,21 +40,6 @@ def test_runs_with_the_import_line_changed(path, emulator, monkeypatch):
     assert "None" not in out
 
 
-@pytest.fixture(scope="session")
-def litellm_python(tmp_path_factory):
-    """A Python with LiteLLM itself, whose dependencies do not go together with ours."""
-    uv = shutil.which("uv") or shutil.which("uv", path=os.path.dirname(sys.executable))
-    if uv is None:
-        pytest.skip("uv is not installed")
-    home = tmp_path_factory.mktemp("litellm")
-    subprocess.run([uv, "venv", "-q", "--python", sys.executable, home], check=True)
-    python = home / "bin" / "python"
-    done = subprocess.run([uv, "pip", "install", "-q", "--python", python, "litellm>=1.80,<2", "boto3"], check=False)
-    if done.returncode:
-        pytest.skip("litellm cannot be installed here")
-    return python
-
-
 # What LiteLLM prints besides the answer: the prompt, which it does not know from the answer, or the model's end token.
 MORE = {"provider_specific", "stream"}
 # Embeddings go to AWS there whatever the address; everything else can be sent to the emulator.
@@ -65,11 +48,12 @@ BESIDE = [path for path in TUTORIALS if path.stem != "embedding"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", BESIDE, ids=lambda path: path.stem)
-def test_prints_what_litellm_prints(path, emulator, monkeypatch, litellm_python):
+def test_prints_what_litellm_prints(path, emulator, monkeypatch, python_with):
+    python = python_with("litellm>=1.80,<2", "boto3")
     ours = run(path, emulator, monkeypatch).strip()
     # Its list of prices is not fetched.
     env = {name: value for name, value in os.environ.items() if value} | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    command = [litellm_python, "-W", "ignore", path]
+    command = [python, "-W", "ignore", path]
     theirs = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.strip()
     if path.stem in MORE:
         assert ours in theirs

@@ -6,7 +6,6 @@ import logging
 import os
 import pickle
 import runpy
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -363,27 +362,14 @@ def test_programs(emulator, capsys):
     assert "2 64 [" in out
 
 
-@pytest.fixture(scope="session")
-def openai_2_python(tmp_path_factory):
-    """A Python with OpenAI's client as it was on httpx."""
-    uv = shutil.which("uv") or shutil.which("uv", path=os.path.dirname(sys.executable))
-    if uv is None:
-        pytest.skip("uv is not installed")
-    home = tmp_path_factory.mktemp("openai2")
-    subprocess.run([uv, "venv", "-q", "--python", sys.executable, home], check=True)
-    python = home / "bin" / "python"
-    needs = ["openai>=2,<3", "aiohttp", "botocore", "orjson", "tenacity", "urllib3"]
-    if subprocess.run([uv, "pip", "install", "-q", "--python", python, *needs], check=False).returncode:
-        pytest.skip("openai 2 cannot be installed here")
-    return python
-
-
 @pytest.mark.slow
-def test_programs_with_the_client_before_httpx2(emulator, capsys, openai_2_python):
+def test_programs_with_the_client_before_httpx2(emulator, capsys, python_with):
+    # OpenAI's client as it was on httpx.
+    python = python_with("openai>=2,<3", "aiohttp", "botocore", "orjson", "tenacity", "urllib3")
     emulator.add("tei", "tei")
     expected = run(capsys)
     env = dict(os.environ) | {"PYTHONPATH": str(Path(sagewire.__file__).parents[1])}
-    command = [openai_2_python, "-W", "error", PROGRAM]
+    command = [python, "-W", "error", PROGRAM]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     assert done.stdout == expected
     assert done.stderr.strip() == "httpx"
