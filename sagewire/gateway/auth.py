@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 
-from sagewire.gateway.accounting.database import DatabaseCalls, Store, StoreError
+from sagewire.gateway.accounting.database import Store
+from sagewire.gateway.accounting.database_calls import DatabaseCalls
 from sagewire.gateway.config import GatewayConfig
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import MASTER, OPEN, Key, digest_of, from_config, same
@@ -17,6 +20,8 @@ __all__ = ["Authenticator"]
 FRESH = 15.0
 # Seconds a known key stays good while the database does not answer.
 STALE = 600.0
+# Seconds that a request with a known key waits for the database to say whether it is still good.
+KNOWN_WAITS = 0.5
 REMEMBERED = 10_000
 
 
@@ -53,6 +58,7 @@ class Authenticator:
         # Apart: strangers must not push out the keys that are served while the database does not answer.
         self._known: OrderedDict[str, tuple[float, Key]] = previous._known if previous else OrderedDict()
         self._unknown: OrderedDict[str, float] = previous._unknown if previous else OrderedDict()
+        self._looking: dict[str, asyncio.Task[Key | None]] = {}
         self.required = required or config.has_keys
 
     async def authenticate(self, headers: Mapping[str, str]) -> Key:
@@ -86,9 +92,21 @@ class Authenticator:
         """Look a key up again at its next use, because it has changed."""
         self._known.pop(digest, None)
         self._unknown.pop(digest, None)
+        self._looking.pop(digest, None)
+
+    @property
+    def known_keys_seconds(self) -> float:
+        """How long keys of the database are still served if it does not answer from now on."""
+        looked_up = max((since for since, _ in self._known.values()), default=-STALE)
+        return max(0.0, looked_up + STALE - self._clock())
+
+    @property
+    def needs_database(self) -> bool:
+        """Whether nobody can be served without the database: there are no other keys."""
+        return self.required and self._master is None and not self._configured
 
     async def ping(self) -> None:
-        """Raise `StoreError` if the database does not answer."""
+        """Raise `StoreError` if the database does not answer, or has tables that do not fit."""
         if self._database is not None:
             await self._database.ping()
 
@@ -99,16 +117,28 @@ class Authenticator:
             return known[1]
         if now - self._unknown.get(digest, -FRESH) < FRESH:
             return None
-        try:
-            key = await database.key(digest)
-        except StoreError:
-            if known is not None and now - known[0] < STALE:
-                return known[1]
-            raise GatewayError(
-                503, "keys_unavailable", "keys cannot be checked now; try again", headers={"retry-after": "5"}
-            ) from None
-        self._remember(digest, now, key)
-        return key
+        # Shared by all requests with this key, and ended by none of them.
+        looking = self._looking.get(digest)
+        if looking is None:
+            looking = self._looking[digest] = asyncio.create_task(database.key(digest))
+            looking.add_done_callback(partial(self._looked_up, digest, now))
+        remembered = known[1] if known is not None and now - known[0] < STALE else None
+        await asyncio.wait([looking], timeout=None if remembered is None else KNOWN_WAITS)
+        if looking.done() and looking.exception() is None:
+            return looking.result()
+        if remembered is not None:
+            return remembered
+        raise GatewayError(
+            503, "keys_unavailable", "keys cannot be checked now; try again", headers={"retry-after": "5"}
+        )
+
+    def _looked_up(self, digest: str, now: float, looking: asyncio.Task[Key | None]) -> None:
+        failed = looking.cancelled() or looking.exception() is not None
+        # Otherwise the key has changed meanwhile.
+        if self._looking.get(digest) is looking:
+            del self._looking[digest]
+            if not failed:
+                self._remember(digest, now, looking.result())
 
     def _remember(self, digest: str, now: float, key: Key | None) -> None:
         self._known.pop(digest, None)

@@ -24,11 +24,14 @@ from sagewire.gateway.rate_limits import RateLimits
 from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routing.deployments import Deployment, Task
 from sagewire.gateway.routing.router import Model, Router
+from sagewire.gateway.threads import BlockingCalls
 from sagewire.openai_shapes import BadRequest
 
 __all__ = ["Gateway", "Turn", "require_shared_counts"]
 
 _log = logging.getLogger("sagewire.gateway")
+# Seconds that whoever manages keys waits for the database.
+MANAGEMENT_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -77,6 +80,8 @@ class Gateway:
         self.store = store
         self.metrics = Metrics()
         self.usage_writer = UsageWriter(store)
+        # Apart from the look-ups of keys, so that neither keeps the other waiting.
+        self.management = BlockingCalls(1, MANAGEMENT_SECONDS)
         self.live: dict[int, RequestLog] = {}
         self.draining = False
         self.access = Authenticator(config, store, required=require_keys or bool(store.all_keys()))

@@ -199,9 +199,11 @@ class RateLimits:
             try:
                 return await question(self._shared)
             except (StorageError, OSError, TimeoutError) as error:
+                if self._clock() >= self._paused_until:
+                    # The first of all that were waiting.
+                    reason = error.storage_error if isinstance(error, StorageError) else error
+                    _log.warning("redis does not answer (%s): rate limits count per process now", type(reason).__name__)
                 self._paused_until = self._clock() + PAUSE
-                reason = error.storage_error if isinstance(error, StorageError) else error
-                _log.warning("redis does not answer (%s): rate limits count per process now", type(reason).__name__)
         return await question(self._local)
 
 
@@ -210,7 +212,7 @@ def _redis(url: str) -> Storage:
 
     try:
         found = storage_from_string(
-            f"async+{url}", implementation="redispy", wrap_exceptions=True, socket_timeout=2, socket_connect_timeout=2
+            f"async+{url}", implementation="redispy", wrap_exceptions=True, socket_timeout=1, socket_connect_timeout=1
         )
     except Exception as error:
         # The library raises its own, redis's and ValueError for URLs; their texts hold the URL, and so a password.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from sagewire.errors import UsageError
-from sagewire.gateway.accounting.database import Store, StoreError, default_url, open_store
+from sagewire.gateway.accounting.database import Store, default_url, open_store
+from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.accounting.tables import UsageRow
 from sagewire.gateway.accounting.usage_writer import UsageWriter
 from sagewire.gateway.auth import Authenticator
@@ -201,3 +203,40 @@ async def test_usage_survives_a_database_that_is_away(tmp_path: Path) -> None:
     await usage_writer.flush()
     await usage_writer.flush()
     assert store.usage() == [UsageRow(datetime(2026, 1, 2, 3, tzinfo=UTC), "k", "m", 2, 0, 1, 1, 2)]
+
+
+async def test_a_known_key_does_not_wait_for_a_database_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sagewire.gateway.auth.KNOWN_WAITS", 0.01)
+    now, ended, asked = [0.0], threading.Event(), []
+
+    class Hanging(_Broken):
+        def key(self, digest: str) -> Key | None:
+            if not self.works:
+                asked.append(digest)
+                ended.wait(60)
+            return super().key(digest)
+
+    store = Hanging()
+    access = Authenticator(parse_config("models: {m: {endpoint: e}}"), store, required=True, clock=lambda: now[0])
+    assert (await access.authenticate(bearer("good"))).name == "k"
+    store.works, now[0] = False, 100.0
+    assert {(await access.authenticate(bearer("good"))).name for _ in range(5)} == {"k"}
+    assert (access.known_keys_seconds, access.needs_database) == (500.0, True)
+    # Asked once for all of them.
+    assert asked == [digest_of("good")]
+    store.works = True
+    ended.set()
+
+
+@pytest.mark.parametrize("master", [False, True])
+async def test_readiness_after_the_grace(start, master: bool) -> None:
+    store = open_store("sqlite://")
+    store.add_key(Key("k", digest_of("sk-key-k")))
+    only = "models: {chat: {endpoint: chat, handler: openai_chat}}\n"
+    gateway = start(only + ("server: {master_key: sk-master-key}" if master else ""), store)
+    store.close()
+    store.ping = store.key = lambda *_: (_ for _ in ()).throw(StoreError("down"))  # type: ignore[method-assign]
+    answer = gateway.get("/health/ready")
+    # Nobody has used a key yet, so that nobody is served but those who need no database.
+    assert (answer.status, answer.json()["status"]) == ((200, "degraded") if master else (503, "unready"))
+    assert answer.json()["known_keys_seconds"] == 0

@@ -10,7 +10,9 @@ import pytest
 import urllib3
 
 from sagewire.emulator import Emulator
-from sagewire.gateway.accounting.database import DatabaseCalls, Store, StoreError, open_store
+from sagewire.gateway.accounting.database import Store, open_store
+from sagewire.gateway.accounting.database_calls import DatabaseCalls
+from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.accounting.usage_writer import UsageWriter
 from sagewire.gateway.config import load_config, parse_config
 from sagewire.gateway.errors import ClientGone

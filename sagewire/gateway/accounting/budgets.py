@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from sagewire.gateway.accounting.costs import nanodollars
-from sagewire.gateway.accounting.database import DatabaseCalls, Store, StoreError
+from sagewire.gateway.accounting.database import Store
+from sagewire.gateway.accounting.database_calls import DatabaseCalls
+from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.accounting.tables import SPEND, USAGE, as_utc
 from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError

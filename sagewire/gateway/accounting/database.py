@@ -5,37 +5,42 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from sagewire.errors import SagewireError, UsageError
-from sagewire.gateway.accounting.tables import COUNTS, KEYS, SPEND, TABLES, USAGE, UsageRow, as_utc
+from sagewire.errors import UsageError
+from sagewire.gateway.accounting.schema import check_schema, update_schema
+from sagewire.gateway.accounting.store_errors import StoreError, as_store_error
+from sagewire.gateway.accounting.tables import BATCHES, COUNTS, KEYS, SPEND, USAGE, UsageRow, as_utc
 from sagewire.gateway.keys import Key
-from sagewire.gateway.threads import BlockingCalls
 
-__all__ = ["DatabaseCalls", "Store", "StoreError", "default_url", "open_store"]
+__all__ = ["Batch", "Store", "default_url", "open_store"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
-# Calls at once, and seconds for each, while requests wait for them.
-CALLS, PATIENCE = 8, 2.0
-# Seconds without a call after one that got no answer.
-PAUSE = 5.0
-# Of several gateways that start at once on a new database, one makes the tables.
-_TABLES_LOCK = 7_236_471_204
 _ATTEMPTS = 5
+# A process that has written nothing for so long has no batch to repeat.
+_WRITERS_KEPT = timedelta(days=1)
 
 
-class StoreError(SagewireError):
-    """A failure of the database: keys cannot be checked, or usage cannot be written."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The name of rows that are written together.
+
+    Args:
+        writer: The process.
+        number: Its how many-th batch, from 1.
+    """
+
+    writer: str
+    number: int
 
 
 class Store:
@@ -43,24 +48,33 @@ class Store:
 
     Args:
         engine: Their database.
+        update: Make or update its tables; without that nothing is asked of it yet.
 
     Raises:
-        StoreError: The database cannot be reached, or its tables cannot be made.
+        SchemaMismatch: Its tables are of a release that this one cannot work with.
+        StoreError: It cannot be reached, or its tables cannot be made or updated.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, *, update: bool = True) -> None:
         self._engine = engine
         # SQLite has one writer at a time, who should not be waited for with its polling; in memory it has one
         # connection for all threads, whose transactions must not mix.
         self._lock = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
+        try:
+            if update:
+                self._update()
+        except BaseException:
+            engine.dispose()
+            raise
+
+    def _update(self) -> None:
         for attempt in range(_ATTEMPTS):
             try:
-                with _as_store_error("open"):
-                    _make_tables(engine)
+                update_schema(self._engine)
                 return
-            except StoreError:
-                # Another gateway makes them at the same time.
-                if attempt == _ATTEMPTS - 1 or engine.dialect.name != "sqlite":
+            except StoreError as error:
+                # Two that start on a new SQLite file: one changes its journal, for which the other does not wait.
+                if attempt == _ATTEMPTS - 1 or "locked" not in str(error):
                     raise
                 time.sleep(0.1 * 2**attempt)
 
@@ -72,13 +86,13 @@ class Store:
 
     def key(self, digest: str) -> Key | None:
         """Return the key of a digest, `None` if there is none."""
-        with _as_store_error("look up a key in"), self._engine.connect() as connection:
+        with as_store_error("look up a key in"), self._engine.connect() as connection:
             row = connection.execute(sa.select(KEYS).where(KEYS.c.digest == digest)).mappings().first()
         return None if row is None else _as_key(row)
 
     def all_keys(self) -> list[Key]:
         """Return all keys, by name."""
-        with _as_store_error("list the keys in"), self._engine.connect() as connection:
+        with as_store_error("list the keys in"), self._engine.connect() as connection:
             rows = connection.execute(sa.select(KEYS).order_by(KEYS.c.name)).mappings().all()
         return [_as_key(row) for row in rows]
 
@@ -123,9 +137,16 @@ class Store:
             connection.execute(sa.delete(SPEND).where(SPEND.c.key_name == name))
             return connection.execute(sa.delete(KEYS).where(KEYS.c.name == name)).rowcount > 0
 
-    def add_usage(self, rows: Iterable[UsageRow]) -> None:
-        """Add to the counts; each row is added to the one of its hour, key and model."""
+    def add_usage(self, rows: Iterable[UsageRow], batch: Batch | None = None) -> None:
+        """Add to the counts; each row is added to the one of its hour, key and model.
+
+        Args:
+            rows: What to add.
+            batch: Names the rows, so that they are added once only, however often a broken connection makes one try.
+        """
         with self.transaction("write usage to") as connection:
+            if batch is not None and not self._begin(connection, batch):
+                return
             # In one order everywhere, so that two workers never wait for each other's rows.
             for row in sorted(rows, key=lambda one: (one.hour, one.key_name, one.model)):
                 values = {"hour": row.hour, "key_name": row.key_name, "model": row.model}
@@ -134,6 +155,20 @@ class Store:
                 added = {name: _bounded(USAGE.c[name], insert.excluded[name]) for name in COUNTS}
                 connection.execute(insert.on_conflict_do_update(index_elements=list(values), set_=added))
 
+    def _begin(self, connection: sa.Connection, batch: Batch) -> bool:
+        """Note a batch as written; return `False` if it has been."""
+        now = datetime.now(UTC)
+        if batch.number == 1:
+            connection.execute(sa.delete(BATCHES).where(BATCHES.c.written < now - _WRITERS_KEPT))
+        insert = self.insert(BATCHES).values(writer=batch.writer, number=batch.number, written=now)
+        # In one statement: the try before may still be under way in the server.
+        noted = insert.on_conflict_do_update(
+            index_elements=["writer"],
+            set_={"number": insert.excluded.number, "written": now},
+            where=BATCHES.c.number < insert.excluded.number,
+        ).returning(BATCHES.c.number)
+        return connection.execute(noted).first() is not None
+
     def usage(self, since: datetime | None = None, key_name: str | None = None) -> list[UsageRow]:
         """Return usage by hour, oldest first."""
         query = sa.select(USAGE).order_by(USAGE.c.hour, USAGE.c.key_name, USAGE.c.model)
@@ -141,7 +176,7 @@ class Store:
             query = query.where(USAGE.c.hour >= since)
         if key_name is not None:
             query = query.where(USAGE.c.key_name == key_name)
-        with _as_store_error("read usage from"), self._engine.connect() as connection:
+        with as_store_error("read usage from"), self._engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
         return [
             UsageRow.of(as_utc(row["hour"]), row["key_name"], row["model"], tuple(row[name] for name in COUNTS))
@@ -163,68 +198,17 @@ class Store:
         Raises:
             StoreError: The database does not answer.
         """
-        with _as_store_error(doing), self._lock, self._engine.begin() as connection:
+        with as_store_error(doing), self._lock, self._engine.begin() as connection:
             yield connection
 
     def ping(self) -> None:
-        """Raise `StoreError` if the database does not answer."""
-        with _as_store_error("reach"), self._engine.connect() as connection:
-            connection.execute(sa.select(1))
+        """Raise `StoreError` if the database does not answer, `SchemaMismatch` if its tables do not fit any more."""
+        with as_store_error("reach"), self._engine.connect() as connection:
+            check_schema(connection)
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
-
-
-class DatabaseCalls:
-    """A store as requests use it: never blocking the event loop, with time limits, at rest while it does not answer.
-
-    Args:
-        store: The store.
-        clock: Seconds, monotonic.
-    """
-
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store = store
-        self._clock = clock
-        self._calls = BlockingCalls(CALLS, PATIENCE)
-        self._paused_until = 0.0
-
-    async def key(self, digest: str) -> Key | None:
-        """Return the key of a digest, `None` if there is none.
-
-        Raises:
-            StoreError: The database does not answer.
-        """
-        return await self.run(self._store.key, digest)
-
-    async def ping(self) -> None:
-        """Raise `StoreError` if the database does not answer."""
-        await self.run(self._store.ping)
-
-    async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return the result of a call of the store.
-
-        Raises:
-            StoreError: The database does not answer.
-        """
-        if self._clock() < self._paused_until:
-            raise StoreError(f"the database did not answer; it is tried again within {PAUSE:g} s")
-        try:
-            return await self._calls.run(work, *args, **kwargs)
-        except TimeoutError:
-            self._paused_until = self._clock() + PAUSE
-            raise StoreError(f"the database did not answer within {PATIENCE:g} s") from None
-        except StoreError:
-            self._paused_until = self._clock() + PAUSE
-            raise
-
-
-def _make_tables(engine: sa.Engine) -> None:
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_TABLES_LOCK)))
-        TABLES.create_all(connection)
 
 
 def default_url() -> str:
@@ -233,12 +217,13 @@ def default_url() -> str:
     return f"sqlite:///{state / 'sagewire' / 'gateway.db'}"
 
 
-def open_store(url: str | None = None) -> Store:
+def open_store(url: str | None = None, *, update: bool = True) -> Store:
     """Return the store at a database URL, made if it does not exist yet.
 
     Args:
         url: `sqlite:///file.db`, `sqlite://` for memory, or `postgresql://user:password@host/name`; default:
             `default_url()`.
+        update: Make or update its tables; `False` for a process whose parent has done so.
 
     Raises:
         UsageError: The URL is not valid, or its driver is not installed.
@@ -253,28 +238,16 @@ def open_store(url: str | None = None) -> Store:
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise UsageError(f"keys and usage are kept in SQLite or PostgreSQL, not in {parsed.get_backend_name()!r}")
     try:
-        return Store(_engine(parsed))
+        return Store(_engine(parsed), update=update)
     except ImportError as error:
         raise UsageError(f"this database needs {error.name}: pip install 'sagewire[gateway-cluster]'") from None
 
 
-# Nothing else ends the wait for a server whose packets vanish (libpq, "Parameter Key Words").
-_POSTGRESQL = {
-    "connect_timeout": 5,
-    "tcp_user_timeout": 10_000,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 2,
-    "options": "-c statement_timeout=10s -c lock_timeout=10s",
-}
-
-
 def _engine(url: sa.URL) -> sa.Engine:
     if url.get_backend_name() == "postgresql":
-        # A worker writes one batch at a time, and looks up a key now and then.
-        return sa.create_engine(
-            url, pool_size=2, max_overflow=3, pool_timeout=5, pool_pre_ping=True, connect_args=_POSTGRESQL
-        )
+        from sagewire.gateway.accounting.postgresql import postgresql_engine
+
+        return postgresql_engine(url)
     if not url.database or url.database == ":memory:":
         # One connection, or every thread would have an empty database of its own.
         return sa.create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
@@ -299,22 +272,6 @@ def _make_private(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     if path.stat().st_uid == os.getuid():
         path.chmod(0o600)
-
-
-@contextmanager
-def _as_store_error(doing: str) -> Iterator[None]:
-    """Turn SQLAlchemy's errors, which quote statements and parameters, into one line.
-
-    Errors in the data itself stay as they are: another try would fail, too.
-    """
-    try:
-        yield
-    except DataError:
-        raise
-    except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or type(error).__name__
-        reason = str(cause).strip().partition("\n")[0]
-        raise StoreError(f"cannot {doing} the database: {reason}") from error
 
 
 def _bounded(before: Any, more: Any) -> Any:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-__all__ = ["COUNTS", "KEYS", "LATENCIES", "SPEND", "TABLES", "USAGE", "UsageRow", "as_utc"]
+__all__ = ["BATCHES", "COUNTS", "KEYS", "LATENCIES", "SPEND", "TABLES", "USAGE", "UsageRow", "as_utc"]
 
 TABLES = sa.MetaData()
 # Upper bounds in seconds; slower requests are in one more class.
@@ -86,6 +86,14 @@ SPEND = sa.Table(
     sa.Column("key_name", sa.String(200), primary_key=True),
     sa.Column("nanodollars", sa.BigInteger, nullable=False),
     sa.Column("resets_at", sa.DateTime(timezone=True), nullable=True),
+)
+# The last batch of usage that each process has written.
+BATCHES = sa.Table(
+    "sagewire_usage_batches",
+    TABLES,
+    sa.Column("writer", sa.String(32), primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("written", sa.DateTime(timezone=True), nullable=False),
 )
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import uuid
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from sagewire.gateway.accounting.database import Store, StoreError
+from sagewire.gateway.accounting.database import Batch, Store
+from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.accounting.tables import COUNTS, LATENCIES, UsageRow
 from sagewire.gateway.threads import in_thread
 from sagewire.types import Usage
@@ -18,6 +21,8 @@ __all__ = ["UsageWriter"]
 
 _log = logging.getLogger("sagewire.gateway")
 INTERVAL = 2.0
+# Seconds for the last counts when the process ends.
+LAST_SECONDS = 4.0
 # A server may count whatever it likes; a row of the database holds 64 bits.
 MOST_TOKENS = 10**12
 MOST_IN_A_ROW = 2**62
@@ -37,6 +42,10 @@ class UsageWriter:
         self._store = store
         self._clock = clock
         self._rows: dict[tuple[datetime, str, str], list[int]] = {}
+        self._batches: deque[list[UsageRow]] = deque()
+        self._writer = uuid.uuid4().hex
+        self._number = 1
+        self._flushing = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
 
     def note(
@@ -77,45 +86,55 @@ class UsageWriter:
         self._writing = asyncio.create_task(self._write_on(), name="sagewire-usage_writer")
 
     async def close(self) -> None:
-        """Write the remaining counts."""
+        """Write the remaining counts, as far as there is time before this process is killed."""
         if self._writing is not None:
             self._writing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._writing
-        await self.flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_SECONDS):
+                await self.flush()
+        self._take()
+        lost = sum(row.requests for batch in self._batches for row in batch)
+        if lost:
+            _log.error("usage of %d requests could not be written and is lost: the database does not answer", lost)
 
     async def flush(self) -> None:
         """Write everything now; what cannot be written is kept for the next time."""
+        async with self._flushing:
+            try:
+                # What failed comes first, and as it was: its commit may have arrived, and only the answer be lost.
+                await self._write_batches()
+                self._take()
+                await self._write_batches()
+            except StoreError as error:
+                _log.error("usage is not written yet: %s", error)
+
+    def _take(self) -> None:
+        """Make a batch of what was counted since the last one."""
         counted, self._rows = self._rows, {}
         rows = [UsageRow.of(*place, tuple(min(MOST_IN_A_ROW, sum) for sum in sums)) for place, sums in counted.items()]
-        if not rows:
-            return
-        try:
-            await in_thread(self._store.add_usage, rows)
-        except StoreError as error:
-            _log.error("usage is not written yet: %s", error)
-            for row in rows:
-                self._add(row)
-        except Exception as error:
-            # Written one by one, so that a row that cannot be written takes no other with it.
-            if len(rows) == 1:
-                _log.error("usage of key %r cannot be written and is lost: %s", rows[0].key_name, type(error).__name__)
-                return
-            for row in rows:
-                await self._write_alone(row)
+        if rows:
+            self._batches.append(rows)
 
-    async def _write_alone(self, row: UsageRow) -> None:
-        try:
-            await in_thread(self._store.add_usage, [row])
-        except StoreError:
-            self._add(row)
-        except Exception as error:
-            _log.error("usage of key %r cannot be written and is lost: %s", row.key_name, type(error).__name__)
-
-    def _add(self, row: UsageRow) -> None:
-        """Take back what could not be written."""
-        sums = self._rows.setdefault((row.hour, row.key_name, row.model), [0] * len(COUNTS))
-        sums[:] = [now + before for now, before in zip(sums, row.counts, strict=True)]
+    async def _write_batches(self) -> None:
+        while self._batches:
+            rows = self._batches[0]
+            try:
+                await in_thread(self._store.add_usage, rows, Batch(self._writer, self._number))
+            except StoreError:
+                raise
+            except Exception as error:
+                self._batches.popleft()
+                if len(rows) == 1:
+                    name, kind = rows[0].key_name, type(error).__name__
+                    _log.error("usage of key %r cannot be written and is lost: %s", name, kind)
+                else:
+                    # One by one, so that a row that cannot be written takes no other with it.
+                    self._batches.extendleft([row] for row in reversed(rows))
+                continue
+            self._batches.popleft()
+            self._number += 1
 
     async def _write_on(self) -> None:
         while True:

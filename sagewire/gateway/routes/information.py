@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from sagewire import __version__
 from sagewire.errors import SagewireError
 from sagewire.gateway.accounting.metrics import CONTENT_TYPE
+from sagewire.gateway.accounting.store_errors import SchemaMismatch
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.keys import MASTER, OPEN
@@ -74,7 +75,8 @@ class Live(_Route):
 class Ready(_Route):
     """`/health/ready`: whether to send requests here, which is not so while draining.
 
-    Endpoints or a database that do not answer make no gateway unready: avoiding it would not mend them.
+    Endpoints or a database that do not answer make no gateway unready as long as somebody is served: all replicas have
+    the same ones.
     """
 
     name = "health"
@@ -84,13 +86,19 @@ class Ready(_Route):
         if self.gateway.draining:
             await respond_json(send, 503, {"status": "draining"})
             return
+        access = self.gateway.access
         try:
-            await self.gateway.access.ping()
+            await access.ping()
+        except SchemaMismatch as error:
+            # Others may be of the release that the tables are of.
+            await respond_json(send, 503, {"status": "unready", "database": str(error)})
         except SagewireError:
-            # Known keys are served, and all replicas have the same database: taking them out would not help.
-            await respond_json(send, 200, {"status": "degraded", "database": "unreachable"})
-            return
-        await respond_json(send, 200, {"status": "ready"})
+            left = int(access.known_keys_seconds)
+            served = left > 0 or not access.needs_database
+            told = {"status": "degraded" if served else "unready", "database": "unreachable"}
+            await respond_json(send, 200 if served else 503, {**told, "known_keys_seconds": left})
+        else:
+            await respond_json(send, 200, {"status": "ready"})
 
 
 class MetricsText(_Route):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from sagewire.errors import UsageError
 from sagewire.gateway.accounting.budgets import SpendTable
 from sagewire.gateway.accounting.costs import dollars
+from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.config.server import MAX_BUDGET
 from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
@@ -21,12 +22,13 @@ from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.keys import MASTER, Key, digest_of, new_secret
 from sagewire.gateway.routes.base import log_of
 from sagewire.gateway.server.http_exchange import read_json, respond_json
-from sagewire.gateway.threads import in_thread
 from sagewire.openai_shapes.fields import BadRequest, Fields
 
 __all__ = ["KeyManagement", "ModelInfo"]
 
 JSON = dict[str, Any]
+P = ParamSpec("P")
+T = TypeVar("T")
 _LIFTED = {
     "duration": "expires",
     "rpm_limit": "requests_per_minute",
@@ -71,18 +73,30 @@ class KeyManagement:
         name = fields.text("key_alias") or f"key-{digest_of(secret)[:12]}"
         key = self._changed(Key(name, digest_of(secret)), fields)
         try:
-            await in_thread(self._gateway.store.add_key, key)
+            await self._stored(self._gateway.store.add_key, key)
         except UsageError as error:
             raise BadRequest(str(error), "key_alias") from None
         self._gateway.access.required = True
         return {"key": secret, **await self._described(key)}
+
+    async def _stored(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the result of a call of the database."""
+        try:
+            return await self._gateway.management.run(work, *args, **kwargs)
+        except (StoreError, TimeoutError):
+            raise GatewayError(
+                503,
+                "database_unavailable",
+                "the database does not answer, and may or may not have made the change; look with /key/list",
+                headers={"retry-after": "5"},
+            ) from None
 
     async def _info(self, body: Any) -> JSON:
         key = await self._found(body.get("key"))
         return {"key": key.digest, "info": await self._described(key)}
 
     async def _list(self, body: Any) -> JSON:
-        keys = await in_thread(self._gateway.store.all_keys)
+        keys = await self._stored(self._gateway.store.all_keys)
         found = [await self._described(key) for key in keys]
         return {"keys": found, "total_count": len(found), "current_page": 1, "total_pages": 1}
 
@@ -93,7 +107,7 @@ class KeyManagement:
         # As in LiteLLM, an explicit null takes a limit away.
         lifted: JSON = {ours: None for theirs, ours in _LIFTED.items() if body.get(theirs, "") is None}
         changed = self._changed(replace(key, name=name, **lifted), fields)
-        await in_thread(self._gateway.store.update_key, changed)
+        await self._stored(self._gateway.store.update_key, changed)
         self._gateway.access.forget(key.digest)
         return {"key": key.digest, **await self._described(changed)}
 
@@ -104,7 +118,7 @@ class KeyManagement:
             raise BadRequest("'keys' or 'key_aliases' must name the keys to delete", "keys")
         keys = [await self._found(one) for one in wanted]
         for key in keys:
-            await in_thread(self._gateway.store.remove_key, key.name)
+            await self._stored(self._gateway.store.remove_key, key.name)
             self._gateway.access.forget(key.digest)
         return {"deleted_keys": wanted}
 
@@ -112,13 +126,13 @@ class KeyManagement:
         """Return the key that is given as itself, as its hash or by its name."""
         if not isinstance(given, str) or not given:
             raise BadRequest("'key' must be a key, its hash or its alias", "key")
-        for key in await in_thread(self._gateway.store.all_keys):
+        for key in await self._stored(self._gateway.store.all_keys):
             if given in (key.digest, key.name) or digest_of(given) == key.digest:
                 return key
         raise GatewayError(404, "key_not_found", "there is no such key in the database", param="key")
 
     async def _described(self, key: Key) -> JSON:
-        spend = await in_thread(SpendTable(self._gateway.store).of, key)
+        spend = await self._stored(SpendTable(self._gateway.store).of, key)
         return {
             "token": key.digest,
             "key_alias": key.name,

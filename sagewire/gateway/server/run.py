@@ -103,7 +103,8 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
     config = plan.config
     gateway = Gateway(
         config,
-        open_plan_store(plan),
+        # Updated by the parent. A worker that is replaced starts while the database is away, too.
+        open_plan_store(plan, update=plan.workers == 1),
         require_keys=with_keys,
         workers=plan.workers,
         local_only=not plan.insecure and is_loopback(plan.host),
@@ -191,12 +192,14 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)  # type: ignore[arg-type]
 
 
-def open_plan_store(plan: Plan) -> Store:
+def open_plan_store(plan: Plan, *, update: bool = True) -> Store:
     """Return the store a plan names: its database, the usual file, or memory for a gateway without a file."""
     url = plan.config.server.database_url
     if url is not None:
-        return open_store(url.get_secret_value())
-    return open_store(None if plan.path is not None else "sqlite://")
+        return open_store(url.get_secret_value(), update=update)
+    if plan.path is None:
+        return open_store("sqlite://")
+    return open_store(update=update)
 
 
 def check_address(plan: Plan, *, with_keys: bool) -> None:

@@ -1,21 +1,18 @@
 """Keys, usage and limits in real PostgreSQL and Redis servers, which these tests start."""
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sagewire.errors import UsageError
 from sagewire.gateway.accounting.budgets import SpendTable
-from sagewire.gateway.accounting.database import Store, StoreError, open_store
+from sagewire.gateway.accounting.database import Batch, Store, open_store
+from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.accounting.tables import UsageRow
 from sagewire.gateway.config import parse_config
 from sagewire.gateway.errors import GatewayError
@@ -27,92 +24,8 @@ Until = Callable[..., Any]
 HI = {"model": "chat", "messages": [{"role": "user", "content": "Hello there"}]}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
-
-
-def answers(url: str) -> bool:
-    try:
-        open_store(url).close()
-    except StoreError:  # it accepts connections before it answers
-        return False
-    return True
-
-
-@pytest.fixture(scope="module")
-def postgres(until: Until) -> Iterator[str]:
-    pytest.importorskip("psycopg")
-    places = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True), Path("/usr/local/bin")]
-    binaries = next((place for place in places if (place / "initdb").exists()), None)
-    if binaries is None:
-        pytest.skip("needs PostgreSQL (on Debian: apt-get install postgresql)")
-    # PostgreSQL refuses to run as root.
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    folder = Path(tempfile.mkdtemp(prefix="sagewire-postgres-", dir="/tmp"))
-    if as_user:
-        shutil.chown(folder, "postgres")
-    data, port = folder / "data", free_port()
-    subprocess.run(
-        [*as_user, binaries / "initdb", "-D", data, "-U", "sagewire", "-A", "trust", "-E", "UTF8"],
-        check=True,
-        capture_output=True,
-    )
-    settings = ["-c", f"port={port}", "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}"]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([*as_user, binaries / "postgres", "-D", data, *settings], stdout=log, stderr=log)
-    try:
-        until(lambda: listens(port), 30)
-        url = f"postgresql://sagewire@127.0.0.1:{port}/postgres"
-        until(lambda: answers(url), 20)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(20)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def redis(tmp_path: Path, until: Until) -> Iterator["RedisServer"]:
-    pytest.importorskip("redis")
-    if shutil.which("redis-server") is None:
-        pytest.skip("needs Redis (on Debian: apt-get install redis-server)")
-    server = RedisServer(tmp_path, until)
-    server.start()
-    yield server
-    server.stop()
-
-
-class RedisServer:
-    def __init__(self, folder: Path, until: Until) -> None:
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._folder = folder
-        self._until = until
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = ["redis-server", "--port", str(self.port), "--save", "", "--bind", "127.0.0.1"]
-        self._process = subprocess.Popen(command, cwd=self._folder, stdout=subprocess.DEVNULL)
-        self._until(lambda: listens(self.port), 30)
-
-    def stop(self) -> None:
-        assert self._process is not None
-        self._process.terminate()
-        self._process.wait(10)
-
-
-def test_postgres_keeps_keys_and_adds_up_usage(postgres: str) -> None:
-    store, other = open_store(postgres), open_store(postgres)
+def test_postgres_keeps_keys_and_adds_up_usage(database: str) -> None:
+    store, other = open_store(database), open_store(database)
     expires = datetime(2030, 1, 1, tzinfo=UTC)
     key = Key("team", digest_of("secret"), ("chat",), expires, 5, 100)
     store.add_key(key)
@@ -144,7 +57,7 @@ def test_postgres_keeps_keys_and_adds_up_usage(postgres: str) -> None:
     other.close()
 
 
-def test_a_gateway_on_postgres_and_redis(start, until: Until, postgres: str, redis: RedisServer) -> None:
+def test_a_gateway_on_postgres_and_redis(start, until: Until, postgres: str, redis: Any) -> None:
     config = f"""
 models: {{chat: {{endpoint: chat, handler: openai_chat}}}}
 keys: [{{name: few, key: sk-few, requests_per_minute: 3}}]
@@ -165,7 +78,7 @@ server: {{database_url: "{postgres}", redis_url: "{redis.url}"}}
     store.close()
 
 
-async def test_limits_survive_a_redis_that_goes_away(redis: RedisServer) -> None:
+async def test_limits_survive_a_redis_that_goes_away(redis: Any) -> None:
     now = [0.0]
     rates = RateLimits(redis.url, clock=lambda: now[0])
     key = Key("k", requests_per_minute=2, tokens_per_minute=50)
@@ -186,14 +99,58 @@ async def test_limits_survive_a_redis_that_goes_away(redis: RedisServer) -> None
     await rates.close()
 
 
-def test_urls_that_cannot_be_used_are_not_repeated(postgres: str) -> None:
+def test_urls_that_cannot_be_used_are_not_repeated(postgres: str, port: int) -> None:
     for text in ("nonsense://u:hush@h", "redis://:hush@h:notaport/0"):
         with pytest.raises(UsageError) as caught:
             RateLimits(text)
         assert "hush" not in str(caught.value)
-    port = free_port()
     with pytest.raises(StoreError) as failed:
         open_store(f"postgresql://u:hush@127.0.0.1:{port}/d")
     assert "hush" not in str(failed.value)
     config = parse_config(f"models: {{m: {{endpoint: e}}}}\nserver: {{database_url: '{postgres}'}}")
     assert postgres not in repr(config)
+
+
+def test_usage_of_a_broken_connection_is_added_once(database: str) -> None:
+    store = open_store(database)
+    row = UsageRow(datetime(2026, 1, 1, 5, tzinfo=UTC), "a", "chat", 1, 0, 0, 2, 3)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: store.add_usage([row], Batch("w", 1 + number // 4)), range(12)))
+    assert store.usage() == [replace(row, requests=3, prompt_tokens=6, completion_tokens=9)]
+    store.close()
+
+
+def threads_at_work() -> int:
+    return sum(thread.name == "sagewire-blocking" for thread in threading.enumerate())
+
+
+def test_a_database_that_falls_silent(
+    start, until: Until, database: str, cut_network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = cut_network(database)
+    # Every request wants to look its key up, and nothing is at rest.
+    monkeypatch.setattr("sagewire.gateway.auth.FRESH", 0.0)
+    monkeypatch.setattr("sagewire.gateway.accounting.database_calls.PAUSE", 0.0)
+    monkeypatch.setattr("sagewire.gateway.accounting.postgresql.BoundedConnection.answer_seconds", 3.0)
+    store = open_store(network.url)
+    store.add_key(Key("known", digest_of("sk-known-key")))
+    gateway = start("models: {chat: {endpoint: chat, handler: openai_chat}}", store)
+    known = {"authorization": "Bearer sk-known-key"}
+    assert gateway.post("/v1/chat/completions", HI, **known).status == 200
+    network.cut = True
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(lambda _: gateway.post("/v1/chat/completions", HI, **known).status, range(24))
+        assert set(answers) == {200}
+        told = [answer.json() for answer in pool.map(gateway.get, ["/health/ready"] * 8)]
+        assert {(one["status"], one["database"]) for one in told} == {("degraded", "unreachable")}
+        assert all(0 < one["known_keys_seconds"] <= 600 for one in told)
+        assert gateway.post("/v1/chat/completions", HI, authorization="Bearer sk-other-key").status == 503
+    # Four that look up, one that writes usage.
+    assert threads_at_work() <= 5
+    network.cut = False
+    # The connections that are lost are given up, and new ones are made.
+    until(lambda: gateway.get("/health/ready").json() == {"status": "ready"}, 60)
+    assert gateway.post("/v1/chat/completions", HI, authorization="Bearer sk-other-key").status == 401
+    reader = open_store(database)
+    until(lambda: sum(row.requests for row in reader.usage(key_name="known")) == 25, 60)
+    reader.close()

@@ -1,0 +1,85 @@
+"""The database as requests use it: beside the event loop, bounded in number and time, at rest while it is silent."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from sagewire.gateway.accounting.database import Store
+from sagewire.gateway.accounting.store_errors import SchemaMismatch, StoreError
+from sagewire.gateway.keys import Key
+from sagewire.gateway.threads import BlockingCalls
+
+__all__ = ["DatabaseCalls"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_log = logging.getLogger("sagewire.gateway")
+# Calls at once, fewer than there are connections, and seconds for each, while requests wait for them.
+CALLS, PATIENCE = 4, 2.0
+# Seconds without a call after one that got no answer.
+PAUSE = 5.0
+
+
+class DatabaseCalls:
+    """A store's calls for requests.
+
+    Args:
+        store: The store.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._calls = BlockingCalls(CALLS, PATIENCE)
+        self._paused_until = 0.0
+        self._trouble = ""
+
+    async def key(self, digest: str) -> Key | None:
+        """Return the key of a digest, `None` if there is none.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        return await self.run(self._store.key, digest)
+
+    async def ping(self) -> None:
+        """Raise `StoreError` if the database does not answer, or has tables that do not fit."""
+        await self.run(self._store.ping)
+
+    async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the result of a call of the store.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        if self._clock() < self._paused_until:
+            raise StoreError(f"the database did not answer; it is tried again within {PAUSE:g} s")
+        try:
+            result = await self._calls.run(work, *args, **kwargs)
+        except TimeoutError:
+            raise self._rest(StoreError(f"the database did not answer within {PATIENCE:g} s")) from None
+        except SchemaMismatch as error:
+            # It answers, and keys can be looked up as long as that works.
+            self._say(str(error))
+            raise
+        except StoreError as error:
+            raise self._rest(error) from None
+        self._say("")
+        return result
+
+    def _rest(self, error: StoreError) -> StoreError:
+        self._paused_until = self._clock() + PAUSE
+        self._say(str(error))
+        return error
+
+    def _say(self, trouble: str) -> None:
+        """Log what has changed, once."""
+        if trouble and not self._trouble:
+            _log.error("%s; keys that were in use stay good for a while", trouble)
+        elif self._trouble and not trouble:
+            _log.warning("the database answers again")
+        self._trouble = trouble
