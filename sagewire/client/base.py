@@ -246,7 +246,7 @@ class ClientBase:
         prompt_format = finding.format(handler) if is_chat and handler.speaks == "prompt" else None
         parameters = {**finding.parameters, **(endpoint_kwargs or {})}
         try:
-            return prepare(request, handler, prompt_format, parameters)
+            return prepare(request, handler, prompt_format, parameters, may_think=finding.may_think)
         except RecursionError:
             raise UsageError("the messages or tools are nested too deeply to be written as JSON") from None
 

@@ -10,6 +10,7 @@ from sagewire.client.config import ClientConfig
 from sagewire.content_handlers import get_handler
 from sagewire.content_handlers.base import ContentHandler
 from sagewire.content_handlers.embeddings import EmbeddingHandler, get_embedding_handler
+from sagewire.content_handlers.openai.chat import OpenAiChatHandler
 from sagewire.content_handlers.openai.llamacpp import LlamaCppHandler
 from sagewire.content_handlers.rerank import RerankHandler, get_rerank_handler
 from sagewire.discovery.container_rules import ContainerProfile
@@ -127,10 +128,27 @@ class Finding:
         found: PromptFormat | None = made["format"]
         return found
 
+    def may_think(self, model: str | None) -> bool:
+        """Return whether the model may reason without being asked to: the server has a parser for it, or its id tells.
+
+        Args:
+            model: The model that the call names, if it names one.
+        """
+        if self.profile is not None and self.profile.reasoning:
+            return True
+        # Loading all formats takes as long as a hundred calls; only calls with stop strings ask.
+        from sagewire.prompt_formats.model_ids import may_think
+
+        known = (model, None if self.profile is None else self.profile.model_id)
+        return any(may_think(each) for each in known if each)
+
     def _find_handler(self, task: Task) -> ContentHandler:
         handler = get_handler(self._name(task) if self.profile is not None else self._settings.handler or "openai_chat")
         if isinstance(handler, LlamaCppHandler) and self.profile is not None and self.profile.tools is False:
             handler = LlamaCppHandler(tools=False)
+        if isinstance(handler, OpenAiChatHandler) and self.profile is not None:
+            # The templates of the models decide which of it they show again; within a tool loop most do.
+            handler.thinking_field = handler.thinking_field or self.profile.thinking_field
         if task == "chat" and self._settings.format is not None and handler.speaks == "messages":
             return self._text_handler(handler)
         return handler

@@ -21,20 +21,20 @@ __all__ = ["RequireToolCall", "call_schema", "force_call"]
 def force_call(
     chat: ChatRequest, handler: ContentHandler
 ) -> tuple[ChatRequest, Callable[[], Decoder[str, Delta]] | None]:
-    """Return a request that makes the model call a tool, and the reader for its answer.
+    """Return a request that makes the model call a tool, and the parser for its answer.
 
     Args:
         chat: A request whose `tool_choice` is `required` or a tool's name.
         handler: The container's handler.
 
     Returns:
-        The request, and the factory of readers for the answer; `None` if the prompt format's own reader reads it.
+        The request, and the factory of parsers for the answer; `None` if the prompt format's own parser reads it.
 
     Raises:
         UnsupportedFeature: The answer is to be held to another schema at the same time.
     """
     wanted = tuple(tool for tool in chat.tools if chat.tool_choice in ("required", tool.name))
-    # The readers of all model families take longer to load than a call takes, and hardly any call needs one.
+    # The parsers of all model families take longer to load than a call takes, and hardly any call needs one.
     from sagewire.prompt_formats.output_parsers import get_output_parser
 
     if not handler.can.response_format:

@@ -24,7 +24,7 @@ from sagewire.streaming.accumulate import Accumulator, fold, unfold
 from sagewire.streaming.base import Decoder, Pipeline, decode, finish
 from sagewire.streaming.call_ids import CallIdStage
 from sagewire.streaming.eventstream import EventStreamDecoder
-from sagewire.streaming.text import EchoStage, ReaderStage, StopStage
+from sagewire.streaming.text import EchoStage, ParserStage, StopStage
 from sagewire.types import (
     ChatRequest,
     Delta,
@@ -54,7 +54,7 @@ class PreparedCall:
         prompt: The prompt text, if the container takes text.
         stops: Strings that end the answer: not the thinking before it, and not a tool call.
         format_stops: The prompt format's own, which end everything the model writes.
-        make_reader: Makes the readers of the answer's text, if a prompt format wrote the prompt.
+        make_parser: Makes the parsers of the answer's text, if a prompt format wrote the prompt.
         must_call: The tools of which one has to be called, if the request format has no field for that.
         answer_tool: The tool whose call is the answer, if both tools and a schema are requested.
         one_call: The answer may hold one tool call only, if the request format has no field for that.
@@ -68,7 +68,7 @@ class PreparedCall:
     prompt: str = ""
     stops: tuple[str, ...] = ()
     format_stops: tuple[str, ...] = ()
-    make_reader: Callable[[], Decoder[str, Delta]] | None = None
+    make_parser: Callable[[], Decoder[str, Delta]] | None = None
     must_call: tuple[str, ...] = ()
     one_call: bool = False
     answer_tool: str = ""
@@ -114,8 +114,8 @@ class PreparedCall:
         choices = self.request.options.n or 1
         if self.format_stops:
             stages.append(StopStage(self.format_stops, choices=choices))
-        if self.make_reader is not None:
-            stages.append(ReaderStage(self.make_reader))
+        if self.make_parser is not None:
+            stages.append(ParserStage(self.make_parser))
         if self.stops:
             stages.append(StopStage(self.stops, choices=choices))
         if self.must_call:
@@ -212,6 +212,8 @@ def prepare(
     handler: ContentHandler,
     prompt_format: PromptFormat | None = None,
     parameters: Mapping[str, str] | None = None,
+    *,
+    may_think: Callable[[str | None], bool] | None = None,
 ) -> PreparedCall:
     """Return the call for a request: choose between messages and prompt, render, transform.
 
@@ -220,6 +222,7 @@ def prepare(
         handler: The container's handler.
         prompt_format: The model family's prompt format; needed for chat if the container takes text only.
         parameters: InvokeEndpoint parameters of this call; they win over the handler's own.
+        may_think: Tells whether the model, or the one of this name, may reason without being asked to.
 
     Raises:
         UsageError: The container takes text, the request is a conversation, and no format is given.
@@ -230,7 +233,8 @@ def prepare(
     if isinstance(request, ChatRequest) and request.tools and request.options.response_format:
         request, answer_tool = with_answer_tool(request, handler)
         if answer_tool:
-            return replace(prepare(request, handler, prompt_format, parameters), answer_tool=answer_tool)
+            prepared = prepare(request, handler, prompt_format, parameters, may_think=may_think)
+            return replace(prepared, answer_tool=answer_tool)
     if isinstance(request, ChatRequest) and handler.speaks == "prompt":
         return _prepare_rendered(request, handler, prompt_format, parameters)
     if isinstance(request, PromptRequest) and handler.speaks == "messages":
@@ -241,7 +245,7 @@ def prepare(
             include_usage=request.include_usage,
         )
     stops = request.options.stop
-    if stops and isinstance(request, ChatRequest) and _thinks(request.options):
+    if stops and isinstance(request, ChatRequest) and _thinks(request.options, may_think):
         # As on text routes: the server would stop inside the thinking, too.
         request = replace(request, options=replace(request.options, stop=()))
     return PreparedCall(
@@ -257,11 +261,16 @@ def prepare(
     )
 
 
-def _thinks(options: Options) -> bool:
-    """Whether the caller asks for reasoning, in OpenAI's words or those of a chat template."""
+def _thinks(options: Options, may_think: Callable[[str | None], bool] | None) -> bool:
+    """Whether the answer may open with reasoning: the caller asks for it, or the model is one that reasons unasked."""
+    if options.reasoning_effort is not None:
+        return options.reasoning_effort != "none"
     template = options.extra.get("chat_template_kwargs")
-    asked = isinstance(template, Mapping) and (template.get("enable_thinking") or template.get("thinking"))
-    return bool(asked) or options.reasoning_effort not in (None, "none")
+    if isinstance(template, Mapping):
+        for switch in ("enable_thinking", "thinking"):
+            if switch in template:
+                return bool(template[switch])
+    return may_think is not None and may_think(options.model)
 
 
 def _prepare_rendered(
@@ -275,7 +284,7 @@ def _prepare_rendered(
             f"handler '{handler.name}' sends text, so a conversation needs a prompt format: name the model's family, "
             "for example format='llama3_1' (`sagewire formats` lists them), or send plain text with `complete`"
         )
-    make_reader: Callable[[], Decoder[str, Delta]] | None = None
+    make_parser: Callable[[], Decoder[str, Delta]] | None = None
     must_call: tuple[str, ...] = ()
     check_tool_choice(chat)
     refuse_media(chat.messages, handler)
@@ -283,7 +292,7 @@ def _prepare_rendered(
     if chat.tool_choice == "none":
         chat = replace(chat, tools=())
     elif chat.tools and chat.tool_choice not in (None, "auto"):
-        chat, make_reader = force_call(chat, handler)
+        chat, make_parser = force_call(chat, handler)
         must_call = tuple(tool.name for tool in chat.tools)
     tools = chat.tools
     prompt = _render(chat, prompt_format)
@@ -305,7 +314,7 @@ def _prepare_rendered(
         prompt=prompt,
         stops=chat.options.stop,
         format_stops=prompt_format.stops,
-        make_reader=make_reader or (lambda: prompt_format.reader(tools, prompt=prompt)),
+        make_parser=make_parser or (lambda: prompt_format.make_parser(tools, prompt=prompt)),
         must_call=must_call,
         one_call=chat.parallel_tool_calls is False and bool(chat.tools),
         chat=chat,

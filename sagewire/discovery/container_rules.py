@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from sagewire.discovery.describe import Container, Description, first_tag
 from sagewire.errors import UsageError
 
-__all__ = ["ContainerLimits", "ContainerProfile", "detect"]
+__all__ = ["ContainerLimits", "ContainerProfile", "detect", "vllm_thinking_field"]
 
 _JUMPSTART_ID = ("sagemaker-sdk:jumpstart-model-id",)
 _JUMPSTART_VERSION = ("sagemaker-sdk:jumpstart-model-version",)
@@ -53,6 +53,7 @@ class ContainerProfile:
         model_files: Where the model's files are, its chat template among them: a hub id or an S3 address.
         tools: Whether the server has a tool-call parser; `None` where that cannot be seen.
         reasoning: Whether the server has a reasoning parser; `None` where that cannot be seen.
+        thinking_field: Where its messages carry an assistant's earlier reasoning; `None` if it has no such field.
         limits: Configured sizes.
         reasons: Which facts led to this, in order.
         parameters: InvokeEndpoint parameters that every call needs (the container's hostname).
@@ -67,6 +68,7 @@ class ContainerProfile:
     model_files: str | None = None
     tools: bool | None = None
     reasoning: bool | None = None
+    thinking_field: str | None = None
     limits: ContainerLimits = ContainerLimits()
     reasons: tuple[str, ...] = ()
     parameters: tuple[tuple[str, str], ...] = ()
@@ -221,15 +223,21 @@ def _vllm(clues: _Clues) -> ContainerProfile:
         return ContainerProfile(name, rerank="vllm_rerank", reasons=(f"SM_VLLM_TASK={task}",))
     if task.startswith("embed") or clues.setting("SM_VLLM_RUNNER").lower() == "pooling":
         return ContainerProfile(name, embed="openai_embeddings", rerank="vllm_rerank", reasons=("a pooling model",))
-    return ContainerProfile(name, chat="openai_chat", complete="openai_completions")
+    field = vllm_thinking_field(_version(clues.tag, r"^v?"))
+    return ContainerProfile(name, chat="openai_chat", complete="openai_completions", thinking_field=field)
+
+
+def vllm_thinking_field(version: tuple[int, ...]) -> str:
+    """Return the field in which a release of vLLM looks for earlier reasoning; 0.12 renamed it."""
+    return "reasoning_content" if version and version < (0, 12) else "reasoning"
 
 
 def _sglang(clues: _Clues) -> ContainerProfile:
-    return ContainerProfile("SGLang", chat="sglang")
+    return ContainerProfile("SGLang", chat="sglang", thinking_field="reasoning_content")
 
 
 def _llamacpp(clues: _Clues) -> ContainerProfile:
-    return ContainerProfile("llama.cpp", chat="llamacpp", tools=None)
+    return ContainerProfile("llama.cpp", chat="llamacpp", tools=None, thinking_field="reasoning_content")
 
 
 def _tgi(clues: _Clues) -> ContainerProfile:
@@ -266,7 +274,9 @@ def _lmi(clues: _Clues) -> ContainerProfile:
         return ContainerProfile(
             name, chat=generate, complete=generate, tools=False, reasons=(*notes, "no chat route before 0.27")
         )
-    return ContainerProfile(name, chat="lmi_chat", complete=generate, reasons=notes)
+    # 0.36 (LMI 18) came with vLLM 0.12.
+    field = "reasoning_content" if djl and djl < (0, 36) else "reasoning"
+    return ContainerProfile(name, chat="lmi_chat", complete=generate, reasons=notes, thinking_field=field)
 
 
 def _jumpstart_llama2(clues: _Clues) -> ContainerProfile | None:

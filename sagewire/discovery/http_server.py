@@ -1,4 +1,4 @@
-"""Detects the handler of a plain HTTP server from what it says about itself on `/info`, `/v1/models`, `/props`.
+"""Detects the handler of a plain HTTP server from `/info`, `/v1/models`, `/props` and `/version`.
 
 Sources: text-generation-inference router/src/server.rs and text-embeddings-inference router/src/http/server.rs
 (`/info`); vLLM, SGLang, llama.cpp and Ollama (`owned_by` in `/v1/models`).
@@ -12,17 +12,17 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from sagewire.discovery.container_rules import ContainerLimits, ContainerProfile
+from sagewire.discovery.container_rules import ContainerLimits, ContainerProfile, vllm_thinking_field
 from sagewire.errors import EndpointError, EndpointTimeout, SagewireError
 
-__all__ = ["QUESTIONS", "UNKNOWN", "Asker", "detect_server", "detect_url"]
+__all__ = ["UNKNOWN", "Asker", "detect_server", "detect_url"]
 
 Asker = Callable[[str], bytes]
 """GETs a path of the server and returns the body; raises `SagewireError`."""
 
-QUESTIONS = ("/info", "/v1/models", "/props")
 UNKNOWN = "an unknown server"
 _SERVERS = {"vllm": "vLLM", "sglang": "SGLang", "library": "Ollama"}
+_THINKING_FIELDS = {"sglang": "reasoning_content", "library": "reasoning"}
 
 
 def detect_url(url: str) -> ContainerProfile | None:
@@ -56,7 +56,9 @@ def detect_server(ask: Asker) -> ContainerProfile:
     if isinstance(models, list):
         # `transformers serve` lists nothing while its models are in a folder of their own.
         model = models[0] if models and isinstance(models[0], dict) else {}
-        return _llamacpp(model, _ask(ask, "/props")) if model.get("owned_by") == "llamacpp" else _openai(model)
+        if model.get("owned_by") == "llamacpp":
+            return _llamacpp(model, _ask(ask, "/props"))
+        return _openai(model, _ask(ask, "/version") if model.get("owned_by") == "vllm" else None)
     # LMI is among these: it serves the chat route only.
     return ContainerProfile(
         UNKNOWN,
@@ -110,13 +112,18 @@ def _tgi(info: dict[str, Any]) -> ContainerProfile:
     )
 
 
-def _openai(model: dict[str, Any]) -> ContainerProfile:
+def _openai(model: dict[str, Any], version: Any) -> ContainerProfile:
     owner = str(model.get("owned_by", ""))
+    field = _THINKING_FIELDS.get(owner)
+    if owner == "vllm":
+        number = str(version.get("version", "")) if isinstance(version, dict) else ""
+        field = vllm_thinking_field(tuple(int(part) for part in number.split(".")[:2] if part.isdigit()))
     length = model.get("max_model_len")
     return ContainerProfile(
         _SERVERS.get(owner, "an OpenAI-compatible server"),
         *_OPENAI,
         model_id=model.get("id"),
+        thinking_field=field,
         limits=ContainerLimits(length if isinstance(length, int) else None),
         reasons=(f"/v1/models answers, owned_by {owner or 'nobody'}",),
     )
@@ -135,6 +142,7 @@ def _llamacpp(model: dict[str, Any], props: Any) -> ContainerProfile:
         rerank="vllm_rerank",
         model_id=model.get("id"),
         tools=tools if isinstance(tools, bool) else None,
+        thinking_field="reasoning_content",
         limits=ContainerLimits(window if isinstance(window, int) else None),
         reasons=("/v1/models answers, owned_by llamacpp",),
     )

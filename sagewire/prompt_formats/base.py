@@ -42,19 +42,19 @@ class PromptFormat(ABC):
         special_tokens: The family's control strings, neutralised where they appear in anyone's text.
         tokenizer_bos: Beginning-of-text tokens that the family's tokenizer puts before every text by itself. A prompt
             that begins with one is sent without it if the server's tokenizer adds it again.
-        reader_style: How the family writes tool calls and thinking; a key of `OUTPUT_PARSERS`.
+        output_parser: How the family writes tool calls and thinking; a key of `OUTPUT_PARSERS`.
     """
 
     name: str = "custom"
     stops: tuple[str, ...] = ()
     special_tokens: tuple[str, ...] = ()
     tokenizer_bos: tuple[str, ...] = ADDED_BOS
-    reader_style: str = "plain"
+    output_parser: str = "plain"
 
     @property
     def may_think(self) -> bool:
         """Whether models of the family may write reasoning before their answer, as far as the format shows."""
-        words = (*self.special_tokens, *getattr(self, "variables", ()), self.reader_style)
+        words = (*self.special_tokens, *getattr(self, "variables", ()), self.output_parser)
         return any(sign in word.lower() for word in words for sign in _SIGNS_OF_THINKING)
 
     @abstractmethod
@@ -91,7 +91,7 @@ class PromptFormat(ABC):
         """
 
     @abstractmethod
-    def reader(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
+    def make_parser(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
         """Return a fresh decoder from raw model text to text, thinking and tool-call deltas.
 
         Args:
@@ -105,7 +105,7 @@ class PromptFormat(ABC):
         Args:
             tools: The tools that were offered.
         """
-        return self.reader_style in _TOKENS_ALWAYS or (bool(tools) and self.reader_style not in _TEXT_MARKS)
+        return self.output_parser in _TOKENS_ALWAYS or (bool(tools) and self.output_parser not in _TEXT_MARKS)
 
 
 _SIGNS_OF_THINKING = ("think", "channel", "reason")

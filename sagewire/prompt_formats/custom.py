@@ -29,7 +29,7 @@ class CallableFormat(PromptFormat):
         completion_to_prompt: Takes an instruction and returns the prompt; without it, `messages_to_prompt` gets one
             user message.
         stops: Strings on which generation should stop.
-        reader_style: How the model writes tool calls; see `prompt_formats.readers`.
+        output_parser: How the model writes tool calls; see `prompt_formats.output_parsers`.
 
     >>> fmt = CallableFormat(lambda messages: f"Q: {messages[-1].text} A:")
     >>> fmt.render_completion("2+2?")
@@ -44,12 +44,12 @@ class CallableFormat(PromptFormat):
         completion_to_prompt: Callable[..., str] | None = None,
         *,
         stops: Sequence[str] = (),
-        reader_style: str = "plain",
+        output_parser: str = "plain",
     ) -> None:
         self._messages_to_prompt = messages_to_prompt
         self._completion_to_prompt = completion_to_prompt
         self.stops = tuple(stops)
-        self.reader_style = reader_style
+        self.output_parser = output_parser
 
     def render(
         self,
@@ -89,11 +89,11 @@ class CallableFormat(PromptFormat):
             return self._checked(self._completion_to_prompt(prompt))
         return self._checked(self._completion_to_prompt(prompt, system_prompt))
 
-    def reader(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
+    def make_parser(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
         """Return a fresh decoder from raw model text to text, thinking and tool-call deltas."""
         from sagewire.prompt_formats.output_parsers import get_output_parser
 
-        return get_output_parser(self.reader_style, tools, stops=self.stops, prompt=prompt)
+        return get_output_parser(self.output_parser, tools, stops=self.stops, prompt=prompt)
 
     def _checked(self, prompt: object) -> str:
         if not isinstance(prompt, str):

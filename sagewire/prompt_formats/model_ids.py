@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-__all__ = ["RULES", "format_of_model", "likely_format_of_model"]
+__all__ = ["RULES", "format_of_model", "likely_format_of_model", "may_think"]
 
 # How large a model is: 7b, 1-5b, 270m, 8x22b, 30b-a3b, 17b-16e, 2-4t-a95b.
 SIZE = r"(?:\d+x)?\d+(?:-\d)?[bmt](?:-a\d+(?:-\d)?[bm])?(?:-\d+e)?"
@@ -62,6 +62,8 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"qwen3-8-2-4t-a95b", "qwen3_8_max"),
     # DeepSeek. The distilled Qwen models have the template of R1 itself.
     (r"deepseek-(?:llm-)?r1", "deepseek_r1"),
+    (r"deepseek-(?:llm-)?r1-0528", "deepseek_r1_0528"),
+    (r"deepseek-(?:llm-)?r1-0528-qwen3-8b", "deepseek_r1_0528_qwen3"),
     (rf"deepseek-(?:llm-)?r1-distill-qwen-{SIZE}", "deepseek_r1"),
     (rf"deepseek-(?:llm-)?r1-distill-llama-{SIZE}", "deepseek_r1_distill_llama"),
     (r"deepseek-(?:llm-)?v3", "deepseek_v3"),
@@ -69,6 +71,8 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"deepseek-(?:llm-)?v3-1(?:-terminus)?", "deepseek_v3_1_tools"),
     (r"deepseek-(?:llm-)?v3-2-exp", "deepseek_v3_2_exp"),
     (r"deepseek-(?:llm-)?v3-2", "deepseek_v3_2"),
+    (r"deepseek-(?:llm-)?v4-(?:flash|pro)", "deepseek_v4"),
+    (r"deepseek-(?:llm-)?v4-flash-0731", "deepseek_v4_0731"),
     (r"deepseek-(?:coder-)?v2(?:-lite)?-(?:chat|instruct)", "deepseek_v2"),
     (rf"deepseek-coder-{SIZE}-instruct(?:-v1-5)?", "deepseek_coder"),
     (rf"deepseek-(?:llm-{SIZE}-chat|math-7b-(?:rl|instruct))", "deepseek_llm"),
@@ -82,12 +86,16 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"mistral-large-instruct-2411", "mistral_v7"),
     (r"mistral-small-24b-instruct-2501|mistral-small-3-1-24b-instruct-2503", "mistral_small3"),
     (r"mistral-small-3-2-24b-instruct-2506", "mistral_small3_2"),
+    (r"ministral-3-3b-instruct-2512", "ministral3_3b"),
+    (r"ministral-3-8b-instruct-2512", "ministral3_8b"),
+    (r"ministral-3-14b-instruct-2512", "ministral3_14b"),
     (rf"ministral-3-{SIZE}-reasoning-2512", "ministral3_reasoning"),
     # Google.
     (r"gemma-(?:1-1-)?(?:2b|7b)-(?:it|instruct)", "gemma"),
     (r"gemma-?2-(?:2b|9b|27b)-(?:it|instruct)", "gemma2"),
     (r"gemma-?3-(?:270m|1b|4b|12b|27b)-(?:it|instruct)|gemma-?3n-e[24]b-it", "gemma3"),
     (r"gemma-?4-(?:31b|26b-a4b)-it", "gemma4"),
+    (r"gemma-?4-e[24]b-it", "gemma4_small"),
     # Z.ai.
     (r"glm-4-9b-chat(?:-1m)?", "glm4"),
     (r"glm-4-(?:9b|32b)-0414", "glm4_0414"),
@@ -97,6 +105,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"glm-5-2", "glm5_2"),
     # Moonshot, MiniMax, OpenAI.
     (r"kimi-k2-instruct", "kimi_k2"),
+    (r"kimi-k2-instruct-0905", "kimi_k2_0905"),
     (r"kimi-k2-thinking", "kimi_k2_thinking"),
     (r"kimi-k2-5", "kimi_k2_5"),
     (r"kimi-k3", "kimi_k3"),
@@ -143,6 +152,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (rf"exaone-3-5-{SIZE}-instruct", "exaone3_5"),
     (rf"exaone-4-0-{SIZE}", "exaone4"),
     (r"ai21-jamba-(?:mini|large)-1-6", "jamba_1_6"),
+    (r"smollm2-(?:135m|360m|1-7b)-instruct", "smollm2"),
     (r"smollm3-3b", "smollm3_hub"),
     (r"seed-oss-36b-instruct", "seed_oss"),
     (r"apertus-(?:8b|70b)-instruct-2509", "apertus"),
@@ -173,6 +183,11 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"functionary-(?:small|medium)-v2-5", "functionary_v2_5"),
     (r"functionary-(?:small|medium)-v3-1", "functionary_v3_1"),
     (r"functionary-(?:small|medium)-v3-2", "functionary_v3_2"),
+)
+# Words by which reasoning models without a rule of their own are named.
+THINKING_NAMES = re.compile(
+    r"(?:^|-)(?:think(?:ing|er)?|reason(?:ing|er)?|cot|r1|z1|o1|qwq|magistral|nemotron|hunyuan-a13b|deepseek-v4|kimi-k2-6"
+    r"|gemma-4|glm-5-3)(?:-|$)"
 )
 SEPARATORS = re.compile(r"[^a-z0-9]+")
 
@@ -207,6 +222,18 @@ def likely_format_of_model(model_id: str) -> str | None:
         if (match := re.search(rf"(?:^|-)(?:{rule})(?:-|$)", name)) is not None
     ]
     return max(found)[1] if found else None
+
+
+def may_think(model_id: str) -> bool:
+    """Return whether a model's id says that its answers may open with reasoning; `False` if it tells nothing.
+
+    >>> may_think("Qwen/Qwen3-8B"), may_think("acme/Qwen3-8B-Support"), may_think("google/gemma-2-9b-it")
+    (True, True, False)
+    """
+    from sagewire.prompt_formats import FORMATS
+
+    name = format_of_model(model_id) or likely_format_of_model(model_id)
+    return (name is not None and FORMATS[name].may_think) or bool(THINKING_NAMES.search(_plain(model_id)))
 
 
 @cache

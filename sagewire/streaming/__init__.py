@@ -1,7 +1,7 @@
 """From bytes to deltas: decoders that are fed and never wait, and the fold of a stream into a reply.
 
 The usual chain is `EventStreamDecoder` (SageMaker's framing), `JsonEventDecoder` (server-sent events or JSON lines), a
-content handler's own events, then `EchoStage`, `StopStage` and `ReaderStage` on the text.
+content handler's own events, then `EchoStage`, `StopStage` and `ParserStage` on the text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sagewire.streaming.eventstream import (
 )
 from sagewire.streaming.jsonlines import JsonDocumentsDecoder
 from sagewire.streaming.sse import NamedEvent, SseDecoder
-from sagewire.streaming.text import EchoStage, ReaderStage, StopStage, Utf8Decoder
+from sagewire.streaming.text import EchoStage, ParserStage, StopStage, Utf8Decoder
 
 __all__ = [
     "Accumulator",
@@ -31,8 +31,8 @@ __all__ = [
     "JsonDocumentsDecoder",
     "JsonEventDecoder",
     "NamedEvent",
+    "ParserStage",
     "Pipeline",
-    "ReaderStage",
     "SseDecoder",
     "StopStage",
     "Utf8Decoder",

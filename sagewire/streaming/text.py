@@ -1,4 +1,4 @@
-"""What happens to answer text on its way: UTF-8, stop strings, an echoed prompt, and the model family's reader."""
+"""What happens to answer text on its way: UTF-8, stop strings, an echoed prompt, and the model family's parser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sagewire.types import (
     UsageDelta,
 )
 
-__all__ = ["EchoStage", "ReaderStage", "StopStage", "Utf8Decoder"]
+__all__ = ["EchoStage", "ParserStage", "StopStage", "Utf8Decoder"]
 
 DeltaStage: TypeAlias = BaseDecoder[Delta, Delta]
 
@@ -201,52 +201,52 @@ class EchoStage(DeltaStage):
             out.append(TextDelta(self._prompt[:matched], choice))
 
 
-class ReaderStage(DeltaStage):
-    """Turns each answer's text into text, thinking and tool calls with a model family's reader.
+class ParserStage(DeltaStage):
+    """Turns each answer's text into text, thinking and tool calls with a model family's parser.
 
-    An answer's reader is closed before its `FinishDelta`, or at `close`; if tool calls came out of it, the reason
+    An answer's parser is closed before its `FinishDelta`, or at `close`; if tool calls came out of it, the reason
     `stop` becomes `tool_calls`. Text after an answer's end passes unread.
 
     Args:
-        make_reader: Returns a fresh reader; called once for each answer. The `choice` of what it returns is set here.
+        make_parser: Returns a fresh parser; called once for each answer. The `choice` of what it returns is set here.
     """
 
-    def __init__(self, make_reader: Callable[[], Decoder[str, Delta]]) -> None:
-        self._make_reader = make_reader
-        self._readers: dict[int, Decoder[str, Delta]] = {}
+    def __init__(self, make_parser: Callable[[], Decoder[str, Delta]]) -> None:
+        self._make_parser = make_parser
+        self._parsers: dict[int, Decoder[str, Delta]] = {}
         self._closed_choices: set[int] = set()
         self._calls: dict[int, set[int]] = {}  # indexes of the tool calls, by answer
 
     def _decode(self, delta: Delta, out: list[Delta]) -> None:
         if isinstance(delta, TextDelta) and delta.choice not in self._closed_choices:
-            reader = self._readers.get(delta.choice)
-            if reader is None:
-                reader = self._readers[delta.choice] = self._make_reader()
-            self._deliver(reader.feed(delta.text), delta.choice, out)
-            if error := owed(reader):
+            parser = self._parsers.get(delta.choice)
+            if parser is None:
+                parser = self._parsers[delta.choice] = self._make_parser()
+            self._deliver(parser.feed(delta.text), delta.choice, out)
+            if error := owed(parser):
                 raise error
             return
         if isinstance(delta, FinishDelta):
-            self._close_reader(delta.choice, out)
+            self._close_parser(delta.choice, out)
             if self._calls.get(delta.choice) and delta.reason == "stop":
                 delta = replace(delta, reason="tool_calls")
         out.append(delta)
 
     def _finish(self, out: list[Delta]) -> None:
         first_error: SagewireError | None = None
-        for choice in sorted(self._readers):
+        for choice in sorted(self._parsers):
             try:
-                self._close_reader(choice, out)
+                self._close_parser(choice, out)
             except SagewireError as error:
                 first_error = first_error or error
         if first_error is not None:
             raise first_error
 
-    def _close_reader(self, choice: int, out: list[Delta]) -> None:
+    def _close_parser(self, choice: int, out: list[Delta]) -> None:
         self._closed_choices.add(choice)
-        reader = self._readers.pop(choice, None)
-        if reader is not None:
-            read, error = finish(reader)
+        parser = self._parsers.pop(choice, None)
+        if parser is not None:
+            read, error = finish(parser)
             self._deliver(read, choice, out)
             if error is not None:
                 raise error

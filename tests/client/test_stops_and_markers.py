@@ -5,6 +5,7 @@ import json
 import pytest
 
 from sagewire import Client
+from sagewire.emulator import Emulator, EndpointSpec
 from sagewire.testing import FakeTransport
 
 TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object", "properties": {}}}}]
@@ -99,3 +100,38 @@ def test_on_message_routes_the_server_is_not_told_where_reasoning_is_asked_for(o
     reply = asked.chat("2+2?", stop=["Question:"], **options)
     assert (reply.thinking, reply.text.strip()) == ("The Question: 2+2.", "Four.")
     assert ("stop" in json.loads(asked._connect().calls[-1].body)) is told
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("Qwen/Qwen3-8B", False),
+        ("acme/Qwen3-8B-Support", False),
+        ("mistralai/Magistral-Small-2509", False),
+        ("meta-llama/Llama-3.1-8B-Instruct", True),
+        (None, True),
+    ],
+)
+def test_nor_where_the_model_reasons_unasked(model, told):
+    message = {"reasoning_content": "The Question: 2+2.", "content": "Four. Question: next"}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    asked = client(json.dumps(body).encode(), None, "openai_chat")
+    reply = asked.chat("2+2?", stop=["Question:"], model=model)
+    assert (reply.thinking, reply.text.strip()) == ("The Question: 2+2.", "Four.")
+    assert ("stop" in json.loads(asked._connect().calls[-1].body)) is told
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"HF_MODEL_ID": "Qwen/Qwen3-8B"}, False),
+        ({"HF_MODEL_ID": "/opt/ml/model", "SM_VLLM_REASONING_PARSER": "qwen3"}, False),
+        ({"HF_MODEL_ID": "google/gemma-2-9b-it", "SM_VLLM_REASONING_PARSER": ""}, True),
+    ],
+)
+def test_nor_where_the_endpoint_says_so(environment, told, clean_environment, monkeypatch):
+    with Emulator({"e": EndpointSpec("openai_chat", environment=environment)}) as emulator:
+        for name, value in emulator.environ().items():
+            monkeypatch.setenv(name, value)
+        Client("e").chat("Hi", stop=["Question:"])
+        assert ("stop" in emulator.calls[-1].json) is told

@@ -93,6 +93,22 @@ def test_chat_with_no_handler_named(dialect, said):
     assert text == whole.text == asyncio.run(client.to_async().chat("Hello there", max_tokens=60)).text
 
 
+@pytest.mark.parametrize(
+    ("dialect", "field"),
+    [("openai_chat", "reasoning"), ("sglang", "reasoning_content"), ("llamacpp", "reasoning_content"),
+     ("lmi_chat", "reasoning"), ("tgi_chat", None)],
+)  # fmt: skip
+def test_reasoning_goes_back_where_the_container_takes_it(zoo, dialect, field):
+    turns = [
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": "Rain.", "reasoning_content": "Look out."},
+        {"role": "user", "content": "Sure?"},
+    ]
+    Client(dialect.replace("_", "-")).chat(turns, max_tokens=60)
+    sent = zoo.calls[-1].json["messages"][1]
+    assert sent == {"role": "assistant", "content": "Rain."} | ({field: "Look out."} if field else {})
+
+
 @pytest.mark.parametrize("dialect", COMPLETE)
 def test_complete_with_no_handler_named(dialect):
     options = {} if dialect == "jumpstart_textgeneration" else {"max_tokens": 60}

@@ -28,3 +28,20 @@ def test_whoever_lists_models_also_completes_text(models):
 def test_a_server_without_a_list_is_asked_for_chat_only():
     dialect = detect_server(server())
     assert (dialect.chat, dialect.complete) == ("openai_chat", None)
+
+
+@pytest.mark.parametrize(
+    ("owner", "version", "field"),
+    [
+        ("vllm", {"version": "0.11.0"}, "reasoning_content"),
+        ("vllm", {"version": "0.12.1.dev3"}, "reasoning"),
+        ("vllm", None, "reasoning"),
+        ("sglang", None, "reasoning_content"),
+        ("library", None, "reasoning"),
+        ("llamacpp", None, "reasoning_content"),
+        ("someone", None, None),
+    ],
+)
+def test_where_a_server_takes_earlier_reasoning(owner, version, field):
+    said = {"models": {"data": [{"id": "m", "owned_by": owner}]}} | ({"version": version} if version else {})
+    assert detect_server(server(**said)).thinking_field == field

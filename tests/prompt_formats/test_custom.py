@@ -56,7 +56,7 @@ class TestCallable:
             get_format(lambda messages: None).render([ASK])
 
     def test_reads_plain_text(self):
-        reader = CallableFormat(lambda messages: "P", stops=["###"]).reader()
+        reader = CallableFormat(lambda messages: "P", stops=["###"]).make_parser()
         deltas = [*reader.feed("Yes ###"), *reader.close()]
         assert "".join(delta.text for delta in deltas if hasattr(delta, "text")).strip() == "Yes"
 

@@ -132,6 +132,6 @@ def test_escapes_that_a_template_takes_out(source, text):
 @given(data=st.data())
 def test_chat_templates(name, data):
     config = {"chat_template": TEMPLATES[name], "additional_special_tokens": ["<end:turn>", "<turn:user>"]}
-    fmt = load_format(config, strict=False, reader_style="gemma4")
+    fmt = load_format(config, strict=False, output_parser="gemma4")
     tokens = [*fmt.special_tokens, *fmt.stops, "<|im_end|>", "]~b]", "[e~["]
     check(fmt, tokens, data.draw(conversations(tokens, name == "writes calls")))

@@ -44,7 +44,7 @@ def test_calls_are_read_back(name):
         except SagewireError:
             continue
         for prompt, text in ways:
-            parser = fmt.reader([LOOK], prompt=prompt)
+            parser = fmt.make_parser([LOOK], prompt=prompt)
             reply = fold([*parser.feed(text), *parser.close()])
             found.append([(call.name, json.loads(call.arguments)) for call in reply.tool_calls])
     assert not found or [("look", ARGUMENTS)] in found

@@ -11,8 +11,8 @@ from sagewire.errors import FrameError, StreamTruncated, UsageError
 from sagewire.streaming import (
     BaseDecoder,
     EchoStage,
+    ParserStage,
     Pipeline,
-    ReaderStage,
     StopStage,
     Utf8Decoder,
     decode,
@@ -278,7 +278,7 @@ def test_each_answer_has_its_own_reader() -> None:
         FinishDelta("stop", choice=1),
         USAGE,
     ]
-    assert list(decode(ReaderStage(Shouter), deltas)) == [
+    assert list(decode(ParserStage(Shouter), deltas)) == [
         TextDelta("B.", 1),
         ThinkingDelta("hm", 1),
         TextDelta("AC.", 0),
@@ -292,13 +292,13 @@ def test_each_answer_has_its_own_reader() -> None:
 
 def test_only_the_reason_stop_becomes_tool_calls() -> None:
     for reason, expected in (("stop", "tool_calls"), ("length", "length"), ("tool_calls", "tool_calls")):
-        deltas = list(decode(ReaderStage(Shouter), [TextDelta("<f>"), FinishDelta(reason, "END")]))
+        deltas = list(decode(ParserStage(Shouter), [TextDelta("<f>"), FinishDelta(reason, "END")]))
         assert deltas[-1] == FinishDelta(expected, "END")
 
 
 def test_readers_are_closed_at_the_end_and_their_errors_come_last() -> None:
     deltas: list[Delta] = [TextDelta("!", 0), TextDelta("b", 1)]
-    stage = ReaderStage(Shouter)
+    stage = ParserStage(Shouter)
     assert [delta for given_delta in deltas for delta in stage.feed(given_delta)] == []
     held_back, error = finish(stage)
     assert held_back == [TextDelta("!", 0), TextDelta("B", 1)]
@@ -309,7 +309,7 @@ def test_readers_are_closed_at_the_end_and_their_errors_come_last() -> None:
 
 def test_text_behind_an_end_is_not_lost() -> None:
     deltas = [TextDelta("a"), FinishDelta("stop"), TextDelta("b")]
-    assert list(decode(ReaderStage(Shouter), deltas)) == [TextDelta("A"), FinishDelta("stop"), TextDelta("b")]
+    assert list(decode(ParserStage(Shouter), deltas)) == [TextDelta("A"), FinishDelta("stop"), TextDelta("b")]
 
 
 @given(alphabet)
@@ -317,7 +317,7 @@ def test_text_behind_an_end_is_not_lost() -> None:
 def test_the_stages_together_at_every_cut(text: str) -> None:
     expected = until_stop(text.removeprefix("ab"), ["ba"])[0].upper()
     for pieces in cut_text(text):
-        chain = Pipeline(EchoStage("ab"), StopStage(["ba"]), ReaderStage(Shouter))
+        chain = Pipeline(EchoStage("ab"), StopStage(["ba"]), ParserStage(Shouter))
         reply = fold(decode(chain, [*map(TextDelta, pieces), FinishDelta("stop"), USAGE]))
         assert reply.text == expected
         assert reply.usage == USAGE.usage

@@ -67,7 +67,7 @@ class HubFormat(PromptFormat):
         policy: Policy,
         strict: bool,
         limits: TemplateLimits,
-        reader_style: str | None,
+        output_parser: str | None,
     ) -> None:
         self._files = files
         self._template_name = template_name
@@ -79,9 +79,9 @@ class HubFormat(PromptFormat):
                 raise UsageError(f"The chat template of {files.name!r} is longer than {limits.template} characters.")
         everything = "\n".join(files.templates.values())
         self.name = files.name
-        if reader_style is not None and reader_style not in OUTPUT_PARSERS:
-            get_output_parser(reader_style)  # says what there is
-        self._parser = None if reader_style is None else ParserChoice(reader_style, True)
+        if output_parser is not None and output_parser not in OUTPUT_PARSERS:
+            get_output_parser(output_parser)  # says what there is
+        self._parser = None if output_parser is None else ParserChoice(output_parser, True)
         self._probes: dict[str, TemplateProbe] = {}
         self.special_tokens = tuple(dict.fromkeys((*files.special_tokens, *TOKENS_IN_TEMPLATE.findall(everything))))
         self.stops = _stops(files, everything)
@@ -154,13 +154,13 @@ class HubFormat(PromptFormat):
         return self.render([*messages, Message("user", prompt)])
 
     @cached_property
-    def reader_style(self) -> str:  # type: ignore[override]  # found out when it is needed, and then kept
+    def output_parser(self) -> str:  # type: ignore[override]  # found out when it is needed, and then kept
         """The key of `OUTPUT_PARSERS` that reads the answers."""
         return self._parser_choice().name
 
-    def reader(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
+    def make_parser(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
         """Return a fresh decoder from raw model text to text, thinking and tool-call deltas."""
-        return get_output_parser(self.reader_style, tools, stops=self.stops, prompt=prompt)
+        return get_output_parser(self.output_parser, tools, stops=self.stops, prompt=prompt)
 
     def _choose(self, *, tools: bool) -> str:
         """Return the source of the template to use."""
@@ -187,7 +187,7 @@ class HubFormat(PromptFormat):
         if re.search(r"\btools\b", source) is None:
             raise UnsupportedFeature("tools", where, "It never mentions them.")
         if not self._parser_choice().reads_calls:
-            cure = "No output parser is known for the way its model writes calls. Name one with reader_style='...'."
+            cure = "No output parser is known for the way its model writes calls. Name one with output_parser='...'."
             raise UnsupportedFeature("tools", where, cure)
 
     def _probe(self, source: str) -> TemplateProbe:
@@ -246,7 +246,7 @@ def load_format(
     special_tokens: Policy = "neutralise",
     strict: bool = True,
     limits: Mapping[str, float] | None = None,
-    reader_style: str | None = None,
+    output_parser: str | None = None,
     s3_client: Any = None,
 ) -> HubFormat:
     """Load a model's own chat template.
@@ -264,7 +264,7 @@ def load_format(
         strict: Refuse messages whose text the template leaves out.
         limits: What the template may cost: `template` and `value` in characters, `work` in characters and steps,
             `seconds`; see `TemplateLimits`.
-        reader_style: How the model writes calls and thinking; by default what reads back the calls that the template
+        output_parser: How the model writes calls and thinking; by default what reads back the calls that the template
             writes into the history.
         s3_client: A boto3 client for S3, with whose credentials a folder there is read; by default those that boto3
             finds.
@@ -289,7 +289,7 @@ def load_format(
     except TypeError:
         raise UsageError(f"limits are template, value, work and seconds, not {', '.join(limits or ())}.") from None
     files = read_files(source, template_name, revision, token, local_files_only, s3_client)
-    return HubFormat(files, template_name, special_tokens, strict, limits_value, reader_style)
+    return HubFormat(files, template_name, special_tokens, strict, limits_value, output_parser)
 
 
 def _stops(files: TemplateFiles, template: str) -> tuple[str, ...]:

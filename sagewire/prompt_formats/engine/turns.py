@@ -123,7 +123,7 @@ class TurnFormat(PromptFormat):
         variables: The names in `template_kwargs` the family knows.
         keep_think: An assistant's text may open with `<think>`, which is the model's own and not neutralised.
         supports_tools: The family can be told of tools.
-        reader_style: How the family writes tool calls; see `prompt_formats.readers`.
+        output_parser: How the family writes tool calls; see `prompt_formats.output_parsers`.
         strict: Refuse what the family's own template would drop or misplace.
         policy: What happens to control strings in foreign text.
     """
@@ -150,7 +150,7 @@ class TurnFormat(PromptFormat):
     variables: tuple[str, ...] = ()
     keep_think: bool = False
     supports_tools: bool = False
-    reader_style: str = "plain"
+    output_parser: str = "plain"
     strict: bool = True
     policy: Policy = "neutralise"
 
@@ -219,11 +219,11 @@ class TurnFormat(PromptFormat):
         messages = [] if system_prompt is None else [Message("system", system_prompt)]
         return self.render([*messages, Message("user", prompt)])
 
-    def reader(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
+    def make_parser(self, tools: Sequence[Tool] | None = None, *, prompt: str = "") -> Decoder[str, Delta]:
         """Return a fresh decoder from raw model text to text, thinking and tool-call deltas."""
         from sagewire.prompt_formats.output_parsers import get_output_parser
 
-        return get_output_parser(self.reader_style, tools, stops=self.stops, prompt=prompt)
+        return get_output_parser(self.output_parser, tools, stops=self.stops, prompt=prompt)
 
     # What a family may override.
 

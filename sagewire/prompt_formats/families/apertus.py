@@ -87,5 +87,5 @@ APERTUS = Apertus(
     ),
     variables=("enable_thinking",),
     supports_tools=True,
-    reader_style="apertus",
+    output_parser="apertus",
 )

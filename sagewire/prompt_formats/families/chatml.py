@@ -8,7 +8,18 @@ from sagewire.prompt_formats.engine.conversation import Conversation
 from sagewire.prompt_formats.engine.turns import Block, OpenedFormat, PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families import default_texts
 
-__all__ = ["CHATML", "INTERNLM2", "NOUS_HERMES_2", "OLMO3", "SMOLLM3", "SMOLLM3_HUB", "YI", "YI_1_5", "ZEPHYR_GEMMA"]
+__all__ = [
+    "CHATML",
+    "INTERNLM2",
+    "NOUS_HERMES_2",
+    "OLMO3",
+    "SMOLLM2",
+    "SMOLLM3",
+    "SMOLLM3_HUB",
+    "YI",
+    "YI_1_5",
+    "ZEPHYR_GEMMA",
+]
 
 IM = ("<|im_start|>", "<|im_end|>")
 TURN = Block("<|im_start|>{role}\n", "<|im_end|>\n")
@@ -22,7 +33,7 @@ CHATML = TurnFormat(
     stops=("<|im_end|>",),
     special_tokens=IM,
     keep_think=True,
-    reader_style="thinking",
+    output_parser="thinking",
 )
 NOUS_HERMES_2 = TurnFormat(
     name="nous_hermes_2", bos="<s>", other=TURN, generation=ASSISTANT, stops=("<|im_end|>",), special_tokens=IM
@@ -34,7 +45,7 @@ INTERNLM2 = TurnFormat(
     generation=ASSISTANT,
     stops=("<|im_end|>",),
     special_tokens=IM,
-    reader_style="internlm2",
+    output_parser="internlm2",
 )
 ZEPHYR_GEMMA = TurnFormat(
     name="zephyr_gemma",
@@ -47,6 +58,14 @@ ZEPHYR_GEMMA = TurnFormat(
     special_tokens=("<bos>", "<eos>", *IM),
 )
 YI = TurnFormat(name="yi", other=TURN, generation=ASSISTANT, stops=("<|im_end|>",), special_tokens=IM)
+SMOLLM2 = TurnFormat(
+    name="smollm2",
+    other=TURN,
+    default_system="You are a helpful AI assistant named SmolLM, trained by Hugging Face",
+    generation=ASSISTANT,
+    stops=("<|im_end|>",),
+    special_tokens=IM,
+)
 # The system text stands before the first turn without any token; later ones are dropped.
 YI_1_5 = OpenedFormat(
     name="yi_1_5",
@@ -78,7 +97,7 @@ OLMO3 = TurnFormat(
     stops=("<|im_end|>", "<|endoftext|>"),
     special_tokens=IM,
     keep_think=True,
-    reader_style="thinking",
+    output_parser="thinking",
 )
 
 
@@ -136,7 +155,7 @@ SMOLLM3 = SmolLM3(
     special_tokens=(*IM, "<think>", "</think>"),
     variables=("enable_thinking",),
     keep_think=True,
-    reader_style="hermes",
+    output_parser="hermes",
 )
 
 
@@ -186,5 +205,5 @@ SMOLLM3_HUB = SmolLM3Hub(
     variables=("enable_thinking",),
     keep_think=True,
     supports_tools=True,
-    reader_style="hermes",
+    output_parser="hermes",
 )

@@ -21,5 +21,5 @@ COMMAND_R = TurnFormat(
     generation=START + "<|CHATBOT_TOKEN|>",
     stops=(END,),
     special_tokens=("<BOS_TOKEN>", START, END, "<|SYSTEM_TOKEN|>", "<|USER_TOKEN|>", "<|CHATBOT_TOKEN|>"),
-    reader_style="command_r",
+    output_parser="command_r",
 )

@@ -12,13 +12,14 @@ __all__ = [
     "DEEPSEEK_CODER",
     "DEEPSEEK_LLM",
     "DEEPSEEK_R1",
+    "DEEPSEEK_R1_0528",
+    "DEEPSEEK_R1_0528_QWEN3",
     "DEEPSEEK_R1_DISTILL_LLAMA",
     "DEEPSEEK_R1_DISTILL_QWEN",
     "DEEPSEEK_R1_REV1",
     "DEEPSEEK_V2",
     "DEEPSEEK_V3",
     "DEEPSEEK_V3_0324",
-    "DEEPSEEK_V3_1",
 ]
 
 BOS = "<｜begin▁of▁sentence｜>"
@@ -177,19 +178,41 @@ class DeepSeek(TurnFormat):
         return text if loose else text + CALLS_END + EOS
 
 
+TOOLS_BEFORE = (
+    "You are a helpful assistant with tool calling capabilities. When a tool call is needed, you MUST use the "
+    f"following format to issue the call:\n{CALLS}{CALL}function{SEP}FUNCTION_NAME\n```json\n"
+    f'{{"param1": "value1", "param2": "value2"}}\n```{CALL_END}{CALLS_END}\n\nMake sure the JSON is valid.## Tools\n\n'
+    "### Function\n\nYou have the following functions available:\n\n"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeepSeekV30324(TurnFormat):
-    """DeepSeek V3-0324: a question ends with the opening of its answer, and each answer has a list of calls."""
+    """DeepSeek V3-0324 and R1-0528: a question ends with the opening of its answer; each answer has a list of calls.
+
+    Args:
+        always_opened: The last question does so even if no opening is wanted.
+    """
+
+    always_opened: bool = True
+
+    def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
+        """Return the answer behind the thinking; the thinking is not written back."""
+        return None, text.split("</think>")[-1] if self.keep_think else text
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
-        page.add(BOS, system_text(conversation, joined=True))
+        system = system_text(conversation, joined=True)
+        tools = self._tools(conversation)
+        page.add(BOS, system, "\n\n" if system and tools else "", tools)
         asked = after_tool = False
         first_output = True
-        for turn in conversation.turns:
+        last = len(conversation.turns) - 1
+        for place, turn in enumerate(conversation.turns):
             if turn.role == "user":
                 page.add(USER)
                 page.say(turn, turn.text)
-                page.add(ASSISTANT)
+                page.add(ASSISTANT if self.always_opened or conversation.generate or place < last else "")
             elif turn.role == "assistant":
                 page.add(OUTPUTS_END if after_tool else "")
                 page.say(turn, turn.text)
@@ -206,6 +229,11 @@ class DeepSeekV30324(TurnFormat):
         if conversation.generate and not asked and not after_tool:
             page.add(ASSISTANT)
 
+    def _tools(self, conversation: Conversation) -> str:
+        if not conversation.tools:
+            return ""
+        return TOOLS_BEFORE + "".join(f"\n```json\n{conversation.json(tool)}\n```\n" for tool in conversation.tools)
+
     def _calls(self, calls: tuple[Call, ...]) -> str:
         if not calls:
             return ""
@@ -213,42 +241,7 @@ class DeepSeekV30324(TurnFormat):
         return CALLS + "\n".join(texts) + CALLS_END
 
 
-class DeepSeekV31(TurnFormat):
-    """DeepSeek V3.1: each answer to a user opens with an empty or, under `thinking=True`, an open block of thoughts."""
-
-    def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
-        """Return the answer behind the thinking; the thinking is not written back."""
-        return None, text.split("</think>", 1)[-1]
-
-    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
-        """Write the whole conversation."""
-        page.add(BOS, system_text(conversation, joined=True))
-        asked = after_tool = False
-        for turn in conversation.turns:
-            if turn.role == "user":
-                page.add(USER)
-                page.say(turn, turn.text)
-                asked, after_tool = True, False
-            elif turn.role == "assistant":
-                page.add(ASSISTANT + "<think></think>" if asked else "")
-                page.say(turn, turn.text)
-                page.add(self._calls(turn.calls), EOS)
-                asked = after_tool = False
-            elif turn.role == "tool":
-                page.add(OUTPUT, turn.text, OUTPUT_END)
-                asked, after_tool = False, True
-            elif turn.role != "system":
-                conversation.lost_turn(turn)
-        if conversation.generate and asked and not after_tool:
-            page.add(ASSISTANT, "<think>" if conversation.option("thinking") else "<think></think>")
-
-    def _calls(self, calls: tuple[Call, ...]) -> str:
-        if not calls:
-            return ""
-        return CALLS + "".join(f"{CALL}{call.name}{SEP}{call.raw}{CALL_END}" for call in calls) + CALLS_END
-
-
-_V3: dict[str, Any] = {"bos": BOS, "stops": (EOS,), "reader_style": "deepseek_v3"}
+_V3: dict[str, Any] = {"bos": BOS, "stops": (EOS,), "output_parser": "deepseek_v3"}
 _R1: dict[str, Any] = {**_V3, "special_tokens": (*TOKENS, *THINK_TAGS), "keep_think": True}
 
 DEEPSEEK_V3 = DeepSeek(
@@ -278,11 +271,5 @@ DEEPSEEK_R1_DISTILL_QWEN = DeepSeek(
     **_R1,
 )
 DEEPSEEK_V3_0324 = DeepSeekV30324(name="deepseek_v3_0324", special_tokens=TOKENS, **_V3)
-DEEPSEEK_V3_1 = DeepSeekV31(
-    name="deepseek_v3_1",
-    stops=(EOS,),
-    special_tokens=(*TOKENS, *THINK_TAGS),
-    variables=("thinking",),
-    keep_think=True,
-    reader_style="deepseek_v31",
-)
+DEEPSEEK_R1_0528 = DeepSeekV30324(name="deepseek_r1_0528", always_opened=False, supports_tools=True, **_R1)
+DEEPSEEK_R1_0528_QWEN3 = DeepSeekV30324(name="deepseek_r1_0528_qwen3", **_R1)

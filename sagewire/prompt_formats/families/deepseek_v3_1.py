@@ -1,4 +1,4 @@
-"""DeepSeek V3.1 with tools, V3.2-Exp and V3.2."""
+"""DeepSeek V3.1, V3.2-Exp and V3.2."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sagewire.prompt_formats.families.deepseek import (
     system_text,
 )
 
-__all__ = ["DEEPSEEK_V3_1_TOOLS", "DEEPSEEK_V3_2", "DEEPSEEK_V3_2_EXP"]
+__all__ = ["DEEPSEEK_V3_1", "DEEPSEEK_V3_1_TOOLS", "DEEPSEEK_V3_2", "DEEPSEEK_V3_2_EXP", "DSML", "dsml_call"]
 
 TOOLS_BEFORE = "\n\n## Tools\nYou have access to the following tools:\n"
 TOOLS_AFTER = (
@@ -37,15 +37,17 @@ TOOLS_AFTER = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeepSeekV31Tools(TurnFormat):
-    """DeepSeek V3.1: an answer to a user begins with `</think>`, or under `thinking=True` inside a block of thoughts.
+class DeepSeekV31(TurnFormat):
+    """DeepSeek V3.1: an answer to a user begins behind a block of thoughts, or under `thinking=True` inside one.
 
     The model's own template is silent about tools; they are described as its model card asks.
 
     Args:
+        thoughtless: What an answer without thoughts begins with.
         always_open: The answer is opened behind an answer, too.
     """
 
+    thoughtless: str = "</think>"
     always_open: bool = False
 
     def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
@@ -62,7 +64,7 @@ class DeepSeekV31Tools(TurnFormat):
                 page.say(turn, turn.text)
                 asked, after_tool = True, False
             elif turn.role == "assistant":
-                page.add(ASSISTANT + "</think>" if asked else "")
+                page.add(ASSISTANT + self.thoughtless if asked else "")
                 page.say(turn, turn.text)
                 page.add(self._calls(turn.calls), EOS)
                 asked = after_tool = False
@@ -72,7 +74,7 @@ class DeepSeekV31Tools(TurnFormat):
             elif turn.role != "system":
                 conversation.lost_turn(turn)
         if conversation.generate and not after_tool and (asked or self.always_open):
-            page.add(ASSISTANT, "<think>" if conversation.option("thinking") else "</think>")
+            page.add(ASSISTANT, "<think>" if conversation.option("thinking") else self.thoughtless)
 
     def _tools(self, conversation: Conversation) -> str:
         if not conversation.tools:
@@ -151,17 +153,19 @@ class DeepSeekV32(TurnFormat):
             page.add("" if turn.final else f"{turn.thinking or ''}</think>")
         page.say(turn, turn.text)
         if turn.calls:
-            calls = "\n".join(self._call(conversation, call) for call in turn.calls)
+            calls = "\n".join(dsml_call(conversation, call) for call in turn.calls)
             page.add(f"\n\n<{DSML}function_calls>\n{calls}\n</{DSML}function_calls>")
         page.add(EOS)
 
-    def _call(self, conversation: Conversation, call: Call) -> str:
-        fields = "\n".join(
-            f'<{DSML}parameter name="{conversation.guard(name)}" string="{str(isinstance(value, str)).lower()}">'
-            f"{conversation.guard(value) if isinstance(value, str) else conversation.json(value)}</{DSML}parameter>"
-            for name, value in call.fields().items()
-        )
-        return f'<{DSML}invoke name="{call.name}">\n{fields}\n</{DSML}invoke>'
+
+def dsml_call(conversation: Conversation, call: Call) -> str:
+    """Return a tool call in DSML, an argument a line."""
+    fields = "\n".join(
+        f'<{DSML}parameter name="{conversation.guard(name)}" string="{str(isinstance(value, str)).lower()}">'
+        f"{conversation.guard(value) if isinstance(value, str) else conversation.json(value)}</{DSML}parameter>"
+        for name, value in call.fields().items()
+    )
+    return f'<{DSML}invoke name="{call.name}">\n{fields}\n</{DSML}invoke>'
 
 
 _DEEPSEEK: dict[str, Any] = {
@@ -171,15 +175,21 @@ _DEEPSEEK: dict[str, Any] = {
     "keep_think": True,
     "supports_tools": True,
 }
-DEEPSEEK_V3_1_TOOLS = DeepSeekV31Tools(name="deepseek_v3_1_tools", reader_style="deepseek_v31", **_DEEPSEEK)
-DEEPSEEK_V3_2_EXP = DeepSeekV31Tools(
+DEEPSEEK_V3_1 = DeepSeekV31(
+    name="deepseek_v3_1",
+    thoughtless="<think></think>",
+    output_parser="deepseek_v31",
+    **{**_DEEPSEEK, "supports_tools": False},
+)
+DEEPSEEK_V3_1_TOOLS = DeepSeekV31(name="deepseek_v3_1_tools", output_parser="deepseek_v31", **_DEEPSEEK)
+DEEPSEEK_V3_2_EXP = DeepSeekV31(
     name="deepseek_v3_2_exp",
     always_open=True,
-    reader_style="deepseek_v31",
+    output_parser="deepseek_v31",
     **{**_DEEPSEEK, "supports_tools": False},
 )
 DEEPSEEK_V3_2 = DeepSeekV32(
     name="deepseek_v3_2",
-    reader_style="deepseek_v32",
+    output_parser="deepseek_v32",
     **{**_DEEPSEEK, "special_tokens": (*TOKENS, *THINK_TAGS, f"<{DSML}", f"</{DSML}")},
 )

@@ -87,5 +87,5 @@ EXAONE4 = Exaone4(
     variables=("enable_thinking",),
     keep_think=True,
     supports_tools=True,
-    reader_style="hermes",
+    output_parser="hermes",
 )

@@ -154,7 +154,7 @@ FALCON3 = Falcon3(
     stops=("<|endoftext|>",),
     special_tokens=("<|system|>", "<|user|>", "<|assistant|>", "<|endoftext|>"),
     supports_tools=True,
-    reader_style="hermes",
+    output_parser="hermes",
 )
 
 

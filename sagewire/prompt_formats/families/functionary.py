@@ -75,7 +75,7 @@ FUNCTIONARY_V3_1 = FunctionaryV31(
     stops=("<|eot_id|>", "<|eom_id|>", "<|end_of_text|>"),
     special_tokens=(*HEADER, "<|eom_id|>", "<|python_tag|>"),
     supports_tools=True,
-    reader_style="functionary",
+    output_parser="functionary",
 )
 
 
@@ -209,7 +209,7 @@ FUNCTIONARY_V3_2 = FunctionaryV32(
     stops=("<|eot_id|>", "<|end_of_text|>", ">>>"),
     special_tokens=(*HEADER, "<|eom_id|>", "<|python_tag|>", ">>>"),
     supports_tools=True,
-    reader_style="functionary",
+    output_parser="functionary",
 )
 FUNCTIONARY_V2_5 = FunctionaryV25(
     name="functionary_v2_5",
@@ -217,5 +217,5 @@ FUNCTIONARY_V2_5 = FunctionaryV25(
     generation=LLAMA3.generation,
     stops=("<|eot_id|>", "<|end_of_text|>"),
     special_tokens=HEADER,
-    reader_style="functionary",
+    output_parser="functionary",
 )

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from sagewire.prompt_formats.engine.conversation import Call, Conversation, Turn
 from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 
-__all__ = ["GEMMA4"]
+__all__ = ["GEMMA4", "GEMMA4_SMALL"]
 
 QUOTE = '<|"|>'
 # Keys that a schema has itself; the published template takes an argument of such a name for one of them.
 SCHEMA_KEYS = ("description", "type", "properties", "required", "nullable")
 
 
+@dataclass(frozen=True, kw_only=True)
 class Gemma4(TurnFormat):
-    """Gemma 4: tools and calls in a notation of their own, results inside the model's turn."""
+    """Gemma 4: tools and calls in a notation of their own, results inside the model's turn.
+
+    Args:
+        thoughtless: What an answer without thoughts begins with.
+    """
+
+    thoughtless: str = "<|channel>thought\n<channel|>"
+    # How a missing value is written in calls and results.
+    none: ClassVar[str] = "None"
 
     def join_parts(self, parts: Sequence[str]) -> str:
         """Return the text of a message that was given in parts, each without the blanks around it."""
@@ -48,32 +58,49 @@ class Gemma4(TurnFormat):
                 page.add(f"<|turn>{'model' if turn.role == 'assistant' else turn.role}\n")
             speaker = turn.role
             results = list(_results(turns, place))
-            if turn.thinking and turn.calls and place > question:
+            if turn.thinking and self.shows_thinking(conversation, turn, place > question):
                 page.add(f"<|channel>thought\n{turn.thinking}\n<channel|>")
             page.add(*(self._call(conversation, call) for call in turn.calls))
             page.add(*(self._result(conversation, turn, result) for result in results))
             page.say(turn, turn.text.strip())
-            if turn.calls and not results:
-                page.add("<|tool_response>")
-            elif not results or turn.text:
-                page.add("<turn|>\n")
-        if conversation.generate and not self._inside_turn(turns):
-            page.add(self.generation, "" if thinks else "<|channel>thought\n<channel|>")
+            page.add(
+                self.closing(turn, results, next((each for each in turns[place + 1 :] if each.role != "tool"), None))
+            )
+        if conversation.generate:
+            spoken = [turn for turn in turns if turn.role != "tool"]
+            # Behind calls and results the model's turn is still open.
+            inside = bool(spoken and spoken[-1].calls)
+            page.add(self.inside(turns, thinks) if inside else self.generation + ("" if thinks else self.thoughtless))
 
-    def _inside_turn(self, turns: Sequence[Turn]) -> bool:
-        """Return whether the model's turn is still open behind calls or results."""
-        spoken = [turn for turn in turns if turn.role != "tool"]
-        return bool(spoken and spoken[-1].calls)
+    def shows_thinking(self, conversation: Conversation, turn: Turn, asked: bool) -> bool:
+        """Return whether the thoughts of a turn are written, which may be `asked` for by the last question."""
+        return asked and bool(turn.calls)
+
+    def closing(self, turn: Turn, results: Sequence[Turn], following: Turn | None) -> str:
+        """Return what stands behind a turn and the results of its calls."""
+        if turn.calls and not results:
+            return "<|tool_response>"
+        return "<turn|>\n" if not results or turn.text else ""
+
+    def inside(self, turns: Sequence[Turn], thinks: bool) -> str:
+        """Return the opening of an answer behind results."""
+        return ""
+
+    def check_name(self, conversation: Conversation, name: str, schema: Any) -> bool:
+        """Return whether an argument of this name can be described."""
+        if name in SCHEMA_KEYS and isinstance(schema, Mapping):
+            conversation.lost(f"an argument of the name {name!r}", "Give it another name.")
+        return name not in SCHEMA_KEYS
 
     def _call(self, conversation: Conversation, call: Call) -> str:
-        return f"<|tool_call>call:{call.name}{{{_fields(conversation, call.fields())}}}<tool_call|>"
+        return f"<|tool_call>call:{call.name}{{{_fields(conversation, call.fields(), self.none)}}}<tool_call|>"
 
     def _result(self, conversation: Conversation, turn: Turn, result: Turn) -> str:
         names = [call.name for call in turn.calls if call.id == result.call_id]
         name = names[-1] if names else result.name or "unknown"
         fields = f"value:{QUOTE}{result.text}{QUOTE}"
         if isinstance(result.value, Mapping):
-            fields = _fields(conversation, result.value)
+            fields = _fields(conversation, result.value, self.none)
         return f"<|tool_response>response:{name}{{{fields}}}<tool_response|>"
 
     def _declaration(self, conversation: Conversation, function: Mapping[str, Any]) -> str:
@@ -98,9 +125,7 @@ class Gemma4(TurnFormat):
     def _properties(self, conversation: Conversation, properties: Mapping[str, Any]) -> str:
         shown = []
         for name, schema in _sorted(properties):
-            if name in SCHEMA_KEYS:
-                if isinstance(schema, Mapping):
-                    conversation.lost(f"an argument of the name {name!r}", "Give it another name.")
+            if not self.check_name(conversation, name, schema):
                 continue
             parts = self._schema(conversation, schema if isinstance(schema, Mapping) else {})
             shown.append(f"{conversation.guard(name)}:{{{','.join(parts)}}}")
@@ -121,7 +146,9 @@ class Gemma4(TurnFormat):
             yield "nullable:true"
         if kind == "OBJECT":
             inner = schema.get("properties")
-            yield f"properties:{{{self._properties(conversation, inner if isinstance(inner, Mapping) else schema)}}}"
+            if not isinstance(inner, Mapping):
+                inner = {name: value for name, value in schema.items() if name not in SCHEMA_KEYS}
+            yield f"properties:{{{self._properties(conversation, inner)}}}"
             if schema.get("required"):
                 yield f"required:[{_quoted(conversation, schema['required'])}]"
         yield f"type:{QUOTE}{kind}{QUOTE}"
@@ -148,13 +175,16 @@ def _quoted(conversation: Conversation, names: Iterable[str]) -> str:
     return ",".join(f"{QUOTE}{conversation.guard(name)}{QUOTE}" for name in names)
 
 
-def _fields(conversation: Conversation, fields: Mapping[str, Any]) -> str:
+def _fields(conversation: Conversation, fields: Mapping[str, Any], none: str) -> str:
     return ",".join(
-        f"{conversation.guard(key)}:{_value(conversation, value, escape=False)}" for key, value in _sorted(fields)
+        f"{conversation.guard(key)}:{_value(conversation, value, escape=False, none=none)}"
+        for key, value in _sorted(fields)
     )
 
 
-def _value(conversation: Conversation, value: Any, *, escape: bool) -> str:
+def _value(conversation: Conversation, value: Any, *, escape: bool, none: str = "None") -> str:
+    if value is None:
+        return none
     if isinstance(value, str):
         return QUOTE + conversation.guard(value) + QUOTE
     if isinstance(value, bool):
@@ -162,12 +192,12 @@ def _value(conversation: Conversation, value: Any, *, escape: bool) -> str:
     if isinstance(value, Mapping):
         mark = QUOTE if escape else ""
         fields = (
-            f"{mark}{conversation.guard(key)}{mark}:{_value(conversation, item, escape=escape)}"
+            f"{mark}{conversation.guard(key)}{mark}:{_value(conversation, item, escape=escape, none=none)}"
             for key, item in _sorted(value)
         )
         return f"{{{','.join(fields)}}}"
     if isinstance(value, list | tuple):
-        return f"[{','.join(_value(conversation, item, escape=escape) for item in value)}]"
+        return f"[{','.join(_value(conversation, item, escape=escape, none=none) for item in value)}]"
     return conversation.guard(str(value))
 
 
@@ -186,14 +216,46 @@ def _results(turns: Sequence[Turn], place: int) -> Iterable[Turn]:
             yield turn
 
 
-GEMMA4 = Gemma4(
-    name="gemma4",
-    bos="<bos>",
-    generation="<|turn>model\n",
-    stops=("<turn|>", "<eos>"),
-    special_tokens=("<bos>", "<eos>", "<|turn>", "<turn|>", "<|tool_call>", "<tool_call|>", "<|channel>", "<channel|>"),
-    variables=("enable_thinking",),
-    keep_think=True,
-    supports_tools=True,
-    reader_style="gemma4",
+class Gemma4Canonical(Gemma4):
+    """Gemma 4 as its template of July 2026 writes it: answers in a row are one turn, thoughts stay after a question."""
+
+    none: ClassVar[str] = "null"
+
+    def shows_thinking(self, conversation: Conversation, turn: Turn, asked: bool) -> bool:
+        """Return whether the thoughts of a turn are written: those behind the last question are."""
+        return asked or (bool(conversation.option("preserve_thinking")) and bool(turn.calls))
+
+    def closing(self, turn: Turn, results: Sequence[Turn], following: Turn | None) -> str:
+        """Return what stands behind a turn and the results of its calls."""
+        if turn.calls and not results:
+            return "<|tool_response>"
+        if turn.role == "assistant" and following is not None and following.role == "assistant":
+            return ""
+        return "<turn|>\n" if not results or turn.text.strip() or following is not None else ""
+
+    def inside(self, turns: Sequence[Turn], thinks: bool) -> str:
+        """Return the opening of an answer behind results: more thoughts, if the model is to think."""
+        spoken = [place for place, turn in enumerate(turns) if turn.role != "tool"]
+        return "<|channel>thought\n" if thinks and list(_results(turns, spoken[-1])) else ""
+
+    def check_name(self, conversation: Conversation, name: str, schema: Any) -> bool:
+        """Return whether an argument of this name can be described: any can."""
+        return True
+
+
+_GEMMA4: dict[str, Any] = {
+    "bos": "<bos>",
+    "generation": "<|turn>model\n",
+    "stops": ("<turn|>", "<eos>"),
+    "special_tokens": (
+        *("<bos>", "<eos>", "<|turn>", "<turn|>", "<|tool_call>", "<tool_call|>", "<|channel>", "<channel|>"),
+    ),
+    "keep_think": True,
+    "supports_tools": True,
+    "output_parser": "gemma4",
+}
+GEMMA4 = Gemma4(name="gemma4", variables=("enable_thinking",), **_GEMMA4)
+# E2B and E4B share one template.
+GEMMA4_SMALL = Gemma4Canonical(
+    name="gemma4_small", thoughtless="", variables=("enable_thinking", "preserve_thinking"), **_GEMMA4
 )

@@ -22,7 +22,7 @@ GLM4 = TurnFormat(
     generation="<|assistant|>",
     stops=("<|endoftext|>", "<|user|>", "<|observation|>"),
     special_tokens=("[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"),
-    reader_style="glm",
+    output_parser="glm",
 )
 
 
@@ -204,7 +204,7 @@ _GLM: dict[str, Any] = {
     "special_tokens": (*_TOKENS, *_ARGUMENTS, "<think>", "</think>"),
     "supports_tools": True,
     "keep_think": True,
-    "reader_style": "glm",
+    "output_parser": "glm",
 }
 GLM4_5 = Glm45(name="glm4_5", variables=("enable_thinking",), **_GLM)
 GLM4_7 = Glm47(name="glm4_7", line="", variables=("enable_thinking", "clear_thinking"), **_GLM)

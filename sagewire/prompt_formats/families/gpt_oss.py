@@ -181,5 +181,5 @@ GPT_OSS = GptOss(
     variables=("reasoning_effort", "model_identity"),
     keep_think=True,
     supports_tools=True,
-    reader_style="gpt_oss",
+    output_parser="gpt_oss",
 )

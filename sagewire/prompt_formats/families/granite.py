@@ -136,14 +136,14 @@ GRANITE_3_3 = Granite33(
     other=TURN,
     special_tokens=ROLES,
     variables=("thinking",),
-    reader_style="granite",
+    output_parser="granite",
     **_GRANITE,
 )
 GRANITE_3_0 = Granite30(
     name="granite_3_0",
     roles=dict.fromkeys(("system", "user", "assistant", "tool_response"), TURN),
     special_tokens=ROLES,
-    reader_style="granite",
+    output_parser="granite",
     **_GRANITE,
 )
 GRANITE_VLLM_TOOLS = GraniteVllm(
@@ -153,14 +153,14 @@ GRANITE_VLLM_TOOLS = GraniteVllm(
         "tool": Block("<|start_of_role|>tool_response<|end_of_role|>", "<|end_of_text|>\n"),
     },
     special_tokens=ROLES,
-    reader_style="granite",
+    output_parser="granite",
     **_GRANITE,
 )
 GRANITE_4 = Granite4(
     name="granite_4",
     special_tokens=(*ROLES, "<tool_call>", "</tool_call>"),
     default_system="You are a helpful assistant. Please ensure responses are professional, accurate, and safe.",
-    reader_style="hermes",
+    output_parser="hermes",
     **_GRANITE,
 )
 
@@ -211,7 +211,7 @@ _GRANITE_3: dict[str, Any] = {
     "stops": ("<|end_of_text|>",),
     "special_tokens": ROLES,
     "supports_tools": True,
-    "reader_style": "granite",
+    "output_parser": "granite",
 }
 GRANITE_3_1 = Granite31(name="granite_3_1", **_GRANITE_3)
 GRANITE_3_2 = Granite31(name="granite_3_2", variables=("thinking",), **_GRANITE_3)
@@ -222,5 +222,5 @@ GRANITE_4_1 = Granite4(
     stops=GRANITE_4.stops,
     special_tokens=GRANITE_4.special_tokens,
     supports_tools=True,
-    reader_style="hermes",
+    output_parser="hermes",
 )

@@ -109,7 +109,7 @@ _HERMES: dict[str, Any] = {
     "stops": ("<|im_end|>",),
     "special_tokens": (*IM, "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"),
     "supports_tools": True,
-    "reader_style": "hermes",
+    "output_parser": "hermes",
 }
 
 HERMES_2_PRO = Hermes(name="hermes_2_pro", **_HERMES)

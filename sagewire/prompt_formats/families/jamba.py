@@ -46,5 +46,5 @@ JAMBA_1_6 = Jamba(
     stops=("<|eom|>", "<|endoftext|>"),
     special_tokens=("<|startoftext|>", "<|bom|>", "<|eom|>", "<|system|>", "<|user|>", "<|assistant|>"),
     supports_tools=True,
-    reader_style="jamba",
+    output_parser="jamba",
 )

@@ -129,5 +129,5 @@ KIMI_K3 = KimiK3(
     special_tokens=("<|open|>", "<|close|>", "<|sep|>", END),
     variables=("thinking", "thinking_effort"),
     supports_tools=True,
-    reader_style="kimi_k3",
+    output_parser="kimi_k3",
 )

@@ -84,7 +84,7 @@ _LFM: dict[str, Any] = {
     "stops": ("<|im_end|>",),
     "special_tokens": ("<|startoftext|>", *IM, LIST, LIST_END, CALL, CALL_END, RESULT, RESULT_END, *THINK_TAGS),
     "supports_tools": True,
-    "reader_style": "lfm2",
+    "output_parser": "lfm2",
 }
 LFM2 = Lfm2(name="lfm2", **_LFM)
 LFM2_5 = Lfm25(name="lfm2_5", keep_think=True, variables=("preserve_thinking",), **_LFM)

@@ -178,15 +178,15 @@ _LLAMA3: dict[str, Any] = {
     "special_tokens": (*HEADER, "<|eom_id|>", "<|python_tag|>"),
     "variables": ("tools_in_user_message",),
     "supports_tools": True,
-    "reader_style": "llama3_json",
+    "output_parser": "llama3_json",
 }
 
 LLAMA3_1 = LlamaTools(name="llama3_1", **_LLAMA3)
-LLAMA3_2 = Llama32(name="llama3_2", **{**_LLAMA3, "reader_style": "pythonic"})
+LLAMA3_2 = Llama32(name="llama3_2", **{**_LLAMA3, "output_parser": "pythonic"})
 # The text of the models that see: blanks around it are kept.
 LLAMA3_2_VISION = Llama32(
     name="llama3_2_vision",
-    **{**_LLAMA3, "other": Block(_LLAMA3["other"].before, _LLAMA3["other"].after), "reader_style": "pythonic"},
+    **{**_LLAMA3, "other": Block(_LLAMA3["other"].before, _LLAMA3["other"].after), "output_parser": "pythonic"},
 )
 LLAMA3_3 = LlamaTools(name="llama3_3", **_LLAMA3)
 LLAMA4 = Llama4(
@@ -203,5 +203,5 @@ LLAMA4 = Llama4(
     ),
     variables=("tools_in_user_message",),
     supports_tools=True,
-    reader_style="pythonic",
+    output_parser="pythonic",
 )

@@ -199,7 +199,7 @@ _M2: dict[str, Any] = {
     "special_tokens": ("]~!b[", "]~b]", "[e~[", CALLS, CALLS_END, "<think>", "</think>"),
     "supports_tools": True,
     "keep_think": True,
-    "reader_style": "minimax",
+    "output_parser": "minimax",
 }
 BUILT = "You are a helpful assistant. Your name is {name} and is built by MiniMax."
 MINIMAX_M2 = MiniMaxM2(name="minimax_m2", default_system="You are a helpful assistant.", **_M2)
@@ -213,6 +213,6 @@ MINIMAX_M3 = MiniMaxM3(
         **_M2,
         "special_tokens": ("]~!b[", "]~b]", "[e~[", NS, "<mm:think>", "</mm:think>"),
         "keep_think": False,
-        "reader_style": "minimax_m3",
+        "output_parser": "minimax_m3",
     },
 )

@@ -12,6 +12,9 @@ from sagewire.prompt_formats.engine.turns import ALTERNATE, Block, FoldedFormat,
 from sagewire.prompt_formats.families import default_texts
 
 __all__ = [
+    "MINISTRAL3_3B",
+    "MINISTRAL3_8B",
+    "MINISTRAL3_14B",
     "MINISTRAL3_REASONING",
     "MISTRAL_NEMO",
     "MISTRAL_SMALL3",
@@ -255,13 +258,20 @@ class MistralSmall32(TurnFormat):
                 raise UsageError("Only system, user, assistant, and tool roles are supported!")
 
 
+@dataclass(frozen=True, kw_only=True)
 class Ministral3(TurnFormat):
-    """Ministral 3 Reasoning: tools behind the system turn, calls and results without ids."""
+    """Ministral 3: tools behind the system turn, calls and results without ids.
+
+    Args:
+        first_system: The system text of a conversation that has none.
+    """
+
+    first_system: str
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         turns = conversation.turns
-        system = turns[0].text if turns[0].role == "system" else default_texts.MINISTRAL_3_REASONING
+        system = turns[0].text if turns[0].role == "system" else self.first_system
         turns = turns[1:] if turns[0].role == "system" else turns
         page.add("<s>[SYSTEM_PROMPT]", system, "[/SYSTEM_PROMPT]")
         if conversation.tools:
@@ -316,7 +326,7 @@ _TOOLS: dict[str, Any] = {
     "bos": "<s>",
     "stops": ("</s>",),
     "supports_tools": True,
-    "reader_style": "mistral",
+    "output_parser": "mistral",
 }
 
 MISTRAL_V3 = MistralTools(name="mistral_v3", special_tokens=TOOLS, space=" ", trim_answer=True, **_TOOLS)
@@ -324,7 +334,19 @@ MISTRAL_NEMO = MistralTools(name="mistral_nemo", special_tokens=TOOLS, **_TOOLS)
 MISTRAL_V3_EARLY = MistralV3Early(name="mistral_v3_early", special_tokens=TOOLS, **_TOOLS)
 MISTRAL_SMALL3_2 = MistralSmall32(name="mistral_small3_2", special_tokens=(*V7, "[CALL_ID]", "[ARGS]"), **_TOOLS)
 MINISTRAL3_REASONING = Ministral3(
-    name="ministral3_reasoning", special_tokens=(*V7, "[ARGS]", "[THINK]", "[/THINK]"), **_TOOLS
+    name="ministral3_reasoning",
+    first_system=default_texts.MINISTRAL_3_REASONING,
+    special_tokens=(*V7, "[ARGS]", "[THINK]", "[/THINK]"),
+    **_TOOLS,
+)
+MINISTRAL3_3B, MINISTRAL3_8B, MINISTRAL3_14B = (
+    Ministral3(
+        name=f"ministral3_{size.lower()}",
+        first_system=default_texts.MINISTRAL_3.replace("{size}", size),
+        special_tokens=(*V7, "[ARGS]"),
+        **_TOOLS,
+    )
+    for size in ("3B", "8B", "14B")
 )
 MISTRAL_V7 = MistralV7(
     name="mistral_v7",

@@ -112,7 +112,7 @@ def _joined(conversation: Conversation, turns: Sequence[Turn]) -> list[Turn]:
     return found
 
 
-_TEKKEN: dict[str, Any] = {"bos": "<s>", "stops": ("</s>",), "supports_tools": True, "reader_style": "mistral"}
+_TEKKEN: dict[str, Any] = {"bos": "<s>", "stops": ("</s>",), "supports_tools": True, "output_parser": "mistral"}
 _MARKS = (*V7, "[ARGS]")
 MISTRAL_V11 = MistralTekken(
     name="mistral_v11",

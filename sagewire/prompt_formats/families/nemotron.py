@@ -137,7 +137,7 @@ _NEMOTRON: dict[str, Any] = {
     "special_tokens": (*IM, *CALL_TAGS, *THINK_TAGS),
     "keep_think": True,
     "supports_tools": True,
-    "reader_style": "qwen3_coder",
+    "output_parser": "qwen3_coder",
 }
 _VARIABLES = ("enable_thinking", "truncate_history_thinking")
 NEMOTRON_3_NANO = Nemotron3(name="nemotron_3_nano", variables=_VARIABLES, **_NEMOTRON)

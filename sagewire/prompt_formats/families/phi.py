@@ -97,7 +97,7 @@ PHI4_MINI = Phi4Mini(
     ending="<|endoftext|>",
     stops=STOPS,
     special_tokens=TOKENS,
-    reader_style="phi4_mini",
+    output_parser="phi4_mini",
 )
 PHI4_REASONING = Phi4Reasoning(
     name="phi4_reasoning",
@@ -106,5 +106,5 @@ PHI4_REASONING = Phi4Reasoning(
     stops=("<|im_end|>", "<|endoftext|>"),
     special_tokens=(*IM, "<think>", "</think>"),
     keep_think=True,
-    reader_style="thinking",
+    output_parser="thinking",
 )

@@ -285,7 +285,7 @@ def _last_question(turns: list[Turn]) -> int:
     return len(turns) - 1
 
 
-_QWEN: dict[str, Any] = {"generation": ASSISTANT, "stops": STOPS, "supports_tools": True, "reader_style": "hermes"}
+_QWEN: dict[str, Any] = {"generation": ASSISTANT, "stops": STOPS, "supports_tools": True, "output_parser": "hermes"}
 
 QWEN2_5 = TaggedTools(
     name="qwen2_5",
@@ -311,7 +311,7 @@ QWEN3_CODER = Qwen3Coder(
     other=TURN,
     default_system="You are Qwen, a helpful AI assistant that can interact with a computer to solve tasks.",
     special_tokens=(*IM, *CALL_TAGS),
-    **{**_QWEN, "reader_style": "qwen3_coder"},
+    **{**_QWEN, "output_parser": "qwen3_coder"},
 )
 _TAGGED: dict[str, Any] = {**_QWEN, "special_tokens": (*IM, *CALL_TAGS, *THINK_TAGS)}
 QWEN3_INSTRUCT = TaggedTools(name="qwen3_instruct", **_TAGGED)

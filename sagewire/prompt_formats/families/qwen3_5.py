@@ -150,7 +150,7 @@ TOOLS_AFTER = (
 
 _TOKENS = (*IM, *CALL_TAGS, *THINK_TAGS)
 _QWEN: dict[str, Any] = {"generation": ASSISTANT, "stops": STOPS, "special_tokens": _TOKENS, "supports_tools": True}
-_XML: dict[str, Any] = {**_QWEN, "keep_think": True, "reader_style": "qwen3_coder"}
+_XML: dict[str, Any] = {**_QWEN, "keep_think": True, "output_parser": "qwen3_coder"}
 
 QWEN3_5 = Qwen35(name="qwen3_5", variables=("enable_thinking",), json_scalars=False, **_XML)
 QWEN3_5_SMALL = Qwen35(name="qwen3_5_small", variables=("enable_thinking",), think=False, json_scalars=False, **_XML)

@@ -118,5 +118,5 @@ SEED_OSS = SeedOss(
     special_tokens=(BOS, EOS, "<seed:pad>", CALL, CALL_END, THINK, THINK_END, BUDGET, BUDGET_END),
     variables=("thinking_budget",),
     supports_tools=True,
-    reader_style="seed_oss",
+    output_parser="seed_oss",
 )

@@ -57,6 +57,8 @@ def test_a_completion_reads_both_ways(emulator, model):
 
 def test_openai_parameters_reach_the_wire(emulator):
     options = {"top_p": 0.5, "seed": 7, "presence_penalty": 0.1, "frequency_penalty": 0.2, "stop": ["x"]}
+    # The endpoint's model reasons unasked; stop strings are only sent where it does not.
+    options["reasoning_effort"] = "none"
     litellm.completion("sagemaker/vllm", QUESTION, **options, max_completion_tokens=9, logit_bias={"1": 2}, user="me")
     assert sent(emulator) == {"messages": QUESTION, **options, "max_tokens": 9, "logit_bias": {"1": 2}}
 

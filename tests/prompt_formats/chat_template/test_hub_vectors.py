@@ -118,7 +118,7 @@ def test_equal_to_transformers(judge, file, name):
 )
 def test_the_reader_and_the_stops_are_guessed(file, style):
     fmt = load(file)
-    assert fmt.reader_style == style
+    assert fmt.output_parser == style
     assert FAMILIES[SOURCES[file]]["eos_token"] in fmt.stops
 
 

@@ -67,13 +67,13 @@ WRITINGS = {
 @pytest.mark.parametrize("name", WRITINGS)
 def test_the_parser_that_reads_what_the_template_writes(name):
     fmt = load_format({"chat_template": conversation(WRITINGS[name]), "eos_token": "<|eot|>"})
-    assert fmt.reader_style == name
+    assert fmt.output_parser == name
     prompt = fmt.render(HELLO, [LOOK])
     function = {"name": "look", "arguments": '{"city": "Rome", "days": 2}'}
     call = {"id": "call00001", "type": "function", "function": function}
     turn = {"role": "assistant", "content": "", "tool_calls": [call]}
     said = fmt.render([{"role": "user", "content": "Hello"}, turn], [LOOK], add_generation_prompt=False)
-    parser = fmt.reader([LOOK], prompt=prompt)
+    parser = fmt.make_parser([LOOK], prompt=prompt)
     reply = fold(parser.feed(said.removeprefix(prompt)) + parser.close())
     [call] = reply.tool_calls
     assert (reply.text, call.name, json.loads(call.arguments)) == ("", "look", {"city": "Rome", "days": 2})
@@ -81,7 +81,7 @@ def test_the_parser_that_reads_what_the_template_writes(name):
 
 def test_a_template_that_opens_the_next_answer_in_any_case():
     source = conversation("<|tool_call>call:{{ f.name }}{{ '{}' }}<tool_call|>") + "<|a|>"
-    assert load_format({"chat_template": source, "eos_token": "<|eot|>"}).reader_style == "gemma4"
+    assert load_format({"chat_template": source, "eos_token": "<|eot|>"}).output_parser == "gemma4"
 
 
 UNKNOWN = {
@@ -101,7 +101,7 @@ def test_tools_are_refused_where_no_parser_is_known(name):
     with pytest.raises(UnsupportedFeature, match=r"tools.*output parser"):
         load_format(config).render(HELLO, [LOOK])
     assert "Hello" in load_format(config).render(HELLO)
-    assert "look" in load_format(config, reader_style="hermes").render(HELLO, [LOOK])
+    assert "look" in load_format(config, output_parser="hermes").render(HELLO, [LOOK])
 
 
 def test_a_template_that_never_mentions_tools_refuses_them():
@@ -120,13 +120,13 @@ def test_a_template_that_never_mentions_tools_refuses_them():
 )  # fmt: skip
 def test_a_family_whose_template_writes_no_calls_is_known_by_its_markers(sign, name):
     fmt = load_format({"chat_template": sign + conversation("")})
-    assert fmt.reader_style == name
+    assert fmt.output_parser == name
     assert "look" in fmt.render(HELLO, [LOOK])
 
 
 def test_thinking_alone():
-    assert load_format({"chat_template": conversation("") + "<think>"}).reader_style == "thinking"
-    assert load_format({"chat_template": conversation("")}).reader_style == "plain"
+    assert load_format({"chat_template": conversation("") + "<think>"}).output_parser == "thinking"
+    assert load_format({"chat_template": conversation("")}).output_parser == "plain"
 
 
 def test_families_whose_messages_end_without_ending_the_answer():

@@ -88,7 +88,7 @@ NAMED = [
 
 
 def test_named_templates():
-    fmt = load_format({"chat_template": NAMED}, reader_style="hermes")
+    fmt = load_format({"chat_template": NAMED}, output_parser="hermes")
     assert fmt.render([]) == "plain"
     assert fmt.render([], [Tool("f")]) == "with 1"
     rag = load_format({"chat_template": NAMED}, template_name="rag")
@@ -246,12 +246,12 @@ def test_thinking_in_the_history_is_where_the_template_looks_for_it(text, expect
 
 def test_the_reader():
     fmt = template("<tool_call></tool_call><|im_end|>")
-    reader = fmt.reader([Tool("f")], prompt="x")
+    reader = fmt.make_parser([Tool("f")], prompt="x")
     reply = fold(reader.feed('Ok.<tool_call>{"name": "f"}</tool_call><|im_end|>') + reader.close())
     assert (reply.text, reply.tool_calls[0].name) == ("Ok.", "f")
-    assert template("x", reader_style="mistral").reader_style == "mistral"
+    assert template("x", output_parser="mistral").output_parser == "mistral"
     with pytest.raises(UsageError, match="There is no output parser"):
-        template("x", reader_style="mistrel")
+        template("x", output_parser="mistrel")
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_nobody_can_write_a_control_string(token, data):
     ]
     tool = {"type": "function", "function": {"name": token, "description": token, "parameters": {token: token}}}
     config = {"chat_template": WRITES_ALL, "additional_special_tokens": ["<custom>"]}
-    fmt = load_format(config, reader_style="hermes")
+    fmt = load_format(config, output_parser="hermes")
     prompt = fmt.render(messages, [tool], extra=token)
     harmless = [{"role": role, "content": "x"} for role in ("user", "assistant", "tool")]
     assert prompt.count(token) == fmt.render(harmless, [Tool("x")], extra="x").count(token)

@@ -238,7 +238,7 @@ def test_nothing_is_changed_in_place():
 def test_an_answer_is_read_back():
     fmt = get_format("qwen3")
     prompt = fmt.render([ASK], [Tool("f")])
-    reader = fmt.reader([Tool("f")], prompt=prompt)
+    reader = fmt.make_parser([Tool("f")], prompt=prompt)
     deltas = [
         *reader.feed('<think>hm</think>Yes.\n<tool_call>\n{"name": "f", "arguments": {}}\n'),
         *reader.feed("</tool_call>"),
@@ -249,7 +249,7 @@ def test_an_answer_is_read_back():
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_family_has_a_reader(name):
-    reader = FORMATS[name].reader(prompt="x")
+    reader = FORMATS[name].make_parser(prompt="x")
     deltas = [*reader.feed("Hello"), *reader.close()]
     assert "".join(delta.text for delta in deltas if hasattr(delta, "text")) == "Hello"
 

@@ -4,7 +4,7 @@ import pytest
 
 from sagewire.prompt_formats.output_parsers import get_output_parser
 from sagewire.streaming.accumulate import Accumulator, fold
-from sagewire.streaming.text import ReaderStage
+from sagewire.streaming.text import ParserStage
 from sagewire.types import FinishDelta, TextDelta, ThinkingDelta, ToolCallDelta
 
 CUT_OFF = '[TOOL_CALLS]f{"a": "b'
@@ -31,13 +31,13 @@ def test_text_that_turns_out_to_be_thinking_moves():
     ("text", "reason"), [(CUT_OFF, "stop"), (WHOLE, "tool_calls"), (WHOLE + CUT_OFF, "tool_calls")]
 )
 def test_the_reason_to_finish_speaks_of_calls_that_stayed(text, reason):
-    stage = ReaderStage(lambda: get_output_parser("mistral"))
+    stage = ParserStage(lambda: get_output_parser("mistral"))
     deltas = stage.feed(TextDelta(text)) + stage.feed(FinishDelta("stop")) + stage.close()
     assert fold(deltas).finish_reason == reason
 
 
 def test_each_answer_has_a_reader_of_its_own():
-    stage = ReaderStage(lambda: get_output_parser("mistral"))
+    stage = ParserStage(lambda: get_output_parser("mistral"))
     deltas = []
     for piece in (CUT_OFF[:15], CUT_OFF[15:]):
         for choice in (0, 1):
