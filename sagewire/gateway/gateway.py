@@ -235,6 +235,7 @@ class Gateway:
                 )
                 if log.cost:
                     self.metrics.cost.labels(served, log.key.name).inc(dollars(log.cost))
+        self.usage_writer.recent.note(log, served)
         metrics = self.metrics
         metrics.requests.labels(log.route, model, log.status).inc()
         metrics.seconds.labels(log.route, model).observe(log.seconds)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,19 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
+from sagewire.gateway.accounting.tables import UsageRow  # noqa: E402
+
 CONFIG = """
 models:
   chat: {endpoint: chat, handler: openai_chat, fallbacks: [tgi]}
   tgi: {endpoint: tgi, handler: tgi, format: chatml, max_concurrency: 8}
   slow: {endpoint: slow, handler: openai_chat}
   broken: {endpoint: chat--container-error-500, handler: openai_chat, breaker_failures: 1, attempts: 1}
+  embedding: {endpoint: embedding, embedding_handler: tei}
+  reranker: {endpoint: reranker, rerank_handler: tei_rerank}
 aliases: {gpt-4o: chat}
 """
+MASTER = "\nserver: {master_key: sk-master-key}"
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +75,7 @@ def keep(browser: Any, name: str) -> None:
 def test_models_chat_and_snippets(browser: Any, start) -> None:
     gateway = start(CONFIG)
     gateway.post("/v1/chat/completions", {"model": "broken", "messages": [{"role": "user", "content": "x"}]})
+    browser.get_log("browser")
     browser.get(gateway.url)
     until(browser, lambda: "gpt-4o" in text_of(browser, "models"))
     shown = text_of(browser, "models")
@@ -80,6 +87,7 @@ def test_models_chat_and_snippets(browser: Any, start) -> None:
     assert text_of(browser, "talk").count("Hello <b>there</b> & all") == 2
     assert browser.execute_script("return document.querySelectorAll('#talk span b').length") == 0
     assert '"model": "chat"' in text_of(browser, "code")
+    assert browser.find_element(By.ID, "task").get_attribute("value") == "chat"
     tabs = browser.find_elements(By.CSS_SELECTOR, "[role=tab]")
     for tab, words in zip(tabs, ("curl ", "from openai", "ChatOpenAI", "OpenAILike"), strict=True):
         tab.click()
@@ -121,7 +129,7 @@ def test_a_running_stream_is_shown_and_can_be_stopped(browser: Any, start) -> No
 
 
 def test_errors_and_keys(browser: Any, start) -> None:
-    gateway = start(CONFIG + "\nserver: {master_key: sk-master-key}")
+    gateway = start(CONFIG + MASTER)
     browser.get(gateway.url)
     until(browser, lambda: "no API key" in text_of(browser, "notice"))
     field = browser.find_element(By.ID, "key")
@@ -132,37 +140,136 @@ def test_errors_and_keys(browser: Any, start) -> None:
     assert browser.execute_script("return localStorage.length") == 0
 
 
+def test_embeddings_and_reranking(browser: Any, start) -> None:
+    gateway = start(CONFIG)
+    browser.get(gateway.url)
+    until(browser, lambda: "reranker" in text_of(browser, "models"))
+    say(browser, "embedding", "The sky is blue.")
+    until(browser, lambda: "dimensions: " in text_of(browser, "talk"))
+    assert "/v1/embeddings" in text_of(browser, "code")
+    assert not browser.find_element(By.ID, "tokens").is_displayed()
+    Select(browser.find_element(By.ID, "model")).select_by_visible_text("reranker")
+    browser.find_element(By.ID, "documents").send_keys("Grass is green.\nThe sky is blue.")
+    browser.find_element(By.ID, "prompt").send_keys("What is blue?", Keys.CONTROL, Keys.ENTER)
+    until(browser, lambda: "2 documents" in text_of(browser, "counts"))
+    assert text_of(browser, "talk").count("The sky is blue.") == 1
+    for tab in browser.find_elements(By.CSS_SELECTOR, "[role=tab]"):
+        tab.click()
+        assert "/v1/rerank" in text_of(browser, "code")
+
+
+def test_usage_and_recent_requests(browser: Any, start) -> None:
+    gateway = start(CONFIG)
+    for model in ("chat", "tgi", "broken"):
+        gateway.post(
+            "/v1/chat/completions", {"model": model, "messages": [{"role": "user", "content": "secret words"}]}
+        )
+    until(browser, lambda: gateway.get("/status/usage").json()["total"]["requests"] == 3)
+    browser.get(gateway.url)
+    until(browser, lambda: "3, 1 errors" in text_of(browser, "charts"))
+    assert len(browser.find_elements(By.CSS_SELECTOR, "#charts svg[role=img][aria-label]")) == 4
+    assert "broken 1 1" in text_of(browser, "by-model")
+    assert "open 3 1" in text_of(browser, "by-key")
+    recent = text_of(browser, "recent")
+    assert "502 model_error" in recent
+    assert "secret words" not in browser.page_source
+    browser.find_element(By.ID, "only-failed").click()
+    until(browser, lambda: "tgi" not in text_of(browser, "recent"))
+    Select(browser.find_element(By.ID, "only-model")).select_by_visible_text("tgi")
+    until(browser, lambda: "1, 0 errors" in text_of(browser, "charts"))
+    # No keys to manage without a master key.
+    assert not browser.find_element(By.ID, "keys").is_displayed()
+
+
+def test_keys_are_made_limited_and_revoked(browser: Any, start) -> None:
+    gateway = start(CONFIG + MASTER + "\nkeys: [{name: fixed, key: sk-fixed}]")
+    browser.get(gateway.url)
+    browser.find_element(By.ID, "key").clear()
+    browser.find_element(By.ID, "key").send_keys("sk-master-key", Keys.ENTER)
+    until(browser, lambda: "in the configuration file" in text_of(browser, "key-table"))
+    browser.find_element(By.ID, "new-key").click()
+    for id, text in (("key-name", "<i>alice</i>"), ("key-models", "chat, tgi"), ("key-rpm", "50")):
+        browser.find_element(By.ID, id).send_keys(text)
+    browser.find_element(By.ID, "key-expires").send_keys("soon")
+    browser.find_element(By.ID, "key-save").click()
+    until(browser, lambda: "duration" in text_of(browser, "dialog-error"))
+    browser.find_element(By.ID, "key-expires").clear()
+    browser.find_element(By.ID, "key-expires").send_keys("30d")
+    browser.find_element(By.ID, "key-save").click()
+    until(browser, lambda: "<i>alice</i> chat, tgi" in text_of(browser, "key-table"))
+    secret = text_of(browser, "secret-text")
+    assert gateway.get("/v1/models", authorization=f"Bearer {secret}").status == 200
+    action(browser, "Limits")
+    until(browser, lambda: browser.find_element(By.ID, "key-rpm").get_attribute("value") == "50")
+    browser.find_element(By.ID, "key-rpm").clear()
+    browser.find_element(By.ID, "key-budget").send_keys("5")
+    keep(browser, "dialog")
+    browser.find_element(By.ID, "key-save").click()
+    until(browser, lambda: "$0 of $5.00" in text_of(browser, "key-table"))
+    (key,) = gateway.gateway.store.all_keys()
+    assert (key.requests_per_minute, key.max_budget, key.models) == (None, 5.0, ("chat", "tgi"))
+    assert key.expires is not None
+    action(browser, "Revoke")
+    browser.find_element(By.CSS_SELECTOR, "#revoke-dialog [value=revoke]").click()
+    until(browser, lambda: "alice" not in text_of(browser, "key-table"))
+    assert gateway.get("/v1/models", authorization=f"Bearer {secret}").status == 401
+
+
+def action(browser: Any, name: str) -> None:
+    until(browser, lambda: not browser.find_elements(By.CSS_SELECTOR, "dialog[open]"))
+    browser.find_element(By.XPATH, f"//table[@id='key-table']//button[text()='{name}']").click()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_can_be_read(browser: Any, start, scheme: str) -> None:
-    gateway = start(CONFIG)
-    gateway.post("/v1/chat/completions", {"model": "broken", "messages": [{"role": "user", "content": "x"}]})
+    gateway = start(CONFIG + MASTER + "\nkeys: [{name: team, key: sk-team, max_budget: 5, budget_duration: 30d}]")
+    ask = {"model": "broken", "messages": [{"role": "user", "content": "x"}]}
+    gateway.post("/v1/chat/completions", ask, authorization="Bearer sk-team")
+    fill(gateway)
     emulate(browser, scheme)
     browser.get(gateway.url)
+    browser.find_element(By.ID, "key").clear()
+    browser.find_element(By.ID, "key").send_keys("sk-master-key", Keys.ENTER)
     until(browser, lambda: "circuit open" in text_of(browser, "models"))
+    until(browser, lambda: "team" in text_of(browser, "key-table"))
     say(browser, "tgi", "Hello")
     until(browser, lambda: "tokens" in text_of(browser, "counts"))
-    keep(browser, scheme + "-chat")
-    poor = browser.execute_script(CONTRAST)
-    assert poor == [], f"too little contrast in {scheme} mode"
+    until(browser, lambda: browser.find_element(By.ID, "hours").is_displayed())
+    Select(browser.find_element(By.ID, "hours")).select_by_value("168")
+    until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "#charts figure:first-child .hit")) == 28)
+    for width in (1280, 390):
+        metrics = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        height = browser.execute_script("return document.documentElement.scrollHeight")
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics | {"height": height})
+        keep(browser, f"{scheme}-{width}")
+        shown = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+        poor = browser.execute_script(CONTRAST)
+        assert shown[0] <= shown[1]
+        assert poor == [], f"too little contrast in {scheme} mode"
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     # Every control has a name for those who cannot see it.
     tree = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
-    controls = [
-        node for node in tree if node["role"]["value"] in ("button", "textbox", "combobox", "spinbutton", "tab")
-    ]
-    assert len(controls) >= 8
+    roles = ("button", "textbox", "combobox", "spinbutton", "tab", "checkbox", "image")
+    controls = [node for node in tree if node["role"]["value"] in roles]
+    assert len(controls) >= 15
     assert all(node["name"]["value"] for node in controls)
+    severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    # The answers that are errors are logged, too.
+    assert [entry for entry in severe if "Failed to load resource" not in entry["message"]] == []
 
 
-def test_narrow_windows_do_not_scroll_sideways(browser: Any, start) -> None:
-    gateway = start(CONFIG)
-    metrics = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    browser.get(gateway.url)
-    until(browser, lambda: "not asked yet" in text_of(browser, "models"))
-    keep(browser, "narrow")
-    width = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    assert width[0] <= width[1]
+def fill(gateway: Any) -> None:
+    """Give the charts a week of usage."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    rows = []
+    for hours in range(150):
+        busy = 40 + hours * 7 % 60
+        latencies = (0, 0, busy // 4, busy // 2, busy // 4, hours % 5, 0, 0, 0, 0, 0, 0)
+        for number, (key, model) in enumerate((("team", "chat"), ("team", "tgi"), ("master", "chat"))):
+            counts = (busy // (number + 1), hours % 4, 0, busy * 300, busy * 120, busy * 250_000)
+            rows.append(UsageRow(now - timedelta(hours=hours), key, model, *counts, latencies))
+    gateway.gateway.store.add_usage(rows)
 
 
 # WCAG 2.2, 1.4.3: text needs a contrast of 4.5 to its background.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -57,9 +57,10 @@ class Store:
 
     def __init__(self, engine: sa.Engine, *, update: bool = True) -> None:
         self._engine = engine
-        # SQLite has one writer at a time, who should not be waited for with its polling; in memory it has one
-        # connection for all threads, whose transactions must not mix.
+        in_memory = isinstance(engine.pool, StaticPool)
+        # SQLite has one writer at a time, for whom it waits by polling; in memory it has one connection for all.
         self._lock = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
+        self._read_lock = self._lock if in_memory else nullcontext()
         try:
             if update:
                 self._update()
@@ -86,15 +87,12 @@ class Store:
 
     def key(self, digest: str) -> Key | None:
         """Return the key of a digest, `None` if there is none."""
-        with as_store_error("look up a key in"), self._engine.connect() as connection:
-            row = connection.execute(sa.select(KEYS).where(KEYS.c.digest == digest)).mappings().first()
-        return None if row is None else _as_key(row)
+        rows = self.rows(sa.select(KEYS).where(KEYS.c.digest == digest), "look up a key in")
+        return _as_key(rows[0]) if rows else None
 
     def all_keys(self) -> list[Key]:
         """Return all keys, by name."""
-        with as_store_error("list the keys in"), self._engine.connect() as connection:
-            rows = connection.execute(sa.select(KEYS).order_by(KEYS.c.name)).mappings().all()
-        return [_as_key(row) for row in rows]
+        return [_as_key(row) for row in self.rows(sa.select(KEYS).order_by(KEYS.c.name), "list the keys in")]
 
     def add_key(self, key: Key) -> None:
         """Keep a key.
@@ -176,12 +174,23 @@ class Store:
             query = query.where(USAGE.c.hour >= since)
         if key_name is not None:
             query = query.where(USAGE.c.key_name == key_name)
-        with as_store_error("read usage from"), self._engine.connect() as connection:
-            rows = connection.execute(query).mappings().all()
         return [
             UsageRow.of(as_utc(row["hour"]), row["key_name"], row["model"], tuple(row[name] for name in COUNTS))
-            for row in rows
+            for row in self.rows(query, "read usage from")
         ]
+
+    def rows(self, query: sa.Select[Any], doing: str) -> Sequence[Mapping[Any, Any]]:
+        """Return the rows of a query.
+
+        Args:
+            query: The query.
+            doing: The words for it in errors, "cannot <doing> the database".
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        with as_store_error(doing), self._read_lock, self._engine.connect() as connection:
+            return connection.execute(query).mappings().all()
 
     def insert(self, table: sa.Table) -> Any:
         """Return an INSERT statement that can say what to do if the row is there already."""
@@ -203,7 +212,7 @@ class Store:
 
     def ping(self) -> None:
         """Raise `StoreError` if the database does not answer, `SchemaMismatch` if its tables do not fit any more."""
-        with as_store_error("reach"), self._engine.connect() as connection:
+        with as_store_error("reach"), self._read_lock, self._engine.connect() as connection:
             check_schema(connection)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-__all__ = ["BATCHES", "COUNTS", "KEYS", "LATENCIES", "SPEND", "TABLES", "USAGE", "UsageRow", "as_utc"]
+__all__ = ["BATCHES", "COUNTS", "KEYS", "LATENCIES", "REQUESTS", "SPEND", "TABLES", "USAGE", "UsageRow", "as_utc"]
 
 TABLES = sa.MetaData()
 # Upper bounds in seconds; slower requests are in one more class.
@@ -94,6 +94,25 @@ BATCHES = sa.Table(
     sa.Column("writer", sa.String(32), primary_key=True),
     sa.Column("number", sa.BigInteger, nullable=False),
     sa.Column("written", sa.DateTime(timezone=True), nullable=False),
+)
+# The newest requests, for the operators' page.
+REQUESTS = sa.Table(
+    "sagewire_requests",
+    TABLES,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("failed", sa.Boolean, nullable=False, index=True),
+    sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("request_id", sa.String(64), nullable=False),
+    sa.Column("route", sa.String(40), nullable=False),
+    sa.Column("key_name", sa.String(200), nullable=False),
+    sa.Column("model", sa.String(200), nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("error", sa.String(200), nullable=True),
+    sa.Column("milliseconds", sa.Integer, nullable=False),
+    sa.Column("first_piece_milliseconds", sa.Integer, nullable=True),
+    sa.Column("prompt_tokens", sa.BigInteger, nullable=True),
+    sa.Column("completion_tokens", sa.BigInteger, nullable=True),
+    sa.Column("nanodollars", sa.BigInteger, nullable=False),
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from sagewire.gateway.accounting.database import Batch, Store
+from sagewire.gateway.accounting.recent_requests import RecentRequests
 from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.accounting.tables import COUNTS, LATENCIES, UsageRow
 from sagewire.gateway.threads import in_thread
@@ -36,11 +37,15 @@ class UsageWriter:
     Args:
         store: Their destination.
         clock: The time of day.
+
+    Attributes:
+        recent: The newest requests, which are written along.
     """
 
     def __init__(self, store: Store, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._store = store
         self._clock = clock
+        self.recent = RecentRequests(store)
         self._rows: dict[tuple[datetime, str, str], list[int]] = {}
         self._batches: deque[list[UsageRow]] = deque()
         self._writer = uuid.uuid4().hex
@@ -100,15 +105,25 @@ class UsageWriter:
             _log.error("usage of %d requests could not be written and is lost: the database does not answer", lost)
 
     async def flush(self) -> None:
-        """Write everything now; what cannot be written is kept for the next time."""
+        """Write everything now; counts that cannot be written are kept for the next time."""
         async with self._flushing:
             try:
                 # What failed comes first, and as it was: its commit may have arrived, and only the answer be lost.
                 await self._write_batches()
                 self._take()
                 await self._write_batches()
+                await self._write_recent()
             except StoreError as error:
                 _log.error("usage is not written yet: %s", error)
+
+    async def _write_recent(self) -> None:
+        requests = self.recent.take()
+        if requests:
+            try:
+                await in_thread(self.recent.write, requests)
+            except Exception as error:
+                # They are for looking at only: later there will be newer ones.
+                _log.warning("recent requests are not written: %s", type(error).__name__)
 
     def _take(self) -> None:
         """Make a batch of what was counted since the last one."""

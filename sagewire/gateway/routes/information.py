@@ -1,10 +1,8 @@
-"""Routes that ask no model: what there is, how it is, and the page."""
+"""Routes that ask no model: what there is, and how it is."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import cache
-from importlib import resources
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -20,24 +18,35 @@ from sagewire.gateway.keys import MASTER, OPEN
 from sagewire.gateway.routes.base import log_of
 from sagewire.gateway.server.http_exchange import respond, respond_json
 
-__all__ = ["Live", "MetricsText", "Models", "Page", "Ready", "Status"]
+__all__ = ["InformationRoute", "Live", "MetricsText", "Models", "Ready", "Status"]
 
 
-class _Route(ABC):
+class InformationRoute(ABC):
+    """A route that asks no model; subclasses say how to answer.
+
+    Args:
+        gateway: The gateway.
+
+    Attributes:
+        name: The route's name in metrics and logs.
+    """
+
     name = ""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         log_of(scope).route = self.name
         await self.answer(scope, send)
 
     @abstractmethod
-    async def answer(self, scope: Scope, send: Send) -> None: ...
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Answer a request."""
 
 
-class Models(_Route):
+class Models(InformationRoute):
     """`/v1/models` and `/v1/models/{name}`: those that the caller may use."""
 
     name = "models"
@@ -62,7 +71,7 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "sagewire"}
 
 
-class Live(_Route):
+class Live(InformationRoute):
     """`/health/live`: the process runs."""
 
     name = "health"
@@ -72,7 +81,7 @@ class Live(_Route):
         await respond_json(send, 200, {"status": "alive"})
 
 
-class Ready(_Route):
+class Ready(InformationRoute):
     """`/health/ready`: whether to send requests here, which is not so while draining.
 
     Endpoints or a database that do not answer make no gateway unready as long as somebody is served: all replicas have
@@ -101,7 +110,7 @@ class Ready(_Route):
             await respond_json(send, 200, {"status": "ready"})
 
 
-class MetricsText(_Route):
+class MetricsText(InformationRoute):
     """`/metrics`, for Prometheus."""
 
     name = "metrics"
@@ -117,7 +126,7 @@ class MetricsText(_Route):
         await respond(send, 200, gateway.metrics.text(), CONTENT_TYPE)
 
 
-class Status(_Route):
+class Status(InformationRoute):
     """`/status`: what the page shows. A key sees the models it may use and its own requests; the master key all."""
 
     name = "status"
@@ -133,6 +142,7 @@ class Status(_Route):
         models = [
             {
                 "name": model.name,
+                "task": model.deployments[0].main_task if model.deployments else "chat",
                 "fallbacks": model.config.fallbacks,
                 "aliases": [alias for alias, target in aliases.items() if target == model.name],
                 "deployments": [
@@ -166,24 +176,14 @@ class Status(_Route):
         await respond_json(
             send,
             200,
-            {"version": __version__, "models": models, "live": len(live), "requests": requests, "key": key.name},
+            {
+                "version": __version__,
+                "models": models,
+                "live": len(live),
+                "requests": requests,
+                "key": key.name,
+                "sees_all": sees_all,
+                "manages_keys": key is MASTER,
+            },
             {"cache-control": "no-store"},
         )
-
-
-class Page(_Route):
-    """`/`: one static page."""
-
-    name = "page"
-
-    async def answer(self, scope: Scope, send: Send) -> None:
-        """Answer with the page; it may load nothing from anywhere else."""
-        policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
-        policy += "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        headers = {"content-security-policy": policy, "x-content-type-options": "nosniff", "cache-control": "no-cache"}
-        await respond(send, 200, _page(), "text/html; charset=utf-8", headers)
-
-
-@cache
-def _page() -> bytes:
-    return resources.files("sagewire.gateway.page").joinpath("index.html").read_bytes()

@@ -12,14 +12,14 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from sagewire.errors import UsageError
-from sagewire.gateway.accounting.budgets import SpendTable
+from sagewire.gateway.accounting.budgets import Spend, SpendTable
 from sagewire.gateway.accounting.costs import dollars
 from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.config.server import MAX_BUDGET
 from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.gateway import Gateway
-from sagewire.gateway.keys import MASTER, Key, digest_of, new_secret
+from sagewire.gateway.keys import MASTER, OPEN, Key, digest_of, from_config, new_secret
 from sagewire.gateway.routes.base import log_of
 from sagewire.gateway.server.http_exchange import read_json, respond_json
 from sagewire.openai_shapes.fields import BadRequest, Fields
@@ -57,13 +57,16 @@ class KeyManagement:
         gateway, log, headers = self._gateway, log_of(scope), Headers(scope=scope)
         log.route = "keys"
         log.key = key = await gateway.access.authenticate(headers)
-        if key is not MASTER:
+        if key is OPEN or (key is not MASTER and self._action != "info"):
             raise GatewayError(403, "master_key_needed", "keys are managed with the master key (`server.master_key`)")
         if scope["method"] == "GET":
             query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
             body: Any = {name: values[-1] for name, values in query.items()}
         else:
             body = await read_json(receive, headers, gateway.config.server.max_body_bytes)
+        if key is not MASTER:
+            # Everybody may look at their own.
+            body = {"key": key.name}
         answer = getattr(self, f"_{self._action}")
         await respond_json(send, 200, await answer(body), {"cache-control": "no-store"})
 
@@ -92,12 +95,18 @@ class KeyManagement:
             ) from None
 
     async def _info(self, body: Any) -> JSON:
-        key = await self._found(body.get("key"))
+        key = await self._found(body.get("key"), configured=True)
         return {"key": key.digest, "info": await self._described(key)}
 
     async def _list(self, body: Any) -> JSON:
-        keys = await self._stored(self._gateway.store.all_keys)
-        found = [await self._described(key) for key in keys]
+        spends = SpendTable(self._gateway.store)
+
+        def read() -> list[JSON]:
+            kept = self._gateway.store.all_keys()
+            own = [_described(key, spends.of(key), configured=True) for key in self._configured()]
+            return own + [_described(key, spends.of(key)) for key in kept]
+
+        found = await self._stored(read)
         return {"keys": found, "total_count": len(found), "current_page": 1, "total_pages": 1}
 
     async def _update(self, body: Any) -> JSON:
@@ -122,29 +131,36 @@ class KeyManagement:
             self._gateway.access.forget(key.digest)
         return {"deleted_keys": wanted}
 
-    async def _found(self, given: Any) -> Key:
-        """Return the key that is given as itself, as its hash or by its name."""
+    async def _found(self, given: Any, *, configured: bool = False) -> Key:
+        """Return the key that is given as itself, as its hash or by its name.
+
+        Args:
+            given: What names the key.
+            configured: Also one of the configuration file, which cannot be changed here.
+
+        Raises:
+            BadRequest: It is a key of the file.
+            GatewayError: There is none.
+        """
         if not isinstance(given, str) or not given:
             raise BadRequest("'key' must be a key, its hash or its alias", "key")
         for key in await self._stored(self._gateway.store.all_keys):
-            if given in (key.digest, key.name) or digest_of(given) == key.digest:
+            if _names(given, key):
                 return key
-        raise GatewayError(404, "key_not_found", "there is no such key in the database", param="key")
+        for key in self._configured():
+            if _names(given, key):
+                if configured:
+                    return key
+                raise BadRequest(f"key '{key.name}' is in the configuration file: change it there", "key")
+        raise GatewayError(404, "key_not_found", "there is no such key", param="key")
+
+    def _configured(self) -> list[Key]:
+        return [from_config(key) for key in self._gateway.config.keys]
 
     async def _described(self, key: Key) -> JSON:
+        configured = any(key.digest == one.digest for one in self._configured())
         spend = await self._stored(SpendTable(self._gateway.store).of, key)
-        return {
-            "token": key.digest,
-            "key_alias": key.name,
-            "models": list(key.models or ()),
-            "expires": key.expires.isoformat() if key.expires else None,
-            "rpm_limit": key.requests_per_minute,
-            "tpm_limit": key.tokens_per_minute,
-            "max_budget": key.max_budget,
-            "budget_duration": key.budget_duration,
-            "budget_reset_at": spend.resets_at.isoformat() if spend.resets_at else None,
-            "spend": dollars(spend.nanodollars),
-        }
+        return _described(key, spend, configured=configured)
 
     def _changed(self, key: Key, fields: Fields) -> Key:
         changes: JSON = {}
@@ -213,6 +229,26 @@ class ModelInfo:
             field: max((getattr(one, field) or 0.0 for one in priced), default=None)
             for field in ("input_cost_per_token", "output_cost_per_token")
         }
+
+
+def _described(key: Key, spend: Spend, *, configured: bool = False) -> JSON:
+    return {
+        "token": key.digest,
+        "key_alias": key.name,
+        "in_configuration_file": configured,
+        "models": list(key.models or ()),
+        "expires": key.expires.isoformat() if key.expires else None,
+        "rpm_limit": key.requests_per_minute,
+        "tpm_limit": key.tokens_per_minute,
+        "max_budget": key.max_budget,
+        "budget_duration": key.budget_duration,
+        "budget_reset_at": spend.resets_at.isoformat() if spend.resets_at else None,
+        "spend": dollars(spend.nanodollars),
+    }
+
+
+def _names(given: str, key: Key) -> bool:
+    return given in (key.digest, key.name) or digest_of(given) == key.digest
 
 
 def _ends(duration: str, field: str) -> datetime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -66,6 +67,7 @@ class Deployment:
     ) -> None:
         self.config = config
         self.label = label or config.label
+        self.model = model
         self.series = series or self.label
         self.latency = LatencyTracker()
         self.prices = config.prices
@@ -93,6 +95,25 @@ class Deployment:
     def answered(self) -> bool:
         """Whether it has answered before."""
         return bool(self._answered)
+
+    @property
+    def main_task(self) -> Task:
+        """The task it is for, as far as is known: from answers, else from its handlers, else from its name."""
+        tasks: tuple[Task, ...] = ("chat", "embed", "rerank")
+        for task in tasks:
+            if task in self._answered:
+                return task
+        config = self.config
+        if config.handler is None and config.format is None:
+            if config.rerank_handler is not None:
+                return "rerank"
+            if config.embedding_handler is not None:
+                return "embed"
+        name = f"{self.model} {config.endpoint or ''} {config.served_model or ''}".lower()
+        # Handlers for all routes, as those of a LiteLLM file, say nothing.
+        if "rerank" in name:
+            return "rerank"
+        return "embed" if re.search(r"embed|\bbge\b|\bgte\b|\be5\b|minilm", name) else "chat"
 
     def offers(self, task: Task) -> bool:
         """Return whether its server has the route of a task, as far as is known."""

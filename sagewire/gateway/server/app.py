@@ -22,8 +22,9 @@ from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.rate_limits import LIMIT_HEADERS
 from sagewire.gateway.request_log import RequestLog, request_id_of
 from sagewire.gateway.routes.chat import Chat, Completions
-from sagewire.gateway.routes.information import Live, MetricsText, Models, Page, Ready, Status
+from sagewire.gateway.routes.information import Live, MetricsText, Models, Ready, Status
 from sagewire.gateway.routes.key_management import KeyManagement, ModelInfo
+from sagewire.gateway.routes.reports import Page, Requests, UsageReport
 from sagewire.gateway.routes.responses import Responses
 from sagewire.gateway.routes.vectors import EmbeddingsRoute, Rerank
 from sagewire.gateway.server.browser_guard import check_browser
@@ -79,7 +80,10 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
     routes += [
         Route("/metrics", MetricsText(gateway), methods=["GET"]),
         Route("/status", Status(gateway), methods=["GET"]),
+        Route("/status/usage", UsageReport(gateway), methods=["GET"]),
+        Route("/status/requests", Requests(gateway), methods=["GET"]),
         Route("/", Page(gateway), methods=["GET"]),
+        Route("/page/{name}", Page(gateway), methods=["GET"]),
     ]
     # Not `Starlette(...)`: its own error middleware answers in plain text before the gate can.
     app: ASGIApp = Gate(Router(routes, redirect_slashes=False, lifespan=lifespan), gateway)

@@ -9,6 +9,13 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sagewire.gateway.accounting.database import open_store
+from sagewire.gateway.accounting.recent_requests import RecentRequests
+from sagewire.gateway.accounting.report import percentile
+from sagewire.gateway.keys import Key
+from sagewire.gateway.request_log import RequestLog
+from sagewire.gateway.routes.reports import FILES
+
 HI = {"model": "chat", "messages": [{"role": "user", "content": "Hello there"}]}
 ONE = "models: {chat: {endpoint: chat, handler: openai_chat}}"
 
@@ -100,14 +107,83 @@ def test_status_shows_a_key_only_its_own(start) -> None:
 
 
 def test_the_page_loads_nothing_from_elsewhere(start) -> None:
-    answer = start(ONE).get("/")
+    gateway = start(ONE)
+    answer = gateway.get("/")
     text = answer.data.decode()
     assert answer.status == 200
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text)
-    assert "innerHTML" not in text
-    for element in ("<main", "<h1", 'lang="en"', "prefers-color-scheme: dark", 'role="log"'):
+    files = re.findall(r"""(?:src|href)=["'](?!data:)(.*?)["']""", text)
+    assert all(file.startswith("/page/") for file in files)
+    for file in FILES:
+        found = gateway.get(f"/page/{file}")
+        assert (found.status, found.headers["x-content-type-options"]) == (200, "nosniff")
+        assert b"innerHTML" not in found.data
+        assert not re.findall(rb"https?://(?!www\.w3\.org/2000/svg)", found.data)
+    for other in ("secret", "..%2fgateway.py", "__init__.py"):
+        assert gateway.get(f"/page/{other}").status == 404
+    for element in ("<main", "<h1", 'lang="en"', 'role="log"'):
         assert element in text
+
+
+def test_usage_over_time_and_recent_requests(start, until) -> None:
+    keys = "keys: [{name: a, key: sk-a}, {name: b, key: sk-b}]\nserver: {master_key: sk-master-key}"
+    gateway = start(f"{ONE[:-2]}, input_cost_per_token: 0.01}}}}\n{keys}")
+    master = {"authorization": "Bearer sk-master-key"}
+    for key in ("a", "a", "b"):
+        gateway.post("/v1/chat/completions", HI, authorization=f"Bearer sk-{key}")
+    gateway.post("/v1/chat/completions", HI | {"temperature": "x"}, authorization="Bearer sk-b")
+
+    def report(query: str = "", **headers: str) -> dict:
+        return gateway.get(f"/status/usage?{query}", **(headers or master)).json()
+
+    until(lambda: report()["total"]["requests"] == 4)
+    whole = report()
+    assert len(whole["series"]) == 24
+    assert (whole["series"][-1]["requests"], whole["series"][0]["requests"]) == (4, 0)
+    assert {one["name"]: (one["requests"], one["failures"]) for one in whole["keys"]} == {"a": (2, 0), "b": (2, 1)}
+    assert whole["total"]["cost"] == 0.01 * whole["total"]["prompt_tokens"]
+    assert 0 < whole["total"]["p50"] <= whole["total"]["p95"]
+    assert report("key=b&hours=720")["total"]["requests"] == 2
+    # A key sees its own only, whatever it asks for.
+    assert [one["name"] for one in report("key=b", authorization="Bearer sk-a")["keys"]] == ["a"]
+    requests = gateway.get("/status/requests?key=b", **master).json()["requests"]
+    assert [(one["key"], one["status"], one["error"]) for one in requests] == [
+        ("b", 400, "BadRequest"),
+        ("b", 200, None),
+    ]
+    assert "Hello there" not in str(requests)
+    assert len(gateway.get("/status/requests?failed=1", **master).json()["requests"]) == 1
+    assert len(gateway.get("/status/requests?key=b", authorization="Bearer sk-a").json()["requests"]) == 2
+    for path in ("/status/usage?hours=5", "/status/requests?limit=0", "/status/requests?limit=x"):
+        assert gateway.get(path, **master).status == 400
+        assert gateway.get(path).status == 401
+
+
+def test_recent_requests_are_bounded() -> None:
+    recent = RecentRequests(open_store("sqlite://"))
+    for number in range(700):
+        log = RequestLog(
+            f"req-{number}", "POST", "/", route="chat", key=Key("k"), error=None if number % 2 else "broken"
+        )
+        recent.note(log, "m")
+        if number % 50 == 49:
+            recent.write(recent.take())
+    for _ in range(600):
+        recent.note(RequestLog("good", "POST", "/", route="chat", key=Key("k")), "m")
+    rows = recent.take()
+    assert len(rows) == 50
+    for _ in range(10):
+        recent.write(rows)
+    # Those that failed are not pushed out by others.
+    assert len(recent.newest(limit=2000)) == 500 + 350
+    assert len(recent.newest(failed=True, limit=2000)) == 350
+
+
+def test_percentiles() -> None:
+    assert percentile((0,) * 12, 0.5) is None
+    assert percentile((10,) + (0,) * 11, 0.5) == 0.025
+    assert percentile((0,) * 11 + (3,), 0.95) == 100.0
+    assert percentile((0, 0, 0, 90, 10, 0, 0, 0, 0, 0, 0, 0), 0.95) == 0.75
 
 
 def test_bodies_have_a_limit(start) -> None:

@@ -20,7 +20,12 @@ def test_the_life_of_a_key(start) -> None:
     assert (ask(gateway, secret), ask(gateway, secret, "tgi")) == (200, 403)
     info = gateway.get(f"/key/info?key={secret}", **MASTER).json()["info"]
     assert (info["key_alias"], secret in str(info)) == ("alice", False)
-    assert [one["key_alias"] for one in gateway.get("/key/list", **MASTER).json()["keys"]] == ["alice"]
+    listed = gateway.get("/key/list", **MASTER).json()["keys"]
+    assert [(one["key_alias"], one["in_configuration_file"]) for one in listed] == [("team", True), ("alice", False)]
+    # Those of the file are changed there; everybody may look at their own.
+    assert gateway.post("/key/delete", {"keys": ["team"]}, **MASTER).status == 400
+    own = gateway.get(f"/key/info?key={secret}", authorization="Bearer sk-team").json()["info"]
+    assert own["key_alias"] == "team"
     gateway.post("/key/update", {"key": secret, "models": ["tgi"]}, **MASTER)
     assert (ask(gateway, secret), ask(gateway, secret, "tgi")) == (403, 200)
     assert gateway.post("/key/delete", {"keys": [secret]}, **MASTER).json() == {"deleted_keys": [secret]}

@@ -1,0 +1,116 @@
+// Keys, for the master key: make, limit, revoke.
+
+import { at, cells, copy, element, get, post } from "./common.js";
+import { dollars } from "./usage.js";
+
+let edited = null;
+
+export async function showKeys() {
+  let found;
+  try {
+    found = (await get("/key/list")).keys;
+  } catch (error) {
+    say(error.message);
+    return;
+  }
+  at("keys").hidden = false;
+  const body = at("key-table").tBodies[0], focused = document.activeElement?.dataset?.for;
+  body.replaceChildren();
+  for (const key of found) {
+    const row = body.insertRow();
+    const budget = key.max_budget === null ? "" : ` of ${dollars(key.max_budget)}` +
+      (key.budget_duration ? ` per ${key.budget_duration}` : "");
+    const over = key.expires !== null && new Date(key.expires) <= new Date();
+    cells(row, [[key.key_alias], [key.models.join(", ") || "all"],
+      [key.expires === null ? "never" : new Date(key.expires).toLocaleDateString() + (over ? ", expired" : ""), over ? "error" : ""],
+      [key.rpm_limit ?? "–", "number"], [key.tpm_limit ?? "–", "number"],
+      [dollars(key.spend) + budget, key.max_budget !== null && key.spend >= key.max_budget ? "number error" : "number"]]);
+    const actions = row.insertCell();
+    if (key.in_configuration_file) {
+      actions.textContent = "in the configuration file";
+      actions.className = "soft";
+      continue;
+    }
+    for (const [text, act] of [["Limits", () => open(key)], ["Revoke", () => revoke(key)]]) {
+      const button = element("button", text, "plain");
+      button.type = "button";
+      button.dataset.for = text + key.token;
+      button.setAttribute("aria-label", `${text} of ${key.key_alias}`);
+      button.addEventListener("click", act);
+      actions.append(button);
+      if (focused === button.dataset.for) button.focus();
+    }
+  }
+  if (!found.length) cells(body.insertRow(), [["None yet.", "soft"]]);
+}
+
+function say(message) {
+  at("keys-notice").textContent = message;
+  at("keys-notice").className = "error";
+  at("keys-notice").hidden = !message;
+}
+
+function open(key) {
+  edited = key;
+  at("dialog-title").textContent = key ? `Limits of ${key.key_alias}` : "New key";
+  at("key-save").textContent = key ? "Save" : "Make key";
+  at("key-name").value = key?.key_alias ?? "";
+  at("key-models").value = key?.models.join(", ") ?? "";
+  at("key-rpm").value = key?.rpm_limit ?? "";
+  at("key-tpm").value = key?.tpm_limit ?? "";
+  at("key-budget").value = key?.max_budget ?? "";
+  at("key-period").value = key?.budget_duration ?? "";
+  at("key-expires").value = "";
+  at("key-expires-label").textContent = key ? "Valid from now for; empty leaves it as it is" : "Valid for";
+  at("dialog-error").hidden = true;
+  at("key-dialog").showModal();
+}
+
+function given() {
+  const text = id => at(id).value.trim() || null, number = id => text(id) === null ? null : Number(text(id));
+  const wanted = { key_alias: text("key-name"), models: (text("key-models") ?? "").split(",").map(one => one.trim()).filter(Boolean),
+    rpm_limit: number("key-rpm"), tpm_limit: number("key-tpm"), max_budget: number("key-budget"),
+    budget_duration: text("key-period") };
+  // Not given, an expiry stays as it is; null would take it away.
+  return text("key-expires") ? { ...wanted, duration: text("key-expires") } : wanted;
+}
+
+async function save(event) {
+  event.preventDefault();
+  try {
+    const made = await post(edited ? "/key/update" : "/key/generate", edited ? { key: edited.token, ...given() } : given());
+    at("key-dialog").close();
+    if (!edited) {
+      at("secret-text").textContent = made.key;
+      at("secret").hidden = false;
+      at("secret-text").focus();
+    }
+    say("");
+    await showKeys();
+  } catch (error) {
+    at("dialog-error").textContent = error.message;
+    at("dialog-error").hidden = false;
+  }
+}
+
+function revoke(key) {
+  edited = key;
+  at("revoke-name").textContent = key.key_alias;
+  at("revoke-dialog").returnValue = "";
+  at("revoke-dialog").showModal();
+}
+
+at("revoke-dialog").addEventListener("close", async () => {
+  if (at("revoke-dialog").returnValue !== "revoke") return;
+  try {
+    await post("/key/delete", { keys: [edited.token] });
+    say("");
+  } catch (error) {
+    say(error.message);
+  }
+  await showKeys();
+});
+at("new-key").addEventListener("click", () => open(null));
+at("key-cancel").addEventListener("click", () => at("key-dialog").close());
+at("key-form").addEventListener("submit", save);
+at("secret-copy").addEventListener("click", () => copy(at("secret-text")));
