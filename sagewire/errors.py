@@ -27,8 +27,9 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from sagewire.types.replies import Reply
@@ -53,6 +54,7 @@ __all__ = [
     "UnsupportedFeature",
     "UsageError",
     "WireError",
+    "combined",
     "excerpt",
     "unknown_name",
 ]
@@ -266,3 +268,45 @@ class StreamTruncated(WireError):
 
 class ToolCallMissing(WireError):
     """An answer without the required tool call; it is in `partial`."""
+
+
+_COMBINED: dict[tuple[type[Exception], ...], type[SagewireError]] = {}
+
+
+def combined(*kinds: type[Exception]) -> type[SagewireError]:
+    """Return the class of errors that are of all these kinds; the first is one of sagewire's.
+
+    It is for `except` clauses of programs that know another library's exceptions.
+
+    Example:
+        >>> issubclass(combined(Throttled, LookupError), LookupError)
+        True
+    """
+    parts = tuple(dict.fromkeys(part for kind in kinds for part in getattr(kind, "_parts", (kind,))))
+    known = _COMBINED.get(parts)
+    if known is not None:
+        return known
+    members = {"__module__": parts[0].__module__, "__doc__": parts[0].__doc__, "__reduce__": _reduce, "_parts": parts}
+    # `setdefault`: two threads that get here together must end up with one class.
+    return _COMBINED.setdefault(parts, type(parts[0].__name__, parts, members))
+
+
+def _reduce(error: Any) -> tuple[object, ...]:
+    # The class has no module to be imported from: a pickle names its parents.
+    return _restore, (tuple(map(_importable, error._parts)), error.args, dict(error.__dict__))
+
+
+def _restore(parts: tuple[type[Exception], ...], args: tuple[Any, ...], state: dict[str, Any]) -> SagewireError:
+    kind = combined(*parts)
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+def _importable(kind: type[Exception]) -> Any:
+    """Return the nearest class that a pickle can name; botocore makes some of its own at run time."""
+    for each in kind.__mro__:
+        if getattr(sys.modules.get(each.__module__), each.__qualname__, None) is each:
+            return each
+    return Exception

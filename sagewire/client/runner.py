@@ -23,6 +23,7 @@ from sagewire.errors import EndpointError, ModelError, SagewireError, UsageError
 from sagewire.http.abandonable import in_thread
 from sagewire.streaming.accumulate import unfold
 from sagewire.transports.base import AsyncTransport, Body, Transport
+from sagewire.transports.sagemaker.botocore_errors import add_kind_of_cause
 from sagewire.types import Delta, Invocation, Reply, ResponseInfo
 
 __all__ = ["CallRun", "explain", "run", "run_async"]
@@ -210,7 +211,8 @@ async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Asy
 
 
 def explain(error: SagewireError, handler: ContentHandler | EmbeddingHandler | RerankHandler) -> None:
-    """Add the message that a third-party handler reads in its container's error body to the error."""
+    """Make an error one of botocore's if that was its cause, and add the message that a third-party handler reads."""
+    add_kind_of_cause(error)
     if not isinstance(error, EndpointError) or not error.body or type(handler).read_error in _DEFAULTS:
         # The transport has read the known shapes already.
         return

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -32,11 +31,12 @@ __all__ = [
 ]
 
 
-class RerankHandler(ABC):
+class RerankHandler:
     """One container's wire format for reranking.
 
     `payload` returns the request; `read` returns `(index, score)` pairs in any order and may index into its argument
-    as if it were well formed.
+    as if it were well formed. A handler that writes and reads whole bodies overrides `transform_input` and
+    `transform_output` and needs neither.
 
     Attributes:
         name: The handler's key in `RERANK_HANDLERS`.
@@ -54,7 +54,6 @@ class RerankHandler(ABC):
     takes_extra: bool = False
     max_documents: int = 1000
 
-    @abstractmethod
     def payload(
         self, query: str, documents: Sequence[str], top_n: int | None, extra: Mapping[str, Any], /
     ) -> Mapping[str, Any]:
@@ -66,10 +65,11 @@ class RerankHandler(ABC):
             top_n: How many of the best are wanted, `None` for all.
             extra: Anything else, passed to the server under the name given.
         """
+        raise NotImplementedError(f"{type(self).__name__} has neither payload nor transform_input")
 
-    @abstractmethod
     def read(self, payload: Any, /) -> Sequence[tuple[int, float]]:
         """Return index and score of each document in the answer."""
+        raise NotImplementedError(f"{type(self).__name__} has neither read nor transform_output")
 
     def transform_input(
         self,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from langchain_core import exceptions as theirs
 
@@ -43,7 +42,6 @@ _SIMPLE: tuple[tuple[type[errors.SagewireError], type[theirs.ModelError]], ...] 
     (errors.StreamTruncated, theirs.ModelConnectionError),
     (errors.ModelStreamError, theirs.ModelAPIError),
 )
-_CLASSES: dict[tuple[type, type], type[errors.SagewireError]] = {}
 
 
 @contextmanager
@@ -63,7 +61,7 @@ def as_langchain_error(error: errors.SagewireError) -> errors.SagewireError:
     their_class = _their_class(error)
     if their_class is None or isinstance(error, theirs.ModelError):
         return error
-    both = _both(type(error), their_class)
+    both = errors.combined(type(error), their_class)
     copy: errors.SagewireError = both.__new__(both)
     copy.args = error.args
     copy.__dict__.update(error.__dict__)
@@ -106,28 +104,3 @@ def _of_status(status: int) -> type[theirs.ModelError]:
     # SageMaker wraps every failure of a container as 424.
     client_fault = 400 <= status < 500 and status != 424
     return known.get(status) or (theirs.ModelInvalidRequestError if client_fault else theirs.ModelAPIError)
-
-
-def _both(ours: type[errors.SagewireError], their_class: type[theirs.ModelError]) -> type[errors.SagewireError]:
-    """Return the class that is both; made when first needed, so that errors of a user's own handler work too."""
-    known = _CLASSES.get((ours, their_class))
-    if known is not None:
-        return known
-
-    def reduce(self: errors.SagewireError) -> tuple[Any, ...]:
-        # The class has no module to be imported from: a pickle names its two parents.
-        return _restore, (ours, their_class, self.args, dict(self.__dict__))
-
-    members = {"__module__": ours.__module__, "__doc__": ours.__doc__, "__reduce__": reduce}
-    # `setdefault`: two threads that get here together must end up with one class.
-    return _CLASSES.setdefault((ours, their_class), type(ours.__name__, (ours, their_class), members))
-
-
-def _restore(
-    ours: type[errors.SagewireError], their_class: type[theirs.ModelError], args: Any, state: dict[str, Any]
-) -> errors.SagewireError:
-    both = _both(ours, their_class)
-    error: errors.SagewireError = both.__new__(both)
-    error.args = args
-    error.__dict__.update(state)
-    return error

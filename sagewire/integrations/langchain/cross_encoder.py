@@ -98,16 +98,6 @@ class _PairHandler(RerankHandler):
     def __hash__(self) -> int:
         return hash(id(self.handler))
 
-    def payload(
-        self, query: str, documents: Sequence[str], top_n: int | None, extra: Mapping[str, Any], /
-    ) -> Mapping[str, Any]:
-        """Not used: the user's handler writes the body itself."""
-        raise NotImplementedError
-
-    def read(self, payload: Any, /) -> Sequence[tuple[int, float]]:
-        """Return index and score of each document, given the user's scores."""
-        return list(enumerate(payload))
-
     def transform_input(
         self,
         query: str,

@@ -40,42 +40,10 @@ from sagewire.integrations._answers import AsyncChunks, Chunks
 from sagewire.integrations._objects import OpenAiObject
 from sagewire.integrations.litellm._calls import ChatCall, EmbeddingCall, TextCall
 from sagewire.integrations.litellm._prompts import custom_prompt_dict, register_prompt_template
-from sagewire.integrations.litellm.exceptions import (
-    APIConnectionError,
-    APIError,
-    AuthenticationError,
-    BadGatewayError,
-    BadRequestError,
-    ContentPolicyViolationError,
-    ContextWindowExceededError,
-    InternalServerError,
-    InvalidRequestError,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
-    ServiceUnavailableError,
-    Timeout,
-    UnprocessableEntityError,
-    UnsupportedParamsError,
-)
+from sagewire.integrations.litellm.exceptions import *  # noqa: F403
+from sagewire.integrations.litellm.exceptions import __all__ as _names_of_exceptions
 
 __all__ = [
-    "APIConnectionError",
-    "APIError",
-    "AuthenticationError",
-    "BadGatewayError",
-    "BadRequestError",
-    "ContentPolicyViolationError",
-    "ContextWindowExceededError",
-    "InternalServerError",
-    "InvalidRequestError",
-    "NotFoundError",
-    "PermissionDeniedError",
-    "RateLimitError",
-    "ServiceUnavailableError",
-    "Timeout",
-    "UnprocessableEntityError",
-    "UnsupportedParamsError",
     "acompletion",
     "aembedding",
     "atext_completion",
@@ -86,6 +54,7 @@ __all__ = [
     "num_retries",
     "register_prompt_template",
     "text_completion",
+    *_names_of_exceptions,
 ]
 
 drop_params: bool = False

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sagewire.errors import SagewireError
-from sagewire.integrations.litellm.exceptions import both, kind_of
+from sagewire.errors import SagewireError, combined
+from sagewire.integrations.litellm.exceptions import kind_of, openai_kind
 from sagewire.openai_shapes import error_envelope
 
 __all__ = ["coded_errors"]
@@ -42,5 +42,21 @@ def coded_errors(provider: str, model: str) -> Iterator[None]:
         kind = kind_of(error, status)
         if not isinstance(error, kind):
             # The same object, so that its traceback and causes stay.
-            error.__class__ = both(type(error), kind)
+            error.__class__ = combined(type(error), kind)
+        theirs = openai_kind(kind)
+        if theirs is not None and not isinstance(error, theirs):
+            error.__class__ = combined(type(error), theirs)
+            _complete(error, status)
         raise
+
+
+def _complete(error: SagewireError, status: int) -> None:
+    """Add the attributes that OpenAI's exceptions have; there is no HTTP exchange of OpenAI's API behind them."""
+    import httpx
+
+    request = httpx.Request("POST", "https://sagemaker/")
+    given = {"request": request, "response": httpx.Response(status, request=request)}
+    given |= {"request_id": None, "body": None, "code": None, "param": None, "type": None}
+    for name, value in given.items():
+        if not hasattr(error, name):
+            error.__dict__[name] = value

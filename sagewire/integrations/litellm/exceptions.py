@@ -1,10 +1,12 @@
 """LiteLLM's exceptions by their names, for `except` clauses that programs have.
 
 Every error of sagewire's that leaves this package is raised as one of these, too: a throttled call is a
-`sagewire.Throttled` and a `RateLimitError`.
+`sagewire.Throttled` and a `RateLimitError`, and OpenAI's `RateLimitError` in a program that has imported `openai`.
 """
 
 from __future__ import annotations
+
+import sys
 
 from sagewire import errors
 from sagewire.errors import AccessDenied, EndpointError, ModelError, SagewireError, UnsupportedFeature, WireError
@@ -131,20 +133,23 @@ def kind_of(error: SagewireError, status: int) -> type[Exception]:
     return _BY_STATUS.get(status, InternalServerError if status >= 500 else BadRequestError)
 
 
-_made: dict[str, type[SagewireError]] = {}
+def openai_kind(kind: type[Exception]) -> type[Exception] | None:
+    """Return the exception of OpenAI's library that LiteLLM's is a kind of; `None` unless the program has loaded it.
+
+    A program has to import the library to name its exceptions, so it need not be imported here.
+    """
+    library = sys.modules.get("openai")
+    for each in kind.__mro__:
+        name = _OPENAI.get(each.__name__, each.__name__)
+        found = getattr(library, name, None)
+        if each.__module__ == __name__ and found is not None:
+            return found  # type: ignore[no-any-return]
+    return None
 
 
-def both(kind: type[SagewireError], name: type[Exception]) -> type[SagewireError]:
-    """Return the class of errors that are of both kinds."""
-    combined = f"{kind.__name__}_{name.__name__}"
-    if combined not in _made:
-        _made[combined] = type(combined, (kind, name), {"__module__": __name__, "__doc__": kind.__doc__})
-    return _made[combined]
-
-
-def __getattr__(name: str) -> type[SagewireError]:
-    """Return a class of both kinds by its name; pickled errors are read back so."""
-    kind, _, named = name.partition("_")
-    if kind not in errors.__all__ or named not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return both(getattr(errors, kind), globals()[named])
+_OPENAI = {
+    "BadGatewayError": "InternalServerError",
+    "InvalidRequestError": "BadRequestError",
+    "ServiceUnavailableError": "InternalServerError",
+    "Timeout": "APITimeoutError",
+}

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from sagewire.aws.lookup_errors import translate
-from sagewire.errors import FrameError, ModelStreamError, SagewireError
+from sagewire.errors import FrameError, ModelStreamError, SagewireError, combined
 from sagewire.http.errors import connection_error, connection_lost, retry_after_of, timeout_error, tls_error, truncated
 from sagewire.transports.sagemaker.service_errors import ServiceError, error_of
 from sagewire.types import ResponseInfo
 
-__all__ = ["info_of", "translated"]
+__all__ = ["add_kind_of_cause", "info_of", "translated"]
 
 
 @contextmanager
@@ -91,3 +91,20 @@ def info_of(response: Mapping[str, Any]) -> ResponseInfo:
         new_session_id=new_session.partition(";")[0].strip() if new_session else None,
         closed_session_id=response.get("ClosedSessionId"),
     )
+
+
+def add_kind_of_cause(error: SagewireError) -> None:
+    """Make an error that a caller's own boto3 client caused one of botocore's, too, with its attributes.
+
+    `except ClientError` and `except client.exceptions.ModelError` are what programs with such a client have.
+    """
+    cause = error.__cause__
+    if isinstance(cause, Exception) and _is_of_botocore(type(cause)) and not isinstance(error, type(cause)):
+        error.__class__ = combined(type(error), type(cause))
+        for name, value in vars(cause).items():
+            error.__dict__.setdefault(name, value)
+
+
+def _is_of_botocore(kind: type[BaseException]) -> bool:
+    # By name, since botocore need not be installed.
+    return any(each.__module__ == "botocore.exceptions" for each in kind.__mro__)

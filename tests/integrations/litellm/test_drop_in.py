@@ -4,6 +4,7 @@ import contextlib
 import json
 import pickle
 
+import openai
 import pytest
 
 import sagewire
@@ -73,15 +74,28 @@ def test_an_error_is_both_sagewires_and_litellms(error, name, status):
     assert isinstance(again, getattr(litellm, name))
 
 
-def test_errors_of_other_makers_pass_and_unknown_names_stay_unknown():
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Throttled("slow down", status=429), openai.RateLimitError),
+        (EndpointTimeout("late"), openai.APITimeoutError),
+        (NotReady("creating"), openai.InternalServerError),
+        (UnsupportedFeature("tools", "handler 'tgi'"), openai.BadRequestError),
+        (EndpointError("refused"), openai.APIConnectionError),
+        (WireError("garbage"), openai.APIError),
+    ],
+)
+def test_an_error_is_openais_too(error, kind):
+    with pytest.raises(kind) as caught, coded_errors("sagemaker", "my-llama"):
+        raise error
+    assert caught.value.response.status_code == caught.value.status_code
+    assert hasattr(caught.value, "body")
+    assert isinstance(pickle.loads(pickle.dumps(error)), kind)
+
+
+def test_errors_of_other_makers_pass():
     with pytest.raises(KeyError), coded_errors("sagemaker", "m"):
         raise KeyError("x")
-    from sagewire.integrations.litellm import exceptions
-
-    with pytest.raises(AttributeError):
-        _ = exceptions.Nothing
-    with pytest.raises(AttributeError):
-        _ = exceptions.Throttled_os
 
 
 def test_a_missing_endpoint_is_not_found(emulator):

@@ -3,14 +3,17 @@
 import asyncio
 import gc
 import json
+import pickle
 import threading
 import time
 
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import Stubber
 
+from sagewire import Client
 from sagewire.errors import (
     AccessDenied,
     EndpointError,
@@ -382,3 +385,34 @@ def test_a_client_of_another_service():
     with pytest.raises(UsageError, match="sagemaker-runtime"):
         Boto3Transport(client, "my-llm")
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("operation", "ask"),
+    [
+        ("invoke_endpoint", lambda client: client.chat("x")),
+        ("invoke_endpoint", lambda client: client.embed(["x"])),
+        ("invoke_endpoint_with_response_stream", lambda client: list(client.stream("x"))),
+    ],
+)
+def test_a_clients_errors_stay_those_of_boto3_too(operation, ask):
+    own = make_client("http://127.0.0.1:1")
+    client = Client("my-llm", client=own, handler="tei" if "embed" in ask.__code__.co_names else "openai_chat")
+    with Stubber(own) as stub:
+        stub.add_client_error(operation, "ModelError", "boom", http_status_code=424)
+        with pytest.raises(own.exceptions.ModelError) as caught:
+            ask(client)
+    error = caught.value
+    assert isinstance(error, ModelError)
+    assert error.response["Error"]["Code"] == "ModelError"
+    again = pickle.loads(pickle.dumps(error))
+    assert isinstance(again, ClientError)
+    assert isinstance(again, ModelError)
+    assert str(again) == str(error)
+
+
+def test_so_do_refused_connections():
+    client = Client("my-llm", client=make_client("http://127.0.0.1:1"), handler="openai_chat", retries=1)
+    with pytest.raises(EndpointConnectionError) as caught:
+        client.chat("x")
+    assert isinstance(caught.value, EndpointError)
