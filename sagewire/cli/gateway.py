@@ -70,7 +70,7 @@ def gateway(
     if check:
         for note in plan.config.warnings:
             console.print(note, markup=False, soft_wrap=True)
-        good = f"{config or 'The configuration'} is good: {', '.join(plan.config.models)}"
+        good = f"{config or 'The configuration'} is good: {', '.join(_listed(plan.config))}"
         console.print(good, markup=False, soft_wrap=True)
         return
     _serve(plan)
@@ -155,8 +155,12 @@ def _serve(plan: Plan) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+def _listed(config: GatewayConfig) -> list[str]:
+    return [name for name, model in config.models.items() if model.part_of is None]
+
+
 def _announce(url: str, config: GatewayConfig) -> None:
-    console.print(f"Models: {', '.join([*config.models, *config.aliases])}", markup=False)
+    console.print(f"Models: {', '.join([*_listed(config), *config.aliases])}", markup=False)
     key = "your key" if config.has_keys else "anything"
     console.print(f"OpenAI clients: base_url={url}/v1, api_key={key}", markup=False)
     console.print(f"In a browser: {url}", markup=False)

@@ -184,6 +184,8 @@ class Http(TransportChoice):
         url: The server's base URL.
         token: Bearer token; sent to that host only.
         headers: Further headers of every request. They may hold secrets, so they are never shown or pickled.
+        verify: A file or directory of CA certificates; `False` for no check of the server's certificate. Default:
+            `REQUESTS_CA_BUNDLE`, else `SSL_CERT_FILE`, else those of the system.
 
     Example:
         >>> Client(transport=Http("https://llm.example.org", headers={"X-Tenant": "blue"}))  # doctest: +SKIP
@@ -192,6 +194,7 @@ class Http(TransportChoice):
     url: str
     token: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    verify: bool | str | None = None
 
     @property
     def address(self) -> str:
@@ -207,7 +210,7 @@ class Http(TransportChoice):
         if self.token or self.headers:
             name = "token" if self.token else "headers"
             raise UsageError(f"{name} may be a secret and is never pickled; make the client where it is used")
-        return Http, (self.url,)
+        return Http, (self.url, None, {}, self.verify)
 
     def open(self, route: Route) -> Transport:
         """Return a new transport."""
@@ -225,6 +228,7 @@ class Http(TransportChoice):
         return {
             "token": self.token,
             "headers": self.headers,
+            "verify": self.verify,
             "timeouts": route.timeouts,
             "retries": route.retries,
             "max_response_bytes": route.max_response_bytes,

@@ -22,6 +22,7 @@ from sagewire.gateway.keys import Key, from_config
 from sagewire.gateway.quota import estimated_answer, estimated_prompt, number_of_prompts
 from sagewire.gateway.rate_limits import RateLimits
 from sagewire.gateway.request_log import RequestLog
+from sagewire.gateway.request_settings import NO_SETTINGS, RequestSettings, take_settings
 from sagewire.gateway.routing.deployments import Deployment, Task
 from sagewire.gateway.routing.router import Model, Router
 from sagewire.gateway.threads import BlockingCalls
@@ -42,6 +43,7 @@ class Turn:
         name: The model as the caller named it; answers repeat it.
         task: The kind of request.
         calls: How many calls it takes: one for each prompt.
+        settings: What it asks of the router.
     """
 
     log: RequestLog
@@ -52,6 +54,7 @@ class Turn:
     name: str
     task: Task = "chat"
     calls: int = 1
+    settings: RequestSettings = NO_SETTINGS
 
 
 class Gateway:
@@ -136,6 +139,7 @@ class Gateway:
             raise GatewayError(404, "model_not_found", self._unknown(name, key), param="model")
         if not self.allows(key, self.config.aliases.get(name, name), name):
             raise _not_allowed(key, "model", name)
+        body, settings = take_settings(body)
         check_body(log.route, body)
         check_sizes(body)
         # Only now: a name that fits a pattern becomes a model here.
@@ -144,7 +148,9 @@ class Gateway:
             raise GatewayError(404, "model_not_found", self._unknown(name, key), param="model")
         self._check_adapter(key, model, body.get("adapter"))
         log.model = model.name
-        turn = Turn(log, key, body, model, router, name, task, number_of_prompts(body))
+        for other in settings.fallbacks or ():
+            self._check_fallback(key, other)
+        turn = Turn(log, key, body, model, router, name, task, number_of_prompts(body), settings)
         await self._reserve(turn)
         return turn
 
@@ -170,6 +176,12 @@ class Gateway:
             prices = dearest(one.prices for one in turn.model.deployments if one.prices is not None)
             log.budget = await self.budgets.reserve(key, prices.cost(prompt, answer, USUAL_SECONDS))
 
+    def _check_fallback(self, key: Key, name: str) -> None:
+        if self.config.entry(name) is None:
+            raise GatewayError(404, "model_not_found", self._unknown(name, key), param="fallbacks")
+        if not self.allows(key, self.config.aliases.get(name, name), name):
+            raise _not_allowed(key, "model", name)
+
     @staticmethod
     def _check_adapter(key: Key, model: Model, adapter: Any) -> None:
         if adapter is None:
@@ -190,12 +202,15 @@ class Gateway:
         if key.may_use(model) or (name and key.may_use(name)):
             return True
         entry = self.config.entry(model)
-        return entry is not None and key.may_use(entry)
+        if entry is None:
+            return False
+        whole = self.config.models[entry].part_of
+        return key.may_use(entry) or (whole is not None and key.may_use(whole))
 
     def names_for(self, key: Key) -> list[str]:
         """Return the names of models, patterns and aliases that a key may use, sorted."""
         config = self.config
-        names = {name for name in config.models if self.allows(key, name)}
+        names = {name for name, model in config.models.items() if self.allows(key, name) and model.part_of is None}
         names |= {
             alias
             for alias, target in config.aliases.items()

@@ -14,7 +14,7 @@ from sagewire.client import AsyncClient
 from sagewire.content_handlers import JsonHandler
 from sagewire.errors import EndpointTimeout, SagewireError
 from sagewire.gateway.config import DeploymentConfig
-from sagewire.gateway.errors import envelope_of
+from sagewire.gateway.errors import GatewayError, envelope_of
 from sagewire.gateway.gateway import Gateway, Turn
 from sagewire.gateway.routing.affinity import conversation_id, prefix_id
 from sagewire.gateway.routing.deployments import Deployment
@@ -269,15 +269,30 @@ class Generation:
             log.deployment = deployment.label
             gateway.attempt_failed(model, deployment, error)
 
-        served = await turn.router.serve(
-            turn.model,
-            work,
-            wanted=Wanted(
-                turn.task, turn.key.name, self._affinity, log.stream, 1 if log.stream else self.calls_at_once
-            ),
-            allowed=lambda name: gateway.allows(turn.key, name),
-            failed=failed,
+        settings = turn.settings
+        wanted = Wanted(
+            turn.task,
+            turn.key.name,
+            self._affinity,
+            log.stream,
+            1 if log.stream else self.calls_at_once,
+            settings.attempts,
+            settings.fallbacks,
         )
+        try:
+            async with asyncio.timeout(settings.seconds) as limit:
+                served = await turn.router.serve(
+                    turn.model,
+                    work,
+                    wanted=wanted,
+                    allowed=lambda name: gateway.allows(turn.key, name),
+                    failed=failed,
+                )
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            says = f"no answer within the {settings.seconds:g} s of 'timeout' in the request"
+            raise GatewayError(504, "request_timeout", says, param="timeout") from None
         log.attempts += 1
         log.lease = served.lease
         log.deployment = served.lease.deployment.label

@@ -25,7 +25,8 @@ _ELSEWHERE = frozenset({
     "custom_logit_processor", "data_parallel_rank", "deployment_id", "extra_body", "extra_headers", "extra_query",
     "headers", "kv_transfer_params", "logits_processors", "route", "target_model",
 })  # fmt: skip
-# LiteLLM's settings of one request that choose among servers or keep something out.
+# LiteLLM's settings of one request that choose among servers or keep something out; a request may have some of them,
+# see `request_settings`, but they never go to a server.
 _ROUTING = frozenset({
     "cache", "caching", "context_window_fallback_dict", "disable_fallbacks", "fallbacks", "guardrails", "max_retries",
     "num_retries", "request_timeout", "stream_timeout", "timeout",

@@ -37,6 +37,7 @@ _TYPES: Mapping[str, type] = {
     **dict.fromkeys(("default_litellm_params", "model_group_alias", "routing_strategy_args"), dict),
     **dict.fromkeys(("default_fallbacks", "optional_pre_call_checks"), list),
 }
+_FALLBACKS = ("fallbacks", "context_fallbacks")
 _STICKY = frozenset({"deployment_affinity", "prompt_caching", "session_affinity"})
 
 
@@ -114,6 +115,8 @@ class _Translation:
         self._notes: list[str] = []
         # The entries of `model_list` that each model's deployments come from.
         self._entries: dict[str, list[int]] = {}
+        # The model and its deployment of each id.
+        self._by_id: dict[str, tuple[str, int]] = {}
         for path, variable in missing:
             if path[0] == "general_settings":
                 # Without it a gateway that was closed would be open.
@@ -130,13 +133,18 @@ class _Translation:
             for target, others in self._fallbacks(name).items():
                 if target != "*":
                     self._known(target, models, name)[field] = others
+        aliases = self._aliases(router)
+        default_fallbacks = (
+            router.get("default_fallbacks")
+            or settings.get("default_fallbacks")
+            or self._fallbacks("fallbacks").get("*", [])
+        )
+        self._add_parts(models, aliases, default_fallbacks)
         raw = {
             "models": models,
-            "aliases": self._aliases(router),
+            "aliases": aliases,
             "hidden_aliases": self._hidden(router),
-            "default_fallbacks": router.get("default_fallbacks")
-            or settings.get("default_fallbacks")
-            or self._fallbacks("fallbacks").get("*", []),
+            "default_fallbacks": default_fallbacks,
             "server": self._server(),
             "environment": {name: str(value) for name, value in self._source.environment_variables.items()},
         }
@@ -243,12 +251,33 @@ class _Translation:
             self._entries.setdefault(entry.model_name, []).append(number)
             model = models.setdefault(entry.model_name, {"deployments": [], **shared})
             model["deployments"].append(deployment)
+            if entry.model_info.get("id") and STAR not in entry.model_name:
+                self._by_id[str(entry.model_info["id"])] = entry.model_name, len(model["deployments"]) - 1
             own = entry.litellm_params.get("num_retries", entry.litellm_params.get("max_retries", retries))
             if "keepalive_seconds" in entry.litellm_params:
                 model["keepalive_seconds"] = entry.litellm_params["keepalive_seconds"]
             if own is not None:
                 model["attempts"] = max(model.get("attempts", 1), int(own) + 1)
+        self._note_certificates(models)
         return models
+
+    def _note_certificates(self, models: Mapping[str, dict[str, Any]]) -> None:
+        checked = self._source.litellm_settings.get("ssl_verify", True) in (True, None)
+        if not checked and any(one.get("endpoint") for model in models.values() for one in model["deployments"]):
+            says = "has no effect on calls of SageMaker endpoints: set AWS_CA_BUNDLE for them"
+            self._note(("litellm_settings", "ssl_verify"), says)
+
+    def _add_parts(self, models: dict[str, dict[str, Any]], aliases: Mapping[str, str], defaults: Any) -> None:
+        """Make models of the deployments that fallbacks name by the `id` of their `model_info`."""
+        wanted = [name for model in models.values() for field in _FALLBACKS for name in model.get(field, ())]
+        for name in {*wanted, *map(str, defaults if isinstance(defaults, list) else ())}:
+            place = None if name in models or name in aliases else self._by_id.get(name)
+            if place is not None:
+                whole = models[place[0]]
+                settings = {key: value for key, value in whole.items() if key not in (*_FALLBACKS, "deployments")}
+                deployment = whole["deployments"][place[1]]
+                models[name] = {**settings, "deployments": [deployment], "part_of": place[0]}
+                self._entries[name] = [self._entries[place[0]][place[1]]]
 
     def _expanded(self) -> Iterator[tuple[int, _Entry]]:
         """Return the entries by number; one whose model is a bare star is one for each provider."""
@@ -283,6 +312,7 @@ class _Translation:
             cooldowns=not router.get("disable_cooldowns"),
             max_parallel=router.get("default_max_parallel_requests"),
             drop_params=bool(settings.get("drop_params")),
+            ssl_verify=settings.get("ssl_verify", self._environment.get("SSL_VERIFY")),
             weighted=_STRATEGIES.get(self._strategy()) == "weighted",
             limit_requests=self._strategy() in _LIMITING
             or _ENFORCE in checks

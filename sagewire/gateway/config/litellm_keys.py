@@ -57,7 +57,7 @@ PARAMS_TAKEN = _names(
     "eos_token extra_body final_prompt_value hf_model_name initial_prompt_value litellm_credential_name "
     "max_completion_tokens max_parallel_requests max_retries model model_id num_retries region_name request_timeout "
     "extra_headers headers keepalive_seconds "
-    "roles rpm sagemaker_base_url stream_timeout timeout tpm weight"
+    "roles rpm sagemaker_base_url ssl_verify stream_timeout timeout tpm weight"
 )
 PRICES = _names("input_cost_per_token output_cost_per_token input_cost_per_second output_cost_per_second")
 PARAMS_TAKEN |= PRICES
@@ -75,7 +75,7 @@ PARAMS_NO_EFFECT = _names(
     "litellm_trace_id logger_fn max_fallbacks max_file_size_mb merge_reasoning_content_in_choices "
     "metadata mock_testing_fallbacks mock_timeout model_info no-log order organization otpm output_vector_size "
     "prompt_environment prompt_id prompt_label prompt_variables prompt_version provider_specific_header "
-    "retry_policy retry_strategy routing_strategy silent_model ssl_verify stream supports_system_message "
+    "retry_policy retry_strategy routing_strategy silent_model stream supports_system_message "
     "tag_regex tags tiered_pricing ttl turn_off_message_logging use_chat_completions_api use_in_pass_through "
     "stream_chunk_size use_litellm_proxy user_continue_message verbose"
 )
@@ -101,7 +101,7 @@ ROUTER_NO_EFFECT = _names(
 
 SETTINGS_TAKEN = _names(
     "allowed_fails context_window_fallbacks cooldown_time default_fallbacks drop_params fallbacks num_retries "
-    "request_timeout"
+    "request_timeout ssl_verify"
 )
 SETTINGS_NO_EFFECT = _names(
     "add_function_to_prompt add_user_information_to_llm_headers blog_posts_url budget_duration cache "

@@ -62,6 +62,7 @@ class Defaults:
     cooldowns: bool = True
     max_parallel: int | None = None
     drop_params: bool = False
+    ssl_verify: Any = None
     weighted: bool = True
     limit_requests: bool = False
     limit_tokens: bool = False
@@ -98,6 +99,7 @@ def deployment_settings(
     settings = _place(provider, name, given, info, document, (*path, "model"))
     notes = _options(given, settings, document, path)
     notes += _headers(given, settings, document, path)
+    notes += _ssl_verify(given, settings, defaults, document, path)
     for theirs, ours in _AWS.items():
         if theirs in given:
             settings[ours] = given[theirs]
@@ -223,6 +225,24 @@ def _headers(given: JSON, settings: JSON, document: Document, path: Path) -> lis
         else:
             notes.append(str(document.error((*path, name), "has no effect: calls of SageMaker endpoints are signed")))
     return notes
+
+
+def _ssl_verify(given: JSON, settings: JSON, defaults: Defaults, document: Document, path: Path) -> list[str]:
+    """Put the check of a server's certificate into its field; that of SageMaker follows AWS_CA_BUNDLE."""
+    wanted = given.get("ssl_verify", defaults.ssl_verify)
+    if isinstance(wanted, str) and wanted.lower() in ("true", "false"):
+        wanted = wanted.lower() == "true"
+    if wanted is None or wanted is True:
+        return []
+    if not isinstance(wanted, bool | str):
+        raise document.error((*path, "ssl_verify"), f"should be true, false or a path, not {type(wanted).__name__}")
+    if settings.get("url"):
+        settings["ssl_verify"] = wanted
+        return []
+    if "ssl_verify" not in given:
+        return []
+    says = "has no effect: set AWS_CA_BUNDLE, which boto3 reads, too, for calls of SageMaker endpoints"
+    return [str(document.error((*path, "ssl_verify"), says))]
 
 
 def _check_typo(name: str, document: Document, path: Path) -> None:

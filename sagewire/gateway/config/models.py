@@ -63,6 +63,11 @@ class DeploymentConfig(Section):
     url: str | None = Field(default=None, description="The base URL of an HTTP server; this or `endpoint`.")
     token: SecretStr | None = Field(default=None, description="The bearer token for `url`.")
     headers: dict[str, SecretStr] = Field(default_factory=dict, description="Further headers of each request to `url`.")
+    ssl_verify: bool | str | None = Field(
+        default=None,
+        description="The check of the certificate of `url`: a file or directory of CA certificates, or `false` for no "
+        "check. Default: `SSL_CERT_FILE`, else those of the system.",
+    )
     endpoint_kwargs: dict[str, str] = Field(
         default_factory=dict,
         description="Parameters of each InvokeEndpoint call, for example `TargetModel` or `CustomAttributes`.",
@@ -146,6 +151,8 @@ class DeploymentConfig(Section):
             raise ValueError("aws_access_key_id and aws_secret_access_key go together")
         if self.web_identity_token_file and (self.external_id or self.session_tags):
             raise ValueError("external_id and session_tags are not part of assuming a role with a web identity token")
+        if self.ssl_verify is not None and not self.url:
+            raise ValueError("ssl_verify is for a `url`; for SageMaker endpoints set AWS_CA_BUNDLE")
         if self.headers and not self.url:
             raise ValueError("headers are for a `url`; calls of SageMaker endpoints are signed instead")
         if self.endpoint_kwargs and not self.endpoint:
@@ -242,6 +249,11 @@ class ModelConfig(Section):
     context_fallbacks: list[str] = Field(
         default_factory=list, description="Models that answer conversations that are too long for it."
     )
+    part_of: str | None = Field(
+        default=None,
+        description="A model with the same deployment: keys that may use that one may use this one, which is not "
+        "listed. A fallback to one deployment of a model names such a part.",
+    )
     adapters: list[str] = Field(
         default_factory=list,
         description="LoRA adapters that callers may name in `adapter`; a key that lists models must list them, too.",
@@ -303,13 +315,9 @@ class GatewayConfig(Section):
         for name, model in self.models.items():
             for number, says in mistakes(name, model):
                 yield ("models", name, "deployments", number), says
-        for alias in self.aliases:
-            if alias in self.models:
-                yield ("aliases", alias), f"'{alias}' is both a model and an alias"
-            if STAR in alias:
-                yield ("aliases", alias), "an alias cannot have a star: make it a model with one"
-            if self.aliases[alias] in self.aliases:
-                yield ("aliases", alias), f"'{self.aliases[alias]}' is an alias, too: name the model"
+            if model.part_of is not None and not self._is_part(model, self.models.get(model.part_of)):
+                yield ("models", name, "part_of"), f"'{model.part_of}' is not a model with this deployment"
+        yield from self._mistaken_aliases()
         for place, what, wanted in self._references():
             pattern = place[0] != "keys" and self.stars_in(wanted)
             if pattern:
@@ -320,6 +328,21 @@ class GatewayConfig(Section):
                 yield place, f"{what}: {unknown_name(wanted, [*self.models, *self.aliases], 'model')}"
         if len({key.name for key in self.keys}) < len(self.keys):
             yield ("keys",), "two keys have the same name"
+
+    def _mistaken_aliases(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        for alias in self.aliases:
+            if alias in self.models:
+                yield ("aliases", alias), f"'{alias}' is both a model and an alias"
+            if STAR in alias:
+                yield ("aliases", alias), "an alias cannot have a star: make it a model with one"
+            if self.aliases[alias] in self.aliases:
+                yield ("aliases", alias), f"'{self.aliases[alias]}' is an alias, too: name the model"
+
+    @staticmethod
+    def _is_part(model: ModelConfig, whole: ModelConfig | None) -> bool:
+        return (
+            whole is not None and whole.part_of is None and all(one in whole.deployments for one in model.deployments)
+        )
 
     def _references(self) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
         for alias, target in self.aliases.items():

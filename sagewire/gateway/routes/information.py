@@ -159,7 +159,7 @@ class Status(InformationRoute):
             }
             # Behind a pattern there is no deployment, behind each name that fits it there are.
             for model in (*gateway.router.models.values(), *gateway.router.remembered)
-            if gateway.allows(key, model.name)
+            if gateway.allows(key, model.name) and model.config.part_of is None
         ]
         requests = [
             {

@@ -474,7 +474,7 @@ def _server(config: DeploymentConfig) -> Http | None:
     if config.url is None:
         return None
     headers = {name: value.get_secret_value() for name, value in config.headers.items()}
-    return Http(config.url, _plain(config.token), headers)
+    return Http(config.url, _plain(config.token), headers, config.ssl_verify)
 
 
 def _plain(secret: Any) -> str | None:

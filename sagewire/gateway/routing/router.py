@@ -39,6 +39,8 @@ class Wanted:
         affinity: What ties it to a deployment, if anything does.
         stream: Whether it asks for a stream.
         places: How many calls it makes at once.
+        attempts: Maximum calls for it, if fewer than configured.
+        fallbacks: Models that answer instead of the configured fallbacks.
     """
 
     task: Task = "chat"
@@ -46,6 +48,8 @@ class Wanted:
     affinity: str | None = None
     stream: bool = False
     places: int = 1
+    attempts: int | None = None
+    fallbacks: Sequence[str] | None = None
 
 
 @dataclass(slots=True)
@@ -223,7 +227,11 @@ class Router:
         self.models: dict[str, Model] = {}
         self.remembered: ModelCache[Model] = ModelCache()
         for name, model in config.models.items():
-            self.models[name] = self._model(name, model, previous.models.get(name) if previous else None)
+            if model.part_of is None:
+                self.models[name] = self._model(name, model, previous.models.get(name) if previous else None)
+        for name, model in config.models.items():
+            if model.part_of is not None:
+                self.models[name] = self._part(name, model, self.models[model.part_of])
         for used in previous.remembered if previous else ():
             found = config.settings(used.name)
             if found is not None and found[0] not in self.models:
@@ -245,6 +253,11 @@ class Router:
             deployments.append(same or Deployment(settings, names[number], name, series[number], report))
         return Model(name, entry, config, deployments, self.rates)
 
+    def _part(self, name: str, config: ModelConfig, whole: Model) -> Model:
+        """Return a model that has deployments of another one: with their limits and health."""
+        own = [one for one in whole.deployments if one.config in config.deployments]
+        return Model(name, name, config, own, self.rates)
+
     def find(self, name: str) -> Model | None:
         """Return the model of a name or alias; one that fits a pattern is made now if it is not remembered."""
         found = self.remembered.get(self.config.aliases.get(name, name))
@@ -262,7 +275,8 @@ class Router:
     def deployments(self) -> Iterator[Deployment]:
         """Return all deployments."""
         for model in (*self.models.values(), *self.remembered):
-            yield from model.deployments
+            if model.config.part_of is None:
+                yield from model.deployments
 
     def retire(self, successor: Router) -> None:
         """Close the models that the next configuration has not taken over; requests in flight end as they began."""
@@ -294,17 +308,18 @@ class Router:
             SagewireError: The last error, if no deployment could answer.
         """
         self.budget.earn()
+        wanted = wanted or Wanted()
         waiting, seen = [model], {model.name}
         last: SagewireError | None = None
         while waiting:
             current = waiting.pop(0)
             try:
-                return await self._serve_one(current, work, wanted or Wanted(), failed)
+                return await self._serve_one(current, work, wanted, failed)
             except SagewireError as error:
                 last = error
                 if _is_nowhere(current, error):
                     self.remembered.drop(current)
-                for name in self._fallbacks(current, error):
+                for name in self._fallbacks(current, error, wanted):
                     other = self.find(name)
                     if other is not None and other.name not in seen and allowed(other.name):
                         seen.add(other.name)
@@ -312,18 +327,21 @@ class Router:
         assert last is not None, "the first model was tried"
         raise last
 
-    def _fallbacks(self, model: Model, error: SagewireError) -> Sequence[str]:
+    def _fallbacks(self, model: Model, error: SagewireError, wanted: Wanted) -> Sequence[str]:
         code = envelope_of(error)[1]["error"]["code"]
         if code == "context_length_exceeded":
-            return model.config.context_fallbacks
+            return model.config.context_fallbacks if wanted.fallbacks is None else wanted.fallbacks
         if is_callers_fault(error):
             return ()
+        if wanted.fallbacks is not None:
+            return wanted.fallbacks
         return model.config.fallbacks or self.config.default_fallbacks
 
     async def _serve_one(
         self, model: Model, work: Callable[[Deployment], Awaitable[T]], wanted: Wanted, failed: Failed
     ) -> Served[T]:
         tried: list[Deployment] = []
+        attempts = min(model.config.attempts, wanted.attempts or model.config.attempts)
         attempt = 0
         failure: SagewireError | None = None
         while True:
@@ -345,7 +363,7 @@ class Router:
                 lease.failed(error)
                 failed(model, lease.deployment, error)
                 tried.append(lease.deployment)
-                if attempt >= model.config.attempts or not self._worth_another(model, tried, error):
+                if attempt >= attempts or not self._worth_another(model, tried, error):
                     raise
                 delay = retry_delay(attempt, error) if all(one in tried for one in model.deployments) else 0.0
             except BaseException:

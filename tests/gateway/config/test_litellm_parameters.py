@@ -5,6 +5,7 @@ import pytest
 from sagewire.errors import UsageError
 from sagewire.gateway.config import parse_config
 from sagewire.gateway.config.models import DeploymentConfig, GatewayConfig
+from sagewire.gateway.routing.router import Router
 
 
 def loaded(params: str, more: str = "", environment: dict[str, str] | None = None) -> GatewayConfig:
@@ -113,3 +114,57 @@ def test_other_settings_are_read_or_noted(name: str) -> None:
 def test_a_wrong_type_is_a_sentence_with_its_line(params: str, more: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         loaded(params, more)
+
+
+def test_a_fallback_may_be_one_deployment() -> None:
+    text = """
+model_list:
+  - {model_name: m, litellm_params: {model: sagemaker_chat/a}, model_info: {id: first}}
+  - {model_name: m, litellm_params: {model: sagemaker_chat/b, rpm: 5}, model_info: {id: second}}
+  - {model_name: n, litellm_params: {model: sagemaker_chat/c}}
+litellm_settings: {fallbacks: [{n: [second]}], default_fallbacks: [first]}
+"""
+    config = parse_config(text, environment={})
+    assert config.models["second"].part_of == "m"
+    router = Router(config)
+    # The same deployment, with its limits and its health.
+    assert router.models["second"].deployments == [router.models["m"].deployments[1]]
+    assert len(list(router.deployments())) == 3
+    with pytest.raises(UsageError, match="thrid"):
+        parse_config(text.replace("[second]", "[thrid]"), environment={})
+
+
+def test_a_part_is_not_listed_and_needs_the_key_of_the_whole(start, upstream) -> None:
+    text = """
+model_list:
+  - {model_name: m, litellm_params: {model: sagemaker_chat/chat}, model_info: {id: one}}
+  - {model_name: n, litellm_params: {model: sagemaker_chat/chat--container-error-500}}
+router_settings: {fallbacks: [{n: [one]}], num_retries: 0}
+general_settings: {master_key: sk-master-key}
+"""
+    gateway = start(text)
+    master = {"authorization": "Bearer sk-master-key"}
+    keys = {}
+    for models in ("n", "n,m"):
+        made = gateway.post("/key/generate", {"models": models.split(",")}, **master).json()
+        keys[models] = {"authorization": f"Bearer {made['key']}"}
+    hello = {"model": "n", "messages": [{"role": "user", "content": "Hello"}]}
+    assert gateway.post("/v1/chat/completions", hello, **keys["n"]).status == 502
+    assert gateway.post("/v1/chat/completions", hello, **keys["n,m"]).status == 200
+    assert [one["id"] for one in gateway.get("/v1/models", **master).json()["data"]] == ["m", "n"]
+
+
+def test_certificates() -> None:
+    text = """
+model_list:
+  - {model_name: a, litellm_params: {model: hosted_vllm/q, api_base: "https://h"}}
+  - {model_name: b, litellm_params: {model: hosted_vllm/q, api_base: "https://h", ssl_verify: true}}
+  - {model_name: c, litellm_params: {model: sagemaker_chat/e, ssl_verify: "False"}}
+litellm_settings: {ssl_verify: /etc/ca.pem}
+"""
+    config = parse_config(text, environment={})
+    assert [config.models[name].deployments[0].ssl_verify for name in "abc"] == ["/etc/ca.pem", None, None]
+    assert ["line 5: " in note or "line 6: " in note for note in config.notes] == [True, True]
+    assert all("AWS_CA_BUNDLE" in note for note in config.notes)
+    unsafe = parse_config(text.replace("/etc/ca.pem", "false"), environment={})
+    assert unsafe.models["a"].deployments[0].ssl_verify is False

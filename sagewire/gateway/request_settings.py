@@ -1,0 +1,99 @@
+"""The settings of one request that LiteLLM's clients send beside it: they may ask for less than is configured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sagewire.gateway.errors import GatewayError
+from sagewire.openai_shapes import BadRequest
+from sagewire.openai_shapes.fields import Fields
+
+__all__ = ["NO_SETTINGS", "RequestSettings", "take_settings"]
+
+MAX_FALLBACKS = 20
+# What asks only that nothing is cached, which is so.
+_NO_CACHE = frozenset({"no-cache", "no-store"})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSettings:
+    """What a request asks of the router.
+
+    Args:
+        seconds: How long the request may take until its answer, or the first piece of a stream, is there.
+        attempts: Maximum calls for it; the configuration's number holds, too.
+        fallbacks: Models to ask in place of the configured fallbacks.
+    """
+
+    seconds: float | None = None
+    attempts: int | None = None
+    fallbacks: tuple[str, ...] | None = None
+
+
+NO_SETTINGS = RequestSettings()
+
+
+def take_settings(body: dict[str, Any]) -> tuple[dict[str, Any], RequestSettings]:
+    """Return a body without its settings, and the settings.
+
+    Args:
+        body: The body of a request.
+
+    Raises:
+        BadRequest: A setting has the wrong type.
+        GatewayError: 400 for a setting that would keep something out, or needs what the gateway does not have.
+    """
+    if _SETTINGS.isdisjoint(body):
+        return body, NO_SETTINGS
+    fields = Fields(body)
+    seconds = _seconds(fields)
+    retries = [fields.count(name) for name in ("num_retries", "max_retries")]
+    attempts = next((number + 1 for number in retries if number is not None), None)
+    fallbacks = _fallbacks(fields.items("fallbacks"))
+    if fields.flag("disable_fallbacks"):
+        fallbacks = ()
+    _check_cache(fields)
+    if fields.take("guardrails"):
+        raise _refused("guardrails", "the gateway has no guardrails, and would let through what they keep out")
+    return dict(fields.rest()), RequestSettings(seconds, attempts, fallbacks)
+
+
+_SETTINGS = frozenset({
+    "cache", "caching", "disable_fallbacks", "fallbacks", "guardrails", "max_retries", "num_retries", "request_timeout",
+    "stream_timeout", "timeout",
+})  # fmt: skip
+
+
+def _seconds(fields: Fields) -> float | None:
+    given = {name: fields.number(name) for name in ("timeout", "request_timeout", "stream_timeout")}
+    for name, seconds in given.items():
+        if seconds is not None and seconds <= 0:
+            raise BadRequest(f"{name!r} must be a number of seconds above 0", name)
+    if fields.rest().get("stream") and given["stream_timeout"] is not None:
+        return given["stream_timeout"]
+    return given["timeout"] if given["timeout"] is not None else given["request_timeout"]
+
+
+def _fallbacks(given: list[Any] | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    if len(given) > MAX_FALLBACKS:
+        raise BadRequest(f"'fallbacks' has {len(given)} entries; at most {MAX_FALLBACKS} are served", "fallbacks")
+    for one in given:
+        if not isinstance(one, str):
+            raise BadRequest(
+                "'fallbacks' must list names of models; other messages for them are not supported", "fallbacks"
+            )
+    return tuple(given)
+
+
+def _check_cache(fields: Fields) -> None:
+    cache = fields.object("cache") or {}
+    wanted = [name for name, value in cache.items() if value and name not in _NO_CACHE]
+    if wanted or fields.flag("caching"):
+        raise _refused("cache", "the gateway keeps no answers; leave it out")
+
+
+def _refused(name: str, says: str) -> GatewayError:
+    return GatewayError(400, "field_not_allowed", f"'{name}' is not supported: {says}", param=name)
