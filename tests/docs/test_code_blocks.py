@@ -20,11 +20,10 @@ import pytest
 from sagewire.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
-# `migrating.md` names programs of other libraries, and has a test of its own beside the integrations.
+# These name programs of other libraries, and have tests of their own.
+OTHERS = ("frameworks.md", "migrating.md")
 PAGES = sorted(
-    path
-    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    if path.exists() and path.name != "migrating.md"
+    path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if path.exists() and path.name not in OTHERS
 )
 BLOCK = re.compile(
     r"(?ms)^(?P<marks>`{3,})python\n(?P<code>.*?)^(?P=marks)\n(?:\n^```text title=\"Output\"\n(?P<shown>.*?)^```)?"

@@ -166,6 +166,20 @@ def test_after_a_result_comes_the_answer_and_after_an_error_another_try():
     assert [piece.name for piece in forced] == ["WeatherReport"]
 
 
+def test_calls_and_results_that_smolagents_writes_as_text_are_turns_like_others():
+    final = Tool("final_answer", "Give the answer.", {"type": "object", "properties": {"answer": {"type": "string"}}})
+    weather = next(tool for tool in TOOLS if tool.name == "get_weather")
+    called = "Calling tools:\n[{'id': '1', 'type': 'function', 'function': {'name': 'get_weather', 'arguments': {}}}]"
+    task = Message("user", "New task:\nWhat is the weather in Rome?")
+    after = (task, Message("assistant", called), Message("user", "Observation:\nIt is sunny."))
+    for said, expected in (((task,), "get_weather"), (after, "final_answer")):
+        (call,) = say(Turn(messages=said, tools=(weather, final), tool_choice="required"), "schema")
+        assert call.name == expected
+    # The same words without a call before them are a user's.
+    alone = (Message("user", "Observation:\nHello"), Message("assistant", "Calling tools:\nnone"))
+    assert say(Turn(messages=alone, tools=(weather, final)), "schema")
+
+
 def test_a_grammar_of_several_calls_gets_the_one_that_fits():
     tools = [{"name": t.name, "description": t.description, "parameters": t.parameters} for t in TOOLS]
     prompt = (

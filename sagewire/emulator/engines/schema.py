@@ -22,6 +22,7 @@ from sagewire.emulator.engines.filling import fill, fill_properties
 from sagewire.emulator.engines.patterns import matching
 from sagewire.emulator.engines.prompt import unfold
 from sagewire.emulator.engines.tool_text import forced, write_calls
+from sagewire.emulator.engines.written_turns import read_written_turns
 from sagewire.types import ImagePart, Message
 
 __all__ = ["Schema"]
@@ -40,6 +41,7 @@ class Schema:
         as_text = turn.prompt is not None
         if as_text:
             turn = forced(unfold(turn))
+        turn = replace(turn, messages=read_written_turns(turn.messages))
         if turn.reasoning:
             yield Thinking(f"The user said: {_said(turn)[:200]} I will answer that.")
         if turn.choices:
