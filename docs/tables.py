@@ -192,6 +192,7 @@ TABLES: dict[str, Callable[[], str]] = {
         tables_of_benchmarks.bulk_memory,
         tables_of_benchmarks.fault_outcomes,
         tables_of_benchmarks.fault_summary,
+        tables_of_benchmarks.gateway_cluster,
         tables_of_benchmarks.gateway_load,
         tables_of_benchmarks.measures,
         tables_of_benchmarks.measures_readme,

@@ -17,6 +17,7 @@ __all__ = [
     "bulk_memory",
     "fault_outcomes",
     "fault_summary",
+    "gateway_cluster",
     "gateway_load",
     "measures",
     "measures_readme",
@@ -38,6 +39,16 @@ LOAD = (
     "first piece added, without pauses, alone, p50 ms",
     "first piece added, without pauses, beside 64 streams, p50 ms",
     "memory MB",
+)
+# What of `gateway_cluster.json` is shown.
+CLUSTER = (
+    "requests/s per process",
+    "requests per CPU-s",
+    "requests of known keys",
+    "of them failed",
+    "counted wrongly",
+    "limit",
+    "admitted of three times the limit",
 )
 # What of `results.json` the README shows.
 README_ROWS = {
@@ -111,6 +122,20 @@ def gateway_load() -> str:
         f"{table(('What is measured', *servers), rows)}\n{_when(found, 'python benchmarks/gateway.py')}\n"
         f"{soak['streams at a time']} streams at a time for {soak['seconds']:.0f} seconds, with faults and reloads: "
         f"{ends}.\n"
+    )
+
+
+def gateway_cluster() -> str:
+    """Return what several gateways on one database do under load, in a restart and without the database."""
+    found = _read("gateway_cluster.json")
+    if found is None:
+        return NOT_RUN
+    rows = [(what, _number(found[what])) for what in CLUSTER]
+    away, load = found["seconds without the database"], found["load average before"]
+    command = "python benchmarks/gateway_cluster.py"
+    return (
+        f"{table(('What is measured', 'Result'), rows)}\n{_when(found, command)}\n"
+        f"The database was silent for {away:.0f} seconds; {found['cores']} cores, load average {load:g} before.\n"
     )
 
 

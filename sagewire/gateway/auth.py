@@ -94,6 +94,24 @@ class Authenticator:
         self._unknown.pop(digest, None)
         self._looking.pop(digest, None)
 
+    async def refresh(self) -> None:
+        """Remember all keys, so that they are served while the database is away whoever has used them here.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        if self._database is None:
+            return
+        now = self._clock()
+        keys = {key.digest: key for key in await self._database.keys(REMEMBERED)}
+        if len(keys) < REMEMBERED:
+            for digest in [digest for digest, (since, _) in self._known.items() if since <= now and digest not in keys]:
+                self.forget(digest)
+        for digest, key in keys.items():
+            # What was looked up or changed meanwhile is newer.
+            if self._known.get(digest, (now,))[0] <= now:
+                self._remember(digest, now, key)
+
     @property
     def known_keys_seconds(self) -> float:
         """How long keys of the database are still served if it does not answer from now on."""

@@ -13,6 +13,7 @@ from sagewire.gateway.accounting.budgets import Budgets
 from sagewire.gateway.accounting.costs import USUAL_SECONDS, dearest, dollars
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.metrics import Metrics
+from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.accounting.usage_writer import UsageWriter
 from sagewire.gateway.auth import Authenticator
 from sagewire.gateway.config import GatewayConfig
@@ -33,6 +34,8 @@ __all__ = ["Gateway", "Turn", "require_shared_counts"]
 _log = logging.getLogger("sagewire.gateway")
 # Seconds that whoever manages keys waits for the database.
 MANAGEMENT_SECONDS = 10.0
+# Seconds between refreshes of the keys in memory.
+KEYS_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -120,6 +123,22 @@ class Gateway:
         for deployment in self.router.deployments():
             if deployment.chat.discovers and not deployment.chat.known:
                 self.in_background(_discover(deployment))
+
+    async def remember_keys(self) -> None:
+        """Take the keys of the database into memory, now and every minute from now on."""
+        await self._refresh_keys()
+        self.in_background(self._keep_keys())
+
+    async def _keep_keys(self) -> None:
+        while True:
+            await asyncio.sleep(KEYS_SECONDS)
+            await self._refresh_keys()
+
+    async def _refresh_keys(self) -> None:
+        try:
+            await self.access.refresh()
+        except StoreError as error:
+            _log.warning("keys are looked up one by one: %s", error)
 
     async def admit(self, log: RequestLog, key: Key, body: Any, task: Task) -> Turn:
         """Return the turn for a parsed request body.

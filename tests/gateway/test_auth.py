@@ -228,6 +228,24 @@ async def test_a_known_key_does_not_wait_for_a_database_that_hangs(monkeypatch: 
     ended.set()
 
 
+async def test_keys_are_remembered_before_they_are_used() -> None:
+    now, store = [0.0], open_store("sqlite://")
+    for name in ("kept", "revoked"):
+        store.add_key(Key(name, digest_of(name)))
+    access = Authenticator(parse_config("models: {m: {endpoint: e}}"), store, required=True, clock=lambda: now[0])
+    await access.refresh()
+    assert store.remove_key("revoked")
+    now[0] = 60.0
+    await access.refresh()
+    store.close()
+    store.key = lambda *_: (_ for _ in ()).throw(StoreError("down"))  # type: ignore[method-assign]
+    now[0] = 600.0
+    assert (await access.authenticate(bearer("kept"))).name == "kept"
+    with pytest.raises(GatewayError) as caught:
+        await access.authenticate(bearer("revoked"))
+    assert caught.value.status == 503
+
+
 @pytest.mark.parametrize("master", [False, True])
 async def test_readiness_after_the_grace(start, master: bool) -> None:
     store = open_store("sqlite://")

@@ -12,6 +12,7 @@ import yaml
 import sagewire
 from sagewire.errors import UsageError
 from sagewire.gateway.config import load_config, parse_config
+from sagewire.gateway.server.supervisor import CLOSING_SECONDS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ENVIRONMENT = {
@@ -37,10 +38,10 @@ def test_the_configurations_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_draining_fits_into_the_time_that_is_given() -> None:
     pod = documents()["Deployment"]["spec"]["template"]["spec"]
     config = parse_config(documents()["ConfigMap"]["data"]["gateway.yaml"], "ConfigMap", ENVIRONMENT)
-    assert pod["terminationGracePeriodSeconds"] >= 5 + config.server.drain_seconds
+    assert pod["terminationGracePeriodSeconds"] >= 5 + config.server.drain_seconds + CLOSING_SECONDS
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["gateway"]
     drain = parse_config((DEPLOY / "gateway.yaml").read_text(), "gateway", ENVIRONMENT).server.drain_seconds
-    assert int(compose["stop_grace_period"].removesuffix("s")) > drain
+    assert int(compose["stop_grace_period"].removesuffix("s")) >= drain + CLOSING_SECONDS
 
 
 def test_the_probes_exist(start) -> None:
@@ -65,9 +66,9 @@ def test_one_image_tag_that_is_the_version() -> None:
     assert container["image"] == compose["image"] == tag
     assert f"--tag {tag} " in dockerfile
     bases = [line.split()[1] for line in dockerfile.splitlines() if line.startswith("FROM ")]
-    # One base, with its patch version.
+    # One base, with its patch version and digest.
     assert len(set(bases)) == 1
-    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", bases[0])
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+@sha256:[0-9a-f]{64}", bases[0])
 
 
 def test_kubernetes_objects_fit_together() -> None:
@@ -95,16 +96,37 @@ def test_kubernetes_schemas() -> None:
         validate.validate(broken, "1.31", strict=True)
 
 
+def tool(name: str) -> str:
+    """Return the path of a program of this environment or machine."""
+    command = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
+    if command is None:
+        pytest.skip(f"needs {name}")
+    return command
+
+
 @pytest.mark.slow
 def test_compose_schema(tmp_path: Path) -> None:
-    command = shutil.which("check-jsonschema", path=str(Path(sys.executable).parent)) or shutil.which(
-        "check-jsonschema"
-    )
-    if command is None:
-        pytest.skip("needs check-jsonschema")
-    arguments = [command, "--builtin-schema", "vendor.compose-spec"]
+    arguments = [tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec"]
     done = subprocess.run([*arguments, str(DEPLOY / "compose.yaml")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     broken = tmp_path / "compose.yaml"
     broken.write_text((DEPLOY / "compose.yaml").read_text().replace("healthcheck:", "healthchek:", 1))
     assert subprocess.run([*arguments, str(broken)], capture_output=True, check=False).returncode != 0
+
+
+@pytest.mark.slow
+def test_hadolint(tmp_path: Path) -> None:
+    command = tool("hadolint")
+    done = subprocess.run([command, str(DEPLOY / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    broken = tmp_path / "Dockerfile"
+    broken.write_text("FROM python\nRUN cd /x && sudo pip install sagewire\n")
+    assert subprocess.run([command, str(broken)], capture_output=True, check=False).returncode != 0
+
+
+@pytest.mark.slow
+def test_kustomize() -> None:
+    done = subprocess.run([tool("kubectl"), "kustomize", DEPLOY], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = {one["kind"]: one for one in yaml.safe_load_all(done.stdout)}
+    assert found == documents()

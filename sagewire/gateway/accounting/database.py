@@ -90,9 +90,10 @@ class Store:
         rows = self.rows(sa.select(KEYS).where(KEYS.c.digest == digest), "look up a key in")
         return _as_key(rows[0]) if rows else None
 
-    def all_keys(self) -> list[Key]:
-        """Return all keys, by name."""
-        return [_as_key(row) for row in self.rows(sa.select(KEYS).order_by(KEYS.c.name), "list the keys in")]
+    def all_keys(self, limit: int | None = None) -> list[Key]:
+        """Return all keys, or so many, by name."""
+        query = sa.select(KEYS).order_by(KEYS.c.name).limit(limit)
+        return [_as_key(row) for row in self.rows(query, "list the keys in")]
 
     def add_key(self, key: Key) -> None:
         """Keep a key.
@@ -247,7 +248,7 @@ def open_store(url: str | None = None, *, update: bool = True) -> Store:
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise UsageError(f"keys and usage are kept in SQLite or PostgreSQL, not in {parsed.get_backend_name()!r}")
     try:
-        return Store(_engine(parsed), update=update)
+        return Store(_engine(parsed), update=update or _in_memory(parsed))
     except ImportError as error:
         raise UsageError(f"this database needs {error.name}: pip install 'sagewire[gateway-cluster]'") from None
 
@@ -257,11 +258,11 @@ def _engine(url: sa.URL) -> sa.Engine:
         from sagewire.gateway.accounting.postgresql import postgresql_engine
 
         return postgresql_engine(url)
-    if not url.database or url.database == ":memory:":
+    if _in_memory(url):
         # One connection, or every thread would have an empty database of its own.
         return sa.create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
     try:
-        _make_private(Path(url.database))
+        _make_private(Path(url.database or ""))
     except OSError as error:
         raise StoreError(f"cannot open {url.database}: {error.strerror}; set database_url") from None
     engine = sa.create_engine(url, connect_args={"timeout": 10})
@@ -273,6 +274,10 @@ def _engine(url: sa.URL) -> sa.Engine:
         connection.execute("PRAGMA synchronous=NORMAL")
 
     return engine
+
+
+def _in_memory(url: sa.URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
 
 
 def _make_private(path: Path) -> None:

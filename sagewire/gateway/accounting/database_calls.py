@@ -19,6 +19,8 @@ T = TypeVar("T")
 _log = logging.getLogger("sagewire.gateway")
 # Calls at once, fewer than there are connections, and seconds for each, while requests wait for them.
 CALLS, PATIENCE = 4, 2.0
+# Seconds for what no request waits for.
+UNHURRIED = 10.0
 # Seconds without a call after one that got no answer.
 PAUSE = 5.0
 
@@ -35,6 +37,7 @@ class DatabaseCalls:
         self._store = store
         self._clock = clock
         self._calls = BlockingCalls(CALLS, PATIENCE)
+        self._unhurried = BlockingCalls(1, UNHURRIED)
         self._paused_until = 0.0
         self._trouble = ""
 
@@ -45,6 +48,17 @@ class DatabaseCalls:
             StoreError: The database does not answer.
         """
         return await self.run(self._store.key, digest)
+
+    async def keys(self, limit: int) -> list[Key]:
+        """Return all keys, or so many. No request waits for them.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        try:
+            return await self._unhurried.run(self._store.all_keys, limit)
+        except TimeoutError:
+            raise StoreError(f"the database did not list its keys within {UNHURRIED:g} s") from None
 
     async def ping(self) -> None:
         """Raise `StoreError` if the database does not answer, or has tables that do not fit."""

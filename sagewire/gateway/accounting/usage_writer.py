@@ -22,8 +22,8 @@ __all__ = ["UsageWriter"]
 
 _log = logging.getLogger("sagewire.gateway")
 INTERVAL = 2.0
-# Seconds for the last counts when the process ends.
-LAST_SECONDS = 4.0
+# Seconds for the last counts when the process ends: longer than a connection that is lost is waited for.
+LAST_SECONDS = 12.0
 # A server may count whatever it likes; a row of the database holds 64 bits.
 MOST_TOKENS = 10**12
 MOST_IN_A_ROW = 2**62

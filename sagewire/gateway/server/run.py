@@ -119,6 +119,8 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
             # Without a handler the signal would end the process, which is why it was held back until now.
             loop.add_signal_handler(signal.SIGHUP, reloader.ask if reloader is not None else lambda: None)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        # Before the first request: the first connection to a database takes longest.
+        await gateway.remember_keys()
         gateway.warm_up()
         # Present objects stay: looking through all of them again and again would stop every stream for a moment.
         gc.collect()

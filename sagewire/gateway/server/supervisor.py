@@ -21,6 +21,8 @@ _log = logging.getLogger("sagewire.gateway")
 # A worker that dies sooner than this after its start counts as one that cannot start.
 YOUNG = 5.0
 MAX_FAILED_STARTS = 3
+# Seconds for what comes after the last request: connections are closed, the last usage is written.
+CLOSING_SECONDS = 15.0
 
 
 class Supervisor:
@@ -120,7 +122,7 @@ class Supervisor:
     def _end(self) -> None:
         for worker in self._running:
             worker.terminate()
-        deadline = time.monotonic() + self._drain_seconds + 5
+        deadline = time.monotonic() + self._drain_seconds + CLOSING_SECONDS
         for worker in self._running:
             worker.join(max(0.0, deadline - time.monotonic()))
             if worker.is_alive():
