@@ -21,6 +21,7 @@ from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDL
 from sagewire.emulator.dialects import DIALECTS
 from sagewire.emulator.faults import FAULTS
 from sagewire.prompt_formats import FORMATS, TurnFormat
+from sagewire.prompt_formats.catalogue import FAMILIES, family_of
 
 FOLDER = Path(__file__).parent
 PLACE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -44,33 +45,9 @@ CONTAINERS = {
     "Cohere": ("cohere",),
     "AI21": ("ai21",),
 }
+
+
 # Formats by how their names begin.
-FAMILIES = {
-    "Llama, Code Llama": ("llama2", "llama3", "llama4", "codellama"),
-    "Mistral, Mixtral": ("mistral", "ministral", "mixtral"),
-    "Qwen": ("qwen", "qwq"),
-    "DeepSeek": ("deepseek",),
-    "gpt-oss": ("gpt_oss",),
-    "Gemma": ("gemma",),
-    "Phi": ("phi",),
-    "Granite, Nemotron": ("granite", "nemotron"),
-    "Falcon": ("falcon",),
-    "Hermes": ("hermes", "nous_hermes"),
-    "Functionary": ("functionary",),
-    "EXAONE, Solar": ("exaone", "solar"),
-    "Kimi, GLM, MiniMax, Seed-OSS": ("kimi", "glm", "minimax", "seed"),
-    "Yi, InternLM, ERNIE, LFM, Apertus": ("yi", "internlm", "ernie", "lfm", "apertus"),
-    "Command R, Jamba": ("command_r", "jamba"),
-    "OLMo, Tülu, SmolLM": ("olmo", "tulu", "smollm"),
-    "Zephyr, StableLM, StarChat, TinyLlama": ("zephyr", "stablelm", "starchat", "tinyllama"),
-    "Vicuna, Alpaca, WizardLM and their time": (
-        *("vicuna", "orca_vicuna", "alpaca", "wizardlm", "stablebeluga", "openchat", "open_assistant"),
-    ),
-    "Any with ChatML": ("chatml",),
-    "As other libraries write": ("easyllm", "litellm", "llama_index"),
-}
-
-
 def handlers() -> str:
     """Return the table of content handlers."""
     rows = []
@@ -135,8 +112,8 @@ def containers() -> str:
 def families() -> str:
     """Return the model families with their formats, in short; in bold those that tell the model of tools."""
     rows, seen = [], []
-    for title, starts in FAMILIES.items():
-        names = [name for name in FORMATS if name.startswith(starts)]
+    for title in FAMILIES:
+        names = [name for name in FORMATS if family_of(name) == title]
         seen += names
         shown = [f"**{code(name)}**" if _offers_tools(name) else code(name) for name in names]
         rows.append((title, ", ".join(shown)))

@@ -10,6 +10,7 @@ from typing import Any
 from table_rows import code, table
 
 from sagewire.prompt_formats import FORMATS, HUB_ONLY
+from sagewire.prompt_formats.catalogue import MODELS
 from sagewire.prompt_formats.model_ids import format_of_model
 
 __all__ = ["exact_formats", "own_templates"]
@@ -43,9 +44,11 @@ def _ids() -> Sequence[str]:
 
 
 def _models_by_format() -> Mapping[str, Sequence[str]]:
-    found: dict[str, list[str]] = {}
+    found = {name: list(models) for name, models in MODELS.items()}
     for model in _ids():
-        found.setdefault(format_of_model(model) or "", []).append(model)
+        models = found.setdefault(format_of_model(model) or "", [])
+        if model not in models:
+            models.append(model)
     return found
 
 

@@ -15,6 +15,7 @@ from sagewire.cli._options import AsJson, format_names
 from sagewire.content_handlers import EmbeddingHandler, RerankHandler, find_handler, handler_names
 from sagewire.errors import UsageError
 from sagewire.prompt_formats import get_format, known_formats
+from sagewire.prompt_formats.catalogue import FAMILIES, MODELS, family_of
 from sagewire.types import Message, Tool, as_tools
 
 _ABILITIES = ("streaming", "tools", "images", "usage", "n")
@@ -41,17 +42,28 @@ def handlers(as_json: AsJson = False) -> None:
 
 @friendly
 def formats(as_json: AsJson = False) -> None:
-    """List the prompt formats of model families, with those of plug-ins.
+    """List the prompt formats by model family, with examples of their models, and those of plug-ins.
 
     Example: sagewire formats --json
     """
-    rows = [_format_row(name) for name in known_formats()]
+    order = [*FAMILIES, ""]
+    rows = sorted(map(_format_row, known_formats()), key=lambda row: order.index(row["family"]))
     if as_json:
         console.out(orjson.dumps(rows).decode())
         return
-    table = Table("format", Column("stops", overflow="fold"), box=None, header_style="bold")
+    table = Table(
+        Column("family", overflow="fold"),
+        Column("format", no_wrap=True),
+        "tools",
+        Column("models, among others", overflow="fold"),
+        box=None,
+        header_style="bold",
+    )
+    before = None
     for row in rows:
-        table.add_row(str(row["name"]), Text(" ".join(row["stops"])))
+        shown = "" if row["family"] == before else row["family"]
+        table.add_row(shown, row["name"], "yes" if row["tools"] else "", Text("\n".join(row["models"])))
+        before = row["family"]
     show_table(table)
 
 
@@ -112,10 +124,12 @@ def _handler_row(name: str) -> dict[str, Any]:
 
 
 def _format_row(name: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"family": family_of(name), "name": name, "models": list(MODELS.get(name, ()))}
     try:
-        return {"name": name, "stops": list(get_format(name).stops)}
+        found = get_format(name)
     except UsageError as error:
-        return {"name": name, "stops": [], "about": str(error)}
+        return {**row, "tools": False, "stops": [], "about": str(error)}
+    return {**row, "tools": getattr(found, "supports_tools", False), "stops": list(found.stops)}
 
 
 def _first_line(handler: object) -> str:

@@ -212,8 +212,12 @@ def test_the_shell_completes_names(typed, found):
 def test_lists(run):
     assert "openai_chat" in run("handlers").stdout
     assert {row["name"] for row in json.loads(run("handlers", "--json").stdout)} >= {"tgi", "lmi", "openai_chat"}
-    assert "llama3_1" in run("formats").stdout
-    assert {row["name"] for row in json.loads(run("formats", "--json").stdout)} >= {"chatml", "llama2"}
+    listed = run("formats").stdout
+    assert "llama3_1" in listed
+    assert "meta-llama/Llama-3.1-8B-Instruct" in listed
+    rows = {row["name"]: row for row in json.loads(run("formats", "--json").stdout)}
+    assert rows.keys() >= {"chatml", "llama2"}
+    assert (rows["qwen3"]["family"], rows["qwen3"]["tools"]) == ("Qwen", True)
 
 
 def test_render_prints_the_exact_prompt(run):

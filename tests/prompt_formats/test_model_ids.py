@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from sagewire.errors import UsageError
-from sagewire.prompt_formats import FORMATS, get_format
-from sagewire.prompt_formats.model_ids import format_of_model, likely_format_of_model
+from sagewire.prompt_formats import FORMATS, HUB_ONLY, get_format
+from sagewire.prompt_formats.catalogue import MODELS, family_of
+from sagewire.prompt_formats.model_ids import RULES, format_of_model, likely_format_of_model
 
 LISTED = (Path(__file__).parents[1] / "vectors" / "model_ids.txt").read_text(encoding="utf-8").split()
 # Ids whose model's own template a built-in format writes.
@@ -299,3 +300,14 @@ def test_the_organisation_does_not_count(organisation):
 def test_the_hint_of_a_fine_tune():
     with pytest.raises(UsageError, match="may be 'llama3_1'"):
         get_format(model_id="acme/Llama-3.1-8B-Instruct-support")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_named_as_examples_have_the_format(name):
+    assert [format_of_model(model) for model in MODELS[name]] == [name] * len(MODELS[name])
+    assert name in FORMATS
+
+
+def test_each_format_has_one_family_and_each_rule_an_example():
+    assert all(family_of(name) for name in FORMATS)
+    assert {name for _, name in RULES} - set(HUB_ONLY) == set(MODELS)
