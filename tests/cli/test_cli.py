@@ -271,14 +271,6 @@ def test_the_emulator_command_serves_and_ends_cleanly(clean_environment):
     assert (asked.returncode, asked.stdout, asked.stderr) == (0, "Hello\n", "")
 
 
-def test_the_demo_answers_in_both_frameworks(clean_environment):
-    command = [sys.executable, "-m", "sagewire", "demo"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"})
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("Thirty bronze gears survive today") == 2
-    assert "\x1b" not in done.stdout
-
-
 def test_without_typer_one_sentence_says_what_to_install():
     code = "import sys; sys.modules['typer'] = None; from sagewire.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
