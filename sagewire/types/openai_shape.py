@@ -6,6 +6,7 @@ import base64
 import binascii
 import difflib
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 from urllib.parse import unquote, unquote_to_bytes
@@ -13,7 +14,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from sagewire.errors import UsageError
 from sagewire.types.conversation import ImagePart, MediaPart, Message, Part, Role, TextPart, Tool, ToolCall
 
-__all__ = ["as_message", "as_messages", "as_tool", "as_tool_choice", "as_tools"]
+__all__ = ["as_message", "as_messages", "as_tool", "as_tool_choice", "as_tools", "note_left_out"]
 
 MessageLike = Message | Mapping[str, Any]
 ToolLike = Tool | Mapping[str, Any]
@@ -26,6 +27,11 @@ _MESSAGE_KEYS = (
 )  # fmt: skip
 # Parts that go to the server as they are.
 _MEDIA = ("input_audio", "audio_url", "video_url", "file")
+# Keys of parts that say nothing to a server.
+_BOOKKEEPING = {"type", "id", "index"}
+# Keys of parts whose omission has been logged.
+_LEFT_OUT: set[str] = set()
+_log = logging.getLogger("sagewire")
 # From this similarity on, one word counts as a misspelling of the other.
 _MISSPELT = 0.88
 
@@ -212,6 +218,8 @@ def _part(value: Any) -> Part:
     if isinstance(value, TextPart | ImagePart | MediaPart):
         return value
     kind = value.get("type") if isinstance(value, Mapping) else None
+    if kind in ("text", "refusal", "image_url"):
+        note_left_out(value, kind)
     if kind in ("text", "refusal") and isinstance(value.get(kind), str):
         return TextPart(value[kind])
     if kind == "image_url":
@@ -226,6 +234,16 @@ def _part(value: Any) -> Part:
         media = value[kind]
         return MediaPart(kind, {"url": media} if isinstance(media, str) else dict(media))
     raise UsageError(f"unknown content part {value!r:.200}; known types: {', '.join(map(repr, _PARTS))}")
+
+
+def note_left_out(part: Mapping[str, Any], *carried: str) -> None:
+    """Log, once for each name, the fields of a part that are not sent on: `cache_control` and the like."""
+    if len(part) <= len(carried) + 1:
+        return
+    new = {str(name) for name, value in part.items() if value is not None} - _BOOKKEEPING - {*carried} - _LEFT_OUT
+    if new:
+        _LEFT_OUT.update(new)
+        _log.info("fields of message parts that are not sent on are left out: %s", sorted(new))
 
 
 _PARTS = ("text", "refusal", "image_url", "image", *_MEDIA)

@@ -172,3 +172,14 @@ def test_references_of_a_forced_calls_schema_point_where_they_did(parameters, go
     validator = jsonschema.Draft202012Validator(call_schema(tools))
     assert validator.is_valid({"name": "f", "arguments": good})
     assert not validator.is_valid({"name": "f", "arguments": bad})
+
+
+def test_what_parts_lose_is_said_once(caplog, monkeypatch):
+    monkeypatch.setattr("sagewire.types.openai_shape._LEFT_OUT", set())
+    part = {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}
+    with caplog.at_level("INFO", logger="sagewire"):
+        for _ in range(2):
+            as_message({"role": "user", "content": [part, {"type": "text", "text": "there"}]})
+    assert [record.getMessage() for record in caplog.records] == [
+        "fields of message parts that are not sent on are left out: ['cache_control']"
+    ]

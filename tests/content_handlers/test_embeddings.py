@@ -246,3 +246,21 @@ def test_a_vector_in_an_array_of_its_own_is_read(wrap):
     data = [{"index": n, "embedding": [[float(n), 1.0]]} for n in range(2)]
     found = get_embedding_handler("openai_embeddings").transform_output(json.dumps(wrap(data)).encode(), 2)
     assert [list(vector) for vector in found.vectors] == [[0.0, 1.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("body", "count", "rows"),
+    [
+        (b"[[[1.0,2.0]]]", 1, [[1.0, 2.0]]),
+        (b"[[[1.0,2.0],[3.0,4.0]]]", 2, [[1.0, 2.0], [3.0, 4.0]]),
+        (b"[[[1.0,2.0]],[[3.0,4.0]]]", 2, [[1.0, 2.0], [3.0, 4.0]]),
+        (b"[1.0,2.0]", 1, [[1.0, 2.0]]),
+    ],
+)
+def test_nested_vectors_of_teis_kind(body, count, rows):
+    assert get_embedding_handler("tei").transform_output(body, count).rows == rows
+
+
+def test_vectors_of_tokens_are_refused_with_the_way():
+    with pytest.raises(WireError, match="hf_feature_extraction"):
+        get_embedding_handler("tei").transform_output(b"[[[1.0,2.0],[3.0,4.0]]]", 1)

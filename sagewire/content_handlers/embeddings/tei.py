@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sagewire.content_handlers.embeddings.base import JsonEmbeddingHandler
+from sagewire.errors import WireError
 from sagewire.types import Embeddings, EmbedOptions
 
 __all__ = ["TeiHandler"]
@@ -29,11 +30,28 @@ class TeiHandler(JsonEmbeddingHandler):
         return {"inputs": list(texts), **self.named_options(options)}
 
     def read(self, payload: Any, count: int, /) -> Embeddings:
-        """Return the vectors in a parsed response."""
-        return Embeddings(_array(payload))
+        """Return the vectors in a parsed response, which servers of its kind nest in an array of their own."""
+        if not isinstance(payload, list):
+            raise TypeError(f"expected an array of vectors, got {type(payload).__name__}")
+        return Embeddings(_rows(payload, count))
 
 
-def _array(payload: Any) -> list[Any]:
-    if not isinstance(payload, list):
-        raise TypeError(f"expected an array of vectors, got {type(payload).__name__}")
-    return payload
+def _rows(payload: list[Any], count: int) -> list[Any]:
+    """Return a vector for each text.
+
+    Raises:
+        WireError: There is a vector for each token.
+    """
+    if count == 1 and payload and not isinstance(payload[0], list):
+        return [payload]
+    if not all(isinstance(row, list) and row and isinstance(row[0], list) for row in payload) or not payload:
+        return payload
+    if all(len(row) == 1 for row in payload):
+        return [row[0] for row in payload]
+    if len(payload) == 1 and len(payload[0]) == count:
+        found: list[Any] = payload[0]
+        return found
+    raise WireError(
+        "embedding handler 'tei' got a vector for each token; name handler='hf_feature_extraction', which makes one of "
+        "them (for TEI: the route /embed, not /embed_all)"
+    )

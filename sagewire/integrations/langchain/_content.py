@@ -15,7 +15,7 @@ from typing import Any
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.integrations._media import read_media
 from sagewire.types import ImagePart, Part, TextPart, ToolCall, as_message
-from sagewire.types.openai_shape import decode_base64
+from sagewire.types.openai_shape import decode_base64, note_left_out
 
 __all__ = ["Content", "read_content"]
 
@@ -101,6 +101,7 @@ def read_content(content: Any, *, answered: bool = False) -> Content:
 def _read_block(block: Mapping[str, Any], found: Content, answered: bool) -> None:
     kind = block.get("type")
     if kind == "text" or (kind is None and isinstance(block.get("text"), str)):
+        note_left_out(block, "text", "annotations", "extras")
         found.parts.append(TextPart(str(block.get("text") or "")))
     elif kind == "text-plain":
         found.parts.append(TextPart(_plain_text(block)))

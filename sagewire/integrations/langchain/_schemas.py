@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.tools import BaseTool
+from langchain_core.tools.base import create_schema_from_function
 from langchain_core.utils.function_calling import convert_to_openai_function
 from pydantic import BaseModel
 
@@ -60,6 +62,19 @@ def _described(schema: Any) -> tuple[str, str, dict[str, Any]] | None:
         if isinstance(arguments, type) and issubclass(arguments, BaseModel):
             parameters = arguments.model_json_schema()
             return (schema.name, schema.description, parameters) if "$defs" in parameters else None
+    if inspect.isroutine(schema):
+        # As LangChain's own conversion does.
+        made = create_schema_from_function(
+            schema.__name__,
+            schema,
+            filter_args=(),
+            parse_docstring=True,
+            error_on_invalid_docstring=False,
+            include_injected=False,
+        )
+        if issubclass(made, BaseModel):
+            parameters = made.model_json_schema()
+            return (schema.__name__, parameters.get("description", ""), parameters) if "$defs" in parameters else None
     if isinstance(schema, Mapping) and _SCHEMA_WORDS & schema.keys() and not {"name", "function"} & schema.keys():
         return str(schema.get("title") or "answer"), str(schema.get("description") or ""), dict(schema)
     return None

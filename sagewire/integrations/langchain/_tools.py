@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ def _described(tool: Any, strict: bool | None) -> dict[str, Any]:
             # Of MCP and Anthropic; LangChain's conversion loses the schema of the one.
             return {"type": "function", "function": _with_strict(openai_tools([as_tool(tool)])[0]["function"], strict)}
     is_class = isinstance(tool, type) and issubclass(tool, BaseModel)
-    if is_class or isinstance(tool, BaseTool):
+    if is_class or isinstance(tool, BaseTool) or inspect.isroutine(tool):
         return {"type": "function", "function": function_of(tool, strict)}
     found = convert_to_openai_tool(tool, strict=strict)
     if found.get("type") != "function":

@@ -302,3 +302,21 @@ def test_a_generic_class_has_a_name_that_servers_take(add, last_call, method):
     assert "Box_int" in json.dumps(last_call(endpoint))
     assert "Box[" not in json.dumps(last_call(endpoint))
     assert list(chain.stream("x"))[-1] == Box[int](value=3)
+
+
+def walk(node: Node, depth: int = 1) -> int:
+    """Walk the tree.
+
+    Args:
+        node: Where to begin.
+    """
+    return depth
+
+
+def test_a_functions_recursive_arguments_reach_the_wire_whole(last_call):
+    model = ChatSagemakerEndpoint(endpoint_name="echo")
+    model.bind_tools([walk]).invoke("x")
+    function = last_call("echo")["tools"][0]["function"]
+    assert (function["name"], function["description"]) == ("walk", "Walk the tree.")
+    assert function["parameters"]["$defs"]["Node"]["properties"]["children"]["items"] == {"$ref": "#/$defs/Node"}
+    assert function["parameters"]["required"] == ["node"]
