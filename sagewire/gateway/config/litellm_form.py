@@ -118,7 +118,7 @@ class _Translation:
         # The model and its deployment of each id.
         self._by_id: dict[str, tuple[str, int]] = {}
         for path, variable in missing:
-            if path[0] == "general_settings":
+            if path[0] == "general_settings" and path[1] in keys.GENERAL_TAKEN | keys.REFUSED:
                 # Without it a gateway that was closed would be open.
                 raise document.error(path, f"the environment variable {variable} is not set")
             self._notes.append(str(document.error(path, f"the environment variable {variable} is not set")))

@@ -33,9 +33,10 @@ REFUSED = _names(
     "agent_access_default_deny admin_only_routes allowed_ips allowed_routes banned_keywords_list "
     "blocked_user_list custom_auth custom_auth_run_common_checks enable_jwt_auth enable_oauth2_auth "
     "enable_oauth2_proxy_auth guardrail_list block_requests_for_models_without_pricing "
-    "default_max_internal_user_budget enable_tag_filtering enforce_user_param enforced_params guardrails "
+    "default_max_internal_user_budget enable_tag_filtering enforce_rbac enforce_user_param enforced_params guardrails "
     "litellm_jwtauth max_budget max_end_user_budget max_internal_user_budget max_user_budget post_call_rules "
-    "pre_call_rules provider_budget_config public_routes reject_clientside_metadata_tags tag_budget_config"
+    "policies policy_attachments pre_call_rules provider_budget_config public_routes "
+    "reject_clientside_metadata_tags role_permissions tag_budget_config"
 )
 # Values of `callbacks` that mask or refuse requests (litellm/proxy/common_utils/callback_utils.py).
 GUARDS = _names(
@@ -167,6 +168,7 @@ GENERAL_NO_EFFECT = _names(
 GENERAL_NO_EFFECT |= litellm_names.GENERAL
 
 TOP_NO_EFFECT = _names(
-    "assistant_settings callback_settings files_settings finetune_settings mcp_aliases "
-    "mcp_servers mcp_tools policies prompts search_tools vector_store_registry"
+    "agent_list agents assistant_settings callback_settings classifier_plugin default_vertex_config files_settings "
+    "finetune_settings mcp_aliases mcp_servers mcp_tools pass_through_endpoints plugins prompts sandbox_tools "
+    "search_tools vector_store_registry worker_registry"
 )

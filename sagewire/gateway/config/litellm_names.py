@@ -95,3 +95,19 @@ SETTINGS = names(
     "vector_store_registry vector_store_search_failure_mode vercel_ai_gateway_key vertex_ai_safety_settings "
     "vertex_location vertex_project wandb_key xai_key zerobus_params"
 )
+# Read by its proxy, and not in its list of settings.
+GENERAL |= names(
+    "alert_type_config allow_client_side_credentials allow_public_health_readiness_details "
+    "always_include_stream_usage auto_redirect_ui_login_to_sso custom_key_policy custom_key_update "
+    "custom_team_metadata_validate database_connection_pool_timeout disable_batch_input_file_rate_limiting "
+    "disable_bedrock_agent_runtime_passthrough disable_custom_api_keys disable_key_generate_for_org_admin "
+    "drain_endpoint_token enable_drain_endpoint expose_fallback_errors_to_caller fail_closed_budget_enforcement "
+    "health_check_ignore_transient_errors health_check_staleness_threshold hide_default_credentials_hint "
+    "maximum_spend_logs_cleanup_cron mcp_allow_all_keys_respects_mcp_scope mcp_client_side_auth_header_name "
+    "mcp_session_token_signing passthrough_managed_object_ids password_policy_check_breached_passwords "
+    "require_end_user_mcp_access_defined require_key_mcp_access_defined search_tools "
+    "skip_batch_input_file_rate_limiting_for_models skip_batch_input_file_rate_limiting_for_providers "
+    "spend_report_frequency team_metadata_schema team_metadata_validation_error_message "
+    "team_metadata_validation_timeout token_rate_limit_type tracing track_unmanaged_batch_cost "
+    "use_redis_transaction_buffer use_shared_health_check use_team_public_model_name use_x_forwarded_for"
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,15 @@ _OPENAI_SERVERS = (
     "nvidia_nim", "xinference", "infinity", "litellm_proxy", "docker_model_runner", "lemonade", "oobabooga", "petals",
     "triton", "lambda_ai", "text-generation-inference", "llama_api",
 )  # fmt: skip
+# Where LiteLLM looks for them if a file does not say.
+_LOCAL = {
+    "docker_model_runner": "http://localhost:22088/engines/llama.cpp",
+    "lemonade": "http://localhost:8000/api/v1",
+    "llamafile": "http://127.0.0.1:8080/v1",
+    "ollama": "http://localhost:11434",
+    "ollama_chat": "http://localhost:11434",
+    "xinference": "http://127.0.0.1:9997/v1",
+}
 _TEXT_SERVERS = ("text-completion-openai",)
 # Whose models a file can serve without naming one of them, or a server.
 CATCH_ALL = ("sagemaker", "sagemaker_chat", "sagemaker_nova", "huggingface")
@@ -42,6 +52,7 @@ _AWS = {
     "model_id": "inference_component",
     "aws_sagemaker_allow_zero_temp": "allow_zero_temperature",
 }
+_OPENAI_MODEL = re.compile(r"(gpt|chatgpt|o\d|text-embedding|davinci|babbage)\b", re.IGNORECASE)
 _NUMBERS = (
     "cooldown_time", "max_parallel_requests", "max_retries", "num_retries", "request_timeout", "rpm", "stream_timeout",
     "timeout", "tpm", "weight",
@@ -94,6 +105,9 @@ def deployment_settings(
     provider, slash, name = model.partition("/")
     if "custom_llm_provider" in given:
         provider, name = str(given["custom_llm_provider"]), name if provider == given["custom_llm_provider"] else model
+    elif not slash and _OPENAI_MODEL.match(model):
+        # As LiteLLM, which knows OpenAI's models by name.
+        provider, name = "openai", model
     elif not slash:
         raise document.error((*path, "model"), f"{model!r} names no provider, for example sagemaker/{model}")
     settings = _place(provider, name, given, info, document, (*path, "model"))
@@ -140,6 +154,7 @@ def _place(provider: str, name: str, given: JSON, info: Mapping[str, Any], docum
     token = {"token": given["api_key"]} if given.get("api_key") else {}
     if provider == "huggingface":
         return _hugging_face(name, base, embeds) | token
+    base = base or _LOCAL.get(provider)
     if not base:
         raise document.error(path, f"{provider}/{name} needs `api_base`: sagewire calls servers of your own")
     handler = "openai_completions" if provider in _TEXT_SERVERS else "openai_chat"

@@ -28,8 +28,6 @@ def deployment(params: str, more: str = "", environment: dict[str, str] | None =
 def test_servers_of_ones_own(provider: str) -> None:
     one = deployment(f"model: {provider}/org/q, api_base: 'http://h:1', api_key: key")
     assert (one.url, one.served_model, one.handler) == ("http://h:1", "org/q", "openai_chat")
-    with pytest.raises(UsageError, match="needs `api_base`"):
-        deployment(f"model: {provider}/q")
 
 
 def test_what_litellm_reads_from_variables() -> None:
@@ -86,6 +84,8 @@ def test_what_is_not_litellms_goes_to_the_server() -> None:
         "general_settings: {enforce_user_param: true}",
         "general_settings: {enforced_params: [user]}",
         "router_settings: {enable_tag_filtering: true}",
+        "policies: {p: {guardrails: {add: [g]}}}",
+        "general_settings: {enforce_rbac: true}",
     ],
 )
 def test_what_keeps_something_out_is_refused(more: str) -> None:
@@ -168,3 +168,23 @@ litellm_settings: {ssl_verify: /etc/ca.pem}
     assert all("AWS_CA_BUNDLE" in note for note in config.notes)
     unsafe = parse_config(text.replace("/etc/ca.pem", "false"), environment={})
     assert unsafe.models["a"].deployments[0].ssl_verify is False
+
+
+def test_servers_where_litellm_looks_for_them() -> None:
+    assert deployment("model: ollama/llama3").url == "http://localhost:11434"
+    assert deployment("model: ollama/llama3", environment={"OLLAMA_API_BASE": "http://h"}).url == "http://h"
+    # OpenAI's models need no provider, but a server of one's own.
+    one = deployment("model: gpt-4o-mini, api_base: 'http://h'")
+    assert (one.url, one.served_model) == ("http://h", "gpt-4o-mini")
+    for model in ("gpt-4o-mini", "hosted_vllm/q", "nvidia_nim/q", "litellm_proxy/q"):
+        with pytest.raises(UsageError, match="needs `api_base`"):
+            loaded(f"model: {model}")
+    with pytest.raises(UsageError, match="names no provider"):
+        loaded("model: my-endpoint, api_base: 'http://h'")
+
+
+def test_a_variable_that_is_not_set_matters_where_it_is_used() -> None:
+    config = loaded("model: sagemaker_chat/e", "general_settings: {coordination_redis: {host: os.environ/NOT_THERE}}")
+    assert "NOT_THERE is not set" in config.notes[0]
+    with pytest.raises(UsageError, match="NOT_THERE is not set"):
+        loaded("model: sagemaker_chat/e", "general_settings: {master_key: os.environ/NOT_THERE}")
