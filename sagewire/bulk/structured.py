@@ -14,7 +14,8 @@ from sagewire.errors import UsageError, excerpt
 
 __all__ = ["SchemaCheck"]
 
-_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*?)\n?\s*```\s*", re.DOTALL | re.IGNORECASE)
+# What can be repeated stands beside nothing that repeats the same: models write megabytes of blanks, too.
+_FENCE = re.compile(r"```(?:json)?[^\S\n]*\n(.*)```", re.DOTALL | re.IGNORECASE)
 
 
 class SchemaCheck:
@@ -61,7 +62,7 @@ class SchemaCheck:
 
     def read(self, text: str) -> tuple[Any, str | None]:
         """Return the value in an answer, and what is wrong with it, `None` if nothing."""
-        fenced = _FENCE.fullmatch(text)
+        fenced = _FENCE.fullmatch(text.strip())
         try:
             value = load_json(fenced[1] if fenced else text)
         except orjson.JSONDecodeError as error:

@@ -15,7 +15,7 @@ from sagewire.client.endpoint_names import endpoint_name_of, refuse_unknown
 from sagewire.client.finding import Finding
 from sagewire.client.prepared_call import PreparedCall, prepare
 from sagewire.client.resolver import EndpointResolver
-from sagewire.client.transport_choices import TransportChoice
+from sagewire.client.transport_choices import AsyncInference, SageMaker, TransportChoice
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.discovery.describe import Description
@@ -91,11 +91,19 @@ class ClientBase:
         named = endpoint_name_of(endpoint)
         if named.region_name and region_name and named.region_name != region_name:
             raise UsageError(f"region_name={region_name!r} contradicts {endpoint}")
+        chosen = choose_transport(url, token, client, transport)
+        if (
+            session is None
+            and not (profile_name or aws_access_key_id)
+            and isinstance(chosen, SageMaker | AsyncInference)
+        ):
+            # That of an object of SageMaker's SDK.
+            session = named.session
         self._settings = ClientConfig(
             endpoint=named.name,
-            transport=choose_transport(url, token, client, transport),
+            transport=chosen,
             region_name=region_name or named.region_name,
-            session=named.session if session is None and not (profile_name or aws_access_key_id) else session,
+            session=session,
             profile_name=profile_name,
             aws_access_key_id=aws_access_key_id,
             aws_secret_access_key=aws_secret_access_key,

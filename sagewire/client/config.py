@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from sagewire.client.transport_choices import Boto3, Http, Route, SageMaker, TransportChoice
+from sagewire.client.transport_choices import Boto3, Http, Route, SageMaker, TransportChoice, refuse_ignored
 from sagewire.errors import UsageError
 from sagewire.http.deadlines import Timeouts
 from sagewire.telemetry import CallRetried, Hooks
@@ -14,6 +14,22 @@ from sagewire.transports.base import AsyncTransport, Retries, Transport
 
 __all__ = ["ClientConfig", "choose_transport"]
 
+# The arguments that a transport is made from.
+_ROUTE = (
+    "region_name",
+    "session",
+    "profile_name",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "config",
+    "endpoint_url",
+    "endpoint_kwargs",
+    "inference_component_name",
+    "timeout",
+    "retries",
+    "max_response_bytes",
+)
 _SECRETS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 
@@ -49,11 +65,14 @@ class ClientConfig:
             raise UsageError(f"{self.endpoint} is a URL, not an endpoint's name; give it as url=")
         if isinstance(self.transport, TransportChoice):
             self.transport.check(self.endpoint)
+            self.transport.refuse(self._given())
         elif not hasattr(self.transport, "invoke"):
             raise UsageError(
                 f"transport={self.transport!r:.80} is not a transport: give AsyncInference(), Boto3(client), "
                 "Http(url), or an object with `invoke` and `stream`"
             )
+        else:
+            refuse_ignored(self._given(), _ROUTE, "your own transport decides it; set it where that is made")
         if self.hooks is not None and not hasattr(self.hooks, "on_request"):
             raise UsageError(f"hooks must be a sagewire.Hooks, not {type(self.hooks).__name__}")
         keys = [name for name in _SECRETS if getattr(self, name)]
@@ -63,6 +82,10 @@ class ClientConfig:
             )
         if keys and not (self.aws_access_key_id and self.aws_secret_access_key):
             raise UsageError("aws_access_key_id and aws_secret_access_key go together; give both")
+
+    def _given(self) -> dict[str, Any]:
+        """Return the arguments that are meant for the transport, by the names they have in `Client`."""
+        return {name: getattr(self, "timeouts" if name == "timeout" else name) for name in _ROUTE}
 
     def __getstate__(self) -> dict[str, Any]:
         given = [name for name in _SECRETS if getattr(self, name)]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 from sagewire.errors import UsageError
 from sagewire.http.deadlines import Timeouts
 from sagewire.transports.base import AsyncTransport, Retries, Transport
 
-__all__ = ["AsyncInference", "Boto3", "Http", "Route", "SageMaker", "TransportChoice"]
+__all__ = ["AsyncInference", "Boto3", "Http", "Route", "SageMaker", "TransportChoice", "refuse_ignored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,32 @@ class Route:
         return {name: getattr(self, name) for name in names}
 
 
+_ACCOUNT = (
+    "region_name",
+    "session",
+    "profile_name",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "config",
+    "endpoint_url",
+)
+
+
 class TransportChoice(ABC):
-    """A choice of transport. It does not hold a connection: each client opens its own."""
+    """A choice of transport. It does not hold a connection: each client opens its own.
+
+    Attributes:
+        without_effect: Arguments of a client that mean nothing to this transport.
+        cure: What to do instead of giving one of them.
+    """
+
+    without_effect: ClassVar[tuple[str, ...]] = ()
+    cure: ClassVar[str] = ""
+
+    def refuse(self, given: Mapping[str, Any]) -> None:
+        """Raise `UsageError` if one of a client's arguments would have no effect."""
+        refuse_ignored(given, self.without_effect, self.cure)
 
     @property
     def address(self) -> str | None:
@@ -76,6 +100,13 @@ class TransportChoice(ABC):
     @abstractmethod
     def open_async(self, route: Route) -> AsyncTransport:
         """Return a new transport for asyncio."""
+
+
+def refuse_ignored(given: Mapping[str, Any], without_effect: Iterable[str], cure: str) -> None:
+    """Raise `UsageError` if one of the given arguments has no effect."""
+    for name in without_effect:
+        if given.get(name):
+            raise UsageError(f"{name}= has no effect here: {cure}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,33 +178,43 @@ class Boto3(TransportChoice):
 
     client: Any
 
+    without_effect = (*_ACCOUNT, "timeout", "retries")
+    cure = "calls go through your own boto3 client; set it where that is made"
+
     def __reduce__(self) -> Any:
         raise UsageError("a boto3 client cannot be pickled; use `session=` or `profile_name=` instead of `client=`")
+
+    def refuse(self, given: Mapping[str, Any]) -> None:
+        """Raise `UsageError` if one of a client's arguments would have no effect.
+
+        The region of an endpoint's ARN may be the client's own, and waiting for an endpoint to wake up is sagewire's.
+        """
+        left = dict(given)
+        if left.get("region_name") == getattr(getattr(self.client, "meta", None), "region_name", None):
+            left.pop("region_name", None)
+        retries = left.get("retries")
+        if retries is not None and retries.attempts == Retries().attempts and not retries.resend:
+            del left["retries"]
+        refuse_ignored(left, self.without_effect, self.cure)
 
     def open(self, route: Route) -> Transport:
         """Return a new transport."""
         from sagewire.transports.sagemaker.boto3_client import Boto3Transport
 
-        return Boto3Transport(
-            self.client,
-            cast(str, route.endpoint),
-            parameters=route.parameters,
-            max_response_bytes=route.max_response_bytes,
-        )
+        return Boto3Transport(self.client, cast(str, route.endpoint), **self._arguments(route))
 
     def open_async(self, route: Route) -> AsyncTransport:
         """Return a new transport for asyncio."""
         from sagewire.transports.sagemaker.boto3_client import AsyncBoto3Transport
 
-        return AsyncBoto3Transport(
-            self.client,
-            cast(str, route.endpoint),
-            parameters=route.parameters,
-            max_response_bytes=route.max_response_bytes,
-        )
+        return AsyncBoto3Transport(self.client, cast(str, route.endpoint), **self._arguments(route))
 
     def _arguments(self, route: Route) -> dict[str, Any]:
-        return {"parameters": route.parameters, "max_response_bytes": route.max_response_bytes}
+        return {
+            "parameters": route.parameters,
+            "retries": route.retries,
+            "max_response_bytes": route.max_response_bytes,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +236,9 @@ class Http(TransportChoice):
     token: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     verify: bool | str | None = None
+
+    without_effect = (*_ACCOUNT, "endpoint_kwargs", "inference_component_name")
+    cure = "it is for SageMaker endpoints, and calls go to a server behind a URL"
 
     @property
     def address(self) -> str:

@@ -1,13 +1,29 @@
 """`transport=`: the ways calls can travel, as objects, and the short spellings for them."""
 
+import io
 import pickle
 from dataclasses import fields
 
 import boto3
 import pytest
+from botocore.config import Config
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
 
 import sagewire
-from sagewire import AsyncClient, AsyncInference, Boto3, Client, Http, Options, UsageError, errors, types
+from sagewire import (
+    AsyncClient,
+    AsyncInference,
+    Boto3,
+    Client,
+    Http,
+    Options,
+    Retries,
+    Timeouts,
+    UsageError,
+    errors,
+    types,
+)
 from sagewire.testing import FakeTransport
 
 
@@ -66,6 +82,55 @@ def test_secrets_are_not_shown_or_pickled():
 def test_contradictions_are_told_at_once(arguments, message):
     with pytest.raises(UsageError, match=message):
         Client(**arguments)
+
+
+RUNTIME = boto3.client("sagemaker-runtime", "eu-west-1", aws_access_key_id="AKIDEXAMPLE", aws_secret_access_key="s")
+ACCOUNT = [
+    {"region_name": "us-east-1"},
+    {"session": boto3.Session()},
+    {"profile_name": "p"},
+    {"aws_access_key_id": "a", "aws_secret_access_key": "b"},
+    {"config": Config(read_timeout=5)},
+    {"endpoint_url": "https://runtime.example.org"},
+]
+PARAMETERS = [{"endpoint_kwargs": {"TargetModel": "m"}}, {"inference_component_name": "c"}]
+PATIENCE = [{"timeout": 5}, {"retries": 2}, {"timeout": Timeouts(total=9)}, {"retries": Retries(resend=True)}]
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize(
+    ("way", "arguments"),
+    [({"url": "http://127.0.0.1:9"}, given) for given in (*ACCOUNT, *PARAMETERS)]
+    + [({"endpoint": "a", "client": RUNTIME}, given) for given in (*ACCOUNT, *PATIENCE)]
+    + [
+        ({"endpoint": "a", "transport": FakeTransport(b"")}, given)
+        for given in (*ACCOUNT, *PARAMETERS, *PATIENCE, {"max_response_bytes": 9})
+    ],
+)
+def test_what_cannot_take_effect_is_refused(kind, way, arguments):
+    name = next(iter(arguments))
+    with pytest.raises(UsageError, match=f"{name}= has no effect here"):
+        kind(handler="openai_chat", **way, **arguments)
+
+
+def test_what_takes_effect_beside_a_boto3_client():
+    waits = Retries(wait_for_ready=60)
+    for client in (
+        Client("a", client=RUNTIME, region_name="eu-west-1", retries=waits, endpoint_kwargs={"TargetModel": "m"}),
+        Client("arn:aws:sagemaker:eu-west-1:123456789012:endpoint/a", client=RUNTIME, max_response_bytes=9),
+    ):
+        assert client.target == "a"
+    with pytest.raises(UsageError, match="region_name= has no effect"):
+        Client("arn:aws:sagemaker:us-east-1:123456789012:endpoint/a", client=RUNTIME)
+    told = []
+    retries = Retries(wait_for_ready=60, max_delay=0.0, on_retry=lambda attempt, error, delay: told.append(attempt))
+    runtime = boto3.client("sagemaker-runtime", "eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
+    with Stubber(runtime) as stubber:
+        stubber.add_client_error("invoke_endpoint", "ModelNotReadyException", http_status_code=429)
+        body = io.BytesIO(b'[{"generated_text": "Hi"}]')
+        stubber.add_response("invoke_endpoint", {"Body": StreamingBody(body, 26), "ContentType": "application/json"})
+        assert Client("a", client=runtime, handler="tgi", retries=retries).complete("x").text == "Hi"
+    assert told == [1]
 
 
 def test_a_transport_of_ones_own_needs_no_endpoint():

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, as_number, nearest
+from sagewire.gateway.config.models import OF_ROLES
 from sagewire.gateway.config.patterns import HUGGING_FACE_ROUTER, STAR, format_of, router_name, without_task
 from sagewire.types import OptionArguments
 
@@ -114,17 +115,30 @@ def deployment_settings(
     notes = _options(given, settings, document, path)
     notes += _headers(given, settings, document, path)
     notes += _ssl_verify(given, settings, defaults, document, path)
-    for theirs, ours in _AWS.items():
-        if theirs in given:
-            settings[ours] = given[theirs]
-    if settings.get("url"):
-        for ours in _AWS.values():
-            settings.pop(ours, None)
+    notes += _account(given, settings, document, path)
     if info.get("id"):
         settings["name"] = str(info["id"])
     notes += _unlimited(given, defaults, document, path)
     notes += _prices(given, info, settings, document, path)
     return settings | _shares(given, defaults) | _limits(given, defaults), notes
+
+
+def _account(given: JSON, settings: JSON, document: Document, path: Path) -> list[str]:
+    """Add the AWS settings, and return those that have no effect."""
+    notes = []
+    for theirs, ours in _AWS.items():
+        if theirs not in given:
+            continue
+        reason = ""
+        if settings.get("url"):
+            reason = "has no effect: this model is not on SageMaker"
+        elif ours in OF_ROLES and "aws_role_name" not in given:
+            reason = "has no effect without aws_role_name"
+        if reason:
+            notes.append(str(document.error((*path, theirs), f"{theirs} {reason}")))
+        else:
+            settings[ours] = given[theirs]
+    return notes
 
 
 def _credential(given: JSON, defaults: Defaults, document: Document, path: Path) -> JSON:

@@ -27,7 +27,7 @@ from sagewire.gateway.config.server import KeyConfig, Seconds, Section, ServerCo
 from sagewire.transports.sagemaker.runtime_api import PARAMETERS, check_values
 from sagewire.types import make_options
 
-__all__ = ["DeploymentConfig", "GatewayConfig", "KeyConfig", "ModelConfig", "ServerConfig", "TimeLimits"]
+__all__ = ["OF_ROLES", "DeploymentConfig", "GatewayConfig", "KeyConfig", "ModelConfig", "ServerConfig", "TimeLimits"]
 
 # A name, or a mapping of `name` and arguments.
 Named = str | dict[str, Any]
@@ -50,6 +50,22 @@ class TimeLimits(Section):
     )
     idle: Seconds | None = Field(default=70.0, description="Between two pieces of a stream.")
     total: Seconds | None = Field(default=None, description="For the whole call.")
+
+
+OF_ROLES = ("external_id", "session_tags", "web_identity_token_file", "sts_endpoint")
+_OF_ENDPOINTS = (
+    "endpoint_kwargs",
+    "inference_component",
+    "region",
+    "profile",
+    "role_arn",
+    *OF_ROLES,
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "endpoint_url",
+    "prefix_aware",
+)
 
 
 class DeploymentConfig(Section):
@@ -153,13 +169,14 @@ class DeploymentConfig(Section):
             raise ValueError("external_id and session_tags are not part of assuming a role with a web identity token")
         if self.ssl_verify is not None and not self.url:
             raise ValueError("ssl_verify is for a `url`; for SageMaker endpoints set AWS_CA_BUNDLE")
-        if self.headers and not self.url:
-            raise ValueError("headers are for a `url`; calls of SageMaker endpoints are signed instead")
-        if self.endpoint_kwargs and not self.endpoint:
-            raise ValueError("endpoint_kwargs are for an `endpoint`: a `url` takes no InvokeEndpoint parameters")
+        for name in ("token", "headers") if self.endpoint else _OF_ENDPOINTS:
+            if getattr(self, name):
+                cure = "calls of an `endpoint` are signed instead" if self.endpoint else "a `url` is not on SageMaker"
+                raise ValueError(f"{name} would have no effect: {cure}")
+        for name in OF_ROLES if self.role_arn is None else ():
+            if getattr(self, name):
+                raise ValueError(f"{name} would have no effect without role_arn: the role that it is for")
         check_values(self.endpoint_kwargs, PARAMETERS)
-        if self.session_tags and not self.role_arn:
-            raise ValueError("session_tags need role_arn: the role whose sessions they are for")
         return self
 
     @field_validator("options")

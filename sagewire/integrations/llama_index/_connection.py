@@ -198,8 +198,13 @@ class SageMakerConnection(Connection):
         super().__init__(**with_endpoint_name(given, region="aws_region_name"))
 
     def _client_arguments(self) -> dict[str, Any]:
+        arguments = super()._client_arguments()
+        if self.client is not None:
+            # A client has time limits and retries of its own. LlamaIndex's defaults are no word against that.
+            arguments["timeout"] = self.timeout if "timeout" in self.model_fields_set else None
+            arguments["retries"] = arguments["retries"] if "max_retries" in self.model_fields_set else None
         return {
-            **super()._client_arguments(),
+            **arguments,
             "endpoint": self.endpoint_name,
             "endpoint_kwargs": dict(self.endpoint_kwargs),
             "inference_component_name": self.inference_component_name,

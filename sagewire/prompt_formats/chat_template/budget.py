@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MappingView
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import TemplateRuntimeError
 
-__all__ = ["BUDGET", "Budget", "TemplateLimit", "TemplateLimits"]
+__all__ = ["BUDGET", "MAX_TOKENS", "Budget", "TemplateLimit", "TemplateLimits"]
 
+# The longest templates of published models have 3,000.
+MAX_TOKENS = 20_000
 MAX_NESTING = 60
-MAX_BITS = 4096
-STEPS_PER_LOOK = 64
+# Larger numbers can be made to collide in a table, whose time then grows with the square of their count.
+MAX_BITS = 64
+STEPS_PER_LOOK = 8
+# What an element takes beside its text, at work of one for a byte.
+ELEMENT = 32
+# A character outside of ASCII may take four bytes.
+WIDE = 4
+CONTAINERS = (list, tuple, Mapping, MappingView)
 
 
 class TemplateLimit(TemplateRuntimeError):
@@ -28,7 +36,7 @@ class TemplateLimits:
     Args:
         template: Characters of the template's source.
         value: Characters and elements of one value, the prompt included.
-        work: Characters, elements and steps of one rendering, intermediate values included.
+        work: Bytes and steps of one rendering, intermediate values included, an element of a list being 32 bytes.
         seconds: Seconds of one rendering.
     """
 
@@ -55,11 +63,11 @@ class Budget:
         self._weights: dict[int, tuple[Any, int]] = {}
 
     def spend(self, work: int = 0) -> None:
-        """Take one step that makes `work` characters or elements."""
+        """Take one step that makes `work` bytes."""
         self._work -= work + 1
         self._steps += 1
         if self._work < 0:
-            raise TemplateLimit(f"the chat template makes more than {self._limits.work} characters on its way")
+            raise TemplateLimit(f"the chat template makes more than {self._limits.work} bytes on its way")
         if (work > 10_000 or self._steps % STEPS_PER_LOOK == 0) and time.monotonic() > self._deadline:
             raise TemplateLimit(f"the chat template takes longer than {self._limits.seconds:g} seconds")
 
@@ -72,12 +80,12 @@ class Budget:
         """Return a value that was just made, if it is not too large."""
         if isinstance(value, str):
             self.allow(len(value))
-            self.spend(len(value))
+            self.spend(len(value) if value.isascii() else WIDE * len(value))
         elif isinstance(value, int):
             if value.bit_length() > MAX_BITS:
                 raise TemplateLimit("the chat template makes too large a number")
-        elif isinstance(value, list | tuple | Mapping):
-            self.spend(len(value))
+        elif isinstance(value, CONTAINERS):
+            self.spend(ELEMENT * len(value))
             self.allow(self.weigh(value))
         elif isinstance(value, Iterator):
             return self.each(value)
@@ -93,14 +101,18 @@ class Budget:
         """Return the size of a value written out."""
         if isinstance(value, str):
             return len(value) + 1
-        if not isinstance(value, list | tuple | Mapping):
+        if isinstance(value, int):
+            return 1 + value.bit_length() // 3
+        if not isinstance(value, CONTAINERS):
             return 1
         known = self._weights.get(id(value))
         if known is not None:
             return known[1]
         if depth > MAX_NESTING:
             raise TemplateLimit("the chat template nests its values too deeply")
-        items = (item for pair in value.items() for item in pair) if isinstance(value, Mapping) else iter(value)
+        items: Iterable[Any] = value  # type: ignore[assignment]  # views can be iterated over, too
+        if isinstance(value, Mapping):
+            items = (item for pair in value.items() for item in pair)
         weight = 1
         for item in items:
             weight += self.weigh(item, depth + 1)

@@ -13,9 +13,9 @@ from jinja2.exceptions import SecurityError
 from jinja2.filters import FILTERS
 from jinja2.runtime import Context
 
-from sagewire.prompt_formats.chat_template.budget import BUDGET, Budget, TemplateLimit
+from sagewire.prompt_formats.chat_template.budget import BUDGET, ELEMENT, MAX_NESTING, Budget, TemplateLimit
 
-__all__ = ["MAX_NUMBER", "PERCENT_WIDTH", "check_name", "check_widths", "make_filters", "replaced_size"]
+__all__ = ["MAX_NUMBER", "check_name", "formatted_size", "make_filters", "product", "replaced_size"]
 
 # Jinja's own filters, each under the budget; `attr` and `tojson` are our own.
 FILTER_NAMES = (
@@ -27,7 +27,14 @@ FILTER_NAMES = (
 )  # fmt: skip
 ANY_NUMBER = frozenset(("d", "default", "int", "float", "abs", "min", "max", "string", "format", "filesizeformat"))
 MAX_NUMBER = 10_000
+# Numbers of JSON that do not fit into the 64 bits to which a template's own are limited.
+MAX_LARGE_NUMBERS = 1_000
 PERCENT_WIDTH = re.compile(r"%[^a-zA-Z%]*(?:\d{4}|\*)")
+# Every part of the pattern ends where the next begins, so it takes linear time.
+BRACE_WIDTH = re.compile(r"\{[^{}:]*:[^{}]*?(?:\d{4}|\{)")
+NUMBER = re.compile(r"\d{1,3}")
+# A float with the digits behind its point, or a date.
+LONGEST_FIELD = 400
 
 
 def make_filters() -> dict[str, Callable[..., Any]]:
@@ -47,10 +54,29 @@ def check_name(name: object) -> None:
         raise SecurityError(f"the chat template uses the attribute {name!r}, which begins with an underscore")
 
 
-def check_widths(pattern: re.Pattern[str], format: str) -> None:
-    """Refuse a format that pads to a large width."""
-    if pattern.search(format) is not None:
+def formatted_size(budget: Budget, sign: str, format: str, values: object) -> int:
+    """Return how long a format may get when it is filled in; refuse one that pads to a large width.
+
+    Args:
+        budget: What is left for this rendering.
+        sign: What begins a field: `%` or `{`.
+        format: The text with fields.
+        values: What is filled in.
+    """
+    if (PERCENT_WIDTH if sign == "%" else BRACE_WIDTH).search(format) is not None:
         raise TemplateLimit("the chat template formats with too large a width")
+    fields = format.count(sign)
+    # Fields with names or numbers can all take the same value.
+    once = sign == "%" and not isinstance(values, Mapping)
+    filled = budget.weigh(values) * (1 if once else fields)
+    padding = sum(map(int, NUMBER.findall(format))) if fields else 0
+    return len(format) + LONGEST_FIELD * fields + filled + padding
+
+
+def product(budget: Budget, text: str, other: object) -> None:
+    """Charge an operation that may compare every character of two texts."""
+    if isinstance(other, str):
+        budget.spend(len(text) * min(len(other), len(text)))
 
 
 def _tojson(
@@ -64,12 +90,18 @@ def _tojson(
         raise TypeError("an undefined value is not JSON")
     budget = BUDGET.get()
     weight = budget.weigh(value)
-    if indent is not None:
-        width = indent if isinstance(indent, int) else len(indent)
-        budget.allow(weight * (1 + max(0, width) * 4))
     budget.allow(weight)
+    if indent is not None or separators is not None:
+        width = 0 if indent is None else indent if isinstance(indent, int) else len(indent)
+        budget.allow(weight + _elements(value) * (budget.weigh(separators or ()) + MAX_NESTING * max(0, width)))
     text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
     return str(budget.check(text))
+
+
+def _elements(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return len(value) + sum(map(_elements, value.values()))
+    return len(value) + sum(map(_elements, value)) if isinstance(value, list | tuple) else 0
 
 
 @pass_environment
@@ -80,8 +112,20 @@ def _attribute(environment: Environment, value: Any, name: str) -> Any:
 
 def _fromjson(text: Any) -> Any:
     """What the engines of llama.cpp and others have besides, for arguments that may be text."""
+    large = 0
+
+    def number(digits: str) -> int:
+        nonlocal large
+        large += len(digits) > 18
+        if large > MAX_LARGE_NUMBERS:
+            raise TemplateLimit("the chat template reads too many large numbers")
+        return int(digits)
+
+    text, budget = str(text), BUDGET.get()
+    # An empty object takes 64 bytes, with the comma behind it three characters.
+    budget.spend(ELEMENT * len(text))
     try:
-        return BUDGET.get().check(json.loads(str(text)))
+        return budget.check(json.loads(text, parse_int=number))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -123,14 +167,31 @@ def _indented(budget: Budget, text: object, width: Any = 4, first: bool = False,
 
 
 def _formatted(budget: Budget, text: object, *values: object, **named: object) -> int:
-    check_widths(PERCENT_WIDTH, str(text))
-    # Every place can take every value.
-    return len(str(text)) * (1 + budget.weigh(values) + budget.weigh(named))
+    return formatted_size(budget, "%", str(text), named or values)
+
+
+def _summed(budget: Budget, items: object, attribute: object = None, start: object = 0) -> int:
+    if not isinstance(start, int | float):
+        # Adding up lists takes time that grows with the square of their number.
+        raise TemplateLimit("the chat template adds up values that are not numbers")
+    return 0
+
+
+def _trimmed(budget: Budget, text: object, chars: object = None) -> int:
+    product(budget, str(text), chars)
+    return 0
 
 
 def _slow(budget: Budget, value: object, *_: Any, **__: Any) -> int:
     # A millisecond for a thousand characters: fine for messages, not for what a template can make of them.
     return 50 * budget.weigh(value)
+
+
+def _wrapped(
+    budget: Budget, text: object, width: int = 79, break_long_words: bool = True, wrapstring: object = None, *_: Any
+) -> int:
+    lines = 2 * len(str(text)) // max(1, width) + str(text).count("\n") + 1
+    return max(_slow(budget, text), len(str(text)) + lines * len(str(wrapstring or "\n")))
 
 
 def _escaped(budget: Budget, text: object, *_: Any) -> int:
@@ -147,8 +208,10 @@ GROWTH: Mapping[str, Callable[..., int]] = {
     "join": _joined,
     "pprint": _slow,
     "replace": replaced_size,
+    "sum": _summed,
+    "trim": _trimmed,
     "urlencode": _escaped,
     "urlize": _slow,
-    "wordwrap": _slow,
+    "wordwrap": _wrapped,
     "xmlattr": _escaped,
 }

@@ -10,8 +10,7 @@ Facts about the engine (trim_blocks, lstrip_blocks, loop controls, `tojson` with
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from functools import lru_cache
@@ -19,19 +18,27 @@ from typing import Any, NoReturn
 
 from jinja2 import Environment, Template, TemplateError, nodes, pass_context
 from jinja2.ext import Extension, loopcontrols
+from jinja2.lexer import Token, TokenStream
 from jinja2.parser import Parser
 from jinja2.runtime import Context, str_join
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
-from sagewire.prompt_formats.chat_template.budget import BUDGET, Budget, TemplateLimit, TemplateLimits
+from sagewire.prompt_formats.chat_template.budget import (
+    BUDGET,
+    ELEMENT,
+    MAX_TOKENS,
+    Budget,
+    TemplateLimit,
+    TemplateLimits,
+)
 from sagewire.prompt_formats.chat_template.filters import (
     MAX_NUMBER,
-    PERCENT_WIDTH,
     check_name,
-    check_widths,
+    formatted_size,
     make_filters,
+    product,
     replaced_size,
 )
 
@@ -39,7 +46,11 @@ __all__ = ["compile_template", "render_template"]
 
 NOW: ContextVar[datetime | None] = ContextVar("sagewire_template_now", default=None)
 
-BRACE_WIDTH = re.compile(r"\{[^{}]*:[^{}]*(?:\d{4}|\{)")
+PADS = frozenset(("ljust", "rjust", "center", "zfill"))
+# Methods of texts that look for another text from the right, or for each of its characters, by comparing all with all.
+COMPARES = frozenset(("rfind", "rindex", "rsplit", "rpartition", "strip", "lstrip", "rstrip"))
+# They make texts of any size, or bytes, which are not counted.
+REFUSED = frozenset(("expandtabs", "translate", "encode", "to_bytes", "from_bytes"))
 
 
 def compile_template(source: str, limits: TemplateLimits) -> Template:
@@ -82,7 +93,7 @@ def _environment() -> Environment:
     environment = _Sandbox(
         trim_blocks=True,
         lstrip_blocks=True,
-        extensions=[_GenerationBlocks, loopcontrols],
+        extensions=[_GenerationBlocks, loopcontrols, _CountedTokens],
         optimized=False,  # nothing is computed while compiling, where no budget applies
         finalize=_finalize,
     )
@@ -113,17 +124,25 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         elif operator == "**" and not (_small(left) and _small(right)):
             raise TemplateLimit("the chat template makes too large a number")
         elif operator == "%" and isinstance(left, str):
-            check_widths(PERCENT_WIDTH, left)
-            budget.allow(len(left) + budget.weigh(right))
+            budget.allow(formatted_size(budget, "%", left, right))
         return budget.check(super().call_binop(context, operator, left, right))
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
+        if owner is __self:
+            # What the rewritten tree calls.
+            return __obj(*args)
         budget = BUDGET.get()
         budget.spend()
-        owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
+        if name in REFUSED:
+            raise TemplateLimit(f"the chat template calls {name!r}, which is not available here")
         if isinstance(owner, str):
             args = _checked_text_arguments(budget, owner, name, args)
-        return budget.check(super().call(__context, __obj, *args, **kwargs))
+        made = budget.check(super().call(__context, __obj, *args, **kwargs))
+        if isinstance(owner, str) and isinstance(made, list):
+            # Each piece of a split text is a new text.
+            budget.spend(ELEMENT * len(made))
+        return made
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         wrapped = super().wrap_str_format(value)
@@ -131,9 +150,8 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             return None
 
         def format(*args: Any, **kwargs: Any) -> str:
-            check_widths(BRACE_WIDTH, value.__self__)
             budget = BUDGET.get()
-            budget.allow(len(value.__self__) * (1 + budget.weigh(args) + budget.weigh(kwargs)))
+            budget.allow(formatted_size(budget, "{", value.__self__, (args, kwargs)))
             return wrapped(*args, **kwargs)
 
         return format
@@ -153,8 +171,13 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return str(budget.check(joined))
 
     def checked(self, value: Any) -> Any:
-        """A list, tuple or dict that was written out."""
+        """A list, tuple or dict that was written out, or a slice."""
         return BUDGET.get().check(value)
+
+    def compared(self, value: Any) -> Any:
+        """One side of a comparison or a test."""
+        BUDGET.get().spend()
+        return value
 
 
 class _Charge(NodeTransformer):
@@ -180,6 +203,25 @@ class _Charge(NodeTransformer):
     def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
         self.generic_visit(node)
         return _call(node, "concatenate", *node.nodes)
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Node:
+        self.generic_visit(node)
+        node.expr = _call(node, "compared", node.expr)
+        return node
+
+    def visit_Operand(self, node: nodes.Operand) -> nodes.Node:
+        self.generic_visit(node)
+        node.expr = _call(node, "compared", node.expr)
+        return node
+
+    def visit_Test(self, node: nodes.Test) -> nodes.Node:
+        self.generic_visit(node)
+        node.node = _call(node, "compared", node.node)
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Node:
+        self.generic_visit(node)
+        return _call(node, "checked", node) if isinstance(node.arg, nodes.Slice) else node
 
     def visit_List(self, node: nodes.List) -> nodes.Node:
         self.generic_visit(node)
@@ -223,12 +265,23 @@ class _GenerationBlocks(Extension):
         return caller()
 
 
+class _CountedTokens(Extension):
+    """Bounds what compiling costs: a template of short tokens takes a thousand times its size while it is compiled."""
+
+    def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
+        """Pass tokens on to the parser, up to a limit."""
+        for count, token in enumerate(stream, 1):
+            if count > MAX_TOKENS:
+                raise TemplateLimit(f"the chat template has more than {MAX_TOKENS} tokens")
+            yield token
+
+
 class _Namespace(Namespace):
     """Refuses names with underscores, through which templates have broken out of the sandbox."""
 
     def __init__(*args: Any, **kwargs: Any) -> None:
         self, args = args[0], args[1:]
-        values = dict(*args, **kwargs)
+        values = _make_dict(*args, **kwargs)
         for name in values:
             check_name(name)
         Namespace.__init__(self, values)
@@ -236,6 +289,10 @@ class _Namespace(Namespace):
     def __setitem__(self, name: str, value: Any) -> None:
         check_name(name)
         super().__setitem__(name, value)
+
+    def __repr__(self) -> str:
+        # What one holds may hold others, and is not counted.
+        return "<Namespace>"
 
 
 def _make_dict(*args: Any, **kwargs: Any) -> dict[Any, Any]:
@@ -247,7 +304,8 @@ def _raise_exception(message: object) -> NoReturn:
 
 
 def _strftime_now(format: str) -> str:
-    check_widths(PERCENT_WIDTH, format)
+    budget = BUDGET.get()
+    budget.allow(formatted_size(budget, "%", format, ()))
     return (NOW.get() or datetime.now()).strftime(format)
 
 
@@ -272,14 +330,9 @@ def _checked_text_arguments(budget: Budget, text: str, name: str, args: tuple[An
         items = list(budget.each(args[0]))
         budget.allow(budget.weigh(items) + len(items) * len(text))
         return (items, *args[1:])
-    elif name in ("expandtabs", "translate", "encode"):
-        raise TemplateLimit(f"the chat template calls {name!r}, which is not available here")
-    elif any(isinstance(arg, int) and arg > MAX_NUMBER for arg in args) and name in (
-        "ljust",
-        "rjust",
-        "center",
-        "zfill",
-    ):
+    elif name in COMPARES and args:
+        product(budget, text, args[0])
+    elif name in PADS and any(isinstance(arg, int) and arg > MAX_NUMBER for arg in args):
         raise TemplateLimit(f"the chat template gives {name!r} too large a number")
     return args
 

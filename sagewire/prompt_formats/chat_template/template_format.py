@@ -48,6 +48,8 @@ MESSAGE_ENDS = (
     ("<|tool_call:begin|>", ("<|end|>",)),
     ("<|role_sep|>", ("<|message_sep|>",)),
 )
+# Characters of a prompt of a few words; the longest of published models have 20,000.
+MAX_PROBE = 1024 * 1024
 UNFINISHED = "SAGEWIRE_CONTINUES_HERE "
 
 
@@ -74,6 +76,7 @@ class HubFormat(PromptFormat):
         self._strict = strict
         self._limits = limits
         self._compiled: dict[str, Any] = {}
+        self._refused: dict[str, str] = {}
         for source in (self._choose(tools=False), *files.templates.values()):
             if len(source) > limits.template:
                 raise UsageError(f"The chat template of {files.name!r} is longer than {limits.template} characters.")
@@ -196,33 +199,45 @@ class HubFormat(PromptFormat):
 
             def render(messages: Sequence[dict[str, Any]], tools: list[dict[str, Any]] | None, opened: bool) -> str:
                 given = {"messages": messages, "tools": tools, "documents": None, "add_generation_prompt": opened}
-                return self._run(source, {**self._files.tokens, **given}, datetime(2025, 1, 15, 12))
+                now = datetime(2025, 1, 15, 12)
+                return self._run(source, {**self._files.tokens, **given}, now, probing=True)
 
             probe = self._probes[source] = TemplateProbe(render)
         return probe
 
-    def _run(self, source: str, variables: dict[str, Any], now: datetime | None) -> str:
-        import jinja2
-
+    def _run(self, source: str, variables: dict[str, Any], now: datetime | None, *, probing: bool = False) -> str:
+        from sagewire.prompt_formats.chat_template.budget import TemplateLimit
         from sagewire.prompt_formats.chat_template.sandbox import compile_template, render_template
 
+        refused = self._refused.get(source)
+        if refused is not None:
+            raise UsageError(refused)
         try:
             template = self._compiled.get(source)
             if template is None:
                 template = self._compiled[source] = compile_template(source, self._limits)
-            return render_template(template, variables, self._limits, now)
-        except jinja2.UndefinedError as error:
-            raise UsageError(
-                f"The chat template of {self.name!r} needs something that is not there: {error}."
-            ) from None
-        except jinja2.TemplateSyntaxError as error:
-            raise UsageError(f"The chat template of {self.name!r} is not valid: {error.message}.") from None
-        except jinja2.TemplateError as error:
+            limits = replace(self._limits, value=min(self._limits.value, MAX_PROBE)) if probing else self._limits
+            return render_template(template, variables, limits, now)
+        except Exception as error:
+            words = self._explained(error)
+            if probing and isinstance(error, TemplateLimit):
+                # What is too much for two words is not tried again, in a dozen ways, for the limit's time each.
+                self._refused[source] = words
+        # Here and not above, because an error keeps all that was alive where it was raised.
+        raise UsageError(words)
+
+    def _explained(self, error: Exception) -> str:
+        """Return why a template failed; it is a foreign program, which may raise anything."""
+        import jinja2
+
+        if isinstance(error, jinja2.UndefinedError):
+            return f"The chat template of {self.name!r} needs something that is not there: {error}."
+        if isinstance(error, jinja2.TemplateSyntaxError):
+            return f"The chat template of {self.name!r} is not valid: {error.message}."
+        if isinstance(error, jinja2.TemplateError):
             # The template's own words, which its publisher's documentation explains.
-            raise UsageError(str(error)) from None
-        except (ArithmeticError, LookupError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError) as error:
-            detail = f"{type(error).__name__}: {error}"
-            raise UsageError(f"The chat template of {self.name!r} does not work with this: {detail}.") from None
+            return str(error)
+        return f"The chat template of {self.name!r} does not work with this: {type(error).__name__}: {error}."
 
     def _check_nothing_lost(self, written: Sequence[Mapping[str, Any]], prompt: str) -> None:
         for message in written:
@@ -262,7 +277,7 @@ def load_format(
             as `HF_HUB_OFFLINE` and `HF_HOME`, count as well.
         special_tokens: What happens to control strings in foreign text: `neutralise`, `allow` or `error`.
         strict: Refuse messages whose text the template leaves out.
-        limits: What the template may cost: `template` and `value` in characters, `work` in characters and steps,
+        limits: What the template may cost: `template` and `value` in characters, `work` in bytes and steps,
             `seconds`; see `TemplateLimits`.
         output_parser: How the model writes calls and thinking; by default what reads back the calls that the template
             writes into the history.

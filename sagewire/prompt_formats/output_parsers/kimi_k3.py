@@ -25,7 +25,7 @@ __all__ = ["KIMI_K3"]
 OPEN, CLOSE, END = "<|open|>", "<|close|>", "<|sep|>"
 CALL = f"{OPEN}call "
 ATTRIBUTES = re.compile(r"[^<\n]*")
-ATTRIBUTE = re.compile(r'(\w+)="([^"]*)"')
+ATTRIBUTE = re.compile(r'\b(\w++)="([^"]*)"')  # a name of a megabyte is looked at once
 ARGUMENT_END = Markers((f"{CLOSE}argument{END}",))
 
 

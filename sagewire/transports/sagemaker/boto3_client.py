@@ -33,7 +33,7 @@ class Boto3Transport:
         client: The client.
         endpoint_name: The endpoint.
         parameters: InvokeEndpoint parameters for every call; those of a call win.
-        wait_for_ready: Seconds to go on trying while the endpoint is loading or scaled to zero. Everything else is
+        retries: How to wait while the endpoint is loading or scaled to zero (`wait_for_ready`). Everything else is
             retried as the client was configured.
         max_response_bytes: The longest answer that is read; `None` for the default of 256 MB.
 
@@ -49,7 +49,7 @@ class Boto3Transport:
         endpoint_name: str,
         *,
         parameters: Mapping[str, str] | None = None,
-        wait_for_ready: float = 0.0,
+        retries: Retries | None = None,
         max_response_bytes: int | None = None,
     ) -> None:
         if not hasattr(client, "invoke_endpoint"):
@@ -61,7 +61,7 @@ class Boto3Transport:
         self._region = str(getattr(getattr(client, "meta", None), "region_name", None) or "the client's region")
         self._parameters = dict(parameters or {})
         self._check(self._parameters, stream=False)
-        self._policy = RetryPolicy(Retries(attempts=1, wait_for_ready=wait_for_ready))
+        self._policy = RetryPolicy(replace(retries or Retries(), attempts=1))
         self._limit = checked_limit(max_response_bytes)
         self._where = f"endpoint {endpoint_name!r} in {self._region}"
 
@@ -201,14 +201,14 @@ class AsyncBoto3Transport:
         endpoint_name: str,
         *,
         parameters: Mapping[str, str] | None = None,
-        wait_for_ready: float = 0.0,
+        retries: Retries | None = None,
         max_response_bytes: int | None = None,
     ) -> None:
         self._sync = Boto3Transport(
             client,
             endpoint_name,
             parameters=parameters,
-            wait_for_ready=wait_for_ready,
+            retries=retries,
             max_response_bytes=max_response_bytes,
         )
 

@@ -50,7 +50,17 @@ def test_own_form() -> None:
         ("models:\n  m:\n    endpoint: a\n    timeouts:\n      frist_byte: 1", r"line 5: .*'first_byte'\?"),
         ("models:\n  m:\n    endpoint: a\n    weight: much", r"line 4: models\.m\.deployments\.0\.weight: .*number"),
         ("models:\n  m:\n    endpoint: a\n    url: http://b", "line 2: .*either `endpoint`"),
-        ("models:\n  m:\n    endpoint: a\n    session_tags: {team: x}", "line 2: .*need role_arn"),
+        (
+            "models:\n  m:\n    endpoint: a\n    session_tags: {team: x}",
+            "line 2: .*session_tags would .* without role_arn",
+        ),
+        ("models:\n  m:\n    url: http://a\n    region: eu-west-1", "line 2: .*region would have no effect"),
+        ("models:\n  m:\n    url: http://a\n    inference_component: c", "line 2: .*_component would have no effect"),
+        (
+            "models:\n  m:\n    url: http://a\n    aws_access_key_id: a\n    aws_secret_access_key: b",
+            "would have no effect",
+        ),
+        ("models:\n  m:\n    endpoint: a\n    token: t", "line 2: .*token would have no effect"),
         ("models:\n  m:\n    endpoint: a\n    role_arn: r\n    session_tags: [x]", "line 5: .*a mapping of names"),
         (
             "models:\n  m:\n    endpoint: a\n    role_arn: r\n    web_identity_token_file: f\n    external_id: x",

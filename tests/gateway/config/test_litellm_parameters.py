@@ -44,6 +44,22 @@ def test_what_litellm_reads_from_variables() -> None:
     assert deployment("model: sagemaker/e, aws_region_name: a", environment={"AWS_REGION_NAME": "b"}).region == "a"
 
 
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        (
+            "model: hosted_vllm/q, api_base: 'http://h', aws_region_name: eu-west-1",
+            "aws_region_name has no effect: this",
+        ),
+        ("model: hosted_vllm/q, api_base: 'http://h', aws_role_name: r", "aws_role_name has no effect: this"),
+        ("model: sagemaker/e, aws_external_id: x", "aws_external_id has no effect without aws_role_name"),
+        ("model: sagemaker/e, aws_sts_endpoint: 'https://s'", "aws_sts_endpoint has no effect without aws_role_name"),
+    ],
+)
+def test_aws_settings_without_effect_are_notes(params: str, says: str) -> None:
+    assert says in " ".join(loaded(params).notes)
+
+
 def test_time_limits_of_streams_are_for_streams() -> None:
     limits = deployment("model: sagemaker/e, timeout: 300, stream_timeout: 30").timeouts
     assert (limits.first_byte, limits.stream_first_byte, limits.idle) == (300, 30, 300)

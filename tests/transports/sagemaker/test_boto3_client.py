@@ -29,6 +29,7 @@ from sagewire.errors import (
     UsageError,
 )
 from sagewire.streaming.eventstream import encode_exception, encode_payload_part
+from sagewire.transports.base import Retries
 from sagewire.transports.sagemaker.boto3_client import AsyncBoto3Transport, Boto3Transport
 from sagewire.types import Invocation
 
@@ -264,9 +265,7 @@ def test_waiting_until_ready(server, carry):
         peer.answer(b"ok" if ready else b"{}", 200 if ready else 429, x_amzn_errortype="ModelNotReadyException")
 
     server.script = script
-    carrier = carry(wait_for_ready=30)
-    policy = (carrier.transport if carrier.flavour == "sync" else carrier.transport._sync)._policy
-    policy.retries = type(policy.retries)(attempts=1, max_delay=0.01, wait_for_ready=30)
+    carrier = carry(retries=Retries(max_delay=0.01, wait_for_ready=30))
     assert carrier.invoke(CALL).data == b"ok"
 
 
