@@ -53,7 +53,8 @@ BELOW_APPLICATIONS = {
 ALLOWED |= dict.fromkeys(("integrations", "gateway", "bulk"), BELOW_APPLICATIONS)
 ALLOWED |= {
     "demo": {"integrations", "aws", "emulator", "_extras"},
-    "cli": {*BELOW_APPLICATIONS, "bulk", "demo", "emulator", "gateway", "integrations"},
+    "migrate": {"_extras"},
+    "cli": {*BELOW_APPLICATIONS, "bulk", "demo", "emulator", "gateway", "integrations", "migrate"},
     "__main__": {"cli", "_extras"},
 }
 # Modules in the root that begin with an underscore and are open to those who are allowed them above.

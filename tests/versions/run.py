@@ -35,6 +35,7 @@ MODULES = {
     "huggingface": "sagewire.prompt_formats.chat_template",
     "langchain": "sagewire.integrations.langchain",
     "llama-index": "sagewire.integrations.llama_index",
+    "migrate": "sagewire.migrate",
     "notebooks": "sagewire.integrations.langchain, langchain_openai, nbclient, nbformat, matplotlib, numpy",
     "openai": "sagewire.integrations.openai",
     "ray": "sagewire.bulk, ray.data",

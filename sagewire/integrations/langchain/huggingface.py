@@ -25,6 +25,8 @@ __all__ = [
     "HuggingFaceSettings",
 ]
 
+# What a text model has for itself.
+_OF_TEXT = frozenset({"content_handler", "prompt_format", "name", "cache", "metadata", "tags", "return_full_text"})
 _ADDRESSES = ("endpoint_url", "base_url", "inference_server_url")
 
 
@@ -144,13 +146,27 @@ class HuggingFaceSettings(GenerationFields):
 class ChatHuggingFaceEndpoint(HuggingFaceFields, HuggingFaceSettings, EndpointChatModel):
     """A chat model on any HTTP server; without a `content_handler` OpenAI's request format is used.
 
-    The arguments are those of `HuggingFaceFields`, `EndpointFields`, `GenerationFields` and `HuggingFaceSettings`.
+    The arguments are those of `HuggingFaceFields`, `EndpointFields`, `GenerationFields` and `HuggingFaceSettings`, and
+    `llm`, as langchain-huggingface writes it: a `HuggingFaceEndpoint`, whose server and settings are taken, except its
+    format of texts. Arguments beside it win.
 
     Example:
         >>> model = ChatHuggingFaceEndpoint(endpoint_url="http://localhost:8000", model="Qwen/Qwen3-8B")
         >>> model.invoke("Why is the sky blue?").content  # doctest: +SKIP
         'Because air scatters blue light more than red.'
     """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_llm(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("llm") is None:
+            return values
+        given = dict(values)
+        llm = given.pop("llm")
+        if not isinstance(llm, HuggingFaceEndpoint):
+            raise UsageError(f"llm={type(llm).__name__} is not sagewire's HuggingFaceEndpoint")
+        own = {name: getattr(llm, name) for name in llm.model_fields_set if name not in _OF_TEXT}
+        return {**own, **given}
 
     @property
     def _llm_type(self) -> str:

@@ -35,6 +35,23 @@ async def test_completion(emulator):
     assert pickle.loads(pickle.dumps(model)).invoke("Once") == "Once"
 
 
+def test_a_text_model_becomes_a_chat_model_as_langchain_huggingface_writes_it(emulator):
+    llm = HuggingFaceEndpoint(
+        endpoint_url=emulator.container_url("echo"),
+        content_handler="tgi",
+        max_new_tokens=50,
+        temperature=0.5,
+        token=TOKEN,
+    )
+    chat = ChatHuggingFaceEndpoint(llm=llm, temperature=0.25)
+    assert chat.invoke("Hi").content == "Hi"
+    sent = emulator.calls[-1]
+    assert (sent.json["max_tokens"], sent.json["temperature"]) == (50, 0.25)
+    assert sent.headers["authorization"] == f"Bearer {TOKEN}"
+    with pytest.raises(ValueError, match="str is not sagewire's HuggingFaceEndpoint"):
+        ChatHuggingFaceEndpoint(llm="mine")
+
+
 def test_arguments_of_langchain_huggingface_reach_the_server(emulator):
     llm = HuggingFaceEndpoint(
         model=emulator.container_url("tgi"),
