@@ -2,6 +2,7 @@
 
 import json
 import threading
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -79,6 +80,13 @@ def client(emulator, handler, **arguments):
     return Client(url=emulator.container_url("e"), handler=handler, **arguments)
 
 
+def invoke(emulator, body):
+    headers = {"content-type": "application/json", "x-amzn-sagemaker-custom-attributes": "accept_eula=true"}
+    url = emulator.container_url("e") + "/invocations"
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=30) as answer:
+        answer.read()
+
+
 def test_vectors_are_the_servers(server):
     with served(server, "tei") as emulator:
         assert client(emulator, "tei").embed(["a", "b"]).vectors == [[0.6, 0.8, 0.0], [0.6, 0.8, 1.0]]
@@ -148,3 +156,28 @@ def test_what_the_server_has_no_place_for_is_refused(server, options, words):
     with served(server, "tgi") as emulator, pytest.raises((EndpointError, ModelError), match=words):
         client(emulator, "tgi").complete("Once", **options)
     assert server.calls == []
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body", "sent"),
+    [
+        ("cohere", {"message": "Hi", "k": 5, "frequency_penalty": 0.2, "seed": 3}, {"top_k": 5, "seed": 3}),
+        ("ai21_j2", {"prompt": "Hi", "presencePenalty": {"scale": 0.4}}, {"presence_penalty": 0.4}),
+        (
+            "jumpstart_textgeneration",
+            {"text_inputs": "Hi", "top_k": 9, "do_sample": False},
+            {"top_k": 9, "temperature": 0},
+        ),
+        ("jumpstart_llama2", {"inputs": "Hi", "parameters": {"repetition_penalty": 1.2}}, {"repetition_penalty": 1.2}),
+        ("hf_pipeline", {"inputs": "Hi", "parameters": {"top_k": 4}}, {"top_k": 4}),
+    ],
+)
+def test_settings_of_every_container_reach_the_server(server, dialect, body, sent):
+    with served(server, dialect) as emulator:
+        invoke(emulator, body)
+    assert sent.items() <= server.calls[-1][1].items()
+
+
+def test_a_search_is_refused(server):
+    with served(server, "hf_pipeline") as emulator, pytest.raises(EndpointError, match="no place for num_beams"):
+        client(emulator, "hf_pipeline").complete("Hi", extra={"num_beams": 4})

@@ -10,7 +10,7 @@ import orjson
 
 from sagewire.emulator import tokens
 from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, begin, json_body, new_id, streamed
-from sagewire.emulator.engines.base import EngineFailure, Turn
+from sagewire.emulator.engines.base import EngineFailure, Turn, sampling_of
 from sagewire.emulator.generation import CallStart, CallToken, Generation, Token
 from sagewire.emulator.http_values import Request, Response, json_response
 from sagewire.types import Message, Role, Tool
@@ -88,7 +88,14 @@ class Cohere(_Marketplace):
         if (p := body.get("p")) is not None and not 0 < p < 1:
             raise _refusal("invalid request: p must be between 0 and 1")
         stops = tuple(body.get("stop_sequences") or ())
-        return {"max_tokens": number, "stop": stops, "temperature": body.get("temperature"), "top_p": body.get("p")}
+        return {
+            "max_tokens": number,
+            "stop": stops,
+            "temperature": body.get("temperature"),
+            "top_p": body.get("p"),
+            "seed": body.get("seed"),
+            "sampling": sampling_of(body),
+        }
 
     def _chat(self, request: Request, body: JSON, container: Container) -> Response:
         history = tuple(_message(item) for item in body.get("chat_history") or ())

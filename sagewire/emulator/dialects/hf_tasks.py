@@ -8,7 +8,7 @@ from typing import Any
 
 from sagewire.emulator import vectors
 from sagewire.emulator.dialects.base import Container
-from sagewire.emulator.engines.base import Turn
+from sagewire.emulator.engines.base import Turn, sampling_of
 from sagewire.emulator.engines.extractive import answer
 from sagewire.emulator.generation import Generation
 from sagewire.types import Message
@@ -24,6 +24,8 @@ _GENERATION = frozenset(
     diversity_penalty encoder_no_repeat_ngram_size prefix handle_long_generation truncation src_lang tgt_lang
     """.split()  # noqa: SIM905 - a paragraph reads better than thirty quoted words
 )
+# Settings of a search, which only engines that search look at.
+_SEARCH = ("num_beams", "length_penalty", "no_repeat_ngram_size", "penalty_alpha", "diversity_penalty")
 _GOOD = frozenset("good great love loved excellent happy wonderful best like amazing nice fantastic".split())  # noqa: SIM905
 _BAD = frozenset("bad terrible hate hated awful sad worst poor horrible boring wrong broken not".split())  # noqa: SIM905
 _MASK = re.compile(r"\[MASK\]|<mask>")
@@ -80,8 +82,9 @@ def _generate(container: Container, text: str, parameters: Mapping[str, Any], de
             prompt=text,
             max_tokens=parameters.get("max_new_tokens") or parameters.get("max_length") or default,
             stop=(stops,) if isinstance(stops, str) else tuple(stops),
-            temperature=parameters.get("temperature"),
+            temperature=0 if parameters.get("do_sample") is False else parameters.get("temperature"),
             top_p=parameters.get("top_p"),
+            sampling=sampling_of(parameters) | {name: parameters[name] for name in _SEARCH if parameters.get(name)},
             choice=choice,
         )
         said.append(Generation(container.engine, turn, keep_stop=True).collect().text)

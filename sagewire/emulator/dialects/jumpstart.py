@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import orjson
 
 from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, json_body
-from sagewire.emulator.engines.base import EngineFailure, Turn
+from sagewire.emulator.engines.base import EngineFailure, Turn, sampling_of
 from sagewire.emulator.generation import Generation
 from sagewire.emulator.http_values import Request, Response, json_response
 from sagewire.types import Message, Role
@@ -80,7 +80,13 @@ class _Script(Dialect):
         number = next((given[name] for name in names if given.get(name) is not None), default)
         if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
             raise self.refusal(f"{names[0]} must be an integer, and at least 1")
-        return {"max_tokens": number, "temperature": given.get("temperature"), "top_p": given.get("top_p")}
+        return {
+            "max_tokens": number,
+            "temperature": 0 if given.get("do_sample") is False else given.get("temperature"),
+            "top_p": given.get("top_p"),
+            "seed": given.get("seed"),
+            "sampling": sampling_of(given),
+        }
 
 
 class JumpStartLlama2(_Script):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, json_body, new_id
-from sagewire.emulator.engines.base import EngineFailure, Turn
+from sagewire.emulator.engines.base import EngineFailure, Turn, sampling_of
 from sagewire.emulator.generation import Generation
 from sagewire.emulator.http_values import Request, Response, json_response
 
@@ -47,6 +47,7 @@ class Jurassic2(Dialect):
                     stop=tuple(body.get("stopSequences") or ()),
                     temperature=body.get("temperature"),
                     top_p=body.get("topP"),
+                    sampling=sampling_of(body),
                     choice=choice,
                 ),
             )

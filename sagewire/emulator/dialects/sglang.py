@@ -10,7 +10,7 @@ from sagewire.emulator.dialects.base import Container, Route, begin, json_body, 
 from sagewire.emulator.dialects.openai_request import Settings
 from sagewire.emulator.dialects.openai_response import Style
 from sagewire.emulator.dialects.vllm import DONE, Vllm
-from sagewire.emulator.engines.base import EngineFailure, Turn
+from sagewire.emulator.engines.base import EngineFailure, Turn, sampling_of
 from sagewire.emulator.generation import Generation, Token
 from sagewire.emulator.http_values import Request, Response, json_response
 
@@ -96,6 +96,7 @@ class Sglang(Vllm):
             stop=(stops,) if isinstance(stops, str) else tuple(stops),
             temperature=given.get("temperature"),
             top_p=given.get("top_p"),
+            sampling=sampling_of(given),
         )
         run = Generation(container.engine, turn)
         if body.get("stream"):

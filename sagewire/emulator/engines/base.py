@@ -196,12 +196,22 @@ class VectorEngine(Protocol):
 
 
 SAMPLING = ("top_k", "min_p", "typical_p", "repetition_penalty", "frequency_penalty", "presence_penalty")
-_OTHER_NAMES = {"repeat_penalty": "repetition_penalty"}
+_OTHER_NAMES = {
+    "repeat_penalty": "repetition_penalty",
+    "k": "top_k",
+    "frequencyPenalty": "frequency_penalty",
+    "presencePenalty": "presence_penalty",
+}
 
 
 def sampling_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sampling settings of a request that `Turn` has no field for."""
-    named = {_OTHER_NAMES.get(name, name): value for name, value in parameters.items() if value is not None}
+    named = {
+        # AI21's penalties are objects.
+        _OTHER_NAMES.get(name, name): value.get("scale") if isinstance(value, Mapping) else value
+        for name, value in parameters.items()
+        if value is not None
+    }
     return {name: named[name] for name in SAMPLING if name in named}
 
 

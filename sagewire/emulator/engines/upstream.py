@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ from sagewire.types import Message, TextPart, Tool
 
 __all__ = ["Upstream"]
 
+_log = logging.getLogger("sagewire.emulator")
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 300.0
 JSON = dict[str, Any]
@@ -271,7 +273,9 @@ class _Reader:
                     self._add(part)
         for _, call in sorted(self._calls.items()):
             yield Call(call["name"], call["arguments"] or "{}", call["id"])
-        if usage:
+        if not usage:
+            _log.warning("the upstream server did not count tokens: the counts of this answer are the emulator's own")
+        else:
             yield Counts(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
         if reason == "length":
             yield Stop(reason)
