@@ -1,9 +1,10 @@
-"""The gateway beside LiteLLM's proxy: the same configuration file, the same model server, the same load, in one run.
+"""The gateway beside a floor and LiteLLM's proxy: the same model server, the same load, in one run.
 
     python benchmarks/gateway.py [--litellm PATH] [--seconds 5] [--soak 60] [--out benchmarks/gateway.json]
 
-`--litellm` is a `litellm` command in an environment of its own (its dependencies do not go with ours); without it only
-the gateway is measured. Everything stays on loopback and ends by itself.
+The floor is the least that a gateway on uvicorn and aiohttp can do: check a key, and pass bytes on. `--litellm` is a
+`litellm` command in an environment of its own (its dependencies do not go with ours), which reads the same
+configuration file. Everything stays on loopback and ends by itself.
 
 Requests per second are given per CPU-second of the server's own processes (user and system time out of /proc), so that
 neither the load generator nor the model server beside them on the same cores counts.
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from beside import floor
 from beside.first_piece import added, run_relay, undisturbed
 from beside.gateway_load import HEADERS, TOKENS, Server, ask, free_port, load, quantile
 from beside.model_server import run_model_server
@@ -38,6 +40,9 @@ model_list:
     litellm_params: {{model: hosted_vllm/served, api_base: "{url}/v1", api_key: none}}
 general_settings: {{master_key: sk-benchmark}}
 """
+
+FLOOR = ["-m", "uvicorn", "--app-dir", str(Path(__file__).parent), "--loop", "uvloop", "--http", "httptools"]
+FLOOR += ["--log-level", "warning", "beside.floor:app"]
 
 
 async def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -108,13 +113,16 @@ def compare(litellm: str | None, seconds: float, real_time: bool) -> dict[str, d
         direct = f"http://127.0.0.1:{upstream}"
         config.write_text(CONFIG.format(url=direct))
         os.environ["XDG_STATE_HOME"] = folder
-        commands = {"sagewire": [sys.executable, "-m", "sagewire", "gateway"]}
+        os.environ[floor.UPSTREAM] = direct
+        commands = {
+            "sagewire": [sys.executable, "-m", "sagewire", "gateway", "--config", str(config)],
+            "floor": [sys.executable, *FLOOR],
+        }
         if litellm:
-            commands["litellm"] = [litellm]
+            commands["litellm"] = [litellm, "--config", str(config)]
         for name, command in commands.items():
             port = free_port()
-            arguments = [*command, "--config", str(config), "--port", str(port)]
-            server = start(name, arguments, port, Path(folder) / f"{name}.log")
+            server = start(name, [*command, "--port", str(port)], port, Path(folder) / f"{name}.log")
             try:
                 asyncio.run(wait_for(server.url, server.process))
                 with_model = [os.getpid(), model.pid or 0, relay.pid or 0, *server.pids()] if real_time else []
@@ -128,11 +136,11 @@ def compare(litellm: str | None, seconds: float, real_time: bool) -> dict[str, d
 
 
 def show(rows: dict[str, dict[str, Any]]) -> None:
-    print(f"{'':50}" + "".join(f"{name:>12}" for name in rows) + ("       ratio" if len(rows) == 2 else ""))
+    print(f"{'':70}" + "".join(f"{name:>12}" for name in rows) + "".join(f"{'/ ' + name:>12}" for name in [*rows][1:]))
     for measure_name in next(iter(rows.values())):
-        values = [row[measure_name] for row in rows.values()]
-        ratio = f"{values[0] / values[1]:12.2f}" if len(values) == 2 and values[1] else ""
-        print(f"{measure_name:50}" + "".join(f"{value:12.1f}" for value in values) + ratio)
+        ours, *others = values = [row[measure_name] for row in rows.values()]
+        ratios = "".join(f"{ours / other:12.2f}" if other else " " * 12 for other in others)
+        print(f"{measure_name:70}" + "".join(f"{value:12.1f}" for value in values) + ratios)
 
 
 SOAK = """

@@ -110,7 +110,7 @@ def measures_readme() -> str:
 
 
 def gateway_load() -> str:
-    """Return what the gateway and LiteLLM's proxy do with the same load, and how the minute of faults ended."""
+    """Return what gateway, floor and LiteLLM's proxy do with the same load, and how the minute of faults ended."""
     found = _read("gateway.json")
     if found is None:
         return NOT_RUN
