@@ -121,12 +121,24 @@ def watch(
         begin: Makes the event of the beginning.
         answer: Returns the answer as far as it was read.
     """
+    if not is_watched(hooks):
+        return nullcontext(Outcome())
     telemetry = _telemetry()
     if telemetry is not None and not telemetry.is_set_up:
         telemetry = None
-    if telemetry is None and (hooks is None or not (hooks.on_request or hooks.on_response)):
-        return nullcontext(Outcome())
     return _watched(hooks or Hooks(), telemetry, begin(), answer)
+
+
+def is_watched(hooks: Hooks | None) -> bool:
+    """Return whether anything is told about calls: the functions of `hooks`, or OpenTelemetry with an SDK.
+
+    Args:
+        hooks: The functions to tell.
+    """
+    if hooks is not None and (hooks.on_request or hooks.on_response):
+        return True
+    telemetry = _telemetry()
+    return telemetry is not None and telemetry.is_set_up
 
 
 @contextmanager
@@ -202,8 +214,10 @@ class _Telemetry:
     @property
     def is_set_up(self) -> bool:
         """Whether spans or metrics go anywhere; the API is often installed without an SDK."""
-        providers = (self.api.get_tracer_provider(), self.metrics_api.get_meter_provider())
-        return not all(map(is_placeholder, providers))
+        # Asked at each call: an SDK may be set up at any time.
+        return not (
+            is_placeholder(self.api.get_tracer_provider()) and is_placeholder(self.metrics_api.get_meter_provider())
+        )
 
     def start(self, started: CallStarted) -> Span:
         attributes = {name: started.options[option] for option, name in _OPTIONS.items() if option in started.options}

@@ -47,19 +47,19 @@ def finish_reason(word: str, *, called_tools: bool = False) -> FinishReason:
 
 def token_count(value: Any) -> int | None:
     """Return a token count, or `None` if the server sent none; Cohere writes counts as floats."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        return None
-    return int(value)
+    if type(value) is int:
+        return value if value >= 0 else None
+    return int(value) if isinstance(value, float) and value >= 0 else None
 
 
 def openai_usage(fields: Mapping[str, Any]) -> Usage:
     """Return OpenAI's `usage` object; SGLang puts `reasoning_tokens` next to the counts instead of in the details."""
-    prompt = fields.get("prompt_tokens_details") or {}
-    completion = fields.get("completion_tokens_details") or {}
-    reasoning = token_count(completion.get("reasoning_tokens"))
+    get = fields.get
+    prompt, completion = get("prompt_tokens_details"), get("completion_tokens_details")
+    reasoning = token_count(completion.get("reasoning_tokens")) if completion else None
     return Usage(
-        prompt_tokens=token_count(fields.get("prompt_tokens")),
-        completion_tokens=token_count(fields.get("completion_tokens")),
-        cached_tokens=token_count(prompt.get("cached_tokens")),
-        reasoning_tokens=token_count(fields.get("reasoning_tokens")) if reasoning is None else reasoning,
+        prompt_tokens=token_count(get("prompt_tokens")),
+        completion_tokens=token_count(get("completion_tokens")),
+        cached_tokens=token_count(prompt.get("cached_tokens")) if prompt else None,
+        reasoning_tokens=token_count(get("reasoning_tokens")) if reasoning is None else reasoning,
     )

@@ -96,10 +96,9 @@ class Accumulator:
         Args:
             info: What the service said about the response.
         """
-        used = {call.id for parts in self._choices.values() for call in parts.tool_calls.values() if call.id}
-        numbers = range(max(self._choices, default=0) + 1)
+        numbers = range(max(self._choices) + 1) if self._choices else (0,)
         return Reply(
-            choices=tuple(self._choice(number, used) for number in numbers),
+            choices=(*map(self._choice, numbers),),
             usage=self._usage,
             id=self._id,
             model=self._model,
@@ -107,24 +106,25 @@ class Accumulator:
             info=info,
         )
 
-    def _choice(self, number: int, used: set[str]) -> Choice:
+    def _choice(self, number: int) -> Choice:
         parts = self._choices.get(number)
         if parts is None:
             return Choice()
+        finish = parts.finish
         return Choice(
             text="".join(parts.text),
             thinking="".join(parts.thinking) or None,
-            tool_calls=tuple(
-                ToolCall(
-                    id=call.id or _new_id(number, index, used),
-                    name=call.name,
-                    arguments="".join(call.arguments),
-                )
-                for index, call in sorted(parts.tool_calls.items())
-            ),
-            finish_reason=parts.finish.reason if parts.finish else None,
-            stop=parts.finish.stop if parts.finish else None,
+            tool_calls=self._tool_calls(number, parts.tool_calls) if parts.tool_calls else (),
+            finish_reason=finish.reason if finish else None,
+            stop=finish.stop if finish else None,
             logprobs=tuple(parts.logprobs),
+        )
+
+    def _tool_calls(self, number: int, calls: Mapping[int, _ToolCallParts]) -> tuple[ToolCall, ...]:
+        used = {call.id for parts in self._choices.values() for call in parts.tool_calls.values() if call.id}
+        return tuple(
+            ToolCall(call.id or _new_id(number, index, used), call.name, "".join(call.arguments))
+            for index, call in sorted(calls.items())
         )
 
     def _parts(self, choice: int) -> _ChoiceParts:

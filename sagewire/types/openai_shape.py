@@ -8,7 +8,7 @@ import difflib
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any, cast, get_args
 from urllib.parse import unquote, unquote_to_bytes
 
 from sagewire.errors import UsageError
@@ -52,7 +52,11 @@ def as_messages(value: str | MessageLike | Iterable[MessageLike]) -> tuple[Messa
         return (as_message(value),)
     if not isinstance(value, Iterable):
         raise UsageError(f"messages must be a string or a list of messages, not {type(value).__name__}")
-    messages = tuple(as_message(item) for item in value)
+    items = tuple(value)
+    # Whoever has messages already need not have them looked at one by one.
+    if {*map(type, items)} == {Message}:
+        return cast(tuple[Message, ...], items)
+    messages = tuple(map(as_message, items))
     if not messages:
         raise UsageError("messages is empty; give at least one, for example [{'role': 'user', 'content': 'Hi'}]")
     return messages

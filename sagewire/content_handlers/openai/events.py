@@ -26,19 +26,23 @@ __all__ = [
 _EXTRA_FIELDS = ("system_fingerprint", "service_tier", "timings")
 
 
-def read_chat_reply(payload: Any) -> Iterator[Delta]:
+def read_chat_reply(payload: Any) -> list[Delta]:
     """Return the deltas of a whole `chat.completion` object."""
     choices = payload["choices"]
     if not choices:
         raise ValueError("the answer has no choices")
-    yield from read_metadata(payload)
+    deltas: list[Delta] = [*read_metadata(payload)]
     for position, choice in enumerate(choices):
-        index = choice_number(choice, position)
-        calls = ToolCallNormaliser(index, payload.get("created"), whole=True)
-        yield from _read_message(choice["message"], index, calls)
-        yield from calls.close()
-        yield from read_end(choice, index, called_tools=calls.any)
-    yield from read_usage(payload)
+        index, message = choice_number(choice, position), choice["message"]
+        calls = None
+        if message.get("tool_calls") or message.get("function_call"):
+            calls = ToolCallNormaliser(index, payload.get("created"), whole=True)
+        _read_message(message, index, calls, deltas)
+        if calls is not None:
+            deltas += calls.close()
+        deltas += read_end(choice, index, called_tools=calls is not None and calls.any)
+    deltas += read_usage(payload)
+    return deltas
 
 
 class ChatEventReader(EventReader):
@@ -72,51 +76,67 @@ class ChatEventReader(EventReader):
                     return (TextDelta(text, index),) if text else ()
         return self._read(event, choices)
 
-    def _read(self, event: Any, choices: Any) -> Iterator[Delta]:
+    def _read(self, event: Any, choices: Any) -> Iterable[Delta]:
+        deltas: list[Delta] = []
+        try:
+            self._collect(event, choices, deltas)
+        except Exception as error:
+            # What came before something that cannot be read counts.
+            return _before(error, deltas)
+        return deltas
+
+    def _collect(self, event: Any, choices: Any, deltas: list[Delta]) -> None:
         if event.get("error"):
             # Beside empty choices; the base class reads it.
             raise KeyError("error")
         if choices and "delta" not in choices[0] and "message" in choices[0]:
             self.finished = True
-            yield from read_chat_reply(event)
+            deltas += read_chat_reply(event)
             return
         metadata = read_metadata(event)
         if metadata != self._metadata:
             self._metadata = metadata
-            yield from metadata
+            deltas += metadata
         # TGI 1.4.0 to 1.4.3 put token numbers into the choice's index, and have one choice (router/src/server.rs).
         numbers_tokens = event.get("object") == "text_completion"
         for position, choice in enumerate(choices):
             index = 0 if numbers_tokens else choice_number(choice, position)
-            yield from self._read_choice(choice, index, event.get("created"))
-        yield from read_usage(event)
+            self._read_choice(choice, index, event.get("created"), deltas)
+        deltas += read_usage(event)
 
-    def _read_choice(self, choice: Any, index: int, created: Any) -> Iterator[Delta]:
+    def _read_choice(self, choice: Any, index: int, created: Any, deltas: list[Delta]) -> None:
         calls = self._calls.get(index)
         if calls is None:
             calls = self._calls[index] = ToolCallNormaliser(index, created)
             self._open.add(index)
             self.finished = False
-        yield from _read_message(choice.get("delta") or {}, index, calls)
+        _read_message(choice.get("delta") or {}, index, calls, deltas)
         if choice.get("finish_reason"):
-            yield from calls.close()
+            deltas += calls.close()
             self._open.discard(index)
             self.finished = not self._open
-        yield from read_end(choice, index, called_tools=calls.any)
+        deltas += read_end(choice, index, called_tools=calls.any)
+
+
+def _before(error: Exception, deltas: list[Delta]) -> Iterator[Delta]:
+    yield from deltas
+    raise error
 
 
 def read_metadata(payload: Mapping[str, Any]) -> list[MetadataDelta]:
     """Return the server's facts about the answer, as zero or one delta; TGI's empty id counts as missing."""
-    extra = {name: payload[name] for name in _EXTRA_FIELDS if payload.get(name) is not None}
-    delta = MetadataDelta(payload.get("id") or None, payload.get("model") or None, extra)
-    return [delta] if delta.id or delta.model or extra else []
+    extra: dict[str, Any] = {}
+    for name in _EXTRA_FIELDS:
+        if payload.get(name) is not None:
+            extra[name] = payload[name]
+    id, model = payload.get("id") or None, payload.get("model") or None
+    return [MetadataDelta(id, model, extra)] if id or model or extra else []
 
 
-def read_usage(payload: Mapping[str, Any]) -> Iterator[UsageDelta]:
+def read_usage(payload: Mapping[str, Any]) -> Iterable[UsageDelta]:
     """Return the token counts, if there are any."""
     usage = payload.get("usage")
-    if usage:
-        yield UsageDelta(openai_usage(usage))
+    return (UsageDelta(openai_usage(usage)),) if usage else ()
 
 
 def read_choices(event: Mapping[str, Any]) -> Any:
@@ -139,22 +159,25 @@ def choice_number(choice: Mapping[str, Any], position: int) -> int:
     return position if index is None else int(index)
 
 
-def _read_message(message: Mapping[str, Any], index: int, calls: ToolCallNormaliser) -> Iterator[Delta]:
+def _read_message(message: Mapping[str, Any], index: int, calls: ToolCallNormaliser | None, out: list[Delta]) -> None:
+    """Append the deltas in a message, whole or a piece; one without tool calls needs nobody to read them."""
+    get = message.get
     # vLLM: `reasoning_content` up to 0.11, then both names with the same text, then `reasoning` only.
-    thinking = message.get("reasoning_content") or message.get("reasoning")
+    thinking = get("reasoning_content") or get("reasoning")
     if thinking:
-        yield ThinkingDelta(as_text(thinking), index)
-    content = message.get("content")
+        out.append(ThinkingDelta(as_text(thinking), index))
+    content = get("content")
     if isinstance(content, list):
-        yield from _read_parts(content, index)
+        out += _read_parts(content, index)
     elif content:
-        yield TextDelta(as_text(content), index)
-    if message.get("refusal"):
-        yield TextDelta(as_text(message["refusal"]), index)
-    if message.get("tool_calls"):
-        yield from calls.read(message["tool_calls"])
-    elif message.get("function_call"):
-        yield from calls.read_function_call(message["function_call"])
+        out.append(TextDelta(as_text(content), index))
+    if get("refusal"):
+        out.append(TextDelta(as_text(message["refusal"]), index))
+    if calls is not None:
+        if get("tool_calls"):
+            out += calls.read(message["tool_calls"])
+        elif get("function_call"):
+            out += calls.read_function_call(message["function_call"])
 
 
 def _read_parts(parts: Iterable[Any], index: int) -> Iterator[Delta]:
@@ -168,14 +191,15 @@ def _read_parts(parts: Iterable[Any], index: int) -> Iterator[Delta]:
             yield TextDelta(as_text(part["text"]), index)
 
 
-def read_end(choice: Mapping[str, Any], index: int, *, called_tools: bool = False) -> Iterator[Delta]:
+def read_end(choice: Mapping[str, Any], index: int, *, called_tools: bool = False) -> list[Delta]:
     """Return a choice's log probabilities and its finish reason, if present."""
+    deltas: list[Delta] = []
     if choice.get("logprobs"):
-        yield LogprobsDelta(read_logprobs(choice["logprobs"]), index)
+        deltas.append(LogprobsDelta(read_logprobs(choice["logprobs"]), index))
     word = choice.get("finish_reason")
     if word:
         # vLLM writes `stop_reason`, SGLang `matched_stop`; both put a token id there when a token ended the answer.
         stop = choice.get("stop_reason") or choice.get("matched_stop")
-        yield FinishDelta(
-            finish_reason(word, called_tools=called_tools), stop if isinstance(stop, str) else None, index
-        )
+        reason = finish_reason(word, called_tools=called_tools)
+        deltas.append(FinishDelta(reason, stop if isinstance(stop, str) else None, index))
+    return deltas
