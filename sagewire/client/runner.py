@@ -26,7 +26,7 @@ from sagewire.transports.base import AsyncTransport, Body, Transport
 from sagewire.transports.sagemaker.botocore_errors import add_kind_of_cause
 from sagewire.types import Delta, Invocation, Reply, ResponseInfo
 
-__all__ = ["CallRun", "explain", "run", "run_async"]
+__all__ = ["CallRun", "explain", "refuses_usage", "run", "run_async"]
 
 logger = logging.getLogger("sagewire")
 
@@ -134,18 +134,24 @@ class CallRun:
 
     def drops_usage(self, error: SagewireError) -> bool:
         """Return whether a stream was refused only because it asks for token counts; then no stream does any more."""
-        # SageMaker wraps a container's refusal, a plain HTTP server gives its own.
-        if not isinstance(error, EndpointError):
+        if not self._request.include_usage or self.client._usage_refused or not refuses_usage(error):
             return False
-        status, words = error.status, error.message
-        if isinstance(error, ModelError):
-            status, words = error.original_status, error.original_message or error.message
-        asked = self._request.include_usage and not self.client._usage_refused
-        if not (asked and status in (400, 422) and _USAGE_REFUSED.search(words)):
-            return False
-        logger.info("the server does not report token counts of streams, and is not asked for them any more")
         self.client._usage_refused = True
         return True
+
+
+def refuses_usage(error: SagewireError) -> bool:
+    """Return whether a server refused to report the token counts of a stream."""
+    if not isinstance(error, EndpointError):
+        return False
+    status, words = error.status, error.message
+    # SageMaker wraps a container's refusal, a plain HTTP server gives its own.
+    if isinstance(error, ModelError):
+        status, words = error.original_status, error.original_message or error.message
+    if status not in (400, 422) or not _USAGE_REFUSED.search(words):
+        return False
+    logger.info("the server does not report token counts of streams, and is not asked for them any more")
+    return True
 
 
 def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, None, None]:

@@ -27,6 +27,7 @@ from sagewire.gateway.request_settings import NO_SETTINGS, RequestSettings, take
 from sagewire.gateway.routing.deployments import Deployment, Task
 from sagewire.gateway.routing.router import Model, Router
 from sagewire.gateway.threads import BlockingCalls
+from sagewire.http.timer_pool import TimerPool
 from sagewire.openai_shapes import BadRequest
 
 __all__ = ["Gateway", "Turn", "require_shared_counts"]
@@ -95,6 +96,14 @@ class Gateway:
         self.rates = RateLimits(_plain(config.server.redis_url))
         self.router = Router(config, rates=self.rates, health=self.metrics.report_health)
         self._background: set[asyncio.Task[None]] = set()
+        self._alarms: TimerPool | None = None
+
+    @property
+    def alarms(self) -> TimerPool:
+        """The timers of the running event loop."""
+        if self._alarms is None:
+            self._alarms = TimerPool(asyncio.get_running_loop())
+        return self._alarms
 
     def reload(self, config: GatewayConfig) -> None:
         """Put a new configuration to work. Requests in flight end as they began.

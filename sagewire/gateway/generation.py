@@ -32,9 +32,9 @@ _OPTIONS = frozenset(OptionArguments.__annotations__) - {"model", "extra", "stop
 
 
 class Stream(Protocol):
-    """A reply stream of `AsyncClient.stream` or `stream_complete`."""
+    """A reply stream of `AsyncClient.stream` or `stream_complete`, or one of events that are written already."""
 
-    def __aiter__(self) -> AsyncIterator[Delta]: ...
+    def __aiter__(self) -> AsyncIterator[Any]: ...
 
     @property
     def reply(self) -> Reply: ...
@@ -91,8 +91,8 @@ class Opened:
     """A stream whose first piece is there: from here on nothing is retried."""
 
     stream: Stream
-    deltas: AsyncIterator[Delta]
-    first: Delta | None
+    deltas: AsyncIterator[Delta | bytes]
+    first: Delta | bytes | None
     client: AsyncClient
 
     @property
@@ -165,13 +165,14 @@ class Generation:
             ClientGone: The caller hung up; the stream upstream was closed, too.
         """
         self._turn.log.stream = True
-        out = EventStream(self._send)
+        out = EventStream(self._send, self._gateway.alarms)
         keep_alive = KeepAlive(out, self._turn.model.config.keepalive_seconds)
         try:
             async with while_connected(self._receive, self._turn.log):
                 await self._stream(call, events, out, keep_alive)
         finally:
             await keep_alive.stop()
+            out.close()
             self._leave_sessions()
 
     async def _stream(
@@ -233,12 +234,9 @@ class Generation:
             keep_alive.resume()
         try:
             if opened.first is not None:
-                self._note(opened.first)
-                await out.write(events.feed(opened.first))
+                await out.write(self._encoded(opened.first, events))
                 async for delta in opened.deltas:
-                    self._note(delta)
-                    data = events.feed(delta)
-                    if data:
+                    if data := self._encoded(delta, events):
                         await out.write(data)
             last = events.end()
         except SagewireError as error:
@@ -253,7 +251,18 @@ class Generation:
         await keep_alive.stop()
         await out.end(last)
 
-    def _note(self, delta: Delta) -> None:
+    def _encoded(self, piece: Delta | bytes, events: Events) -> bytes:
+        if isinstance(piece, bytes):
+            return piece
+        self.delta(piece)
+        return events.feed(piece)
+
+    def text(self, text: str) -> None:
+        """Note text of the answer."""
+        self._turn.log.answered(text)
+
+    def delta(self, delta: Delta) -> None:
+        """Note a delta of the answer."""
         if isinstance(delta, TextDelta | ThinkingDelta):
             self._turn.log.answered(delta.text)
         elif isinstance(delta, ToolCallDelta):

@@ -45,10 +45,21 @@ _OWN: Mapping[str, frozenset[str]] = {
     "embeddings": frozenset({"input"}),
     "rerank": frozenset({"query", "documents", "texts"}),
 }
+_NONE: frozenset[str] = frozenset()
+# These are checked by themselves.
+_CHECKED = frozenset({"model", "adapter", "extra"})
 MAX_STOPS, MAX_STOP_LENGTH = 64, 1_000
 MAX_MESSAGES, MAX_TOOLS, MAX_INPUTS = 10_000, 1_000, 4_096
 # A text may also come as the numbers of its tokens.
 MAX_TOKENS = 1_000_000
+_MOST = {
+    "stop": MAX_STOPS,
+    "messages": MAX_MESSAGES,
+    "tools": MAX_TOOLS,
+    "documents": MAX_INPUTS,
+    "prompt": MAX_INPUTS,
+    "input": MAX_INPUTS,
+}
 
 
 def check_body(route: str, body: Mapping[str, Any]) -> None:
@@ -61,10 +72,10 @@ def check_body(route: str, body: Mapping[str, Any]) -> None:
     Raises:
         GatewayError: 400: it names another model, adapter, server or conversation than the configuration does.
     """
-    own = _OWN.get(route, frozenset())
+    own = _OWN.get(route, _NONE)
     for name, value in body.items():
-        if value is not None and name not in ("model", "adapter", "extra"):
-            _check(name, name in _CONTENT and name not in own)
+        if name not in own and name not in _CHECKED and value is not None:
+            _check(name, name in _CONTENT)
     extra = body.get("extra")
     if isinstance(extra, Mapping):
         for name in extra:
@@ -90,19 +101,13 @@ def check_sizes(body: Mapping[str, Any]) -> None:
     Raises:
         BadRequest: There are too many to be served without harm to others.
     """
-    stops = body.get("stop")
-    if isinstance(stops, list):
-        _at_most("stop", stops, MAX_STOPS)
-        if any(isinstance(stop, str) and len(stop) > MAX_STOP_LENGTH for stop in stops):
-            raise BadRequest(f"a string in 'stop' is longer than {MAX_STOP_LENGTH} characters; shorten it", "stop")
-    for name, most in (("messages", MAX_MESSAGES), ("tools", MAX_TOOLS), ("documents", MAX_INPUTS)):
-        _at_most(name, body.get(name), most)
-    for name in ("prompt", "input"):
+    for name, most in _MOST.items():
         value = body.get(name)
-        tokens = isinstance(value, list) and value and isinstance(value[0], int)
-        _at_most(name, value, MAX_TOKENS if tokens else MAX_INPUTS)
-
-
-def _at_most(name: str, value: Any, most: int) -> None:
-    if isinstance(value, list) and len(value) > most:
-        raise BadRequest(f"{name!r} has {len(value)} entries; at most {most} are served", name)
+        if isinstance(value, list) and len(value) > most:
+            tokens = name in ("prompt", "input") and isinstance(value[0], int)
+            if not tokens or len(value) > MAX_TOKENS:
+                most = MAX_TOKENS if tokens else most
+                raise BadRequest(f"{name!r} has {len(value)} entries; at most {most} are served", name)
+    stops = body.get("stop")
+    if isinstance(stops, list) and any(isinstance(stop, str) and len(stop) > MAX_STOP_LENGTH for stop in stops):
+        raise BadRequest(f"a string in 'stop' is longer than {MAX_STOP_LENGTH} characters; shorten it", "stop")

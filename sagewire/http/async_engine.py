@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import select
 import ssl
 import threading
 from collections.abc import AsyncGenerator, Callable
@@ -329,9 +330,11 @@ def _quiet(protocol: Any) -> bool:
 
 
 def _readable(sock: Any) -> bool:
-    from urllib3.util.wait import wait_for_socket
-
-    return bool(wait_for_socket(sock, read=True, timeout=0))
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([sock], [], [], 0)[0])
+    waiting = select.poll()
+    waiting.register(sock, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _keep_alive(transport: Any) -> None:

@@ -11,7 +11,7 @@ from sagewire.http.content_encoding import BodyDecoder, EncodingError
 from sagewire.http.deadlines import Deadlines
 from sagewire.http.errors import truncated, unreadable
 from sagewire.http.limits import ERROR_BODY_BYTES, ERROR_BODY_SECONDS, response_too_large
-from sagewire.http.timer_pool import Timer, TimerPool
+from sagewire.http.timer_pool import Alarm, TimerPool
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["AsyncResponse", "hang_up"]
 
 _NO_LIMIT = 1 << 62
+
+
+class _TooLate(Exception):
+    """The next piece did not come in time."""
 
 
 class AsyncResponse:
@@ -39,6 +43,9 @@ class AsyncResponse:
         self._ended = False
         # When reading ends at the latest, on the loop's clock.
         self._read_by: float | None = None
+        self._alarm: Alarm | None = None
+        self._next_by = 0.0
+        self._bytes_before = 0
 
     async def read(self, limit: int | None = None) -> bytes:
         """Return the rest of the body and give the connection back.
@@ -120,11 +127,32 @@ class AsyncResponse:
         piece = content.read_nowait()
         if piece or content.at_eof():
             return piece
+        seconds = self._patience()
+        if seconds is None:
+            return await content.readany()
+        alarm = self._alarm
+        if alarm is None:
+            alarm = self._alarm = self._alarms.take()
+        self._next_by, self._bytes_before = self._alarms.loop.time() + seconds, content.total_bytes
+        # Only now: a timer that runs on refers to nothing that could be dropped meanwhile.
+        alarm.watch = self
+        alarm.fire_by(self._next_by)
         try:
-            async with Timer(self._patience(), self._alarms):
-                return await content.readany()
-        except TimeoutError:
+            return await content.readany()
+        except _TooLate:
             raise self._deadlines.expired("idle") from None
+        finally:
+            alarm.watch = None
+
+    def alarmed(self) -> None:
+        """End the wait for the next piece, if it is time."""
+        content = self._response.content
+        if content.total_bytes != self._bytes_before or content.is_eof():
+            return  # the reader is about to find it
+        if self._alarm is not None and self._alarms.loop.time() < self._next_by:
+            self._alarm.fire_by(self._next_by)
+            return
+        content.set_exception(_TooLate())
 
     def _patience(self) -> float | None:
         seconds = self._deadlines.wait("idle")
@@ -139,12 +167,19 @@ class AsyncResponse:
             self.close()
         self._open, self._ended = False, True
         self._response.release()
+        self._let_alarm_go()
 
     def close(self) -> None:
         """Close the connection, unless the body was read to its end."""
         if self._open:
             self._open = False
             hang_up(self._response)
+            self._let_alarm_go()
+
+    def _let_alarm_go(self) -> None:
+        if self._alarm is not None:
+            self._alarms.give_back(self._alarm)
+            self._alarm = None
 
     def interrupt(self) -> None:
         """End a read that another task is waiting in: it finds the connection closed."""

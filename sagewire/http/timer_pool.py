@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-__all__ = ["Timer", "TimerPool"]
+__all__ = ["Alarm", "Timer", "TimerPool", "Watch"]
 
 
 class TimerPool:
@@ -22,25 +22,42 @@ class TimerPool:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._idle: list[_Alarm] = []
+        self._idle: list[Alarm] = []
 
-    def take(self) -> _Alarm:
+    def take(self) -> Alarm:
         """Return an alarm nobody waits for."""
-        return self._idle.pop() if self._idle else _Alarm(self.loop)
+        return self._idle.pop() if self._idle else Alarm(self.loop)
 
-    def give_back(self, alarm: _Alarm) -> None:
+    def give_back(self, alarm: Alarm) -> None:
         """Let the next wait have an alarm."""
         alarm.watch = None
         self._idle.append(alarm)
 
 
-class _Alarm:
+class Watch(Protocol):
+    """The subject of an alarm."""
+
+    def alarmed(self) -> None:
+        """React to the alarm, which may be too early: it was set for an earlier wait then."""
+        ...
+
+
+class Alarm:
+    """A timer that may serve one wait after the other.
+
+    Args:
+        loop: The event loop.
+
+    Attributes:
+        watch: What it alarms; nothing between two waits.
+    """
+
     __slots__ = ("_handle", "_loop", "watch")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._handle: asyncio.TimerHandle | None = None
-        self.watch: Timer | None = None
+        self.watch: Watch | None = None
 
     def fire_by(self, when: float) -> None:
         """Fire at `when` at the latest."""
@@ -71,7 +88,7 @@ class Timer:
     def __init__(self, seconds: float | None, alarms: TimerPool) -> None:
         self._seconds = seconds
         self._alarms = alarms
-        self._alarm: _Alarm | None = None
+        self._alarm: Alarm | None = None
         self._expired = False
         self._over = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from sagewire.errors import UsageError
@@ -13,10 +14,17 @@ __all__ = ["BadRequest", "chat_arguments", "completion_arguments", "token_prompt
 
 T = TypeVar("T")
 _NUMBERS = ("temperature", "top_p", "min_p", "typical_p", "frequency_penalty", "presence_penalty", "repetition_penalty")
+_SAMPLING: Mapping[str, Callable[[Fields, str], Any]] = {
+    **dict.fromkeys(_NUMBERS, Fields.number),
+    "top_k": partial(Fields.count, least=-1),
+    "seed": partial(Fields.count, least=-(2**63)),
+    "n": partial(Fields.count, least=1),
+    "adapter": Fields.text,
+}
 # Book-keeping of OpenAI's own platform. None of it changes an answer, and strict servers refuse what they do not know.
-_BOOKKEEPING = (
+_BOOKKEEPING = frozenset({
     "metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store", "user",
-)  # fmt: skip
+})  # fmt: skip
 # What asks for a thing no self-hosted wire can give, and what to do instead.
 _IMPOSSIBLE = {
     "audio": "leave it out: answers are text",
@@ -153,24 +161,22 @@ def _drop_surroundings(fields: Fields) -> None:
     fields.take("model")
     fields.flag("stream")
     fields.object("stream_options")
-    for name in _BOOKKEEPING:
+    for name in _BOOKKEEPING.intersection(fields.names):
         fields.take(name)
     if fields.take("modalities") not in (None, ["text"]):
         raise BadRequest("'modalities' can only be [\"text\"]", "modalities")
-    for name, cure in _IMPOSSIBLE.items():
+    for name in [name for name in fields.names if name in _IMPOSSIBLE]:
         if fields.take(name):
-            raise BadRequest(f"{name!r} is not supported; {cure}", name)
+            raise BadRequest(f"{name!r} is not supported; {_IMPOSSIBLE[name]}", name)
 
 
 def _sampling(fields: Fields) -> dict[str, Any]:
-    return {
-        **{name: fields.number(name) for name in _NUMBERS},
-        "top_k": fields.count("top_k", -1),
-        "seed": fields.count("seed", -(2**63)),
-        "n": fields.count("n", 1),
-        "stop": _stop(fields.take("stop")),
-        "adapter": fields.text("adapter"),
-    }
+    # Most requests set two or three of them.
+    sampling: dict[str, Any] = {}
+    for name in [name for name in fields.names if name in _SAMPLING]:
+        sampling[name] = _SAMPLING[name](fields, name)
+    sampling["stop"] = _stop(fields.take("stop"))
+    return sampling
 
 
 def _stop(value: Any) -> list[str] | None:

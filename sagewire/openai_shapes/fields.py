@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import KeysView, Mapping
 from typing import Any, TypeVar
 
 from sagewire.errors import UsageError
@@ -44,6 +44,11 @@ class Fields:
         if not isinstance(body, Mapping):
             raise BadRequest(f"the request body must be a JSON object, not {_kind(body)}")
         self._left = {name: value for name, value in body.items() if value is not None}
+
+    @property
+    def names(self) -> KeysView[str]:
+        """The names of those that were not taken."""
+        return self._left.keys()
 
     def take(self, name: str) -> Any:
         """Return a field's value, `None` where it is not given, and forget it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any, Generic, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -15,33 +16,71 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+
+class Series(Generic[M]):
+    """A metric with labels, whose series are looked up once: the client library does so anew at each use.
+
+    Args:
+        metric: The metric.
+    """
+
+    def __init__(self, metric: M) -> None:
+        self._metric: M = metric
+        self._known: dict[tuple[Any, ...], M] = {}
+
+    def labels(self, *values: Any) -> M:
+        """Return the series of these label values."""
+        found = self._known.get(values)
+        if found is None:
+            found = self._known[values] = self._metric.labels(*values)
+        return found
+
+
 class Metrics:
     """The gateway's metrics. Label values come from the configuration, never from callers."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        self.requests = Counter(
-            "sagewire_gateway_requests", "Requests that have ended.", ["route", "model", "status"], registry=registry
+        self.requests = Series(
+            Counter(
+                "sagewire_gateway_requests",
+                "Requests that have ended.",
+                ["route", "model", "status"],
+                registry=registry,
+            )
         )
-        self.tokens = Counter(
-            "sagewire_gateway_tokens", "Tokens, as the servers counted.", ["model", "key", "kind"], registry=registry
+        self.tokens = Series(
+            Counter(
+                "sagewire_gateway_tokens",
+                "Tokens, as the servers counted.",
+                ["model", "key", "kind"],
+                registry=registry,
+            )
         )
-        self.cost = Counter(
-            "sagewire_gateway_cost_dollars", "Cost by the configured prices.", ["model", "key"], registry=registry
+        self.cost = Series(
+            Counter(
+                "sagewire_gateway_cost_dollars", "Cost by the configured prices.", ["model", "key"], registry=registry
+            )
         )
-        self.seconds = Histogram(
-            "sagewire_gateway_request_seconds",
-            "Until the last byte.",
-            ["route", "model"],
-            buckets=_SECONDS,
-            registry=registry,
+        self.seconds = Series(
+            Histogram(
+                "sagewire_gateway_request_seconds",
+                "Until the last byte.",
+                ["route", "model"],
+                buckets=_SECONDS,
+                registry=registry,
+            )
         )
-        self.first_token = Histogram(
-            "sagewire_gateway_first_token_seconds",
-            "Until the first piece of a stream.",
-            ["model"],
-            buckets=_SECONDS,
-            registry=registry,
+        self.first_token = Series(
+            Histogram(
+                "sagewire_gateway_first_token_seconds",
+                "Until the first piece of a stream.",
+                ["model"],
+                buckets=_SECONDS,
+                registry=registry,
+            )
         )
         self.in_flight = Gauge(
             "sagewire_gateway_in_flight",
@@ -49,18 +88,22 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        self.upstream_errors = Counter(
-            "sagewire_gateway_upstream_errors",
-            "Failed calls of deployments, also those that a retry made good.",
-            ["model", "deployment", "type"],
-            registry=registry,
+        self.upstream_errors = Series(
+            Counter(
+                "sagewire_gateway_upstream_errors",
+                "Failed calls of deployments, also those that a retry made good.",
+                ["model", "deployment", "type"],
+                registry=registry,
+            )
         )
-        self.healthy = Gauge(
-            "sagewire_gateway_deployment_healthy",
-            "1 while the circuit breaker is closed.",
-            ["model", "deployment"],
-            registry=registry,
-            multiprocess_mode="livemin",
+        self.healthy = Series(
+            Gauge(
+                "sagewire_gateway_deployment_healthy",
+                "1 while the circuit breaker is closed.",
+                ["model", "deployment"],
+                registry=registry,
+                multiprocess_mode="livemin",
+            )
         )
         self.config_current = Gauge(
             "sagewire_gateway_config_current",
@@ -69,8 +112,8 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self.config_current.set(1)
-        self.refused = Counter(
-            "sagewire_gateway_refused", "Requests the gateway itself refused.", ["code"], registry=registry
+        self.refused = Series(
+            Counter("sagewire_gateway_refused", "Requests the gateway itself refused.", ["code"], registry=registry)
         )
 
     def report_health(self, model: str, deployment: str, closed: bool) -> None:

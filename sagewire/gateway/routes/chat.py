@@ -20,6 +20,7 @@ from sagewire.gateway.generation import (
     Opened,
     Stream,
 )
+from sagewire.gateway.relay import ChatRelay, RelayedStream
 from sagewire.gateway.routes.base import ModelRoute
 from sagewire.gateway.server.http_exchange import respond_json
 from sagewire.openai_shapes import (
@@ -35,9 +36,12 @@ from sagewire.openai_shapes import (
     wants_usage,
 )
 from sagewire.openai_shapes.answers import add_usage
+from sagewire.openai_shapes.plain import plain_chat
 from sagewire.types import Delta, Reply, Usage
 
 __all__ = ["Chat", "Completions", "stream_chat", "whole_chat"]
+
+Arguments = Callable[[], dict[str, Any]]
 
 
 class Chat(ModelRoute):
@@ -47,41 +51,64 @@ class Chat(ModelRoute):
 
     async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
         """Answer whole, or as a stream of chunks."""
-        arguments = chat_arguments(turn.body)
+        plain = plain_chat(turn.body)
+        arguments: Arguments = partial(chat_arguments, turn.body)
+        if plain is None:
+            # What may be wrong is read at once; what is plain, if a deployment's server is not.
+            arguments = partial(dict, arguments())
         if wants_stream(turn.body):
-            await self._stream(turn, generation, arguments)
+            await self._stream(turn, generation, arguments, plain)
             return
 
-        reply = await whole_chat(turn, generation, arguments)
+        reply = await whole_chat(turn, generation, arguments, plain)
         log = turn.log
         await respond_json(send, 200, chat_completion(reply, model=turn.name, id=f"chatcmpl-{log.request_id}"))
 
-    async def _stream(self, turn: Turn, generation: Generation, arguments: dict[str, Any]) -> None:
-        def events(opened: Opened | None) -> ChunkEvents:
+    async def _stream(
+        self, turn: Turn, generation: Generation, arguments: Arguments, plain: dict[str, Any] | None
+    ) -> None:
+        include_usage = wants_usage(turn.body)
+
+        def chunks(*, calls_are_final: bool = True) -> ChunkEvents:
+            id = f"chatcmpl-{turn.log.request_id}"
             return ChunkEvents(
-                ChatChunks(
-                    turn.name,
-                    id=f"chatcmpl-{turn.log.request_id}",
-                    include_usage=wants_usage(turn.body),
-                    calls_are_final=opened is None or opened.calls_are_final,
-                )
+                ChatChunks(turn.name, id=id, include_usage=include_usage, calls_are_final=calls_are_final)
             )
 
-        await stream_chat(generation, arguments, events)
+        def events(opened: Opened | None) -> Events:
+            if opened is None:
+                return chunks()
+            if isinstance(opened.stream, RelayedStream):
+                return opened.stream.encoder
+            return chunks(calls_are_final=opened.calls_are_final)
+
+        def call(callee: Callee) -> Stream:
+            full = partial(_stream_of, generation, callee, arguments)
+            relay = ChatRelay.of(callee.client, plain, callee.parameters) if plain is not None else None
+            return full() if relay is None else relay.stream(chunks(), generation, full)
+
+        await generation.stream(call, events)
 
 
-async def whole_chat(turn: Turn, generation: Generation, arguments: dict[str, Any]) -> Reply:
+async def whole_chat(
+    turn: Turn, generation: Generation, arguments: Arguments, plain: dict[str, Any] | None = None
+) -> Reply:
     """Return the whole answer to a conversation, and note what it took.
 
     Args:
         turn: What is asked.
         generation: Finds a deployment that answers.
-        arguments: Those of `AsyncClient.chat`.
+        arguments: Returns those of `AsyncClient.chat`.
+        plain: The request as an OpenAI-shaped server takes it, if it can be passed on.
     """
 
-    def call(callee: Callee) -> Awaitable[Reply]:
-        fitting = generation.fitting(callee, arguments)
-        return callee.client.chat(**fitting, endpoint_kwargs=callee.parameters)
+    async def call(callee: Callee) -> Reply:
+        relay = ChatRelay.of(callee.client, plain, callee.parameters) if plain is not None else None
+        reply = await relay.whole() if relay is not None else None
+        if reply is None:
+            fitting = generation.fitting(callee, arguments())
+            reply = await callee.client.chat(**fitting, endpoint_kwargs=callee.parameters)
+        return reply
 
     reply = await generation.whole(call)
     turn.log.usage = reply.usage
@@ -90,22 +117,20 @@ async def whole_chat(turn: Turn, generation: Generation, arguments: dict[str, An
     return reply
 
 
-async def stream_chat(
-    generation: Generation, arguments: dict[str, Any], events: Callable[[Opened | None], Events]
-) -> None:
+async def stream_chat(generation: Generation, arguments: Arguments, events: Callable[[Opened | None], Events]) -> None:
     """Answer a conversation with a stream of events.
 
     Args:
         generation: Finds a deployment that answers.
-        arguments: Those of `AsyncClient.stream`.
+        arguments: Returns those of `AsyncClient.stream`.
         events: Makes the encoder, once the stream is open.
     """
+    await generation.stream(lambda callee: _stream_of(generation, callee, arguments), events)
 
-    def call(callee: Callee) -> Stream:
-        # Token counts are asked for in any case: accounts need them.
-        return callee.client.stream(**generation.fitting(callee, arguments), endpoint_kwargs=callee.parameters)
 
-    await generation.stream(call, events)
+def _stream_of(generation: Generation, callee: Callee, arguments: Arguments) -> Stream:
+    # Token counts are asked for in any case: accounts need them.
+    return callee.client.stream(**generation.fitting(callee, arguments()), endpoint_kwargs=callee.parameters)
 
 
 class Completions(ModelRoute):

@@ -31,7 +31,7 @@ class Responses(ModelRoute):
             await self._stream(turn, generation, arguments)
             return
 
-        reply = await whole_chat(turn, generation, arguments)
+        reply = await whole_chat(turn, generation, lambda: arguments)
         await respond_json(send, 200, response_object(reply, turn.body, model=turn.name, id=_id_of(turn)))
 
     async def _stream(self, turn: Turn, generation: Generation, arguments: dict[str, Any]) -> None:
@@ -39,7 +39,7 @@ class Responses(ModelRoute):
             final = opened is None or opened.calls_are_final
             return _NamedEvents(ResponseEvents(turn.body, model=turn.name, id=_id_of(turn), calls_are_final=final))
 
-        await stream_chat(generation, arguments, events)
+        await stream_chat(generation, lambda: arguments, events)
 
 
 def _id_of(turn: Turn) -> str:

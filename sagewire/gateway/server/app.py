@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -86,7 +87,7 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
         Route("/page/{name}", Page(gateway), methods=["GET"]),
     ]
     # Not `Starlette(...)`: its own error middleware answers in plain text before the gate can.
-    app: ASGIApp = Gate(Router(routes, redirect_slashes=False, lifespan=lifespan), gateway)
+    app: ASGIApp = Gate(_ByPath(Router(routes, redirect_slashes=False, lifespan=lifespan)), gateway)
     origins = gateway.config.server.cors_origins
     if origins:
         # Around the gate, whose errors web pages must be able to read, too.
@@ -106,6 +107,28 @@ def _not_routed(path: str, error: HTTPException) -> GatewayError:
         return GatewayError(405, "method_not_allowed", f"{path[:200]} takes another method", headers=error.headers)
     known = "/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, /v1/responses, /v1/models"
     return GatewayError(error.status_code, "unknown_url", f"there is nothing at {path[:200]}; known: {known}")
+
+
+class _ByPath:
+    """The routes that have a path of their own, found by it; the router tries all others one after the other.
+
+    Args:
+        router: The router.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._routes: dict[tuple[str, str], ASGIApp] = {
+            (method, route.path): route.app
+            for route in router.routes
+            if isinstance(route, Route) and "{" not in route.path
+            for method in route.methods or ()
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request, or the server's life span, on."""
+        app = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        await (app or self._router)(scope, receive, send)
 
 
 class Gate:
@@ -139,8 +162,8 @@ class Gate:
             del gateway.live[id(log)]
             gateway.metrics.in_flight.dec()
             await gateway.ended(log)
-            if gateway.config.server.access_log and log.route not in _QUIET:
-                _access_log.info("%s", orjson.dumps(log.as_log()).decode())
+            if gateway.config.server.access_log and log.route not in _QUIET and _access_log.isEnabledFor(logging.INFO):
+                _access_log.handle(_record(log))
 
     async def _run(self, scope: Scope, receive: Receive, send: _Sending, headers: Headers) -> None:
         log = send.log
@@ -178,7 +201,7 @@ class Gate:
         if gateway.local_only and not gateway.access.required:
             check_browser(method, headers, gateway.config.server.cors_origins)
         limit = gateway.config.server.max_header_bytes
-        if sum(len(name) + len(value) for name, value in headers.raw) > limit:
+        if sum(map(len, chain.from_iterable(headers.raw))) > limit:
             raise GatewayError(431, "headers_too_large", f"the request's headers are larger than {limit} bytes")
 
     async def _say(self, send: _Sending, error: BaseException) -> None:
@@ -210,6 +233,12 @@ class _Sending:
             given = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in own.items()]
             message = {**message, "headers": [*message.get("headers", ()), *given]}
         await self._send(message)
+
+
+def _record(log: RequestLog) -> logging.LogRecord:
+    """Return the access log's record; to find out who logs, as `Logger.info` does, takes longer than all the rest."""
+    line = orjson.dumps(log.as_log()).decode()
+    return logging.LogRecord(_access_log.name, logging.INFO, __file__, 0, line, None, None)
 
 
 def _address(scope: Scope) -> str:

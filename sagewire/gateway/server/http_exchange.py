@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from types import TracebackType
 from typing import Any
 
 import orjson
@@ -14,6 +13,7 @@ from starlette.types import Receive, Send
 
 from sagewire.gateway.errors import ClientGone, GatewayError
 from sagewire.gateway.request_log import RequestLog
+from sagewire.http.timer_pool import Alarm, Timer, TimerPool
 from sagewire.openai_shapes import BadRequest
 
 __all__ = ["EventStream", "KeepAlive", "read_json", "respond", "respond_json", "while_connected"]
@@ -86,12 +86,27 @@ async def respond_json(send: Send, status: int, value: Any, headers: Mapping[str
 
 
 class EventStream:
-    """A response of server-sent events; the status line goes out with the first of them."""
+    """A response of server-sent events; the status line goes out with the first of them.
 
-    def __init__(self, send: Send) -> None:
+    Args:
+        send: ASGI's.
+        alarms: The timers of the running event loop; default: its own.
+    """
+
+    def __init__(self, send: Send, alarms: TimerPool | None = None) -> None:
         self._send = send
+        self._alarms = alarms or TimerPool(asyncio.get_running_loop())
+        self._alarm: Alarm | None = None
+        self._write_by = 0.0
+        self._writer: asyncio.Task[Any] | None = None
+        self._stalled = False
         self.begun = False
-        self.last_write = time.monotonic()
+        self.last_write = self._alarms.loop.time()
+
+    @property
+    def silence(self) -> float:
+        """The seconds since the last write."""
+        return self._alarms.loop.time() - self.last_write
 
     async def begin(self) -> None:
         """Send the headers."""
@@ -106,13 +121,45 @@ class EventStream:
         Raises:
             ClientGone: The caller has stopped reading.
         """
-        if data:
-            self.last_write = time.monotonic()
-            try:
-                async with asyncio.timeout(STALL_SECONDS):
-                    await self._send({"type": "http.response.body", "body": data, "more_body": True})
-            except TimeoutError:
+        if not data:
+            return
+        loop = self._alarms.loop
+        self.last_write = loop.time()
+        self._write_by, self._writer = self.last_write + STALL_SECONDS, asyncio.current_task(loop)
+        alarm = self._alarm
+        if alarm is None:
+            alarm = self._alarm = self._alarms.take()
+        alarm.watch = self
+        alarm.fire_by(self._write_by)
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        except asyncio.CancelledError:
+            if self._stalled and self._writer is not None and self._writer.uncancel() == 0:
                 raise ClientGone from None
+            raise
+        finally:
+            alarm.watch = None
+
+    async def comment(self, text: bytes) -> None:
+        """Send a comment, perhaps while a write is on its way."""
+        self.last_write = self._alarms.loop.time()
+        with contextlib.suppress(TimeoutError):
+            async with Timer(STALL_SECONDS, self._alarms):
+                await self._send({"type": "http.response.body", "body": b": %b\n\n" % text, "more_body": True})
+
+    def alarmed(self) -> None:
+        """Give up a write that takes too long."""
+        if self._alarm is not None and self._alarms.loop.time() < self._write_by:
+            self._alarm.fire_by(self._write_by)
+        elif self._writer is not None:
+            self._stalled = True
+            self._writer.cancel()
+
+    def close(self) -> None:
+        """Write no more."""
+        if self._alarm is not None:
+            self._alarms.give_back(self._alarm)
+            self._alarm = None
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last bytes."""
@@ -135,17 +182,16 @@ class KeepAlive:
         self._timer = asyncio.get_running_loop().call_later(min(FIRST_COMMENT, seconds), self._look)
 
     def _look(self) -> None:
-        silent = time.monotonic() - self._out.last_write
+        silent = self._out.silence
         if not self._out.begun or silent >= self._seconds:
             self._writing = asyncio.create_task(self._write())
             silent = 0.0
         self._timer = asyncio.get_running_loop().call_later(self._seconds - silent, self._look)
 
     async def _write(self) -> None:
-        with contextlib.suppress(ClientGone):
-            if not self._out.begun:
-                await self._out.begin()
-            await self._out.write(b": waiting for the model\n\n")
+        if not self._out.begun:
+            await self._out.begin()
+        await self._out.comment(b"waiting for the model")
 
     def resume(self) -> None:
         """Send comments again after `stop`."""
@@ -158,8 +204,7 @@ class KeepAlive:
             await asyncio.shield(self._writing)
 
 
-@asynccontextmanager
-async def while_connected(receive: Receive, log: RequestLog) -> AsyncIterator[None]:
+class while_connected:
     """Run the block as long as the caller stays; cancel it when the caller hangs up.
 
     Args:
@@ -169,24 +214,32 @@ async def while_connected(receive: Receive, log: RequestLog) -> AsyncIterator[No
     Raises:
         ClientGone: The caller hung up.
     """
-    task = asyncio.current_task()
-    assert task is not None, "ASGI applications run in a task"
 
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        log.gone = True
-        task.cancel()
+    __slots__ = ("_log", "_receive", "_task", "_watcher")
 
-    watcher = asyncio.create_task(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if log.gone and task.uncancel() == 0:
+    def __init__(self, receive: Receive, log: RequestLog) -> None:
+        self._receive = receive
+        self._log = log
+
+    async def __aenter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "ASGI applications run in a task"
+        self._task: asyncio.Task[Any] = task
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watcher.cancel()
+        cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+        if cancelled and self._log.gone and self._task.uncancel() == 0:
             raise ClientGone from None
-        raise
-    finally:
-        watcher.cancel()
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._log.gone = True
+        self._task.cancel()
 
 
 def _raw(content_type: str, length: int | None, headers: Mapping[str, str] | None) -> list[tuple[bytes, bytes]]:

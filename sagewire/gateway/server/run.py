@@ -125,6 +125,8 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
         # Present objects stay: looking through all of them again and again would stop every stream for a moment.
         gc.collect()
         gc.freeze()
+        # Of what is made for a request nearly nothing outlives it: looking for garbage so often finds none.
+        gc.set_threshold(10_000)
         parent = multiprocessing.parent_process()
         if parent is not None:
             # Readable when the supervisor is gone, which a worker would otherwise outlive unseen.

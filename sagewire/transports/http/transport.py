@@ -49,6 +49,8 @@ class HttpTarget:
         self._token = token
         self._base = parts.path
         self._query = f"?{parts.query}" if parts.query else ""
+        # The few paths of the calls' formats, as they are sent.
+        self._paths: dict[str, str] = {}
         self._shown = f"{parts.scheme}://{parts.netloc}"
         self._headers = {
             "User-Agent": f"sagewire Python/{platform.python_version()}",
@@ -81,7 +83,9 @@ class HttpTarget:
             headers["Authorization"] = f"Bearer {token}"
         if self._given:
             headers = _merged(headers, self._given)
-        path = encoded_path(join_path(self._base, call.path) + self._query)
+        path = self._paths.get(call.path)
+        if path is None:
+            path = self._paths[call.path] = encoded_path(join_path(self._base, call.path) + self._query)
         return Request(path, headers, call.body, call.method, self._names_host)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:

@@ -1,0 +1,64 @@
+"""Chat bodies that every OpenAI-shaped server takes as they are: text turns, and numbers for sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["plain_chat"]
+
+_ROLES = frozenset({"system", "user", "assistant"})
+_MESSAGE = {"role", "content"}
+_NUMBERS = frozenset({"temperature", "top_p", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty"})
+# Whole numbers, and the least that each may be.
+_COUNTS = {"max_tokens": 1, "max_completion_tokens": 1, "top_k": -1, "seed": -(2**63)}
+# What the caller reads by itself, and the book-keeping of OpenAI's platform, which changes no answer.
+_LEFT_OUT = frozenset({
+    "model", "stream",
+    "metadata", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "service_tier", "store", "user",
+})  # fmt: skip
+
+
+def plain_chat(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the fields of a chat body to send, `None` if any of them needs a closer look.
+
+    They are what `chat_arguments` and `OpenAiChatHandler` make of the body, at a fraction of the time. Whatever might
+    be wrong, be translated, or change how the answer is read (tools, stop strings, images, formats) is not plain.
+
+    Args:
+        body: A body of `/v1/chat/completions`.
+
+    Example:
+        >>> plain_chat({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 5})
+        {'messages': [{'role': 'user', 'content': 'Hi'}], 'max_tokens': 5}
+        >>> plain_chat({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stop": "."}) is None
+        True
+    """
+    messages = body.get("messages")
+    if type(messages) is not list or not messages:
+        return None
+    for message in messages:
+        if type(message) is not dict or message.keys() != _MESSAGE:
+            return None
+        if type(message["content"]) is not str or type(message["role"]) is not str or message["role"] not in _ROLES:
+            return None
+    fields: dict[str, Any] = {"messages": messages}
+    for name, value in body.items():
+        if value is None or name == "messages" or name in _LEFT_OUT:
+            continue
+        if name == "stream_options" and type(value) is dict:
+            continue
+        if not _is_plain(name, value):
+            return None
+        name = "max_tokens" if name == "max_completion_tokens" else name
+        if name in fields:
+            return None
+        fields[name] = value
+    return fields
+
+
+def _is_plain(name: str, value: Any) -> bool:
+    if name in _COUNTS:
+        return type(value) is int and value >= _COUNTS[name]
+    return name in _NUMBERS and (type(value) is int or (type(value) is float and math.isfinite(value)))

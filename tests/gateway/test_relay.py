@@ -1,0 +1,186 @@
+"""Plain conversations that are passed on: always the same events as if every byte had been read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagewire.client.prepared_call import ResponseReader
+from sagewire.content_handlers import OpenAiChatHandler
+from sagewire.errors import SagewireError
+from sagewire.gateway.generation import ChunkEvents
+from sagewire.gateway.relay import EventRelay
+from sagewire.openai_shapes import BadRequest, ChatChunks, chat_arguments
+from sagewire.openai_shapes.plain import plain_chat
+from sagewire.types import ChatRequest, Delta, ResponseInfo, TextDelta, ThinkingDelta, ToolCallDelta, make_options
+
+HANDLER = OpenAiChatHandler()
+
+
+class Account:
+    """Notes all text of an answer."""
+
+    def __init__(self) -> None:
+        self.words = ""
+
+    def delta(self, delta: Delta) -> None:
+        if isinstance(delta, TextDelta | ThinkingDelta):
+            self.text(delta.text)
+        elif isinstance(delta, ToolCallDelta):
+            self.text(delta.arguments)
+
+    def text(self, text: str) -> None:
+        self.words += text
+
+
+def encoder() -> ChunkEvents:
+    return ChunkEvents(ChatChunks('m"?"', id="i", created=0, include_usage=True, calls_are_final=True))
+
+
+def in_full(pieces: list[bytes]) -> tuple[Any, ...]:
+    reader, account, events = ResponseReader(HANDLER.stream_decoder(""), ResponseInfo()), Account(), encoder()
+    out, error = b"", None
+
+    def deltas() -> Iterator[Delta]:
+        for piece in pieces:
+            yield from reader.feed(piece)
+        yield from reader.close()
+
+    try:
+        for delta in deltas():
+            account.delta(delta)
+            out += events.feed(delta)
+    except SagewireError as raised:
+        error = type(raised), str(raised)
+    return out, error, account.words, reader.reply.usage, events.end()
+
+
+def relayed(pieces: list[bytes]) -> tuple[Any, ...]:
+    account, events = Account(), encoder()
+    relay = EventRelay(HANDLER.stream_decoder(""), events, account)
+    out, error = b"", None
+    try:
+        for piece in pieces:
+            for written in relay.feed(piece):
+                out += written
+        for written in relay.close():
+            out += written
+    except SagewireError as raised:
+        error = type(raised), str(raised)
+    return out, error, account.words, relay.usage, events.end()
+
+
+def chunk(delta: Any, *, choice: int = 0, finish: str | None = None, **more: Any) -> dict[str, Any]:
+    choices = [{"index": choice, "delta": delta, "finish_reason": finish}]
+    return {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "served", "choices": choices, **more}
+
+
+WORDS = ["", " ", "Hi", "a\n\nb", '"content":"x"', "\\", 'say "so"', "é", "日本", "\x00", "data: {}\n\n"]
+TEXTS = st.sampled_from(WORDS)
+FIELDS = st.sampled_from([*[b"data: "] * 4, b"data:", b"event: m\ndata: ", b"id: 1\ndata: "])
+ENDS = st.sampled_from([*[b"\n\n"] * 5, b"\r\n\r\n", b"\n", b"\n\n: wait\n\n", b"\n\n\n"])
+LAST = st.sampled_from([*[b"data: [DONE]\n\n"] * 3, b"data: [DONE]", b"", b'data: {"cho', b"\xff\n\n"])
+CALL = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+EVENTS = st.one_of(
+    TEXTS.map(lambda text: chunk({"content": text})),
+    TEXTS.map(lambda text: chunk({"content": text})),
+    TEXTS.map(lambda text: chunk({"role": "assistant", "content": text})),
+    TEXTS.map(lambda text: chunk({"content": text}, choice=1)),
+    TEXTS.map(lambda text: chunk({"reasoning_content": text})),
+    TEXTS.map(lambda text: chunk({"content": text}, system_fingerprint=f"fp{len(text)}")),
+    TEXTS.map(lambda text: chunk({"content": text}, usage={"prompt_tokens": 1, "completion_tokens": len(text)})),
+    st.sampled_from([
+        chunk({}, finish="stop"),
+        chunk({"content": "end"}, finish="length"),
+        chunk({"tool_calls": [CALL]}),
+        chunk({"content": None}),
+        chunk({"content": 7}),
+        chunk({"content": "x"}, choice=10**9),
+        chunk({"content": [{"type": "text", "text": "part"}]}),
+        {"id": "x", "choices": [], "usage": {"prompt_tokens": 2, "completion_tokens": 3}},
+        {"error": {"message": "out of memory", "code": 500}},
+        {"type": "ping"},
+    ]),
+)  # fmt: skip
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> bytes:
+    """A server's bytes, mostly events that are alike, sometimes other ways of writing them, sometimes broken."""
+    spaced = draw(st.booleans())
+    escapes = draw(st.booleans())
+    separators = (", ", ": ") if spaced else (",", ":")
+    out = []
+    for event in draw(st.lists(EVENTS, max_size=12)):
+        data = json.dumps(event, separators=separators, ensure_ascii=escapes).encode()
+        out.append(draw(FIELDS) + data + draw(ENDS))
+    return b"".join(out) + draw(LAST)
+
+
+@given(streams(), st.lists(st.integers(0, 2000), max_size=12))
+def test_the_events_are_those_of_reading_everything(data: bytes, cuts: list[int]) -> None:
+    places = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    pieces = [data[start:end] for start, end in pairwise(places)]
+    assert relayed(pieces) == in_full(pieces)
+    by_event = data.replace(b"\n\n", b"\n\n\x01").split(b"\x01")
+    assert relayed(by_event) == in_full(by_event)
+
+
+@given(streams())
+def test_byte_by_byte(data: bytes) -> None:
+    pieces = [bytes([byte]) for byte in data]
+    assert relayed(pieces) == in_full(pieces)
+
+
+def test_the_first_event_of_a_burst_is_handed_on_alone_and_the_rest_together() -> None:
+    relay = EventRelay(HANDLER.stream_decoder(""), encoder(), Account())
+    burst = b"".join(b"data: " + orjson.dumps(chunk({"content": str(number)})) + b"\n\n" for number in range(9))
+    pieces = [piece.count(b"data: ") for piece in relay.feed(burst) if piece]
+    # The first comes with the chunk that names the role.
+    assert pieces == [2, 8]
+    assert [piece.count(b"data: ") for piece in relay.feed(burst)] == [9]
+
+
+VALUES = st.sampled_from([None, 0, 1, 2.5, -1, True, "x", [], {}, ["x"], {"type": "text"}, 10**20])
+MESSAGE = st.sampled_from([
+    {"role": "user", "content": "Hi"},
+    {"role": "system", "content": ""},
+    {"role": "developer", "content": "Hi"},
+    {"role": "assistant", "content": "x", "reasoning_content": "y"},
+    {"role": "user", "content": None},
+    {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+    {"role": "tool", "content": "x", "tool_call_id": "1"},
+    {"role": ["user"], "content": "x"},
+    "Hi",
+])  # fmt: skip
+NAMES = (
+    "temperature", "top_p", "top_k", "min_p", "seed", "max_tokens", "max_completion_tokens", "n", "stop", "logprobs",
+    "tools", "response_format", "stream_options", "user", "metadata", "guided", "frequency_penalty", "typical_p",
+    "repetition_penalty", "reasoning_effort", "extra", "modalities", "audio",
+)  # fmt: skip
+
+
+@given(st.lists(MESSAGE, max_size=3), st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
+def test_a_plain_request_is_the_one_that_reading_it_would_make(messages: list[Any], fields: dict[str, Any]) -> None:
+    body = {"model": "m", "messages": messages, **fields}
+    plain = plain_chat(body)
+    if plain is None:
+        return
+    arguments = chat_arguments(body)
+    request = ChatRequest(arguments.pop("messages"), make_options(**arguments))
+    assert plain == orjson.loads(HANDLER.transform_input(request))
+
+
+@pytest.mark.parametrize("wrong", [{"stream_options": 5}, {"max_tokens": 0}, {"temperature": "hot"}, {"messages": []}])
+def test_what_is_wrong_is_not_plain(wrong: dict[str, Any]) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **wrong}
+    assert plain_chat(body) is None
+    with pytest.raises(BadRequest):
+        chat_arguments(body)
