@@ -1,4 +1,4 @@
-"""Keeping a deployment's secrets out of messages: a server's error may repeat the headers it was sent."""
+"""Keeping a deployment's secrets and its address out of messages: a server's error may repeat what it was sent."""
 
 from __future__ import annotations
 
@@ -11,23 +11,28 @@ from sagewire.gateway.config import DeploymentConfig
 __all__ = ["Redaction"]
 
 BLANK = "***"
+SERVER = "the model's server"
 # Shorter values occur in every text.
 SHORTEST = 6
 
 
 class Redaction:
-    """The replacement of secrets in texts.
+    """The replacement of secrets and addresses in texts.
 
     Args:
         secrets: The secrets.
+        url: The server's address, which callers need not know.
 
     Example:
         >>> Redaction(["hf_secret"]).text("authorization: Bearer hf_secret")
         'authorization: Bearer ***'
     """
 
-    def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = sorted({secret for secret in secrets if len(secret) >= SHORTEST}, key=len, reverse=True)
+    def __init__(self, secrets: Iterable[str], url: str = "") -> None:
+        found = dict.fromkeys((secret for secret in secrets if len(secret) >= SHORTEST), BLANK)
+        found |= dict.fromkeys(_addresses(url), SERVER)
+        # The longest first: a host is a part of its URL.
+        self._replaced = sorted(found.items(), key=lambda pair: len(pair[0]), reverse=True)
 
     @classmethod
     def of(cls, config: DeploymentConfig) -> Redaction:
@@ -37,17 +42,18 @@ class Redaction:
         found = [secret.get_secret_value() for secret in secrets if secret is not None]
         parts = urlsplit(config.url or "")
         found += [unquote(part) for part in (parts.password, parts.username, parts.query) if part]
-        return cls([*found, *(pair.partition("=")[2] for pair in parts.query.split("&"))])
+        return cls([*found, *(pair.partition("=")[2] for pair in parts.query.split("&"))], config.url or "")
 
     def text(self, text: str) -> str:
-        """Return a text without the secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, BLANK)
+        """Return a text without them."""
+        for found, shown in self._replaced:
+            text = text.replace(found, shown)
         return text
 
     def error(self, error: BaseException) -> None:
-        """Remove the secrets from an error, in place."""
-        if not self._secrets or not any(secret in repr((error.args, vars(error))) for secret in self._secrets):
+        """Remove them from an error, in place."""
+        text = repr((error.args, vars(error)))
+        if not any(found in text for found, _ in self._replaced):
             return
         error.args = tuple(self._value(value) for value in error.args)
         for name, value in vars(error).items():
@@ -55,3 +61,14 @@ class Redaction:
 
     def _value(self, value: Any) -> Any:
         return self.text(value) if isinstance(value, str) else value
+
+
+def _addresses(url: str) -> list[str]:
+    """Return how messages write an address: the whole of it, and its parts."""
+    parts = urlsplit(url)
+    if not parts.hostname:
+        return []
+    host = parts.netloc.rpartition("@")[2]
+    origin = f"{parts.scheme}://{host}"
+    # A host without a port, such as `llm`, may be a word of the text.
+    return [origin + parts.path.rstrip("/"), origin, *([host] if ":" in host or "." in host else [])]

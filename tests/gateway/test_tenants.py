@@ -249,6 +249,17 @@ def test_a_server_that_repeats_headers_gives_no_token_away(start, vllm, caplog) 
     assert token not in str(caught.value)
 
 
+@pytest.mark.parametrize("status", [400, 422, 429, 500])
+def test_callers_do_not_learn_where_a_server_is(start, vllm, status: int) -> None:
+    host = vllm.url.removeprefix("http://")
+    vllm.answers["v1"] = status, {"error": {"message": f"as {host} says"}}
+    gateway = start(f"models: {{m: {{url: '{vllm.url}', handler: openai_chat, attempts: 1}}}}")
+    for stream in (False, True):
+        answer = gateway.post("/v1/chat/completions", {"model": "m", "messages": HELLO, "stream": stream})
+        message = answer.json()["error"]["message"]
+        assert message == f"the model's server answered {status}: as the model's server says"
+
+
 def test_redaction_reaches_all_of_an_error() -> None:
     redaction = Redaction.of(
         DeploymentConfig(url="http://me:pass-word@host/v1?api_key=query-secret", token="tok-secret")
