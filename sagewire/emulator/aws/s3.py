@@ -114,7 +114,8 @@ class Storage:
 
     def _answer(self, request: Request) -> Response:
         missing = sorted(_NOT_HERE & request.query.keys())
-        if missing:
+        # There are no tags, which the AWS CLI asks for before it copies.
+        if missing and (request.method, missing) != ("GET", ["tagging"]):
             raise _not_implemented(f"the operation that '{missing[0]}' asks for")
         if request.path == "/" and request.method == "GET":
             return self._list_buckets()
@@ -224,6 +225,7 @@ class Storage:
         if request.method == "PUT":
             if "x-amz-copy-source" in request.headers:
                 return self._copy(request, bucket, key)
+            self._check_overwriting(request, bucket, key)
             made = self._received(request)
             self._objects[bucket, key] = made
             return Response(200, {"ETag": made.etag, "x-amz-request-id": uuid.uuid4().hex})
@@ -235,11 +237,25 @@ class Storage:
         found = self._visible(bucket, key)
         if found is None:
             raise S3Error(404, "NoSuchKey", "The specified key does not exist.", Key=key)
+        if "tagging" in request.query:
+            return xml(f'<Tagging xmlns="{NAMESPACE}"><TagSet></TagSet></Tagging>')
         return found.response(request.headers, head=request.method == "HEAD")
+
+    def _check_overwriting(self, request: Request, bucket: str, key: str) -> None:
+        """Obey the conditions under which an object may be written."""
+        found = self._visible(bucket, key)
+        wanted = request.headers.get("if-match")
+        if wanted is not None and found is None:
+            raise S3Error(404, "NoSuchKey", "The specified key does not exist.", Key=key)
+        there = found is not None and request.headers.get("if-none-match") == "*"
+        if there or (found is not None and wanted not in (None, found.etag)):
+            raise S3Error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
 
     def _received(self, request: Request) -> StoredObject:
         """Return the object of a request's body and headers."""
         headers = request.headers
+        if headers.get("x-amz-tagging"):
+            raise _not_implemented("tags of objects")
         kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
         kept |= {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
         # The framing of the body on the way is not a property of the object.
@@ -250,14 +266,25 @@ class Storage:
         content_type = headers.get("content-type", "binary/octet-stream")
         return StoredObject(data, content_type, self._clock(), kept)
 
-    def _copy(self, request: Request, bucket: str, key: str) -> Response:
+    def _source(self, request: Request) -> StoredObject:
+        """Return the object that a copy is made of."""
         source = unquote(request.headers["x-amz-copy-source"]).lstrip("/")
         from_bucket, _, from_key = source.partition("/")
         self._check_bucket(from_bucket)
         found = self._visible(from_bucket, from_key)
         if found is None:
             raise S3Error(404, "NoSuchKey", "The specified key does not exist.", Key=from_key)
-        made = replace(found, visible_from=self._clock())
+        for name, wanted in request.headers.items():
+            if name == "x-amz-copy-source-if-match" and wanted.strip('"') != found.etag.strip('"'):
+                raise S3Error(
+                    412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold"
+                )
+            if name.startswith("x-amz-copy-source-if-") and not name.endswith("-if-match"):
+                raise _not_implemented(name)
+        return found
+
+    def _copy(self, request: Request, bucket: str, key: str) -> Response:
+        made = replace(self._source(request), visible_from=self._clock())
         if request.headers.get("x-amz-metadata-directive", "COPY").upper() == "REPLACE":
             told = self._received(replace(request, body=b""))
             made = replace(made, content_type=told.content_type, headers=told.headers)
@@ -295,16 +322,34 @@ class Storage:
         number = request.query.get("partNumber", "")
         if not number.isdigit() or not 1 <= int(number) <= 10_000:
             raise S3Error(400, "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive")
-        if "x-amz-copy-source" in request.headers:
-            raise _not_implemented("UploadPartCopy")
-        data = _content(request)
+        copied = "x-amz-copy-source" in request.headers
+        data = self._part_of_source(request) if copied else _content(request)
         upload.parts[int(number)] = data
-        return Response(200, {"ETag": f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'})
+        tag = f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+        if not copied:
+            return Response(200, {"ETag": tag})
+        when = timestamp(self._clock())
+        return xml(
+            f'<CopyPartResult xmlns="{NAMESPACE}"><LastModified>{when}</LastModified><ETag>{escape(tag)}</ETag>'
+            "</CopyPartResult>"
+        )
+
+    def _part_of_source(self, request: Request) -> bytes:
+        found, span = self._source(request), request.headers.get("x-amz-copy-source-range")
+        if span is None:
+            return found.data
+        answer = found.response({"range": span}, head=False)
+        if answer.status != 206:
+            raise S3Error(
+                400, "InvalidArgument", "The x-amz-copy-source-range value must be of the form bytes=first-last"
+            )
+        return answer.data
 
     def _complete(self, request: Request, upload: _Upload, upload_id: str) -> Response:
         numbers = [int(part.findtext("{*}PartNumber") or 0) for part in _parsed(request.body).findall("{*}Part")]
         if not numbers or numbers != sorted(numbers) or any(number not in upload.parts for number in numbers):
             raise S3Error(400, "InvalidPart", "One or more of the specified parts could not be found.")
+        self._check_overwriting(request, upload.bucket, upload.key)
         parts = [upload.parts[number] for number in numbers]
         digests = b"".join(hashlib.md5(part, usedforsecurity=False).digest() for part in parts)
         tag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"

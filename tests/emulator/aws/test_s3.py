@@ -1,6 +1,7 @@
 """The emulator's S3, judged by boto3 and its transfer manager."""
 
 import pytest
+from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +49,28 @@ def test_a_range_is_a_part(s3, asked, part, told):
     with pytest.raises(ClientError) as error:
         s3.get_object(Bucket="here", Key="six", Range="bytes=6-")
     assert error.value.response["Error"]["Code"] == "InvalidRange"
+
+
+def test_a_copy_is_made_in_parts(s3):
+    data = bytes(range(256)) * 50_000
+    s3.put_object(Bucket="here", Key="source", Body=data)
+    s3.copy({"Bucket": "here", "Key": "source"}, "here", "copied", Config=TransferConfig(multipart_threshold=8_000_000))
+    assert s3.get_object(Bucket="here", Key="copied")["Body"].read() == data
+    assert s3.head_object(Bucket="here", Key="copied")["ETag"].endswith('-2"')
+
+
+def test_an_object_is_written_under_conditions(s3):
+    s3.put_object(Bucket="here", Key="once", Body=b"first", IfNoneMatch="*")
+    etag = s3.head_object(Bucket="here", Key="once")["ETag"]
+    for condition in ({"IfNoneMatch": "*"}, {"IfMatch": '"other"'}):
+        with pytest.raises(ClientError) as error:
+            s3.put_object(Bucket="here", Key="once", Body=b"second", **condition)
+        assert error.value.response["Error"]["Code"] == "PreconditionFailed"
+    s3.put_object(Bucket="here", Key="once", Body=b"third", IfMatch=etag)
+    assert s3.get_object(Bucket="here", Key="once")["Body"].read() == b"third"
+    source = {"Bucket": "here", "Key": "once"}
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.copy_object(Bucket="here", Key="x", CopySource=source, CopySourceIfMatch=etag)
 
 
 def test_copies_and_deletions_happen(s3):
@@ -106,7 +129,8 @@ def test_conditions_and_checksums_count(s3):
 def test_what_is_not_there_says_so(s3):
     for call in (
         lambda: s3.get_bucket_versioning(Bucket="here"),
-        lambda: s3.get_object_tagging(Bucket="here", Key="known"),
+        lambda: s3.put_object(Bucket="here", Key="tagged", Body=b"", Tagging="a=b"),
+        lambda: s3.put_object_tagging(Bucket="here", Key="known", Tagging={"TagSet": []}),
         lambda: s3.put_bucket_policy(Bucket="here", Policy="{}"),
     ):
         with pytest.raises(ClientError, match="does not implement") as error:
