@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from sagewire.emulator import tokens
 from sagewire.emulator.engines.base import Call, Counts, Engine, Raw, Stop, Text, Thinking, Turn
+from sagewire.emulator.vocabulary import NO_SPECIAL_TOKENS, Vocabulary
 from sagewire.types import ImagePart, MediaPart, TextPart, ToolCall
 
 __all__ = ["Answer", "CallStart", "CallToken", "Event", "Generation", "RawAnswer", "Token", "prompt_tokens"]
@@ -17,10 +18,10 @@ IMAGE_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token of the answer's text or of the reasoning before it."""
+    """A token of the answer's text or of the reasoning before it; a special one is not part of either."""
 
     text: str
-    kind: Literal["text", "thinking"] = "text"
+    kind: Literal["text", "thinking", "special"] = "text"
 
     @property
     def id(self) -> int:
@@ -84,6 +85,9 @@ class Generation:
         turn: The request; `max_tokens` and `stop` are enforced here, not by the engine.
         keep_stop: The stop string stays in the text, as TGI has it; vLLM cuts it off.
         limit: Maximum tokens if the turn does not set one.
+        vocabulary: The special tokens of the model.
+        special: What becomes of special tokens in the answer: dropped as servers do by default, kept as text, or
+            flagged as TGI does.
 
     Attributes:
         finish: `stop`, `length`, `tool_calls`, or what the engine said.
@@ -91,7 +95,16 @@ class Generation:
         prompt_tokens, completion_tokens, reasoning_tokens: Counted by the emulator unless the engine counted.
     """
 
-    def __init__(self, engine: Engine, turn: Turn, *, keep_stop: bool = False, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        turn: Turn,
+        *,
+        keep_stop: bool = False,
+        limit: int | None = None,
+        vocabulary: Vocabulary = NO_SPECIAL_TOKENS,
+        special: Literal["drop", "keep", "flag"] = "drop",
+    ) -> None:
         self._engine = engine
         self._turn = turn
         self._keep_stop = keep_stop
@@ -99,10 +112,12 @@ class Generation:
         if getattr(engine, "counts_tokens", False):
             # Its tokens are others than the emulator's: it is told the limit, and keeps it itself.
             self._turn, self._limit = replace(turn, max_tokens=self._limit), None
-        self._held: list[str] = []
+        self._vocabulary = vocabulary
+        self._special = special
+        self._held: list[Token] = []
         self.finish = "stop"
         self.stop: str | None = None
-        self.prompt_tokens = prompt_tokens(turn)
+        self.prompt_tokens = prompt_tokens(turn, vocabulary)
         self.completion_tokens = 0
         self.reasoning_tokens = 0
 
@@ -145,44 +160,48 @@ class Generation:
 
     def _cut(self, piece: Text | Thinking | Call, index: int) -> Iterator[Event]:
         text = piece.arguments if isinstance(piece, Call) else piece.text
-        for part in tokens.pieces(text):
+        # Inside of arguments, nothing is special: they are JSON already.
+        vocabulary = NO_SPECIAL_TOKENS if isinstance(piece, Call) else self._vocabulary
+        for part, special in vocabulary.pieces(text):
             if self._spent():
                 self.finish = "length"
                 return
             self.completion_tokens += 1
+            if special and self._special == "drop":
+                continue
             if isinstance(piece, Call):
                 yield CallToken(index, part)
             elif isinstance(piece, Thinking):
                 self.reasoning_tokens += 1
                 yield Token(part, "thinking")
-            elif not self._turn.stop:
-                yield Token(part)
             else:
-                yield from self._hold(part)
+                token = Token(part, "special" if special and self._special == "flag" else "text")
+                yield from self._hold(token) if self._turn.stop else (token,)
                 if self.stop is not None:
                     return
 
-    def _hold(self, part: str) -> Iterator[Token]:
+    def _hold(self, token: Token) -> Iterator[Token]:
         """Hold back what may be the beginning of a stop string."""
-        self._held.append(part)
-        text = "".join(self._held)
+        self._held.append(token)
+        text = "".join(held.text for held in self._held)
         found = [(place, stop) for stop in self._turn.stop if (place := text.find(stop)) >= 0]
         if found:
             place, self.stop = min(found)
             yield from self._release(place + len(self.stop) if self._keep_stop else place)
             return
         keep = max(_overlap(text, stop) for stop in self._turn.stop)
-        while self._held and len(text) - len(self._held[0]) >= keep:
-            text = text[len(self._held[0]) :]
-            yield Token(self._held.pop(0))
+        while self._held and len(text) - len(self._held[0].text) >= keep:
+            text = text[len(self._held[0].text) :]
+            yield self._held.pop(0)
 
     def _release(self, length: int | None = None) -> Iterator[Token]:
         held, self._held = self._held, []
-        for part in held:
+        for token in held:
             if length is not None:
-                part, length = part[:length], length - min(length, len(part))
-            if part:
-                yield Token(part)
+                size = len(token.text)
+                token, length = replace(token, text=token.text[:length]), length - min(length, size)
+            if token.text:
+                yield token
 
     def collect(self) -> Answer:
         """Run to the end and return the whole answer."""
@@ -191,16 +210,16 @@ class Generation:
         calls: list[tuple[CallStart, list[str]]] = []
         for event in self:
             if isinstance(event, Token):
-                if event.kind == "text":
-                    text.append(event)
-                else:
+                if event.kind == "thinking":
                     thinking.append(event.text)
+                else:
+                    text.append(event)
             elif isinstance(event, CallStart):
                 calls.append((event, []))
             else:
                 calls[-1][1].append(event.text)
         return Answer(
-            text="".join(token.text for token in text),
+            text="".join(token.text for token in text if token.kind == "text"),
             thinking="".join(thinking),
             calls=tuple(ToolCall(start.id or "", start.name, "".join(parts)) for start, parts in calls),
             tokens=tuple(text),
@@ -224,10 +243,10 @@ def _text(part: str | TextPart) -> str:
     return part if isinstance(part, str) else part.text
 
 
-def prompt_tokens(turn: Turn) -> int:
+def prompt_tokens(turn: Turn, vocabulary: Vocabulary = NO_SPECIAL_TOKENS) -> int:
     """Count the tokens of what was asked: the text, four per message for its frame, and the tools."""
     if turn.prompt is not None:
-        return tokens.count(turn.prompt)
+        return vocabulary.count_prompt(turn.prompt)
     total = 0
     for message in turn.messages:
         total += 4

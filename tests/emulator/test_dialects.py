@@ -152,7 +152,7 @@ class TestTgi:
         assert [document["index"] for document in answer.documents] == [1, 2, 3]
         last = answer.documents[-1]
         assert (last["token"]["special"], last["generated_text"]) == (True, "a b")
-        assert last["details"] == {"finish_reason": "eos_token", "generated_tokens": 3, "seed": None, "input_length": 2}
+        assert last["details"] == {"finish_reason": "eos_token", "generated_tokens": 3, "seed": None, "input_length": 3}
         assert answer.body.startswith(b"data: {")
         assert Container("tgi_1").ask(body).body.startswith(b"data:{")
         assert "[DONE]" not in answer.events
@@ -220,7 +220,7 @@ class TestLmi:
             "finish_reason": "stop",
             "seed": None,
             "generated_tokens": 4,
-            "input_length": 2,
+            "input_length": 3,
         }
         assert stream.body.endswith(b"}\n\n\n")
         chat = Container("lmi_async").ask(CHAT | {"stream": True})

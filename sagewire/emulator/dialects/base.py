@@ -8,14 +8,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import orjson
 
 from sagewire.emulator import vectors
-from sagewire.emulator.engines.base import Engine, EngineFailure, VectorEngine
-from sagewire.emulator.generation import Event, Generation, RawAnswer
+from sagewire.emulator.engines.base import Engine, EngineFailure, Turn, VectorEngine
+from sagewire.emulator.generation import Event, Generation, RawAnswer, prompt_tokens
 from sagewire.emulator.http_values import Request, Response, Step, json_response
+from sagewire.emulator.vocabulary import NO_SPECIAL_TOKENS, Vocabulary, vocabulary_of
 
 __all__ = ["Container", "Dialect", "Refusal", "Route", "begin", "flag", "json_body", "new_id", "sse", "streamed"]
 
@@ -57,6 +58,28 @@ class Container:
     clock: Callable[[], float]
     adapters: set[str] = field(default_factory=set)
     dimensions: int = 64
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The special tokens of the model; none if a real server behind the emulator has dealt with them."""
+        return NO_SPECIAL_TOKENS if getattr(self.engine, "counts_tokens", False) else vocabulary_of(self.model_id)
+
+    def generation(
+        self,
+        turn: Turn,
+        *,
+        keep_stop: bool = False,
+        limit: int | None = None,
+        special: Literal["drop", "keep", "flag"] = "drop",
+    ) -> Generation:
+        """Return an answer of the model; the arguments are those of `Generation`."""
+        return Generation(
+            self.engine, turn, keep_stop=keep_stop, limit=limit, vocabulary=self.vocabulary, special=special
+        )
+
+    def prompt_tokens(self, turn: Turn) -> int:
+        """Count the tokens of a request."""
+        return prompt_tokens(turn, self.vocabulary)
 
     def embed(self, texts: Sequence[str], size: int | None = None) -> list[list[float]]:
         """Return a vector per text: the model's own, if there is one, else hashed words.

@@ -10,7 +10,6 @@ from sagewire.emulator import vectors
 from sagewire.emulator.dialects.base import Container
 from sagewire.emulator.engines.base import Turn, sampling_of
 from sagewire.emulator.engines.extractive import answer
-from sagewire.emulator.generation import Generation
 from sagewire.types import Message
 
 __all__ = ["TASKS", "PipelineError"]
@@ -87,7 +86,7 @@ def _generate(container: Container, text: str, parameters: Mapping[str, Any], de
             sampling=sampling_of(parameters) | {name: parameters[name] for name in _SEARCH if parameters.get(name)},
             choice=choice,
         )
-        said.append(Generation(container.engine, turn, keep_stop=True).collect().text)
+        said.append(container.generation(turn, keep_stop=True).collect().text)
     return said
 
 

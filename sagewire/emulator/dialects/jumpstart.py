@@ -13,7 +13,6 @@ import orjson
 
 from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, json_body
 from sagewire.emulator.engines.base import EngineFailure, Turn, sampling_of
-from sagewire.emulator.generation import Generation
 from sagewire.emulator.http_values import Request, Response, json_response
 from sagewire.types import Message, Role
 
@@ -116,7 +115,7 @@ class JumpStartLlama2(_Script):
         if not all(isinstance(text, str) for text in texts):
             raise self.refusal("inputs must be a string or a list of strings")
         turns = [Turn(prompt=text, **settings) for text in texts]
-        return [{"generation": Generation(container.engine, turn).collect().text} for turn in turns]
+        return [{"generation": container.generation(turn).collect().text} for turn in turns]
 
 
 class JumpStartDialog(JumpStartLlama2):
@@ -132,7 +131,7 @@ class JumpStartDialog(JumpStartLlama2):
         answers = []
         for dialog in inputs:
             turn = Turn(messages=tuple(self._messages(dialog)), **settings)
-            text = Generation(container.engine, turn).collect().text
+            text = container.generation(turn).collect().text
             answers.append({"generation": {"role": "assistant", "content": f" {text}"}})
         return answers
 
@@ -204,7 +203,7 @@ class JumpStartText2Text(_Script):
     def generate(self, text: str, settings: Mapping[str, Any], number: int, container: Container) -> list[str]:
         """Return so many answers to one text."""
         turns = [Turn(prompt=text, choice=choice, **settings) for choice in range(number)]
-        return [Generation(container.engine, turn).collect().text for turn in turns]
+        return [container.generation(turn).collect().text for turn in turns]
 
     def one(self, said: list[str]) -> Any:
         """Return the answer to raw text."""

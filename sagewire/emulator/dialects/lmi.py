@@ -42,6 +42,7 @@ class _Asked:
     full_text: bool
     stream: bool
     keep_stop: bool
+    keep_special: bool
     top_n: int
 
 
@@ -112,7 +113,7 @@ class Lmi(Dialect):
     def chat(self, body: JSON, container: Container) -> Response:
         """Answer a conversation."""
         settings = self._settings(body)
-        runs = generations(container.engine, settings)
+        runs = generations(container, settings)
         style = self.style(container, settings)
         if not settings.stream:
             document = chat_document(runs, settings, style)
@@ -163,13 +164,16 @@ class Lmi(Dialect):
             full_text=bool(parameters.get("return_full_text")),
             stream=bool(body.get("stream")),
             keep_stop=bool(parameters.get("include_stop_str_in_output")),
+            keep_special=parameters.get("skip_special_tokens") is False,
             top_n=top_n,
         )
 
     def generate(self, body: Any, container: Container) -> Response:
         """Answer a prompt."""
         asked = self._read(body)
-        run = Generation(container.engine, asked.turn, keep_stop=asked.keep_stop)
+        run = container.generation(
+            asked.turn, keep_stop=asked.keep_stop, special="keep" if asked.keep_special else "drop"
+        )
         if asked.stream:
             return self.stream(run, asked)
         return json_response(200, self.document(run.collect(), asked))
@@ -287,6 +291,11 @@ class LmiAsync(Lmi):
         except BadRequest as bad:
             raise Refusal(self.failure(EngineFailure(bad.message, 400))) from None
 
+    def _check_model(self, model: str, container: Container) -> None:
+        served = container.environment.get("OPTION_SERVED_MODEL_NAME") or "lmi"
+        if model and model not in (served, *container.adapters):
+            raise Refusal(self.failure(EngineFailure(f"The model `{model}` does not exist.", 404)))
+
     def style(self, container: Container, settings: Settings) -> Style:
         """Return vLLM's own style."""
         reasoning = ("reasoning",) if container.environment.get("OPTION_REASONING_PARSER") else ()
@@ -295,7 +304,8 @@ class LmiAsync(Lmi):
     def chat(self, body: JSON, container: Container) -> Response:
         """Answer a conversation in vLLM's words, streamed as JSON lines without the prefix of an event."""
         settings = self._settings(body)
-        runs = generations(container.engine, settings)
+        self._check_model(settings.turn.model, container)
+        runs = generations(container, settings)
         style = self.style(container, settings)
         if not settings.stream:
             return json_response(200, chat_document(runs, settings, style))
@@ -307,7 +317,8 @@ class LmiAsync(Lmi):
             asked = read_completion(body)
         except BadRequest as bad:
             raise Refusal(self.failure(EngineFailure(bad.message, 400))) from None
-        pairs = [(settings, run) for settings in asked.prompts for run in generations(container.engine, settings)]
+        self._check_model(asked.model, container)
+        pairs = [(settings, run) for settings in asked.prompts for run in generations(container, settings)]
         style = self.style(container, asked.prompts[0])
         if not asked.prompts[0].stream:
             return json_response(200, completion_document(pairs, style))

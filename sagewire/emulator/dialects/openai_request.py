@@ -53,6 +53,7 @@ class Settings:
         logprobs: Log probabilities are wanted.
         top_logprobs: How many alternatives per token.
         keep_stop: The stop string stays in the text.
+        keep_special: Special tokens stay in the text.
         named_tool: `tool_choice` names a function.
         echo: The prompt is part of a completion's text.
     """
@@ -65,6 +66,7 @@ class Settings:
     logprobs: bool = False
     top_logprobs: int = 0
     keep_stop: bool = False
+    keep_special: bool = False
     named_tool: bool = False
     echo: bool = False
 
@@ -202,6 +204,7 @@ def read_chat(body: Any) -> Settings:
         logprobs=bool(body.get("logprobs")),
         top_logprobs=int(body.get("top_logprobs") or 0),
         keep_stop=bool(body.get("include_stop_str_in_output")),
+        keep_special=body.get("skip_special_tokens") is False,
         named_tool=named,
     )
 
@@ -243,6 +246,7 @@ def read_completion(body: Any, default_max_tokens: int | None = 16) -> Completio
             logprobs=top is not None and top is not False,
             top_logprobs=int(top or 0),
             keep_stop=bool(body.get("include_stop_str_in_output")),
+            keep_special=body.get("skip_special_tokens") is False,
             echo=bool(body.get("echo")),
         )
         for text in _prompts(prompt)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
-from sagewire.emulator.dialects.base import begin, new_id
+from sagewire.emulator.dialects.base import Container, begin, new_id
 from sagewire.emulator.dialects.openai_request import Settings
-from sagewire.emulator.engines.base import Engine
 from sagewire.emulator.generation import Answer, CallStart, CallToken, Event, Generation, Token
 
 __all__ = ["Style", "chat_chunks", "chat_document", "completion_chunks", "completion_document", "generations"]
@@ -50,10 +49,13 @@ class Style:
     usage_extra: Callable[[int], JSON] = field(default=lambda reasoning: {})
 
 
-def generations(engine: Engine, settings: Settings, limit: int | None = None) -> list[Generation]:
+def generations(container: Container, settings: Settings, limit: int | None = None) -> list[Generation]:
     """Return one generation per answer asked for."""
+    special: Literal["drop", "keep"] = "keep" if settings.keep_special else "drop"
     return [
-        Generation(engine, replace(settings.turn, choice=number), keep_stop=settings.keep_stop, limit=limit)
+        container.generation(
+            replace(settings.turn, choice=number), keep_stop=settings.keep_stop, limit=limit, special=special
+        )
         for number in range(settings.n)
     ]
 

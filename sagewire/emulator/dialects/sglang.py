@@ -98,7 +98,7 @@ class Sglang(Vllm):
             top_p=given.get("top_p"),
             sampling=sampling_of(given),
         )
-        run = Generation(container.engine, turn)
+        run = container.generation(turn, special="keep" if given.get("skip_special_tokens") is False else "drop")
         if body.get("stream"):
             return streamed("text/event-stream", self._cumulative(run))
         answer = run.collect()

@@ -10,14 +10,14 @@ from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, 
 from sagewire.emulator.dialects.tgi_chat import chat, complete
 from sagewire.emulator.dialects.tgi_parameters import MAX_STOPS, check, invalid, plain_refusal
 from sagewire.emulator.engines.base import EngineFailure, Turn, sampling_of
-from sagewire.emulator.generation import Answer, Event, Generation, Token, prompt_tokens
+from sagewire.emulator.generation import Answer, Event, Generation, Token
 from sagewire.emulator.http_values import Request, Response, json_response
 
 __all__ = ["Tgi", "Tgi1", "TgiChat", "error"]
 
 REGISTRY = "763104351884.dkr.ecr.{region}.amazonaws.com/huggingface-pytorch-tgi-inference"
 NO_SHAPE = "Failed to deserialize the JSON body into the target type"
-EOS = Token("</s>")
+EOS = Token("</s>", "special")
 EOS_ID = 2
 
 
@@ -105,7 +105,7 @@ class Tgi(Dialect):
                 raise
             # A stream has status 200 before anything is checked.
             return streamed("text/event-stream", [b"data:" + refusal.response.data + b"\n\n"], X_Accel_Buffering="no")
-        run = Generation(container.engine, asked.turn, keep_stop=True)
+        run = container.generation(asked.turn, keep_stop=True, special="flag")
         if streaming:
             return streamed("text/event-stream", self._events(run, asked), X_Accel_Buffering="no")
         answer = run.collect()
@@ -122,7 +122,7 @@ class Tgi(Dialect):
         grammar = parameters.get("grammar") or {}
         window, longest = container.number("MAX_TOTAL_TOKENS", 8192), container.number("MAX_INPUT_TOKENS", 7680)
         turn = Turn(prompt=body["inputs"])
-        used = prompt_tokens(turn)
+        used = container.prompt_tokens(turn)
         if not body["inputs"]:
             raise invalid("`inputs` cannot be empty")
         if used > longest:
@@ -191,7 +191,7 @@ class Tgi(Dialect):
                 if waiting is not None:
                     index += 1
                     yield self._event(index, waiting, None, None, asked)
-                said.append(event.text)
+                said += [event.text] if event.kind == "text" else []
                 waiting = event
         except EngineFailure:
             if waiting is not None:
@@ -266,5 +266,5 @@ class TgiChat(Tgi1):
 
 
 def _token(token: Token) -> dict[str, Any]:
-    special = token is EOS
-    return {"id": EOS_ID if special else token.id, "text": token.text, "logprob": token.logprob, "special": special}
+    number = EOS_ID if token is EOS else token.id
+    return {"id": number, "text": token.text, "logprob": token.logprob, "special": token.kind == "special"}

@@ -91,7 +91,7 @@ def chat(body: Any, container: Container, version: str) -> Response:
         if not streaming or refusal.response.headers["Content-Type"] != "application/json":
             raise
         return _stream([_stream_error(refusal.response), DONE])
-    run = Generation(container.engine, settings.turn, keep_stop=True, limit=window - used)
+    run = container.generation(settings.turn, keep_stop=True, limit=window - used, special="flag")
     if streaming:
         usage = bool((body.get("stream_options") or {}).get("include_usage"))
         return _stream(_chat_events(run, settings, _base(container, version, "chat.completion.chunk"), usage))
@@ -110,7 +110,7 @@ def _settings(body: JSON) -> Settings:
 
 
 def _used(settings: Settings, container: Container) -> int:
-    run = Generation(container.engine, settings.turn)
+    run = container.generation(settings.turn)
     window, longest = container.number("MAX_TOTAL_TOKENS", 8192), container.number("MAX_INPUT_TOKENS", 7680)
     wanted = settings.turn.max_tokens or 0
     if run.prompt_tokens > longest:
@@ -169,6 +169,8 @@ def _chat_events(run: Generation, settings: Settings, base: JSON, usage: bool) -
     try:
         for event in begin(run):
             if isinstance(event, Token):
+                if event.kind == "special":
+                    continue
                 tags = (
                     ("<think>\n" if event.kind == "thinking" else "\n</think>\n\n")
                     if thinking != (event.kind == "thinking")
@@ -204,7 +206,7 @@ def complete(body: Any, container: Container, version: str) -> Response:
         asked = read_completion(body, default_max_tokens=100)
     except BadRequest as bad:
         raise invalid(bad.message) from None
-    runs = [Generation(container.engine, settings.turn, keep_stop=True) for settings in asked.prompts]
+    runs = [container.generation(settings.turn, keep_stop=True, special="flag") for settings in asked.prompts]
     base = _base(container, version, "text_completion")
     if asked.prompts[0].stream:
         return _stream(_completion_events(runs, base))
@@ -227,7 +229,7 @@ def _completion_events(runs: list[Generation], base: JSON) -> Iterator[bytes]:
     try:
         for number, run in enumerate(runs):
             for event in begin(run):
-                if isinstance(event, Token):
+                if isinstance(event, Token) and event.kind != "special":
                     yield chunk(number, event.text, "")
             yield chunk(number, "", _reason(run), _usage(run))
     except EngineFailure as failure:

@@ -91,7 +91,7 @@ class Triton(Dialect):
                 temperature=next(iter(given.get("temperature", ())), None),
                 top_p=next(iter(given.get("top_p", ())), None),
             )
-            said = Generation(container.engine, turn).collect().text
+            said = container.generation(turn).collect().text
             texts.append(f"{text if self.echoes else ''}{said}")
         return [
             output_tensor("cum_log_probs", "FP32", [len(texts), 1], [0.0] * len(texts)),
@@ -107,7 +107,7 @@ class Triton(Dialect):
         """Answer one generate request."""
         body = json_body(request, lambda text: refusal(f"failed to parse the request JSON buffer: {text}"))
         turn = self._turn(body)
-        run = Generation(container.engine, turn, limit=16)
+        run = container.generation(turn, limit=16)
         head = self._head(body, container)
         if not stream:
             answer = run.collect()

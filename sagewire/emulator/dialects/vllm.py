@@ -20,7 +20,7 @@ from sagewire.emulator.dialects.openai_response import (
     generations,
 )
 from sagewire.emulator.engines.base import EngineFailure, Turn
-from sagewire.emulator.generation import Generation, prompt_tokens
+from sagewire.emulator.generation import Generation
 from sagewire.emulator.http_values import Request, Response, json_response
 
 __all__ = ["OpenAiChat", "OpenAiCompletions", "Vllm", "error"]
@@ -147,7 +147,7 @@ class Vllm(Dialect):
             text = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
             raise BadRequest(text, shape=False)
         limit = self._room(settings.turn, container)
-        runs = generations(container.engine, settings, limit)
+        runs = generations(container, settings, limit)
         style = self.style(container, settings)
         if not settings.stream:
             return json_response(200, chat_document(runs, settings, style))
@@ -165,7 +165,7 @@ class Vllm(Dialect):
         runs: list[tuple[Settings, Generation]] = []
         for settings in asked.prompts:
             limit = self._room(settings.turn, container)
-            runs += [(settings, run) for run in generations(container.engine, settings, limit)]
+            runs += [(settings, run) for run in generations(container, settings, limit)]
         style = self.style(container, asked.prompts[0])
         if not asked.prompts[0].stream:
             return json_response(200, completion_document(runs, style))
@@ -193,7 +193,7 @@ class Vllm(Dialect):
             raise Refusal(self.error(404, f"The model `{model}` does not exist.", "model"))
 
     def _room(self, turn: Turn, container: Container) -> int:
-        window, prompt = container.number(self.window_name, 32768), prompt_tokens(turn)
+        window, prompt = container.number(self.window_name, 32768), container.prompt_tokens(turn)
         wanted = turn.max_tokens or 0
         if prompt + wanted > window or prompt >= window:
             # serving_engine.py, _validate_input
@@ -220,7 +220,7 @@ class Vllm(Dialect):
             turn = read_chat(body).turn if "messages" in body else Turn(prompt=str(body.get("prompt", "")))
         except BadRequest as bad:
             return self.error(400, bad.message, bad.param)
-        number = prompt_tokens(turn)
+        number = container.prompt_tokens(turn)
         window = container.number(self.window_name, 32768)
         return json_response(200, {"count": number, "max_model_len": window, "tokens": list(range(number))})
 

@@ -45,5 +45,5 @@ def test_prints_what_easyllm_prints(path, emulator, monkeypatch, python_with):
     # A session token that is set and empty is sent there as it is.
     env = {name: value for name, value in os.environ.items() if value}
     theirs = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
-    # EasyLLM writes a beginning-of-text token that TGI then adds once more; the echo shows the prompt.
+    # EasyLLM writes a beginning-of-text token that TGI then adds once more; TGI's answer begins with the prompt.
     assert ours.strip() == theirs.stdout.strip().replace("<s>[INST]", "[INST]")

@@ -183,7 +183,7 @@ def test_streams(emulator):
     assert chunks[-2].choices[0].finish_reason == "stop"
     assert {chunk.model for chunk in chunks} == {"vllm"}
     plain = list(litellm.completion("sagemaker/tgi-echo", QUESTION, hf_model_name=LLAMA2, stream=True))
-    assert "".join(part["choices"][0]["delta"]["content"] or "" for part in plain).endswith("Hello there [/INST]")
+    assert "".join(part["choices"][0]["delta"]["content"] or "" for part in plain).strip() == "Hello there"
     assert all(chunk.usage is None for chunk in plain)
 
 
