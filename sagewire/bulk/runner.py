@@ -191,7 +191,7 @@ async def _run_here(
         return Report(0, stopped=f"the work folder cannot be written: {error}")
     client = open_model(job.model, job.client_arguments, job.task)
     if kind == "async-inference":
-        client = defer(client, **options)
+        client = defer(client, folder.path / "tickets.jsonl", **options)
         bounds = bounds if bounds.concurrency else replace(bounds, concurrency=DEFERRED_IN_FLIGHT)
     progress = Progress(guess_of(job))
     controller = ConcurrencyController(bounds.concurrency, most=bounds.max_concurrency)

@@ -134,6 +134,8 @@ class AsyncInference(TransportChoice):
         upload_to: An S3 folder for request bodies of more than 128,000 bytes.
         cleanup: The objects to delete once an answer is read: `uploads`, `all` or `none`.
         poll: The first and the longest wait between two checks for the answer, in seconds.
+        tickets: A file that remembers the requests under way. If the program is killed, its next run collects their
+            answers instead of asking again. One process at a time uses it.
 
     Example:
         >>> Client("my-queue", transport=AsyncInference(upload_to="s3://my-bucket/requests"))  # doctest: +SKIP
@@ -142,6 +144,7 @@ class AsyncInference(TransportChoice):
     upload_to: str | None = None
     cleanup: Literal["uploads", "all", "none"] = "uploads"
     poll: tuple[float, float] = (0.5, 15.0)
+    tickets: str | None = None
 
     def check(self, endpoint: str | None) -> None:
         """Raise `UsageError` if no endpoint is named."""
@@ -162,7 +165,7 @@ class AsyncInference(TransportChoice):
 
     @property
     def _own(self) -> dict[str, Any]:
-        return {"upload_to": self.upload_to, "cleanup": self.cleanup, "poll": self.poll}
+        return {"upload_to": self.upload_to, "cleanup": self.cleanup, "poll": self.poll, "tickets": self.tickets}
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ class EndpointSpec:
         copies: Running copies; 0 is scaled to zero.
         models: Artifacts of a multi-model endpoint; their requests name one in `TargetModel`.
         asynchronous: The endpoint takes asynchronous invocations only, and writes its answers below this S3 URI.
+        failure_path: The S3 folder for its errors; `None` is `failures` below the answers, and an empty text none.
         adapters: LoRA adapters the container has loaded.
         dimensions: The length of embedding vectors.
         sessions: Sticky sessions are switched on.
@@ -79,12 +80,20 @@ class EndpointSpec:
     copies: int = 1
     models: Sequence[str] = ()
     asynchronous: str | None = None
+    failure_path: str | None = None
     adapters: Sequence[str] = ()
     dimensions: int = 64
     sessions: bool = True
     instance_type: str = "ml.g5.2xlarge"
     serverless: bool = False
     payload_bytes: int = PAYLOAD_BYTES
+
+    @property
+    def failures(self) -> str:
+        """The S3 folder for errors of asynchronous invocations; empty if there is none."""
+        if self.failure_path is None and self.asynchronous is not None:
+            return f"{self.asynchronous.rstrip('/')}/failures"
+        return (self.failure_path or "").rstrip("/")
 
 
 def parse_spec(spec: str | EndpointSpec) -> EndpointSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from sagewire.client import AsyncClient, AsyncInference
 from sagewire.errors import UnsupportedFeature
@@ -15,18 +16,25 @@ DEFERRED_IN_FLIGHT = 128
 
 
 def defer(
-    client: AsyncClient, *, upload_to: str | None = None, poll: float | Sequence[float] = (0.5, 15.0)
+    client: AsyncClient,
+    tickets: Path,
+    *,
+    upload_to: str | None = None,
+    poll: float | Sequence[float] = (0.5, 15.0),
 ) -> AsyncClient:
     """Return a client that calls the same endpoint asynchronously.
 
     Args:
         client: The client.
+        tickets: The job's file of the requests under way: a job that is killed and resumed collects them.
         upload_to: An S3 folder for requests of more than 128,000 bytes.
         poll: The first and the longest wait between two looks for an answer, in seconds; one number is both.
     """
     first, *more = poll if isinstance(poll, Sequence) else (poll,)
     longest = more[0] if more else first
-    return client.with_transport(AsyncInference(upload_to, poll=(float(first), float(longest))), retries=1)
+    return client.with_transport(
+        AsyncInference(upload_to, poll=(float(first), float(longest)), tickets=str(tickets)), retries=1
+    )
 
 
 async def check_deferred(client: AsyncClient) -> None:

@@ -60,6 +60,8 @@ class Folder:
             return False
         # Of the database only the answers in the part files are worth anything.
         kept = [path for path in self.path.glob("pass-*/**/*") if not path.name.startswith("answers.sqlite")]
+        # Tickets stand for requests that are paid for.
+        kept.append(self.path / "tickets.jsonl")
         return not any(path.is_file() and path.stat().st_size for path in kept)
 
     def __enter__(self) -> Self:
@@ -134,8 +136,8 @@ class Folder:
         """Delete the folder of a job that has done nothing; files of others in it stay."""
         for path in [*self.path.glob("pass-*/answers.sqlite*"), *self.path.glob("pass-*/part-*.jsonl")]:
             path.unlink(missing_ok=True)
-        for path in [self.path / "manifest.json", self.path / "manifest.json.new", self.path / "lock"]:
-            path.unlink(missing_ok=True)
+        for name in ("manifest.json", "manifest.json.new", "tickets.jsonl", "lock"):
+            (self.path / name).unlink(missing_ok=True)
         for folder in [*self.path.glob("pass-*"), self.path]:
             with suppress(OSError):
                 folder.rmdir()
@@ -209,9 +211,10 @@ class Folder:
         return self.path / f"pass-{number}"
 
     def drop_parts(self) -> None:
-        """Delete all part files; the manifest stays."""
+        """Delete all part files and tickets; the manifest stays."""
         for folder in self.path.glob("pass-*"):
             shutil.rmtree(folder)
+        (self.path / "tickets.jsonl").unlink(missing_ok=True)
 
 
 def _absolute(files: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

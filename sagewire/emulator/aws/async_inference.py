@@ -16,6 +16,8 @@ from sagewire.emulator.http_values import Request, Response, json_response
 __all__ = ["Asynchronous"]
 
 MAX_INLINE = 128_000
+# For the container, unless the request sets InvocationTimeoutSeconds.
+DEFAULT_SECONDS = 900
 _PREFIX = "x-amzn-sagemaker-"
 _EXTENSION = re.compile(r"[\w./=-]{0,512}")
 
@@ -58,16 +60,21 @@ class Asynchronous:
         folder = headers.get(f"{_PREFIX}s3outputpathextension", "").strip("/")
         name = headers.get(f"{_PREFIX}filename") or f"{key}.out"
         location = "/".join(part for part in (output, folder, name) if part)
-        failure = f"{output}/failures/{key}-error.out"
-        delay = target.running.spec.latency
+        failures = target.endpoint.spec.failures
+        failure = f"{failures}/{key}-error.out" if failures else ""
         answer, seconds = self._ask(request, target)
         body, waited, _ = whole(body_steps(answer))
+        took = target.running.spec.latency + seconds + waited
         content_type = answer.headers.get("Content-Type", "application/octet-stream")
+        allowed = float(headers.get(f"{_PREFIX}invocationtimeoutseconds", DEFAULT_SECONDS))
+        if took > allowed:
+            text = f"The model did not answer within {allowed:g} seconds."
+            answer, body, content_type, took = Response(424), text.encode(), "text/plain", allowed
         if 200 <= answer.status < 300:
-            self._storage.put(location, body, content_type, delay=delay + seconds + waited)
-        else:
-            self._storage.put(failure, body, content_type, delay=delay + seconds)
-        locations = {"OutputLocation": location, "FailureLocation": failure}
+            self._storage.put(location, body, content_type, delay=took)
+        elif failure:
+            self._storage.put(failure, body, content_type, delay=took)
+        locations = {"OutputLocation": location, **({"FailureLocation": failure} if failure else {})}
         sent = {f"X-Amzn-SageMaker-{key}": value for key, value in locations.items()}
         return json_response(202, {"InferenceId": inference_id}, **sent)
 

@@ -130,9 +130,8 @@ class ControlPlane:
         target = endpoint.spec.asynchronous
         if target is None:
             return {}
-        return {
-            "AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": target, "S3FailurePath": f"{target}/failures"}}
-        }
+        failures = {"S3FailurePath": endpoint.spec.failures} if endpoint.spec.failures else {}
+        return {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": target, **failures}}}
 
     def _image(self, running: Running) -> str:
         return (running.spec.image or running.dialect.image).replace("{region}", self._region)
@@ -307,14 +306,15 @@ class ControlPlane:
         dialect = dialect_of_image(model.get("Image", ""), environment)
         if dialect is None:
             return None
-        output = told.get("AsyncInferenceConfig", {}).get("OutputConfig", {}).get("S3OutputPath")
+        output = told.get("AsyncInferenceConfig", {}).get("OutputConfig", {})
         return EndpointSpec(
             dialect,
             "schema",
             caller.account,
             environment=environment,
             image=model["Image"],
-            asynchronous=output,
+            asynchronous=output.get("S3OutputPath"),
+            failure_path=output.get("S3FailurePath", ""),
             serverless="ServerlessConfig" in variant,
             instance_type=variant.get("InstanceType", "ml.g5.2xlarge"),
         )

@@ -131,7 +131,9 @@ def failure_error(ticket: Ticket, body: bytes) -> ModelError:
     """Return the error for a failure object; what is in it is the container's own body or SageMaker's words."""
     words = container_message(body.decode("utf-8", "replace"))
     error = ModelError(
-        f"the container failed (inference id {ticket.inference_id}): {words}", code="ModelError", fault="model"
+        f"the container failed (inference id {ticket.inference_id}, {ticket.failure}): {words}",
+        code="ModelError",
+        fault="model",
     )
     error.original_message = words
     error.body = body[:MAX_BODY_CHARACTERS].decode("utf-8", "replace")

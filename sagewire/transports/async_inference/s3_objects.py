@@ -17,6 +17,8 @@ from sagewire.http.limits import checked, response_too_large
 __all__ = ["ObjectStore", "split_uri"]
 
 _READ_SIZE = 1 << 20
+# Each call that waits looks by itself, and bulk jobs have this many in flight.
+_CONNECTIONS = 128
 _URI = re.compile(r"s3://([^/]+)/(.*)", re.DOTALL)
 # Without permission to list the bucket, S3 says 403 for an object that does not exist.
 _ABSENT = frozenset({"NoSuchKey", "404", "NotFound", "403", "AccessDenied"})
@@ -86,7 +88,10 @@ class ObjectStore:
             client.close()
 
     def _s3(self) -> Any:
+        from botocore.config import Config
+
         with self._lock:
             if self._client is None:
-                self._client = self._session.client("s3", region_name=self._region, config=self._config)
+                config = Config(max_pool_connections=_CONNECTIONS).merge(self._config or Config())
+                self._client = self._session.client("s3", region_name=self._region, config=config)
             return self._client

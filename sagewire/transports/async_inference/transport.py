@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,7 @@ from functools import partial
 from typing import Literal, Unpack
 
 from sagewire.aws.settings import origin_of
-from sagewire.errors import EndpointError, EndpointTimeout, PayloadTooLarge, SagewireError, UsageError
+from sagewire.errors import EndpointError, PayloadTooLarge, SagewireError, UsageError
 from sagewire.http.abandonable import call_within, in_background, in_thread
 from sagewire.http.async_engine import AsyncEngine
 from sagewire.http.deadlines import Deadlines, Timeouts
@@ -28,19 +29,22 @@ from sagewire.transports.async_inference.polling import (
     ticket_of,
 )
 from sagewire.transports.async_inference.s3_objects import ObjectStore, split_uri
+from sagewire.transports.async_inference.tickets import TicketFile
+from sagewire.transports.async_inference.waiting import Looking
 from sagewire.transports.async_transport import AsyncTransport
 from sagewire.transports.base import AsyncByteStream, Body, ByteStream
 from sagewire.transports.sagemaker.endpoint import EndpointArguments, SageMakerEndpoint
 from sagewire.transports.sync_transport import SyncTransport
-from sagewire.types import Invocation, ResponseInfo, Timings
+from sagewire.types import Invocation, ResponseInfo
 
 __all__ = ["AsyncDeferredTransport", "DeferredTransport", "Ticket"]
 
 _log = logging.getLogger("sagewire.transports")
 
-# SageMaker's own deadlines: six hours in the queue, then 15 minutes for the container.
-_LONGEST_WAIT = 21_600.0 + 900.0
-_LOOKS_THAT_MAY_FAIL = 5
+# SageMaker's own deadlines, unless the call sets others: six hours in the queue, then 15 minutes for the container.
+_LONGEST_WAIT = {"RequestTTLSeconds": 21_600.0, "InvocationTimeoutSeconds": 900.0}
+# How much later than that an object may appear.
+_MARGIN = 30.0
 Cleanup = Literal["uploads", "all", "none"]
 
 
@@ -48,7 +52,12 @@ class _Counter:
     """The S3 side of both transports; blocking."""
 
     def __init__(
-        self, endpoint: SageMakerEndpoint, upload_to: str | None, cleanup: Cleanup, poll: tuple[float, float]
+        self,
+        endpoint: SageMakerEndpoint,
+        upload_to: str | None,
+        cleanup: Cleanup,
+        poll: tuple[float, float],
+        tickets: str | os.PathLike[str] | None,
     ) -> None:
         if upload_to is not None:
             split_uri(upload_to.rstrip("/") + "/")
@@ -60,6 +69,26 @@ class _Counter:
         self._upload_to = upload_to
         self._cleanup = cleanup
         self._limit = endpoint.max_response_bytes
+        self._parameters = endpoint.parameters
+        self.tickets = None if tickets is None else TicketFile(tickets)
+
+    def whole_wait(self, timeouts: Timeouts, where: str, call: Invocation | None = None) -> Deadlines:
+        """Return the deadlines of a wait: those of the caller, or as long as SageMaker may take."""
+        return Deadlines(replace(timeouts, total=timeouts.total or self._longest_wait(call)), where)
+
+    def _longest_wait(self, call: Invocation | None) -> float:
+        told = {**self._parameters, **(call.parameters if call is not None else {})}
+        return sum(float(told.get(name, seconds)) for name, seconds in _LONGEST_WAIT.items()) + _MARGIN
+
+    def earlier(self, call: Invocation) -> tuple[Ticket, bool] | None:
+        """Return the ticket that a run before this one got for a request, and whether its answer may still come."""
+        found = None if self.tickets is None else self.tickets.take(call)
+        return None if found is None else (found[0], found[1] < self._longest_wait(call))
+
+    def keep(self, call: Invocation, ticket: Ticket) -> None:
+        """Remember a ticket for the next run."""
+        if self.tickets is not None:
+            self.tickets.keep(call, ticket)
 
     def must_upload(self, call: Invocation) -> bool:
         """Return whether a body is too large to go along; raise where there is no origin to put it."""
@@ -84,14 +113,19 @@ class _Counter:
         """Return the answer if it is there; raise `ModelError` if the error is."""
         found = self.store.get(ticket.output, self._limit)
         if found is not None:
-            self.clean(ticket, ticket.output)
+            self._close(ticket, ticket.output)
             data, content_type = found
             return Body(data, ResponseInfo(content_type=content_type, request_id=ticket.inference_id or None))
         failed = self.store.get(ticket.failure, ERROR_BODY_BYTES) if ticket.failure else None
         if failed is not None:
-            self.clean(ticket, ticket.failure)
+            self._close(ticket, ticket.failure)
             raise failure_error(ticket, failed[0])
         return None
+
+    def _close(self, ticket: Ticket, result: str) -> None:
+        if self.tickets is not None:
+            self.tickets.close(ticket)
+        self.clean(ticket, result)
 
     def discard(self, uploaded: str) -> None:
         """Delete what was uploaded for a call that was not made."""
@@ -105,51 +139,6 @@ class _Counter:
                 self.store.delete(uri)
             except SagewireError as error:
                 _log.warning("%s is left behind: %s", uri, error)
-
-
-class _Looking:
-    """The wait for one answer."""
-
-    def __init__(self, ticket: Ticket, deadlines: Deadlines, poll: tuple[float, float]) -> None:
-        self._ticket = ticket
-        self._deadlines = deadlines
-        self._delays = poll_delays(*poll)
-        self._failures = 0
-
-    def left(self) -> float:
-        """Return the seconds that are left; raise once there are none."""
-        left = None if self._deadlines.deadline is None else self._deadlines.deadline - time.monotonic()
-        if left is None or left <= 0:
-            raise self.expired()
-        return left
-
-    def expired(self) -> EndpointTimeout:
-        """Return the error for a wait that took too long."""
-        return EndpointTimeout(
-            f"no answer at {self._ticket.output} within {self._deadlines.timeouts.total:g} s; it may still come: keep "
-            f"{self._ticket} for collect(). It also looks like this if the object may not be read",
-            code="total",
-        )
-
-    def failed(self, error: EndpointError) -> None:
-        """Bear with a look that failed for a passing reason: the answer may be hours away, or there already."""
-        self._failures += 1
-        if not error.retry_safe or self._failures >= _LOOKS_THAT_MAY_FAIL:
-            raise error
-        _log.info("%s: %s; looking again", self._ticket.output, error)
-
-    def delay(self) -> float:
-        """Return the seconds until the next look."""
-        return min(next(self._delays), self.left())
-
-    def found(self, body: Body) -> Body:
-        """Return an answer with the time it took."""
-        waited = self._deadlines.elapsed()
-        return replace(body, info=replace(body.info, timings=Timings(first_byte=waited, total=waited)))
-
-
-def _whole_wait(timeouts: Timeouts, where: str) -> Deadlines:
-    return Deadlines(replace(timeouts, total=timeouts.total or _LONGEST_WAIT), where)
 
 
 def _target(endpoint: SageMakerEndpoint) -> DeferredTarget:
@@ -167,7 +156,8 @@ class DeferredTransport(SyncTransport):
         session: Who calls, as for `SageMakerTransport`.
         region_name: The region.
         endpoint_url: Another base URL of SageMaker Runtime.
-        timeouts: The deadlines of each call; `total` is for the whole wait, else what SageMaker allows (6 h 15 min).
+        timeouts: The deadlines of each call; `total` is for the whole wait, else what SageMaker allows: 6 h 15 min, or
+            what `RequestTTLSeconds` and `InvocationTimeoutSeconds` set.
         retries: How often to try to hand the request in.
         config: A `botocore.config.Config`.
         parameters: InvokeEndpointAsync parameters for every call, under boto3's names: `RequestTTLSeconds`,
@@ -176,6 +166,8 @@ class DeferredTransport(SyncTransport):
         cleanup: What to delete once the answer was read: `uploads` (what this transport wrote), `all` (also the answer
             or failure object) or `none`.
         poll: The first and the longest wait between two looks, in seconds.
+        tickets: A file for the tickets of `invoke` and `stream`. If the program is killed while it waits, the next run
+            collects what it asked for already instead of asking again. One process at a time uses it.
         max_response_bytes: The longest answer that is read; `None` for the default of 256 MB.
 
     Example:
@@ -192,10 +184,11 @@ class DeferredTransport(SyncTransport):
         upload_to: str | None = None,
         cleanup: Cleanup = "uploads",
         poll: tuple[float, float] = (0.5, 15.0),
+        tickets: str | os.PathLike[str] | None = None,
         **arguments: Unpack[EndpointArguments],
     ) -> None:
         endpoint = SageMakerEndpoint.resolve(endpoint_name, **arguments)
-        self._counter = _Counter(endpoint, upload_to, cleanup, poll)
+        self._counter = _Counter(endpoint, upload_to, cleanup, poll, tickets)
         engine = SyncEngine(origin_of(endpoint.settings))
         super().__init__(_target(endpoint), engine, **endpoint.for_carrier)
 
@@ -229,10 +222,10 @@ class DeferredTransport(SyncTransport):
             ModelError: The container failed.
             EndpointTimeout: There was no answer in time; it may still come.
         """
-        return self._collect(ticket, _whole_wait(self._timeouts, self._target.name))
+        return self._collect(ticket, self._counter.whole_wait(self._timeouts, self._target.name))
 
     def _collect(self, ticket: Ticket, deadlines: Deadlines) -> Body:
-        looking = _Looking(ticket, deadlines, self._counter.poll)
+        looking = Looking(ticket, deadlines, self._counter.poll)
         while True:
             try:
                 body = call_within(looking.left(), partial(self._counter.look, ticket))
@@ -243,12 +236,21 @@ class DeferredTransport(SyncTransport):
             else:
                 if body is not None:
                     return looking.found(body)
+                looking.absent()
             time.sleep(looking.delay())
 
     def invoke(self, call: Invocation) -> Body:
         """Hand in a request and wait for its answer."""
-        deadlines = _whole_wait(self._timeouts, self._target.name)
-        return self._collect(self._submit(call, deadlines), deadlines)
+        deadlines = self._counter.whole_wait(self._timeouts, self._target.name, call)
+        earlier = self._counter.earlier(call)
+        if earlier is not None:
+            ticket, may_come = earlier
+            body = self._collect(ticket, deadlines) if may_come else self._counter.look(ticket)
+            if body is not None:
+                return body
+        ticket = self._submit(call, deadlines)
+        self._counter.keep(call, ticket)
+        return self._collect(ticket, deadlines)
 
     @contextmanager
     def stream(self, call: Invocation) -> Iterator[ByteStream]:  # type: ignore[override]
@@ -271,10 +273,11 @@ class AsyncDeferredTransport(AsyncTransport):
         upload_to: str | None = None,
         cleanup: Cleanup = "uploads",
         poll: tuple[float, float] = (0.5, 15.0),
+        tickets: str | os.PathLike[str] | None = None,
         **arguments: Unpack[EndpointArguments],
     ) -> None:
         endpoint = SageMakerEndpoint.resolve(endpoint_name, **arguments)
-        self._counter = _Counter(endpoint, upload_to, cleanup, poll)
+        self._counter = _Counter(endpoint, upload_to, cleanup, poll, tickets)
         engine = AsyncEngine(origin_of(endpoint.settings))
         super().__init__(_target(endpoint), engine, **endpoint.for_carrier)
 
@@ -304,10 +307,10 @@ class AsyncDeferredTransport(AsyncTransport):
 
     async def collect(self, ticket: Ticket) -> Body:
         """Wait for the answer to a request that was handed in, by this process or another."""
-        return await self._collect(ticket, _whole_wait(self._timeouts, self._target.name))
+        return await self._collect(ticket, self._counter.whole_wait(self._timeouts, self._target.name))
 
     async def _collect(self, ticket: Ticket, deadlines: Deadlines) -> Body:
-        looking = _Looking(ticket, deadlines, self._counter.poll)
+        looking = Looking(ticket, deadlines, self._counter.poll)
         while True:
             try:
                 async with asyncio.timeout(looking.left()):
@@ -319,12 +322,21 @@ class AsyncDeferredTransport(AsyncTransport):
             else:
                 if body is not None:
                     return looking.found(body)
+                looking.absent()
             await asyncio.sleep(looking.delay())
 
     async def invoke(self, call: Invocation) -> Body:
         """Hand in a request and wait for its answer."""
-        deadlines = _whole_wait(self._timeouts, self._target.name)
-        return await self._collect(await self._submit(call, deadlines), deadlines)
+        deadlines = self._counter.whole_wait(self._timeouts, self._target.name, call)
+        earlier = self._counter.earlier(call)
+        if earlier is not None:
+            ticket, may_come = earlier
+            looked = self._collect(ticket, deadlines) if may_come else in_thread(self._counter.look, ticket)
+            if (body := await looked) is not None:
+                return body
+        ticket = await self._submit(call, deadlines)
+        self._counter.keep(call, ticket)
+        return await self._collect(ticket, deadlines)
 
     @asynccontextmanager
     async def stream(self, call: Invocation) -> AsyncIterator[AsyncByteStream]:  # type: ignore[override]

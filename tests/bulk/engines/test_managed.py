@@ -1,12 +1,15 @@
 """SageMaker's own engines: Asynchronous Inference on the emulator, Batch Transform on moto and the emulator."""
 
 import json
+import subprocess
+import sys
 import urllib.request
 
 import boto3
 import pytest
 
 from sagewire import EndpointError, UnsupportedFeature, UsageError, bulk
+from sagewire.emulator import EndpointSpec
 
 moto_server = pytest.importorskip("moto.server")
 
@@ -35,6 +38,23 @@ def test_async_inference_puts_large_requests_into_s3(models, write, tmp_path):
         source, "sagemaker/deferred", tmp_path / "b.jsonl", engine="async-inference", engine_options=options
     )
     assert report.failed == 0
+
+
+def test_async_inference_collects_after_a_kill_what_it_asked_for_before(models, write, read, tmp_path, until):
+    models.add("queue", EndpointSpec("openai_chat", asynchronous="s3://answers/out", latency=5.0))
+    output, tickets = tmp_path / "out.jsonl", tmp_path / "out.jsonl.bulk" / "tickets.jsonl"
+    options = {"engine": "async-inference", "engine_options": {"poll": [0.05, 0.2]}, "dedup": False}
+    arguments = (write([*questions(40), *questions(10)]), "sagemaker/queue", str(output))
+    run = f"from sagewire import bulk; bulk.run(*{arguments!r}, **{options!r})"
+    process = subprocess.Popen([sys.executable, "-c", run])
+    until(lambda: process.poll() is not None or (tickets.exists() and tickets.read_text().count("at") >= 50), 60)
+    process.kill()
+    process.wait()
+    report = bulk.run(*arguments, **options, resume=True)
+    assert report.complete
+    assert [row["output"] for row in read(output)] == [f"question {number}" for number in [*range(40), *range(10)]]
+    assert len(models.calls) == 50
+    assert not tickets.exists()
 
 
 def test_an_endpoint_that_is_not_asynchronous_is_found_out_before_the_first_row(models, write, tmp_path):

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import pickle
+import re
+import time
 
 import boto3
 import pytest
@@ -20,6 +22,7 @@ from sagewire.errors import (
 from sagewire.http.deadlines import Timeouts
 from sagewire.transports.async_inference import AsyncDeferredTransport, DeferredTransport, Ticket
 from sagewire.transports.async_inference.polling import poll_delays, ticket_of
+from sagewire.transports.async_inference.tickets import TicketFile
 from sagewire.transports.base import Retries
 from sagewire.types import Invocation
 
@@ -193,3 +196,68 @@ def test_an_answer_that_names_no_place():
     with pytest.raises(WireError, match="where"):
         ticket_of({}, b"{}", "")
     assert ticket_of({"x-amzn-sagemaker-outputlocation": "s3://a/b"}, b"nonsense", "") == Ticket("", "s3://a/b")
+
+
+def test_a_failure_names_its_object(carry):
+    with pytest.raises(ModelError, match=r"s3://results/out/failures/[\w-]+-error\.out"):
+        carry(parameters={"CustomAttributes": "sagewire-fault=container_error:500"}).invoke(CALL)
+
+
+def test_a_model_that_takes_too_long_is_a_failure_at_once(carry):
+    started = time.monotonic()
+    with pytest.raises(ModelError, match="within 1 seconds"):
+        carry("never", parameters={"InvocationTimeoutSeconds": "1"}).invoke(CALL)
+    assert time.monotonic() - started < 60
+
+
+def test_the_wait_ends_when_no_answer_can_come_any_more(carry, emulator, monkeypatch):
+    monkeypatch.setattr("sagewire.transports.async_inference.transport._MARGIN", -119.5)
+    emulator.add("lost", EndpointSpec("tgi", asynchronous="s3://results/out", failure_path="", latency=1e6))
+    limits = {"RequestTTLSeconds": "60", "InvocationTimeoutSeconds": "60"}
+    with pytest.raises(EndpointTimeout, match=r"within 0\.5 s.*no S3FailurePath"):
+        carry("lost", parameters=limits).invoke(CALL)
+
+
+def test_passing_failures_of_a_long_wait_do_not_add_up(carry, monkeypatch):
+    looks = []
+
+    def get(self, uri, limit):
+        looks.append(uri)
+        if len(looks) % 3 == 0 and len(looks) < 30:
+            raise EndpointError("S3 is away for a moment", retry_safe=True)
+        return None if len(looks) < 30 else (b"[]", "application/json")
+
+    monkeypatch.setattr("sagewire.transports.async_inference.s3_objects.ObjectStore.get", get)
+    assert carry(poll=(0.001, 0.001)).invoke(CALL).data == b"[]"
+
+
+class TestTickets:
+    """A program that is killed while it waits."""
+
+    def test_the_next_run_collects_what_was_asked_for(self, carry, emulator, tmp_path):
+        path = tmp_path / "tickets.jsonl"
+        emulator.clear()
+        with pytest.raises(EndpointTimeout):
+            carry("slow", tickets=path, timeouts=Timeouts(total=0.05)).invoke(CALL)
+        with path.open("ab") as file:
+            file.write(b'\n{"call": "cut o')
+        body = carry("slow", tickets=path).invoke(CALL)
+        assert json.loads(body.data)[0]["generated_text"] == "Hello"
+        assert len(emulator.calls) == 1
+        # What was collected is not collected again.
+        carry("slow", tickets=path).invoke(CALL)
+        assert len(emulator.calls) == 2
+
+    def test_equal_requests_of_one_run_are_requests_of_their_own(self, carry, emulator, tmp_path):
+        emulator.clear()
+        carrier = carry(tickets=tmp_path / "tickets.jsonl")
+        assert carrier.invoke(CALL).data == carrier.invoke(CALL).data
+        assert len(emulator.calls) == 2
+
+    def test_an_answer_that_was_lost_meanwhile_is_asked_for_again(self, carry, emulator, tmp_path):
+        path = tmp_path / "tickets.jsonl"
+        emulator.clear()
+        TicketFile(path).keep(CALL, Ticket("id", "s3://results/out/deleted.out", "s3://results/out/none.out"))
+        path.write_bytes(re.sub(rb'"at":[\d.]+', b'"at":0', path.read_bytes()))
+        assert carry(tickets=path).invoke(CALL).data
+        assert len(emulator.calls) == 1
