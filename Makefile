@@ -117,6 +117,11 @@ bench-faults: install-test ## Let sagewire and its peers meet every fault of the
 conformance: install-test ## Run the frameworks' standard suites on sagewire and its peers, and print the table
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python benchmarks/conformance.py
 
+.PHONY: mutants
+mutants: install-test ## Change the code in small ways and see which changes no test notices (takes hours; ARGS="routing --each 20")
+	@$(PIP) "cosmic-ray>=8.7,<9"
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python .ci/mutants.py $(ARGS)
+
 .PHONY: clean
 clean: ## Remove everything that was built or installed
 	rm -rf $(VENV) .bench-venv .real-venv dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
