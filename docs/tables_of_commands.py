@@ -77,7 +77,8 @@ def _sections(path: str, group: typer.Typer) -> Iterator[str]:
     for name in sorted(found):
         what = found[name]
         if isinstance(what, typer.Typer):
-            yield f"## {path} {name}\n\n{what.info.help}\n"
+            own = what.registered_callback and what.registered_callback.callback
+            yield _section(f"{path} {name}", own) if own else f"## {path} {name}\n\n{what.info.help}\n"
             yield from _sections(f"{path} {name}", what)
         else:
             yield _section(f"{path} {name}", what)
@@ -98,6 +99,8 @@ def _section(path: str, command: Callable[..., Any]) -> str:
 def _given(command: Callable[..., Any]) -> Iterator[_Given]:
     hints = get_type_hints(command, include_extras=True)
     for name, parameter in inspect.signature(command).parameters.items():
+        if hints[name] is typer.Context:
+            continue
         kind, *extras = get_args(hints[name]) if get_origin(hints[name]) is Annotated else (hints[name],)
         default = parameter.default
         if isinstance(default, ArgumentInfo | OptionInfo):

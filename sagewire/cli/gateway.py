@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 import orjson
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from sagewire._extras import require
@@ -32,6 +34,7 @@ keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke the gateway
 
 @friendly
 def gateway(
+    context: typer.Context,
     config: ConfigFile = None,
     endpoint: Annotated[
         list[str] | None, typer.Option("--endpoint", "-e", help="[MODEL=]ENDPOINT or [MODEL=]URL; any number of times.")
@@ -46,6 +49,8 @@ def gateway(
     options: ModelOptions,
 ) -> None:
     """Serve endpoints to any OpenAI client: chat, completions, embeddings, rerank, responses."""
+    if context.invoked_subcommand is not None:
+        return
     _require_extra()
     from sagewire.gateway.config import GatewayConfig
     from sagewire.gateway.server.run import Plan, load_plan
@@ -74,6 +79,40 @@ def gateway(
         console.print(good, markup=False, soft_wrap=True)
         return
     _serve(plan)
+
+
+@friendly
+def check_litellm(
+    file: Annotated[Path, typer.Argument(help="LiteLLM's configuration file of its proxy.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what each key of a LiteLLM proxy file does here, and the same in sagewire's own form.
+
+    A key works, has no effect, or is refused, because without it the gateway would be open to more. Variables of the
+    environment need not be set, and secrets are not printed.
+
+    The exit code is 0 if the gateway starts with the file as it is, 1 if it does not.
+
+    Example: sagewire gateway check litellm.yaml
+    """
+    _require_extra()
+    from sagewire.gateway.config.litellm_report import explain_litellm
+
+    report = explain_litellm(file)
+    if as_json:
+        shown = {"starts": report.starts, "error": report.error, "keys": [asdict(one) for one in report.keys]}
+        console.out(orjson.dumps(shown | {"own": report.own}).decode(), highlight=False)
+    else:
+        table = Table("line", "key", "effect", "reason", box=None, header_style="bold")
+        for one in report.keys:
+            table.add_row(str(one.line), escape(one.key), one.effect, escape(one.reason))
+        show_table(table)
+        if report.own is not None:
+            console.out(f"\n# The same in sagewire's own form:\n{report.own}", end="", highlight=False)
+    if report.error:
+        errors.print(report.error, markup=False, soft_wrap=True)
+    if not report.starts:
+        raise typer.Exit(1)
 
 
 def _models(endpoints: list[str], settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
