@@ -59,6 +59,13 @@ class Turn:
     task: Task = "chat"
     calls: int = 1
     settings: RequestSettings = NO_SETTINGS
+    _expected: tuple[int, int] | None = None
+
+    def expected(self) -> tuple[int, int]:
+        """Return the tokens that its prompt and its answer will have at most, as far as can be told."""
+        if self._expected is None:
+            self._expected = estimated_prompt(self.body), estimated_answer(self.body)
+        return self._expected
 
 
 class Gateway:
@@ -189,7 +196,7 @@ class Gateway:
             return
         prompt, answer = 0, 0
         if key.tokens_per_minute is not None or key.max_budget is not None:
-            prompt, answer = estimated_prompt(turn.body), estimated_answer(turn.body)
+            prompt, answer = turn.expected()
         if key.quota.limited:
             if self.workers > 1 and not self.rates.shared:
                 raise GatewayError(
@@ -263,7 +270,8 @@ class Gateway:
             if log.lease is not None:
                 completion = (log.usage and log.usage.completion_tokens) or log.answer_tokens
                 log.lease.ended(tokens, completion, stream=log.stream)
-                await self.rates.charge(log.lease.deployment.quota, tokens)
+                if log.lease.reservation is not None:
+                    await self.rates.settle(log.lease.reservation, tokens)
             if log.model:
                 failed = log.error is not None
                 unmetered = log.usage is None and log.called and (not failed or log.gone)

@@ -287,6 +287,7 @@ class Generation:
             1 if log.stream else self.calls_at_once,
             settings.attempts,
             settings.fallbacks,
+            lambda: sum(turn.expected()),
         )
         try:
             async with asyncio.timeout(settings.seconds) as limit:

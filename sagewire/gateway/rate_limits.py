@@ -136,17 +136,27 @@ class RateLimits:
                 raise _too_many(key, "requests", quota.requests, reset, headers)
         return headers, reservation
 
-    async def take(self, quota: Quota, *, requests: int = 1) -> float | None:
-        """Count requests; return the seconds until there are more if none is left, else `None`."""
+    async def take(self, quota: Quota, *, tokens: int = 1) -> Reservation | float:
+        """Count a request of a deployment, and reserve its tokens.
+
+        Args:
+            quota: The deployment's limits.
+            tokens: Tokens it will use at most, as far as can be told; what is left if that is less.
+
+        Returns:
+            The reservation, to be settled; or the seconds until there are more requests or tokens if none is left.
+        """
+        reservation = Reservation(quota)
         if quota.tokens is not None:
-            reset, left = await self._tokens_left(quota, quota.tokens)
-            if left <= 0:
+            reservation, reset, _ = await self._reserve(quota, quota.tokens, tokens)
+            if not reservation.tokens:
                 return max(0.0, reset - time.time())
         if quota.requests is not None:
-            admitted, reset, _ = await self._request(quota, quota.requests, requests)
+            admitted, reset, _ = await self._request(quota, quota.requests, 1)
             if not admitted:
+                await self.settle(reservation, 0)
                 return max(0.0, reset - time.time())
-        return None
+        return reservation
 
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """Count the tokens of a finished request in place of those that were reserved for it."""
@@ -157,11 +167,6 @@ class RateLimits:
         reserved = reservation.tokens if time.time() < reservation.until else 0
         reservation.tokens = 0
         await self._count_tokens(quota, quota.tokens, tokens - reserved)
-
-    async def charge(self, quota: Quota, tokens: int) -> None:
-        """Count the tokens of a finished request for which none were reserved."""
-        if quota.tokens is not None:
-            await self._count_tokens(quota, quota.tokens, tokens)
 
     async def close(self) -> None:
         """Close the connections to Redis."""

@@ -18,6 +18,7 @@ from sagewire.gateway.config import DeploymentConfig
 from sagewire.gateway.config.handlers import make_handler
 from sagewire.gateway.errors import UndetectedContainer, is_about_request, is_missing_route
 from sagewire.gateway.quota import Quota
+from sagewire.gateway.rate_limits import Reservation
 from sagewire.gateway.redaction import Redaction
 from sagewire.gateway.routing.breaker import Breaker
 from sagewire.gateway.routing.latency_tracker import LatencyTracker
@@ -379,6 +380,7 @@ class Lease:
 
     Attributes:
         seconds: Until the answer, or the first piece of a stream, arrived; `None` before.
+        reservation: The tokens of the deployment's quota that are set aside for the call.
     """
 
     def __init__(
@@ -386,6 +388,7 @@ class Lease:
     ) -> None:
         self.deployment = deployment
         self.again = again
+        self.reservation: Reservation | None = None
         self.seconds: float | None = None
         self._task = task
         self._caller = caller

@@ -41,6 +41,7 @@ class Wanted:
         places: How many calls it makes at once.
         attempts: Maximum calls for it, if fewer than configured.
         fallbacks: Models that answer instead of the configured fallbacks.
+        tokens: Returns the tokens it will use at most, as far as can be told.
     """
 
     task: Task = "chat"
@@ -50,6 +51,7 @@ class Wanted:
     places: int = 1
     attempts: int | None = None
     fallbacks: Sequence[str] | None = None
+    tokens: Callable[[], int] = lambda: 1
 
 
 @dataclass(slots=True)
@@ -125,7 +127,7 @@ class Model:
             if lease is None:
                 continue
             lease.again = lease.deployment in tried
-            wait = await self._limited(lease)
+            wait = await self._limited(lease, wanted)
             if wait is None:
                 return lease
             used_up[lease.deployment] = wait
@@ -157,19 +159,21 @@ class Model:
     def _fitting(deployment: Deployment, places: int) -> int:
         return min(places, deployment.config.max_concurrency or places)
 
-    async def _limited(self, lease: Lease) -> float | None:
+    async def _limited(self, lease: Lease, wanted: Wanted) -> float | None:
         """Count one request of a deployment; if none is left, give the lease back and return the seconds to wait."""
         quota = lease.deployment.quota
         if not quota.limited:
             return None
         try:
-            wait = await self.rates.take(quota)
+            found = await self.rates.take(quota, tokens=1 if quota.tokens is None else wanted.tokens())
         except BaseException:
             lease.given_up()
             raise
-        if wait is not None:
+        if isinstance(found, float):
             lease.given_up()
-        return wait
+            return found
+        lease.reservation = found
+        return None
 
     def _used_up(self, wait: float) -> GatewayError:
         seconds = max(1, math.ceil(wait))
@@ -361,6 +365,8 @@ class Router:
                 lease.deployment.redaction.error(error)
                 failure = error
                 lease.failed(error)
+                if lease.reservation is not None:
+                    await self.rates.settle(lease.reservation, 0)
                 failed(model, lease.deployment, error)
                 tried.append(lease.deployment)
                 if attempt >= attempts or not self._worth_another(model, tried, error):

@@ -17,7 +17,7 @@ from sagewire.gateway.accounting.tables import UsageRow
 from sagewire.gateway.config import parse_config
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key, digest_of
-from sagewire.gateway.rate_limits import RateLimits
+from sagewire.gateway.rate_limits import RateLimits, Reservation
 
 pytestmark = pytest.mark.slow
 Until = Callable[..., Any]
@@ -89,11 +89,11 @@ async def test_limits_survive_a_redis_that_goes_away(redis: Any) -> None:
     await rates.admit(key)
     with pytest.raises(GatewayError):
         await rates.admit(key)
-    await rates.charge(key.quota, 100)
+    await rates.settle(Reservation(key.quota), 100)
     redis.start()
     now[0] = 10.0  # the pause after a failure is over
     assert int((await rates.admit(key))[0]["x-ratelimit-remaining-requests"]) == 1
-    await rates.charge(key.quota, 60)
+    await rates.settle(Reservation(key.quota), 60)
     with pytest.raises(GatewayError, match="50 tokens per minute"):
         await rates.admit(key)
     await rates.close()

@@ -88,6 +88,28 @@ def test_tokens_of_a_deployment(start, upstream: Emulator, until) -> None:
     assert Counter(call.endpoint for call in upstream.calls) == {"chat": 1, "facts": 1}
 
 
+def test_tokens_of_a_deployment_are_set_aside_before_the_call(start, vllm, until) -> None:
+    deployment = f"{{url: '{vllm.url}', handler: openai_chat, tokens_per_minute: 1000}}"
+    gateway = start(f"models: {{m: {{attempts: 1, deployments: [{deployment}]}}}}")
+    (one,) = gateway.gateway.router.models["m"].deployments
+    refused = []
+
+    def in_the_meantime(headers):
+        body = HI | {"max_tokens": 500}
+        refused.append(gateway.post("/v1/chat/completions", body).status)
+        return 503, {"error": {"message": "busy"}}
+
+    vllm.answers["v1"] = in_the_meantime
+    # What the first request may use is all there is, until it has failed.
+    assert gateway.post("/v1/chat/completions", HI | {"max_tokens": 2000}).status == 503
+    assert refused == [429]
+    vllm.answers.clear()
+    assert gateway.post("/v1/chat/completions", HI | {"max_tokens": 900}).status == 200
+    # It used 100 tokens, and gives the others back.
+    until(lambda: one.latency.tokens == 100)
+    assert gateway.post("/v1/chat/completions", HI | {"max_tokens": 850}).status == 200
+
+
 def test_the_fastest_is_found_by_its_answers(start, upstream: Emulator) -> None:
     text = """
 model_list:
