@@ -163,6 +163,7 @@ FORMATS: dict[str, PromptFormat] = {
     "kimi_k3": kimi_k3.KIMI_K3,
     "lfm2": lfm.LFM2,
     "lfm2_5": lfm.LFM2_5,
+    "lfm2_5_instruct": lfm.LFM2_5_INSTRUCT,
     "litellm_builtin": litellm_templates.LITELLM_BUILTIN,
     "litellm_custom": litellm_templates.LITELLM_CUSTOM,
     "llama2": llama.LLAMA2,

@@ -91,6 +91,7 @@ MODELS: Mapping[str, Sequence[str]] = {
     "kimi_k2_thinking": ("moonshotai/Kimi-K2-Thinking",),
     "kimi_k3": ("moonshotai/Kimi-K3",),
     "lfm2": ("LiquidAI/LFM2-8B-A1B",),
+    "lfm2_5_instruct": ("LiquidAI/LFM2.5-1.2B-Instruct",),
     "lfm2_5": ("LiquidAI/LFM2.5-8B-A1B",),
     "llama2": ("codellama/CodeLlama-34b-Instruct-hf", "meta-llama/Llama-2-7b-chat-hf"),
     "llama3": ("meta-llama/Meta-Llama-3-8B-Instruct",),

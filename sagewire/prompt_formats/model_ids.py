@@ -159,6 +159,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"ernie-4-5-(?:0-3b|21b-a3b|300b-a47b)-pt", "ernie_4_5"),
     (r"lfm2-(?:350m|700m|1-2b|2-6b|8b-a1b)", "lfm2"),
     (r"lfm2-5-(?:230m|8b-a1b)", "lfm2_5"),
+    (r"lfm2-5-1-2b-instruct", "lfm2_5_instruct"),
     (rf"internlm2-chat-{SIZE}|internlm3-8b-instruct", "internlm2"),
     (rf"yi-1-5-{SIZE}-chat(?:-16k)?", "yi_1_5"),
     (rf"yi-{SIZE}-chat", "yi"),

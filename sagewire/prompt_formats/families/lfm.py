@@ -9,7 +9,7 @@ from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families.chatml import ASSISTANT, IM, TURN
 from sagewire.prompt_formats.families.qwen import THINK_TAGS
 
-__all__ = ["LFM2", "LFM2_5"]
+__all__ = ["LFM2", "LFM2_5", "LFM2_5_INSTRUCT"]
 
 LIST, LIST_END = "<|tool_list_start|>", "<|tool_list_end|>"
 CALL, CALL_END = "<|tool_call_start|>", "<|tool_call_end|>"
@@ -77,6 +77,26 @@ class Lfm25(Lfm2):
         return conversation.json(value) if isinstance(value, dict) else conversation.guard(str(value))
 
 
+class Lfm25Instruct(Lfm2):
+    """LFM2.5 Instruct: as LFM2, without marks around tools and results; the last answer keeps its thoughts."""
+
+    list_open, list_close = "List of tools: [", "]"
+    result_open = result_close = ""
+
+    def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
+        """Return the answer as it is: which thoughts stay depends on the answers behind it."""
+        return None, text
+
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
+        """Write the whole conversation."""
+        if not conversation.option("keep_past_thinking"):
+            answers = [turn for turn in conversation.turns if turn.role == "assistant"]
+            for turn in answers[:-1]:
+                if "</think>" in turn.text:
+                    turn.text = turn.text.split("</think>")[-1].strip()
+        super().write(conversation, page)
+
+
 _LFM: dict[str, Any] = {
     "bos": "<|startoftext|>",
     "other": TURN,
@@ -88,3 +108,4 @@ _LFM: dict[str, Any] = {
 }
 LFM2 = Lfm2(name="lfm2", **_LFM)
 LFM2_5 = Lfm25(name="lfm2_5", keep_think=True, variables=("preserve_thinking",), **_LFM)
+LFM2_5_INSTRUCT = Lfm25Instruct(name="lfm2_5_instruct", keep_think=True, variables=("keep_past_thinking",), **_LFM)
