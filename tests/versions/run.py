@@ -2,7 +2,8 @@
 
     python tests/versions/run.py dist/sagewire-*.whl [NAME ...]
 
-Every environment is a fresh one, made with uv; the wheel is what is tested.
+Every environment is a fresh one, made with uv; the wheel is what is tested. As many are made at once as there are
+processors: installing mostly waits.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).parents[2]
 RUNNER = ["pytest>=9,<10", "pytest-asyncio>=1.3,<2", "hypothesis>=6.100,<7", "boto3>=1.36,<2", "numpy>=1.26,<3"]
@@ -127,23 +130,28 @@ ENVIRONMENTS = {
 
 
 def run(name: str, environment: Environment, wheel: Path) -> bool:
-    """Make an environment, run what it is for, and say whether that went well."""
+    """Make an environment, run what it is for, print what that printed, and say whether it went well."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="sagewire-") as folder:
-        passed = all(step() == 0 for step in _steps(environment, wheel, folder))
+    with tempfile.TemporaryDirectory(prefix="sagewire-") as folder, tempfile.TemporaryFile("w+") as printed:
+        passed = all(step() == 0 for step in _steps(environment, wheel, folder, printed))
+        printed.seek(0)
+        text = printed.read()
     seconds = time.monotonic() - began
     outcome = "passed" if passed else "failed, as it may" if environment.may_fail else "FAILED"
-    print(f"{outcome}  {name} ({seconds:.0f} s)", flush=True)  # noqa: T201
+    print(f"{text}{outcome}  {name} ({seconds:.0f} s)", flush=True)  # noqa: T201
     return passed or environment.may_fail
 
 
-def _steps(environment: Environment, wheel: Path, folder: str) -> Iterator[Callable[[], int]]:
+def _steps(environment: Environment, wheel: Path, folder: str, printed: IO[str]) -> Iterator[Callable[[], int]]:
     python = f"{folder}/bin/python"
-    # Linked files are refused by nltk, which LlamaIndex splits sentences with.
-    variables = {**os.environ, "UV_LINK_MODE": "copy", "SAGEWIRE_TEST_INSTALLED": "1"}
+    variables = {**os.environ, "SAGEWIRE_TEST_INSTALLED": "1"}
+    if environment.tests:
+        # Linked files are refused by nltk, which LlamaIndex splits sentences with.
+        variables["UV_LINK_MODE"] = "copy"
 
     def call(*command: str) -> int:
-        return subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
+        done = subprocess.run(command, cwd=ROOT, env=variables, stdout=printed, stderr=printed, check=False)
+        return done.returncode
 
     def install(*requirements: str) -> int:
         return call("uv", "pip", "install", "--quiet", "--python", python, *requirements)
@@ -178,7 +186,8 @@ def _steps(environment: Environment, wheel: Path, folder: str) -> Iterator[Calla
 def main(wheel: str, *names: str) -> int:
     """Run the named environments, or all; return how many failed."""
     chosen = names or tuple(ENVIRONMENTS)
-    return sum(not run(name, ENVIRONMENTS[name], Path(wheel)) for name in chosen)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda name: run(name, ENVIRONMENTS[name], Path(wheel)), chosen)).count(False)
 
 
 if __name__ == "__main__":
