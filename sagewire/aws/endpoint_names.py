@@ -8,7 +8,7 @@ from sagewire.errors import UsageError
 
 __all__ = ["endpoint_of"]
 
-_ARN = re.compile(r"arn:aws[a-z-]*:sagemaker:(?P<region>[a-z0-9-]+):\d{12}:(?P<kind>[a-z-]+)/(?P<name>[A-Za-z0-9-]+)")
+_ARN = re.compile(r"arn:aws[\w-]*:sagemaker:(?P<region>[a-z0-9-]+):\d{12}:(?P<kind>[a-z-]+)/(?P<name>[A-Za-z0-9-]+)")
 
 
 def endpoint_of(endpoint: str, region_name: str | None = None) -> tuple[str, str | None]:
@@ -30,11 +30,13 @@ def endpoint_of(endpoint: str, region_name: str | None = None) -> tuple[str, str
     match = _ARN.fullmatch(endpoint)
     if match is None or match["kind"] != "endpoint":
         raise UsageError(
-            f"{endpoint!r} is not the ARN of an endpoint, which looks like "
-            "arn:aws:sagemaker:us-east-1:123456789012:endpoint/name"
+            f"{endpoint!r} is not an endpoint's ARN; it should be arn:aws:sagemaker:REGION:ACCOUNT:endpoint/NAME"
+            + (
+                " (name inference components in inference_component_name=)"
+                if ":inference-component/" in endpoint
+                else ""
+            )
         )
     if region_name is not None and region_name != match["region"]:
-        raise UsageError(
-            f"{endpoint!r} is in {match['region']}, but region_name={region_name!r}; leave one of them out"
-        )
+        raise UsageError(f"region_name={region_name!r} contradicts {endpoint!r}; leave one of them out")
     return match["name"], match["region"]

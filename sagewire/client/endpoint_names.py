@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sagewire.aws.endpoint_names import endpoint_of
 from sagewire.errors import UsageError, unknown_name
 
 __all__ = ["EndpointName", "endpoint_name_of", "refuse_unknown"]
-
-_ARN = re.compile(r"arn:aws[\w-]*:sagemaker:([a-z0-9-]+):\d{12}:([a-z-]+)/(.+)")
 
 # Arguments of other libraries, and the ones to use here.
 _MEANT = {
@@ -76,7 +74,7 @@ def endpoint_name_of(endpoint: Any) -> EndpointName:
     if endpoint is None:
         return EndpointName(None)
     if isinstance(endpoint, str):
-        return _of_text(endpoint)
+        return EndpointName(*endpoint_of(endpoint))
     name = getattr(endpoint, "endpoint_name", None)
     if not isinstance(name, str):
         raise UsageError(
@@ -89,18 +87,6 @@ def endpoint_name_of(endpoint: Any) -> EndpointName:
     session = getattr(sdk_session, "boto_session", None) or getattr(endpoint, "_session", None)
     region = getattr(endpoint, "_region", None) if session is None else None
     return EndpointName(name, region if isinstance(region, str) else None, session, component)
-
-
-def _of_text(text: str) -> EndpointName:
-    if not text.startswith("arn:"):
-        return EndpointName(text)
-    match = _ARN.fullmatch(text)
-    if match is None or match[2] != "endpoint":
-        raise UsageError(
-            f"{text!r} is not an endpoint's ARN; it should be arn:aws:sagemaker:REGION:ACCOUNT:endpoint/NAME"
-            + (" (an inference component goes into inference_component_name=)" if "inference-component" in text else "")
-        )
-    return EndpointName(match[3], match[1])
 
 
 def refuse_unknown(unknown: Mapping[str, Any], known: frozenset[str]) -> None:

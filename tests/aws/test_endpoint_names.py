@@ -24,8 +24,8 @@ def test_a_name_or_an_arn(given, found):
     ("endpoint", "region", "words"),
     [
         (ARN, "us-east-1", "leave one of them out"),
-        (ARN.replace("endpoint/", "model/"), None, "not the ARN of an endpoint"),
-        ("arn:aws:s3:::bucket", None, "not the ARN of an endpoint"),
+        (ARN.replace("endpoint/", "model/"), None, "is not an endpoint's ARN"),
+        ("arn:aws:s3:::bucket", None, "is not an endpoint's ARN"),
     ],
 )
 def test_an_arn_that_does_not_fit(endpoint, region, words):
