@@ -50,7 +50,7 @@ def pytest_collection_finish() -> None:
 def until() -> Callable[..., Any]:
     """Wait for what another thread or process does; `until(condition)` returns the first true value."""
 
-    def wait(condition: Callable[[], Any], seconds: float = 15.0, *, pause: float = 0.01) -> Any:
+    def wait(condition: Callable[[], Any], seconds: float = 60.0, *, pause: float = 0.01) -> Any:
         deadline = time.monotonic() + seconds
         while not (value := condition()):
             assert time.monotonic() < deadline, f"it did not happen within {seconds:g} s"

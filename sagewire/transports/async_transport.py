@@ -15,7 +15,7 @@ from sagewire.aws.credentials import Credentials
 from sagewire.errors import AccessDenied, CredentialsExpired
 from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.transports.base import Body, Retries
-from sagewire.transports.carrier import Carrier
+from sagewire.transports.carrier import Carrier, name_clock
 from sagewire.transports.target import Target
 from sagewire.types import Invocation, ResponseInfo, Timings
 
@@ -75,7 +75,12 @@ class AsyncTransport(Carrier):
         except AccessDenied as error:
             if not (self._set_clock(error) or await self._renew(error, credentials, deadlines)):
                 raise
-        return await self._send(call, deadlines, stream, await self._credentials(deadlines))
+            skew = error.clock_skew
+        try:
+            return await self._send(call, deadlines, stream, await self._credentials(deadlines))
+        except AccessDenied as error:
+            name_clock(error, skew)
+            raise
 
     async def _credentials(self, deadlines: Deadlines) -> Credentials | None:
         if self._source is None:

@@ -18,12 +18,13 @@ from sagewire.transports.secrets import redact, redact_error, secrets_of
 from sagewire.transports.target import Target
 from sagewire.types import Invocation
 
-__all__ = ["Carrier"]
+__all__ = ["Carrier", "name_clock"]
 
 _log = logging.getLogger("sagewire.transports")
 
 # AWS refuses signatures that are five minutes off.
 _CLOCK_TOLERANCE = 240.0
+_CURE = "set this machine's clock, for example with NTP"
 
 
 class Carrier:
@@ -99,9 +100,19 @@ def _note_clock(error: AccessDenied, signed: str | None, date: str | None) -> No
         return
     if abs(skew) >= _CLOCK_TOLERANCE:
         error.clock_skew = ahead
-        direction = "behind" if skew > 0 else "ahead of"
-        error.message = (
-            f"{error.message} (the request was signed {abs(skew) / 60:.0f} minutes {direction} the server's clock: set "
-            "this machine's clock, for example with NTP)"
-        )
-        error.args = (error.message,)
+        _add(error, f"the request was signed {_minutes(skew)} the server's clock: {_CURE}")
+
+
+def name_clock(error: AccessDenied, skew: float | None) -> None:
+    """Name the clock in the error of a call that was refused with the server's time, too."""
+    if skew is not None and error.clock_skew is None:
+        _add(error, f"this machine's clock is {_minutes(skew)} the server's, whose time did not help either: {_CURE}")
+
+
+def _minutes(skew: float) -> str:
+    return f"{abs(skew) / 60:.0f} minutes {'behind' if skew > 0 else 'ahead of'}"
+
+
+def _add(error: AccessDenied, words: str) -> None:
+    error.message = f"{error.message} ({words})"
+    error.args = (error.message,)

@@ -15,7 +15,7 @@ from sagewire.http.abandonable import call_within
 from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.http.sync_engine import SyncEngine, SyncResponse
 from sagewire.transports.base import Body, Retries
-from sagewire.transports.carrier import Carrier
+from sagewire.transports.carrier import Carrier, name_clock
 from sagewire.transports.target import Target
 from sagewire.types import Invocation, ResponseInfo, Timings
 
@@ -76,7 +76,12 @@ class SyncTransport(Carrier):
         except AccessDenied as error:
             if not (self._set_clock(error) or self._renew(error, credentials, deadlines)):
                 raise
-        return self._send(call, deadlines, stream, self._credentials(deadlines))
+            skew = error.clock_skew
+        try:
+            return self._send(call, deadlines, stream, self._credentials(deadlines))
+        except AccessDenied as error:
+            name_clock(error, skew)
+            raise
 
     def _credentials(self, deadlines: Deadlines) -> Credentials | None:
         if self._source is None:

@@ -76,7 +76,7 @@ class Peer:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise Gone
 
-    def wait_until_closed(self, timeout: float = 5.0) -> bool:
+    def wait_until_closed(self, timeout: float = 60.0) -> bool:
         """Return whether the client closes the connection in time."""
         self.sock.settimeout(timeout)
         try:
@@ -162,7 +162,7 @@ class Server:
         body = file.read(int(headers.get("content-length", 0))) if self.read_bodies else b""
         return Seen(method, path, headers, body, number)
 
-    def wait_for(self, condition, timeout=5.0):
+    def wait_for(self, condition, timeout=60.0):
         until = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > until:

@@ -276,6 +276,26 @@ def test_a_connection_closed_while_idle_is_replaced(server, carry, end, call, re
     assert server.opened == 2
 
 
+@pytest.mark.parametrize("resend", [True, False])
+def test_a_stream_on_a_connection_closed_while_idle(server, carry, resend):
+    hangs_up_on_the_second(server, "close")
+    carrier = carry(retries=Retries(attempts=1, resend=resend))
+
+    async def streams():
+        return [(await carrier._stream(CALL, None))[1] for _ in range(3)]
+
+    def stream_thrice():
+        return [carrier.stream(CALL)[1] for _ in range(3)] if carrier.flavour == "sync" else carrier.run(streams())
+
+    if resend:
+        assert stream_thrice() == [[b"fine"]] * 3
+        assert server.opened == 2
+    else:
+        with pytest.raises(EndpointError, match="resend=True"):
+            stream_thrice()
+        assert len(server.seen) == 2
+
+
 @pytest.mark.parametrize("end", ["close", "reset"])
 @pytest.mark.parametrize("retries", [ONCE, Retries(base_delay=0.001)], ids=["once", "retries"])
 def test_nothing_is_generated_twice_unasked(server, carry, end, retries):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 
 from sagewire.content_handlers import ContentHandler
 from sagewire.errors import UsageError
+from sagewire.http.abandonable import in_thread
 from sagewire.integrations._answers import (
     AsyncChunks,
     Chunks,
@@ -226,7 +226,7 @@ async def _found(service: Service, find: Callable[[str | None], T], model: str |
     """Return the client for a call; may ask the control plane through botocore, which blocks."""
     if service.knows(model, embedding=find == service.for_embedding):
         return find(model)
-    return await asyncio.to_thread(find, model)
+    return await in_thread(find, model)
 
 
 def _fitting(settings: dict[str, Any], handler: ContentHandler) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, Self
@@ -18,6 +17,7 @@ from langchain_core.tools import BaseTool
 
 from sagewire.client import AsyncClient, Client
 from sagewire.errors import UsageError
+from sagewire.http.abandonable import in_thread
 from sagewire.integrations.langchain import _blocks
 from sagewire.integrations.langchain._chunks import ChunkWriter
 from sagewire.integrations.langchain._endpoint import SagemakerFields
@@ -249,7 +249,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
 
     async def adiscover(self) -> Self:
         """`discover`, in a thread of its own."""
-        return await asyncio.to_thread(self.discover)
+        return await in_thread(self.discover)
 
     def _check_handler(self) -> None:
         super()._check_handler()

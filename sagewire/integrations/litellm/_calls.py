@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from sagewire.content_handlers import ContentHandler
 from sagewire.errors import UsageError
+from sagewire.http.abandonable import in_thread
 from sagewire.integrations._answers import (
     AsyncChunks,
     Chunks,
@@ -84,7 +84,7 @@ class _Call:
 
     async def _found(self, find: Callable[[], T]) -> T:
         """Return what the control plane may have to be asked for, through botocore, which blocks."""
-        return find() if self.wish.known else await asyncio.to_thread(find)
+        return find() if self.wish.known else await in_thread(find)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ endpoints: a class of one family is its behaviour plus one of the connections be
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import pickle
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from llama_index.core.bridge.pydantic import (
 from sagewire.client import AsyncClient, Client
 from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDLERS, ContentHandler
 from sagewire.errors import AccessDenied, CredentialsExpired, UsageError, unknown_name
+from sagewire.http.abandonable import in_thread
 from sagewire.integrations._client_pool import ClientPair, current_pair
 from sagewire.integrations._endpoint_names import with_endpoint_name
 from sagewire.transports.base import Retries
@@ -131,7 +131,7 @@ class Connection(BaseModel):
     async def _ready(self) -> None:
         """Detect the endpoint's request format in a thread, so that nothing later blocks the event loop."""
         if not self._known:
-            await asyncio.to_thread(self._settle if self.fallback_handler else self._clients()[0].profile)
+            await in_thread(self._settle if self.fallback_handler else self._clients()[0].profile)
 
     @field_serializer("content_handler", check_fields=False)
     def _name_handler(self, value: Any) -> str | None:

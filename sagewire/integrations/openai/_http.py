@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from importlib import import_module
 from typing import Any
 
 from sagewire._extras import require
+from sagewire.http.abandonable import in_thread
 from sagewire.http.deadlines import Timeouts
 from sagewire.integrations.openai._in_process_server import Answer, InProcessServer, Unreachable
 
@@ -113,7 +113,7 @@ def make_async_http_client(door: InProcessServer) -> Any:
             if door.decided(path, timeouts):
                 native = door.goes_native(path, timeouts)
             else:
-                native = await asyncio.to_thread(door.goes_native, path, timeouts)
+                native = await in_thread(door.goes_native, path, timeouts)
             if native:
                 return await super().send(_as_native(library, door, request, await request.aread()), **options)
             return await self._inside.send(request, **options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 from sagewire.client import AsyncClient, AsyncReplyStream, Client, ReplyStream
 from sagewire.content_handlers import ContentHandler
 from sagewire.errors import UnsupportedFeature
+from sagewire.http.abandonable import in_thread
 from sagewire.integrations._answers import TextEncoder, chat_n, chat_n_async, gather, run_all, with_seed
 from sagewire.integrations._objects import joined
 from sagewire.openai_shapes import (
@@ -315,4 +315,4 @@ def model_object(name: str) -> JSON:
 
 async def _handler(client: AsyncClient) -> ContentHandler:
     """Return the handler for conversations; the control plane may have to be asked, through botocore, which blocks."""
-    return client.handler if client.known else await asyncio.to_thread(lambda: client.handler)
+    return client.handler if client.known else await in_thread(lambda: client.handler)
