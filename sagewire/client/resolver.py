@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sagewire.aws.lookup_errors import credential_errors
@@ -33,6 +34,7 @@ from sagewire.errors import (
     WireError,
 )
 from sagewire.http.deadlines import Timeouts
+from sagewire.http.errors import timeout_error
 from sagewire.transports.base import Retries
 from sagewire.types import Invocation
 
@@ -112,7 +114,21 @@ class EndpointResolver:
         Raises:
             SagewireError: As `profile`, if nothing was ever found.
         """
-        return self._found(endpoint_kwargs) if self.discovers else self._named
+        if not self.discovers:
+            return self._named
+        timeouts = self._settings.timeouts
+        if timeouts is None or timeouts.total is None or self.known(endpoint_kwargs):
+            return self._found(endpoint_kwargs)
+        from sagewire.http.abandonable import call_within
+
+        try:
+            return call_within(timeouts.total, partial(self._found, endpoint_kwargs))
+        except TimeoutError as error:
+            if isinstance(error, SagewireError):
+                raise
+            # What is asked for goes on and is there for the next call.
+            where = f"{self._settings.target!r} (looking up its container)"
+            raise timeout_error("total", timeouts.total, where) from None
 
     def suspects(self, error: SagewireError) -> bool:
         """Return whether an error is a reason to detect the endpoint again."""

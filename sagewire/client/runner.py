@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -32,6 +33,8 @@ logger = logging.getLogger("sagewire")
 
 # Servers that check requests strictly name the field they do not know.
 _USAGE_REFUSED = re.compile(r"stream_options|include_usage")
+# Seconds for which it is not worth writing down how long a call took to prepare.
+_SHORT = 0.01
 _DEFAULTS = (ContentHandler.read_error, EmbeddingHandler.read_error, RerankHandler.read_error)
 
 
@@ -66,6 +69,7 @@ class CallRun:
         self._reading: ResponseReader | None = None
         self._whole: Reply | None = None
         self._redetected = False
+        self._spent = 0.0
         self._body: Any = None
         self.stopped = False
         self._finding: Finding | None = None
@@ -95,9 +99,14 @@ class CallRun:
 
     def prepare(self) -> PreparedCall:
         """Return the call to send; may wait for the control plane."""
+        began = time.monotonic()
         self._finding = self.client._resolver.finding(self._endpoint_kwargs)
+        self._spent += time.monotonic() - began
         request = replace(self._request, include_usage=False) if self.client._usage_refused else self._request
-        return self.client._prepare(request, self._endpoint_kwargs, self._finding)
+        prepared = self.client._prepare(request, self._endpoint_kwargs, self._finding)
+        if self._spent > _SHORT:
+            return replace(prepared, invocation=replace(prepared.invocation, spent=self._spent))
+        return prepared
 
     def read_whole(self, prepared: PreparedCall, body: Body) -> Iterable[Delta]:
         """Read an answer that came as a whole, and return its deltas if they are wanted."""

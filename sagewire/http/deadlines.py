@@ -54,15 +54,16 @@ class Deadlines:
     Args:
         timeouts: The deadlines.
         where: Who is being called, for error messages.
+        spent: Seconds of `total` that have passed already.
     """
 
     __slots__ = ("deadline", "started", "timeouts", "where")
 
-    def __init__(self, timeouts: Timeouts, where: str) -> None:
+    def __init__(self, timeouts: Timeouts, where: str, spent: float = 0.0) -> None:
         self.timeouts = timeouts
         self.where = where
         self.started = time.monotonic()
-        self.deadline = None if timeouts.total is None else self.started + timeouts.total
+        self.deadline = None if timeouts.total is None else self.started + timeouts.total - spent
 
     def elapsed(self) -> float:
         """Return the seconds since the call began."""

@@ -43,7 +43,7 @@ class AsyncTransport(Carrier):
     async def invoke(self, call: Invocation) -> Body:
         """Send and return the whole answer; raise `EndpointError`."""
         self._target.check(call, stream=False)
-        deadlines = self._deadlines()
+        deadlines = self._deadlines(call)
         response, attempts = await self._open(call, deadlines, stream=False)
         first_byte = deadlines.elapsed()
         data = await response.read(self._limit)
@@ -133,7 +133,7 @@ class AsyncStream:
         return self._info
 
     async def __aenter__(self) -> Self:
-        self._deadlines = self._transport._deadlines()
+        self._deadlines = self._transport._deadlines(self._call)
         self._response, self._info = await self._transport.start(self._call, self._deadlines)
         return self
 

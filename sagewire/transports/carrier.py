@@ -55,8 +55,8 @@ class Carrier:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._target.name})"
 
-    def _deadlines(self) -> Deadlines:
-        return Deadlines(self._timeouts, self._target.name)
+    def _deadlines(self, call: Invocation) -> Deadlines:
+        return Deadlines(self._timeouts, self._target.name, call.spent)
 
     def _may_resend(self, call: Invocation) -> bool:
         return call.idempotent and (self._policy.retries.resend or not call.generates)

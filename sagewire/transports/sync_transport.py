@@ -44,7 +44,7 @@ class SyncTransport(Carrier):
     def invoke(self, call: Invocation) -> Body:
         """Send and return the whole answer; raise `EndpointError`."""
         self._target.check(call, stream=False)
-        deadlines = self._deadlines()
+        deadlines = self._deadlines(call)
         response, attempts = self._open(call, deadlines, stream=False)
         first_byte = deadlines.elapsed()
         data = response.read(self._limit)
@@ -128,7 +128,7 @@ class SyncStream:
         return self._info
 
     def __enter__(self) -> Self:
-        self._deadlines = self._transport._deadlines()
+        self._deadlines = self._transport._deadlines(self._call)
         self._response, self._info = self._transport.start(self._call, self._deadlines)
         return self
 

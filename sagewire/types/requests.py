@@ -141,6 +141,7 @@ class Invocation:
         idempotent: False forbids retries after the request may have reached the container.
         generates: Whether the container generates text, which it should not do twice: see `Retries.resend`.
         bounded: False lets a streamed answer be of any length: its reader keeps none of it.
+        spent: Seconds of the limit on the whole call that have passed already, looking up the endpoint's container.
         method: The HTTP method, for plain HTTP servers; `GET` is used to detect a server (`/info`).
     """
 
@@ -152,6 +153,7 @@ class Invocation:
     idempotent: bool = True
     generates: bool = True
     bounded: bool = True
+    spent: float = 0.0
     method: Literal["POST", "GET"] = "POST"
 
 

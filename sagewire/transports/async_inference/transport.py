@@ -74,7 +74,8 @@ class _Counter:
 
     def whole_wait(self, timeouts: Timeouts, where: str, call: Invocation | None = None) -> Deadlines:
         """Return the deadlines of a wait: those of the caller, or as long as SageMaker may take."""
-        return Deadlines(replace(timeouts, total=timeouts.total or self._longest_wait(call)), where)
+        spent = 0.0 if call is None else call.spent
+        return Deadlines(replace(timeouts, total=timeouts.total or self._longest_wait(call)), where, spent)
 
     def _longest_wait(self, call: Invocation | None) -> float:
         told = {**self._parameters, **(call.parameters if call is not None else {})}
@@ -194,7 +195,7 @@ class DeferredTransport(SyncTransport):
 
     def submit(self, call: Invocation) -> Ticket:
         """Hand in a request and return at once; `collect` fetches the answer."""
-        return self._submit(call, self._deadlines())
+        return self._submit(call, self._deadlines(call))
 
     def _submit(self, call: Invocation, deadlines: Deadlines) -> Ticket:
         self._target.check(call, stream=False)
@@ -283,7 +284,7 @@ class AsyncDeferredTransport(AsyncTransport):
 
     async def submit(self, call: Invocation) -> Ticket:
         """Hand in a request and return at once; `collect` fetches the answer."""
-        return await self._submit(call, self._deadlines())
+        return await self._submit(call, self._deadlines(call))
 
     async def _submit(self, call: Invocation, deadlines: Deadlines) -> Ticket:
         self._target.check(call, stream=False)

@@ -1,0 +1,53 @@
+"""The limit on a whole call holds for the look-up of the endpoint's container, too."""
+
+import asyncio
+import socket
+import threading
+
+import pytest
+
+from sagewire import AsyncClient, Client, EndpointTimeout, Timeouts
+from sagewire.http.deadlines import Deadlines
+from sagewire.testing import FakeTransport
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    """A control plane that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        yield
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_silent_control_plane(silent, streamed):
+    limits = Timeouts(total=0.3)
+    client, twin = Client("my-llm", timeout=limits), AsyncClient("my-llm", timeout=limits)
+    says = r"'my-llm' \(looking up its container\) did not end within 0\.3 s"
+    with pytest.raises(EndpointTimeout, match=says) as caught:
+        list(client.stream("Hi")) if streamed else client.chat("Hi")
+    assert caught.value.code == "total"
+    with pytest.raises(EndpointTimeout, match=says):
+        [delta async for delta in twin.stream("Hi")] if streamed else await twin.chat("Hi")
+    # Somebody else's limit ends the wait at once, without one of ours.
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await AsyncClient("my-llm").chat("Hi")
+
+
+def test_what_has_passed_counts():
+    with pytest.raises(EndpointTimeout, match="within 5 s"):
+        Deadlines(Timeouts(total=5), "my-llm", spent=5.1).left()
+
+
+def test_a_call_is_told_how_long_the_look_up_took(monkeypatch):
+    transport = FakeTransport(b'[{"generated_text": "Hi"}]')
+    client = Client(transport=transport, handler="tgi")
+    wait = threading.Event()
+    found = client._resolver.finding
+    monkeypatch.setattr(client._resolver, "finding", lambda given: wait.wait(0.05) or found(given))
+    client.complete("a")
+    assert transport.calls[0].spent >= 0.05
