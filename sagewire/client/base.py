@@ -291,6 +291,9 @@ class ClientBase:
             request = prepared.chat or prepared.request
             operation = "chat" if isinstance(request, ChatRequest) else "text_completion"
             options = {name: value for name, value in request.options.given().items() if name != "response_format"}
+            if prepared.stops:
+                # Also those that the server is not told, because it would stop inside the thinking.
+                options["stop"] = prepared.stops
             return self._begin(operation, len(prepared.invocation.body), options, prepared.streams)
 
         return watch(self._settings.hooks, begin, answer)
