@@ -12,7 +12,17 @@ from typing import Any
 
 from sagewire import AsyncClient, Client
 
-__all__ = ["KEYS", "REGION", "Boto3", "Ours", "langchain_aws", "litellm_call", "llama_index_models", "raw_first_token"]
+__all__ = [
+    "BODY",
+    "KEYS",
+    "REGION",
+    "Boto3",
+    "Ours",
+    "langchain_aws",
+    "litellm_call",
+    "llama_index_models",
+    "raw_first_token",
+]
 
 REGION = "us-east-1"
 KEYS = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret"}
@@ -66,6 +76,12 @@ class Ours:
         from sagewire.integrations.langchain import ChatSagemakerEndpoint
 
         return ChatSagemakerEndpoint(endpoint_name=endpoint, content_handler="openai_chat", **self._where)
+
+    def llama_index(self, endpoint: str = "chat") -> Any:
+        from sagewire.integrations.llama_index import SageMakerLLM
+
+        keys = {"aws_region_name": REGION, "endpoint_url": self._where["endpoint_url"], **KEYS}
+        return SageMakerLLM(endpoint, content_handler="openai_chat", **keys)
 
     def langchain_text(self) -> Any:
         from sagewire.integrations.langchain import SagemakerEndpoint

@@ -17,6 +17,7 @@ from beside.candidates import (
     llama_index_models,
     raw_first_token,
 )
+from beside.floors import BareCall, langchain_floor, llama_index_floor
 from beside.measures import Measure, cpu_of, rate_of, seconds_of
 from beside.server import SHORT, TOKENS, VECTORS, WORDS
 
@@ -78,6 +79,21 @@ class Loop:
 
         return rate_of(lambda: int(self.run(run())), clock)
 
+    def cost(self, call: Callable[[], Awaitable[object]], flight: int, times: int) -> Measure:
+        """Return what measures the CPU microseconds of a call while so many are in flight."""
+
+        async def run() -> None:
+            left = iter(range(times))
+
+            async def worker() -> None:
+                for _ in left:
+                    await call()
+
+            await asyncio.gather(*[worker() for _ in range(flight)])
+
+        milliseconds = cpu_of(lambda: self.run(run()), 1)
+        return lambda: milliseconds() / times * 1e3
+
     def streams(self, stream: Callable[[], AsyncIterator[str]], flight: int) -> Measure:
         async def read() -> int:
             return len([text async for text in stream() if text])
@@ -117,7 +133,12 @@ def first_of(stream: Callable[[], Iterator[str]]) -> Callable[[], float]:
 def work_rows(url: str) -> list[Row]:
     """Return the rows that need the server."""
     boto3, ours, loop = Boto3(url), Ours(url), Loop()
-    return [*_client_rows(url, boto3, ours), *_framework_rows(url, ours), *_awaited_rows(url, ours, loop)]
+    return [
+        *_client_rows(url, boto3, ours),
+        *_framework_rows(url, ours),
+        *_awaited_rows(url, ours, loop),
+        *_floor_rows(url, ours, loop),
+    ]
 
 
 def _client_rows(url: str, boto3: Boto3, ours: Ours) -> list[Row]:
@@ -267,4 +288,36 @@ def _awaited_rows(url: str, ours: Ours, loop: Loop) -> list[Row]:
             "more",
             {"sagewire": loop.streams(texts(stream_model), 64), "langchain-aws": their_streams},
         ),
+    ]
+
+
+def _floor_rows(url: str, ours: Ours, loop: Loop) -> list[Row]:
+    """Return what awaited calls cost beside the least that they can cost."""
+    from llama_index.core.llms import ChatMessage
+
+    bare, client, chain, index = BareCall(url), ours.awaited(), ours.langchain(), ours.llama_index()
+    small_chain, small_index = langchain_floor(bare), llama_index_floor(bare)
+    messages = [ChatMessage(QUESTION)]
+    assert loop.run(bare.chat()) == loop.run(client.chat(QUESTION)).text == WORDS
+    assert loop.run(small_chain.ainvoke(QUESTION)).text == loop.run(chain.ainvoke(QUESTION)).text == WORDS
+    for model in (small_index, index):
+        assert loop.run(model.achat(messages)).message.content == WORDS
+
+    def cost(call: Callable[[], Awaitable[object]]) -> Measure:
+        return loop.cost(call, 64, 1000)
+
+    unit, floor = "us CPU", "aiohttp and the signer"
+    calls = {"sagewire": cost(lambda: client.chat(QUESTION)), floor: cost(bare.chat)}
+    chains = {
+        "sagewire": cost(lambda: chain.ainvoke(QUESTION)),
+        f"the smallest class on {floor}": cost(lambda: small_chain.ainvoke(QUESTION)),
+    }
+    indexes = {
+        "sagewire": cost(lambda: index.achat(messages)),
+        f"the smallest class on {floor}": cost(lambda: small_index.achat(messages)),
+    }
+    return [
+        Row("AsyncClient.chat, 64 in flight, floor", unit, 150 / 96, "less", calls),
+        Row("LangChain ainvoke, 64 in flight, floor", unit, 1.25, "less", chains),
+        Row("LlamaIndex achat, 64 in flight, floor", unit, 1.25, "less", indexes),
     ]

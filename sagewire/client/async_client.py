@@ -14,7 +14,7 @@ from sagewire.client.batching import Batch, BatchJob, as_texts
 from sagewire.client.finding import Finding
 from sagewire.client.progress import shown
 from sagewire.client.resolver import ReadyWait
-from sagewire.client.runner import CallRun, explain, run_async
+from sagewire.client.runner import CallRun, answer_async, explain, run_async
 from sagewire.client.streams import AsyncReplyStream
 from sagewire.content_handlers.base import Request
 from sagewire.discovery.describe import Description
@@ -178,6 +178,8 @@ class AsyncClient(ClientBase):
 
     async def _answer(self, request: Request, endpoint_kwargs: Mapping[str, Any] | None) -> Reply:
         call = CallRun(self, request, endpoint_kwargs)
+        if not request.stream:
+            return await answer_async(call, self._connect)
         async for _ in run_async(call, self._connect):
             pass
         return call.reply

@@ -27,7 +27,7 @@ from sagewire.transports.base import AsyncTransport, Body, Transport
 from sagewire.transports.sagemaker.botocore_errors import add_kind_of_cause
 from sagewire.types import Delta, Invocation, Reply, ResponseInfo
 
-__all__ = ["CallRun", "explain", "refuses_usage", "run", "run_async"]
+__all__ = ["CallRun", "answer_async", "explain", "refuses_usage", "run", "run_async"]
 
 logger = logging.getLogger("sagewire")
 
@@ -192,6 +192,24 @@ def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, Non
                 raise
 
 
+async def answer_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Reply:
+    """Run a call that is not to be streamed and return its answer; what `run_async` does, without a generator."""
+    while True:
+        prepared = call.prepare() if call.known else await in_thread(call.prepare)
+        try:
+            with call.client._watch(prepared, lambda: call.so_far):
+                call.read_whole(prepared, await connect().invoke(prepared.invocation))
+            return call.reply
+        except (WireError, EndpointError) as error:
+            if not await _is_worth_another(call, error):
+                explain(error, prepared.handler)
+                raise
+
+
+async def _is_worth_another(call: CallRun, error: SagewireError) -> bool:
+    return call.drops_usage(error) or (call.suspects(error) and await in_thread(call.redetect, error))
+
+
 async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> AsyncGenerator[Delta, None]:
     """Run a call and yield its deltas; requests to the control plane wait in a thread."""
     while True:
@@ -219,8 +237,7 @@ async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Asy
         except (WireError, EndpointError) as error:
             if call.stopped:
                 return
-            again = call.drops_usage(error) or (call.suspects(error) and await in_thread(call.redetect, error))
-            if not again:
+            if not await _is_worth_another(call, error):
                 explain(error, prepared.handler)
                 raise
 
