@@ -81,16 +81,14 @@ class Sessions:
 
     def done(self, conversation: str, session_id: str) -> None:
         """Note that a call in a session has ended."""
-        session = self._open.get(conversation)
-        if session is not None and session.opening.done() and session.opening.result() == session_id:
+        if (session := self._opened(conversation, session_id)) is not None:
             session.calls -= 1
             session.used = self._clock()
             self._open.move_to_end(conversation)
 
     def forget(self, conversation: str, session_id: str) -> None:
         """Forget a session that is gone; the next use opens another."""
-        session = self._open.get(conversation)
-        if session is not None and session.opening.done() and session.opening.result() == session_id:
+        if self._opened(conversation, session_id) is not None:
             del self._open[conversation]
 
     async def close(self) -> None:
@@ -101,6 +99,11 @@ class Sessions:
             _, late = await asyncio.wait(self._closing, timeout=FAREWELL)
             for task in late:
                 task.cancel()
+
+    def _opened(self, conversation: str, session_id: str) -> _Session | None:
+        """Return a conversation's session, if it is still the one of that id."""
+        session = self._open.get(conversation)
+        return session if session and session.opening.done() and session.opening.result() == session_id else None
 
     def _tried(self, conversation: str, opening: asyncio.Task[str]) -> None:
         if not opening.cancelled() and opening.exception() is None:

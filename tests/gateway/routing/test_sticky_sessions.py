@@ -127,20 +127,23 @@ def test_an_answer_without_a_session_is_no_session() -> None:
         opened(ResponseInfo())
 
 
+class Opener:
+    """Opens sessions `s1`, `s2` ..., and keeps those that were closed."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.closed: list[str] = []
+
+    async def open_session(self) -> str:
+        self.number += 1
+        return f"s{self.number}"
+
+    async def close_session(self, session: str) -> None:
+        self.closed.append(session)
+
+
 async def test_a_session_in_use_is_not_closed() -> None:
     now = [0.0]
-    closed: list[str] = []
-
-    class Opener:
-        number = 0
-
-        async def open_session(self) -> str:
-            self.number += 1
-            return f"s{self.number}"
-
-        async def close_session(self, session: str) -> None:
-            closed.append(session)
-
     opener = Opener()
     sessions = Sessions(lambda: opener, 10.0, clock=lambda: now[0])  # type: ignore[arg-type, return-value]
     long = await sessions.use("long")
@@ -148,10 +151,24 @@ async def test_a_session_in_use_is_not_closed() -> None:
     now[0] = 60.0
     await sessions.use("other")
     await asyncio.sleep(0)
-    assert closed == []
+    assert opener.closed == []
     sessions.done("long", "s1")
     now[0] = 120.0
     sessions.done("other", "s2")
     await sessions.use("third")
     await sessions.close()
-    assert set(closed) == {"s1", "s2", "s3"}
+    assert set(opener.closed) == {"s1", "s2", "s3"}
+
+
+async def test_what_is_said_of_an_earlier_session_does_not_touch_the_one_that_took_its_place() -> None:
+    opener = Opener()
+    sessions = Sessions(lambda: opener, 10.0)  # type: ignore[arg-type, return-value]
+    assert await sessions.use("talk") == "s1"
+    sessions.forget("talk", "s1")
+    assert await sessions.use("talk") == "s2"
+    sessions.forget("talk", "s1")
+    sessions.done("talk", "s1")
+    assert await sessions.use("talk") == "s2"
+    assert len(sessions) == 1
+    await sessions.close()
+    assert opener.closed == ["s2"]
