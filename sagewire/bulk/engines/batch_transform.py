@@ -98,12 +98,14 @@ class _Transform:
                 self._resumed = True
             else:
                 self._save(id=uuid.uuid4().hex[:12], round=0, left=None, shards=None, empty=0)
-            while await asyncio.to_thread(self._begin, done):
+            while await asyncio.to_thread(self._begin, done, stop):
                 status, reason = await self._wait(stop)
                 if status is None:
                     return reason
                 if not await asyncio.to_thread(self._collect, done, status, reason):
                     return f"the transform job {self._name} has {status.lower()}: {reason}"
+            if stop.reason is not None:
+                return stop.reason
             self._file.unlink()
             return None
         finally:
@@ -120,10 +122,14 @@ class _Transform:
         new.write_bytes(orjson.dumps(self._state))
         new.replace(self._file)
 
-    def _begin(self, done: Done) -> bool:
+    def _begin(self, done: Done, stop: StopSignal) -> bool:
         """Upload the requests that are to be made, and create the job; return whether there is any."""
         if self._state["shards"] is None:
-            shards, content_type = self._upload(done)
+            shards, content_type = self._upload(done, stop)
+            if stop.reason is not None:
+                # A job that has begun is paid for to its end.
+                self._clean()
+                return False
             if not shards:
                 return False
             self._save(shards=shards, content_type=content_type, created=False)
@@ -141,10 +147,12 @@ class _Transform:
         self._save(created=True)
         return True
 
-    def _upload(self, done: Done) -> tuple[list[dict[str, Any]], str]:
+    def _upload(self, done: Done, stop: StopSignal) -> tuple[list[dict[str, Any]], str]:
         """Write the requests that are to be made to S3; rows that cannot be asked have failed."""
         shards, content_type = [], "application/json"
         for number, (rows, lines, kind) in enumerate(_shards(self._requests(done), self._sizes())):
+            if stop.reason is not None:
+                break
             key = f"{self._prefix}{self._name}/in/{number:06d}.jsonl"
             with credential_errors(f"the transform job's requests s3://{self._bucket}/{key}"):
                 self._s3.put_object(Bucket=self._bucket, Key=key, Body=b"\n".join(lines) + b"\n")

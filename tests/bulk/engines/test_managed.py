@@ -1,6 +1,8 @@
 """SageMaker's own engines: Asynchronous Inference on the emulator, Batch Transform on moto and the emulator."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -134,6 +136,53 @@ def test_batch_transform(aws, write, read, tmp_path):
     [job] = aws
     assert job["model_name"] == "llama"
     assert job["transform_input"]["SplitType"] == "Line"
+
+
+def test_ctrl_c_before_a_transform_job_begins_pays_for_none(aws, write, read, tmp_path, monkeypatch, until):
+    from moto.s3.models import S3Backend
+
+    put, uploads = S3Backend.put_object, []
+
+    def interrupt(*args, **kwargs):
+        uploads.append(kwargs)
+        if len(uploads) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            # It has been noticed when the next one is to be the usual interrupt.
+            until(lambda: signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+        return put(*args, **kwargs)
+
+    monkeypatch.setattr(S3Backend, "put_object", interrupt)
+    source, output = write(questions(160)), tmp_path / "out.jsonl"
+    settings = {"engine": "batch-transform", "engine_options": OPTIONS, "client_arguments": {"handler": "openai_chat"}}
+    report = bulk.run(source, "sagemaker/chat", output, **settings)
+    assert (report.stopped, report.rows, aws) == ("interrupted (SIGINT)", 0, [])
+    assert len(uploads) < 10
+    assert boto3.client("s3").list_objects_v2(Bucket="transforms").get("KeyCount") == 0
+    report = bulk.run(source, "sagemaker/chat", output, resume=True, **settings)
+    assert (report.complete, report.rows, len(aws)) == (True, 160, 1)
+    assert [row["output"] for row in read(output)] == [f"question {number}" for number in range(160)]
+
+
+def test_ctrl_c_while_a_transform_job_runs_is_resumed_without_another(aws, write, read, tmp_path, monkeypatch):
+    from moto.sagemaker.models import SageMakerModelBackend
+
+    describe, asked = SageMakerModelBackend.describe_transform_job, []
+
+    def running(*args, **kwargs):
+        asked.append(kwargs)
+        if len(asked) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return {**describe(*args, **kwargs), "TransformJobStatus": "InProgress"}
+
+    monkeypatch.setattr(SageMakerModelBackend, "describe_transform_job", running)
+    source, output = write(questions(40)), tmp_path / "out.jsonl"
+    settings = {"engine": "batch-transform", "engine_options": OPTIONS, "client_arguments": {"handler": "openai_chat"}}
+    report = bulk.run(source, "sagemaker/chat", output, **settings)
+    assert report.stopped.startswith("interrupted (SIGINT); the transform job sagewire-")
+    monkeypatch.setattr(SageMakerModelBackend, "describe_transform_job", describe)
+    report = bulk.run(source, "sagemaker/chat", output, resume=True, **settings)
+    assert (report.complete, report.rows, len(aws)) == (True, 40, 1)
+    assert len(read(output)) == 40
 
 
 def test_a_transform_job_that_fails_says_why(aws, write, tmp_path, monkeypatch):
