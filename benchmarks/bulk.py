@@ -166,7 +166,7 @@ def memory(rows: int) -> dict[str, Any]:
         at: dict[int, float] = {}
         marks = [rows * tenth // 10 for tenth in range(1, 11)]
 
-        def watch(tally: bulk.Tally) -> None:
+        def watch(tally: bulk.Progress) -> None:
             if marks and tally.rows >= marks[0]:
                 at[marks.pop(0)] = resident()
 

@@ -42,7 +42,17 @@ def input_schema(source: Source, reserved: Collection[str] = ()) -> Any:
     if source.format == "csv":
         return pa.schema([(name, pa.string()) for name in column_names(source, reserved)])
     kinds = _kinds_of_parquet(source) if source.format == "parquet" else _kinds_of_json_lines(source, reserved)
-    return pa.schema([_field(name, kind) for name, kind in kinds.items()])
+    schema = pa.schema([_field(name, kind) for name, kind in kinds.items()])
+    return _with_pandas_notes(schema, source.schemas()) if source.format == "parquet" else schema
+
+
+def _with_pandas_notes(schema: Any, inputs: Sequence[Any]) -> Any:
+    """Keep what pandas noted down of its nullable types and its index, if all columns are written as they were read."""
+    notes = {(one.metadata or {}).get(b"pandas") for one in inputs}
+    note = notes.pop() if len(notes) == 1 else None
+    if note is None or not all(one.equals(schema) for one in inputs):
+        return schema
+    return schema.with_metadata({b"pandas": note})
 
 
 def arrow_columns(rows: Sequence[Mapping[str, Any]], schema: Any) -> list[Any]:

@@ -135,6 +135,19 @@ def test_nanoseconds_need_no_pandas(kind, format, models, tmp_path):
         assert "000000001" in (tmp_path / f"out.{format}").read_text()
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_notes_of_pandas_are_kept_if_they_are_still_true(kept, models, tmp_path):
+    table = pa.table({"prompt": ["a", "b"], "n": pa.array([1, None], pa.int64())})
+    note = {b"pandas": b'{"columns": []}'}
+    pq.write_table(table.replace_schema_metadata(note), tmp_path / "1.parquet")
+    other = table if kept else table.set_column(1, "n", pa.array(["x", "y"]))
+    pq.write_table(other.replace_schema_metadata(note), tmp_path / "2.parquet")
+    report = bulk.run(str(tmp_path / "*.parquet"), "sagemaker/chat", str(tmp_path / "out" / "o.parquet"))
+    assert (report.complete, report.failed) == (True, 0)
+    metadata = pq.read_schema(tmp_path / "out" / "o.parquet").metadata or {}
+    assert (b"pandas" in metadata) == kept
+
+
 def test_a_column_that_is_added_is_refused_in_any_file(models, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "1.csv").write_text("prompt\na\n")
