@@ -167,6 +167,7 @@ TABLES: dict[str, Callable[[], str]] = {
         settings,
         tables_of_benchmarks.bulk_jobs,
         tables_of_benchmarks.bulk_memory,
+        tables_of_benchmarks.bulk_pace,
         tables_of_benchmarks.fault_outcomes,
         tables_of_benchmarks.fault_summary,
         tables_of_benchmarks.gateway_cluster,

@@ -15,6 +15,7 @@ from table_rows import code, table
 __all__ = [
     "bulk_jobs",
     "bulk_memory",
+    "bulk_pace",
     "fault_outcomes",
     "fault_summary",
     "gateway_cluster",
@@ -163,6 +164,26 @@ def bulk_memory() -> str:
     ]
     head = ("Rows", "Most memory, MB", "CPU per row, microseconds")
     return f"{table(head, rows)}\n{_when(found, 'python benchmarks/bulk.py --save')}"
+
+
+def bulk_pace() -> str:
+    """Return how near a job that adapts comes to the best fixed number of calls in flight."""
+    found = _read("bulk_pace.json")
+    if found is None:
+        return NOT_RUN
+    rows = [
+        (
+            one["server"],
+            f"{_number(one['rows/s at the best fixed'])} (at {one['best fixed']})",
+            _number(one["rows/s adapting"]),
+            f"{one['share of the best']:.2f}",
+        )
+        for one in found["servers"].values()
+    ]
+    head = ("Server", "Rows/s at the best fixed number", "Rows/s adapting", "Share")
+    when = _when(found, "python benchmarks/bulk_pace.py --save")
+    machine = f"{found['cores']} cores, load average {found['load average before']:g} before"
+    return f"{table(head, rows)}\n{when}\n{found['rows']:,} rows each; {machine}.\n"
 
 
 def fault_summary() -> str:

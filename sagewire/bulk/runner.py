@@ -156,12 +156,14 @@ async def _run_elsewhere(
         done.add(record.row)
         progress.before(record)
     outcome = Outcome(None)
-    with interrupts(stop.set):
+    with interrupts(stop.set) as take_signals:
         if engine == "ray":
             live = LiveProgress(progress, watch, stop)
             counting = asyncio.create_task(_count(prepared, live.progress, 0, folder))
             try:
-                outcome = await run_on_ray(prepared, pass_folder, done, stop, live.show, **options)
+                outcome = await run_on_ray(
+                    prepared, pass_folder, done, stop, live.show, connected=take_signals, **options
+                )
             finally:
                 counting.cancel()
             if live.error is not None:

@@ -35,28 +35,37 @@ class StopSignal:
 
 
 @contextmanager
-def interrupts(stop: Callable[[str], None]) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM stop the job cleanly; a second one is the usual interrupt."""
+def interrupts(stop: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+    """Let Ctrl-C and SIGTERM stop the job cleanly; a second one is the usual interrupt.
+
+    Yields:
+        A function that takes the signals back from a library that has taken them meanwhile.
+    """
     loop = asyncio.get_running_loop()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def caught(number: signal.Signals) -> None:
         loop.remove_signal_handler(number)
         signal.signal(number, before[number])
+        caught_already.add(number)
         stop(f"interrupted ({number.name})")
 
-    try:
-        for number in before:
+    def take() -> None:
+        for number in before.keys() - caught_already:
             loop.add_signal_handler(number, caught, number)
+
+    caught_already: set[signal.Signals] = set()
+    try:
+        take()
     except NotImplementedError:
         # Windows' event loops have none.
-        yield
+        yield lambda: None
         return
     try:
-        yield
+        yield take
     finally:
         for number, handler in before.items():
             if loop.remove_signal_handler(number):

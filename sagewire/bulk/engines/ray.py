@@ -55,6 +55,7 @@ async def run_on_ray(
     stop: StopSignal,
     show: Callable[[Mapping[str, int]], None],
     *,
+    connected: Callable[[], None] = lambda: None,
     address: str | None = None,
     workers: int | None = None,
     segment_rows: int | None = None,
@@ -67,6 +68,8 @@ async def run_on_ray(
         done: What earlier runs have done.
         stop: Ends the job early; calls in flight are waited for.
         show: Called with the counts of all workers as they change.
+        connected: Called when Ray has been started or connected to: it takes SIGTERM for itself, and the process would
+            end without a word.
         address: A Ray cluster, `ray://host:10001` or `auto`; `None` for the one connected to or named by `RAY_ADDRESS`,
             else this machine.
         workers: Actors; `None` for one per machine, and two on a single machine.
@@ -78,6 +81,7 @@ async def run_on_ray(
     if own:
         await asyncio.to_thread(_connect, ray, address)
     try:
+        connected()
         plan = await asyncio.to_thread(_plan, ray, prepared, done, workers, segment_rows)
         if not plan.left:
             return Outcome(None)

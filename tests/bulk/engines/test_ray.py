@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -255,14 +254,13 @@ def test_a_concurrency_that_cannot_be_reached_is_said(models, write, tmp_path):
 
 
 def test_a_cluster_is_used_from_outside(models, write, read, tmp_path, until):
-    """`ray://`, in a process of its own: this one is connected already."""
+    """`ray://`, in processes of their own: this one is connected already."""
     pytest.importorskip("grpc")
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled"}
     port = free_port()
-    head = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port=0", "--num-cpus=2"]
-    head += [f"--ray-client-server-port={port}", "--include-dashboard=false", f"--temp-dir={short_folder()}"]
-    log = (tmp_path / "head.log").open("w")
-    cluster = subprocess.Popen(head, env=environment, stdout=log, stderr=log, start_new_session=True)
+    server = [sys.executable, "-m", "ray.util.client.server", "--mode", "specific-server", "--host", "127.0.0.1"]
+    server += ["--port", str(port), "--address", ray.get_runtime_context().gcs_address]
+    log = (tmp_path / "server.log").open("w")
+    clients = subprocess.Popen(server, stdout=log, stderr=log)
     try:
         until(lambda: is_open(port), 120)
         write(questions(200))
@@ -270,17 +268,48 @@ def test_a_cluster_is_used_from_outside(models, write, read, tmp_path, until):
         command += ["-o", "out.jsonl", "--engine", "ray", "--engine-option", f"address=ray://127.0.0.1:{port}"]
         command += ["--engine-option", "segment_rows=50", "--budget-tokens", "500"]
         # Paths are relative, and the workers' directory is another one.
-        first = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+        first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
         assert "the budget of 500 tokens is spent" in first.stderr, first.stderr
         again = [*command[:-2], "--resume"]
-        second = subprocess.run(again, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+        second = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
         assert second.returncode == 0, second.stderr
     finally:
-        os.killpg(cluster.pid, signal.SIGTERM)
-        cluster.wait(60)
+        clients.terminate()
+        clients.wait(60)
         log.close()
     assert [row["output"] for row in read(tmp_path / "out.jsonl")] == [f"question {number}" for number in range(200)]
     assert len(models.calls) == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_job_and_its_workers(number, models, write, read, tmp_path, until):
+    models.add("chat", EndpointSpec("openai_chat", engine="echo", latency=0.3))
+    write(questions(ROWS))
+    command = [sys.executable, "-m", "sagewire", "bulk", "run", "-m", "sagemaker/chat", "-i", "in.jsonl"]
+    command += ["-o", "out.jsonl", "--engine", "ray", "--concurrency", "4", "--engine-option", "workers=2"]
+    command += ["--engine-option", "segment_rows=300", "--engine-option", "address=auto"]
+    environment = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    # Ray's own log is what the pipe would fill with.
+    with (tmp_path / "log").open("w") as log:
+        job = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    try:
+        until(lambda: len(models.calls) >= 8 or job.poll() is not None, 120)
+        job.send_signal(number)
+        job.wait(120)
+    finally:
+        job.kill()
+        models.add("chat", EndpointSpec("openai_chat", engine="echo", latency=0.02))
+    said = (tmp_path / "log").read_text()
+    assert f"interrupted ({number.name})" in said, said
+    asked = len(models.calls)
+    assert 8 <= asked < ROWS
+    # The workers have ended with it, and nothing that was answered is asked again.
+    report = subprocess.run(
+        [*command, "--resume"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert report.returncode == 0, report.stderr
+    assert len(models.calls) == ROWS
+    assert len(read(tmp_path / "out.jsonl")) == ROWS
 
 
 def free_port():
@@ -292,11 +321,6 @@ def free_port():
 def is_open(port):
     with socket.socket() as tried:
         return tried.connect_ex(("127.0.0.1", port)) == 0
-
-
-def short_folder():
-    """Return a folder for Ray's sockets, whose paths may have 107 bytes."""
-    return tempfile.mkdtemp(prefix="ray")
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(write, tmp_path):

@@ -1,4 +1,4 @@
-"""Writes tables with pandas, polars and `datasets`, and reads them again after a job: `data_frames.py write|read FOLDER`.
+"""Writes tables with pandas, polars and `datasets`, and reads them after a job: `data_frames.py write|read FOLDER`.
 
 Runs in an environment of its own, without sagewire and pytest.
 """
