@@ -61,7 +61,7 @@ def report(
 def _sums(store: Store, by: sa.Column[Any], where: list[sa.ColumnElement[bool]]) -> list[tuple[Any, Counts]]:
     sums = [sa.func.sum(USAGE.c[name]) for name in COUNTS]
     query = sa.select(by.label("by"), *(one.label(name) for one, name in zip(sums, COUNTS, strict=True)))
-    query = query.where(*where).group_by(by).order_by(sums[0].desc())
+    query = query.where(*where).group_by(by).order_by(sums[0].desc(), by)
     if by is not USAGE.c.hour:
         query = query.limit(MOST_NAMES)
     # PostgreSQL's sums of BIGINT are NUMERIC.

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,12 +12,15 @@ import pytest
 from sagewire.errors import UsageError
 from sagewire.gateway.accounting.budgets import SpendTable
 from sagewire.gateway.accounting.database import Batch, Store, open_store
+from sagewire.gateway.accounting.recent_requests import RecentRequests
+from sagewire.gateway.accounting.report import report
 from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.accounting.tables import UsageRow
 from sagewire.gateway.config import parse_config
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key, digest_of
 from sagewire.gateway.rate_limits import RateLimits, Reservation
+from sagewire.gateway.request_log import RequestLog
 
 pytestmark = pytest.mark.slow
 Until = Callable[..., Any]
@@ -42,6 +45,13 @@ def test_postgres_keeps_keys_and_adds_up_usage(database: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, range(60)))
     assert store.usage(key_name="b") == [UsageRow(hour, "b", "chat", 60, 0, 0, 120, 180)]
+    shown = report(other, 168, now=hour + timedelta(hours=1))
+    assert (shown["total"]["requests"], {one["name"] for one in shown["keys"]}) == (180, {"a", "b", "c"})
+    recent = RecentRequests(store)
+    for error in (None, "broken"):
+        recent.note(RequestLog("req-1", "POST", "/", route="chat", key=Key("a"), status=200, error=error), "chat")
+    recent.write(recent.take())
+    assert [one["error"] for one in RecentRequests(other).newest(key_name="a", failed=True)] == ["broken"]
     spender = Key("spender", max_budget=1.0)
     tables = [SpendTable(one) for one in (store, other)]
     with ThreadPoolExecutor(8) as pool:
