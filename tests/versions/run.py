@@ -19,7 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from audit import audit
+
 ROOT = Path(__file__).parents[2]
+AUDIT = "audit"
 RUNNER = ["pytest>=9,<10", "pytest-asyncio>=1.3,<2", "hypothesis>=6.100,<7", "boto3>=1.36,<2", "numpy>=1.26,<3"]
 LANGCHAIN = ["langchain", "langchain-classic", "langchain-tests>=1.1.9,<2"]
 # LlamaIndex 0.13 warns while it is imported: about a pydantic field, and about code it deprecated itself.
@@ -183,11 +186,15 @@ def _steps(environment: Environment, wheel: Path, folder: str, printed: IO[str])
         yield lambda: call(f"{folder}/bin/pytest", *arguments, *environment.tests)
 
 
+def _passed(name: str, wheel: Path) -> bool:
+    return audit() if name == AUDIT else run(name, ENVIRONMENTS[name], wheel)
+
+
 def main(wheel: str, *names: str) -> int:
     """Run the named environments, or all; return how many failed."""
-    chosen = names or tuple(ENVIRONMENTS)
+    chosen = names or (AUDIT, *ENVIRONMENTS)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda name: run(name, ENVIRONMENTS[name], Path(wheel)), chosen)).count(False)
+        return list(pool.map(lambda name: _passed(name, Path(wheel)), chosen)).count(False)
 
 
 if __name__ == "__main__":
