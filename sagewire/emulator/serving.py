@@ -70,13 +70,20 @@ def _spec(where: str, value: Any) -> EndpointSpec:
     return EndpointSpec(**fields)
 
 
+_OF_DEFAULTS: Mapping[type, tuple[str, type | tuple[type, ...]]] = {
+    bool: ("true or false", bool),
+    float: ("a number", (int, float)),
+    int: ("a whole number", int),
+}
 # TOML's names of the types of keys; all others are strings.
 _KINDS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
     **dict.fromkeys(("adapters", "faults", "models"), ("an array of strings", list)),
     **dict.fromkeys(("components", "environment", "tags"), ("a table", dict)),
-    **dict.fromkeys(("copies", "dimensions"), ("a whole number", int)),
-    "latency": ("a number", (int, float)),
-    "sessions": ("true or false", bool),
+    **{
+        field.name: _OF_DEFAULTS[type(field.default)]
+        for field in dataclasses.fields(EndpointSpec)
+        if type(field.default) in _OF_DEFAULTS
+    },
 }
 _STRING = ("a string", str)
 

@@ -39,9 +39,20 @@ def test_endpoints_are_read_from_a_file(tmp_path):
         [endpoints.many.components]
         base = "lmi:echo"
         adapter = { base = "base" }
+
+        [endpoints.later]
+        serverless = true
+        payload_bytes = 6_291_456
+        asynchronous = "s3://answers/out"
+        failure_path = ""
         """
     )
     loaded = load_endpoints(file)
+    assert (loaded["later"].serverless, loaded["later"].payload_bytes, loaded["later"].failures) == (
+        True,
+        6_291_456,
+        "",
+    )
     assert loaded["short"] == EndpointSpec("tgi", "extractive")
     assert loaded["long"].faults == ["throttle:1"]
     assert loaded["many"].components["adapter"].base == "base"
@@ -62,6 +73,7 @@ def test_endpoints_are_read_from_a_file(tmp_path):
         ("[endpoints.a]\ncomponents = 'tgi'", "components must be a table"),
         ("[endpoints.a]\nlatency = '1s'", "latency must be a number"),
         ("[endpoints.a]\ncopies = true", "copies must be a whole number"),
+        ("[endpoints.a]\nserverless = 'yes'", "serverless must be true or false"),
         ("[endpoints.a]\nsessions = 'yes'", "sessions must be true or false"),
         ("[endpoints.a]\ndialect = 3", "dialect must be a string"),
     ],
