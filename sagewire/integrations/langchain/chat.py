@@ -303,12 +303,44 @@ class ChatSagemakerEndpoint(SagemakerFields, EndpointChatModel):
     `GenerationFields`, besides those every LangChain chat model has (`cache`, `rate_limiter`, `callbacks`, `tags`,
     `metadata`, `disable_streaming`, `output_version`, `profile`).
 
-    Example:
-        >>> model = ChatSagemakerEndpoint(  # doctest: +SKIP
-        ...     endpoint_name="my-llama", region_name="eu-central-1", content_handler="openai_chat", temperature=0
-        ... )
+    Setup:
+        Install `sagewire[langchain]`. Credentials and the region are found as boto3 finds them.
+
+    Key init args - completion params:
+        `temperature`, `max_tokens`, `top_p`, `stop`, `seed`, `model_kwargs`.
+
+    Key init args - client params:
+        `endpoint_name`, `region_name`, `session`, `content_handler`, `prompt_format`, `timeout`, `max_retries`.
+
+    Instantiate:
+        >>> model = ChatSagemakerEndpoint(endpoint_name="my-llama", temperature=0)  # doctest: +SKIP
+
+    Invoke:
         >>> model.invoke("Why is the sky blue?").content  # doctest: +SKIP
         'Because air scatters blue light more than red.'
+
+    Stream:
+        >>> for chunk in model.stream("Why is the sky blue?"):  # doctest: +SKIP
+        ...     print(chunk.text, end="")
+
+    Async:
+        >>> answer = await model.ainvoke("Why is the sky blue?")  # doctest: +SKIP
+
+    Tool calling:
+        >>> model.bind_tools([get_weather]).invoke("Is it raining in Bergen?").tool_calls  # doctest: +SKIP
+        [{'name': 'get_weather', 'args': {'city': 'Bergen'}, 'id': '...', 'type': 'tool_call'}]
+
+    Structured output:
+        >>> model.with_structured_output(Place).invoke("I live in Bergen.")  # doctest: +SKIP
+        Place(city='Bergen')
+
+    Token usage:
+        >>> model.invoke("Why is the sky blue?").usage_metadata  # doctest: +SKIP
+        {'input_tokens': 12, 'output_tokens': 10, 'total_tokens': 22}
+
+    Response metadata:
+        >>> model.invoke("Why is the sky blue?").response_metadata["finish_reason"]  # doctest: +SKIP
+        'stop'
     """
 
     @property

@@ -131,8 +131,23 @@ class SagemakerEndpointEmbeddings(SagemakerFields, EndpointEmbeddings):
     `EndpointEmbeddings`. `content_handler` is a name out of `EMBEDDING_HANDLERS`, or an `EmbeddingsContentHandler` of
     your own; without one the endpoint is asked what it speaks.
 
-    Example:
+    Setup:
+        Install `sagewire[langchain]`. Credentials and the region are found as boto3 finds them.
+
+    Key init args - client params:
+        `endpoint_name`, `region_name`, `session`, `content_handler`, `query_prefix`, `document_prefix`, `dimensions`.
+
+    Instantiate:
         >>> embeddings = SagemakerEndpointEmbeddings(endpoint_name="my-bge", content_handler="tei")  # doctest: +SKIP
+
+    Embed single text:
         >>> len(embeddings.embed_query("Why is the sky blue?"))  # doctest: +SKIP
         1024
+
+    Embed multiple texts:
+        >>> len(embeddings.embed_documents(["one", "two"]))  # doctest: +SKIP
+        2
+
+    Async:
+        >>> vector = await embeddings.aembed_query("Why is the sky blue?")  # doctest: +SKIP
     """

@@ -178,12 +178,30 @@ class SagemakerEndpoint(SagemakerFields, EndpointLLM):
     The arguments are those of `SagemakerFields` (which endpoint, with whose credentials), `EndpointFields` and
     `GenerationFields`, besides those every LangChain model has.
 
-    Example:
+    Setup:
+        Install `sagewire[langchain]`. Credentials and the region are found as boto3 finds them.
+
+    Key init args - completion params:
+        `temperature`, `max_tokens`, `top_p`, `stop`, `seed`, `model_kwargs`.
+
+    Key init args - client params:
+        `endpoint_name`, `region_name`, `session`, `content_handler`, `prompt_format`, `timeout`, `max_retries`.
+
+    Instantiate:
         >>> llm = SagemakerEndpoint(  # doctest: +SKIP
         ...     endpoint_name="my-llama", region_name="eu-central-1", model_kwargs={"temperature": 1e-10}
         ... )
+
+    Invoke:
         >>> llm.invoke("The sky is blue because")  # doctest: +SKIP
         ' air scatters blue light more than red.'
+
+    Stream:
+        >>> for piece in llm.stream("The sky is blue because"):  # doctest: +SKIP
+        ...     print(piece, end="")
+
+    Async:
+        >>> answer = await llm.ainvoke("The sky is blue because")  # doctest: +SKIP
     """
 
     @property
