@@ -121,6 +121,7 @@ def gateway_load() -> str:
     ends = ", ".join(f"{_number(count)} {end}" for end, count in soak["ends"].items())
     return (
         f"{table(('What is measured', *servers), rows)}\n{_when(found, 'python benchmarks/gateway.py')}\n"
+        f"The load average of its {found['cores']} cores was {found['load average before']} before it began.\n\n"
         f"{soak['streams at a time']} streams at a time for {soak['seconds']:.0f} seconds, with faults and reloads: "
         f"{ends}.\n"
     )
