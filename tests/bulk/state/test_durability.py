@@ -75,6 +75,19 @@ def test_killed_at_random_moments_no_row_is_lost_or_done_twice(models, write, re
     assert [letter["line"] for letter in read(tmp_path / "out.failed.jsonl")] == [8]
 
 
+def test_records_go_into_several_files_of_bounded_size(models, write, read, tmp_path, monkeypatch):
+    monkeypatch.setattr("sagewire.bulk.state.job_state._PART_BYTES", 2000)
+    source, output = write(questions(300)), tmp_path / "out.jsonl"
+    report = bulk.run(source, "sagemaker/chat", output, budget_tokens=900, concurrency=4)
+    parts = sorted((tmp_path / "out.jsonl.bulk" / "pass-0").glob("part-*.jsonl"))
+    assert len(parts) > 1
+    # What was written at once is in one file, however long.
+    assert all(part.stat().st_size < 10_000 for part in parts)
+    assert "budget" in report.stopped
+    assert bulk.run(source, "sagemaker/chat", output, resume=True).complete
+    assert [row["output"] for row in read(output)] == [f"question {number}" for number in range(300)]
+
+
 def test_records_cut_by_a_crash_are_done_again(models, write, read, tmp_path):
     source, output = write(questions(300)), tmp_path / "out.jsonl"
     report = bulk.run(source, "sagemaker/chat", output, budget_tokens=900)
