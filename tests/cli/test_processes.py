@@ -83,3 +83,25 @@ def test_sigterm_ends_a_server_with_nothing_wrong(clean_environment, command):
         process.send_signal(signal.SIGTERM)
         process.stdout.read()
         assert process.wait(60) == 0
+
+
+TOLD_EARLY = """
+import signal, sys
+import uvicorn
+from sagewire.__main__ import main
+
+run = uvicorn.Server.run
+
+def told_early(server, **arguments):
+    signal.raise_signal(signal.SIGTERM)
+    run(server, **arguments)
+
+uvicorn.Server.run = told_early
+sys.argv[1:] = ["gateway", "--demo", "--port", "0"]
+main()
+"""
+
+
+def test_a_gateway_that_is_told_to_end_before_it_listens_for_signals_ends(clean_environment):
+    done = subprocess.run([sys.executable, "-c", TOLD_EARLY], stdout=subprocess.DEVNULL, timeout=60, check=False)
+    assert done.returncode == 0
