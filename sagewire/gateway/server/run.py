@@ -147,8 +147,8 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
         ),
         gateway,
     )
-    # A signal that comes before uvicorn listens for it ends the server as soon as it has started. Uvicorn raises the one
-    # that ended it once more when it is done, for this handler, to which it then means nothing.
+    # A signal that comes before uvicorn listens for it ends the server as soon as it has started. Uvicorn raises the
+    # one that ended it once more when it is done, for this handler, to which it then means nothing.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     if plan.workers > 1:

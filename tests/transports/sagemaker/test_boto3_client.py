@@ -411,7 +411,7 @@ def test_a_clients_errors_stay_those_of_boto3_too(operation, ask):
 
 
 def test_so_do_refused_connections():
-    client = Client("my-llm", client=make_client("http://127.0.0.1:1"), handler="openai_chat", retries=1)
+    client = Client("my-llm", client=make_client("http://127.0.0.1:1"), handler="openai_chat")
     with pytest.raises(EndpointConnectionError) as caught:
         client.chat("x")
     assert isinstance(caught.value, EndpointError)
