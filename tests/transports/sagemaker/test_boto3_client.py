@@ -185,7 +185,7 @@ def test_a_forgotten_stream_is_collected(server):
     def script(peer, seen):
         peer.start_chunks()
         peer.chunk(encode_payload_part(b"first"))
-        closed.append(peer.wait_until_closed())
+        closed.append(peer.wait_until_closed(30))
 
     server.script = script
     client = make_client(server.url)
@@ -196,8 +196,8 @@ def test_a_forgotten_stream_is_collected(server):
 
     asyncio.run(main())
     gc.collect()
-    assert server.wait_for(lambda: closed == [True])
-    assert server.wait_for(lambda: not [t for t in threading.enumerate() if t.name == "sagewire-stream"])
+    assert server.wait_for(lambda: closed == [True], 30)
+    assert server.wait_for(lambda: not [t for t in threading.enumerate() if t.name == "sagewire-stream"], 30)
     client.close()
 
 
