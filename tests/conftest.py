@@ -40,6 +40,12 @@ ENDPOINTS = {
 }
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    # A test now and then waits for a server or a process; one more worker uses that time.
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_finish() -> None:
     # Sixteen thousand collected tests stay for the whole run: the garbage collector need not visit them each time.
     gc.collect()

@@ -35,6 +35,22 @@ ENDPOINTS = {
 PATIENCE = 60
 
 
+@pytest.fixture(autouse=True)
+def _closed_stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close every store a test opened: from Python 3.13 on, SQLite warns of connections that nobody closed."""
+    opened: list[Store] = []
+    begin = Store.__init__
+
+    def remember(store: Store, *args: Any, **settings: Any) -> None:
+        begin(store, *args, **settings)
+        opened.append(store)
+
+    monkeypatch.setattr(Store, "__init__", remember)
+    yield
+    for store in opened:
+        store.close()
+
+
 @dataclass
 class Running:
     """A gateway under test."""

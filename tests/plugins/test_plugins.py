@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,8 @@ def test_gateway_configuration(server: str, tmp_path: Path) -> None:
       named: {{url: {server}, handler: nimbus, embedding_handler: nimbus_vectors, rerank_handler: nimbus_ranks}}
       path: {{url: {server}, handler: "nimbus_sagewire:NimbusTextHandler", format: "nimbus_sagewire:FORMAT"}}
     """
-    with TestClient(create_app(Gateway(parse_config(config), open_store("sqlite://")))) as gateway:
+    store = open_store("sqlite://")
+    with closing(store), TestClient(create_app(Gateway(parse_config(config), store))) as gateway:
 
         def chat(model: str) -> Any:
             asked = {"model": model, "messages": [{"role": "user", "content": "Hi"}]}
