@@ -110,6 +110,7 @@ class Server:
         from aiohttp import web
 
         limit = self._service.body_limit(incoming.path)
+        _welcome_body(incoming)
         body = await _read(incoming, limit)
         if body is None:
             return web.Response(status=413, text=f"HTTP content length exceeded {limit} bytes.")
@@ -166,6 +167,12 @@ async def _take(incoming: web.BaseRequest, outgoing: web.StreamResponse, step: o
         _abort(incoming, reset=False)
         return False
     return True
+
+
+def _welcome_body(incoming: web.BaseRequest) -> None:
+    # boto3 asks before it sends an object, and without an answer waits a second (botocore/awsrequest.py).
+    if incoming.headers.get("expect", "").lower() == "100-continue" and incoming.transport is not None:
+        incoming.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 async def _read(incoming: web.BaseRequest, limit: int) -> bytes | None:

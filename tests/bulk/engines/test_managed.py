@@ -146,9 +146,10 @@ def test_ctrl_c_before_a_transform_job_begins_pays_for_none(aws, write, read, tm
     def interrupt(*args, **kwargs):
         uploads.append(kwargs)
         if len(uploads) == 2:
+            taken = signal.getsignal(signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
             # It has been noticed when the next one is to be the usual interrupt.
-            until(lambda: signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+            until(lambda: signal.getsignal(signal.SIGINT) is not taken)
         return put(*args, **kwargs)
 
     monkeypatch.setattr(S3Backend, "put_object", interrupt)
