@@ -254,7 +254,7 @@ async def test_async_calls_share_one_thread_and_do_not_wait_for_each_other(scrip
     threads, started = threading.active_count(), time.perf_counter()
     answers = await asyncio.gather(*(llm.achat(HELLO) for _ in range(64)))
     assert {answer.message.content for answer in answers} == {"ok"}
-    assert time.perf_counter() - started < 3  # one after the other: 12.8
+    assert time.perf_counter() - started < 9  # one after the other: 12.8
     assert threading.active_count() <= threads
 
 
