@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from sagewire.types import RankedDocument, Ranking, Usage
 __all__ = [
     "RERANK_HANDLERS",
     "CohereRerankHandler",
+    "JsonRerankHandler",
     "LmiRerankHandler",
     "RerankHandler",
     "TeiRerankHandler",
@@ -31,12 +33,8 @@ __all__ = [
 ]
 
 
-class RerankHandler:
+class RerankHandler(ABC):
     """One container's wire format for reranking.
-
-    `payload` returns the request; `read` returns `(index, score)` pairs in any order and may index into its argument
-    as if it were well formed. A handler that writes and reads whole bodies overrides `transform_input` and
-    `transform_output` and needs neither.
 
     Attributes:
         name: The handler's key in `RERANK_HANDLERS`.
@@ -54,23 +52,7 @@ class RerankHandler:
     takes_extra: bool = False
     max_documents: int = 1000
 
-    def payload(
-        self, query: str, documents: Sequence[str], top_n: int | None, extra: Mapping[str, Any], /
-    ) -> Mapping[str, Any]:
-        """Return the request as a JSON object.
-
-        Args:
-            query: What the documents should be relevant to.
-            documents: The texts to rank.
-            top_n: How many of the best are wanted, `None` for all.
-            extra: Anything else, passed to the server under the name given.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has neither payload nor transform_input")
-
-    def read(self, payload: Any, /) -> Sequence[tuple[int, float]]:
-        """Return index and score of each document in the answer."""
-        raise NotImplementedError(f"{type(self).__name__} has neither read nor transform_output")
-
+    @abstractmethod
     def transform_input(
         self,
         query: str,
@@ -88,17 +70,8 @@ class RerankHandler:
             top_n: How many of the best are wanted, `None` for all.
             extra: Anything else, passed to the server under the name given.
         """
-        if not isinstance(query, str):
-            raise UsageError(f"query must be a string, not {type(query).__name__}")
-        if isinstance(documents, str) or not all(isinstance(document, str) for document in documents):
-            raise UsageError("documents must be a list of strings")
-        if top_n is not None and top_n < 1:
-            raise UsageError(f"top_n={top_n} must be at least 1, or None for all documents")
-        try:
-            return orjson.dumps(self.payload(query, documents, top_n, extra or {}))
-        except orjson.JSONEncodeError as error:
-            raise UnsupportedFeature(f"this request as JSON ({error})", f"rerank handler '{self.name}'") from None
 
+    @abstractmethod
     def transform_output(self, body: bytes, /, count: int, top_n: int | None = None) -> Ranking:
         """Return the ranking in a response body, the best first.
 
@@ -112,6 +85,63 @@ class RerankHandler:
                 is not finite.
             ModelError: The body is an error object.
         """
+
+    def read_error(self, payload: Any, /) -> ErrorBody | None:
+        """Return the container's error if `payload` is an error body; see `ContentHandler.read_error`."""
+        return find_fault(payload)
+
+    def parameters(self) -> Mapping[str, str]:
+        """Return InvokeEndpoint parameters this wire needs; empty by default."""
+        return {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class JsonRerankHandler(RerankHandler):
+    """A handler whose container takes a JSON object and answers with JSON.
+
+    `read` may index into its argument as if it were well formed; see `JsonHandler` for malformed answers.
+    """
+
+    @abstractmethod
+    def payload(
+        self, query: str, documents: Sequence[str], top_n: int | None, extra: Mapping[str, Any], /
+    ) -> Mapping[str, Any]:
+        """Return the request as a JSON object; see `transform_input`."""
+
+    @abstractmethod
+    def read(self, payload: Any, /) -> Sequence[tuple[int, float]]:
+        """Return index and score of each document in the answer, in any order; they are verified afterwards."""
+
+    def transform_input(
+        self,
+        query: str,
+        documents: Sequence[str],
+        /,
+        *,
+        top_n: int | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """Return `payload` as JSON.
+
+        Raises:
+            UsageError: The query or a document is no string, or `top_n` is less than 1.
+            UnsupportedFeature: JSON has no way to write something in it.
+        """
+        if not isinstance(query, str):
+            raise UsageError(f"query must be a string, not {type(query).__name__}")
+        if isinstance(documents, str) or not all(isinstance(document, str) for document in documents):
+            raise UsageError("documents must be a list of strings")
+        if top_n is not None and top_n < 1:
+            raise UsageError(f"top_n={top_n} must be at least 1, or None for all documents")
+        try:
+            return orjson.dumps(self.payload(query, documents, top_n, extra or {}))
+        except orjson.JSONEncodeError as error:
+            raise UnsupportedFeature(f"this request as JSON ({error})", f"rerank handler '{self.name}'") from None
+
+    def transform_output(self, body: bytes, /, count: int, top_n: int | None = None) -> Ranking:
+        """Return the verified ranking in a response body, the best first."""
         payload = parse_json(body, self.name)
         error_body = self.read_error(payload)
         if error_body is not None:
@@ -125,17 +155,6 @@ class RerankHandler:
             raise
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
             raise not_understood(body, self.name) from error
-
-    def read_error(self, payload: Any, /) -> ErrorBody | None:
-        """Return the container's error if `payload` is an error body; see `ContentHandler.read_error`."""
-        return find_fault(payload)
-
-    def parameters(self) -> Mapping[str, str]:
-        """Return InvokeEndpoint parameters this wire needs; empty by default."""
-        return {}
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
 
     def _verified(
         self, pairs: Sequence[tuple[int, float]], count: int, top_n: int | None
@@ -175,7 +194,7 @@ def join_rankings(parts: Iterable[tuple[int, Ranking]], top_n: int | None = None
     return Ranking(tuple(results[:top_n]), usage, parts[-1][1].model if parts else None)
 
 
-class TeiRerankHandler(RerankHandler):
+class TeiRerankHandler(JsonRerankHandler):
     """TEI: `texts` in, an array of `index` and `score` out (text-embeddings-inference router/src/http/types.rs)."""
 
     name = "tei_rerank"
@@ -194,7 +213,7 @@ class TeiRerankHandler(RerankHandler):
         return [(result["index"], result["score"]) for result in payload]
 
 
-class VllmRerankHandler(RerankHandler):
+class VllmRerankHandler(JsonRerankHandler):
     """vLLM's `/rerank`, the shape Jina and Cohere made common.
 
     Args:
@@ -248,7 +267,7 @@ class CohereRerankHandler(VllmRerankHandler):
         return {**base, "return_documents": False, "api_version": self.api_version, **extra}
 
 
-class LmiRerankHandler(RerankHandler):
+class LmiRerankHandler(JsonRerankHandler):
     """LMI's ONNX rerankers: each document joined to the query, an array of scores out.
 
     Args:

@@ -8,7 +8,7 @@ import pytest
 from sagewire import AsyncClient, Client, ImagePart, Message, TextPart, Tool, ToolCall, UnsupportedFeature, UsageError
 from sagewire.content_handlers import JsonHandler
 from sagewire.content_handlers.embeddings import JsonEmbeddingHandler
-from sagewire.content_handlers.rerank import RerankHandler
+from sagewire.content_handlers.rerank import JsonRerankHandler
 from sagewire.testing import AsyncFakeTransport, FakeTransport
 from sagewire.types import Embeddings, TextDelta
 
@@ -140,7 +140,7 @@ class Vectors(JsonEmbeddingHandler):
         return Embeddings(payload)
 
 
-class Ranks(RerankHandler):
+class Ranks(JsonRerankHandler):
     name = "ranks"
 
     def payload(self, query, documents, top_n, extra):

@@ -9,7 +9,7 @@ from sagewire import AsyncClient, Client, EndpointError, ModelError, ModelStream
 from sagewire.content_handlers import Capabilities, EventReader, JsonHandler
 from sagewire.content_handlers.embeddings import JsonEmbeddingHandler
 from sagewire.content_handlers.error_bodies import ErrorBody, find_fault
-from sagewire.content_handlers.rerank import RerankHandler
+from sagewire.content_handlers.rerank import JsonRerankHandler
 from sagewire.streaming import NamedEvent, SseDecoder
 from sagewire.testing import AsyncFakeTransport, FakeTransport, Recording, chop
 from sagewire.types import Embeddings, FinishDelta, ThinkingDelta
@@ -62,7 +62,7 @@ class Vectors(JsonEmbeddingHandler):
         return own_error(payload)
 
 
-class Ranks(RerankHandler):
+class Ranks(JsonRerankHandler):
     name = "ranks"
 
     def payload(self, query: str, documents: Any, top_n: Any, extra: Any, /) -> dict[str, Any]:

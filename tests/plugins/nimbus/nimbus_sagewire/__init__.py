@@ -5,7 +5,7 @@ from typing import Any
 
 from sagewire.content_handlers import Capabilities, JsonHandler
 from sagewire.content_handlers.embeddings import JsonEmbeddingHandler
-from sagewire.content_handlers.rerank import RerankHandler
+from sagewire.content_handlers.rerank import JsonRerankHandler
 from sagewire.types import Delta, Embeddings, EmbedOptions, Message, TextDelta
 
 
@@ -49,7 +49,7 @@ class NimbusVectors(JsonEmbeddingHandler):
         return Embeddings(payload["rows"])
 
 
-class NimbusRanks(RerankHandler):
+class NimbusRanks(JsonRerankHandler):
     """Nimbus rerankers."""
 
     name = "nimbus_ranks"
