@@ -75,7 +75,8 @@ def credential_errors(doing: str = "") -> Iterator[None]:
         translated = translate(error, doing)
         if translated is None:
             raise
-        raise translated from error
+        # The caller's mistake is told by the message; botocore's own frames would only hide it.
+        raise translated from (None if isinstance(translated, UsageError) else error)
 
 
 def translate(error: Exception, doing: str = "") -> SagewireError | None:
