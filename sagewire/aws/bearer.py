@@ -28,7 +28,7 @@ def bearer_token(credentials: Credentials, region: str, *, expires: int = 3600, 
     The caller needs `sagemaker:CallWithBearerToken` on `*` and `sagemaker:InvokeEndpoint` on the endpoint.
 
     Args:
-        credentials: Who calls. The token dies with temporary credentials, whatever `expires` says.
+        credentials: Credentials to sign with. The token dies with temporary credentials, whatever `expires` says.
         region: The endpoint's region; a token is refused in any other.
         expires: Seconds until the token dies, 1 to 43200.
         now: The time; the system clock's where omitted.

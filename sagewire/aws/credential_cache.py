@@ -19,10 +19,10 @@ __all__ = ["BotocoreSource", "CredentialSource", "EnvironmentSource", "StaticSou
 
 
 class CredentialSource(Protocol):
-    """Where a transport gets the credentials of each call."""
+    """The source of the credentials of each call of a transport."""
 
     def known(self) -> Credentials | None:
-        """Return credentials that are valid now if they are at hand, `None` if somebody has to be asked."""
+        """Return credentials that are valid now if they are at hand, `None` if they have to be fetched."""
         ...
 
     def get(self, timeout: float | None = None) -> Credentials:
@@ -80,7 +80,7 @@ class EnvironmentSource(StaticSource):
 
     @staticmethod
     def read() -> Credentials | None:
-        """Return the keys in the environment, `None` where there are none."""
+        """Return the keys in the environment, `None` if there are none."""
         access_key = os.environ.get("AWS_ACCESS_KEY_ID")
         secret_key = os.environ.get("AWS_SECRET_ACCESS_KEY")
         if not access_key or not secret_key:
@@ -112,13 +112,13 @@ class BotocoreSource:
         reset_in_child(self)
 
     def reset_after_fork(self) -> None:
-        """Forget the locks and the refresh under way; the child starts its own."""
+        """Forget the locks and the refresh in flight; the child process starts its own."""
         self._lock = threading.Lock()
         self._refresh_lock = threading.Lock()
         self._refresh: Future[Credentials] | None = None
 
     def known(self) -> Credentials | None:
-        """Return credentials that are valid now if they are at hand, `None` if somebody has to be asked."""
+        """Return credentials that are valid now if they are at hand, `None` if they have to be fetched."""
         loaded = self._loaded
         if loaded is None:
             return None

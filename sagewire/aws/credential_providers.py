@@ -84,7 +84,7 @@ class Profile(Recipe):
     name: str
 
     def build(self) -> Any:
-        """Return a new botocore session; raise `UsageError` where there is no such profile."""
+        """Return a new botocore session; raise `UsageError` if the profile does not exist."""
         with credential_errors():
             session = self._new_session(self.name)
             session.get_scoped_config()
@@ -111,7 +111,7 @@ class StaticKeys(Recipe):
 
 @dataclass(frozen=True)
 class Existing(Recipe):
-    """A session somebody else made; pickled only if that session can be."""
+    """A session made by the caller; pickled only if that session can be."""
 
     session: Any = field(repr=False)
 
@@ -213,12 +213,12 @@ class AssumeRole(_Temporary):
         if self.policy or self.tags:
             raise UsageError(
                 f"{self.role_arn} is the role this program runs as already, and AWS refuses to give it once more "
-                "with a policy or tags of its own: drop the role, or have its trust policy name itself"
+                "with its own policy or tags: drop the role, or have its trust policy name itself"
             ) from refusal
         _log.info("%s is the role this program runs as already; its credentials are used as they are", self.role_arn)
         credentials = session.get_credentials()
         frozen = credentials.get_frozen_credentials()
-        # They renew themselves; what is taken here is looked at again soon.
+        # They renew themselves, so they are read again soon.
         expiry = getattr(credentials, "_expiry_time", None)
         until = time.time() + _OWN_SECONDS
         expires = min(until, expiry.timestamp()) if isinstance(expiry, datetime) else until

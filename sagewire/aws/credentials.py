@@ -14,7 +14,7 @@ __all__ = ["Credentials"]
 class Credentials:
     """An access key, its secret, and the session token of temporary credentials.
 
-    Only the access key id is shown in a `repr`; it names the key and is no secret. Pickling is refused.
+    Only the access key id is shown in a `repr`; it names the key and is not secret. Pickling is refused.
     """
 
     access_key: str

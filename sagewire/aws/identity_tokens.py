@@ -1,4 +1,4 @@
-"""OpenID Connect tokens for `web_identity_session`, out of the places CI systems and clusters put them.
+"""OpenID Connect tokens for `web_identity_session`, from where CI systems and clusters put them.
 
 The `oidc/...` names are LiteLLM's, so that a configuration written for it goes on working.
 """
@@ -27,7 +27,7 @@ def github_token(audience: str = "sts.amazonaws.com") -> str:
     url = os.environ.get("ACTIONS_ID_TOKEN_REQUEST_URL")
     bearer = os.environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
     if not url or not bearer:
-        raise UsageError("this is no GitHub Actions job with `permissions: id-token: write`")
+        raise UsageError("not running in a GitHub Actions job with `permissions: id-token: write`")
     import urllib3
 
     try:

@@ -37,7 +37,7 @@ OPTION_NAMES = (
 def options_session(**options: Any) -> Session:
     """Return the session that LiteLLM's options describe; options that are `None` count as not given.
 
-    Keys or a profile say who calls. With `aws_role_name` (a role's ARN) that caller takes on a role, and with
+    Keys or a profile identify the caller. With `aws_role_name` (a role's ARN) that caller takes on a role, and with
     `aws_web_identity_token` the token does.
 
     Args:

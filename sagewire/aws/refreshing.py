@@ -62,7 +62,7 @@ class RefreshingCredentials(BotocoreCredentials):
 
     @property
     def must_wait(self) -> bool:
-        """Whether there are no credentials that are valid for a while yet."""
+        """Whether callers have to wait, because the credentials are missing or about to expire."""
         return self._frozen is None or time.time() >= self._wait_at
 
     def invalidate(self) -> None:
@@ -96,7 +96,7 @@ class RefreshingCredentials(BotocoreCredentials):
                 self._failed += 1
                 self._failure = error
                 raise
-            # What there is stays valid for a while; asking again at each call would only add load.
+            # The present ones stay valid for a while; a request per call would only add load.
             self._renew_at = min(self._wait_at, started + 30.0)
             _log.warning("credentials (%s) could not be refreshed ahead of time: %s", self.method, type(error).__name__)
             return

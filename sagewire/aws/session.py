@@ -81,10 +81,10 @@ class Session:
 
     @property
     def region_name(self) -> str | None:
-        """The region of clients made by this session, `None` where none is configured."""
+        """The region of clients made by this session, `None` if none is configured."""
         given = self.recipe.region_name
         # Lambda and the other AWS SDKs go by AWS_REGION; botocore knows AWS_DEFAULT_REGION only. A session that
-        # somebody else made is asked first: its region may have been given by hand.
+        # made by the caller is asked first: its region may have been given by hand.
         environment = os.environ.get("AWS_REGION")
         if given or (environment and not isinstance(self.recipe, Existing)):
             return given or environment
@@ -257,7 +257,7 @@ def assume_role_session(
         duration: Lifetime of the credentials in seconds, 900 to 43200.
         policy: An inline policy that narrows the role further, as JSON text or a mapping.
         tags: Session tags.
-        mfa_serial: The device's serial number or ARN, where the role demands one.
+        mfa_serial: The device's serial number or ARN, if the role demands one.
         mfa: Returns the current code of that device; called at each refresh.
         source: Who takes on the role: a session, a profile's name, or `None` for whatever boto3 would find.
         sts_endpoint: Another URL of STS.

@@ -1,4 +1,4 @@
-"""Where a service is and how to reach it, as boto3 would find it out: arguments, environment, files, endpoint rules.
+"""A service's address and connection settings, found as boto3 does: arguments, environment, files, endpoint rules.
 
 botocore answers these questions itself: a client is made, one call is prepared, and the URL it would have used is
 taken from it before anything is sent. Importing botocore is two thirds of a cold start, though, so the one case that
@@ -55,12 +55,12 @@ class ServiceSettings:
         user_agent: The `User-Agent` header.
         ca_bundle: A file or directory of CA certificates; `True` for the default ones, `False` for no check at all.
         client_cert: A file with certificate and key, or a pair of files.
-        proxies: Proxy URLs by scheme; `None` where the environment decides.
+        proxies: Proxy URLs by scheme; `None` if the environment decides.
         proxies_config: botocore's `proxies_config`: CA bundle and client certificate for the proxy itself.
-        connect_timeout: Seconds, where a `Config` says so.
-        read_timeout: Seconds, where a `Config` says so.
-        max_attempts: Calls in all, where the configuration says so.
-        pool_size: Connections to keep, where a `Config` says so.
+        connect_timeout: Seconds, if a `Config` sets it.
+        read_timeout: Seconds, if a `Config` sets it.
+        max_attempts: Calls in all, if the configuration sets it.
+        pool_size: Connections to keep, if a `Config` sets it.
         tcp_keepalive: Whether TCP keep-alive probes are sent.
     """
 
@@ -102,14 +102,14 @@ def resolve(
     """Return how to reach `service`.
 
     Args:
-        session: Who calls.
+        session: Credentials to call with.
         region_name: The region; else the session's, `AWS_REGION`, `AWS_DEFAULT_REGION`, or the profile's.
         endpoint_url: Another base URL; else `AWS_ENDPOINT_URL_...`, the configuration file, or AWS's own.
         config: A `botocore.config.Config`.
         service: boto3's name of the service.
 
     Raises:
-        UsageError: There is no region, or what is configured makes no sense.
+        UsageError: No region is configured, or a setting is invalid.
     """
     if endpoint_url is not None:
         _check_url(endpoint_url)
@@ -247,7 +247,7 @@ def _max_attempts(merged: Mapping[str, Any], wrote: Mapping[str, Any], session: 
     if given is not None:
         return int(given)
     mode = wrote.get("mode") or os.environ.get("AWS_RETRY_MODE") or session.get_scoped_config().get("retry_mode")
-    # The modes have defaults of their own (botocore/retryhandler.py, botocore/retries/standard.py).
+    # Each mode has its own default (botocore/retryhandler.py, botocore/retries/standard.py).
     return None if mode is None else {"legacy": 5}.get(mode, 3)
 
 

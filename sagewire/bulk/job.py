@@ -35,7 +35,7 @@ class Job:
         options: Generation settings (`max_tokens`, ...), or those of `embed` or `rerank`.
         client_arguments: Arguments of `Client` that belong to the model's name: `region_name`, `session`, `handler`...
         prefix: Prefix of the names of added columns.
-        thinking: Keep the model's reasoning in a column of its own.
+        thinking: Keep the model's reasoning in its own column.
         dedup: Send identical rows once; `None` for yes, unless the temperature is above 0.
         batch_size: Texts per call for embeddings; default 32.
         encoding: Encoding of JSON lines and CSV files; `None` detects UTF-8, UTF-16, UTF-32 and, for CSV, cp1252.

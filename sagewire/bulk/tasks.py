@@ -216,7 +216,7 @@ class EmbedTask(Task):
         return self._asked(await client.embed(requests, **self._arguments))
 
     def wire(self, client: AsyncClient, request: Any) -> tuple[Invocation, Callable[[bytes], Asked]]:
-        """Return a text as a request of its own, and what reads its vector."""
+        """Return a text as its own request, and what reads its vector."""
         work = client._embedding([request], self.options, None)
         batch = next(iter(work.batches()))
         return work.invocation(batch), lambda data: self._asked(work.read(batch, Body(data, ResponseInfo())))

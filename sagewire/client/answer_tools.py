@@ -1,7 +1,7 @@
 """Tools and a schema for the answer in one request.
 
 A server that is given both holds the whole answer to the schema (vLLM), so no tool can be called, or refuses the pair
-(TGI, llama.cpp). So the schema becomes a tool of its own, one of the tools has to be called, and a call of that one is
+(TGI, llama.cpp). So the schema becomes its own tool, one of the tools has to be called, and a call of that one is
 handed on as the text of the answer.
 """
 

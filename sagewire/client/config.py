@@ -37,7 +37,7 @@ _SECRETS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 class ClientConfig:
     """The arguments of a client, checked for contradictions; `Client` explains each one.
 
-    `transport` is a `TransportChoice`, or a transport of the caller's own.
+    `transport` is a `TransportChoice`, or a transport of the caller.
     """
 
     endpoint: str | None = None
@@ -114,7 +114,7 @@ class ClientConfig:
 
     @property
     def own_transport(self) -> bool:
-        """Whether calls go through a transport of the caller's own, which sagewire cannot inspect."""
+        """Whether calls go through a transport of the caller, which sagewire cannot inspect."""
         return not isinstance(self.transport, TransportChoice)
 
     def open_transport(self) -> Transport:

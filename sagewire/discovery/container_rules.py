@@ -18,7 +18,7 @@ __all__ = ["ContainerLimits", "ContainerProfile", "detect", "vllm_thinking_field
 
 _JUMPSTART_ID = ("sagemaker-sdk:jumpstart-model-id",)
 _JUMPSTART_VERSION = ("sagemaker-sdk:jumpstart-model-version",)
-# Where the various containers are told which model to load.
+# The environment variables in which containers are told which model to load.
 _MODEL_ID = ("HF_MODEL_ID", "OPTION_MODEL_ID", "SM_VLLM_MODEL", "SM_SGLANG_MODEL_PATH", "MODEL_ID")
 _CONTEXT = (
     "MAX_TOTAL_TOKENS",
@@ -33,7 +33,7 @@ _REASONING_PARSERS = ("SM_VLLM_REASONING_PARSER", "OPTION_REASONING_PARSER", "SM
 
 @dataclass(frozen=True, slots=True)
 class ContainerLimits:
-    """Sizes the container was configured with; `None` where it is not said."""
+    """Sizes the container was configured with; `None` if unknown."""
 
     context_window: int | None = None
     max_batch: int | None = None
@@ -44,16 +44,16 @@ class ContainerProfile:
     """The handlers of a container by task, as names in `HANDLERS`; `None` if it has no such route.
 
     Args:
-        container: What it is, in words: `TGI 2.3.1`.
+        container: Its name and version: `TGI 2.3.1`.
         chat: The handler for conversations.
         complete: The handler for raw text.
         embed: The handler for embeddings.
         rerank: The handler for reranking.
         model_id: The model's hub or JumpStart id, from which the prompt format follows.
-        model_files: Where the model's files are, its chat template among them: a hub id or an S3 address.
-        tools: Whether the server has a tool-call parser; `None` where that cannot be seen.
-        reasoning: Whether the server has a reasoning parser; `None` where that cannot be seen.
-        thinking_field: Where its messages carry an assistant's earlier reasoning; `None` if it has no such field.
+        model_files: Hub id or S3 address of the model's files, including its chat template.
+        tools: Whether the server has a tool-call parser; `None` if that cannot be seen.
+        reasoning: Whether the server has a reasoning parser; `None` if that cannot be seen.
+        thinking_field: The message field for an assistant's earlier reasoning; `None` if there is no such field.
         limits: Configured sizes.
         reasons: Which facts led to this, in order.
         parameters: InvokeEndpoint parameters that every call needs (the container's hostname).
@@ -117,7 +117,7 @@ def detect(found: Description, hostname: str | None = None) -> ContainerProfile:
     else:
         seen = container.image or container.model_package or "no image is visible"
         raise UsageError(
-            f"endpoint '{found.endpoint}' runs a container sagewire does not know ({seen}); name what it speaks, "
+            f"endpoint '{found.endpoint}' runs a container sagewire does not know ({seen}); name its handler, "
             "for example handler='openai_chat' (`sagewire handlers` lists them)"
         )
     return _complete_facts(profile, clues, container, found)
@@ -160,7 +160,7 @@ def _complete_facts(
         reasons.append(f"JumpStart model {clues.jumpstart_id} {clues.jumpstart_version}".strip())
     parameters: list[tuple[str, str]] = []
     if found.inference_component:
-        # Calls to an endpoint with components must name one, also where there is only one.
+        # Calls to an endpoint with components must name one, also if there is only one.
         parameters.append(("InferenceComponentName", found.inference_component))
     if found.direct and container.hostname:
         parameters.append(("TargetContainerHostname", container.hostname))
@@ -178,7 +178,7 @@ def _complete_facts(
 
 def _model_id(clues: _Clues) -> str | None:
     configured = clues.setting(*_MODEL_ID)
-    # A path (/opt/ml/model, s3://...) says where the weights are, not what they are.
+    # A path (/opt/ml/model, s3://...) is the location of the weights, not the model's name.
     if configured and not configured.startswith(("/", "s3:")):
         return configured
     return clues.jumpstart_id or None
@@ -254,7 +254,7 @@ def _tgi(clues: _Clues) -> ContainerProfile:
 
 
 def _tei(clues: _Clues) -> ContainerProfile:
-    # /invocations is bound at start to what the model is; both are offered, the model decides.
+    # The server binds /invocations to the model's task at start, so both handlers are offered.
     return ContainerProfile(f"TEI {_dotted(_version(clues.tag, r'tei'))}", embed="tei", rerank="tei_rerank")
 
 
@@ -312,7 +312,7 @@ def _toolkit(clues: _Clues) -> ContainerProfile:
     name = _PIPELINES.get("translation" if task.startswith("translation") else task or "text-generation")
     if name is None:
         raise UsageError(
-            f"this container runs the pipeline HF_TASK={task}, for which sagewire has no handler; give your own"
+            f"this container runs the pipeline HF_TASK={task}, for which sagewire has no handler; pass your own"
         )
     return ContainerProfile("HF inference toolkit", chat=name, complete=name, tools=False, reasons=(reason,))
 
@@ -331,7 +331,7 @@ def _jumpstart_script(clues: _Clues) -> ContainerProfile:
 def _triton(clues: _Clues) -> ContainerProfile:
     mode = clues.setting("SAGEMAKER_TRITON_INFERENCE_TYPE") or "infer"
     if mode == "infer":
-        # The names of its tensors are in the model's own configuration, which nobody outside can read.
+        # The names of its tensors are in the model's configuration, which cannot be read from outside.
         return ContainerProfile(
             "Triton",
             complete="triton_infer",

@@ -1,4 +1,4 @@
-"""Asking SageMaker's control plane what an endpoint is made of: `describe` waits, `detect` then decides.
+"""Reading an endpoint's configuration from SageMaker's control plane: `describe` waits, `detect` then decides.
 
 The walk is DescribeEndpoint, DescribeEndpointConfig, DescribeModel (or the inference component, or the model package)
 and ListTags; wherever it can stop early it does. The environment of a container may hold secrets, so it never appears
@@ -25,7 +25,7 @@ UNREACHABLE = "control_plane_unreachable"
 """The code of the error for a control plane that cannot be reached."""
 
 _DOING = "looking up the endpoint's container"
-# Of a hundred each; nobody has that many.
+# Pages of a hundred each: more than any account has.
 _MAX_PAGES = 100
 
 # States that no waiting ends.
@@ -37,7 +37,7 @@ class Container:
     """One container behind an endpoint.
 
     Args:
-        image: The image URI, empty where it is not visible (marketplace packages).
+        image: The image URI, empty if it is not visible (marketplace packages).
         environment: Its environment variables; may hold secrets.
         hostname: Its name in a multi-container endpoint.
         multi_model: It loads models on demand.
@@ -112,11 +112,11 @@ def describe(
     Args:
         control: A boto3 or botocore client for `sagemaker`.
         endpoint: The endpoint's name.
-        inference_component: The component to describe; may be omitted where there is only one.
+        inference_component: The component to describe; may be omitted if there is only one.
         variant: The production variant to describe; the first if omitted.
 
     Raises:
-        EndpointNotFound: There is no such endpoint or component in that account and region.
+        EndpointNotFound: The endpoint or component does not exist in that account and region.
         AccessDenied: `sagemaker:DescribeEndpoint` is not allowed; the message names the permission.
         EndpointError: The control plane failed otherwise.
     """
@@ -239,7 +239,7 @@ def _with_component(
     )
     tags = walk.tags(told.get("InferenceComponentArn")) | tags
     if base := specification.get("BaseInferenceComponentName"):
-        # An adapter speaks as the component that it adapts.
+        # An adapter uses the request format of the component that it adapts.
         adapted, tags = _with_component(walk, found, base, tags)
         return replace(adapted, inference_component=name), tags
     if specification.get("ModelName"):

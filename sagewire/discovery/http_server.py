@@ -54,7 +54,7 @@ def detect_server(ask: Asker) -> ContainerProfile:
     listed = _ask(ask, "/v1/models")
     models = listed.get("data") if isinstance(listed, dict) else None
     if isinstance(models, list):
-        # `transformers serve` lists nothing while its models are in a folder of their own.
+        # `transformers serve` lists nothing while its models are in their own folder.
         model = models[0] if models and isinstance(models[0], dict) else {}
         if model.get("owned_by") == "llamacpp":
             return _llamacpp(model, _ask(ask, "/props"))
@@ -75,7 +75,7 @@ def _ask(ask: Asker, path: str) -> Any:
     except EndpointTimeout:
         raise
     except EndpointError as error:
-        # 404 and the like: there is no such route. A server that cannot be reached at all is another matter.
+        # 404 and the like mean that the route is missing; an unreachable server is handled elsewhere.
         if error.status is None or error.status in (401, 403):
             raise
         return None
@@ -125,7 +125,7 @@ def _openai(model: dict[str, Any], version: Any) -> ContainerProfile:
         model_id=model.get("id"),
         thinking_field=field,
         limits=ContainerLimits(length if isinstance(length, int) else None),
-        reasons=(f"/v1/models answers, owned_by {owner or 'nobody'}",),
+        reasons=(f"/v1/models answers, owned_by {owner or 'unknown'}",),
     )
 
 

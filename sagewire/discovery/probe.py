@@ -46,7 +46,7 @@ def probe(send: Try, target: str) -> ContainerProfile:
 
     Args:
         send: Sends a JSON body to the container.
-        target: Who is being asked, for the error message.
+        target: Name of the server, for the error message.
 
     Raises:
         UsageError: No answer was one that sagewire knows.
@@ -56,7 +56,7 @@ def probe(send: Try, target: str) -> ContainerProfile:
     profile = _of_chat(send, answer, refusal) or _of_others(send, refusal)
     if profile is None:
         raise UsageError(
-            f"'{target}' answers in none of the ways sagewire knows; name what it speaks, for example "
+            f"'{target}' answers in no format that sagewire knows; name its handler, for example "
             "handler='openai_chat' (`sagewire handlers` lists them)"
         )
     return profile
@@ -114,7 +114,7 @@ def _of_pipeline(send: Try, refusal: str) -> ContainerProfile | None:
     """Tell the tasks of Hugging Face's inference toolkit apart."""
     name = None
     if "`model_kwargs`" in refusal:
-        # transformers/generation/utils.py lists what nobody used.
+        # transformers/generation/utils.py lists unused arguments.
         name = "hf_text2text" if "return_full_text" in refusal else "hf_pipeline"
     if name is None or name == "hf_text2text":
         answer, refusal = _attempt(send, {"inputs": "hi"})

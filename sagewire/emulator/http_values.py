@@ -32,7 +32,7 @@ class Abort:
 
 @dataclass(frozen=True, slots=True)
 class StreamFailure:
-    """A break of the container's stream; the front door reports it to the client in a frame of its own."""
+    """A break of the container's stream; the front door reports it to the client in its own frame."""
 
     kind: str
     message: str

@@ -73,7 +73,7 @@ def _estimate(value: Any) -> int:
 
 
 def number_of_prompts(body: Mapping[str, Any]) -> int:
-    """Return how many prompts a request has, each of which is a call of its own."""
+    """Return how many prompts a request has, each of which is its own call."""
     prompts = body.get("prompt")
     if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
         return len(prompts)

@@ -42,7 +42,7 @@ def _start(work: Callable[[], T], loop: asyncio.AbstractEventLoop) -> asyncio.Fu
 
 
 async def in_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return the result of blocking work, done in a thread of its own."""
+    """Return the result of blocking work, done in its own thread."""
     return await _start(lambda: work(*args, **kwargs), asyncio.get_running_loop())
 
 

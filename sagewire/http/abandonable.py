@@ -1,4 +1,4 @@
-"""Blocking calls that nobody can stop, but that nobody need wait for."""
+"""Blocking calls that cannot be stopped, but need not be waited for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 def call_within(seconds: float | None, function: Callable[[], T], discard: Callable[[T], object] | None = None) -> T:
     """Return what a blocking function returns, or leave it alone once `seconds` have passed.
 
-    Looking up a name, a proxy's greeting and a credential process have no time limit of their own that covers all of
+    Looking up a name, a proxy's greeting and a credential process have no time limit that covers all of
     it. The function runs in a thread, which ends when the function does.
 
     Args:
@@ -34,7 +34,7 @@ def call_within(seconds: float | None, function: Callable[[], T], discard: Calla
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any, discard: Callable[[T], object] | None = None) -> T:
-    """Return what a blocking function returns, run in a thread of its own.
+    """Return what a blocking function returns, run in its own thread.
 
     The loop's default executor has as few as five threads, which 64 calls in flight would queue up for, and
     `asyncio.run` waits for all of them. A cancelled caller is let go at once; the call itself ends by its own limits.

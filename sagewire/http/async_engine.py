@@ -36,8 +36,8 @@ _KEEP_ALIVE_SECONDS = 50.0
 class AsyncEngine:
     """Connections to one origin from any number of event loops, one after the other or at once in several threads.
 
-    Each loop gets a session of its own. An async generator owns it: event loops close the generators that were started
-    in them before they end, so the session is closed with its loop and nobody has to remember it.
+    Each loop gets its own session. An async generator owns it: event loops close the generators that were started
+    in them before they end, so the session is closed with its loop.
     """
 
     def __init__(self, origin: Origin) -> None:
@@ -353,7 +353,7 @@ class _LargeBody(io.BytesIO):
         self._loop = asyncio.get_running_loop()
 
     def read(self, size: int | None = -1) -> bytes:
-        # The piece before was written. Some releases of aiohttp read in a thread of its own.
+        # The piece before was written. Some releases of aiohttp read in its own thread.
         self._loop.call_soon_threadsafe(self._progress.sent)
         return super().read(size)
 

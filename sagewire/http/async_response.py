@@ -74,7 +74,7 @@ class AsyncResponse:
         self._read_by = self._alarms.loop.time() + ERROR_BODY_SECONDS
         with suppress(SagewireError):
             async for piece in self.chunks(ERROR_BODY_BYTES):
-                pieces.append(piece)  # noqa: PERF401 - what came before an error is kept
+                pieces.append(piece)  # noqa: PERF401 - pieces before an error are kept
         return b"".join(pieces)
 
     async def chunks(self, limit: int | None = None) -> AsyncGenerator[bytes, None]:
@@ -97,7 +97,7 @@ class AsyncResponse:
         except EncodingError as error:
             raise unreadable(error, self._deadlines.where) from error
         finally:
-            # Somebody stopped reading early; else there is nothing left to close.
+            # The caller stopped reading early; else there is nothing left to close.
             self.close()
 
     @property

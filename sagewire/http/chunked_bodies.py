@@ -17,10 +17,10 @@ class ChunkedBody:
 
     Attributes:
         ended: Whether the last chunk and what belongs to it were seen.
-        surplus: Whether something came behind the end, which nobody asked for.
+        surplus: Whether unexpected bytes came after the end.
 
     Raises:
-        HTTPException: By `feed`, the framing is broken; what came before is returned first. By `close`, the body
+        HTTPException: By `feed`, the framing is broken; data before it is returned first. By `close`, the body
             ended in its midst.
 
     Example:
@@ -34,7 +34,7 @@ class ChunkedBody:
         self.surplus = False
         self._held = b""  # less than a line
         self._left = 0  # bytes that are missing of the chunk being read
-        self._behind_chunk = 0  # 2 where the line break that ends a chunk comes first
+        self._behind_chunk = 0  # 2 if the line break that ends a chunk comes first
         self._in_trailer = False
         self._error: HTTPException | None = None
 

@@ -46,7 +46,7 @@ class Connector:
         self._lock = threading.Lock()
 
     def connect(self, deadlines: Deadlines) -> Any:
-        """Return a connected `urllib3.connection.HTTPConnection`; raise `EndpointError` where there is none."""
+        """Return a connected `urllib3.connection.HTTPConnection`; raise `EndpointError` if there is none."""
         connection = self._new(deadlines.wait("connect"))
         try:
             # The connection's own limit is for each address, each line of a proxy and each step of TLS by itself.
@@ -102,7 +102,7 @@ class Connector:
 
 
 def _overall(deadlines: Deadlines) -> float | None:
-    """Return how long opening a connection may take in all: addresses that do not answer leave time for others."""
+    """Return how long opening a connection may take in all: addresses that do not answer leave time for the others."""
     left, each = deadlines.left(), deadlines.timeouts.connect
     if each is None:
         return left

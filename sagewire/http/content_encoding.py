@@ -70,7 +70,7 @@ class BodyDecoder:
             try:
                 piece = self._layers[layer].decompress(data[start : start + _SLICE])
             except Exception as error:
-                # Each of the libraries behind urllib3's decoders has exceptions of its own.
+                # Each library behind urllib3's decoders has its own exceptions.
                 raise EncodingError(f"its compressed body is damaged: {error}") from error
             yield from self._unpack(piece, layer + 1)
 
@@ -82,7 +82,7 @@ def _decoder(name: str) -> Any:
         return response.GzipDecoder()
     if name == "deflate":
         return response.DeflateDecoder()
-    # These exist only where the library for them is installed.
+    # These exist only if the library for them is installed.
     kind = getattr(response, {"br": "BrotliDecoder", "zstd": "ZstdDecoder"}.get(name, ""), None)
     if kind is None:
         raise EncodingError(f"its body is packed as {name[:40]!r}, which was not asked for and cannot be unpacked here")
@@ -98,7 +98,7 @@ def _complete(decoder: Any) -> bool:
 
 
 def _swallows_garbage(decoder: Any) -> bool:
-    """Return whether what follows a complete gzip member is no gzip, which all clients ignore."""
+    """Return whether the bytes after a complete gzip member are not gzip; all clients ignore such bytes."""
     from urllib3.response import GzipDecoderState
 
     return getattr(decoder, "_state", None) == GzipDecoderState.SWALLOW_DATA

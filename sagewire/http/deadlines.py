@@ -53,7 +53,7 @@ class Deadlines:
 
     Args:
         timeouts: The deadlines.
-        where: Who is being called, for error messages.
+        where: Name of the server, for error messages.
         spent: Seconds of `total` that have passed already.
     """
 
@@ -70,7 +70,7 @@ class Deadlines:
         return time.monotonic() - self.started
 
     def left(self) -> float | None:
-        """Return the seconds until the total limit, `None` where there is none; raise once it has passed."""
+        """Return the seconds until the total limit, or `None`; raise once it has passed."""
         if self.deadline is None:
             return None
         left = self.deadline - time.monotonic()

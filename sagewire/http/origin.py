@@ -42,7 +42,7 @@ class Origin:
         ca_bundle: A file or directory of CA certificates; `True` for the default ones, `False` for no check at all.
         client_cert: A file with certificate and key, or a pair of files.
         proxy: The proxy's URL; `None` for a direct connection.
-        proxy_ca_bundle: CA certificates for the proxy itself, where it is reached over TLS.
+        proxy_ca_bundle: CA certificates for the proxy itself, if it is reached over TLS.
         proxy_client_cert: The client certificate for the proxy itself.
         pool_size: Idle connections to keep; `None` for 64 of a sync engine, and as many as were in use of an async one.
         tcp_keepalive: Send TCP keep-alive probes.
@@ -89,7 +89,7 @@ class Origin:
         return self.parts.port or _PORTS[self.parts.scheme]
 
     def route(self, where: str) -> str:
-        """Return who is called and through which proxy, for messages about a connection that could not be made."""
+        """Return the server's and the proxy's address, for messages about a failed connection."""
         return f"{where} through the proxy {without_login(self.proxy)}" if self.proxy is not None else where
 
 
@@ -131,7 +131,7 @@ def _fault(url: str) -> str | None:
 
 @lru_cache(maxsize=1024)
 def encoded_path(path: str) -> str:
-    """Return a path or query with everything percent-encoded that HTTP cannot carry; what is encoded stays as it is.
+    """Return a path or query with all characters percent-encoded that HTTP cannot carry; encoded ones stay as they are.
 
     Example:
         >>> encoded_path("/my model/%C3%A9")
@@ -205,7 +205,7 @@ def _names(entry: str, host: str, port: int) -> bool:
 
 
 def proxy_login(url: str) -> dict[str, str]:
-    """Return the header for the user name and password in a proxy's URL, empty where it has none."""
+    """Return the header for the user name and password in a proxy's URL, empty if it has none."""
     parts = urlsplit(url)
     if parts.username is None:
         return {}
@@ -257,7 +257,7 @@ def tls_context(ca_bundle: bool | str, client_cert: Any = None) -> ssl.SSLContex
 
 
 def _default_bundle() -> str:
-    # What botocore verifies with: certifi where it is installed, else the bundle it ships. Neither needs importing.
+    # The certificates botocore uses: certifi if it is installed, else the bundle it ships. Neither needs importing.
     for package, name in (("certifi", "cacert.pem"), ("botocore", "cacert.pem")):
         spec = importlib.util.find_spec(package)
         if spec is not None and spec.origin:

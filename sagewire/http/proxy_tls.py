@@ -13,7 +13,7 @@ __all__ = ["client_context"]
 
 
 def client_context(origin: Origin) -> ssl.SSLContext:
-    """Return the context for whoever speaks TLS: the server, the proxy, or each of them in turn.
+    """Return the TLS context for the server, the proxy, or each of them in turn.
 
     Raises:
         UsageError: A file cannot be used; or proxy and server want different certificates and have the same name.

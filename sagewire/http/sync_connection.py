@@ -116,7 +116,7 @@ class Connection:
 
 
 def _check_framing(response: http.client.HTTPResponse, deadlines: Deadlines) -> None:
-    """Raise if the headers leave open where the body ends."""
+    """Raise if the headers do not determine the end of the body."""
     lengths = set(response.headers.get_all("content-length", ()))
     encodings = response.headers.get_all("transfer-encoding", ())
     if encodings and [name.strip().lower() for name in encodings] != ["chunked"]:
@@ -141,7 +141,7 @@ class _AnswerFile(io.BufferedReader):
 
 
 class _PatientReader(io.RawIOBase):
-    """A socket's bytes; each wait ends when the limit that is nearest says so."""
+    """A socket's bytes; each wait ends at the nearest limit."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = weakref.ref(connection)
@@ -156,7 +156,7 @@ class _PatientReader(io.RawIOBase):
         assert connection is not None
         deadlines = connection.deadlines
         if deadlines is None:
-            # Between two calls: what has arrived is in the buffer already, and nothing is waited for.
+            # Between two calls: arrived bytes are in the buffer already, and there is nothing to wait for.
             return None
         if connection.early:
             count = min(len(buffer), len(connection.early))

@@ -45,7 +45,7 @@ class SyncEngine:
 
     def reset_after_fork(self) -> None:
         """Leave the parent's connections alone: two processes on one connection would read each other's answers."""
-        # Kept, not dropped: a dropped socket that nobody closed is a ResourceWarning, a closed TLS one says goodbye.
+        # Kept, not dropped: dropping an open socket is a ResourceWarning, and closing a TLS one sends an alert.
         self._finalize.detach()
         _inherited.append(self._idle)
         self._idle = deque()

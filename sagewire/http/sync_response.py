@@ -79,7 +79,7 @@ class SyncResponse:
             self._connection.read_by = time.monotonic() + ERROR_BODY_SECONDS
         with suppress(SagewireError):
             for piece in self.chunks(ERROR_BODY_BYTES):
-                pieces.append(piece)  # noqa: PERF402 - what came before an error is kept
+                pieces.append(piece)  # noqa: PERF402 - pieces before an error are kept
         return b"".join(pieces)
 
     def chunks(self, limit: int | None = None) -> Iterator[bytes]:

@@ -70,7 +70,7 @@ class Sending:
         try:
             data = self._sock.recv(_READ_SIZE)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            # TLS has messages of its own, which are no answer.
+            # TLS has its own messages, which are not an answer.
             return False
         self.early += data
         return not data or _final_begun(self.early)

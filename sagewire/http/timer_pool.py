@@ -14,7 +14,7 @@ class TimerPool:
 
     Setting a timer and cancelling it take a twelfth of a call, and hardly one ever fires. So a timer is left running
     when its wait is over: the next one takes it. It looks when it fires whether it has come too early, and is set anew
-    then; one that fires while nobody waits is gone.
+    then; one that fires while no call waits is discarded.
 
     Args:
         loop: The event loop.
@@ -25,7 +25,7 @@ class TimerPool:
         self._idle: list[Alarm] = []
 
     def take(self) -> Alarm:
-        """Return an alarm nobody waits for."""
+        """Return an unused alarm."""
         return self._idle.pop() if self._idle else Alarm(self.loop)
 
     def give_back(self, alarm: Alarm) -> None:
@@ -128,6 +128,6 @@ class Timer:
         if self._alarm is not None:
             self._alarms.give_back(self._alarm)
             self._alarm = None
-        # Somebody else's cancellation goes on as one, also where time was up as well.
+        # A cancellation from outside stays a cancellation, even if the time is up as well.
         if self._expired and self._task.uncancel() <= self._outer_cancels and kind is asyncio.CancelledError:
             raise TimeoutError from error

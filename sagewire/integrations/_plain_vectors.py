@@ -37,7 +37,7 @@ class Inputs(JsonEmbeddingHandler):
 
 
 class Voyage(OpenAiEmbeddingsHandler):
-    """Voyage's models from AWS Marketplace: OpenAI's wire, with a name of its own for the number of dimensions."""
+    """Voyage's models from AWS Marketplace: OpenAI's wire, with its own name for the number of dimensions."""
 
     name = "voyage"
     option_names: Mapping[str, str] = {"dimensions": "output_dimension", "input_type": "input_type"}

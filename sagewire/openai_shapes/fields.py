@@ -51,7 +51,7 @@ class Fields:
         return self._left.keys()
 
     def take(self, name: str) -> Any:
-        """Return a field's value, `None` where it is not given, and forget it."""
+        """Return a field's value, `None` if it is not given, and forget it."""
         return self._left.pop(name, None)
 
     def text(self, name: str) -> str | None:

@@ -86,7 +86,7 @@ a message, a tool's result, a name or a tool's description gets one visible blan
 strings of all families are treated so in every format, because a fine-tune keeps the vocabulary of its base model.
 `special_tokens="error"` refuses such texts, `special_tokens="allow"` writes them as they are.
 
-An assistant's own text may open with `<think>` on a line of its own where the family thinks.
+An assistant's own text may open with `<think>` on its own line where the family thinks.
 
 ## What is refused
 

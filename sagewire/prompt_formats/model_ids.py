@@ -185,7 +185,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"functionary-(?:small|medium)-v3-1", "functionary_v3_1"),
     (r"functionary-(?:small|medium)-v3-2", "functionary_v3_2"),
 )
-# Words by which reasoning models without a rule of their own are named.
+# Words by which reasoning models without their own rule are named.
 THINKING_NAMES = re.compile(
     r"(?:^|-)(?:think(?:ing|er)?|reason(?:ing|er)?|cot|r1|z1|o1|qwq|magistral|nemotron|hunyuan-a13b|deepseek-v4|kimi-k2-6"
     r"|gemma-4|glm-5-3)(?:-|$)"

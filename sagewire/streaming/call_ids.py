@@ -1,4 +1,4 @@
-"""Ids of tool calls that do not come twice in a conversation."""
+"""Ids of tool calls, unique within a conversation."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class CallIdStage(DeltaStage):
 
     def _decode(self, delta: Delta, out: list[Delta]) -> None:
         if isinstance(delta, ToolCallDelta):
-            place = (delta.choice, delta.index)
+            key = (delta.choice, delta.index)
             if delta.cancelled:
-                self._begun.discard(place)
-            elif place not in self._begun:
-                self._begun.add(place)
+                self._begun.discard(key)
+            elif key not in self._begun:
+                self._begun.add(key)
                 delta = self._renamed(delta)
         out.append(delta)
 

@@ -22,7 +22,7 @@ _STRUCTURE = re.compile(rb'["{}\[\]]')
 _STRING_END = re.compile(rb'["\\]')
 _NOT_BLANK = re.compile(rb"[^ \t\r\n]")
 _SCALAR_END = re.compile(rb'[ \t\r\n{\["]')
-# What Python's own parser reads and orjson does not: numbers that are none, and halves of surrogate pairs.
+# Values that Python's parser accepts and orjson does not: NaN, Infinity, and halves of surrogate pairs.
 _PYTHON_ONLY = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]")
 _BIG_INTEGER = re.compile(rb"[0-9]{19}")
 _ARGUMENTS = (b'"arguments"', b'"parameters"', b'"input"')
@@ -161,7 +161,7 @@ class JsonDocumentsDecoder(BaseDecoder[bytes, Any]):
             self._pending.clear()
 
     def _document_end(self, data: bytes, position: int, end: int) -> int | None:
-        """Return where the document being read ends, `None` where that is not before `end`."""
+        """Return where the document being read ends, `None` if that is not before `end`."""
         if self._in_string or self._depth or (data[position] in b'{["' and not self._pending):
             return self._nested_end(data, position, end)
         found = _SCALAR_END.search(data, position, end)

@@ -43,7 +43,7 @@ class SseDecoder(BaseDecoder[bytes, Any]):
     name (llama.cpp up to autumn 2025), says is delivered as the object `{"error": ...}`.
 
     Args:
-        strict: Refuse lines that are not server-sent events with `WireError`, where the rules say to skip them. A
+        strict: Refuse lines that are not server-sent events with `WireError`, although the standard skips them. A
             traceback or an error page in the middle of an answer then does not go unnoticed.
         max_bytes: The largest line, and the largest event, that is accepted.
         names: Return events that have a name as `NamedEvent`, the others as bytes.

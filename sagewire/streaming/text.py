@@ -55,7 +55,7 @@ class Utf8Decoder(BaseDecoder[bytes, str]):
 class StopStage(DeltaStage):
     """Ends each answer at the first stop string in its text, wherever the pieces are cut.
 
-    The stop string that begins first wins; of several that begin at one place, the longest. Text is held back only
+    The stop string that begins first wins; of several that begin together, the longest. Text is held back only
     while it could still be the beginning of a stop string. What follows a stop string is dropped: text, thinking,
     tool calls, log probabilities and the server's own `FinishDelta` of that answer. Token counts and metadata pass.
 
@@ -127,7 +127,7 @@ class StopStage(DeltaStage):
         self._held[delta.choice] = text[certain:]
 
     def _first_beginning(self, text: str) -> int:
-        """Return where the text ends that no stop string can still reach back into."""
+        """Return the end of the text that can no longer be part of a stop string."""
         position = max(0, len(text) - self._longest + 1)
         while found := self._any_first.search(text, position):
             position = found.start()
@@ -156,7 +156,7 @@ class StopStage(DeltaStage):
 class EchoStage(DeltaStage):
     """Removes the prompt from the beginning of each answer, for servers that return it with the answer.
 
-    Text that does not begin with the whole prompt is delivered untouched; until that is decided it is held back.
+    Text that does not begin with the whole prompt is delivered untouched; until then it is held back.
 
     Args:
         prompt: The text that was sent.

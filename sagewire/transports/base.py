@@ -1,4 +1,4 @@
-"""What a transport is: the only origin in sagewire that waits.
+"""The interface of a transport, the only part of sagewire that waits.
 
 A transport takes an `Invocation` and returns bytes. It knows hosts, credentials, time limits and retries; it knows
 nothing of JSON, models or prompts.

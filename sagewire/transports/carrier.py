@@ -28,7 +28,7 @@ _CURE = "set this machine's clock, for example with NTP"
 
 
 class Carrier:
-    """A target, and what every call to it is allowed.
+    """A target with its limits and retries.
 
     Args:
         target: How the server is asked and read.

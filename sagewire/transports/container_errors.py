@@ -25,7 +25,7 @@ _KEYS = ("message", "Message", "error", "detail", "errorMessage", "error_descrip
 
 
 def unwrap(message: str) -> tuple[int | None, str | None]:
-    """Return the container's status and body out of SageMaker's sentence around them, `None` where it is not there."""
+    """Return the container's status and body out of SageMaker's sentence around them, `None` if it is not there."""
     match = _WRAPPED.search(message)
     if match is None:
         return None, None
@@ -90,11 +90,11 @@ def _words(value: Any, depth: int) -> str | None:
         for key in _KEYS:
             found = _words(value.get(key), depth + 1)
             if found:
-                return f"{place}: {found}" if (place := _place(value.get("loc"))) else found
+                return f"{path}: {found}" if (path := _path(value.get("loc"))) else found
     return None
 
 
-def _place(loc: Any) -> str:
+def _path(loc: Any) -> str:
     """Return which field of the request FastAPI complains about: `messages.2.content`."""
     steps = loc if isinstance(loc, list) else [loc] if isinstance(loc, str) else []
     return ".".join(str(step) for step in (steps[1:] if steps[:1] == ["body"] else steps))

@@ -71,7 +71,7 @@ class RetryPolicy:
 
     Args:
         retries: How often and how patiently.
-        budget: Shared between transports where that is wanted.
+        budget: Shared between transports if wanted.
     """
 
     def __init__(self, retries: Retries, budget: RetryBudget | None = None) -> None:
@@ -138,7 +138,7 @@ class _RetryPlan:
         self._ready_until: float | None = None
 
     def delay_after(self, number: int, error: EndpointError) -> float | None:
-        """Return the seconds until the next attempt, `None` if there is none."""
+        """Return the seconds until the next attempt, `None` if it was the last."""
         if not error.retry_safe:
             return None
         delay = self._until_ready(error) if self._wakes(error) else self._until_retry(error)

@@ -11,7 +11,7 @@ from sagewire.errors import SagewireError
 __all__ = ["redact", "redact_error", "secrets_of"]
 
 MASK = "***"
-# Headers whose values are no secrets. Any other may be: headers of the caller's own are where gateways want their keys.
+# Headers whose values are not secrets. Any other may be: gateways read their keys from headers of any name.
 _HARMLESS = frozenset(
     {
         "accept",
@@ -25,7 +25,7 @@ _HARMLESS = frozenset(
     }
 )
 _HARMLESS_PREFIX = "x-amzn-sagemaker-"
-# Masking shorter words would make messages unreadable, and a secret of that length is none.
+# Masking shorter words would make messages unreadable, and so short a value is not a secret.
 _SHORTEST = 6
 
 

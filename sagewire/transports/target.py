@@ -1,4 +1,4 @@
-"""What differs between the kinds of servers, as pure functions; what they share is in the two transports over this."""
+"""The differences between kinds of servers, as pure functions; the common part is in the two transports."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Target(Protocol):
 
     @property
     def name(self) -> str:
-        """Who is being called, for messages and logs."""
+        """The name of the server, for messages and logs."""
         ...
 
     def check(self, call: Invocation, *, stream: bool) -> None:
-        """Raise where the server cannot take the call."""
+        """Raise if the server cannot take the call."""
         ...
 
     def request(self, call: Invocation, credentials: Credentials | None, *, stream: bool) -> Request:

@@ -77,7 +77,7 @@ class _Pipe:
         return not self.stopped
 
     def _wake(self) -> None:
-        # The loop may be closed by now; then nobody waits.
+        # The loop may be closed by now; then there is no waiter.
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self.wanted.set)
 
@@ -85,7 +85,7 @@ class _Pipe:
         """Return everything that has arrived, and whether that was all."""
         with self.changed:
             self.wanted.clear()
-            # Read before the pieces are taken: what is put in between is still among them.
+            # Read before the pieces are taken, so that a piece put in between is among them.
             ended = self.ended
             pieces, self.pieces, self.waiting = self.pieces, deque(), 0
             self.changed.notify()
@@ -104,7 +104,7 @@ class _Pipe:
 class WorkerStream:
     """A sync stream read by one worker thread; an async context manager that sends on entry.
 
-    What is there is taken in one go, so a stream costs one wake-up of the loop for each burst, not for each piece.
+    All waiting pieces are taken in one go, so a stream costs one wake-up of the loop per burst, not per piece.
     """
 
     _pipe: _Pipe | None = None

@@ -62,7 +62,7 @@ class Options:
     def given(self) -> dict[str, Any]:
         """Return the settings that are set, without `extra`, in field order."""
         given = {}
-        # Every call does this; a comprehension would be a function of its own.
+        # Every call does this; a comprehension would be its own function.
         for name in _OPTION_NAMES:
             value = getattr(self, name)
             if value is not None and value != ():

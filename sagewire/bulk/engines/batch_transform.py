@@ -281,7 +281,7 @@ class _Transform:
             os.fsync(file.fileno())
         if count < len(numbers):
             raise SagewireError(f"{place} has fewer lines than there were requests")
-        # As a whole or not at all, and in a file of its own, so that the rows of all files are in order.
+        # As a whole or not at all, and in its own file, so that the rows of all files are in order.
         new.replace(new.with_suffix(".jsonl"))
         return True
 

@@ -265,7 +265,7 @@ class Parts(Protocol):
 
 
 class PartWriter:
-    """A writer of part files; each run begins a file of its own. Not for several threads at once.
+    """A writer of part files; each run begins its own file. Not for several threads at once.
 
     Args:
         folder: The folder of the files.

@@ -72,7 +72,7 @@ class EmbeddingHandler(ABC):
 
     @property
     def one_text_per_call(self) -> bool:
-        """Whether each text needs a call of its own."""
+        """Whether each text needs its own call."""
         return self.max_texts == 1
 
     def read_error(self, payload: Any, /) -> ErrorBody | None:

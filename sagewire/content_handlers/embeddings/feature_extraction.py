@@ -2,7 +2,7 @@
 
 The pipeline returns a vector per token (1 x tokens x dimensions), special tokens included and without the attention
 mask. Releases of transformers that batch a list pad its shorter texts, and padding cannot be told from text: so each
-text is a call of its own.
+text is its own call.
 """
 
 from __future__ import annotations

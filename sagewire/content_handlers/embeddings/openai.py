@@ -60,7 +60,7 @@ class OpenAiEmbeddingsHandler(JsonEmbeddingHandler):
                 raise ValueError(f"index {index} is out of range or there twice")
             vector = item["embedding"]
             if isinstance(vector, list) and len(vector) == 1 and isinstance(vector[0], list):
-                # One vector for the text, in an array of its own (llama.cpp).
+                # One vector for the text, in its own array (llama.cpp).
                 vector = vector[0]
             rows[index] = decode_float32(vector) if isinstance(vector, str) else vector
         usage = payload.get("usage")

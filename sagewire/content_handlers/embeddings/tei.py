@@ -30,7 +30,7 @@ class TeiHandler(JsonEmbeddingHandler):
         return {"inputs": list(texts), **self.named_options(options)}
 
     def read(self, payload: Any, count: int, /) -> Embeddings:
-        """Return the vectors in a parsed response, which servers of its kind nest in an array of their own."""
+        """Return the vectors in a parsed response, which servers of its kind nest in their own array."""
         if not isinstance(payload, list):
             raise TypeError(f"expected an array of vectors, got {type(payload).__name__}")
         return Embeddings(_rows(payload, count))

@@ -154,7 +154,7 @@ def _generated(field: str) -> Callable[[Any], Iterator[Delta]]:
 def _read_labels(payload: Any) -> Iterator[Delta]:
     results = payload
     while isinstance(results, list) and results and isinstance(results[0], list):
-        # With top_k the labels of each input are a list of their own.
+        # With top_k the labels of each input are their own list.
         results = results[0]
     best = max(results, key=lambda result: result["score"])
     yield MetadataDelta(extra={"result": results})

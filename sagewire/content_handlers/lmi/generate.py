@@ -125,7 +125,7 @@ class LmiEventReader(EventReader):
     def _read_token(self, event: dict[str, Any], token: dict[str, Any]) -> Iterator[Delta]:
         details = event.get("details") or {}
         if token.get("id") == -1 or details.get("finish_reason") == "error":
-            # Rolling batch reports a failure as a token of its own (djl_python/rolling_batch/rolling_batch.py).
+            # Rolling batch reports a failure as its own token (djl_python/rolling_batch/rolling_batch.py).
             message = token.get("error_msg") or event.get("error_msg") or token.get("text") or "generation failed"
             raise ErrorBody(str(message), "error").as_stream_error()
         text = as_text(token["text"])

@@ -87,7 +87,7 @@ class LlamaCppHandler(OpenAiChatHandler):
 
 
 class LlamaCppCompletionsHandler(OpenAiCompletionsHandler):
-    """llama.cpp's completions route, which has a field of its own for JSON schemas and ignores `response_format`.
+    """llama.cpp's completions route, which has its own field for JSON schemas and ignores `response_format`.
 
     The tokenizer adds the beginning-of-text token if the model's file says so (`add_bos_token`).
     """

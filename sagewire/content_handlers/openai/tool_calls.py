@@ -34,7 +34,7 @@ class ToolCallNormaliser:
     Args:
         choice: The choice's number.
         created: The server's timestamp of the answer, which keeps made-up ids of different answers apart.
-        whole: Each element of the array is a call of its own, regardless of its index and id.
+        whole: Each element of the array is its own call, regardless of its index and id.
     """
 
     def __init__(self, choice: int, created: Any, *, whole: bool = False) -> None:

@@ -74,7 +74,7 @@ def whole(steps: Iterator[Step]) -> tuple[bytes, float, list[Step]]:
 
 
 def frame(steps: Iterator[Step]) -> Iterator[Step]:
-    """Put every piece of a container's stream into an event of its own."""
+    """Put every piece of a container's stream into its own event."""
     for step in steps:
         if isinstance(step, bytes):
             if step:

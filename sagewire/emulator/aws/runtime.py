@@ -156,7 +156,7 @@ class Runtime:
         """Return the request as the container sees it."""
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         if stream:
-            # Here `Accept` is that of the event stream; the container's comes in a header of its own.
+            # Here `Accept` is that of the event stream; the container's comes in its own header.
             headers.pop("accept", None)
             if (accept := request.headers.get(f"{_PREFIX}accept")) is not None:
                 headers["accept"] = accept

@@ -52,7 +52,7 @@ class Upstream:
 
     What the server cannot be asked for is refused with status 400, never made up: log probabilities, and settings,
     schemas and vectors that its API has no place for. Prompts are continued as they are: Ollama, whose completions
-    route writes them into a chat template, is asked on a route of its own.
+    route writes them into a chat template, is asked on its own route.
 
     Args:
         base_url: The server's base URL with its version, for example `http://127.0.0.1:11434/v1`.

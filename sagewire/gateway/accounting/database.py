@@ -1,4 +1,4 @@
-"""Keys, usage and spend in a database: SQLite in a file of its own, or PostgreSQL by URL. Every call here blocks."""
+"""Keys, usage and spend in a database: SQLite in its own file, or PostgreSQL by URL. Every call here blocks."""
 
 from __future__ import annotations
 

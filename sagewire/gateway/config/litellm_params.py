@@ -195,7 +195,7 @@ def _sagemaker(provider: str, name: str, given: JSON) -> JSON:
 
 def _hugging_face(name: str, base: str | None, embeds: bool) -> JSON:
     if not base and name.startswith(("http://", "https://")):
-        # huggingface/https://..., an endpoint without a name of its own.
+        # huggingface/https://..., an endpoint without its own name.
         base, name = name, ""
     if base:
         handlers = {"handler": "openai_chat", "embedding_handler": "tei", "rerank_handler": "tei_rerank"}

@@ -402,7 +402,7 @@ class GatewayConfig(Section):
     def canonical(self, name: str) -> str | None:
         """Return the model a name means, `None` for nothing known.
 
-        What fits a pattern with stars in its deployments is a model of its own.
+        What fits a pattern with stars in its deployments is its own model.
         """
         found = self.settings(name)
         return None if found is None else found[0]

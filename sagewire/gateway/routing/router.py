@@ -245,7 +245,7 @@ class Router:
         entry = self.config.entry(name) or name
         known = list(previous.deployments) if previous else []
         deployments: list[Deployment] = []
-        # A pattern has no deployments yet: each name that fits becomes a model of its own.
+        # A pattern has no deployments yet: each name that fits becomes its own model.
         concrete = () if self.config.stars_in(name) else config.deployments
         names = unique_labels(config.deployments)
         series = unique_labels(self.config.models[entry].deployments)

@@ -65,7 +65,7 @@ class Sessions:
         if session is None:
             if now < self._paused_until:
                 return None
-            # A task of its own: its caller may hang up while others wait for the same one.
+            # Its own task: its caller may hang up while others wait for the same one.
             session = self._open[conversation] = _Session(asyncio.create_task(self._client().open_session()), now)
             session.opening.add_done_callback(partial(self._tried, conversation))
         session.used = now

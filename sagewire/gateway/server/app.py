@@ -110,7 +110,7 @@ def _not_routed(path: str, error: HTTPException) -> GatewayError:
 
 
 class _ByPath:
-    """The routes that have a path of their own, found by it; the router tries all others one after the other.
+    """The routes that have their own path, found by it; the router tries all others one after the other.
 
     Args:
         router: The router.

@@ -161,7 +161,7 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
 
 @contextmanager
 def metrics_server(plan: Plan, registry: CollectorRegistry) -> Iterator[None]:
-    """Serve the metrics on a port of their own while the block runs, if one is configured.
+    """Serve the metrics on their own port while the block runs, if one is configured.
 
     Raises:
         UsageError: The port is taken.

@@ -126,7 +126,7 @@ class ChunkWriter:
 
 
 def _broken_ending(arguments: str, *, cut: bool) -> str:
-    """Return what makes broken arguments of a call plain to see, empty where they are whole.
+    """Return what makes broken arguments of a call plain to see, empty if they are whole.
 
     LangChain completes half a JSON object, and its agents would run a tool with it. A bracket that closes nothing makes
     such arguments an invalid call (`langchain_core/utils/json.py`), as they are in a whole answer.

@@ -53,7 +53,7 @@ class Content:
 
     @property
     def body(self) -> str | tuple[Part, ...]:
-        """The parts, as plain text where there is only one. Several are put together by the server, its own way."""
+        """The parts, as plain text if there is only one. Several are put together by the server, its own way."""
         if not self.parts:
             return ""
         first = self.parts[0]

@@ -57,7 +57,7 @@ def model_errors() -> Iterator[None]:
 
 
 def as_langchain_error(error: errors.SagewireError) -> errors.SagewireError:
-    """Return `error` as an instance of its own class and of the fitting class of LangChain."""
+    """Return `error` as its own instance class and of the fitting class of LangChain."""
     their_class = _their_class(error)
     if their_class is None or isinstance(error, theirs.ModelError):
         return error

@@ -248,7 +248,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
         return self
 
     async def adiscover(self) -> Self:
-        """`discover`, in a thread of its own."""
+        """`discover`, in its own thread."""
         return await in_thread(self.discover)
 
     def _check_handler(self) -> None:

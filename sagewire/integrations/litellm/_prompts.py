@@ -104,7 +104,7 @@ def take_template(target: Target, model: str, options: dict[str, Any]) -> Any:
 
 
 def default_format(target: Target, profile: ContainerProfile) -> PromptFormat:
-    """Return the format for a container that takes text, where none is asked for.
+    """Return the format for a container that takes text, if none is asked for.
 
     The model's id says it, where the endpoint may be described; else the endpoint's name may; else the messages are
     joined by blanks, as LiteLLM does.
@@ -124,7 +124,7 @@ def default_format(target: Target, profile: ContainerProfile) -> PromptFormat:
 
 
 def format_of_id(model_id: str | None) -> PromptFormat | None:
-    """Return the format a model's id stands for, `None` where no rule knows it."""
+    """Return the format a model's id stands for, `None` if no rule knows it."""
     try:
         return None if model_id is None else get_format(model_id=model_id)
     except UsageError:

@@ -70,11 +70,11 @@ class Route(ABC):
         """Return the whole answer."""
 
     def chunks(self, client: Client) -> Iterator[JSON]:
-        """Return the answer's chunks as they arrive; raise `UnsupportedFeature` where an answer comes as a whole."""
+        """Return the answer's chunks as they arrive; raise `UnsupportedFeature` if an answer comes as a whole."""
         raise UnsupportedFeature("streaming", type(self).__name__, "Its answer comes as a whole; leave stream out.")
 
     def achunks(self, client: AsyncClient) -> AsyncIterator[JSON]:
-        """Return the answer's chunks as they arrive; raise `UnsupportedFeature` where an answer comes as a whole."""
+        """Return the answer's chunks as they arrive; raise `UnsupportedFeature` if an answer comes as a whole."""
         raise UnsupportedFeature("streaming", type(self).__name__, "Its answer comes as a whole; leave stream out.")
 
     def _of(self, answer: Answered) -> Answered:

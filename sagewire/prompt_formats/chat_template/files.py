@@ -36,7 +36,7 @@ class TemplateFiles:
         special_tokens: Every control token of the vocabulary that the files list.
         marks: Added tokens that are not special, but mark something, such as `<tool_call>`.
         stops: Tokens that end an answer.
-        adds_bos: Whether the tokenizer puts `bos_token` before every text; `None` where the files do not say.
+        adds_bos: Whether the tokenizer puts `bos_token` before every text; `None` if the files do not say.
     """
 
     name: str
@@ -104,7 +104,7 @@ def _from_reader(name: str, read: Reader, template_name: str | None) -> Template
 
 def _gather(name: str, config: dict[str, Any], read: Reader, template_name: str | None) -> TemplateFiles:
     templates = _templates(config.get("chat_template"), CONFIG)
-    # Newer files hold the template in a file of its own, which then is the one that counts.
+    # Newer files hold the template in its own file, which then is the one that counts.
     text = read("chat_template.json")
     if text is not None:
         templates |= _templates(_parse(text, "chat_template.json").get("chat_template"), "chat_template.json")

@@ -257,7 +257,7 @@ class _GenerationBlocks(Extension):
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        # A call block, and not just the body, because it is a scope of its own in the original too.
+        # A call block, and not just the body, because it is its own scope in the original too.
         return nodes.CallBlock(self.call_method("said"), [], [], body).set_lineno(line)
 
     def said(self, caller: Callable[[], str]) -> str:

@@ -269,7 +269,7 @@ def load_format(
     Args:
         source: A model's folder; a `tokenizer_config.json`, `chat_template.json` or `.jinja` file; the content of
             such a JSON file as a dict; a folder on S3 (`s3://bucket/folder`); or an id on the Hugging Face Hub.
-        template_name: Which of several templates; by default `tool_use` where there is one and tools are given, and
+        template_name: Which of several templates; by default `tool_use` if there is one and tools are given, and
             `default` otherwise.
         revision: A branch, tag or commit on the Hub.
         token: A Hub token; `None`: the one huggingface_hub knows, `False`: none.

@@ -17,7 +17,7 @@ __all__ = ["SAME_ROLES", "THINK_OPENING", "Call", "Conversation", "Guard", "Mess
 
 Guard = Callable[[str], str]
 
-# A model's own thinking begins with the tag on a line of its own; anything else is somebody's text about a tag.
+# A model's own thinking begins with the tag on its own line; anything else is somebody's text about a tag.
 THINK_OPENING = re.compile(r"\s*<think>(?=\s)")
 KNOWN_FIELDS = frozenset(
     ("role", "content", "tool_calls", "tool_call_id", "name", "reasoning_content", "reasoning", "thinking")
@@ -61,8 +61,8 @@ class Turn:
         text: The text parts joined, guarded, without the thinking that was found inside.
         calls: The tool calls of an assistant.
         thinking: The reasoning of an assistant, from its own field or from tags in the text; guarded.
-        name: The speaker's or the tool's name, guarded; empty where there is none.
-        call_id: The id of the call a tool answers, guarded; empty where there is none.
+        name: The speaker's or the tool's name, guarded; empty if there is none.
+        call_id: The id of the call a tool answers, guarded; empty if there is none.
         lead: What is written before the text, inside the turn.
         null: The content was missing, not empty.
         final: The prompt ends inside this turn, because the caller wants it continued.
@@ -89,7 +89,7 @@ class Conversation:
 
     Args:
         turns: The messages in order.
-        tools: The tools as dicts in OpenAI's shape, key order as given; empty where there are none.
+        tools: The tools as dicts in OpenAI's shape, key order as given; empty if there are none.
         generate: End with the opening of the assistant's turn.
         now: The current time, or `None` for the clock.
         date_string: The date as text, for the families that take it as a variable.

@@ -318,7 +318,7 @@ class TurnFormat(PromptFormat):
         page.add(block.after if block.last is None or not last else block.last)
 
     def block_of_stranger(self, conversation: Conversation, turn: Turn) -> Block | None:
-        """Return how a role the family does not know is written; `None` where it is left out."""
+        """Return how a role the family does not know is written; `None` if it is left out."""
         if self.role_error:
             raise UsageError(f"{self.role_error} (prompt format {self.name!r})")
         if self.other is None:

@@ -71,7 +71,7 @@ FALCON_CHAT_FASTCHAT = TurnFormat(
 
 
 class FalconInstruct(TurnFormat):
-    """Falcon Instruct: the system text alone at the top, and in each message one blank line less where there is one."""
+    """Falcon Instruct: the system text alone at the top, and in each message one blank line less if there is one."""
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""

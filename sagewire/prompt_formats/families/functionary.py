@@ -108,7 +108,7 @@ class FunctionaryV32(TurnFormat):
 
 
 class FunctionaryV25(TurnFormat):
-    """Functionary 2.5: calls behind a reserved token, results with the tool's name on a line of its own."""
+    """Functionary 2.5: calls behind a reserved token, results with the tool's name on its own line."""
 
     def write_turn(self, conversation: Conversation, page: PromptBuilder, turn: Turn, last: bool) -> None:
         """Write one message."""

@@ -18,7 +18,7 @@ SCHEMA_KEYS = ("description", "type", "properties", "required", "nullable")
 
 @dataclass(frozen=True, kw_only=True)
 class Gemma4(TurnFormat):
-    """Gemma 4: tools and calls in a notation of their own, results inside the model's turn.
+    """Gemma 4: tools and calls in their own notation, results inside the model's turn.
 
     Args:
         thoughtless: What an answer without thoughts begins with.

@@ -84,7 +84,7 @@ class Glm45(TurnFormat):
             page.add(TOOLS_AFTER.replace("{n}", self.line))
 
     def tool_text(self, conversation: Conversation, tool: dict[str, Any]) -> str:
-        """Return a tool on a line of its own."""
+        """Return a tool on its own line."""
         return conversation.json(tool) + "\n"
 
     def after_question(self, conversation: Conversation, turn: Turn) -> str:
@@ -134,7 +134,7 @@ class Glm51(Glm47):
     empty = "</think>"
 
     def tool_text(self, conversation: Conversation, tool: dict[str, Any]) -> str:
-        """Return a tool on a line of its own, but nothing for one that is loaded later."""
+        """Return a tool on its own line, but nothing for one that is loaded later."""
         function = tool["function"]
         if function.get("defer_loading"):
             return ""

@@ -41,7 +41,7 @@ WRITE_3_2 = (
 
 
 class Granite33(TurnFormat):
-    """Granite 3.3: tools in a turn of their own behind the system text, which says the date."""
+    """Granite 3.3: tools in their own turn behind the system text, which says the date."""
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
@@ -175,7 +175,7 @@ WITH_TOOLS_3_1 = (
 
 @dataclass(frozen=True, kw_only=True)
 class Granite31(TurnFormat):
-    """Granite 3.1 and 3.2: tools in a turn of their own behind the system text, which says the date."""
+    """Granite 3.1 and 3.2: tools in their own turn behind the system text, which says the date."""
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""

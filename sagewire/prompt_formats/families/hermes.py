@@ -1,4 +1,4 @@
-"""The Hermes families of Nous Research: ChatML without tools, a prompt of their own with tools."""
+"""The Hermes families of Nous Research: ChatML without tools, their own prompt with tools."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ HEADS = {
 
 @dataclass(frozen=True, kw_only=True)
 class KimiK2(TurnFormat):
-    """Kimi K2: each role has a mark of its own, tools are declared in a turn before the system text.
+    """Kimi K2: each role has its own mark, tools are declared in a turn before the system text.
 
     Args:
         first_system: The system text of a conversation that has none.

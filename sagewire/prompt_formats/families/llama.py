@@ -146,7 +146,7 @@ class Llama32(LlamaTools):
 
 
 class Llama4(LlamaTools):
-    """Llama 4: a system turn only where there is a system text, several calls at once, and text before them."""
+    """Llama 4: a system turn only if there is a system text, several calls at once, and text before them."""
 
     def write_system(
         self, conversation: Conversation, page: PromptBuilder, system: Turn | None, with_tools: bool

@@ -1,4 +1,4 @@
-"""Families that mark each role with a tag of its own: `<|user|>`, `<|prompter|>`, `[|user|]`, `GPT4 Correct User:`."""
+"""Families that mark each role with its own tag: `<|user|>`, `<|prompter|>`, `[|user|]`, `GPT4 Correct User:`."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def get_output_parser(
     Args:
         style: A key of `OUTPUT_PARSERS`, or an `OutputSyntax` of your own.
         tools: sagewire tools or OpenAI-shaped dicts. Formats without types in their calls need the schemas, and a call
-            that no marker announces counts only if it names one of them. `None` where it is not known what was
+            that no marker announces counts only if it names one of them. `None` if it is not known what was
             offered; an empty sequence says that nothing was.
         stops: The stop strings in use: one at the very end is removed.
         prompt: The rendered prompt. It tells whether thinking was opened already; without it, the styles of families

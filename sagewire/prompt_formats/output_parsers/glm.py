@@ -78,7 +78,7 @@ HY3 = OutputSyntax(
 
 
 def _read_start(source: Source, calls: Calls, prompt: str) -> Wait[None]:
-    """Read the name of an offered tool on a line of its own, and the object behind it."""
+    """Read the name of an offered tool on its own line, and the object behind it."""
     yield from source.skip_space()
     name = yield from source.read(FUNCTION_NAME)
     if not calls.offered.knows(name) or not (yield from source.accept("\n")):

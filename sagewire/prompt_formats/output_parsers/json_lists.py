@@ -1,4 +1,4 @@
-"""Families that write JSON calls behind a marker of their own, and nothing else that would need code."""
+"""Families that write JSON calls behind their own marker, and nothing else that would need code."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _read_message(source: Source, calls: Calls) -> Wait[None]:
     yield from read_calls(source, calls)
 
 
-# GigaChat 3: a message of its own, since 3.1 a token (vLLM gigachat3_tool_parser.py).
+# GigaChat 3: its own message, since 3.1 a token (vLLM gigachat3_tool_parser.py).
 GIGACHAT3 = OutputSyntax(
     name="gigachat3",
     blocks={"<|function_call|>": read_calls, "<|message_sep|>": _read_message},

@@ -1,4 +1,4 @@
-"""MiniMax M3: an element for each argument, nested ones for objects and lists, every tag behind a token of its own.
+"""MiniMax M3: an element for each argument, nested ones for objects and lists, every tag behind its own token.
 
     ]<]minimax[>[<tool_call>
     ]<]minimax[>[<invoke name="f">]<]minimax[>[<city>Oslo]<]minimax[>[</city>]<]minimax[>[</invoke>

@@ -39,7 +39,7 @@ class AnswerTests(Subject):
     """Tests of every LLM."""
 
     def test_is_an_llm(self) -> None:
-        """The class is LlamaIndex's and has a name of its own."""
+        """The class is LlamaIndex's and has its own name."""
         assert issubclass(self.llm_class, BaseLLM)
         assert self.llm_class.class_name() not in ("base_component", "custom_llm", "LLM", "")
 

@@ -44,9 +44,9 @@ class Ticket:
 
     Args:
         inference_id: SageMaker's id of the request, or the caller's own.
-        output: Where the answer will be in S3.
-        failure: Where the error will be instead; empty where the endpoint has no failure path.
-        input: What was uploaded for it, to be deleted afterwards; empty where the body went along.
+        output: S3 address the answer will be written to.
+        failure: S3 address of the error instead; empty if the endpoint has no failure path.
+        input: What was uploaded for it, to be deleted afterwards; empty if the body went along.
     """
 
     inference_id: str
@@ -80,7 +80,7 @@ class DeferredTarget:
         return f"endpoint {self._endpoint!r} in {self._settings.region} ({self._host})"
 
     def check(self, call: Invocation, *, stream: bool) -> None:
-        """Raise `UsageError` or `PayloadTooLarge` where the call cannot be sent."""
+        """Raise `UsageError` or `PayloadTooLarge` if the call cannot be sent."""
         check_values({**self._parameters, **call.parameters}, ASYNC_PARAMETERS)
         if len(call.body) > MAX_UPLOAD_BYTES:
             raise PayloadTooLarge(
@@ -123,12 +123,12 @@ def ticket_of(headers: Mapping[str, str], body: bytes, uploaded: str) -> Ticket:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         inference_id = ""
     if not output:
-        raise WireError("SageMaker accepted the request but did not say where the answer will be")
+        raise WireError("SageMaker accepted the request but did not name the output location")
     return Ticket(inference_id, output, headers.get("x-amzn-sagemaker-failurelocation") or "", uploaded)
 
 
 def failure_error(ticket: Ticket, body: bytes) -> ModelError:
-    """Return the error for a failure object; what is in it is the container's own body or SageMaker's words."""
+    """Return the error for a failure object, which holds the container's body or SageMaker's words."""
     words = container_message(body.decode("utf-8", "replace"))
     error = ModelError(
         f"the container failed (inference id {ticket.inference_id}, {ticket.failure}): {words}",

@@ -54,7 +54,7 @@ class ObjectStore:
             self._s3().put_object(Bucket=bucket, Key=key, Body=data, ContentType=content_type)
 
     def get(self, uri: str, limit: int) -> tuple[bytes, str] | None:
-        """Return an object and its content type, `None` where there is none, or none that may be seen.
+        """Return an object and its content type; `None` if it does not exist or may not be read.
 
         Raises:
             ResponseTooLarge: It has more than `limit` bytes.

@@ -1,4 +1,4 @@
-"""Tickets on disk: what was handed in is collected by the next run if this one is killed, and not paid for twice."""
+"""Tickets on disk: if this run is killed, the next one collects the answers, so that none is paid for twice."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TicketFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._lock = threading.Lock()
-        # Only of earlier runs: equal requests of this one are requests of their own.
+        # Only of earlier runs: equal requests of this run are separate requests.
         self._earlier: dict[str, list[tuple[Ticket, float]]] = defaultdict(list)
         closed = set[str]()
         entries = list(self._read())

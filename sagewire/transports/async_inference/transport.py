@@ -92,7 +92,7 @@ class _Counter:
             self.tickets.keep(call, ticket)
 
     def must_upload(self, call: Invocation) -> bool:
-        """Return whether a body is too large to go along; raise where there is no origin to put it."""
+        """Return whether a body is too large to go along; raise if there is no location to put it."""
         if len(call.body) <= MAX_INLINE_BYTES:
             return False
         if self._upload_to is None:
@@ -105,7 +105,7 @@ class _Counter:
         return True
 
     def upload(self, call: Invocation) -> tuple[Invocation, str]:
-        """Write a body to S3; return the call that refers to it, and where it is."""
+        """Write a body to S3; return the call that refers to it, and its location."""
         uri = f"{(self._upload_to or '').rstrip('/')}/{uuid.uuid4()}.in"
         self.store.put(uri, call.body, call.content_type)
         return replace(call, body=b"", parameters={**call.parameters, "InputLocation": uri}), uri
@@ -149,12 +149,12 @@ def _target(endpoint: SageMakerEndpoint) -> DeferredTarget:
 class DeferredTransport(SyncTransport):
     """Carries invocations to an endpoint with Asynchronous Inference; waits for the answer in S3.
 
-    The caller needs `sagemaker:InvokeEndpointAsync`, and `s3:GetObject` where the endpoint writes; without
+    The caller needs `sagemaker:InvokeEndpointAsync`, and `s3:GetObject` for the output location; without
     `s3:ListBucket` an answer that is not there yet cannot be told from one that may not be read.
 
     Args:
         endpoint_name: The endpoint.
-        session: Who calls, as for `SageMakerTransport`.
+        session: Credentials to call with, as for `SageMakerTransport`.
         region_name: The region.
         endpoint_url: Another base URL of SageMaker Runtime.
         timeouts: The deadlines of each call; `total` is for the whole wait, else what SageMaker allows: 6 h 15 min, or
@@ -221,7 +221,7 @@ class DeferredTransport(SyncTransport):
 
         Raises:
             ModelError: The container failed.
-            EndpointTimeout: There was no answer in time; it may still come.
+            EndpointTimeout: No answer arrived in time; it may still come.
         """
         return self._collect(ticket, self._counter.whole_wait(self._timeouts, self._target.name))
 

@@ -28,7 +28,7 @@ class Looking:
         self._failures = 0
 
     def left(self) -> float:
-        """Return the seconds that are left; raise once there are none."""
+        """Return the seconds left; raise once the time is up."""
         left = None if self._deadlines.deadline is None else self._deadlines.deadline - time.monotonic()
         if left is None or left <= 0:
             raise self.expired()

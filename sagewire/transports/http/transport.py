@@ -172,7 +172,7 @@ class HttpTransport(SyncTransport):
         max_response_bytes: The longest answer that is read, whole or streamed; `None` for the default of 256 MB.
 
     Raises:
-        UsageError: The URL is none, or an address that was shut down.
+        UsageError: The URL is invalid, or an address that was shut down.
 
     Example:
         >>> transport = HttpTransport("http://localhost:8000/v1")  # doctest: +SKIP

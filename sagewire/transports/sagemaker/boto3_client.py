@@ -103,7 +103,7 @@ class Boto3Transport:
         return self._policy.run(attempt, deadlines, call)
 
     def _deadlines(self) -> Deadlines:
-        # The client has deadlines of its own.
+        # The client has its own deadlines.
         return Deadlines(Timeouts(None, None, None, None), f"endpoint {self._endpoint!r}")
 
     def _arguments(self, call: Invocation, *, stream: bool) -> dict[str, Any]:

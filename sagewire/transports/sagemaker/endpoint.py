@@ -36,7 +36,7 @@ class SageMakerEndpoint:
 
     Args:
         name: The endpoint's name.
-        session: Who calls.
+        session: Credentials to call with.
         settings: How the service is reached.
         config: A `botocore.config.Config`.
         parameters: InvokeEndpoint parameters of every call.

@@ -37,11 +37,11 @@ _MAX_CUSTOM_ATTRIBUTES = 1024
 
 
 def check_parameters(parameters: Mapping[str, str], *, stream: bool = False) -> None:
-    """Raise where a parameter is unknown, has an impossible value, or does not exist on the route.
+    """Raise if a parameter is unknown, has an impossible value, or does not exist on the route.
 
     Raises:
         UsageError: Unknown name or value; the message lists the known names.
-        UnsupportedFeature: The streaming route has no such parameter.
+        UnsupportedFeature: The streaming route does not have the parameter.
     """
     check_values(parameters, PARAMETERS)
     if stream:
@@ -49,7 +49,7 @@ def check_parameters(parameters: Mapping[str, str], *, stream: bool = False) -> 
 
 
 def check_values(parameters: Mapping[str, str], known: Mapping[str, str]) -> None:
-    """Raise `UsageError` where a parameter is not among `known` or cannot travel as a header."""
+    """Raise `UsageError` if a parameter is not among `known` or cannot travel as a header."""
     for name, value in parameters.items():
         if name not in known:
             raise UsageError(_unknown(name, known))
@@ -95,7 +95,7 @@ def request_headers(call: Invocation, parameters: Mapping[str, str], *, stream: 
         parameters: The parameters of this call, checked; already merged with the transport's own.
         stream: Which of the two routes.
     """
-    # On the streaming route a plain Accept would speak of the event stream itself.
+    # On the streaming route a plain Accept would refer to the event stream itself.
     headers = {"Content-Type": call.content_type, "X-Amzn-SageMaker-Accept" if stream else "Accept": call.accept}
     for name, value in parameters.items():
         headers[PARAMETERS[name]] = value

@@ -74,7 +74,7 @@ _THROTTLED = frozenset(
 )
 _TRANSIENT = frozenset({"InternalFailure", "InternalServerError", "ServiceUnavailable", "ServiceUnavailableException"})
 # One pattern with `.*` between two words takes time that grows with the square of a message's length: in the patterns
-# here every repetition is bounded, and what has to follow is looked for separately.
+# here every repetition is bounded, and what has to follow is searched separately.
 _MAX_CODE = 200
 _NOT_FOUND = re.compile(
     r"Endpoint .{1,200}? of account \S{1,40} not found|Could not find (endpoint|inference component)", re.I

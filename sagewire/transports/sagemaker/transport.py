@@ -57,7 +57,7 @@ class SageMakerTarget:
         return f"endpoint {self._endpoint!r} in {self._settings.region} ({self._host})"
 
     def check(self, call: Invocation, *, stream: bool) -> None:
-        """Raise `UsageError`, `UnsupportedFeature` or `PayloadTooLarge` where the call cannot be sent."""
+        """Raise `UsageError`, `UnsupportedFeature` or `PayloadTooLarge` if the call cannot be sent."""
         if self._parameters or call.parameters:
             check_parameters({**self._parameters, **call.parameters}, stream=stream)
         if self._max is not None and len(call.body) > self._max:
@@ -99,7 +99,7 @@ class SageMakerTransport(SyncTransport):
 
     Args:
         endpoint_name: The endpoint.
-        session: Who calls: one of sagewire's sessions, a boto3 or botocore session, a profile's name; `None` for
+        session: Credentials: one of sagewire's sessions, a boto3 or botocore session, a profile's name; `None` for
             whatever boto3 would find.
         region_name: The region; else as boto3 finds it.
         endpoint_url: Another base URL of SageMaker Runtime.
@@ -111,7 +111,7 @@ class SageMakerTransport(SyncTransport):
         max_response_bytes: The longest answer that is read, whole or streamed; `None` for the default of 256 MB.
 
     Raises:
-        UsageError: No region, an unknown parameter, a URL that is none.
+        UsageError: No region, an unknown parameter, an invalid URL.
 
     Example:
         >>> transport = SageMakerTransport("my-llm", region_name="eu-west-1")  # doctest: +SKIP

@@ -194,7 +194,7 @@ def test_the_waits_grow():
 
 
 def test_an_answer_that_names_no_place():
-    with pytest.raises(WireError, match="where"):
+    with pytest.raises(WireError, match="output location"):
         ticket_of({}, b"{}", "")
     assert ticket_of({"x-amzn-sagemaker-outputlocation": "s3://a/b"}, b"nonsense", "") == Ticket("", "s3://a/b")
 

@@ -30,7 +30,7 @@ class AnswerParser(BaseDecoder[str, Delta]):
 
     Args:
         style: How the family writes.
-        tools: What the model was given; `None` where that is not known, an empty sequence where it was nothing.
+        tools: What the model was given; `None` if that is not known, an empty sequence where it was nothing.
         stops: The stop strings in use: one at the very end is removed.
         prompt: The rendered prompt; the empty string where it is not known.
         prompt_opened_thinking: Whether the prompt ended inside reasoning; `None`: see `prompt`.

@@ -179,7 +179,7 @@ class _CallObject:
         self.calls.commit(self.name, self.arguments or "{}", self.id)
 
     def _read_function(self) -> Wait[None]:
-        """Read the name and the arguments in an object of their own, as OpenAI writes them, or the name alone."""
+        """Read the name and the arguments in their own object, as OpenAI writes them, or the name alone."""
         if (yield from self.source.peek()) != "{":
             self._once("name")
             yield from self._read_name()

@@ -16,7 +16,7 @@ class Offered:
     """The tools of a request.
 
     Args:
-        tools: sagewire tools or OpenAI-shaped dicts; `None` where it is not known what was offered. An empty sequence
+        tools: sagewire tools or OpenAI-shaped dicts; `None` if it is not known what was offered. An empty sequence
             says that nothing was.
 
     Raises:
