@@ -83,8 +83,8 @@ class Bounds:
         concurrency: Calls in flight; `None` finds the best number.
         max_concurrency: Largest number of calls in flight to try.
         max_errors: Stop when more rows than this have failed.
-        budget_tokens: Stop before more tokens than this, read and written, are spent; what a server does not count is
-            estimated at four characters a token.
+        budget_tokens: Stop before more tokens than this, read and written, are spent; uncounted tokens are estimated
+            at four characters a token.
         deadline: Seconds after which no more calls begin.
         attempts: Maximum number of calls for a row that fails.
         patience: Seconds for which a row waits for an endpoint that throttles or is not ready.

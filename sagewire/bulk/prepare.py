@@ -199,7 +199,7 @@ def open_folder(
 
 
 def _check_room(job: Job, storage: Storage, overwrite: bool) -> None:
-    """Raise `UsageError` if what a new job writes would replace what is there, or has nowhere to go."""
+    """Raise `UsageError` if a new job's output would replace a file, or cannot be written."""
     for path in (job.output, dead_letter_path(job.output)):
         if not overwrite and storage.exists(path):
             raise UsageError(f"{path} exists already; overwrite it, or name another output")

@@ -129,7 +129,7 @@ class LiveProgress:
 
 
 def guess_of(job: Job) -> float:
-    """Return what a call of a job is thought to cost before any was made, in tokens."""
+    """Return the estimated cost of a job's call before the first one, in tokens."""
     return float(job.options.get("max_tokens") or 256)
 
 

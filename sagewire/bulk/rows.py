@@ -25,7 +25,7 @@ class Row:
     """One row of the input.
 
     Args:
-        number: Its place in the whole input, from 0.
+        number: Its position in the whole input, from 0.
         line: Its line in its file (CSV and JSON lines) or its row there (Parquet), from 1.
         path: The file.
         values: Its columns; `None` if the row cannot be read.
@@ -63,7 +63,7 @@ class Answer:
         finish_reason: Why generation ended.
         prompt_tokens: Tokens read for this row, if the server counts.
         completion_tokens: Tokens written for this row, if the server counts.
-        error: Why there is no valid output.
+        error: The reason if the output is missing or invalid.
         thinking: The model's reasoning, if it is kept.
     """
 
@@ -158,7 +158,7 @@ def load_json(data: bytes | str) -> Any:
 
 
 def dump_json(value: Any) -> bytes:
-    """Return a value as JSON; what JSON has no type for becomes text."""
+    """Return a value as JSON; values of other types become text."""
     try:
         return orjson.dumps(value, default=plain_json)
     except TypeError:
@@ -184,7 +184,7 @@ def _plain(value: Any) -> Any:
 
 
 def plain_json(value: Any) -> Any:
-    """Return what JSON has no type for as something it has: `orjson`'s `default`."""
+    """Return a value of another type as one JSON has: `orjson`'s `default`."""
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode()
     if isinstance(value, array):

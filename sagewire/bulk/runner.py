@@ -87,9 +87,9 @@ def run(
         model: `sagemaker/NAME`, `huggingface/ID-OR-URL`, a server's URL, or a `Client` or `AsyncClient`.
         output: The file to write; its extension says the format.
         engine: What does the work: `local` (this process), `ray` (a Ray cluster), `async-inference` (a SageMaker
-            endpoint of that kind) or `batch-transform` (a SageMaker job with instances of its own).
+            endpoint of that kind) or `batch-transform` (a SageMaker job with its own instances).
         engine_options: Options of the engine; see `sagewire.bulk.engines`.
-        resume: Continue a job that was stopped; start it if there is none.
+        resume: Continue a stopped job; start a new one if the job does not exist.
         retry: Send the failed rows of a complete job again, and rewrite its output.
         overwrite: Replace an existing job or output.
         work_dir: The work folder; default `OUTPUT.bulk`.

@@ -179,7 +179,7 @@ class CompleteTask(_Generation):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         if job.system:
-            raise UsageError("system: a completion has no system text; write it into the template, or use chat")
+            raise UsageError("system: a completion takes no system text; write it into the template, or use chat")
         if self._instruct:
             raise UsageError("schema_mode='prompt' is for chat; write the instruction into the template")
 

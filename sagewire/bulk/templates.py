@@ -49,7 +49,7 @@ class Template:
         """Return the text for a row.
 
         Raises:
-            KeyError: The row has no such column, or nothing in it.
+            KeyError: The row lacks the column, or its cell is empty.
         """
         return "".join(literal + (_text(values, name) if name is not None else "") for literal, name in self._pieces)
 

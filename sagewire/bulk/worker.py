@@ -73,7 +73,7 @@ class Worker:
         job: What is to be done.
         bounds: How patiently.
         task: What is asked.
-        client: Who is asked; its retries should be off.
+        client: The client to call; its retries should be off.
         controller: When calls may begin.
     """
 
@@ -88,7 +88,7 @@ class Worker:
         self.stopping = asyncio.Event()
 
     async def work(self, questions: Sequence[Question], call: Call | None = None) -> list[Record]:
-        """Return a record for each question; what fails because of the rows themselves is a record too.
+        """Return a record for each question; a failure caused by a row is a record too.
 
         Args:
             questions: At most as many as the task takes in one call.

@@ -83,7 +83,7 @@ def complain(error: Exception, hint: str = "") -> None:
 
 
 def in_options(error: Exception) -> str:
-    """Return what an error says, with the options of the command line in place of Python's arguments."""
+    """Return an error's message, with the options of the command line instead of Python's arguments."""
     return _ARGUMENT.sub(lambda found: _OPTIONS[found[1]] + (" " if found[2] else ""), str(error))
 
 
@@ -116,7 +116,7 @@ def show_table(table: Table) -> None:
 
 
 def text_of(words: Sequence[str] | None) -> str:
-    """Return the words of an argument, standard input in place of a `-`; all of it if there are no words.
+    """Return the words of an argument, standard input for a `-` or for no words at all.
 
     Raises:
         UsageError: There is nothing to read, or no text in it.

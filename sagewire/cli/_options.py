@@ -125,7 +125,7 @@ def is_url(endpoint: str) -> bool:
 
 
 def spread(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the command with the options of its groups as arguments of its own, which is what typer reads."""
+    """Return the command with the options of its groups as its own arguments, which typer reads."""
     hints = get_type_hints(command, include_extras=True)
     parameters: list[inspect.Parameter] = []
     groups: dict[str, type[Options]] = {}

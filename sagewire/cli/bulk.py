@@ -182,8 +182,8 @@ def clean(
 
 
 def _client(options: ModelOptions, model: str) -> dict[str, Any]:
-    place = model if is_url(model) else "" if model.startswith("sagemaker/") else f"https://{model}"
-    arguments = options.client_arguments(place)
+    url = model if is_url(model) else "" if model.startswith("sagemaker/") else f"https://{model}"
+    arguments = options.client_arguments(url)
     return {name: value for name, value in arguments.items() if name not in ("endpoint", "url") and value is not None}
 
 

@@ -19,7 +19,7 @@ from sagewire.errors import SagewireError
 from sagewire.types import Message, Reply, TextDelta, ThinkingDelta
 
 _COMMANDS = """/help          this list
-/history       what was said so far
+/history       show the conversation so far
 /system TEXT   replace the system text and start over
 /clear         start over
 /quit          leave (also Ctrl-D); Ctrl-C stops an answer"""

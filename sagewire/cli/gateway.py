@@ -129,23 +129,23 @@ def _models(endpoints: list[str], settings: dict[str, Any]) -> dict[str, dict[st
 
 
 def _deployment(given: str, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    name, equals, place = given.partition("=")
-    # A URL may hold an equals sign of its own.
+    name, equals, target = given.partition("=")
+    # A URL may contain an equals sign itself.
     if not equals or "/" in name:
-        name, place = _name_of(given), given
-    if not (name and place):
+        name, target = _name_of(given), given
+    if not (name and target):
         raise UsageError(f"--endpoint {given!r} should be ENDPOINT or MODEL=ENDPOINT")
-    if is_url(place):
-        return name, {"url": place} | {key: settings[key] for key in ("handler", "format") if key in settings}
+    if is_url(target):
+        return name, {"url": target} | {key: settings[key] for key in ("handler", "format") if key in settings}
     named = {"inference_component" if key == "component" else key: value for key, value in settings.items()}
-    return name, {"endpoint": place} | named
+    return name, {"endpoint": target} | named
 
 
-def _name_of(place: str) -> str:
+def _name_of(target: str) -> str:
     """Return the model's name for an endpoint, or for a URL: the last part of its path that says something."""
-    if not is_url(place):
-        return place.rstrip("/").rsplit("/", 1)[-1]
-    parts = urlsplit(place)
+    if not is_url(target):
+        return target.rstrip("/").rsplit("/", 1)[-1]
+    parts = urlsplit(target)
     path = [part for part in parts.path.split("/") if part and not re.fullmatch(r"v\d+\w*|api|openai", part)]
     return path[-1] if path else parts.hostname or ""
 
@@ -306,7 +306,7 @@ def usage(
             total[name] += getattr(row, name)
     for total in sums.values():
         total["cost"] = dollars(total.pop("nanodollars"))
-    _show([sums[place] for place in sorted(sums)], as_json)
+    _show([sums[key] for key in sorted(sums)], as_json)
 
 
 def _require_extra() -> None:

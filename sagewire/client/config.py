@@ -72,7 +72,7 @@ class ClientConfig:
                 "Http(url), or an object with `invoke` and `stream`"
             )
         else:
-            refuse_ignored(self._given(), _ROUTE, "your own transport decides it; set it where that is made")
+            refuse_ignored(self._given(), _ROUTE, "your own transport decides it; set it on that transport")
         if self.hooks is not None and not hasattr(self.hooks, "on_request"):
             raise UsageError(f"hooks must be a sagewire.Hooks, not {type(self.hooks).__name__}")
         keys = [name for name in _SECRETS if getattr(self, name)]

@@ -1,4 +1,4 @@
-"""Forced tool calls for containers that take plain text, whose request format has no field for them.
+"""Forced tool calls for containers that take plain text and have no request field for them.
 
 If the container can be held to a JSON schema, the schema is that of a tool call: the model cannot write anything
 else. Otherwise the prompt demands it, and an answer without a call is an error.
@@ -115,7 +115,7 @@ def _merge_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 def _one_call(tool: Tool, definitions: dict[str, Any]) -> dict[str, Any]:
     parameters = dict(tool.parameters) or {"type": "object", "properties": {}}
-    # References point from the root of a schema; the tools' own definitions move there, under names of their own.
+    # References point from the root of a schema; the tools' own definitions move there, under their own names.
     names: dict[str, str] = {}
     moved: dict[str, Any] = {}
     for keyword in ("$defs", "definitions"):

@@ -126,7 +126,7 @@ class EndpointResolver:
         except TimeoutError as error:
             if isinstance(error, SagewireError):
                 raise
-            # What is asked for goes on and is there for the next call.
+            # The look-up goes on, and the next call finds its result.
             where = f"{self._settings.target!r} (looking up its container)"
             raise timeout_error("total", timeouts.total, where) from None
 

@@ -134,7 +134,7 @@ class AsyncInference(TransportChoice):
         upload_to: An S3 folder for request bodies of more than 128,000 bytes.
         cleanup: The objects to delete once an answer is read: `uploads`, `all` or `none`.
         poll: The first and the longest wait between two checks for the answer, in seconds.
-        tickets: A file that remembers the requests under way. If the program is killed, its next run collects their
+        tickets: A file that remembers the requests in flight. If the program is killed, its next run collects their
             answers instead of asking again. One process at a time uses it.
 
     Example:
@@ -182,7 +182,7 @@ class Boto3(TransportChoice):
     client: Any
 
     without_effect = (*_ACCOUNT, "timeout", "retries")
-    cure = "calls go through your own boto3 client; set it where that is made"
+    cure = "calls go through your own boto3 client; set it on that client"
 
     def __reduce__(self) -> Any:
         raise UsageError("a boto3 client cannot be pickled; use `session=` or `profile_name=` instead of `client=`")
@@ -256,7 +256,9 @@ class Http(TransportChoice):
     def __reduce__(self) -> Any:
         if self.token or self.headers:
             name = "token" if self.token else "headers"
-            raise UsageError(f"{name} may be a secret and is never pickled; make the client where it is used")
+            raise UsageError(
+                f"{name} may be a secret and is never pickled; make the client in the process that uses it"
+            )
         return Http, (self.url, None, {}, self.verify)
 
     def open(self, route: Route) -> Transport:

@@ -225,7 +225,7 @@ class JsonHandler(ContentHandler):
 
         Raises:
             UsageError: A message holds half of a surrogate pair, which is not text.
-            UnsupportedFeature: JSON has no way to write something else in it.
+            UnsupportedFeature: It holds a value that JSON cannot express.
         """
         payload = self.payload(request)
         try:
@@ -283,7 +283,7 @@ class _EventStage(BaseDecoder[Any, Delta]):
         try:
             if self._own_errors:
                 self._raise_own_error(data)
-            # What a generator yielded before it raised is kept.
+            # Values yielded before the error are kept.
             out += reader.read(data)
         except SagewireError:
             raise

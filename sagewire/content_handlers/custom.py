@@ -50,7 +50,7 @@ class ReadableBytes(bytes):
         return self.read((newline + 1 if newline >= 0 else len(self)) - self._position)
 
     def iter_lines(self, chunk_size: int = 1024, keepends: bool = False) -> Iterator[bytes]:
-        """Yield the lines that are left; `chunk_size` is boto3's and has no effect."""
+        """Yield the remaining lines; `chunk_size` exists as in boto3 and has no effect."""
         yield from self.read().splitlines(keepends)
 
     def iter_chunks(self, chunk_size: int = 1024) -> Iterator[bytes]:

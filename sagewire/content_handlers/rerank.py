@@ -126,8 +126,8 @@ class JsonRerankHandler(RerankHandler):
         """Return `payload` as JSON.
 
         Raises:
-            UsageError: The query or a document is no string, or `top_n` is less than 1.
-            UnsupportedFeature: JSON has no way to write something in it.
+            UsageError: The query or a document is not a string, or `top_n` is less than 1.
+            UnsupportedFeature: It holds a value that JSON cannot express.
         """
         if not isinstance(query, str):
             raise UsageError(f"query must be a string, not {type(query).__name__}")

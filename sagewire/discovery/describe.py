@@ -292,8 +292,8 @@ def _unreachable(error: Exception, control: Any, endpoint: str, operation: str) 
     action = "sagemaker:" + "".join(word.capitalize() for word in operation.split("_"))
     needed = f"the interface VPC endpoint com.amazonaws.{control.meta.region_name}.sagemaker.api and {action}"
     return EndpointError(
-        f"SageMaker's control plane cannot be asked what '{endpoint}' runs: {error}. A subnet without internet access "
-        f"needs {needed}. Or name the handler, so that nothing is asked: Client('{endpoint}', handler='...')",
+        f"SageMaker's control plane could not describe '{endpoint}': {error}. A subnet without internet access "
+        f"needs {needed}. Or name the handler, which skips the look-up: Client('{endpoint}', handler='...')",
         code=UNREACHABLE,
         retry_safe=True,
     )

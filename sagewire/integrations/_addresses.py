@@ -41,7 +41,7 @@ HUB_INFERENCE = HubInference()
 
 
 def runtime_address(address: str) -> tuple[str, str | None] | None:
-    """Return the base URL of SageMaker Runtime and the endpoint in an address, `None` if it is no such address.
+    """Return the base URL of SageMaker Runtime and the endpoint in an address, `None` for other addresses.
 
     Example:
         >>> runtime_address("https://runtime.sagemaker.us-east-1.amazonaws.com/endpoints/llama/invocations")

@@ -19,7 +19,7 @@ from sagewire.types import Delta, Reply, Usage, UsageDelta
 __all__ = ["AsyncChunks", "Chunks", "TextEncoder", "chat_n", "chat_n_async", "gather", "run_all", "with_seed"]
 
 T = TypeVar("T")
-# Calls of one request that are under way at once; more wait for their turn.
+# Maximum number of calls of one request in flight; others wait for their turn.
 IN_FLIGHT = 16
 Guard = Callable[[], AbstractContextManager[Any]]
 """Makes a context in which the stream is read, for integrations that put something on errors."""

@@ -68,7 +68,7 @@ def current_pair(
         arguments: The arguments of `Client` that follow from them.
         make: Makes a client.
     """
-    # What is changed inside a dictionary later is not changed here.
+    # Later changes inside a dictionary have no effect here.
     snapshot = {name: dict(value) if isinstance(value, dict) else value for name, value in fields.items()}
     if pair is not None and pair.parts == arguments:
         return replace(pair, fields=snapshot)

@@ -1,4 +1,4 @@
-"""Objects of SageMaker's own SDK in place of an endpoint's name, in classes whose field is called `endpoint_name`."""
+"""Objects of SageMaker's own SDK instead of an endpoint's name, in classes whose field is called `endpoint_name`."""
 
 from __future__ import annotations
 

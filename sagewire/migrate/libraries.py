@@ -21,14 +21,14 @@ _DEFAULTS = (
 
 @dataclass(frozen=True, slots=True)
 class Successor:
-    """What takes a name's place.
+    """The successor of a name.
 
     Args:
-        module: Where it is imported from.
-        name: What it is called there.
+        module: The module to import it from.
+        name: Its name there.
         arguments: Old argument -> new argument.
         added: Arguments that keep the original's behaviour, as source text; what a call gives itself wins.
-        note: What a person should know where it is called.
+        note: A remark for the reader of calls of it.
     """
 
     module: str
@@ -72,7 +72,7 @@ _CALLS = (
     *("num_retries", "register_prompt_template", "text_completion"),
 )
 
-# Old module -> its names -> what takes their place. Classes of langchain before 0.1 are in `langchain` itself.
+# Old module -> its names -> their successors. Classes of langchain before 0.1 are in `langchain` itself.
 MODULES: Mapping[str, Mapping[str, Successor]] = {
     "langchain": _LLM,
     "langchain.llms": {**_LLM, **_HF_LLM, **_HF_TGI},
@@ -149,7 +149,7 @@ HANDLERS = frozenset(
 # What runs a model in the program itself, which sagewire does not.
 LOCAL_MODELS = frozenset({"HuggingFacePipeline", "HuggingFaceEmbeddings"})
 
-# Exception, as it is imported -> what is caught beside it. ValueError is what langchain-community raises.
+# Exception, as it is imported -> the one to catch beside it. ValueError is what langchain-community raises.
 EXCEPTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "botocore.exceptions.ClientError": ("EndpointError", ("langchain_aws", "langchain_community", "llama_index")),
     "botocore.exceptions.ReadTimeoutError": ("EndpointTimeout", ("langchain_aws", "llama_index")),

@@ -13,7 +13,7 @@ class Note:
 
     Args:
         line: The line in the old program; of a notebook, counted over its code cells.
-        text: What it is.
+        text: The remark.
         left: Something was left as it was and still needs a hand.
     """
 

@@ -39,7 +39,7 @@ class Survey:
     used: set[str] = field(default_factory=set)
 
     def successor(self, name: str | None) -> Successor | None:
-        """Return what takes a name's place, `None` if it stays."""
+        """Return the successor of a name, `None` if it stays."""
         if name is None or name in self.kept or ("litellm" in self.kept and name.startswith("litellm.")):
             return None
         return NAMES.get(name)

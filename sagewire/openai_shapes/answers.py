@@ -117,7 +117,7 @@ def usage_of(usage: Usage) -> JSON:
 def finish_word(reason: FinishReason | None, *, called_tools: bool) -> str:
     """Return OpenAI's word for why an answer ended.
 
-    `error` is no word of OpenAI's; it is kept, because every other would claim that the answer is whole.
+    `error` is not among OpenAI's reasons; it is kept, because any of those would claim that the answer is whole.
     """
     if reason is None or reason == "other":
         return "tool_calls" if called_tools else "stop"
@@ -202,7 +202,7 @@ def _echoed_logprobs(choice: Choice) -> JSON:
 
 
 def _stop_reason(choice: Choice) -> JSON:
-    # vLLM's field for the stop string that matched; LangChain and others read it where it is there.
+    # vLLM's field for the stop string that matched; LangChain and others read it if present.
     return {"stop_reason": choice.stop} if choice.stop is not None else {}
 
 

@@ -38,7 +38,7 @@ def chat_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keyword arguments of `Client.chat` for a body of `/v1/chat/completions`.
 
     `model`, `stream` and `stream_options` are left to the caller. Fields that OpenAI's API does not have (`top_k`,
-    `min_p`, ...) are understood where sagewire has an option of that name; all others go into `extra`, which the
+    `min_p`, ...) are understood if sagewire has an option of that name; all others go into `extra`, which the
     content handler passes to the server unchanged.
 
     Raises:

@@ -27,7 +27,7 @@ JSON = dict[str, Any]
 class ChatChunks:
     """Turns the deltas of one answer into `chat.completion.chunk` objects.
 
-    OpenAI's stream cannot take anything back. Where a tool call may turn out to be none (`ToolCallDelta.cancelled`:
+    OpenAI's stream cannot take anything back. If a tool call may still be withdrawn (`ToolCallDelta.cancelled`:
     calls that are read out of a model's text), its pieces are therefore kept until something else follows, and sent
     as one. Text that turns out to be reasoning afterwards (`ThinkingDelta.takes_text`) has been sent as text.
 
@@ -35,8 +35,8 @@ class ChatChunks:
         model: The name under which the answer was asked for.
         id: The id of all chunks; else a fresh one.
         created: Seconds since the epoch; else now.
-        include_usage: End with a chunk that has no choices but token counts, where the server gives any.
-        calls_are_final: Tool calls come in fields of their own and are never taken back: send their pieces at once.
+        include_usage: End with a chunk that has token counts and no choices, if the server gives counts.
+        calls_are_final: Tool calls come in their own fields and are never taken back: send their pieces at once.
 
     Example:
         >>> chunks = ChatChunks("m", id="chatcmpl-1", created=0)
@@ -212,7 +212,7 @@ class TextChunks:
         id: The id of all chunks; else a fresh one.
         created: Seconds since the epoch; else now.
         n: How many answers each prompt gets.
-        include_usage: End with a chunk of token counts, where the server gave them for all prompts.
+        include_usage: End with a chunk of token counts, if the server gave them for all prompts.
     """
 
     def __init__(

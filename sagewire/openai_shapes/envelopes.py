@@ -57,7 +57,7 @@ def error_body(message: str, *, status: int, code: str | None = None, param: str
 def error_envelope(error: BaseException, *, behind_gateway: bool = False) -> tuple[int, dict[str, Any]]:
     """Return the HTTP status and OpenAI's envelope for an error.
 
-    What is no error of sagewire's is a server error without details: its text may hold anything.
+    Other exceptions become a server error without details, since their text may hold anything.
 
     Args:
         error: What was raised.
@@ -85,7 +85,7 @@ def error_envelope(error: BaseException, *, behind_gateway: bool = False) -> tup
 
 
 def _is_unreachable(error: BaseException) -> bool:
-    """Return whether no answer came at all: what the error then says is about hosts and ports."""
+    """Return whether no answer came at all, in which case the error's text names hosts and ports."""
     return isinstance(error, EndpointError) and error.status is None and not isinstance(error, EndpointTimeout)
 
 

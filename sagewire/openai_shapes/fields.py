@@ -37,7 +37,7 @@ class Fields:
         body: The parsed JSON body.
 
     Raises:
-        BadRequest: It is no object.
+        BadRequest: It is not an object.
     """
 
     def __init__(self, body: Any) -> None:

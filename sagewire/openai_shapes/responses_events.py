@@ -114,7 +114,7 @@ class ResponseEvents:
             names = ("response.created", "response.in_progress")
             events += [self._event(name, response=dict(self._response)) for name in names]
         for chunk in chunks:
-            # The API has one answer only; `n` is none of its fields.
+            # The API has one answer only and no field `n`.
             for choice in chunk["choices"]:
                 self._finish = choice["finish_reason"] or self._finish
                 self._take(choice["delta"], events)
@@ -148,7 +148,7 @@ class ResponseEvents:
         events.append(self._event(name, item_id=item.id, output_index=item.index, delta=text, **more))
 
     def _switch(self, kind: str, events: list[JSON], call: Mapping[str, Any] | None = None) -> _Item:
-        """Return the open item of a kind; open one, and close what was open before, where it is another."""
+        """Return the open item of a kind; if another item is open, close it and open a new one."""
         key = call["index"] if call else None
         item = self._open
         if item is not None and item.kind == kind and item.key == key:
@@ -169,17 +169,17 @@ class ResponseEvents:
         if item is None:
             return
         text = "".join(item.pieces)
-        place: JSON = {"item_id": item.id, "output_index": item.index}
+        location: JSON = {"item_id": item.id, "output_index": item.index}
         if item.kind == "message":
-            inside = place | {"content_index": 0}
+            inside = location | {"content_index": 0}
             events.append(self._event("response.output_text.done", **inside, text=text, logprobs=item.logprobs))
             part = text_part(text) | {"logprobs": item.logprobs}
             events.append(self._event("response.content_part.done", **inside, part=part))
         elif item.kind == "reasoning":
-            events.append(self._event("response.reasoning_text.done", **place, content_index=0, text=text))
+            events.append(self._event("response.reasoning_text.done", **location, content_index=0, text=text))
         else:
             name = "response.function_call_arguments.done"
-            events.append(self._event(name, **place, name=item.name, arguments=text))
+            events.append(self._event(name, **location, name=item.name, arguments=text))
         whole = item.as_json()
         self._done.append(whole)
         events.append(self._event("response.output_item.done", output_index=item.index, item=whole))

@@ -16,7 +16,7 @@ _IMPOSSIBLE = {
     "previous_response_id": "answers are not stored here: send the whole conversation in 'input', and 'store': false",
     "conversation": "conversations are not kept here: send the whole conversation in 'input'",
     "prompt": "prompts are not kept here: send the text in 'instructions' and 'input'",
-    "background": "there are no background answers: leave it out, and stream",
+    "background": "background answers do not exist here: leave it out and stream",
 }
 # No part of an answer depends on these: nothing is stored, cut or encrypted here.
 _BOOKKEEPING = ("store", "truncation", "max_tool_calls", "stream_options")
@@ -117,7 +117,7 @@ def _add(messages: list[JSON], item: Any) -> None:
 
 
 def _assistant(messages: list[JSON], fresh: str = "") -> JSON:
-    """Return the assistant's turn that is being put together; its parts are items of their own here.
+    """Return the assistant's turn that is being put together; its parts are separate items here.
 
     Args:
         messages: The conversation so far.

@@ -57,7 +57,7 @@ def embedding_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encoding_format(body: Mapping[str, Any]) -> Literal["float", "base64"]:
-    """Return how the vectors should be written; OpenAI's own client asks for `base64` where it has numpy."""
+    """Return the encoding of the vectors; OpenAI's client asks for `base64` if numpy is installed."""
     wanted = Fields(body).text("encoding_format") or "float"
     if wanted == "float":
         return "float"

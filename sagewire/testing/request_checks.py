@@ -34,7 +34,7 @@ OPTIONS: dict[str, Any] = {
     "model": "served",
     "adapter": "tone",
 }
-# Without a place on the wire sagewire enforces the one, and the other needs no place.
+# Without a field for them sagewire enforces the one, and the other needs no field.
 NEVER_REFUSED = {"stop", "model"}
 CAPABILITIES = {"n": "n", "logprobs": "logprobs", "top_logprobs": "logprobs", "response_format": "response_format"}
 

@@ -76,7 +76,7 @@ def as_message(value: MessageLike) -> Message:
     tool_calls, tool_call_id = _tool_calls(value.get("tool_calls")), value.get("tool_call_id")
     function = value.get("function_call")
     if function and not tool_calls:
-        # OpenAI's older field for one call, whose result has the function's name in place of an id.
+        # OpenAI's older field for one call, whose result has the function's name instead of an id.
         tool_calls = (_tool_call({"id": _function_id(function.get("name")), "function": function}),)
     if value.get("role") == "function" and tool_call_id is None:
         tool_call_id = _function_id(value.get("name"))

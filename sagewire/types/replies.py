@@ -42,7 +42,7 @@ class TokenLogprob:
     Args:
         token: The token as text.
         logprob: The natural logarithm of its probability.
-        top: The most likely tokens in its place, with their logarithms.
+        top: The most likely tokens at its position, with their logarithms.
     """
 
     token: str

@@ -184,7 +184,7 @@ class OptionArguments(TypedDict, total=False):
 def make_options(base: Options | None = None, /, **given: Unpack[OptionArguments]) -> Options:
     """Return `base` with the given settings on top; `extra` mappings are merged.
 
-    A setting is the same under every spelling: `max_tokens` given here takes the place of a `max_new_tokens` in the
+    A setting is the same under every spelling: `max_tokens` given here replaces a `max_new_tokens` in the
     `extra` of `base`, and the other way round.
 
     Args:

@@ -107,7 +107,7 @@ class Embeddings(Sequence[Sequence[float]]):
 
 @dataclass(frozen=True, slots=True)
 class RankedDocument:
-    """One document's place in a ranking.
+    """One document's position in a ranking.
 
     Args:
         index: The document's number in the request, counted from 0.

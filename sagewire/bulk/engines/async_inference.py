@@ -11,7 +11,7 @@ from sagewire.errors import UnsupportedFeature
 
 __all__ = ["DEFERRED_IN_FLIGHT", "check_deferred", "defer"]
 
-# The endpoint queues by itself, so there is no controller to be found; this many requests keep its queue filled.
+# The endpoint queues by itself, so no controller is needed; this many requests keep its queue filled.
 DEFERRED_IN_FLIGHT = 128
 
 
@@ -26,7 +26,7 @@ def defer(
 
     Args:
         client: The client.
-        tickets: The job's file of the requests under way: a job that is killed and resumed collects them.
+        tickets: The job's file of the requests in flight: a job that is killed and resumed collects them.
         upload_to: An S3 folder for requests of more than 128,000 bytes.
         poll: The first and the longest wait between two looks for an answer, in seconds; one number is both.
     """

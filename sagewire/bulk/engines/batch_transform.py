@@ -1,4 +1,4 @@
-"""The engine of SageMaker Batch Transform: instances of its own, requests in, answers out.
+"""The engine of SageMaker Batch Transform: its own instances, requests in, answers out.
 
 A transform job is handed files with a request a line, sends each to the container, and writes a file with an answer a
 line. A file with a refused request gets no answers, and the job is marked as failed; the answers of all other files are
@@ -261,10 +261,10 @@ class _Transform:
     def _keep(self, shard: Mapping[str, Any], rows: Iterator[Row], done: Done, status: str) -> bool:
         """Write the answers of a file to disk; return whether there were any."""
         key = shard["key"].replace("/in/", "/out/") + ".out"
-        place = f"s3://{self._bucket}/{key}"
+        location = f"s3://{self._bucket}/{key}"
         if status != "Completed" and not self._s3.list_objects_v2(Bucket=self._bucket, Prefix=key).get("KeyCount"):
             return False
-        with credential_errors(f"the transform job's answers {place}"):
+        with credential_errors(f"the transform job's answers {location}"):
             lines = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].iter_lines()
         numbers = shard["rows"]
         new = self._folder / f"shard-{numbers[0]:012d}.new"
@@ -272,7 +272,7 @@ class _Transform:
         with new.open("wb") as file:
             for line in lines:
                 if count == len(numbers):
-                    raise SagewireError(f"{place} has more lines than there were requests")
+                    raise SagewireError(f"{location} has more lines than there were requests")
                 record = self._read(rows, numbers[count], line)
                 count += 1
                 if record.row not in done:
@@ -280,7 +280,7 @@ class _Transform:
             file.flush()
             os.fsync(file.fileno())
         if count < len(numbers):
-            raise SagewireError(f"{place} has fewer lines than there were requests")
+            raise SagewireError(f"{location} has fewer lines than there were requests")
         # As a whole or not at all, and in its own file, so that the rows of all files are in order.
         new.replace(new.with_suffix(".jsonl"))
         return True

@@ -126,7 +126,7 @@ class LocalEngine:
         """Work off the rows until there are none left or `stop` is called.
 
         Raises:
-            SagewireError: No row can be asked; what was answered before is on disk.
+            SagewireError: No row can be sent; earlier answers are on disk.
         """
         writer = asyncio.create_task(self._write_out())
         self._feeder = asyncio.create_task(self._feed(chunks))
@@ -271,7 +271,7 @@ class LocalEngine:
             return
         except SagewireError as error:
             if isinstance(error, AccessDenied | EndpointNotFound):
-                # Rights come and go in the middle of a job; what is done is done.
+                # Permissions may change in the middle of a job; finished rows stay finished.
                 self.stop(describe(error))
                 return
             self._fail(error)
@@ -393,7 +393,7 @@ class LocalEngine:
             try:
                 self._watch(self.progress)
             except Exception as error:
-                # The caller's mistake; what was answered is kept all the same.
+                # The caller's mistake; answers are kept all the same.
                 self._fail(error)
 
     def _disk_failed(self, error: OSError) -> None:

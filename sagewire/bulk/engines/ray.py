@@ -152,7 +152,7 @@ class _Plan:
 
 def _plan(ray: Any, prepared: Prepared, done: Done, workers: int | None, segment_rows: int | None) -> _Plan:
     bounds = prepared.bounds
-    # Workers have working directories of their own.
+    # Workers have their own working directories.
     files = [replace(file, path=absolute(file.path)) for file in prepared.source.files]
     source = Source(prepared.storage, files, prepared.source.encoding, prepared.source.delimiter)
     wanted = min(workers or max(2, len(ray.nodes())), bounds.concurrency or bounds.max_concurrency)
@@ -189,7 +189,7 @@ async def _totals(ray: Any, shared: Any) -> Mapping[str, int]:
     try:
         return await asyncio.to_thread(lambda: ray.get(shared.totals.remote()))
     except ray.exceptions.RayError:
-        # The cluster is gone; the driver says so.
+        # The cluster is gone; the driver reports it.
         return {}
 
 

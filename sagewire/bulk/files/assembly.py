@@ -33,7 +33,7 @@ def assemble(job: Job, source: Source, folder: Folder, storage: Storage) -> Tota
     """Write the output and the dead-letter file, each as a whole or not at all.
 
     Raises:
-        OSError: They cannot be written; nothing of them is left behind, and what was there before is as it was.
+        OSError: They cannot be written; no part of them is left behind, and older files are unchanged.
         SagewireError: A row has no record.
     """
     letters = dead_letter_path(job.output)

@@ -1,4 +1,4 @@
-"""The dead-letter file: the rows that failed, each with its error and its place in the input."""
+"""The dead-letter file: the rows that failed, each with its error and its position in the input."""
 
 from __future__ import annotations
 

@@ -224,7 +224,7 @@ def _parse(text: bytes) -> tuple[dict[str, Any] | None, str | None]:
 
 
 class CsvText:
-    """Decoded lines for the `csv` module, and what it has no place for.
+    """Decoded lines for the `csv` module, and the values it cannot hold.
 
     Attributes:
         read: Bytes handed out so far.

@@ -33,7 +33,7 @@ class Split:
     Args:
         first: The number of its first row in the whole input.
         rows: How many there are.
-        file: The place of the file among the source's.
+        file: The index of the file among the source's.
         offset: The start of its first row: a byte; a row in Parquet files, and in those that are read from their start.
         line: The line of its first row.
     """

@@ -167,7 +167,7 @@ class Storage:
         return system.open_input_stream(inner, compression=compression)
 
     def create(self, path: str, compression: str | None = None) -> Any:
-        """Open a file for writing; what was there is replaced when the whole is written."""
+        """Open a file for writing; an older file is replaced once the new one is complete."""
         system, inner = self._locate(path)
         return system.open_output_stream(inner, compression=compression)
 
@@ -175,7 +175,7 @@ class Storage:
         """Move a complete local file to its destination, where it replaces an older one as a whole.
 
         Raises:
-            OSError: It cannot be written; what was there before is as it was.
+            OSError: It cannot be written; an older file is unchanged.
         """
         if not is_remote(path):
             with open(written, "rb") as file:

@@ -21,7 +21,7 @@ class Index(Protocol):
     """The answers to equal questions."""
 
     def find(self, key: str) -> Answer | None:
-        """Return the answer to an equal question, `None` if there is none yet."""
+        """Return the answer to an equal question, or `None`."""
         ...
 
     def add(self, records: Sequence[Record], places: Sequence[RecordLocation]) -> None:
@@ -40,7 +40,7 @@ class MemoryIndex:
         self._answers: dict[str, Answer] = {}
 
     def find(self, key: str) -> Answer | None:
-        """Return the answer to an equal question, `None` if there is none yet."""
+        """Return the answer to an equal question, or `None`."""
         return self._answers.get(key)
 
     def add(self, records: Iterable[Record], places: Iterable[RecordLocation]) -> None:
@@ -80,7 +80,7 @@ class AnswerIndex:
                 self._give_up(error)
 
     def find(self, key: str) -> Answer | None:
-        """Return the answer to an equal question, `None` if there is none yet."""
+        """Return the answer to an equal question, or `None`."""
         if self._database is None:
             return None
         query = "SELECT part, at, size FROM answers WHERE key = ?"

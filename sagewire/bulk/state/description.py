@@ -19,7 +19,7 @@ _CREDENTIALS = (
     *("token", "headers", "session", "client", "config"),
     *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
 )
-# Stored, and free to change: who calls and how patiently, which changes no answer.
+# Stored, but may change: credentials and time limits, which do not change an answer.
 _FREE_ARGUMENTS = ("profile_name", "timeout", "retries", "hooks", "upload_to")
 _FREE = ("output", "dedup", "bounds", "engine", "engine_options")
 _OBJECT = "object"

@@ -16,7 +16,7 @@ class Sorted:
     """Records that are nearly in order, by row number.
 
     Args:
-        records: The records; none is further from its place than the window of the job that wrote them.
+        records: The records, at most the writing job's window away from their position.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
@@ -24,7 +24,7 @@ class Sorted:
         self._ahead: dict[int, Record] = {}
 
     def take(self, row: int) -> Record | None:
-        """Return the record of a row, `None` if there is none; rows are asked for in order."""
+        """Return the record of a row, or `None`; rows are requested in order."""
         found = self._ahead.pop(row, None)
         if found is not None:
             return found

@@ -1,4 +1,4 @@
-"""The bounds and counts of a job whose workers are on many machines, in one place that all of them ask.
+"""The bounds and counts of a job whose workers are on many machines, held by one process.
 
 A token budget is lent out: a worker spends no more than it was lent, brings back what is left, and borrows again. So
 what all of them spend together stays within the budget, without a question before every call. What a worker that died
@@ -38,7 +38,7 @@ class SharedLimits:
 
     Args:
         bounds: The bounds of the whole job.
-        workers: Who asks.
+        workers: Names of the workers.
         guess: Tokens a call is thought to cost before any was made.
         clock: Seconds; only differences count, and only this clock does: those of machines differ.
     """

@@ -31,7 +31,7 @@ _GENERATION_NAMES = {
 }
 
 
-# Task -> the handler's key in HANDLERS, if it has one of its own.
+# Task -> the handler's key in HANDLERS, if it has its own.
 _NAMES = {
     "fill-mask": "hf_fill_mask",
     "question-answering": "hf_question_answering",

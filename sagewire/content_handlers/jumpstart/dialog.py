@@ -1,6 +1,6 @@
 """JumpStart's first Llama 2 models (model versions 1 and 2): dialogs for chat models, plain text for base models.
 
-Source: the example notebooks of aws/amazon-sagemaker-examples and djl-deepspeed 0.23 images. Versions from 3 on speak
+Source: the example notebooks of aws/amazon-sagemaker-examples and djl-deepspeed 0.23 images. Versions from 3 on use
 TGI's or LMI's wire.
 """
 

@@ -160,7 +160,7 @@ def choice_number(choice: Mapping[str, Any], position: int) -> int:
 
 
 def _read_message(message: Mapping[str, Any], index: int, calls: ToolCallNormaliser | None, out: list[Delta]) -> None:
-    """Append the deltas in a message, whole or a piece; one without tool calls needs nobody to read them."""
+    """Append the deltas in a message, whole or a piece; without tool calls no reader is needed."""
     get = message.get
     # vLLM: `reasoning_content` up to 0.11, then both names with the same text, then `reasoning` only.
     thinking = get("reasoning_content") or get("reasoning")

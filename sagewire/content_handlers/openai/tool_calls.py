@@ -78,7 +78,7 @@ class ToolCallNormaliser:
         """Return the deltas held back, and calls whose name never came; TGI 2 writes the name into the arguments.
 
         Raises:
-            WireError: A call has no name anywhere.
+            WireError: A call without a name.
         """
         for call in self._calls:
             if call.name is None:
@@ -258,7 +258,7 @@ def _parsed(text: str) -> Any:
 
 
 def _as_object(text: str) -> str:
-    """Return arguments that do not begin as an object as the object they mean, or as they are."""
+    """Return arguments that are not written as an object as the object they stand for, if any, else unchanged."""
     try:
         return json.dumps(parse_arguments(text), ensure_ascii=False)
     except ValueError:

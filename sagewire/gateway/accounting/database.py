@@ -160,7 +160,7 @@ class Store:
         if batch.number == 1:
             connection.execute(sa.delete(BATCHES).where(BATCHES.c.written < now - _WRITERS_KEPT))
         insert = self.insert(BATCHES).values(writer=batch.writer, number=batch.number, written=now)
-        # In one statement: the try before may still be under way in the server.
+        # In one statement: the attempt before may still be running in the server.
         noted = insert.on_conflict_do_update(
             index_elements=["writer"],
             set_={"number": insert.excluded.number, "written": now},

@@ -132,7 +132,7 @@ class Status(InformationRoute):
     name = "status"
 
     async def answer(self, scope: Scope, send: Send) -> None:
-        """Answer with models, deployments and what is under way in this worker."""
+        """Answer with models, deployments and this worker's calls in flight."""
         gateway, log = self.gateway, log_of(scope)
         log.key = key = await gateway.access.authenticate(Headers(scope=scope))
         sees_all = key is MASTER or key is OPEN

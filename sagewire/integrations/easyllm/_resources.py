@@ -43,7 +43,7 @@ class ChatCompletion:
             top_p: Nucleus sampling mass; 0 is off.
             top_k: Sample from the k most likely tokens.
             n: How many answers; they are generated at the same time.
-            max_tokens: The most tokens to generate.
+            max_tokens: Maximum number of tokens to generate.
             stop: Strings that end the answer, besides the module's `stop_sequences`.
             stream: Return the chunks as they arrive.
             frequency_penalty: A repetition penalty: 1.0 has no effect.
@@ -110,7 +110,7 @@ class Completion:
             top_p: Nucleus sampling mass; 0 is off.
             top_k: Sample from the k most likely tokens.
             n: How many answers; they are generated at the same time.
-            max_tokens: The most tokens to generate.
+            max_tokens: Maximum number of tokens to generate.
             stop: Strings that end the answer, besides the module's `stop_sequences`.
             stream: Return the chunks as they arrive.
             frequency_penalty: A repetition penalty: 1.0 has no effect.

@@ -160,7 +160,7 @@ def last_chunk(reply: Reply, model_name: str, said: Mapping[str, Any] | None = N
 
     Args:
         reply: What the stream added up to.
-        model_name: What to call the model where the server did not say.
+        model_name: The model's name if the server did not report one.
         said: The metadata that messages of the user's own handler, which know the usage too, have said already.
     """
     choice = reply.choices[0]

@@ -77,7 +77,7 @@ def read_content(content: Any, *, answered: bool = False) -> Content:
 
     Raises:
         UnsupportedFeature: A block holds a medium in a form that no container takes.
-        UsageError: A block is none that LangChain knows.
+        UsageError: LangChain does not know the block.
 
     Example:
         >>> read_content(["Look: ", {"type": "image", "url": "https://example.org/cat.png"}]).parts[1].url

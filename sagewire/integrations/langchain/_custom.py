@@ -51,7 +51,7 @@ class ContentHandlerBase(ABC, Generic[In, Out]):
 
     @abstractmethod
     def transform_output(self, output: Any) -> Out:
-        """Return what a response body says; `output` is bytes that can also be `.read()`.
+        """Return the parsed response body; `output` is bytes that can also be `.read()`.
 
         In a stream it is called once per line.
         """

@@ -31,10 +31,10 @@ def _make(arguments: Mapping[str, Any]) -> Client:
 
 
 class EndpointFields(BaseModel):
-    """What is asked of any server; a subclass adds where it is, in `_target`.
+    """Fields common to all servers; a subclass adds the address, in `_target`.
 
     Args:
-        content_handler: What the container speaks: a name out of `sagewire.content_handlers.HANDLERS`, a sagewire
+        content_handler: The container's request format: a name from `sagewire.content_handlers.HANDLERS`, a sagewire
             handler, or a content handler object written for langchain-community, langchain-aws or LlamaIndex.
         timeout: Seconds to wait for the server, or `sagewire.Timeouts` for each limit by itself.
         max_retries: How often to try again after a first failure.
@@ -79,17 +79,17 @@ class EndpointFields(BaseModel):
         return self
 
     def _check_handler(self) -> None:
-        """Raise if `content_handler` is none; called only where one is named, so nothing has to be asked."""
+        """Raise if `content_handler` is invalid; called only if one is given, so no look-up is needed."""
         _ = self._clients.client.handler, self._clients.client.format
 
     @abstractmethod
     def _target(self) -> dict[str, Any]:
-        """Return the arguments of `Client` that say where the server is."""
+        """Return the arguments of `Client` that hold the server's address."""
 
     @property
     @abstractmethod
     def _endpoint_label(self) -> str:
-        """What to call the server where a model's name is wanted and none is known."""
+        """The name to use for the server if no model name is known."""
 
     @property
     @abstractmethod
@@ -132,7 +132,7 @@ class EndpointFields(BaseModel):
 
 
 class SagemakerFields(EndpointFields):
-    """Where a SageMaker endpoint is, and with whose credentials it is called.
+    """Fields for a SageMaker endpoint: its name, region and credentials.
 
     Args:
         endpoint_name: The endpoint's name or ARN, or a `Predictor` or `Endpoint` of SageMaker's own SDK.

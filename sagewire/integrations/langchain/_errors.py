@@ -46,7 +46,7 @@ _SIMPLE: tuple[tuple[type[errors.SagewireError], type[theirs.ModelError]], ...] 
 
 @contextmanager
 def model_errors() -> Iterator[None]:
-    """Raise what sagewire raises as LangChain's error too; the one place where this happens."""
+    """Raise sagewire's errors as LangChain's too; all classes use this function."""
     try:
         yield
     except errors.SagewireError as error:

@@ -44,7 +44,7 @@ class Call:
         options: Generation settings.
         endpoint_kwargs: InvokeEndpoint parameters of this call.
         include_usage: Whether a stream is asked for token counts.
-        model_name: What to call the model where the server does not say.
+        model_name: The model's name if the server does not report one.
         chat: Arguments that only a conversation has: tools and the like.
     """
 
@@ -59,12 +59,12 @@ class GenerationFields(EndpointFields):
     """Settings of a generation; those given with a call win over these, and these over `model_kwargs`.
 
     Args:
-        prompt_format: The model family's prompt format (`llama3_1`, `chatml`, ...): needed for conversations where the
+        prompt_format: The model family's prompt format (`llama3_1`, `chatml`, ...): needed for conversations if the
             container takes plain text; also a `PromptFormat` or a callable from messages to text.
         model: A served model name, if the server has several (also `model_name`).
         adapter: A LoRA adapter to answer with.
         temperature: Sampling temperature; 0 is greedy on every container.
-        max_tokens: The most tokens to generate (also `max_new_tokens`).
+        max_tokens: Maximum number of tokens to generate (also `max_new_tokens`).
         top_p: Nucleus sampling mass.
         top_k: Sample from the k most likely tokens.
         stop: Strings that end the answer; sent to the container, and enforced (also `stop_sequences`).
@@ -79,7 +79,7 @@ class GenerationFields(EndpointFields):
         reasoning_effort: `low`, `medium` or `high`, for models that reason.
         model_kwargs: More settings. Names of sagewire's options are translated for the container, all others are sent
             as they are. A content handler of your own gets the whole mapping as it is.
-        streaming: Let the container stream even where a whole answer is asked for; a streamed answer may take longer
+        streaming: Let the container stream even if a whole answer is asked for; a streamed answer may take longer
             than the 60 seconds SageMaker gives a whole one.
         stream_usage: Ask for token counts at the end of a stream.
         tokenizer: Counts tokens exactly: an object with `encode(text)` (`tokenizers`, `transformers`, `tiktoken`).

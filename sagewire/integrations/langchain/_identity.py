@@ -14,7 +14,7 @@ __all__ = ["identity_of"]
 
 # Objects inside objects: a format with a parser with options is as deep as it gets.
 _DEPTH = 5
-# id of an object -> the object (weakly, where it can be), and the name it was given.
+# id of an object -> the object (weakly, if possible), and the name it was given.
 _NAMED: dict[int, tuple[Any, str]] = {}
 
 

@@ -14,7 +14,7 @@ from sagewire.types import Message, Role, ToolCall, as_message
 
 __all__ = ["REASONING", "to_messages"]
 
-# Where the reasoning of a reply is kept for readers that know no content blocks; vLLM's and DeepSeek's own word.
+# The key for a reply's reasoning, for readers that do not use content blocks; the name is vLLM's and DeepSeek's.
 REASONING = "reasoning_content"
 
 _ROLES: dict[str, Role] = {"human": "user", "system": "system", "ai": "assistant"}

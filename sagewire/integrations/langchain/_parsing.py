@@ -1,4 +1,4 @@
-"""Reading structured answers, and asking once more where one cannot be read."""
+"""Reading structured answers, and asking once more if one cannot be read."""
 
 from __future__ import annotations
 

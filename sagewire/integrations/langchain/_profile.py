@@ -19,11 +19,11 @@ def profile_of(client: Client, detected: ContainerProfile | None = None) -> Mode
 
     Args:
         client: Says what the container can carry.
-        detected: What the endpoint says of its container and model, where it was asked.
+        detected: The endpoint's container and model, if they were looked up.
     """
     handler = client.handler
     can = handler.can
-    # Where the container has no fields for tools, they travel in the prompt.
+    # If the container has no fields for tools, they travel in the prompt.
     tools = can.tools or (handler.speaks == "prompt" and client.format is not None)
     if can.tools and detected is not None and detected.tools is False:
         tools = False

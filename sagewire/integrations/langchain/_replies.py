@@ -39,7 +39,7 @@ __all__ = [
 # Both `ls_provider` and every message's `model_provider`: middleware trusts reported usage only where they agree.
 PROVIDER = "sagewire"
 
-# Where a reply keeps the message that a content handler of the user's own made.
+# The key under which a reply keeps the message made by the user's own content handler.
 OWN_MESSAGE = "langchain_message"
 
 
@@ -48,7 +48,7 @@ def to_result(reply: Reply, model_name: str) -> ChatResult:
 
     Args:
         reply: The answer; each choice becomes a generation.
-        model_name: What to call the model where the server did not say.
+        model_name: The model's name if the server did not report one.
     """
     generations = []
     for number, choice in enumerate(reply.choices):

@@ -81,7 +81,7 @@ def _described(schema: Any) -> tuple[str, str, dict[str, Any]] | None:
 
 
 def _at_root(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema with an object at its root, where the root only refers to one (recursive classes)."""
+    """Return the schema with an object at its root, if the root only refers to one (recursive classes)."""
     reference = schema.get("$ref")
     definitions = schema.get("$defs") or {}
     if isinstance(reference, str) and reference.startswith("#/$defs/"):

@@ -28,7 +28,7 @@ def describe_tools(tools: Sequence[Any], *, strict: bool | None = None) -> list[
         strict: OpenAI's flag: the arguments must match the schema exactly.
 
     Raises:
-        UsageError: A tool runs at some provider ("web_search"): a container of your own has none.
+        UsageError: A tool runs at some provider ("web_search"): your own container cannot run it.
     """
     return [_described(tool, strict) for tool in tools]
 

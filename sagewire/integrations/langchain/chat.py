@@ -166,7 +166,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Return this model with tools it may call.
 
-        Where the container has no fields for tools, they travel in the prompt, as `prompt_format` writes them.
+        If the container has no fields for tools, they travel in the prompt, as `prompt_format` writes them.
 
         Args:
             tools: Functions, LangChain tools, pydantic classes, TypedDicts, JSON schemas, or OpenAI's own form.
@@ -208,12 +208,12 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
         Args:
             schema: A pydantic class (answers are instances), a TypedDict or a JSON schema (answers are dictionaries).
             method: `json_schema` lets the container hold the model to the schema; `function_calling` makes the schema
-                a tool that must be called; `json_mode` asks for any JSON. The default is `json_schema` where the
+                a tool that must be called; `json_mode` asks for any JSON. The default is `json_schema` if the
                 container can, else `function_calling`.
             include_raw: Return `{"raw": ..., "parsed": ..., "parsing_error": ...}` instead of raising.
             strict: OpenAI's flag, with the first two methods.
             tools: Tools the model may call before it answers, with `json_schema` only.
-            repair: Where an answer does not fit, show the model what is wrong with it and ask once more. Such an answer
+            repair: If an answer does not fit, show the model what is wrong with it and ask once more. Such an answer
                 is not streamed.
             **kwargs: Further arguments of every call.
 
@@ -233,7 +233,7 @@ class EndpointChatModel(GenerationFields, BaseChatModel):
         )
 
     def discover(self) -> Self:
-        """Ask the endpoint what it is, and complete `profile` with it; returns the model itself.
+        """Look up the endpoint's container and complete `profile` with it; return the model itself.
 
         Making a model asks nothing, so its profile says only what a named `content_handler` tells. Some of LangChain
         needs more: limits given as a fraction, for example, need `max_input_tokens`.

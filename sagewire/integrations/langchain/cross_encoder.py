@@ -42,7 +42,7 @@ class SagemakerEndpointCrossEncoder(SagemakerFields, BaseCrossEncoder):
 
     The arguments are those of `SagemakerFields` (which endpoint, with whose credentials) and `EndpointFields`.
     `content_handler` is a name out of `RERANK_HANDLERS`, or a `CrossEncoderContentHandler` of your own; without one the
-    endpoint is asked what it speaks.
+    container is detected.
 
     Args:
         model_kwargs: More settings, sent as they are.
@@ -61,14 +61,14 @@ class SagemakerEndpointCrossEncoder(SagemakerFields, BaseCrossEncoder):
         Pairs with the same first text are sent together.
         """
         groups: dict[str, list[int]] = {}
-        for place, (query, _) in enumerate(text_pairs):
-            groups.setdefault(query, []).append(place)
+        for position, (query, _) in enumerate(text_pairs):
+            groups.setdefault(query, []).append(position)
         scores = [0.0] * len(text_pairs)
         with model_errors():
-            for query, places in groups.items():
-                documents = [text_pairs[place][1] for place in places]
+            for query, positions in groups.items():
+                documents = [text_pairs[position][1] for position in positions]
                 for found in self._clients.client.rerank(query, documents, extra=self.model_kwargs).results:
-                    scores[places[found.index]] = found.score
+                    scores[positions[found.index]] = found.score
         return scores
 
     def _client_arguments(self) -> dict[str, Any]:

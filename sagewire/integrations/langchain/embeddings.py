@@ -129,7 +129,7 @@ class SagemakerEndpointEmbeddings(SagemakerFields, EndpointEmbeddings):
 
     The arguments are those of `SagemakerFields` (which endpoint, with whose credentials), `EndpointFields` and
     `EndpointEmbeddings`. `content_handler` is a name out of `EMBEDDING_HANDLERS`, or an `EmbeddingsContentHandler` of
-    your own; without one the endpoint is asked what it speaks.
+    your own; without one the container is detected.
 
     Setup:
         Install `sagewire[langchain]`. Credentials and the region are found as boto3 finds them.

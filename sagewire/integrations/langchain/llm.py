@@ -32,7 +32,7 @@ class EndpointLLM(GenerationFields, BaseLLM):
     way the model's family writes it.
 
     Args:
-        max_concurrency: How many prompts of one `generate` or `batch` are under way at a time.
+        max_concurrency: Maximum number of prompts of one `generate` or `batch` in flight.
     """
 
     max_concurrency: int = Field(default=32, ge=1)
@@ -70,10 +70,10 @@ class EndpointLLM(GenerationFields, BaseLLM):
         **kwargs: Any,
     ) -> LLMResult:
         listener = run_manager if len(prompts) == 1 else None
-        places = asyncio.Semaphore(self.max_concurrency)
+        slots = asyncio.Semaphore(self.max_concurrency)
 
         async def answer(prompt: str) -> list[Generation]:
-            async with places:
+            async with slots:
                 if self.streaming:
                     return _joined([chunk async for chunk in self._astream(prompt, stop, listener, **kwargs)])
                 call = self._llm_call(stop, kwargs)
@@ -87,7 +87,7 @@ class EndpointLLM(GenerationFields, BaseLLM):
         try:
             return _to_result(await asyncio.gather(*tasks))
         except BaseException:
-            # The other calls are still under way.
+            # The other calls are still in flight.
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -6,17 +6,17 @@
     completion(model="sagemaker/my-llama", messages=[{"role": "user", "content": "Hi"}], temperature=0.2)
 
 Models are named `sagemaker/<endpoint>`, `sagemaker_chat/<endpoint>`, `sagemaker_nova/<endpoint>` or
-`huggingface/<id or URL>`. What the container
-speaks is found out; where the endpoint may not be described, it is taken for what LiteLLM takes it for.
+`huggingface/<id or URL>`. The container is detected; if the endpoint may not be described, LiteLLM's assumption about
+it is used.
 
 All functions take, besides OpenAI's parameters:
 
 - `aws_access_key_id`, `aws_secret_access_key`, `aws_session_token`, `aws_region_name`, `aws_profile_name`,
   `aws_role_name`, `aws_session_name`, `aws_external_id`, `aws_session_tags`, `aws_web_identity_token`,
-  `aws_sts_endpoint`: whose call it is;
+  `aws_sts_endpoint`: the credentials;
 - `model_id`: the inference component;
 - `hf_model_name`, or `roles`, `initial_prompt_value`, `final_prompt_value`, `bos_token` and `eos_token`: how the prompt
-  is written, where the container takes text (for `sagemaker_chat/`, `hf_model_name` is the served model's name);
+  is written, if the container takes text (for `sagemaker_chat/`, `hf_model_name` is the served model's name);
 - `aws_sagemaker_allow_zero_temp`: send a temperature of 0 as it is; otherwise it means greedy decoding;
 - `sagemaker_base_url`, `api_base`, `api_key`, `extra_headers`, `timeout` (seconds), `num_retries`;
 - `drop_params`, `additional_drop_params`: leave out parameters that the request format lacks, instead of an error;

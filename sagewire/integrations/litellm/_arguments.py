@@ -1,4 +1,4 @@
-"""LiteLLM's keyword arguments as those of sagewire's clients; what cannot be meant here is an error, never dropped."""
+"""LiteLLM's keyword arguments as those of sagewire's clients; unsupported ones are an error, never dropped."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _IMPOSSIBLE = {
     "model_list": "write the endpoint's name into model",
     "shared_prompt": "leave it out",
 }
-# OpenAI's own settings that sagewire has no option for. A server with another wire would ignore them.
+# OpenAI's settings without an option in sagewire. A server with another request format would ignore them.
 _OPENAI_WIRE_ONLY = ("logit_bias", "prediction", "verbosity")
-# Provider-specific in LiteLLM, options here. Where a wire has no such field, they go to the server as they are.
+# Provider-specific in LiteLLM, options here. If the request format lacks such a field, they are sent as they are.
 PROVIDERS_OWN = ("min_p", "repetition_penalty", "top_k", "typical_p")
 _OPENAI_OPTIONS = (
     "frequency_penalty", "logprobs", "max_tokens", "n", "parallel_tool_calls", "presence_penalty", "reasoning_effort",
@@ -99,7 +99,7 @@ def take_dropping(options: dict[str, Any], drop_params: bool) -> Dropping:
 
 
 def own_options(options: dict[str, Any]) -> None:
-    """Put what only LiteLLM knows into the form of OpenAI's API, in place.
+    """Put LiteLLM's own arguments into the form of OpenAI's API, in place.
 
     Raises:
         UsageError: A parameter asks for something that cannot be done here.

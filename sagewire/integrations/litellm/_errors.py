@@ -51,7 +51,7 @@ def coded_errors(provider: str, model: str) -> Iterator[None]:
 
 
 def _complete(error: SagewireError, status: int) -> None:
-    """Add the attributes that OpenAI's exceptions have; there is no HTTP exchange of OpenAI's API behind them."""
+    """Add the attributes that OpenAI's exceptions have; no HTTP exchange with OpenAI's API is behind them."""
     import httpx
 
     request = httpx.Request("POST", "https://sagemaker/")

@@ -84,7 +84,7 @@ def template_format(template: Mapping[str, Any]) -> PromptFormat:
 
 
 def take_template(target: Target, model: str, options: dict[str, Any]) -> Any:
-    """Take what says how the prompt is written out of `options`, and return it: a template, a name, or `None`.
+    """Remove the settings of the prompt's format from `options`, and return it: a template, a name, or `None`.
 
     A template of the call wins over a registered one, and that over `hf_model_name`.
 
@@ -106,8 +106,8 @@ def take_template(target: Target, model: str, options: dict[str, Any]) -> Any:
 def default_format(target: Target, profile: ContainerProfile) -> PromptFormat:
     """Return the format for a container that takes text, if none is asked for.
 
-    The model's id says it, where the endpoint may be described; else the endpoint's name may; else the messages are
-    joined by blanks, as LiteLLM does.
+    It follows from the model's id if the endpoint may be described, else from the endpoint's name; else the messages
+    are joined by blanks, as LiteLLM does.
     """
     found = format_of_id(profile.model_id) or format_of_id(target.name)
     if found is None and "llama-2" in target.name.lower() and "chat" in target.name.lower():

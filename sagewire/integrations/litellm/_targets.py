@@ -86,7 +86,7 @@ def find_target(model: str, options: dict[str, Any]) -> Target:
     """Return the server that is meant, and take everything about it out of `options`.
 
     Raises:
-        UsageError: The name has no prefix that is known here, or options contradict.
+        UsageError: The name's prefix is unknown, or options contradict.
     """
     provider, name = _split(model, options.pop("custom_llm_provider", None))
     shared = {"timeout": _timeouts(options), "retries": _retries(options)}
@@ -101,7 +101,7 @@ def _split(model: str, provider: str | None) -> tuple[str, str]:
         provider, model = prefix, rest
     if provider is None or provider not in PROVIDERS or not model:
         known = ", ".join(f"'{name}/...'" for name in PROVIDERS)
-        raise UsageError(f"model={model!r} does not say where it is; write one of {known}")
+        raise UsageError(f"model={model!r} has no known prefix; write one of {known}")
     return provider, model
 
 

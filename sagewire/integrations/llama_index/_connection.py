@@ -200,7 +200,7 @@ class SageMakerConnection(Connection):
     def _client_arguments(self) -> dict[str, Any]:
         arguments = super()._client_arguments()
         if self.client is not None:
-            # A client has time limits and retries of its own. LlamaIndex's defaults are no word against that.
+            # A client has its own time limits and retries, which LlamaIndex's defaults do not override.
             arguments["timeout"] = self.timeout if "timeout" in self.model_fields_set else None
             arguments["retries"] = arguments["retries"] if "max_retries" in self.model_fields_set else None
         return {

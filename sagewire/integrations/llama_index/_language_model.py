@@ -63,7 +63,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         default_factory=dict, description="Settings of every call, under sagewire's or the container's own names."
     )
     temperature: float | None = Field(default=None, description="Sampling temperature; None leaves it to others.")
-    max_tokens: int | None = Field(default=None, description="The most tokens to generate.", gt=0)
+    max_tokens: int | None = Field(default=None, description="Maximum number of tokens to generate.", gt=0)
     context_window: int | None = Field(default=None, description="How many tokens the model takes in all.", gt=0)
     is_function_calling_model: bool | None = Field(
         default=None, description="Whether the model calls functions; None derives it from the handler and the format."

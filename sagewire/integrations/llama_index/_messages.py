@@ -74,7 +74,7 @@ def _content(blocks: Sequence[Any]) -> str | tuple[Part, ...]:
 
 
 def _flat(blocks: Sequence[Any]) -> Iterator[Any]:
-    """Yield the blocks with content: the cited text in place of a citation, and no hints for caches."""
+    """Yield the blocks with content: the cited text instead of a citation, and no hints for caches."""
     for block in blocks:
         kind = getattr(block, "block_type", None)
         if kind == "citable":

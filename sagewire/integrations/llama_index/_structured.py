@@ -130,7 +130,7 @@ class StructuredPrediction:
             **prompt_args: The template's variables.
 
         Raises:
-            ValueError: The answer is no such object; `UsageError` where `max_tokens` cut it off.
+            ValueError: The answer does not fit; `UsageError` if `max_tokens` cut it off.
         """
         if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
             return super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)  # type: ignore[misc]

@@ -39,7 +39,7 @@ class SageMakerLLM(SageMakerConnection, EndpointLLM):
         endpoint_kwargs: InvokeEndpoint parameters of every call (`TargetVariant`, `SessionId`, ...).
         inference_component_name: The inference component to call.
         temperature: Sampling temperature.
-        max_tokens: The most tokens to generate.
+        max_tokens: Maximum number of tokens to generate.
         context_window: How many tokens the model takes; a query engine packs its context by it. 3900 if left out.
         is_function_calling_model: Overrides handler and format, for models that never learned to call tools.
         timeout: Seconds to wait for the server, for the first byte as well as between two pieces of a stream.

@@ -49,7 +49,7 @@ def openai_client(
         handler: The container's request format; default: detected. Conversations are then answered in process.
         format: The prompt format, if the container takes text.
         route: `sagemaker` for conversations over SageMaker's own OpenAI route in any case; `in_process` for none;
-            `auto` for what the container serves, and for the first where the endpoint may not be described. That route
+            `auto` for what the container serves, and for the first if the endpoint may not be described. That route
             needs the permission `sagemaker:CallWithBearerToken` on `*` besides `sagemaker:InvokeEndpoint`.
         token_lifetime: Seconds a bearer token lives, at most 43200.
         **options: Arguments of `openai.OpenAI`: `timeout`, `max_retries`, `default_headers`, ...

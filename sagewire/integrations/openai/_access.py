@@ -71,7 +71,7 @@ def _of_endpoint(
 ) -> Access:
     if "session" in given and "profile_name" in given:
         raise UsageError("session and profile_name contradict; give one")
-    # One session for calls and tokens: what was fetched once is used for both.
+    # One session for calls and tokens: credentials fetched once are used for both.
     session = as_session(given.pop("session", None) or given.pop("profile_name", None))
     region, url = given.get("region_name"), given.get("endpoint_url")
     service = resolve(session, region_name=region, endpoint_url=url)

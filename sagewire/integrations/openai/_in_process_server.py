@@ -21,15 +21,15 @@ from sagewire.openai_shapes import BadRequest, error_body, error_envelope
 __all__ = ["Answer", "InProcessServer", "Unreachable"]
 
 LOG = logging.getLogger("sagewire.openai")
-# What AWS says the route is for, and what streams SSE there. TGI's and llama.cpp's containers may well answer it, too,
-# but nobody says so; LMI's chat stream is JSON lines, which OpenAI's client cannot read.
+# The containers AWS documents for the route, and that stream SSE there. TGI's and llama.cpp's may answer it, too,
+# but that is not documented; LMI's chat stream is JSON lines, which OpenAI's client cannot read.
 NATIVE_HANDLERS = ("openai_chat", "sglang")
 _ASSUMED = ContainerProfile("a server of OpenAI's chat route", chat="openai_chat")
 _NATIVE_ROUTE = "chat/completions"
 
 
 class Unreachable(Exception):
-    """No answer came; OpenAI's client has exceptions of its own for that, which programs expect.
+    """No answer came; OpenAI's client has its own exceptions for that, which programs expect.
 
     Args:
         error: What happened.
@@ -82,7 +82,7 @@ class InProcessServer:
         try:
             return profile_of(self.clients(timeouts).client, _ASSUMED, LOG).chat in NATIVE_HANDLERS
         except SagewireError:
-            # The same comes up in process, where it becomes an error of OpenAI's client.
+            # The same happens in process, and there it becomes an error of OpenAI's client.
             return False
 
     def decided(self, path: str, timeouts: Timeouts) -> bool:

@@ -239,7 +239,7 @@ class TextRoute(_Generating):
             yield chunk
 
     def _each(self) -> list[tuple[str, Mapping[str, Any]]]:
-        # Not every wire has `n`; as calls of their own, the answers are the same.
+        # Not every request format has `n`; with separate calls the answers are the same.
         return [(prompt, with_seed(self.arguments, number)) for prompt in self.prompts for number in range(self.n)]
 
     def _body(self, replies: list[Reply]) -> JSON:

@@ -18,7 +18,7 @@ class BearerTokens:
     """A token that is valid now, whenever one is asked for.
 
     A token dies with the credentials it was made with, so it is made anew when these have changed, and when the last
-    fifth of its life begins: a request that is sent with it may be under way for minutes.
+    fifth of its life begins: a request that is sent with it may be in flight for minutes.
 
     Args:
         source: Where current credentials come from.

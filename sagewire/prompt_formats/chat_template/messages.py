@@ -148,7 +148,7 @@ def _part_text(part: Any) -> str:
     if isinstance(part, str):
         return part
     if isinstance(part, ImagePart) or (isinstance(part, Mapping) and "image" in str(part.get("type"))):
-        cure = "Prompts are text; use a handler that speaks messages."
+        cure = "Prompts are text; use a handler that takes messages."
         raise UnsupportedFeature("images", "a chat template", cure)
     raise UsageError(f"A content part is text, not {part!r:.100}.")
 

@@ -72,7 +72,7 @@ class Claude(TurnFormat):
 
 
 class ClaudeAdmin(Claude):
-    """Claude 1 and 2.0: a system text speaks as the human, in a tag."""
+    """Claude 1 and 2.0: a system text is written as the human's, in a tag."""
 
     admin = True
 

@@ -182,7 +182,7 @@ class MessageReading:
         if self.skip_images:
             return ""
         kind = "image" if isinstance(part, ImagePart) else part.get("type") if isinstance(part, Mapping) else part
-        cure = "A prompt is text only: use a handler that speaks messages."
+        cure = "A prompt is text only: use a handler that takes messages."
         raise UnsupportedFeature(f"a content part of type {kind!r:.60}", self.where, cure)
 
     def answer(self, text: str, thinking: str | None, last: bool) -> tuple[str | None, str]:

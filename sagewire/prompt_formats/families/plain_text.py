@@ -198,7 +198,7 @@ class AlpacaVllm(TurnFormat):
 
 
 class WizardLM2(TurnFormat):
-    """WizardLM 2: whatever is not the assistant speaks as the user, a later system message too; strict refuses that."""
+    """WizardLM 2: all turns but the assistant's become the user's, a later system message too; strict refuses that."""
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""

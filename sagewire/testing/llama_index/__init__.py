@@ -12,7 +12,7 @@ Subclass `LLMTests` in a test module, say how the model is made and what it can 
 
 The tests need a server that answers: a real model, or an emulator such as `sagewire.emulator` with its `schema` engine,
 which does as it is told. They check shapes and rules, hardly ever words. A test that cannot pass may be overridden by
-one marked `@pytest.mark.xfail(reason=...)`, and in no other way: what a model cannot do is said by the `supports_`
+one marked `@pytest.mark.xfail(reason=...)`, and in no other way: the limits of a model are declared by the `supports_`
 attributes. No plugin is needed for the asynchronous tests.
 """
 

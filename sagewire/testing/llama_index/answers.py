@@ -169,7 +169,7 @@ class AnswerTests(Subject):
         if not self.supports_thinking:
             pytest.skip("supports_thinking is False")
         if ThinkingBlock is None:
-            pytest.skip("this LlamaIndex has no thinking block")
+            pytest.skip("this version of LlamaIndex has no thinking block")
 
     def test_thinking(self, llm: Any) -> None:
         """Thinking is a block before the text, and never part of it."""

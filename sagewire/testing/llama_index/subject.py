@@ -21,7 +21,7 @@ class Subject:
         llm_class: The class.
         llm_params: Its constructor's arguments.
         secrets: The arguments that must not be shown.
-        supports_tools: It calls functions, and its metadata says so.
+        supports_tools: It calls functions, and its metadata declares it.
         supports_parallel_tools: It calls several in one answer.
         supports_forced_tools: `tool_required` is obeyed.
         supports_images: It takes image blocks.

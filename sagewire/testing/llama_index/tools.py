@@ -77,7 +77,7 @@ class ToolTests(Subject):
     def test_calls_are_blocks(self, caller: Any) -> None:
         """A call is a `ToolCallBlock` of the message, so that memories and other models can read it."""
         if ToolCallBlock is None:
-            pytest.skip("this LlamaIndex has no tool call block")
+            pytest.skip("this version of LlamaIndex has no tool call block")
         (block,) = blocks_of(caller.chat_with_tools([ADD], user_msg=SUM))
         assert block.tool_name == "add"
         assert block.tool_call_id
@@ -107,7 +107,7 @@ class ToolTests(Subject):
         assert [call.tool_kwargs for call in caller.get_tool_calls_from_response(response)] == [{}]
 
     def test_parallel_calls(self, caller: Any) -> None:
-        """Several calls in one answer have ids of their own; if they are not allowed there is one."""
+        """Several calls in one answer have their own ids; if they are not allowed, there is one call."""
         if not self.supports_parallel_tools:
             pytest.skip("supports_parallel_tools is False")
         question = "What is 3 plus 4, and what is the weather in Paris?"
