@@ -11,7 +11,7 @@ from sagewire.content_handlers import get_handler
 from sagewire.content_handlers.base import ContentHandler
 from sagewire.content_handlers.embeddings import EmbeddingHandler, get_embedding_handler
 from sagewire.content_handlers.openai.chat import OpenAiChatHandler
-from sagewire.content_handlers.openai.llamacpp import LlamaCppHandler
+from sagewire.content_handlers.openai.llamacpp import LlamaCppCompletionsHandler, LlamaCppHandler
 from sagewire.content_handlers.rerank import RerankHandler, get_rerank_handler
 from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import UnsupportedFeature, UsageError
@@ -19,11 +19,24 @@ from sagewire.errors import UnsupportedFeature, UsageError
 if TYPE_CHECKING:
     from sagewire.prompt_formats.base import PromptFormat
 
-__all__ = ["Finding", "Task", "Templates"]
+__all__ = ["Finding", "Task", "Templates", "handler_of"]
 
 Task = Literal["chat", "complete", "embed", "rerank"]
 
 HUB_ID = re.compile(r"[\w-][\w.-]{0,95}(?:/[\w-][\w.-]{0,95})?")
+
+
+def handler_of(profile: ContainerProfile, name: str) -> ContentHandler:
+    """Return one of a container's handlers by its name, with what is known of the model behind it."""
+    handler = get_handler(name)
+    if isinstance(handler, LlamaCppHandler) and profile.tools is False:
+        handler = LlamaCppHandler(tools=False)
+    if isinstance(handler, LlamaCppCompletionsHandler) and profile.adds_bos is False:
+        handler = LlamaCppCompletionsHandler(adds_bos=False)
+    if isinstance(handler, OpenAiChatHandler):
+        # The templates of the models decide which of it they show again; within a tool loop most do.
+        handler.thinking_field = handler.thinking_field or profile.thinking_field
+    return handler
 
 
 class Templates:
@@ -143,12 +156,10 @@ class Finding:
         return any(may_think(each) for each in known if each)
 
     def _find_handler(self, task: Task) -> ContentHandler:
-        handler = get_handler(self._name(task) if self.profile is not None else self._settings.handler or "openai_chat")
-        if isinstance(handler, LlamaCppHandler) and self.profile is not None and self.profile.tools is False:
-            handler = LlamaCppHandler(tools=False)
-        if isinstance(handler, OpenAiChatHandler) and self.profile is not None:
-            # The templates of the models decide which of it they show again; within a tool loop most do.
-            handler.thinking_field = handler.thinking_field or self.profile.thinking_field
+        if self.profile is None:
+            handler = get_handler(self._settings.handler or "openai_chat")
+        else:
+            handler = handler_of(self.profile, self._name(task))
         if task == "chat" and self._settings.format is not None and handler.speaks == "messages":
             return self._text_handler(handler)
         return handler
@@ -156,7 +167,7 @@ class Finding:
     def _text_handler(self, chat: ContentHandler) -> ContentHandler:
         """Return the handler of the container's text route, which a named format needs."""
         name = self._known_profile.complete if self.profile is not None else None
-        handler = chat if name is None else get_handler(name)
+        handler = chat if name is None else handler_of(self._known_profile, name)
         if handler.speaks == "prompt":
             return handler
         raise UsageError(

@@ -272,7 +272,7 @@ class EndpointResolver:
             found.require_serving()
         return detect(found, key[2])
 
-    def _ask_server(self, path: str) -> bytes:
+    def _ask_server(self, path: str, body: bytes = b"") -> bytes:
         retries, timeouts = self._settings.retries, self._settings.timeouts
         settings = replace(
             self._settings,
@@ -281,7 +281,7 @@ class EndpointResolver:
         )
         if retries is not None and retries.wait_for_ready > 0:
             settings = replace(settings, timeouts=replace(settings.timeouts or _ASKING, total=None))
-        return self._send(settings, Invocation(b"", method="GET", path=path, generates=False))
+        return self._send(settings, Invocation(body, method="POST" if body else "GET", path=path, generates=False))
 
     def _try(self, body: bytes) -> bytes:
         return self._send(self._settings, Invocation(body))

@@ -52,6 +52,7 @@ class ContainerProfile:
         model_id: The model's hub or JumpStart id, from which the prompt format follows.
         model_files: Hub id or S3 address of the model's files, including its chat template.
         tools: Whether the server has a tool-call parser; `None` if that cannot be seen.
+        adds_bos: Whether the tokenizer puts the beginning-of-text token before a text; `None` if that cannot be seen.
         reasoning: Whether the server has a reasoning parser; `None` if that cannot be seen.
         thinking_field: The message field for an assistant's earlier reasoning; `None` if there is no such field.
         limits: Configured sizes.
@@ -67,6 +68,7 @@ class ContainerProfile:
     model_id: str | None = None
     model_files: str | None = None
     tools: bool | None = None
+    adds_bos: bool | None = None
     reasoning: bool | None = None
     thinking_field: str | None = None
     limits: ContainerLimits = ContainerLimits()

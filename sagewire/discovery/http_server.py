@@ -1,7 +1,7 @@
 """Detects the handler of a plain HTTP server from `/info`, `/v1/models`, `/props` and `/version`.
 
 Sources: text-generation-inference router/src/server.rs and text-embeddings-inference router/src/http/server.rs
-(`/info`); vLLM, SGLang, llama.cpp and Ollama (`owned_by` in `/v1/models`).
+(`/info`); vLLM, SGLang, llama.cpp and Ollama (`owned_by` in `/v1/models`); llama.cpp tools/server (`/tokenize`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from sagewire.errors import EndpointError, EndpointTimeout, SagewireError
 
 __all__ = ["UNKNOWN", "Asker", "detect_server", "detect_url"]
 
-Asker = Callable[[str], bytes]
-"""GETs a path of the server and returns the body; raises `SagewireError`."""
+Asker = Callable[..., bytes]
+"""`ask(path)` GETs a path of the server, `ask(path, body)` POSTs; returns the answer's body, raises `SagewireError`."""
 
 UNKNOWN = "an unknown server"
 _SERVERS = {"vllm": "vLLM", "sglang": "SGLang", "library": "Ollama"}
+# The tokens of an empty text are those that the tokenizer adds by itself.
+_EMPTY = b'{"content":"","add_special":true}'
 _THINKING_FIELDS = {"sglang": "reasoning_content", "library": "reasoning"}
 
 
@@ -41,7 +43,7 @@ _OPENAI = ("openai_chat", "openai_completions", "openai_embeddings", "vllm_reran
 
 
 def detect_server(ask: Asker) -> ContainerProfile:
-    """Return a server's profile by asking it; three GET requests at most.
+    """Return a server's profile by asking it; four small requests at most.
 
     A server that answers neither is taken for an OpenAI-compatible one, which nearly all are today.
     """
@@ -57,7 +59,7 @@ def detect_server(ask: Asker) -> ContainerProfile:
         # `transformers serve` lists nothing while its models are in their own folder.
         model = models[0] if models and isinstance(models[0], dict) else {}
         if model.get("owned_by") == "llamacpp":
-            return _llamacpp(model, _ask(ask, "/props"))
+            return _llamacpp(model, _ask(ask, "/props"), _ask(ask, "/tokenize", _EMPTY))
         return _openai(model, _ask(ask, "/version") if model.get("owned_by") == "vllm" else None)
     # LMI is among these: it serves the chat route only.
     return ContainerProfile(
@@ -69,9 +71,9 @@ def detect_server(ask: Asker) -> ContainerProfile:
     )
 
 
-def _ask(ask: Asker, path: str) -> Any:
+def _ask(ask: Asker, *request: Any) -> Any:
     try:
-        return orjson.loads(ask(path))
+        return orjson.loads(ask(*request))
     except EndpointTimeout:
         raise
     except EndpointError as error:
@@ -129,10 +131,12 @@ def _openai(model: dict[str, Any], version: Any) -> ContainerProfile:
     )
 
 
-def _llamacpp(model: dict[str, Any], props: Any) -> ContainerProfile:
+def _llamacpp(model: dict[str, Any], props: Any, empty: Any) -> ContainerProfile:
     # `meta.n_ctx` of newer servers is what one conversation has; `/props` may be switched off (--no-props).
     props = props if isinstance(props, dict) else {}
     window = (model.get("meta") or {}).get("n_ctx") or (props.get("default_generation_settings") or {}).get("n_ctx")
+    # Some files say that the tokenizer adds no such token, since their template writes it.
+    tokens = empty.get("tokens") if isinstance(empty, dict) else None
     tools = (props.get("chat_template_caps") or {}).get("supports_tools")
     return ContainerProfile(
         "llama.cpp",
@@ -142,6 +146,7 @@ def _llamacpp(model: dict[str, Any], props: Any) -> ContainerProfile:
         rerank="vllm_rerank",
         model_id=model.get("id"),
         tools=tools if isinstance(tools, bool) else None,
+        adds_bos=bool(tokens) if isinstance(tokens, list) else None,
         thinking_field="reasoning_content",
         limits=ContainerLimits(window if isinstance(window, int) else None),
         reasons=("/v1/models answers, owned_by llamacpp",),

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
+from sagewire.client.finding import handler_of
 from sagewire.discovery.http_server import detect_server
 from sagewire.errors import EndpointError
 
 
 def server(**answers):
-    def ask(path):
+    def ask(path, body=b""):
         if path.rpartition("/")[2] not in answers:
             raise EndpointError("Not Found", status=404)
         return json.dumps(answers[path.rpartition("/")[2]]).encode()
@@ -45,3 +46,14 @@ def test_a_server_without_a_list_is_asked_for_chat_only():
 def test_where_a_server_takes_earlier_reasoning(owner, version, field):
     said = {"models": {"data": [{"id": "m", "owned_by": owner}]}} | ({"version": version} if version else {})
     assert detect_server(server(**said)).thinking_field == field
+
+
+@pytest.mark.parametrize(
+    ("empty", "adds"),
+    [({"tokens": [1]}, True), ({"tokens": []}, False), ({"error": {"code": 501}}, None), ([], None), (None, None)],
+)
+def test_llamacpp_is_asked_which_token_it_puts_before_a_text(empty, adds):
+    said = {"models": {"data": [{"id": "m", "owned_by": "llamacpp"}]}} | ({} if empty is None else {"tokenize": empty})
+    profile = detect_server(server(**said))
+    assert profile.adds_bos is adds
+    assert handler_of(profile, profile.complete).adds_bos is (adds is not False)

@@ -64,7 +64,7 @@ def test_easyllms_successor_speaks_what_such_servers_take(emulator, monkeypatch)
 
 
 def asked(**answers):
-    def ask(path):
+    def ask(path, body=b""):
         name = path.rpartition("/")[2]
         if name not in answers:
             raise EndpointError("Not Found", status=404)

@@ -119,13 +119,28 @@ def transformers_server(generator: Path, tmp_path_factory: pytest.TempPathFactor
         yield url
 
 
-@pytest.fixture(scope="session")
-def llama_server(generator: Path, make_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory):
-    folder, port = tmp_path_factory.mktemp("llama"), _free_port()
-    command = [str(PYTHON), str(HERE / "llama_server.py"), str(make_model("gguf", generator)), str(port)]
+@contextmanager
+def _llama_server(model: Path, folder: Path) -> Iterator[str]:
+    port = _free_port()
+    command = [str(PYTHON), str(HERE / "llama_server.py"), str(model), str(port)]
     url = f"http://127.0.0.1:{port}"
     with _running(command, folder / "log", lambda: _answers(f"{url}/health")):
         yield url
+
+
+@pytest.fixture(scope="session")
+def llama_server(
+    generator: Path, make_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    with _llama_server(make_model("gguf-tiny", generator), tmp_path_factory.mktemp("llama")) as url:
+        yield url
+
+
+@pytest.fixture
+def llama_of(generator: Path, make_model: Callable[..., Path], tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Start llama.cpp with one of `tiny_models.FAMILIES`, and return the URL."""
+    with ExitStack() as stack:
+        yield lambda family: stack.enter_context(_llama_server(make_model(f"gguf-{family}", generator), tmp_path))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 TEXT = """The harbour opens at six and the ferry leaves at seven. A ticket costs four euros and children travel free.
 Question: when does the office close? Answer: it closes at five in the afternoon, and on Sundays at noon."""
@@ -12,6 +12,47 @@ TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+
+class Family(NamedTuple):
+    """A family's control tokens and its chat template, for a file that llama.cpp reads."""
+
+    bos: str
+    tokens: tuple[str, ...]
+    template: str
+    adds_bos: bool = True
+
+
+_LLAMA3 = Family(
+    "<|begin_of_text|>",
+    ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+    "{{ bos_token }}{% for message in messages %}<|start_header_id|>{{ message.role }}<|end_header_id|>\n\n"
+    "{{ message.content | trim }}<|eot_id|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
+)
+FAMILIES = {
+    "tiny": Family("<|im_start|>", (), TEMPLATE, adds_bos=False),
+    "llama3": _LLAMA3,
+    # As some publishers write their files, since the template has the token already.
+    "llama3-without": _LLAMA3._replace(adds_bos=False),
+    "gemma2": Family(
+        "<bos>",
+        ("<start_of_turn>", "<end_of_turn>"),
+        "{{ bos_token }}{% for message in messages %}<start_of_turn>"
+        "{{ 'model' if message.role == 'assistant' else message.role }}\n{{ message.content | trim }}<end_of_turn>\n"
+        "{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}",
+    ),
+    "llama2": Family(
+        "<s>",
+        ("</s>",),
+        "{% for message in messages %}{% if message.role == 'user' %}{{ bos_token }}[INST] {{ message.content }}"
+        " [/INST]"
+        "{% else %} {{ message.content }} </s>{% endif %}{% endfor %}",
+    ),
+    "chatml": Family("<|endoftext|>", (), TEMPLATE, adds_bos=False),
+    # A model that was tuned on another family's prompt, and whose tokenizer adds its own token all the same.
+    "chatml-with": Family("<s>", (), TEMPLATE),
+}
 WIDTH, LAYERS, HEADS, INNER, CONTEXT = 32, 2, 2, 64, 2048
 
 
@@ -69,17 +110,22 @@ def save_generator(folder: Path) -> Path:
     return folder
 
 
-def save_gguf(source: Path, path: Path) -> Path:
-    """Write the Llama of `save_generator` as llama.cpp reads it, and return the file."""
+def save_gguf(source: Path, path: Path, family: Family) -> Path:
+    """Write the Llama of `save_generator`, with a family's tokens and template, as llama.cpp reads it."""
     import json
 
     import gguf
+    import numpy as np
     from safetensors.numpy import load_file
 
     vocabulary = json.loads((source / "tokenizer.json").read_text())["model"]
     ids = {**vocabulary["vocab"]}
     words = sorted(ids, key=ids.__getitem__)
-    kinds = [gguf.TokenType.CONTROL if word in SPECIAL else gguf.TokenType.NORMAL for word in words]
+    words += [word for word in (family.bos, *family.tokens) if word not in ids]
+    more = len(words) - len(ids)
+    ids = {word: number for number, word in enumerate(words)}
+    special = {*SPECIAL, family.bos, *family.tokens}
+    kinds = [gguf.TokenType.CONTROL if word in special else gguf.TokenType.NORMAL for word in words]
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
@@ -95,17 +141,20 @@ def save_gguf(source: Path, path: Path) -> Path:
     writer.add_token_list(words)
     writer.add_token_types(kinds)
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in vocabulary["merges"]])
-    writer.add_bos_token_id(ids["<|im_start|>"])
+    writer.add_bos_token_id(ids[family.bos])
     writer.add_eos_token_id(ids["<|im_end|>"])
     writer.add_pad_token_id(ids["<pad>"])
-    writer.add_add_bos_token(False)
-    writer.add_chat_template(TEMPLATE)
+    writer.add_add_bos_token(family.adds_bos)
+    writer.add_chat_template(family.template)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, LAYERS)
     for name, values in load_file(source / "model.safetensors").items():
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             # llama.cpp turns pairs of neighbours, transformers the two split_batch.
             half = WIDTH // HEADS // 2
             values = values.reshape(HEADS, 2, half, WIDTH).swapaxes(1, 2).reshape(values.shape)
+        if name in ("model.embed_tokens.weight", "lm_head.weight"):
+            # None of the new tokens is ever said.
+            values = np.concatenate([values, np.zeros((more, WIDTH), values.dtype)])
         writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -183,8 +232,8 @@ def main(what: str, target: str, source: str | None = None) -> None:
     """Write one model; run as a script by the interpreter that has PyTorch."""
     if what == "text-generation":
         save_generator(Path(target))
-    elif what == "gguf":
-        save_gguf(Path(str(source)), Path(target))
+    elif what.startswith("gguf-"):
+        save_gguf(Path(str(source)), Path(target), FAMILIES[what.removeprefix("gguf-")])
     else:
         save_for_task(what, Path(target))
 

@@ -89,7 +89,9 @@ class LlamaCppHandler(OpenAiChatHandler):
 class LlamaCppCompletionsHandler(OpenAiCompletionsHandler):
     """llama.cpp's completions route, which has its own field for JSON schemas and ignores `response_format`.
 
-    The tokenizer adds the beginning-of-text token if the model's file says so (`add_bos_token`).
+    Args:
+        adds_bos: Whether the tokenizer adds the beginning-of-text token. The model's file says so (`add_bos_token`);
+            discovery asks the server.
     """
 
     name = "llamacpp_completions"
@@ -99,6 +101,10 @@ class LlamaCppCompletionsHandler(OpenAiCompletionsHandler):
         "repetition_penalty": "repeat_penalty",
         "response_format": "json_schema",
     }
+
+    def __init__(self, *, adds_bos: bool = True) -> None:
+        super().__init__()
+        self.adds_bos = adds_bos
 
     def payload(self, request: PromptRequest, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""

@@ -26,7 +26,8 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.tools.types import BaseTool
 
-from sagewire.content_handlers import ContentHandler, get_handler
+from sagewire.client.finding import handler_of
+from sagewire.content_handlers import ContentHandler
 from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, excerpt
 from sagewire.integrations.llama_index._asking import Question
 from sagewire.integrations.llama_index._connection import Connection, describe
@@ -307,7 +308,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
 
     def _text_handler(self) -> ContentHandler:
         profile = self._dialect
-        return self._handler if profile is None else get_handler(profile.complete or profile.chat)
+        return self._handler if profile is None else handler_of(profile, profile.complete or profile.chat)
 
     def _as_sent(self, prompt: str) -> str:
         return without_bos(prompt) if self._text_handler().adds_bos else prompt
