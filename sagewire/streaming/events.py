@@ -7,13 +7,13 @@ from typing import Any
 
 from sagewire.errors import StreamTruncated, WireError, excerpt
 from sagewire.streaming.base import BaseDecoder, finish, owed
+from sagewire.streaming.byte_order_mark import ByteOrderMark
 from sagewire.streaming.jsonlines import JsonDocumentsDecoder, parse_json
 from sagewire.streaming.sse import KEEP_ALIVES, NamedEvent, SseDecoder
 
 __all__ = ["JsonEventDecoder"]
 
 _BLANK = b" \t\r\n"
-_BOM = b"\xef\xbb\xbf"
 _SSE_STARTS = (b":", b"data", b"event", b"id", b"retry", b"error")
 
 
@@ -43,8 +43,8 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
     def __init__(self, *, names: bool = False) -> None:
         self.done = False
         self._names = names
-        self._start = b""  # what does not yet tell
-        self._at_start = True
+        self._start = b""  # too few bytes to tell the framing
+        self._mark = ByteOrderMark()
         self._documents: JsonDocumentsDecoder | None = None
         self._sse: SseDecoder | None = None
 
@@ -58,15 +58,15 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
         elif self._documents is not None:
             self._feed_documents(self._documents, data, out)
         else:
-            self._detect(self._start + data, out)
+            self._detect(data if self._mark.passed else self._mark.skip(data), out)
 
     def _finish(self, out: list[Any]) -> None:
         if self._documents is not None:
             out += self._documents.close()
         elif self._sse is not None:
             self._finish_sse(self._sse, out)
-        elif self._start:
-            raise StreamTruncated(f"the stream ended inside its first line: {excerpt(self._start)}")
+        elif start := self._start or self._mark.held_back:
+            raise StreamTruncated(f"the stream ended inside its first line: {excerpt(start)}")
 
     def _finish_sse(self, sse: SseDecoder, out: list[Any]) -> None:
         held_back, error = finish(sse)
@@ -80,14 +80,8 @@ class JsonEventDecoder(BaseDecoder[bytes, Any]):
             raise error
 
     def _detect(self, data: bytes, out: list[Any]) -> None:
-        if self._at_start:
-            if len(data) < len(_BOM) and _BOM.startswith(data):
-                self._start = data
-                return
-            self._at_start = False
-            data = data.removeprefix(_BOM)
         # Blank lines may go on for long: nothing of them needs to be kept.
-        start = data.lstrip(_BLANK)
+        start = (self._start + data).lstrip(_BLANK)
         if not start:
             self._start = b""
             return

@@ -10,13 +10,13 @@ import orjson
 
 from sagewire.errors import FrameError, StreamTruncated, WireError, excerpt
 from sagewire.streaming.base import BaseDecoder
+from sagewire.streaming.byte_order_mark import ByteOrderMark
 
 __all__ = ["JsonDocumentsDecoder", "parse_json"]
 
 MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
 MAX_DEPTH = 1024  # what orjson reads
 
-_BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
 _STRUCTURE = re.compile(rb'["{}\[\]]')
 _STRING_END = re.compile(rb'["\\]')
@@ -94,11 +94,11 @@ class JsonDocumentsDecoder(BaseDecoder[bytes, Any]):
         self._depth = 0
         self._in_string = False
         self._escaped = False
-        self._at_start = True
+        self._mark = ByteOrderMark()
 
     def _decode(self, data: bytes, out: list[Any]) -> None:
-        if self._at_start and not (data := self._skip_bom(data)):
-            return
+        if not self._mark.passed:
+            data = self._mark.skip(data)
         start = 0
         while start < len(data):
             newline = data.find(b"\n", start)
@@ -109,7 +109,7 @@ class JsonDocumentsDecoder(BaseDecoder[bytes, Any]):
             start = end
 
     def _finish(self, out: list[Any]) -> None:
-        pending = bytes(self._pending)
+        pending = bytes(self._pending) or self._mark.held_back
         self._pending.clear()
         if not pending:
             return
@@ -117,15 +117,6 @@ class JsonDocumentsDecoder(BaseDecoder[bytes, Any]):
             out.append(parse_json(pending))
         except ValueError:
             raise StreamTruncated(f"the stream ended inside a JSON document: {excerpt(pending)}") from None
-
-    def _skip_bom(self, data: bytes) -> bytes:
-        data = bytes(self._pending) + data
-        self._pending.clear()
-        if len(data) < len(_BOM) and _BOM.startswith(data):
-            self._pending += data
-            return b""
-        self._at_start = False
-        return data[len(_BOM) :] if data.startswith(_BOM) else data
 
     def _read_line(self, line: bytes, out: list[Any]) -> bool:
         """Read a piece that is a whole document, which is how nearly all of them arrive."""

@@ -9,12 +9,12 @@ import orjson
 
 from sagewire.errors import FrameError, StreamTruncated, WireError, excerpt
 from sagewire.streaming.base import BaseDecoder
+from sagewire.streaming.byte_order_mark import ByteOrderMark
 
 __all__ = ["KEEP_ALIVES", "NamedEvent", "SseDecoder"]
 
 MAX_EVENT_BYTES = 32 * 1024 * 1024
 
-_BOM = b"\xef\xbb\xbf"
 _FIELDS = (b"event", b"id", b"retry")
 # Events that say only that the connection is alive: those of gateways in Anthropic's shape, and of proxies.
 KEEP_ALIVES = (b"ping", b"keepalive", b"keep-alive", b"keep_alive", b"heartbeat")
@@ -66,12 +66,11 @@ class SseDecoder(BaseDecoder[bytes, Any]):
         self._size = 0  # their bytes
         self._names = names
         self._after_cr = False  # the last byte was \r: a \n that follows belongs to it
-        self._start = b""  # less than a byte order mark
-        self._at_start = True
+        self._mark = ByteOrderMark()
 
     def _decode(self, data: bytes, out: list[Any]) -> None:
-        if self._at_start:
-            data = self._skip_bom(data)
+        if not self._mark.passed:
+            data = self._mark.skip(data)
         if not data:
             return
         if b"\r" in data or self._after_cr:
@@ -96,10 +95,8 @@ class SseDecoder(BaseDecoder[bytes, Any]):
         self._line += last
 
     def _finish(self, out: list[Any]) -> None:
-        line = bytes(self._line)
+        line = bytes(self._line) or self._mark.held_back
         self._line.clear()
-        if self._at_start:
-            line = self._start
         if line and b":" not in line:
             self._dispatch(out)
             raise StreamTruncated(f"the stream ended inside a line: {excerpt(line)}")
@@ -118,14 +115,6 @@ class SseDecoder(BaseDecoder[bytes, Any]):
                 self._read_line(line, out)
             self._dispatch(out)
         return rest
-
-    def _skip_bom(self, data: bytes) -> bytes:
-        data = self._start + data
-        if len(data) < len(_BOM) and _BOM.startswith(data):
-            self._start = data
-            return b""
-        self._at_start = False
-        return data[len(_BOM) :] if data.startswith(_BOM) else data
 
     def _with_newlines(self, data: bytes) -> bytes:
         if self._after_cr and data.startswith(b"\n"):

@@ -6,6 +6,7 @@ cannot say which line it was.
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -23,7 +24,6 @@ __all__ = ["CsvText", "Source", "csv_reader", "csv_rows", "gathered", "jsonl_row
 
 # A line longer than this is not a row but a JSON document, or a binary file.
 _LONGEST_LINE = 64 << 20
-_BOM = b"\xef\xbb\xbf"
 
 
 class Source:
@@ -205,7 +205,7 @@ def jsonl_rows(stream: Any, file: SourceFile, first: int = 1) -> Iterator[Row]:
     """Yield the rows of JSON lines; the stream is at line `first`."""
     for number, line in enumerate(lines_of(stream, file), first):
         if number == 1:
-            line = line.removeprefix(_BOM)
+            line = line.removeprefix(codecs.BOM_UTF8)
         text = line.strip()
         if not text:
             continue
@@ -239,7 +239,7 @@ class CsvText:
 
     def __iter__(self) -> Iterator[str]:
         for line in self._lines:
-            data = line if self.read else line.removeprefix(_BOM)
+            data = line if self.read else line.removeprefix(codecs.BOM_UTF8)
             self.read += len(line)
             self.size += len(line)
             try:
