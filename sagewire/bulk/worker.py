@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,14 +25,14 @@ from sagewire.errors import (
     UnsupportedFeature,
     WireError,
 )
+from sagewire.transports.backoff import Backoff
 
 if TYPE_CHECKING:
     from sagewire.client.async_client import AsyncClient
 
 __all__ = ["Halted", "Question", "Unanswered", "Worker"]
 
-_LONGEST_WAIT = 20.0
-_BASE_WAIT = 0.25
+_BACKOFF = Backoff(base=0.25, longest=20.0)
 
 
 class Halted(Exception):
@@ -183,9 +183,9 @@ class _Attempts:
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        longest = min(_LONGEST_WAIT, _BASE_WAIT * 2.0 ** min(state.attempt_number - 1, 30))
         asked = error.retry_after if isinstance(error, EndpointError) else None
-        return max(random.uniform(0.0, longest), asked or 0.0)
+        # However long the server asks for: a job's patience bounds the whole.
+        return _BACKOFF.seconds(state.attempt_number - 1, asked, longest_asked=math.inf)
 
     async def _nap(self, seconds: float) -> None:
         try:

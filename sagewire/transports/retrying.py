@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -13,6 +12,7 @@ from typing import TypeVar
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError, NotReady, Throttled
 from sagewire.http.deadlines import Deadlines
+from sagewire.transports.backoff import Backoff
 from sagewire.transports.base import Retries
 from sagewire.types import Invocation
 
@@ -167,28 +167,22 @@ class _RetryPlan:
         left = self._ready_until - now
         if left <= 0:
             return None
-        longest = self._longest(max(self._retries.base_delay, 1.0), self._wakings)
+        backoff = Backoff(max(self._retries.base_delay, 1.0), self._retries.max_delay, at_least_half=True)
         self._wakings += 1
-        return min(self._at_least(error, random.uniform(longest / 2, longest)), left)
+        return min(backoff.seconds(self._wakings - 1, error.retry_after), left)
 
     def _until_retry(self, error: EndpointError) -> float | None:
         self._failures += 1
         if self._failures >= self._retries.attempts or not self._may_repeat(error) or not self._policy.budget.take():
             return None
-        return self._at_least(error, random.uniform(0.0, self._longest(self._retries.base_delay, self._failures - 1)))
+        backoff = Backoff(self._retries.base_delay, self._retries.max_delay)
+        return backoff.seconds(self._failures - 1, error.retry_after)
 
     def _may_repeat(self, error: EndpointError) -> bool:
         # What was refused or never arrived was not carried out; anything else may have been.
         if isinstance(error, NotReady | Throttled) or error.code in ("connect", "connection"):
             return True
         return self._call.idempotent
-
-    def _longest(self, base: float, before: int) -> float:
-        # The exponent is bounded because waiting for an endpoint to wake up may take hundreds of attempts.
-        return min(self._retries.max_delay, base * 2.0 ** min(before, 30))
-
-    def _at_least(self, error: EndpointError, delay: float) -> float:
-        return min(max(delay, error.retry_after or 0.0), self._retries.max_delay)
 
     def _in_time(self, delay: float) -> bool:
         deadline = self._deadlines.deadline

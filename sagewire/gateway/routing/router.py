@@ -16,8 +16,8 @@ from sagewire.gateway.errors import GatewayError, UndetectedContainer, envelope_
 from sagewire.gateway.rate_limits import RateLimits
 from sagewire.gateway.routing.deployments import Deployment, Lease, Task, Waiter, unique_labels
 from sagewire.gateway.routing.model_cache import ModelCache
-from sagewire.gateway.routing.retries import retry_delay
 from sagewire.gateway.routing.strategies import choose
+from sagewire.transports.backoff import Backoff
 from sagewire.transports.retrying import RetryBudget
 
 __all__ = ["Failed", "Model", "Router", "Served", "Wanted"]
@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 # Retries in a row, of all requests together, before their share of requests bounds them.
 RETRY_RESERVE = 20
+_BACKOFF = Backoff(base=0.2, longest=2.0)
 Health = Callable[[str, str, bool], None]
 
 
@@ -371,7 +372,9 @@ class Router:
                 tried.append(lease.deployment)
                 if attempt >= attempts or not self._worth_another(model, tried, error):
                     raise
-                delay = retry_delay(attempt, error) if all(one in tried for one in model.deployments) else 0.0
+                everywhere = all(one in tried for one in model.deployments)
+                asked = getattr(error, "retry_after", None)
+                delay = _BACKOFF.seconds(attempt - 1, asked) if everywhere else 0.0
             except BaseException:
                 lease.given_up()
                 raise
