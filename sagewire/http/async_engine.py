@@ -216,6 +216,7 @@ async def _own(
         yield session
     finally:
         forget()
+        connector.hang_up()
         async with closing:
             await session.close()
 
@@ -294,6 +295,12 @@ def _connector_class() -> Any:
             self._keepalive = origin.tcp_keepalive
             self._pool_size = origin.pool_size
             self._used: WeakSet[Any] = WeakSet()
+            self._lent: WeakSet[Any] = WeakSet()
+
+        def hang_up(self) -> None:
+            """Close the connections that are in use: nobody reads on when their loop ends."""
+            for connection in list(self._lent):
+                connection.close()
 
         async def connect(self, *arguments: Any, **named: Any) -> Any:
             while True:
@@ -302,6 +309,7 @@ def _connector_class() -> Any:
                 if not reused or _quiet(connection.protocol):
                     break
                 connection.close()
+            self._lent.add(connection)
             _current.get().connected(reused)
             if not reused:
                 self._used.add(connection.protocol)

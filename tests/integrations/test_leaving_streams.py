@@ -56,11 +56,56 @@ async def main():
         break
 """
 
-PROGRAMS = (CLIENT, CLIENT_CLOSED, LANGCHAIN, LLAMA_INDEX, OPENAI)
+# Over SageMaker's own route, in each of the ways in which a stream is left.
+OPENAI_NATIVE = """
+from sagewire.integrations.openai import async_openai_client
+
+async def started():
+    client = async_openai_client("vllm-words", route="sagemaker")
+    messages = [{"role": "user", "content": QUESTION}]
+    return await client.chat.completions.create(model="", messages=messages, stream=True)
+
+async def left():
+    async for chunk in await started():
+        break
+
+async def dropped():
+    await anext(await started())
+
+async def closed():
+    async with await started() as stream:
+        await anext(stream)
+
+async def unread():
+    await started()
+
+async def failed():
+    async for chunk in await started():
+        raise KeyError
+
+async def cancelled():
+    stream = await started()
+    task = asyncio.ensure_future(stream.response.aread())
+    await asyncio.sleep(0)
+    task.cancel()
+
+async def main():
+    for leave in left, dropped, closed, unread, failed, cancelled:
+        try:
+            await leave()
+        except KeyError:
+            pass
+
+for leave in left, dropped, closed, unread, cancelled:
+    asyncio.run(leave())
+"""
+
+PROGRAMS = (CLIENT, CLIENT_CLOSED, LANGCHAIN, LLAMA_INDEX, OPENAI, OPENAI_NATIVE)
 
 
 def test_breaking_out_of_a_stream_and_ending_prints_nothing(shared_emulator: Emulator):
     shared_emulator.add("words", EndpointSpec("tgi", "echo"))
+    shared_emulator.add("vllm-words", EndpointSpec("openai_chat", "echo"))
     # Each has a loop of its own, which ends while the stream is open.
     programs = "\n".join(f"{program}\nasyncio.run(main())" for program in PROGRAMS)
     code = f"import asyncio\nQUESTION = {QUESTION!r}\n{programs}"

@@ -72,7 +72,7 @@ def openai_client(
     made: openai.OpenAI = package.OpenAI(
         api_key=access.tokens or "in-process",
         base_url=access.base_url,
-        http_client=make_http_client(access.door),
+        http_client=make_http_client(access.door, access.origin),
         **access.options,
     )
     return made
@@ -99,7 +99,7 @@ def async_openai_client(
     made: openai.AsyncOpenAI = package.AsyncOpenAI(
         api_key=access.tokens.get_async if access.tokens is not None else "in-process",
         base_url=access.base_url,
-        http_client=make_async_http_client(access.door),
+        http_client=make_async_http_client(access.door, access.origin),
         **access.options,
     )
     return made

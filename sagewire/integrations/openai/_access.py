@@ -8,9 +8,10 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from sagewire.aws.session import as_session
-from sagewire.aws.settings import resolve
+from sagewire.aws.settings import origin_of, resolve
 from sagewire.client import Client
 from sagewire.errors import UsageError
+from sagewire.http.origin import Origin
 from sagewire.integrations.openai._in_process_server import InProcessServer
 from sagewire.integrations.openai._tokens import BearerTokens
 
@@ -31,12 +32,14 @@ class Access:
         door: What decides about requests, and answers them.
         tokens: The source of keys, `None` if they are not needed.
         options: Arguments of OpenAI's client.
+        origin: Where SageMaker's OpenAI route is; `None` if it is never used.
     """
 
     base_url: str
     door: InProcessServer
     tokens: BearerTokens | None
     options: Mapping[str, Any]
+    origin: Origin | None = None
 
 
 def find_access(endpoint: str | Client, arguments: Mapping[str, Any]) -> Access:
@@ -85,4 +88,6 @@ def _of_endpoint(
     parts = {**given, "endpoint": endpoint, "session": session, "inference_component_name": component}
     names = (endpoint, component) if component else (endpoint,)
     tokens = BearerTokens(service.source, service.region, lifetime)
-    return Access(f"{service.endpoint_url}{path}/openai/v1", InProcessServer(names, parts, native), tokens, options)
+    door = InProcessServer(names, parts, native)
+    origin = None if native is False else origin_of(service)
+    return Access(f"{service.endpoint_url}{path}/openai/v1", door, tokens, options, origin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,13 +42,14 @@ class Unreachable(Exception):
 
 @dataclass(slots=True)
 class Answer:
-    """An HTTP answer: a whole body, or its pieces."""
+    """An HTTP answer: a whole body, or its pieces, whose connection `hang_up` closes."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
     body: bytes = b""
     pieces: Iterator[bytes] | None = None
     async_pieces: AsyncIterator[bytes] | None = None
+    hang_up: Callable[[], None] = lambda: None
 
 
 class InProcessServer:
@@ -90,17 +91,17 @@ class InProcessServer:
         undecided = _route_of(path) == _NATIVE_ROUTE and self._native is None
         return not undecided or self.clients(timeouts).client.known
 
-    def native_body(self, body: bytes) -> bytes | None:
-        """Return the body to send instead, `None` to leave it alone.
+    def native_body(self, body: bytes) -> bytes:
+        """Return the body to send over SageMaker's own route.
 
         vLLM takes an empty name for its base model, and answers 404 to the endpoint's.
         """
         try:
             asked = orjson.loads(body)
         except orjson.JSONDecodeError:
-            return None
+            return body
         if not isinstance(asked, dict):
-            return None
+            return body
         changed = dict(asked)
         if asked.get("model") in self._names:
             changed["model"] = ""
@@ -108,7 +109,7 @@ class InProcessServer:
             # vLLM refuses an empty list, and a choice without tools.
             for name in ("tools", "tool_choice", "parallel_tool_calls"):
                 changed.pop(name, None)
-        return None if changed == asked else orjson.dumps(changed)
+        return body if changed == asked else orjson.dumps(changed)
 
     def clients(self, timeouts: Timeouts) -> ClientPair:
         """Return the clients with these time limits."""

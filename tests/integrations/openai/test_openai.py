@@ -268,6 +268,23 @@ def test_no_server_is_a_connection_error(emulator, route):
         client.chat.completions.create(model="", messages=HELLO)
 
 
+def test_the_native_route_takes_the_proxy_of_the_aws_configuration(emulator, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://bob:hush@127.0.0.1:9")
+    options = {"endpoint_url": "http://sagemaker.invalid", "route": "sagemaker", "max_retries": 0}
+    with openai_client("vllm", **options) as client, pytest.raises(openai.APIConnectionError) as caught:
+        client.chat.completions.create(model="", messages=HELLO)
+    assert "through the proxy http://127.0.0.1:9" in str(caught.value.__cause__)
+
+
+async def test_the_token_goes_to_sagemaker_only(emulator):
+    elsewhere = {"base_url": "http://elsewhere.invalid/openai/v1"}
+    with openai_client("vllm", route="sagemaker") as client, pytest.raises(UsageError, match="leave base_url out"):
+        client.with_options(**elsewhere).chat.completions.create(model="", messages=HELLO)
+    async with async_openai_client("vllm", route="sagemaker") as client:
+        with pytest.raises(UsageError, match="leave base_url out"):
+            await client.with_options(**elsewhere).chat.completions.create(model="", messages=HELLO)
+
+
 def test_a_missing_endpoint(emulator):
     with openai_client("no-such-endpoint") as client, pytest.raises(openai.NotFoundError, match="no-such-endpoint"):
         client.chat.completions.create(model="", messages=HELLO)
