@@ -6,7 +6,7 @@ import pytest
 
 from sagewire.errors import NotReady, Throttled
 from sagewire.http.deadlines import Deadlines, Timeouts
-from sagewire.transports import retrying
+from sagewire.transports import backoff, retrying
 from sagewire.transports.base import Retries
 from sagewire.transports.retrying import RetryBudget, RetryPolicy
 from sagewire.types import Invocation
@@ -23,7 +23,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
         drawn.append((least, most))
         return most
 
-    monkeypatch.setattr(retrying.random, "uniform", draw)
+    monkeypatch.setattr(backoff.random, "uniform", draw)
     monkeypatch.setattr(retrying.time, "sleep", lambda seconds: None)
     return drawn
 
