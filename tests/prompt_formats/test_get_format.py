@@ -72,7 +72,7 @@ MODELS = {
     "ibm-granite/granite-3.3-8b-instruct": "granite_3_3",
     "ibm-granite/granite-4.0-h-small": "granite_4",
     "allenai/OLMo-7B-Instruct": "olmo",
-    "allenai/OLMo-2-1124-7B-Instruct": "olmo2_tulu3",
+    "allenai/OLMo-2-1124-7B-Instruct": "olmo2",
     "upstage/SOLAR-10.7B-Instruct-v1.0": "solar",
     "01-ai/Yi-1.5-34B-Chat": "yi_1_5",
     "THUDM/glm-4-9b-chat-hf": "glm4",

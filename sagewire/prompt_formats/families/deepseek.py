@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sagewire.prompt_formats.engine.conversation import Call, Conversation, Turn
@@ -18,6 +18,7 @@ __all__ = [
     "DEEPSEEK_R1_DISTILL_QWEN",
     "DEEPSEEK_R1_REV1",
     "DEEPSEEK_V2",
+    "DEEPSEEK_V2_5",
     "DEEPSEEK_V3",
     "DEEPSEEK_V3_0324",
 ]
@@ -105,11 +106,15 @@ class DeepSeek(TurnFormat):
             `without_text`.
         join_systems: Several system texts stand below each other; else only the last one is kept.
         next_output: What opens a tool's result that is not the first.
+        mend_lists: Close every list of calls once, where the template leaves the first one open; strict only.
+        system_lead: What the template writes before everything else for each system text.
     """
 
     calls: Literal["always", "beside", "without_text"] = "always"
     join_systems: bool = True
     next_output: str = OUTPUT
+    mend_lists: bool = True
+    system_lead: str = ""
 
     def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
         """Return the answer behind the thinking; the thinking is not written back."""
@@ -117,6 +122,7 @@ class DeepSeek(TurnFormat):
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
+        page.add(self.system_lead * sum(turn.role == "system" for turn in conversation.turns))
         page.add(self.bos, system_text(conversation, self.join_systems))
         called = output = after_tool = False
         for turn in conversation.turns:
@@ -164,7 +170,7 @@ class DeepSeek(TurnFormat):
     def _calls(self, turn: Turn, called: bool) -> str:
         text = ""
         # V3's first template closes the list behind each call but the very first one; the default closes it once.
-        loose = self.calls == "without_text" and not self.strict
+        loose = self.calls == "without_text" and not (self.strict and self.mend_lists)
         for call in turn.calls:
             again = called
             if called:
@@ -252,6 +258,8 @@ DEEPSEEK_V3 = DeepSeek(
     next_output="\n" + OUTPUT,
     **_V3,
 )
+# Its template is one long line, whose indentation is written out before a system text.
+DEEPSEEK_V2_5 = replace(DEEPSEEK_V3, name="deepseek_v2_5", join_systems=False, mend_lists=False, system_lead=" " * 8)
 DEEPSEEK_R1 = DeepSeek(name="deepseek_r1", generation=ASSISTANT + "<think>\n", **_R1)
 DEEPSEEK_R1_REV1 = DeepSeek(name="deepseek_r1_rev1", generation=ASSISTANT, **_R1)
 DEEPSEEK_R1_DISTILL_LLAMA = DeepSeek(

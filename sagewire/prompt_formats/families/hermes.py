@@ -10,7 +10,7 @@ from sagewire.prompt_formats.engine.tools import fields_of
 from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families.chatml import ASSISTANT, IM, TURN
 
-__all__ = ["HERMES_2_PRO", "HERMES_3"]
+__all__ = ["HERMES_2_PRO", "HERMES_3", "HERMES_3_70B"]
 
 TOOLS_BEFORE = (
     "You are a function calling AI model. You are provided with function signatures within <tools></tools> XML tags. "
@@ -114,3 +114,4 @@ _HERMES: dict[str, Any] = {
 
 HERMES_2_PRO = Hermes(name="hermes_2_pro", **_HERMES)
 HERMES_3 = Hermes(name="hermes_3", **_HERMES)
+HERMES_3_70B = Hermes(name="hermes_3_70b", default_system="You are a helpful assistant.", **_HERMES)

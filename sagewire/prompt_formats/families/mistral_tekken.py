@@ -32,12 +32,18 @@ class MistralTekken(TurnFormat):
         tools_first: The tools stand at the user's first turn; else at the last.
         thinks: Thinking is written back.
         settings: The user's first turn says how much to think.
+        between_parts: What stands between the text parts of a message.
     """
 
     call_ids: bool = False
     tools_first: bool = True
     thinks: bool = True
     settings: bool = False
+    between_parts: str = "\n\n"
+
+    def join_parts(self, parts: Sequence[str]) -> str:
+        """Return the text of a message's parts."""
+        return self.between_parts.join(parts)
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
@@ -126,6 +132,7 @@ MISTRAL_V13 = MistralTekken(name="mistral_v13", special_tokens=(*_MARKS, "[THINK
 MISTRAL_V15 = MistralTekken(
     name="mistral_v15",
     settings=True,
+    between_parts="",
     variables=("reasoning_effort",),
     special_tokens=(*_MARKS, "[THINK]", "[/THINK]", "[MODEL_SETTINGS]", "[/MODEL_SETTINGS]"),
     **_TEKKEN,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sagewire.prompt_formats.engine.turns import Block, TurnFormat
 
 __all__ = [
     "OLMO",
+    "OLMO2",
     "OLMO2_TULU3",
     "OPENCHAT",
     "OPEN_ASSISTANT",
@@ -14,6 +17,7 @@ __all__ = [
     "STARCHAT",
     "TINYLLAMA",
     "TULU_2",
+    "TULU_3",
     "ZEPHYR",
 ]
 
@@ -71,6 +75,15 @@ OLMO2_TULU3 = TurnFormat(
     generation="<|assistant|>\n",
     stops=("<|endoftext|>",),
     special_tokens=("<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>"),
+)
+OLMO2 = replace(OLMO2_TULU3, name="olmo2", bos="<|endoftext|>")
+# The same on Llama's vocabulary.
+TULU_3 = replace(
+    OLMO2_TULU3,
+    name="tulu_3",
+    roles={**OLMO2_TULU3.roles, "assistant": Block("<|assistant|>\n", "<|end_of_text|>\n", last="<|end_of_text|>")},
+    stops=("<|end_of_text|>",),
+    special_tokens=("<|begin_of_text|>", "<|end_of_text|>", *TAGS),
 )
 STARCHAT = TurnFormat(
     name="starchat",
