@@ -10,6 +10,8 @@ UV := $(BIN)/uv
 # Linked files are refused by nltk, which LlamaIndex splits sentences with.
 export UV_LINK_MODE := copy
 PIP := $(UV) pip install --quiet --python $(BIN)/python
+# Some images forbid Python to keep what it compiled. Each of a hundred processes would then compile the frameworks again.
+unexport PYTHONDONTWRITEBYTECODE
 # What uv.lock names, no more and no less new; `--locked` fails when pyproject.toml has moved on (then: make lock).
 SYNC := $(UV) sync --quiet --locked --inexact --python $(BIN)/python
 

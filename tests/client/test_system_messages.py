@@ -10,6 +10,8 @@ from sagewire.prompt_formats import FORMATS
 from sagewire.testing import FakeTransport
 from sagewire.types import ImagePart, Message, TextPart
 
+from ..cases import each
+
 S, U, A, V = (
     Message("system", "Be brief."),
     Message("user", "Hi"),
@@ -25,8 +27,8 @@ def sent(name, messages):
     return json.loads(transport.calls[0].body)["inputs"]
 
 
-@pytest.mark.parametrize("name", sorted(set(FORMATS) - ONCE))
-@pytest.mark.parametrize("turns", [[S, U], [U, A, S, V], [S, U, A, S, V]], ids=["first", "later", "both"])
+@each("name", sorted(set(FORMATS) - ONCE))
+@each("turns", [[S, U], [U, A, S, V], [S, U, A, S, V]])
 def test_no_family_loses_or_refuses_a_system_message(name, turns):
     prompt = sent(name, turns)
     assert prompt.count("Be brief.") == turns.count(S)

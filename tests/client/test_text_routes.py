@@ -12,6 +12,8 @@ from sagewire.prompt_formats.base import ADDED_BOS, without_bos
 from sagewire.testing import FakeTransport, Recording
 from sagewire.types import Tool
 
+from ..cases import each
+
 GENERATED = b'[{"generated_text": "Hello"}]'
 COMPLETED = b'{"choices": [{"index": 0, "text": "Hello", "finish_reason": "stop"}]}'
 ANSWERS = {"tgi": GENERATED, "lmi": GENERATED, "hf_pipeline": GENERATED, "openai_completions": COMPLETED}
@@ -55,8 +57,8 @@ def sent(handler, name, **arguments):
     return body.get("inputs") or body["prompt"], body
 
 
-@pytest.mark.parametrize("handler", ANSWERS)
-@pytest.mark.parametrize("name", sorted(set(FORMATS) - {"litellm_builtin", "litellm_custom"}))
+@each("handler", ANSWERS)
+@each("name", sorted(set(FORMATS) - {"litellm_builtin", "litellm_custom"}))
 def test_a_server_that_adds_the_beginning_of_text_is_not_sent_another(handler, name):
     text, _ = sent(handler, name)
     rendered = FORMATS[name].render([{"role": "user", "content": "Hi"}])

@@ -12,6 +12,8 @@ from sagewire.errors import ModelError, ModelStreamError, SagewireError, StreamT
 from sagewire.streaming.accumulate import fold
 from sagewire.types import TextDelta, ToolCallDelta, Usage
 
+from ..cases import each
+
 BASE = {"id": "c", "created": 1767322800, "model": "m"}
 
 
@@ -200,8 +202,8 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("payload", "message", "code"), FAULTS)
-@pytest.mark.parametrize("name", ["openai_chat", "openai_completions", "tgi", "lmi", "triton", "cohere", "hf_pipeline"])
+@each(("payload", "message", "code"), FAULTS)
+@each("name", ["openai_chat", "openai_completions", "tgi", "lmi", "triton", "cohere", "hf_pipeline"])
 def test_error_objects(name, payload, message, code):
     handler = get_handler(name)
     with pytest.raises(ModelError) as whole_error:

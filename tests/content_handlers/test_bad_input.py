@@ -13,7 +13,7 @@ from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDL
 from sagewire.errors import SagewireError, WireError
 
 ROOT = Path(__file__).parents[1] / "vectors" / "containers"
-LARGE = 8 * 1024 * 1024
+LARGE = 2 * 1024 * 1024
 DEEP = 100_000
 
 BODIES = {

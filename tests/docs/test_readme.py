@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from ..cases import each
+
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="the pages are not beside these tests")
@@ -69,7 +71,7 @@ def test_commands_are_taken() -> None:
             pytest.fail(f"{page}: {line}: {error}")
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+@each("path", PAGES)
 def test_links_lead_somewhere(path: Path) -> None:
     for link in LINK.findall(prose(path)):
         parts = urlsplit(link)

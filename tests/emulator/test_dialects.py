@@ -7,6 +7,7 @@ import pytest
 
 from sagewire.emulator import DIALECTS, Call, EngineFailure, Reply, Scripted
 
+from ..cases import each
 from .containers import Container
 
 SAID = "One, two! Grüße 世界 🎉"
@@ -65,8 +66,8 @@ def test_a_stream_joins_to_the_whole_answer(dialect):
     assert joined(stream.documents) == SAID
 
 
-@pytest.mark.parametrize("dialect", sorted(DIALECTS))
-@pytest.mark.parametrize(
+@each("dialect", sorted(DIALECTS))
+@each(
     "body",
     [
         b"",
@@ -93,7 +94,7 @@ def test_garbage_is_refused_and_never_breaks_a_container(dialect, body):
     assert b"Error: " not in answer.body
 
 
-@pytest.mark.parametrize("dialect", sorted(DIALECTS))
+@each("dialect", sorted(DIALECTS))
 def test_unknown_paths_are_refused_and_pings_answered(dialect):
     container = Container(dialect)
     assert container.ask({}, "/nowhere").status in (404, 405)

@@ -15,6 +15,8 @@ from sagewire.emulator.engines.patterns import matching
 from sagewire.emulator.engines.prompt import conversation, unfold
 from sagewire.types import ImagePart, Message, TextPart, Tool, ToolCall
 
+from ..cases import each
+
 STORY = (
     "Peter and Elizabeth took a taxi to attend the night party in the city. While in the party, Elizabeth collapsed "
     "and was rushed to the hospital. Since she was diagnosed with a brain injury, the doctor told Peter to stay "
@@ -54,9 +56,9 @@ def say(turn, engine="extractive"):
     return list(get_engine(engine).generate(turn))
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda text: text[:16].strip())
-@pytest.mark.parametrize("question_form", [CHAIN, INDEX, SHORT], ids=["chain", "index", "short"])
-@pytest.mark.parametrize(
+@each("template", TEMPLATES)
+@each("question_form", [CHAIN, INDEX, SHORT])
+@each(
     ("question", "answer"),
     [
         ("How long was Elizabeth hospitalized?", "for 3 days without leaving."),

@@ -6,6 +6,8 @@ from sagewire.errors import UsageError
 from sagewire.prompt_formats import FORMATS, HUB_ONLY, LITELLM_BUILDERS, get_format
 from sagewire.prompt_formats.model_ids import RULES, format_of_model
 
+from ..cases import each
+
 MODELS = {
     "meta-llama/Llama-2-7b-chat-hf": "llama2",
     "meta-textgeneration-llama-2-7b-f": "llama2",
@@ -84,7 +86,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("model_id", MODELS)
+@each("model_id", MODELS)
 def test_by_model_id(model_id):
     assert get_format(model_id=model_id).name == MODELS[model_id]
 

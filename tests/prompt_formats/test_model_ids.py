@@ -9,6 +9,8 @@ from sagewire.prompt_formats import FORMATS, HUB_ONLY, get_format
 from sagewire.prompt_formats.catalogue import MODELS, family_of
 from sagewire.prompt_formats.model_ids import RULES, format_of_model, likely_format_of_model
 
+from ..cases import each
+
 LISTED = (Path(__file__).parents[1] / "vectors" / "model_ids.txt").read_text(encoding="utf-8").split()
 # Ids whose model's own template a built-in format writes.
 BUILT_IN = {
@@ -274,18 +276,18 @@ def test_every_listed_id_has_a_row():
     assert sorted(LISTED) == sorted([*BUILT_IN, *REFUSED])
 
 
-@pytest.mark.parametrize("model_id", [*BUILT_IN, *SPELLINGS])
+@each("model_id", [*BUILT_IN, *SPELLINGS])
 def test_built_in(model_id):
     assert get_format(model_id=model_id) is FORMATS[{**BUILT_IN, **SPELLINGS}[model_id]]
 
 
-@pytest.mark.parametrize("model_id", [*REFUSED, *UNKNOWN])
+@each("model_id", [*REFUSED, *UNKNOWN])
 def test_refused(model_id):
     with pytest.raises(UsageError, match="format='template'"):
         get_format(model_id=model_id)
 
 
-@pytest.mark.parametrize("model_id", BUILT_IN)
+@each("model_id", BUILT_IN)
 def test_a_further_word_makes_it_another_model(model_id):
     assert format_of_model(f"{model_id}-Sunbeam") is None
     assert likely_format_of_model(f"acme/{model_id.rpartition('/')[2]}-Sunbeam") is not None
@@ -302,7 +304,7 @@ def test_the_hint_of_a_fine_tune():
         get_format(model_id="acme/Llama-3.1-8B-Instruct-support")
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each("name", MODELS)
 def test_models_named_as_examples_have_the_format(name):
     assert [format_of_model(model) for model in MODELS[name]] == [name] * len(MODELS[name])
     assert name in FORMATS

@@ -18,6 +18,8 @@ from sagewire.prompt_formats.chat_template import load_format
 from sagewire.prompt_formats.engine.guard import token_pattern
 from sagewire.types import Message, TextPart, Tool, ToolCall
 
+from ..cases import examples
+
 MARKS = re.compile(r"[<>\[\]|｜~:#]")
 GLUE = ("", " ", "\n", "a", "/think", "/no_think", "/system_override")
 
@@ -83,7 +85,7 @@ def check(fmt, tokens, conversation):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@hypothesis_settings(max_examples=12, deadline=None)
+@hypothesis_settings(max_examples=examples(6), deadline=None)
 @given(data=st.data())
 def test_formats(name, data):
     fmt = FORMATS[name]
@@ -128,7 +130,7 @@ def test_escapes_that_a_template_takes_out(source, text):
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=examples(20), deadline=None)
 @given(data=st.data())
 def test_chat_templates(name, data):
     config = {"chat_template": TEMPLATES[name], "additional_special_tokens": ["<end:turn>", "<turn:user>"]}

@@ -3,12 +3,12 @@
 import json
 import re
 
-import pytest
-
 from sagewire.errors import SagewireError
 from sagewire.prompt_formats import FORMATS
 from sagewire.streaming.accumulate import fold
 from sagewire.types import Message, Tool, ToolCall
+
+from ..cases import each
 
 ARGUMENTS = {"city": 'Oslo "x" <b>\n  y', "days": 3, "open": True, "tags": ["a", "b"]}
 TYPES = {"city": "string", "days": "integer", "open": "boolean", "tags": "array"}
@@ -34,7 +34,7 @@ def written(fmt, call_id):
     return [(start, said[len(start) :]) for start in starts if said.startswith(start)]
 
 
-@pytest.mark.parametrize("name", [name for name, fmt in FORMATS.items() if getattr(fmt, "supports_tools", False)])
+@each("name", [name for name, fmt in FORMATS.items() if getattr(fmt, "supports_tools", False)])
 def test_calls_are_read_back(name):
     fmt = FORMATS[name]
     found = []

@@ -10,6 +10,8 @@ import pytest
 from sagewire.errors import UsageError
 from sagewire.prompt_formats.chat_template import load_format
 
+from ...cases import each
+
 VECTORS = Path(__file__).parents[2] / "vectors"
 TEMPLATES = VECTORS / "hub_templates"
 
@@ -39,7 +41,7 @@ def cases():
             for case in data["cases"] if data.get("template_sha256") == sha else ():
                 # Which template is used for tools: command_r_plus names another one than the file at hand.
                 if not (case["tools"] and "tool_use" in sources(file)):
-                    yield pytest.param(file, other == family, data, case, id=f"{file}-{other}-{case['name']}")
+                    yield file, other == family, data, case
 
 
 def load(file, **options):
@@ -56,7 +58,7 @@ def arguments(case):
     }
 
 
-@pytest.mark.parametrize(("file", "own", "data", "case"), list(cases()))
+@each(("file", "own", "data", "case"), list(cases()))
 def test_vector(file, own, data, case):
     # Families that share a template differ in their tokens.
     config = {"chat_template": sources(file)["default"], **{key: data[key] for key in ("bos_token", "eos_token")}}

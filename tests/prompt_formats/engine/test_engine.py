@@ -9,6 +9,8 @@ from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats import FORMATS, Block, TurnFormat, get_format
 from sagewire.types import ImagePart, Message, TextPart, Tool, ToolCall
 
+from ...cases import each
+
 ASK = {"role": "user", "content": "Hi"}
 CALLED = {"role": "assistant", "content": None, "tool_calls": [{"id": "abcdefghi", "function": {"name": "f"}}]}
 
@@ -105,14 +107,14 @@ def test_what_is_no_tool(tools):
         get_format("qwen3").render([ASK], tools)
 
 
-@pytest.mark.parametrize("name", [name for name, fmt in FORMATS.items() if not getattr(fmt, "supports_tools", False)])
+@each("name", [name for name, fmt in FORMATS.items() if not getattr(fmt, "supports_tools", False)])
 def test_tools_are_never_dropped(name):
     for fmt in (get_format(name), get_format(name, strict=False)):
         with pytest.raises(UnsupportedFeature, match="tools"):
             fmt.render([ASK], [Tool("f")])
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if not name.startswith("litellm")])
+@each("name", [name for name in FORMATS if not name.startswith("litellm")])
 def test_tool_calls_are_written_or_refused(name):
     fmt = FORMATS[name]
     result = {"role": "tool", "tool_call_id": "abcdefghi", "name": "frobnicate", "content": "xyzzy"}
@@ -135,7 +137,7 @@ class TestPrefill:
         assert get_format("llama2").render(messages, continue_final_message=True) == "<s>[INST] Hi [/INST] x\n\n"
         assert get_format("llama3").render(messages, continue_final_message=True).endswith("\n\nx")
 
-    @pytest.mark.parametrize("name", [name for name in FORMATS if not name.startswith(("litellm", "easyllm"))])
+    @each("name", [name for name in FORMATS if not name.startswith(("litellm", "easyllm"))])
     def test_every_family(self, name):
         prompt = FORMATS[name].render(
             [ASK, {"role": "assistant", "content": "Well, it"}], continue_final_message=True, now=datetime(2025, 1, 15)
@@ -247,7 +249,7 @@ def test_an_answer_is_read_back():
     assert {type(delta).__name__ for delta in deltas} == {"ThinkingDelta", "TextDelta", "ToolCallDelta"}
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@each("name", FORMATS)
 def test_every_family_has_a_reader(name):
     reader = FORMATS[name].make_parser(prompt="x")
     deltas = [*reader.feed("Hello"), *reader.close()]

@@ -6,6 +6,8 @@ from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats import FORMATS, get_format
 from sagewire.types import Tool
 
+from ...cases import each
+
 ASK = {"role": "user", "content": "Hi"}
 WITH_TOOLS = [name for name, fmt in FORMATS.items() if getattr(fmt, "supports_tools", False)]
 RICH = {
@@ -36,15 +38,15 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize("name", WITH_TOOLS)
+@each("name", WITH_TOOLS)
 def test_any_json_schema_can_be_described(name):
     for tool in (RICH, {"name": "f"}, {"name": "f", "parameters": None}, {"name": "f", "parameters": {}}, Tool("f")):
         prompt = FORMATS[name].render([ASK], [tool])
         assert prompt.count("f") > FORMATS[name].render([ASK]).count("f")
 
 
-@pytest.mark.parametrize("name", WITH_TOOLS)
-@pytest.mark.parametrize("tool", MISTAKES[:4])
+@each("name", WITH_TOOLS)
+@each("tool", MISTAKES[:4])
 def test_what_is_no_schema(name, tool):
     with pytest.raises(UsageError):
         FORMATS[name].render([ASK], [tool])
@@ -55,8 +57,8 @@ def test_what_json_cannot_write():
         get_format("qwen3").render([ASK], [MISTAKES[4]])
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if not name.startswith("litellm")])
-@pytest.mark.parametrize("arguments", ["no json", 5, [1], {"a": {1, 2}}, '"text"'])
+@each("name", [name for name in FORMATS if not name.startswith("litellm")])
+@each("arguments", ["no json", 5, [1], {"a": {1, 2}}, '"text"'])
 def test_arguments_are_written_or_refused(name, arguments):
     call = {"id": "abcdefghi", "function": {"name": "f", "arguments": arguments}}
     result = {"role": "tool", "content": {"a": 1}, "tool_call_id": "abcdefghi", "name": "f"}

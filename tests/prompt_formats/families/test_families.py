@@ -9,6 +9,8 @@ from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats import FORMATS
 from sagewire.prompt_formats.families import default_texts
 
+from ...cases import each
+
 SYSTEM = {"role": "system", "content": "Be brief."}
 TALK = [
     {"role": "user", "content": "Hi"},
@@ -380,7 +382,7 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("name", EXPECTED)
+@each("name", EXPECTED)
 def test_writes_the_conversation(name):
     messages = TALK if name in WITHOUT_SYSTEM else [SYSTEM, *TALK]
     prompt = FORMATS[name].render(messages, now=NOW)

@@ -9,6 +9,8 @@ import pytest
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats import FORMATS, get_format
 
+from ...cases import each
+
 FOLDER = Path(__file__).parents[2] / "vectors" / "recent_formats"
 CONVERSATIONS = {each["name"]: each for each in json.loads((FOLDER / "conversations.json").read_text(encoding="utf-8"))}
 FILES = sorted(path for path in FOLDER.glob("*.json") if path.stem != "conversations")
@@ -44,7 +46,7 @@ def test_writes_what_the_template_writes(path):
             assert render(fmt, row) == row["expected"], (row["conversation"], row.get("variables"))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@each("path", FILES)
 def test_the_defaults_differ_only_by_refusing_a_loss(path):
     for row in renders(path):
         # A family that does not think treats thinking tags as anybody's text.
@@ -57,7 +59,7 @@ def test_the_defaults_differ_only_by_refusing_a_loss(path):
         assert prompt == row["expected"], row["conversation"]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@each("path", FILES)
 def test_says_where_it_comes_from(path):
     origin = json.loads(path.read_text(encoding="utf-8"))
     assert origin["source"]

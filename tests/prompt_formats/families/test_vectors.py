@@ -9,6 +9,8 @@ import pytest
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.prompt_formats import FORMATS, HUB_ONLY, get_format
 
+from ...cases import each
+
 FOLDER = Path(__file__).parents[2] / "vectors" / "prompt_formats"
 RECENT = FOLDER.parent / "recent_formats"
 FILES = sorted(FOLDER.glob("*.json"))
@@ -58,7 +60,7 @@ def test_follows_the_reference(path):
 KEPT = {("smollm3", "content_parts")}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@each("path", FILES)
 def test_the_defaults_differ_only_by_refusing_a_loss(path):
     if path.stem in HUB_ONLY:
         return
@@ -73,7 +75,7 @@ def test_the_defaults_differ_only_by_refusing_a_loss(path):
         assert prompt == case["expected"], case["name"]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@each("path", FILES)
 def test_the_defaults_lose_nothing(path):
     if path.stem in HUB_ONLY:
         return
@@ -105,7 +107,7 @@ def said(message):
     return [text for text in texts if "\n\n" not in text.replace("\r\n", "\n")]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@each("path", FILES)
 def test_stops_and_control_strings(path):
     family = load(path)
     fmt = FORMATS.get(path.stem)

@@ -3,18 +3,14 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from sagewire.prompt_formats.output_parsers import OUTPUT_PARSERS, get_output_parser
 from sagewire.streaming.accumulate import fold
 
+from ...cases import each
+
 FOLDER = Path(__file__).parents[2] / "vectors" / "model_outputs"
 FILES = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(FOLDER.glob("*.json"))}
-CASES = [
-    pytest.param(name, file["tools"], case, id=f"{name}-{number}")
-    for name, file in FILES.items()
-    for number, case in enumerate(file["cases"])
-]
+CASES = [(name, file["tools"], case) for name, file in FILES.items() for case in file["cases"]]
 
 
 def read(name, tools, case, pieces, **options):
@@ -29,7 +25,7 @@ def read(name, tools, case, pieces, **options):
     return fold([delta for piece in pieces for delta in reader.feed(piece)] + reader.close())
 
 
-@pytest.mark.parametrize(("name", "tools", "case"), CASES)
+@each(("name", "tools", "case"), CASES)
 def test_the_output_is_read(name, tools, case):
     raw, wanted = case["raw"], case.get("calls", [])
     whole = read(name, tools, case, [raw])

@@ -10,6 +10,8 @@ from sagewire.prompt_formats.output_parsers import OUTPUT_PARSERS, OutputSyntax,
 from sagewire.streaming.accumulate import fold
 from sagewire.types import TextDelta, ThinkingDelta, Tool, ToolCallDelta
 
+from ...cases import each
+
 PLACE = Tool(
     "place",
     parameters={
@@ -128,7 +130,7 @@ def test_every_style_with_calls_has_a_case_here():
     assert {name for name, style in OUTPUT_PARSERS.items() if style.blocks} == set(ONE_CALL)
 
 
-@pytest.mark.parametrize("style", ONE_CALL)
+@each("style", ONE_CALL)
 def test_a_call_is_read(style):
     assert read(style, ONE_CALL[style], [PLACE]) == ("", None, SAME)
 
@@ -188,7 +190,7 @@ def test_lists_as_python_prints_them(text):
         assert read("seed_oss", raw, [PLACE])[2] == [("place", {"tags": broken})]
 
 
-@pytest.mark.parametrize("style", ONE_CALL)
+@each("style", ONE_CALL)
 def test_text_before_and_two_calls(style):
     call = ONE_CALL[style].removesuffix("</s>").removesuffix("<｜end▁of▁sentence｜>")
     call = re.sub(r"<\|(eom_id|eot_id|eot|end_of_text)\|>$", "", call)
@@ -196,8 +198,8 @@ def test_text_before_and_two_calls(style):
     assert (text, calls) == ("I look.", SAME * 2)
 
 
-@pytest.mark.parametrize("style", ONE_CALL)
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.7, 0.85])
+@each("style", ONE_CALL)
+@each("share", [0.2, 0.5, 0.7, 0.85])
 def test_a_call_that_is_cut_off_stays_text(style, share):
     raw = ONE_CALL[style]
     # Cut before the arguments are complete.
@@ -348,8 +350,8 @@ def test_a_second_thought_after_the_answer_began_is_text():
     assert read("hermes", "<think>a</think>\n<think>c</think>b") == ("b", "a\n\nc", [])
 
 
-@pytest.mark.parametrize("end", ["</s>", "<|eot_id|>", "<|im_end|>", " <|end|>\n", "</s></s>", "<｜end▁of▁sentence｜>"])
-@pytest.mark.parametrize("style", sorted(OUTPUT_PARSERS.keys() - {"gpt_oss"}))
+@each("end", ["</s>", "<|eot_id|>", "<|im_end|>", " <|end|>\n", "</s></s>", "<｜end▁of▁sentence｜>"])
+@each("style", sorted(OUTPUT_PARSERS.keys() - {"gpt_oss"}))
 def test_special_tokens_at_the_very_end_are_removed(style, end):
     assert read(style, f"  Hello </s> you{end}")[0] == "Hello </s> you"
 
@@ -403,7 +405,7 @@ def test_what_follows_complete_calls_stays_text():
     assert read("llama3_json", raw) == ('; {"name": "g", "parameters": {"a', None, [("f", {})])
 
 
-@pytest.mark.parametrize(
+@each(
     "arguments",
     ['{"a": 1 1}', '{"a": NaN}', '{"a": 01}', "[1]", '"[1]"', '"text"', "3", '{"a": Infinity}', "{'a': 1}",
      '{"a": "\\x"}', '{"a": 1,}', "[" * 200 + "]" * 200, '{"a": ' + "9" * 6000 + "}"],
@@ -449,7 +451,7 @@ def test_python_literals(written, value):
     assert read("pythonic", f"[f(a={written})]")[2] == [("f", {"a": value})]
 
 
-@pytest.mark.parametrize(
+@each(
     "written",
     ["1+1", "x", "f()", "lambda: 1", "[i for i in y]", "{1, 2}", "{1: 2}", "1e999", "9" * 2000, "b'x'", "f'{x}'",
      "'a' 'b'", "--1", "(1)", "[" * 150 + "]" * 150, "'a\nb'", "1, a=2", "*x", "__import__('os')", "1j"],

@@ -12,6 +12,8 @@ from sagewire.prompt_formats.output_parsers import OUTPUT_PARSERS, get_output_pa
 from sagewire.streaming.accumulate import fold
 from sagewire.types import ThinkingDelta, ToolCallDelta
 
+from ...cases import examples
+
 TOOLS = [{"name": "f", "parameters": {"properties": {"a": {"type": "integer"}}}}]
 FRAGMENTS = (
     "{", "}", "[", "]", '"', "'", ":", ",", ";", "(", ")", "=", "\\", "\n", " ", "```", "```json", "`", "f", "a", "all",
@@ -46,7 +48,7 @@ def read(name, pieces, **options):
 
 
 @pytest.mark.parametrize("name", OUTPUT_PARSERS)
-@hypothesis_settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=examples(15), deadline=None)
 @given(data=st.data())
 def test_garbage_is_read_the_same_however_it_is_cut(name, data):
     raw = data.draw(soup(name))
@@ -62,7 +64,7 @@ def test_garbage_is_read_the_same_however_it_is_cut(name, data):
 
 
 @pytest.mark.parametrize("name", sorted(OUTPUT_PARSERS.keys() - {"gpt_oss"}))
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=examples(20), deadline=None)
 @given(data=st.data())
 def test_what_is_no_call_stays_text_to_the_letter(name, data):
     # Recipients (`all`) and tags of thinking frame text, and are rightly not part of it.
@@ -76,7 +78,7 @@ def test_what_is_no_call_stays_text_to_the_letter(name, data):
 
 
 @pytest.mark.parametrize("name", OUTPUT_PARSERS)
-@hypothesis_settings(max_examples=20, deadline=None)
+@hypothesis_settings(max_examples=examples(10), deadline=None)
 @given(data=st.data())
 def test_without_streamed_arguments_nothing_is_taken_back(name, data):
     deltas = read(name, data.draw(soup(name)), stream_arguments=False, prompt="x")

@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sagewire.prompt_formats.output_parsers import get_output_parser
 from sagewire.streaming.accumulate import fold
+
+from ...cases import each
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "tool_outputs"
 
@@ -57,8 +58,8 @@ def check(reply, case):
     assert result(reply, case["expected"]) == case["expected"]
 
 
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("streaming", [True, False], ids=["streamed", "whole"])
+@each("name", CASES)
+@each("streaming", [True, False])
 def test_vector(name, streaming):
     style, case = CASES[name]
     raw, options = case["raw"], case.get("options", {})
