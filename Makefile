@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILED := $(VENV)/compiled
 UV := $(BIN)/uv
 # Linked files are refused by nltk, which LlamaIndex splits sentences with.
 export UV_LINK_MODE := copy
@@ -59,9 +60,15 @@ wheel: $(UV) ## Build dist/*.whl and dist/*.tar.gz
 	@$(UV) build --quiet --python $(BIN)/python --out-dir dist
 
 .PHONY: test
-test: install-test lint wheel ## Install, lint, type-check, build the wheel and test the built wheel
+test: install-test wheel ## Install, lint, type-check, build the wheel and test the built wheel
 	@$(PIP) --reinstall-package sagewire --no-deps dist/*.whl
+	@$(MAKE) --no-print-directory --jobs=2 lint $(COMPILED)
 	SAGEWIRE_TEST_INSTALLED=1 $(BIN)/pytest -q -n auto --dist loadgroup -m "not slow" $(PYTEST_ARGS)
+
+# Once per environment, beside mypy: else each of the test processes compiles what all of them import.
+$(COMPILED): uv.lock
+	@$(BIN)/pytest --collect-only -qq > $(COMPILED).txt || { cat $(COMPILED).txt; exit 1; }
+	@touch $@
 
 .PHONY: coverage
 coverage: install-test ## Run the tests with line and branch coverage, and print a figure per package

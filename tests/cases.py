@@ -46,7 +46,7 @@ def each(names: str | tuple[str, ...], cases: Iterable[Any]) -> Callable[[Callab
 
 
 def examples(count: int) -> int:
-    """Return how many examples a property gets that is tried for each of many formats; `make fuzz` tries ten times those.
+    """Return how many examples a property of each of many formats gets: in `make fuzz`, ten times as many.
 
     `make test` always tries the same ones, and learns nothing new of them.
     """

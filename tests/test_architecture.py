@@ -1,6 +1,7 @@
 """What may import what: the promises that keep the package readable."""
 
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -67,7 +68,14 @@ def module_name(path: Path) -> str:
     return ".".join(("sagewire", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
 
 
-MODULES = {module_name(path): ast.parse(path.read_text("utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+# One process reads them for all of these tests.
+READS_ALL = pytest.mark.xdist_group("architecture")
+PATHS = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@functools.cache
+def modules() -> dict[str, ast.Module]:
+    return {name: ast.parse(path.read_text("utf-8")) for name, path in PATHS.items()}
 
 
 def room_of(module: str) -> str:
@@ -87,7 +95,7 @@ def imports_of(node: ast.AST, *, lazy: bool = True) -> Iterator[str]:
 
 def home_of(module: str, name: str) -> str:
     """Return the module that `from module import name` reads, behind the lazy names of sagewire itself too."""
-    if f"{module}.{name}" in MODULES:
+    if f"{module}.{name}" in PATHS:
         return f"{module}.{name}"
     return sagewire._HOMES.get(name, module) if module == "sagewire" else module
 
@@ -96,20 +104,22 @@ def own(names: Iterator[str]) -> set[str]:
     return {name for name in names if name == "sagewire" or name.startswith("sagewire.")}
 
 
+@READS_ALL
 def test_imports_follow_the_map() -> None:
     wrong = []
-    for module, tree in MODULES.items():
+    for module, tree in modules().items():
         room = room_of(module)
         allowed = ALLOWED.get(room, set()) | OPEN | {room}
         wrong += [f"{module} imports {name}" for name in own(imports_of(tree)) if room_of(name) not in allowed]
     assert not wrong, "\n".join(sorted(wrong))
-    assert {room_of(module) for module in MODULES} <= ALLOWED.keys(), "a package is missing in the map"
+    assert {room_of(module) for module in PATHS} <= ALLOWED.keys(), "a package is missing in the map"
 
 
+@READS_ALL
 def test_frameworks_are_imported_in_few_places() -> None:
     wrong = [
         f"{module} imports {name}"
-        for module, tree in MODULES.items()
+        for module, tree in modules().items()
         if room_of(module) not in MAY_IMPORT_FRAMEWORKS
         for name in imports_of(tree)
         if name.partition(".")[0] in FRAMEWORKS
@@ -117,9 +127,10 @@ def test_frameworks_are_imported_in_few_places() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@READS_ALL
 def test_private_names_stay_in_their_package() -> None:
     wrong = []
-    for module, tree in MODULES.items():
+    for module, tree in modules().items():
         for node in ast.walk(tree):
             if not (isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("sagewire")):
                 continue
@@ -130,8 +141,9 @@ def test_private_names_stay_in_their_package() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@READS_ALL
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = {module: own(imports_of(tree, lazy=False)) & MODULES.keys() for module, tree in MODULES.items()}
+    graph = {module: own(imports_of(tree, lazy=False)) & PATHS.keys() for module, tree in modules().items()}
     # Take away what imports nothing that is left, again and again: only circles, and what leads to them, remain.
     while leaves := {module for module, imported in graph.items() if not imported - {module}}:
         graph = {module: imported - leaves for module, imported in graph.items() if module not in leaves}
