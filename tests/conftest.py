@@ -47,7 +47,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish() -> None:
-    # Sixteen thousand collected tests stay for the whole run: the garbage collector need not visit them each time.
+    # Thousands of collected tests stay for the whole run: the garbage collector need not visit them each time.
     gc.collect()
     gc.freeze()
 
