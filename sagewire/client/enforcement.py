@@ -50,6 +50,9 @@ _CAPABILITIES = {
     "response_format": "response_format",
 }
 
+# Values of settings that a server does not read, which ask for what it does anyway; False is one for all others.
+_ANYWAY: Mapping[str, tuple[Any, ...]] = {"do_sample": (True,), "details": (True, False)}
+
 logger = logging.getLogger("sagewire")
 # Message fields whose omission has been logged.
 _LEFT_OUT: set[str] = set()
@@ -73,6 +76,8 @@ def enforce(request: Request, handler: ContentHandler) -> Request:
             request = _enforce_tools(request, handler)
     if request.options.extra and handler.translates_settings:
         request = replace(request, options=_respelled(request.options, handler))
+    if request.options.extra and handler.ignores:
+        request = replace(request, options=_without_ignored(request.options, handler))
     options, can, names = request.options, handler.can, handler.option_names
     unsaid: dict[str, Any] = {}
     for name, value in options.given().items():
@@ -105,6 +110,22 @@ def _respelled(options: Options, handler: ContentHandler) -> Options:
     rest = {name: value for name, value in options.extra.items() if name not in moved}
     settings: dict[str, Any] = {SPELLINGS[name]: value for name, value in moved.items()}
     return make_options(replace(options, extra=rest), **settings)
+
+
+def _without_ignored(options: Options, handler: ContentHandler) -> Options:
+    """Return the options without settings in `extra` that the server does not read, if it does what they ask for.
+
+    Raises:
+        UnsupportedFeature: It does not.
+    """
+    ignored = {name: value for name, value in options.extra.items() if name in handler.ignores and value is not None}
+    if ignored.get("do_sample") is False and options.temperature in (None, 0):
+        options = replace(options, temperature=0)
+        del ignored["do_sample"]
+    for name, value in ignored.items():
+        if value not in _ANYWAY.get(name, (False,)) or (name == "do_sample" and options.temperature == 0):
+            raise unsupported_option(name, handler.name, handler.ignores[name])
+    return replace(options, extra={name: value for name, value in options.extra.items() if name not in handler.ignores})
 
 
 def enforce_embedding(options: EmbedOptions, handler: EmbeddingHandler) -> EmbedOptions:

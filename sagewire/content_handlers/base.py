@@ -88,6 +88,8 @@ class ContentHandler(ABC):
             among them are enforced by sagewire, which then closes the connection.
         translates_settings: A setting in `Options.extra` under another server's name for it (`max_new_tokens`) is sent
             under this wire's own.
+        ignores: Names of other servers' settings that this one takes without reading them, to a sentence with the
+            alternative. They are refused, or left out if they ask for what happens anyway.
         passes_message_fields: Further fields of messages (`Message.extra`) are sent; elsewhere they are left out.
         takes_extra: Settings in `Options.extra` are passed to the server under their own names.
         cures: Option name (or `tools`, `images`) to a sentence with the alternative, for the error's message.
@@ -106,6 +108,7 @@ class ContentHandler(ABC):
     option_names: Mapping[str, str] = {}
     takes_extra: bool = False
     translates_settings: bool = True
+    ignores: Mapping[str, str] = {}
     passes_message_fields: bool = False
     cures: Mapping[str, str] = {}
     path: str = ""

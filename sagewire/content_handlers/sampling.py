@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["drop_greedy_leftovers", "is_zero", "set_do_sample", "write_no_top_k"]
+__all__ = ["GENERATE_SETTINGS", "drop_greedy_leftovers", "is_zero", "set_do_sample", "write_no_top_k"]
+
+# Settings of Hugging Face's `generate` that servers of OpenAI's shape leave unread (vLLM protocol.py allows any field,
+# text-generation-inference router/src/lib.rs ignores those that ChatRequest lacks).
+GENERATE_SETTINGS = {
+    "do_sample": "Give temperature=0 for the most likely tokens, and another temperature to sample.",
+    "return_full_text": "Put the prompt before the answer yourself.",
+    "watermark": "Leave it out.",
+    "truncate": 'Shorten the prompt; vLLM takes extra={"truncate_prompt_tokens": ...}.',
+    "details": "Leave it out; ask for logprobs.",
+    "decoder_input_details": "Leave it out; ask for logprobs.",
+    "top_n_tokens": "Ask for top_logprobs.",
+}
 
 _SAMPLING = ("temperature", "top_p", "top_k", "typical_p", "min_p")
 

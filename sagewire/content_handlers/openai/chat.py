@@ -13,6 +13,7 @@ from sagewire.content_handlers.openai.messages import (
     openai_tool_choice,
     openai_tools,
 )
+from sagewire.content_handlers.sampling import GENERATE_SETTINGS
 from sagewire.types import ChatRequest, Delta
 
 __all__ = ["CHAT_NAMES", "OpenAiChatHandler", "route_parameters"]
@@ -71,6 +72,7 @@ class OpenAiChatHandler(JsonHandler):
     )
     option_names: Mapping[str, str] = {name: name for name in CHAT_NAMES}
     takes_extra = True
+    ignores = GENERATE_SETTINGS
     passes_message_fields = True
 
     def __init__(self, *, thinking_field: str | None = None, route: str | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request
 from sagewire.content_handlers.openai.chat import CHAT_NAMES, route_parameters
 from sagewire.content_handlers.openai.events import choice_number, read_choices, read_end, read_metadata, read_usage
+from sagewire.content_handlers.sampling import GENERATE_SETTINGS
 from sagewire.content_handlers.value_checks import as_text
 from sagewire.types import Delta, PromptRequest, TextDelta
 
@@ -38,6 +39,7 @@ class OpenAiCompletionsHandler(JsonHandler):
     can = Capabilities(usage=True, logprobs=True, n=True, response_format=True)
     option_names: Mapping[str, str] = {name: name for name in _NAMES}
     takes_extra = True
+    ignores = GENERATE_SETTINGS
 
     def __init__(self, *, route: str | None = None) -> None:
         self.route = route

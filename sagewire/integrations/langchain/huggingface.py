@@ -27,6 +27,7 @@ __all__ = [
 
 # What a text model has for itself.
 _OF_TEXT = frozenset({"content_handler", "prompt_format", "name", "cache", "metadata", "tags", "return_full_text"})
+_SCHEMES = ("http://", "https://")
 _ADDRESSES = ("endpoint_url", "base_url", "inference_server_url")
 
 
@@ -66,13 +67,26 @@ class HuggingFaceFields(EndpointFields):
         if not isinstance(values, dict):
             return values
         address = next((values[name] for name in _ADDRESSES if values.get(name)), None)
-        model = values.get("model") or values.get("model_name") or values.get("repo_id")
+        model = values.get("model") or values.get("model_name") or values.get("model_id") or values.get("repo_id")
+        if address or (isinstance(model, str) and model.startswith(_SCHEMES)):
+            cls._check_address(values, str(address or model))
         if address is not None or not isinstance(model, str):
             return values
-        if model.startswith(("http://", "https://")):
-            rest = {name: value for name, value in values.items() if name not in ("model", "model_name")}
+        if model.startswith(_SCHEMES):
+            rest = {name: value for name, value in values.items() if value != model}
             return {**rest, "endpoint_url": model}
         return {**values, **cls._hosted(model, values.get("provider"))}
+
+    @classmethod
+    def _check_address(cls, values: dict[str, Any], address: str) -> None:
+        """Refuse what says where a model is hosted, beside the address of a server of one's own."""
+        repo, provider = values.get("repo_id"), values.get("provider")
+        if address.startswith((ROUTER, HUB_MODELS)):
+            return
+        if isinstance(repo, str) and not repo.startswith(_SCHEMES):
+            raise UsageError(f"repo_id={repo!r} and an address contradict; name a model that the server has as model=")
+        if provider not in (None, "auto", "hf-inference"):
+            raise UsageError(f"provider={provider!r} has no effect beside the address of a server; leave it out")
 
     @classmethod
     def _hosted(cls, model: str, provider: str | None) -> dict[str, Any]:
@@ -121,12 +135,14 @@ class HuggingFaceSettings(GenerationFields):
     """Settings of langchain-huggingface that TGI knows, sent under these names.
 
     Args:
+        model: A served model name (also `model_name`, `model_id`).
         do_sample: Sample, or take the most likely token each time.
         return_full_text: Put the prompt before the answer.
         truncate: Cut prompts to this many tokens.
         watermark: Mark the text as a model's.
     """
 
+    model: str | None = Field(default=None, validation_alias=AliasChoices("model", "model_name", "model_id"))
     do_sample: bool | None = None
     return_full_text: bool | None = None
     truncate: int | None = Field(default=None, ge=1)

@@ -7,7 +7,7 @@ import pickle
 import pytest
 from langchain_core.load import dumps
 
-from sagewire import UsageError
+from sagewire import UnsupportedFeature, UsageError
 from sagewire.integrations.langchain import ChatHuggingFaceEndpoint, HuggingFaceEndpoint, HuggingFaceEndpointEmbeddings
 
 TOKEN = "hf_not-a-real-token-0123456789"
@@ -102,8 +102,43 @@ def test_embeddings_take_an_address_as_model(emulator):
         ({"task": "image-to-text"}, "known: text-generation"),
         ({"server_kwargs": {"cookies": {}}}, "cookies"),
         ({"truncate": 0}, "greater than or equal to 1"),
+        ({"repo_id": "Qwen/Qwen3-8B"}, "repo_id='Qwen/Qwen3-8B' and an address contradict"),
+        ({"provider": "novita"}, "provider='novita' has no effect"),
     ],
 )
 def test_arguments_that_cannot_take_effect_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         HuggingFaceEndpoint(endpoint_url="http://127.0.0.1:9", content_handler="tgi", **arguments)
+
+
+def test_a_served_model_is_named_in_each_of_the_published_ways(emulator):
+    emulator.add("vllm", "openai_chat:echo")
+    for name in ("model", "model_name", "model_id"):
+        llm = HuggingFaceEndpoint(endpoint_url=emulator.container_url("vllm"))
+        chat = ChatHuggingFaceEndpoint(llm=llm, **{name: "openai_chat"})
+        assert chat.model == "openai_chat"
+    # What says where a model is hosted goes with an object, wherever that goes.
+    hosted = HuggingFaceEndpoint(repo_id="Qwen/Qwen3-8B", provider="novita")
+    assert ChatHuggingFaceEndpoint(llm=hosted).model == "Qwen/Qwen3-8B:novita"
+
+
+@pytest.mark.parametrize("endpoint", ["openai_chat", "tgi"])
+def test_settings_that_a_server_does_not_read_are_refused_or_asked_for_in_its_words(endpoint, emulator):
+    emulator.add("server", f"{endpoint}:echo")
+    url = emulator.container_url("server")
+    handler = "openai_completions" if endpoint == "openai_chat" else "tgi_chat"
+    model = HuggingFaceEndpoint if endpoint == "openai_chat" else ChatHuggingFaceEndpoint
+    for arguments in (
+        {"return_full_text": True}, {"truncate": 9}, {"watermark": True}, {"do_sample": False, "temperature": 0.5},
+        {"do_sample": True, "temperature": 0}, {"model_kwargs": {"top_n_tokens": 2}},
+    ):  # fmt: skip
+        with pytest.raises(UnsupportedFeature, match=f"handler '{handler}' cannot express the option"):
+            model(endpoint_url=url, content_handler=handler, **arguments).invoke("Hi")
+    for arguments, sent in (
+        ({"do_sample": False}, {"temperature": 0}),
+        ({"do_sample": True, "temperature": 0.5}, {"temperature": 0.5}),
+        ({"model_kwargs": {"return_full_text": False, "details": True, "watermark": None}}, {}),
+    ):
+        model(endpoint_url=url, content_handler=handler, **arguments).invoke("Hi")
+        assert emulator.calls[-1].json.keys() - {"messages", "prompt", "model"} == sent.keys()
+        assert sent.items() <= emulator.calls[-1].json.items()

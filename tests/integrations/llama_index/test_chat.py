@@ -126,7 +126,7 @@ def test_settings_are_looked_for_in_the_call_then_the_arguments_then_model_kwarg
 
 
 def test_what_the_caller_gave_is_not_changed(emulator: Emulator) -> None:
-    model_kwargs, endpoint_kwargs, extra = {"top_p": 0.5, "deep": {"a": 1}}, {"InferenceId": "A"}, {"watermark": True}
+    model_kwargs, endpoint_kwargs, extra = {"top_p": 0.5, "deep": {"a": 1}}, {"InferenceId": "A"}, {"min_tokens": 1}
     llm = SageMakerLLM(
         "chat", content_handler="openai_chat", model_kwargs=model_kwargs, endpoint_kwargs=endpoint_kwargs
     )
@@ -135,7 +135,7 @@ def test_what_the_caller_gave_is_not_changed(emulator: Emulator) -> None:
     assert (model_kwargs, endpoint_kwargs, extra) == (
         {"top_p": 0.5, "deep": {"a": 1}},
         {"InferenceId": "A"},
-        {"watermark": True},
+        {"min_tokens": 1},
     )
     assert llm.model_kwargs == model_kwargs
     assert llm.model_kwargs is not model_kwargs
