@@ -40,7 +40,10 @@ class Part:
 PARTS = {
     "streaming": Part(("streaming",), ("streaming",)),
     "client": Part(("client",), ("client",)),
-    "retrying": Part(("transports/retrying.py",), ("transports/test_patience.py", "transports/sagemaker")),
+    "retrying": Part(
+        ("transports/retrying.py", "transports/backoff.py"),
+        ("transports/test_retrying.py", "transports/test_patience.py", "transports/sagemaker"),
+    ),
     "routing": Part(("gateway/routing",), ("gateway/routing",)),
     "quota": Part(
         ("gateway/auth.py", "gateway/keys.py", "gateway/quota.py", "gateway/rate_limits.py"),

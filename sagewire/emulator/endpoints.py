@@ -46,11 +46,11 @@ class EndpointSpec:
         status: An endpoint status; `InService` answers.
         latency: Seconds before the first byte.
         model_id: The model's hub id; `None` is the dialect's usual one.
-        model_data: The place of the model's files: an S3 folder, or an archive in S3.
+        model_data: The location of the model's files: an S3 folder, or an archive in S3.
         environment: Environment variables on top of the dialect's.
         image: The image URI instead of the dialect's.
         tags: Tags on top of the dialect's.
-        components: Inference components by name; such an endpoint has no model of its own.
+        components: Inference components by name; such an endpoint has no model itself.
         base: For a component that is a LoRA adapter: the component that carries the base model.
         copies: Running copies; 0 is scaled to zero.
         models: Artifacts of a multi-model endpoint; their requests name one in `TargetModel`.

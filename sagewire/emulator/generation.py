@@ -184,10 +184,10 @@ class Generation:
         """Hold back what may be the beginning of a stop string."""
         self._held.append(token)
         text = "".join(held.text for held in self._held)
-        found = [(place, stop) for stop in self._turn.stop if (place := text.find(stop)) >= 0]
+        found = [(position, stop) for stop in self._turn.stop if (position := text.find(stop)) >= 0]
         if found:
-            place, self.stop = min(found)
-            yield from self._release(place + len(self.stop) if self._keep_stop else place)
+            position, self.stop = min(found)
+            yield from self._release(position + len(self.stop) if self._keep_stop else position)
             return
         keep = max(_overlap(text, stop) for stop in self._turn.stop)
         while self._held and len(text) - len(self._held[0].text) >= keep:

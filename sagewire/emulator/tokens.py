@@ -1,6 +1,6 @@
 """A tokenizer that needs no vocabulary: words of at most eight letters, numbers of at most three digits.
 
-The pieces of a text always join to the text again. Characters outside the Latin alphabets are tokens of their own, so
+The pieces of a text always join to the text again. Characters outside the Latin alphabets are single tokens, so
 streams of other scripts and of emoji are cut where real tokenizers cut them: often.
 """
 

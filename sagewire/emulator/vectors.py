@@ -28,14 +28,14 @@ DULL_WEIGHT = 0.05
 
 @lru_cache(maxsize=65536)
 def _slot(feature: str, dimensions: int) -> tuple[int, float]:
-    # The hash's low bits choose the place, its top bit the sign, so that collisions cancel out on average.
+    # The hash's low bits choose the position, its top bit the sign, so that collisions cancel out on average.
     code = zlib.crc32(feature.encode("utf-8", "surrogatepass"))
     return code % dimensions, 1.0 if code & 0x80000000 else -1.0
 
 
 def _add(vector: list[float], feature: str, weight: float) -> None:
-    place, sign = _slot(feature, len(vector))
-    vector[place] += sign * weight
+    position, sign = _slot(feature, len(vector))
+    vector[position] += sign * weight
 
 
 def embed(text: str, dimensions: int) -> list[float]:

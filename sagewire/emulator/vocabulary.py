@@ -34,12 +34,12 @@ class Vocabulary:
             >>> list(vocabulary_of("meta-llama/Llama-3.1-8B-Instruct").pieces("Hi<|eot_id|>"))
             [('Hi', False), ('<|eot_id|>', True)]
         """
-        place = 0
+        position = 0
         for match in self.special.finditer(text) if self.special is not None else ():
-            yield from ((piece, False) for piece in tokens.pieces(text[place : match.start()]))
+            yield from ((piece, False) for piece in tokens.pieces(text[position : match.start()]))
             yield match[0], True
-            place = match.end()
-        yield from ((piece, False) for piece in tokens.pieces(text[place:]))
+            position = match.end()
+        yield from ((piece, False) for piece in tokens.pieces(text[position:]))
 
     def count_prompt(self, text: str) -> int:
         """Return how many tokens a server counts for a prompt: with the one it adds, whether or not one is there.

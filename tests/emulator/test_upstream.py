@@ -145,9 +145,9 @@ def test_prompts_are_continued_as_they_are(server, path, place):
     ("server", "options", "words"),
     [
         ("vllm", {"logprobs": True}, "log probabilities"),
-        ("vllm", {"typical_p": 0.5}, "no place for typical_p"),
+        ("vllm", {"typical_p": 0.5}, "no field for typical_p"),
         ("library", {"logprobs": True}, "log probabilities"),
-        ("somebody", {"top_k": 5}, "no place for top_k"),
+        ("somebody", {"top_k": 5}, "no field for top_k"),
         ("somebody", {"response_format": WANTED}, "cannot be held to a JSON schema"),
     ],
     indirect=["server"],
@@ -179,5 +179,5 @@ def test_settings_of_every_container_reach_the_server(server, dialect, body, sen
 
 
 def test_a_search_is_refused(server):
-    with served(server, "hf_pipeline") as emulator, pytest.raises(EndpointError, match="no place for num_beams"):
+    with served(server, "hf_pipeline") as emulator, pytest.raises(EndpointError, match="no field for num_beams"):
         client(emulator, "hf_pipeline").complete("Hi", extra={"num_beams": 4})

@@ -89,7 +89,7 @@ class Asynchronous:
             data = stored.data
             # AWS's own AsyncPredictor names the type only here.
             given["content-type"] = stored.content_type
-        # On this API the container's own headers travel under names of their own.
+        # On this API the container's own headers travel under their own names.
         for own, name in (("content-type", "content-type"), ("accept", "accept")):
             if (value := request.headers.get(_PREFIX + own)) is not None:
                 given[name] = value

@@ -125,7 +125,7 @@ class Deployments:
 
 
 def dialect_of_image(image: str, environment: dict[str, str]) -> str | None:
-    """Return the dialect whose container an image is, by its repository and tag; `None` if there is none.
+    """Return the dialect of a container image, by its repository and tag, or `None`.
 
     Example:
         >>> dialect_of_image("763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-tgi-inference:2.4", {})

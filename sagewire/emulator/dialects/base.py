@@ -176,7 +176,7 @@ class Dialect(ABC):
 
 
 def _started(response: Response) -> Response:
-    """Run a streamed answer up to its first piece: an engine may still turn out to answer in bytes of its own."""
+    """Run a streamed answer up to its first piece: an engine may still answer in its own bytes."""
     if isinstance(response.body, bytes):
         return response
     steps = iter(response.body)

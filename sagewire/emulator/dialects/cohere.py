@@ -296,6 +296,6 @@ def _as_type(row: list[float], kind: str) -> list[Any]:
     # Eight signs to a byte; the signed form is shifted.
     packed = []
     for start in range(0, len(row), 8):
-        byte = sum(1 << (7 - place) for place, value in enumerate(row[start : start + 8]) if value > 0)
+        byte = sum(1 << (7 - position) for position, value in enumerate(row[start : start + 8]) if value > 0)
         packed.append(byte - 128 if kind == "binary" else byte)
     return packed

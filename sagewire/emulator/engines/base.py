@@ -134,7 +134,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """Bytes that the container sends in place of its own answer.
+    """Bytes that the container sends instead of its own answer.
 
     Args:
         data: The bytes.
@@ -187,7 +187,7 @@ class VectorEngine(Protocol):
     """A model that also makes vectors and scores; the others leave that to the emulator's hashed words."""
 
     def embed(self, texts: Sequence[str], size: int | None, /) -> list[list[float]]:
-        """Return a vector per text, of `size` numbers if that is said."""
+        """Return a vector per text, of `size` numbers if given."""
         ...
 
     def relevance(self, query: str, texts: Sequence[str], /) -> list[float]:

@@ -101,8 +101,8 @@ def split_question(text: str) -> tuple[str, str]:
     parts = [part for part in re.split(r"(?<=[.!?？])\s+|\n+", text) if part.strip()]
     asked = [part for part in parts if part.rstrip().endswith(("?", "？"))]
     question = (asked or parts[-1:] or [""])[-1]
-    place = text.rfind(question)
-    return question.strip(), text[:place] + "\n\n" + text[place + len(question) :]
+    position = text.rfind(question)
+    return question.strip(), text[:position] + "\n\n" + text[position + len(question) :]
 
 
 def sentences(text: str) -> list[str]:

@@ -143,14 +143,14 @@ def _listed(prompt: str) -> Iterator[Tool]:
 
 
 def _tools_of(block: str) -> Iterator[Tool]:
-    decoder, place = json.JSONDecoder(), block.find("{")
-    while place >= 0:
+    decoder, position = json.JSONDecoder(), block.find("{")
+    while position >= 0:
         try:
-            data, end = decoder.raw_decode(block, place)
+            data, end = decoder.raw_decode(block, position)
         except ValueError:
-            place = block.find("{", place + 1)
+            position = block.find("{", position + 1)
             continue
-        place = block.find("{", end)
+        position = block.find("{", end)
         function = data.get("function", data)
         if isinstance(function, dict) and isinstance(function.get("name"), str) and "parameters" in function:
             parameters = function["parameters"] or {"type": "object", "properties": {}}

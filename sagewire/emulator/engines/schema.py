@@ -132,18 +132,18 @@ def _schema_in_text(turn: Turn) -> dict[str, Any] | None:
         text = text_of(message)
         if message.role not in ("system", "user") or '"properties"' not in text:
             continue
-        decoder, place = json.JSONDecoder(), text.find("{")
+        decoder, position = json.JSONDecoder(), text.find("{")
         best: dict[str, Any] | None = None
-        while place >= 0:
+        while position >= 0:
             try:
-                data, end = decoder.raw_decode(text, place)
+                data, end = decoder.raw_decode(text, position)
             except ValueError:
-                place = text.find("{", place + 1)
+                position = text.find("{", position + 1)
                 continue
             if isinstance(data, dict) and isinstance(data.get("properties"), dict):
                 # The last one counts: instructions show an example of a schema first.
                 best = data
-            place = text.find("{", end)
+            position = text.find("{", end)
         if best is not None:
             return best
     return None

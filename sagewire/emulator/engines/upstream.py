@@ -50,8 +50,8 @@ _SAMPLING: dict[str, dict[str, str]] = {
 class Upstream:
     """An engine that forwards to another server: Ollama, llama.cpp, vLLM, or any other with OpenAI's API.
 
-    What the server cannot be asked for is refused with status 400, never made up: log probabilities, and settings,
-    schemas and vectors that its API has no place for. Prompts are continued as they are: Ollama, whose completions
+    Features the server lacks are refused with status 400, never made up: log probabilities, and settings,
+    schemas and vectors that its API has no field for. Prompts are continued as they are: Ollama, whose completions
     route writes them into a chat template, is asked on its own route.
 
     Args:
@@ -115,7 +115,7 @@ class Upstream:
         found = self._whole("/rerank", {"model": self._model, "query": query, "documents": list(texts)}, "reranking")
         try:
             scores = {item["index"]: float(item["relevance_score"]) for item in found["results"]}
-            return [scores[place] for place in range(len(texts))]
+            return [scores[index] for index in range(len(texts))]
         except (KeyError, TypeError, ValueError):
             raise EngineFailure("the upstream server's ranking does not cover every text", 502) from None
 
@@ -140,7 +140,7 @@ class Upstream:
         names = _SAMPLING.get(server, _OPENAI_SAMPLING)
         missing = [name for name in turn.sampling if name not in names]
         if missing:
-            raise EngineFailure(f"the upstream server has no place for {', '.join(missing)}; leave them out", 400)
+            raise EngineFailure(f"the upstream server has no field for {', '.join(missing)}; leave them out", 400)
         return {names[name]: value for name, value in turn.sampling.items()}
 
     def _chat_body(self, turn: Turn) -> JSON:
@@ -180,7 +180,7 @@ class Upstream:
                     yield Stop("length")
 
     def _server(self) -> str:
-        """Return what the server is, as its list of models says, and know a model of it."""
+        """Return the kind of server, from its list of models, and remember a model's name."""
         if self._owner is None:
             try:
                 models = orjson.loads(self._request("GET", "/models", None).data)["data"]

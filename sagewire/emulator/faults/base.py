@@ -1,4 +1,4 @@
-"""Faults: something that goes wrong, and the places in which it can."""
+"""Faults that can be injected, and the steps of an answer at which they act."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 class FaultInjection:
-    """A fault. Each method is a place in which something can go wrong; the default changes nothing.
+    """A fault. Each method acts on one step of an answer; the default changes nothing.
 
     Args:
         argument: What follows the colon in the fault's text.

@@ -122,10 +122,10 @@ class CutUtf8(FaultInjection):
 
 def _cut_utf8(data: bytes) -> Iterator[bytes]:
     start = 0
-    for place in range(1, len(data)):
-        if data[place] & 0xC0 == 0x80:  # a continuation byte
-            yield data[start:place]
-            start = place
+    for position in range(1, len(data)):
+        if data[position] & 0xC0 == 0x80:  # a continuation byte
+            yield data[start:position]
+            start = position
     yield data[start:]
 
 
@@ -284,8 +284,8 @@ class SlowLoris(FaultInjection):
                 if not isinstance(step, bytes):
                     yield step
                     continue
-                for place in range(len(step)):
-                    yield step[place : place + 1]
+                for position in range(len(step)):
+                    yield step[position : position + 1]
                     yield Wait(seconds)
 
         return Response(response.status, response.headers, drip(), response.delay, response.reset)
