@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from sagewire.errors import SagewireError, UsageError
+from sagewire.errors import SagewireError
 from sagewire.gateway.accounting.budgets import Budgets
 from sagewire.gateway.accounting.costs import USUAL_SECONDS, dearest, dollars
 from sagewire.gateway.accounting.database import Store
@@ -19,9 +19,9 @@ from sagewire.gateway.auth import Authenticator
 from sagewire.gateway.config import GatewayConfig
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.isolation import check_body, check_sizes
-from sagewire.gateway.keys import Key, from_config
+from sagewire.gateway.keys import Key
 from sagewire.gateway.quota import estimated_answer, estimated_prompt, number_of_prompts
-from sagewire.gateway.rate_limits import RateLimits
+from sagewire.gateway.rate_limits import RateLimits, require_shared_counts
 from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.request_settings import NO_SETTINGS, RequestSettings, take_settings
 from sagewire.gateway.routing.deployments import Deployment, Task
@@ -30,7 +30,7 @@ from sagewire.gateway.threads import BlockingCalls
 from sagewire.http.timer_pool import TimerPool
 from sagewire.openai_shapes import BadRequest
 
-__all__ = ["Gateway", "Turn", "require_shared_counts"]
+__all__ = ["Gateway", "Turn"]
 
 _log = logging.getLogger("sagewire.gateway")
 # Seconds that whoever manages keys waits for the database.
@@ -104,6 +104,7 @@ class Gateway:
         self.router = Router(config, rates=self.rates, health=self.metrics.report_health)
         self._background: set[asyncio.Task[None]] = set()
         self._alarms: TimerPool | None = None
+        self._short_alarms: TimerPool | None = None
 
     @property
     def alarms(self) -> TimerPool:
@@ -111,6 +112,13 @@ class Gateway:
         if self._alarms is None:
             self._alarms = TimerPool(asyncio.get_running_loop())
         return self._alarms
+
+    @property
+    def short_alarms(self) -> TimerPool:
+        """Timers of the running event loop for waits that are all short: one taken from a long wait is set anew."""
+        if self._short_alarms is None:
+            self._short_alarms = TimerPool(asyncio.get_running_loop())
+        return self._short_alarms
 
     def reload(self, config: GatewayConfig) -> None:
         """Put a new configuration to work. Requests in flight end as they began.
@@ -198,18 +206,23 @@ class Gateway:
         if key.tokens_per_minute is not None or key.max_budget is not None:
             prompt, answer = turn.expected()
         if key.quota.limited:
-            if self.workers > 1 and not self.rates.shared:
-                raise GatewayError(
-                    503,
-                    "limits_not_shared",
-                    f"key '{key.name}' has rate limits, which several workers can only count together in Redis; "
-                    "set `server.redis_url`",
-                )
+            # One that was made with `keys add` while this process ran.
+            self.check_countable(key, 503)
             headers, log.reservation = await self.rates.admit(key, requests=turn.calls, tokens=prompt + answer)
             log.headers |= headers
         if key.max_budget is not None:
             prices = dearest(one.prices for one in turn.model.deployments if one.prices is not None)
             log.budget = await self.budgets.reserve(key, prices.cost(prompt, answer, USUAL_SECONDS))
+
+    def check_countable(self, key: Key, status: int = 400) -> None:
+        """Raise `GatewayError` if a key has rate limits, and workers that could not count them together."""
+        if key.quota.limited and self.workers > 1 and not self.rates.shared:
+            raise GatewayError(
+                status,
+                "limits_not_shared",
+                f"key '{key.name}' has rate limits, which {self.workers} workers can only count together in Redis: "
+                "set `server.redis_url`, or run one worker; a budget (`max_budget`) holds without",
+            )
 
     def _check_fallback(self, key: Key, name: str) -> None:
         if self.config.entry(name) is None:
@@ -370,33 +383,6 @@ async def _discover(deployment: Deployment) -> None:
 
 def _not_allowed(key: Key, kind: str, name: str) -> GatewayError:
     return GatewayError(403, f"{kind}_not_allowed", f"key '{key.name}' is not allowed to use {kind} '{name[:100]}'")
-
-
-def require_shared_counts(config: GatewayConfig, workers: int, keys: Iterable[Key] = ()) -> None:
-    """Check that rate limits would hold: each of several workers would count for itself.
-
-    Args:
-        config: The configuration.
-        workers: Worker processes.
-        keys: Further keys, from the database.
-
-    Raises:
-        UsageError: There are limits, several workers, and no Redis.
-    """
-    if workers == 1 or config.server.redis_url is not None:
-        return
-    limited = [key.name for key in (*map(from_config, config.keys), *keys) if key.quota.limited]
-    limited += [
-        one.label
-        for model in config.models.values()
-        for one in model.deployments
-        if one.requests_per_minute or one.tokens_per_minute
-    ]
-    if limited:
-        raise UsageError(
-            f"{', '.join(limited)} have rate limits, which {workers} workers can only count together in Redis: set "
-            "`server.redis_url` (`router_settings.redis_host` in a LiteLLM file), or run one worker"
-        )
 
 
 def _plain(secret: Any) -> str | None:

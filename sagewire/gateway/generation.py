@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -146,7 +146,7 @@ class Generation:
             ClientGone: The caller hung up; the call upstream was given up, too.
         """
         try:
-            async with while_connected(self._receive, self._turn.log):
+            async with while_connected(self._receive, self._turn.log, self._gateway.short_alarms):
                 served = await self._serve(lambda deployment: self._call(deployment, call))
         finally:
             self._leave_sessions()
@@ -168,7 +168,7 @@ class Generation:
         out = EventStream(self._send, self._gateway.alarms)
         keep_alive = KeepAlive(out, self._turn.model.config.keepalive_seconds)
         try:
-            async with while_connected(self._receive, self._turn.log):
+            async with while_connected(self._receive, self._turn.log, self._gateway.short_alarms):
                 await self._stream(call, events, out, keep_alive)
         finally:
             await keep_alive.stop()
@@ -289,20 +289,10 @@ class Generation:
             settings.fallbacks,
             lambda: sum(turn.expected()),
         )
-        try:
-            async with asyncio.timeout(settings.seconds) as limit:
-                served = await turn.router.serve(
-                    turn.model,
-                    work,
-                    wanted=wanted,
-                    allowed=lambda name: gateway.allows(turn.key, name),
-                    failed=failed,
-                )
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            says = f"no answer within the {settings.seconds:g} s of 'timeout' in the request"
-            raise GatewayError(504, "request_timeout", says, param="timeout") from None
+        serving = turn.router.serve(
+            turn.model, work, wanted=wanted, allowed=lambda name: gateway.allows(turn.key, name), failed=failed
+        )
+        served = await (serving if settings.seconds is None else _within(settings.seconds, serving))
         log.attempts += 1
         log.lease = served.lease
         log.deployment = served.lease.deployment.label
@@ -392,3 +382,14 @@ class Generation:
         for reply in replies:
             for choice in reply.choices:
                 self._turn.log.answered(choice.text + (choice.thinking or ""))
+
+
+async def _within(seconds: float, serving: Coroutine[Any, Any, Served[T]]) -> Served[T]:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            return await serving
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        says = f"no answer within the {seconds:g} s of 'timeout' in the request"
+        raise GatewayError(504, "request_timeout", says, param="timeout") from None

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,11 +19,12 @@ from limits.aio.strategies import FixedWindowRateLimiter, SlidingWindowCounterRa
 from limits.errors import StorageError
 
 from sagewire.errors import UsageError
+from sagewire.gateway.config import GatewayConfig
 from sagewire.gateway.errors import GatewayError
-from sagewire.gateway.keys import Key
+from sagewire.gateway.keys import Key, from_config
 from sagewire.gateway.quota import Quota
 
-__all__ = ["LIMIT_HEADERS", "RateLimits", "Reservation"]
+__all__ = ["LIMIT_HEADERS", "RateLimits", "Reservation", "require_shared_counts"]
 
 T = TypeVar("T")
 _log = logging.getLogger("sagewire.gateway")
@@ -249,3 +250,30 @@ def _too_many(key: Key, kind: str, limit: int, reset: float, headers: dict[str, 
 
 def _seconds_until(moment: float) -> int:
     return max(1, math.ceil(moment - time.time()))
+
+
+def require_shared_counts(config: GatewayConfig, workers: int, keys: Iterable[Key] = ()) -> None:
+    """Check that rate limits would hold: each of several workers would count for itself.
+
+    Args:
+        config: The configuration.
+        workers: Worker processes.
+        keys: Further keys, from the database.
+
+    Raises:
+        UsageError: There are limits, several workers, and no Redis.
+    """
+    if workers == 1 or config.server.redis_url is not None:
+        return
+    limited = [key.name for key in (*map(from_config, config.keys), *keys) if key.quota.limited]
+    limited += [
+        one.label
+        for model in config.models.values()
+        for one in model.deployments
+        if one.requests_per_minute or one.tokens_per_minute
+    ]
+    if limited:
+        raise UsageError(
+            f"{', '.join(limited)} have rate limits, which {workers} workers can only count together in Redis: set "
+            "`server.redis_url` (`router_settings.redis_host` in a LiteLLM file), or run one worker"
+        )

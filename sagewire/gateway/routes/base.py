@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from sagewire.gateway.gateway import Gateway, Turn
 from sagewire.gateway.generation import Generation
 from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routing.deployments import Task
-from sagewire.gateway.server.http_exchange import read_json
+from sagewire.gateway.server.http_exchange import headers_of, read_json
 
 __all__ = ["ModelRoute", "log_of"]
 
@@ -39,15 +38,15 @@ class ModelRoute(ABC):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        log, headers = log_of(scope), Headers(scope=scope)
+        gateway, log, headers = self.gateway, log_of(scope), headers_of(scope)
         log.route = self.name
         log.conversation = headers.get("x-session-id", "")
-        log.key = key = await self.gateway.access.authenticate(headers)
+        log.key = key = await gateway.access.authenticate(headers)
         # The key comes first: a stranger's body is not even read.
-        body = await read_json(receive, headers, self.gateway.config.server.max_body_bytes)
-        turn = await self.gateway.admit(log, key, body, self.task)
+        body = await read_json(receive, headers, gateway.config.server.max_body_bytes, gateway.alarms)
+        turn = await gateway.admit(log, key, body, self.task)
         log.body = turn.body
-        await self.answer(turn, Generation(self.gateway, turn, receive, send), send)
+        await self.answer(turn, Generation(gateway, turn, receive, send), send)
 
     @abstractmethod
     async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from sagewire import __version__
@@ -16,7 +15,7 @@ from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.keys import MASTER, OPEN
 from sagewire.gateway.routes.base import log_of
-from sagewire.gateway.server.http_exchange import respond, respond_json
+from sagewire.gateway.server.http_exchange import headers_of, respond, respond_json
 
 __all__ = ["InformationRoute", "Live", "MetricsText", "Models", "Ready", "Status"]
 
@@ -54,7 +53,7 @@ class Models(InformationRoute):
     async def answer(self, scope: Scope, send: Send) -> None:
         """Answer with one model or all."""
         gateway, log = self.gateway, log_of(scope)
-        log.key = key = await gateway.access.authenticate(Headers(scope=scope))
+        log.key = key = await gateway.access.authenticate(headers_of(scope))
         names = gateway.names_for(key)
         wanted = scope.get("path_params", {}).get("name")
         if wanted is None:
@@ -120,7 +119,7 @@ class MetricsText(InformationRoute):
         gateway = self.gateway
         # They hold names of keys and models, which strangers must not learn.
         if gateway.config.server.metrics_need_key is not False:
-            log_of(scope).key = key = await gateway.access.authenticate(Headers(scope=scope))
+            log_of(scope).key = key = await gateway.access.authenticate(headers_of(scope))
             if key.models is not None:
                 raise GatewayError(403, "metrics_not_allowed", "metrics are for keys that may use every model")
         await respond(send, 200, gateway.metrics.text(), CONTENT_TYPE)
@@ -134,7 +133,7 @@ class Status(InformationRoute):
     async def answer(self, scope: Scope, send: Send) -> None:
         """Answer with models, deployments and this worker's calls in flight."""
         gateway, log = self.gateway, log_of(scope)
-        log.key = key = await gateway.access.authenticate(Headers(scope=scope))
+        log.key = key = await gateway.access.authenticate(headers_of(scope))
         sees_all = key is MASTER or key is OPEN
         hidden = gateway.config.hidden_aliases
         aliases = {alias: target for alias, target in gateway.config.aliases.items() if alias not in hidden}

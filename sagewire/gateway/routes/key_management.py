@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from sagewire.errors import UsageError
@@ -21,7 +20,7 @@ from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.keys import MASTER, OPEN, Key, digest_of, from_config, new_secret
 from sagewire.gateway.routes.base import log_of
-from sagewire.gateway.server.http_exchange import read_json, respond_json
+from sagewire.gateway.server.http_exchange import headers_of, read_json, respond_json
 from sagewire.openai_shapes.fields import BadRequest, Fields
 
 __all__ = ["KeyManagement", "ModelInfo"]
@@ -54,7 +53,7 @@ class KeyManagement:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        gateway, log, headers = self._gateway, log_of(scope), Headers(scope=scope)
+        gateway, log, headers = self._gateway, log_of(scope), headers_of(scope)
         log.route = "keys"
         log.key = key = await gateway.access.authenticate(headers)
         if key is OPEN or (key is not MASTER and self._action != "info"):
@@ -63,7 +62,7 @@ class KeyManagement:
             query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
             body: Any = {name: values[-1] for name, values in query.items()}
         else:
-            body = await read_json(receive, headers, gateway.config.server.max_body_bytes)
+            body = await read_json(receive, headers, gateway.config.server.max_body_bytes, gateway.alarms)
         if key is not MASTER:
             # Everybody may look at their own.
             body = {"key": key.name}
@@ -75,6 +74,7 @@ class KeyManagement:
         secret = fields.text("key") or new_secret()
         name = fields.text("key_alias") or f"key-{digest_of(secret)[:12]}"
         key = self._changed(Key(name, digest_of(secret)), fields)
+        self._gateway.check_countable(key)
         try:
             await self._stored(self._gateway.store.add_key, key)
         except UsageError as error:
@@ -116,6 +116,7 @@ class KeyManagement:
         # As in LiteLLM, an explicit null takes a limit away.
         lifted: JSON = {ours: None for theirs, ours in _LIFTED.items() if body.get(theirs, "") is None}
         changed = self._changed(replace(key, name=name, **lifted), fields)
+        self._gateway.check_countable(changed)
         await self._stored(self._gateway.store.update_key, changed)
         self._gateway.access.forget(key.digest)
         return {"key": key.digest, **await self._described(changed)}
@@ -210,7 +211,7 @@ class ModelInfo:
         """Answer one request."""
         gateway, log = self._gateway, log_of(scope)
         log.route = "models"
-        log.key = key = await gateway.access.authenticate(Headers(scope=scope))
+        log.key = key = await gateway.access.authenticate(headers_of(scope))
         found: list[Mapping[str, Any]] = [
             {
                 "model_name": name,

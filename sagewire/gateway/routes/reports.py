@@ -9,7 +9,6 @@ from importlib import resources
 from typing import Any
 from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers
 from starlette.types import Scope, Send
 
 from sagewire.gateway.accounting.database_calls import DatabaseCalls
@@ -20,7 +19,7 @@ from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.keys import MASTER, OPEN
 from sagewire.gateway.routes.base import log_of
 from sagewire.gateway.routes.information import InformationRoute
-from sagewire.gateway.server.http_exchange import respond, respond_json
+from sagewire.gateway.server.http_exchange import headers_of, respond, respond_json
 from sagewire.openai_shapes import BadRequest
 
 __all__ = ["Page", "Requests", "UsageReport"]
@@ -45,7 +44,7 @@ class _Report(InformationRoute):
     async def answer(self, scope: Scope, send: Send) -> None:
         """Answer with what the database has."""
         log = log_of(scope)
-        log.key = key = await self.gateway.access.authenticate(Headers(scope=scope))
+        log.key = key = await self.gateway.access.authenticate(headers_of(scope))
         given = parse_qs(scope.get("query_string", b"").decode("latin-1"))
         query = {name: values[-1] for name, values in given.items()}
         if key is not MASTER and key is not OPEN:

@@ -10,7 +10,6 @@ from itertools import chain
 from typing import Any
 
 import orjson
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route, Router
@@ -29,7 +28,7 @@ from sagewire.gateway.routes.reports import Page, Requests, UsageReport
 from sagewire.gateway.routes.responses import Responses
 from sagewire.gateway.routes.vectors import EmbeddingsRoute, Rerank
 from sagewire.gateway.server.browser_guard import check_browser
-from sagewire.gateway.server.http_exchange import respond_json
+from sagewire.gateway.server.http_exchange import headers_of, respond_json
 
 __all__ = ["create_app"]
 
@@ -148,7 +147,7 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers = headers_of(scope)
         log = RequestLog(request_id_of(headers), scope["method"], scope["path"], _address(scope))
         scope["sagewire.log"] = log
         scope["app"] = self  # tells starlette's router to raise rather than to answer in plain text
@@ -165,10 +164,10 @@ class Gate:
             if gateway.config.server.access_log and log.route not in _QUIET and _access_log.isEnabledFor(logging.INFO):
                 _access_log.handle(_record(log))
 
-    async def _run(self, scope: Scope, receive: Receive, send: _Sending, headers: Headers) -> None:
+    async def _run(self, scope: Scope, receive: Receive, send: _Sending, headers: Mapping[str, str]) -> None:
         log = send.log
         try:
-            self._check_headers(log.method, headers)
+            self._check_headers(scope, headers)
             await self._app(scope, receive, send)
         except ClientGone:
             log.status, log.error = CLIENT_GONE, "client_gone"
@@ -196,12 +195,12 @@ class Gate:
         _, body, _ = envelope_of(GatewayError(503, "shutting_down", "the gateway is being restarted; try again"))
         await respond_json(send, 503, body, headers)
 
-    def _check_headers(self, method: str, headers: Headers) -> None:
+    def _check_headers(self, scope: Scope, headers: Mapping[str, str]) -> None:
         gateway = self._gateway
         if gateway.local_only and not gateway.access.required:
-            check_browser(method, headers, gateway.config.server.cors_origins)
+            check_browser(scope["method"], headers, gateway.config.server.cors_origins)
         limit = gateway.config.server.max_header_bytes
-        if sum(map(len, chain.from_iterable(headers.raw))) > limit:
+        if sum(map(len, chain.from_iterable(scope["headers"]))) > limit:
             raise GatewayError(431, "headers_too_large", f"the request's headers are larger than {limit} bytes")
 
     async def _say(self, send: _Sending, error: BaseException) -> None:

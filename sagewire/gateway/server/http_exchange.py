@@ -9,14 +9,14 @@ from types import TracebackType
 from typing import Any
 
 import orjson
-from starlette.types import Receive, Send
+from starlette.types import Receive, Scope, Send
 
 from sagewire.gateway.errors import ClientGone, GatewayError
 from sagewire.gateway.request_log import RequestLog
 from sagewire.http.timer_pool import Alarm, Timer, TimerPool
 from sagewire.openai_shapes import BadRequest
 
-__all__ = ["EventStream", "KeepAlive", "read_json", "respond", "respond_json", "while_connected"]
+__all__ = ["EventStream", "KeepAlive", "headers_of", "read_json", "respond", "respond_json", "while_connected"]
 
 JSON_TYPE = "application/json"
 # 20 MB over a slow line take that long.
@@ -25,10 +25,27 @@ BODY_SECONDS = 120.0
 STALL_SECONDS = 120.0
 # Seconds after which a stream begins with a comment, before the model's first piece.
 FIRST_COMMENT = 1.0
+# Seconds from which on a caller who hangs up is noticed: most that is answered sooner needs no task to watch for it.
+WATCHED_AFTER = 0.1
 
 
-async def read_json(receive: Receive, headers: Mapping[str, str], limit: int) -> Any:
+def headers_of(scope: Scope) -> Mapping[str, str]:
+    """Return a request's headers by their lower-case names; of one that comes twice, the first."""
+    known: Mapping[str, str] | None = scope.get("sagewire.headers")
+    if known is None:
+        raw = reversed(scope["headers"])
+        known = scope["sagewire.headers"] = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+    return known
+
+
+async def read_json(receive: Receive, headers: Mapping[str, str], limit: int, alarms: TimerPool) -> Any:
     """Return a request's parsed JSON body.
+
+    Args:
+        receive: ASGI's.
+        headers: The request's.
+        limit: Maximum bytes.
+        alarms: The timers of the running event loop.
 
     Raises:
         GatewayError: 413, it is larger than `limit` bytes; 408, it takes too long.
@@ -39,7 +56,7 @@ async def read_json(receive: Receive, headers: Mapping[str, str], limit: int) ->
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with Timer(BODY_SECONDS, alarms):
             body = await _read(receive, limit)
     except TimeoutError:
         message = f"the request body did not arrive within {BODY_SECONDS:g} s"
@@ -210,30 +227,47 @@ class while_connected:
     Args:
         receive: ASGI's.
         log: Its `gone` is set when the caller hangs up, for a cancellation that arrives just behind the block.
+        alarms: The timers of the running event loop, all of them short.
 
     Raises:
         ClientGone: The caller hung up.
     """
 
-    __slots__ = ("_log", "_receive", "_task", "_watcher")
+    __slots__ = ("_alarm", "_alarms", "_log", "_receive", "_task", "_watch_from", "_watcher")
 
-    def __init__(self, receive: Receive, log: RequestLog) -> None:
+    def __init__(self, receive: Receive, log: RequestLog, alarms: TimerPool) -> None:
         self._receive = receive
         self._log = log
+        self._alarms = alarms
+        self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None, "ASGI applications run in a task"
         self._task: asyncio.Task[Any] = task
-        self._watcher = asyncio.create_task(self._watch())
+        self._watch_from = self._alarms.loop.time() + WATCHED_AFTER
+        self._alarm = self._alarms.take()
+        self._alarm.watch = self
+        self._alarm.fire_by(self._watch_from)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._watcher.cancel()
+        self._alarms.give_back(self._alarm)
+        if self._watcher is not None:
+            self._watcher.cancel()
+            # Otherwise the two would refer to each other.
+            self._watcher = None
         cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
         if cancelled and self._log.gone and self._task.uncancel() == 0:
             raise ClientGone from None
+
+    def alarmed(self) -> None:
+        """Begin to watch, if it is time."""
+        if self._alarms.loop.time() < self._watch_from:
+            self._alarm.fire_by(self._watch_from)
+        else:
+            self._watcher = self._alarms.loop.create_task(self._watch())
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

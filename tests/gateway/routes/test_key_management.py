@@ -56,6 +56,18 @@ def test_what_would_allow_more_than_asked_is_refused(start) -> None:
     assert gateway.post("/key/generate", {"key_alias": "a"}, **MASTER).status == 400
 
 
+def test_limits_that_the_workers_cannot_count_are_refused_when_the_key_is_made(start) -> None:
+    gateway = start(LOCKED, workers=2)
+    refused = gateway.post("/key/generate", {"rpm_limit": 5}, **MASTER)
+    assert refused.status == 400
+    assert refused.json()["error"]["code"] == "limits_not_shared"
+    assert "server.redis_url" in refused.json()["error"]["message"]
+    made = gateway.post("/key/generate", {"key_alias": "a", "max_budget": 5}, **MASTER).json()
+    refused = gateway.post("/key/update", {"key": made["key"], "tpm_limit": 5}, **MASTER)
+    assert refused.json()["error"]["code"] == "limits_not_shared"
+    assert ask(gateway, made["key"]) == 200
+
+
 def test_models_as_litellms_clients_read_them(start) -> None:
     found = start(LOCKED).get("/model/info", authorization="Bearer sk-team").json()["data"]
     assert [one["model_name"] for one in found] == ["chat", "tgi"]
