@@ -211,7 +211,11 @@ class TestErrors:
             ({"endpoint": "a", "aws_access_key_id": "k"}, "go together"),
             (
                 {"endpoint": "a", "profile_name": "p", "aws_access_key_id": "k", "aws_secret_access_key": "s"},
-                "contradict",
+                "aws_access_key_id and profile_name contradict",
+            ),
+            (
+                {"endpoint": "a", "session": object(), "aws_access_key_id": "k", "aws_secret_access_key": "s"},
+                "aws_access_key_id and session contradict",
             ),
             ({"endpoint": "a", "timeout": -1}, "positive"),
             ({"endpoint": "a", "token": "hf_x"}, "signed"),

@@ -94,6 +94,21 @@ def test_a_failure_ends_it(embed):
     assert crowd.calls < 32
 
 
+def test_two_texts_that_are_too_large_together_are_sent_apart(embed):
+    crowd = embed.crowd()
+    answer = crowd._answer
+
+    def limited(call):
+        import orjson
+
+        if len(orjson.loads(call.body)["inputs"]) > 1:
+            raise EndpointError("batch size 2 > maximum allowed batch size 1", status=422, code="validation")
+        return answer(call)
+
+    crowd._answer = limited
+    assert [vector[0] for vector in embed(crowd, count=2).vectors] == [0, 1]
+
+
 def test_throttling_that_never_ends(embed):
     crowd = embed.crowd(0)
     with pytest.raises(Throttled):
