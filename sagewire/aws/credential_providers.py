@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sagewire.aws.credentials import Credentials
 from sagewire.aws.lookup_errors import credential_errors
 from sagewire.errors import AccessDenied, UsageError
+from sagewire.types.secret import Secret, hide, reveal
 
 if TYPE_CHECKING:
     from sagewire.aws.refreshing import Fetched
@@ -263,10 +264,13 @@ class WebIdentity(_Temporary):
     """
 
     token_file: str | None = field(default=None, kw_only=True)
-    token: str | None = field(default=None, repr=False, kw_only=True)
+    token: str | Secret | None = field(default=None, repr=False, kw_only=True)
     token_source: Callable[[], str] | None = field(default=None, repr=False, kw_only=True)
 
     method = "assume-role-with-web-identity"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "token", hide(self.token))
 
     def _ask(self, request: dict[str, Any]) -> Mapping[str, Any]:
         from botocore import UNSIGNED
@@ -286,7 +290,7 @@ class WebIdentity(_Temporary):
         if self.token_source is not None:
             return self.token_source()
         if self.token_file is None:
-            return self.token or ""
+            return str(reveal(self.token) or "")
         try:
             return Path(self.token_file).read_text().strip()
         except OSError as error:

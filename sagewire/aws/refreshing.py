@@ -15,6 +15,7 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.credentials import ReadOnlyCredentials
 
 from sagewire._forks import reset_in_child
+from sagewire.types.secret import Secret, reveal
 
 __all__ = ["RefreshingCredentials"]
 
@@ -38,7 +39,7 @@ class RefreshingCredentials(BotocoreCredentials):
     def __init__(self, fetch: Callable[[], Fetched], method: str) -> None:
         self.method = method
         self._fetch = fetch
-        self._frozen: Any = None
+        self._held: Secret | None = None
         self._renew_at = self._wait_at = 0.0
         self._failed = 0
         self._failure: Exception | None = None
@@ -58,12 +59,12 @@ class RefreshingCredentials(BotocoreCredentials):
         Args:
             refresh_in: Seconds before expiry; botocore passes it, the margin here follows the lifetime instead.
         """
-        return self._frozen is None or time.time() >= self._renew_at
+        return self._held is None or time.time() >= self._renew_at
 
     @property
     def must_wait(self) -> bool:
         """Whether callers have to wait, because the credentials are missing or about to expire."""
-        return self._frozen is None or time.time() >= self._wait_at
+        return self._held is None or time.time() >= self._wait_at
 
     def invalidate(self) -> None:
         """Fetch anew on the next use, whatever the clock says."""
@@ -72,11 +73,11 @@ class RefreshingCredentials(BotocoreCredentials):
     def get_frozen_credentials(self) -> Any:
         """Return the three parts as one consistent value."""
         if not self.refresh_needed():
-            return self._frozen
+            return reveal(self._held)
         must_wait = self.must_wait
         failed = self._failed
         if not self._lock.acquire(blocking=must_wait):
-            return self._frozen
+            return reveal(self._held)
         try:
             if self.refresh_needed():
                 if self._failed != failed and self._failure is not None:
@@ -85,7 +86,7 @@ class RefreshingCredentials(BotocoreCredentials):
                 self._renew(must_wait)
         finally:
             self._lock.release()
-        return self._frozen
+        return reveal(self._held)
 
     def _renew(self, must_wait: bool) -> None:
         started = time.time()
@@ -102,7 +103,7 @@ class RefreshingCredentials(BotocoreCredentials):
             return
         lifetime = max(expires - started, 0.0)
         self._failure = None
-        self._frozen = ReadOnlyCredentials(access_key, secret_key, token)
+        self._held = Secret(ReadOnlyCredentials(access_key, secret_key, token))
         self._wait_at = expires - min(600.0, lifetime / 10)
         self._renew_at = expires - min(900.0, lifetime / 4)
         _log.info("credentials (%s) refreshed, valid for %.0f s", self.method, lifetime)

@@ -24,6 +24,7 @@ from sagewire.aws.lookup_errors import credential_errors
 from sagewire.aws.session import Session
 from sagewire.errors import UsageError
 from sagewire.http.origin import Origin, encoded_path, proxy_for, split_url, without_login
+from sagewire.types.secret import Secret
 
 __all__ = ["ServiceSettings", "origin_of", "resolve"]
 
@@ -71,7 +72,7 @@ class ServiceSettings:
     user_agent: str = ""
     ca_bundle: bool | str = True
     client_cert: str | tuple[str, str] | None = None
-    proxies: Mapping[str, str] | None = field(default=None, repr=False)
+    proxies: Mapping[str, Secret] | None = field(default=None, repr=False)
     proxies_config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     connect_timeout: float | None = None
     read_timeout: float | None = None
@@ -228,7 +229,8 @@ def _with_config(settings: ServiceSettings, merged: Any, given: Any, session: An
     return replace(
         settings,
         client_cert=merged.client_cert,
-        proxies=merged.proxies,
+        # Proxies' URLs may hold a password.
+        proxies=None if merged.proxies is None else {name: Secret(url) for name, url in merged.proxies.items()},
         proxies_config=merged.proxies_config or {},
         connect_timeout=wrote.get("connect_timeout"),
         read_timeout=wrote.get("read_timeout"),
@@ -253,11 +255,12 @@ def _max_attempts(merged: Mapping[str, Any], wrote: Mapping[str, Any], session: 
 
 def origin_of(settings: ServiceSettings) -> Origin:
     """Return where an AWS service is reached."""
+    proxies = None if settings.proxies is None else {name: url.reveal() for name, url in settings.proxies.items()}
     return Origin(
         settings.endpoint_url,
         ca_bundle=settings.ca_bundle,
         client_cert=settings.client_cert,
-        proxy=proxy_for(settings.endpoint_url, settings.proxies),
+        proxy=proxy_for(settings.endpoint_url, proxies),
         proxy_ca_bundle=settings.proxies_config.get("proxy_ca_bundle"),
         proxy_client_cert=settings.proxies_config.get("proxy_client_cert"),
         pool_size=settings.pool_size,

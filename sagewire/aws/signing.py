@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from sagewire.aws.credentials import Credentials
 from sagewire.http.origin import host_header
+from sagewire.types.secret import Secret
 
 __all__ = ["UNSIGNED_PAYLOAD", "Signer", "amz_date", "canonical_path", "canonical_query"]
 
@@ -71,7 +72,7 @@ class Signer:
         self.region = region
         # S3 object keys are signed as they are sent; every other service expects the path to be encoded once more.
         self._encode_path = service != "s3"
-        self._key: tuple[str, str, bytes] | None = None
+        self._key: tuple[str, Credentials, Secret] | None = None
         self.clock_ahead = 0.0
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -141,14 +142,14 @@ class Signer:
 
     def _signing_key(self, date: str, credentials: Credentials) -> bytes:
         # One tuple, replaced as a whole: threads that race derive the same key twice, and never see half of one.
-        # The secret is compared, not the key id: a changed secret takes effect at once.
+        # The whole is compared, not the key id: a changed secret takes effect at once.
         cached = self._key
-        if cached is not None and cached[0] == date and cached[1] == credentials.secret_key:
-            return cached[2]
+        if cached is not None and cached[0] == date and (cached[1] is credentials or cached[1] == credentials):
+            return cached[2].reveal()  # type: ignore[no-any-return]
         key = f"AWS4{credentials.secret_key}".encode()
         for part in (date, self.region, self.service, "aws4_request"):
             key = hmac.digest(key, part.encode(), "sha256")
-        self._key = (date, credentials.secret_key, key)
+        self._key = (date, credentials, Secret(key))
         return key
 
 

@@ -9,8 +9,11 @@ from typing import Any, Literal, TypedDict
 from sagewire.bulk.files.storage import format_of
 from sagewire.bulk.files.text import check_encoding
 from sagewire.errors import UsageError, unknown_name
+from sagewire.types.secret import hide
 
 __all__ = ["Bounds", "Job", "JobSettings", "Report", "split_settings"]
+
+_SECRETS = ("token", "aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class Job:
     delimiter: str | None = None
 
     def __post_init__(self) -> None:
+        hidden = {name: hide(value) if name in _SECRETS else value for name, value in self.client_arguments.items()}
+        object.__setattr__(self, "client_arguments", hidden)
         format_of(self.output)
         if self.schema_mode not in ("server", "prompt", "check"):
             raise UsageError(f"schema_mode={self.schema_mode!r} must be 'server', 'prompt' or 'check'")

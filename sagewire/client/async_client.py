@@ -206,7 +206,7 @@ class AsyncClient(ClientBase):
             except (WireError, EndpointError) as error:
                 suspects = self._resolver.suspects(error)
                 if not (suspects and await in_thread(self._resolver.found_other, error, endpoint_kwargs, finding)):
-                    explain(error, work.handler)
+                    explain(error, work.handler, self._connect())
                     raise
                 again = make(await self._find(endpoint_kwargs))
                 answer = await self._work_off(BatchRun(again, max_concurrency, tell))

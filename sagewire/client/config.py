@@ -11,6 +11,7 @@ from sagewire.errors import UsageError
 from sagewire.http.deadlines import Timeouts
 from sagewire.telemetry import CallRetried, Hooks
 from sagewire.transports.base import AsyncTransport, Retries, Transport
+from sagewire.types.secret import Secret, hide, reveal
 
 __all__ = ["ClientConfig", "choose_transport"]
 
@@ -46,9 +47,9 @@ class ClientConfig:
     region_name: str | None = None
     session: Any = None
     profile_name: str | None = None
-    aws_access_key_id: str | None = field(default=None, repr=False)
-    aws_secret_access_key: str | None = field(default=None, repr=False)
-    aws_session_token: str | None = field(default=None, repr=False)
+    aws_access_key_id: str | Secret | None = field(default=None, repr=False)
+    aws_secret_access_key: str | Secret | None = field(default=None, repr=False)
+    aws_session_token: str | Secret | None = field(default=None, repr=False)
     config: Any = None
     endpoint_url: str | None = None
     endpoint_kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -61,6 +62,8 @@ class ClientConfig:
     max_response_bytes: int | None = None
 
     def __post_init__(self) -> None:
+        for name in _SECRETS:
+            object.__setattr__(self, name, hide(getattr(self, name)))
         if isinstance(self.endpoint, str) and self.endpoint.startswith(("http://", "https://")):
             raise UsageError(f"{self.endpoint} is a URL, not an endpoint's name; give it as url=")
         if isinstance(self.transport, TransportChoice):
@@ -186,9 +189,9 @@ class ClientConfig:
             self.session,
             region_name=self.region_name,
             profile_name=self.profile_name,
-            aws_access_key_id=self.aws_access_key_id,
-            aws_secret_access_key=self.aws_secret_access_key,
-            aws_session_token=self.aws_session_token,
+            aws_access_key_id=reveal(self.aws_access_key_id),
+            aws_secret_access_key=reveal(self.aws_secret_access_key),
+            aws_session_token=reveal(self.aws_session_token),
         )
 
     def _route(self) -> Route:

@@ -188,7 +188,7 @@ def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, Non
             if call.stopped:
                 return
             if not (call.drops_usage(error) or (call.suspects(error) and call.redetect(error))):
-                explain(error, prepared.handler)
+                explain(error, prepared.handler, connect())
                 raise
 
 
@@ -202,7 +202,7 @@ async def answer_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> 
             return call.reply
         except (WireError, EndpointError) as error:
             if not await _is_worth_another(call, error):
-                explain(error, prepared.handler)
+                explain(error, prepared.handler, connect())
                 raise
 
 
@@ -238,12 +238,23 @@ async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Asy
             if call.stopped:
                 return
             if not await _is_worth_another(call, error):
-                explain(error, prepared.handler)
+                explain(error, prepared.handler, connect())
                 raise
 
 
-def explain(error: SagewireError, handler: ContentHandler | EmbeddingHandler | RerankHandler) -> None:
-    """Make an error one of botocore's if that was its cause, and add the message that a third-party handler reads."""
+def explain(
+    error: SagewireError,
+    handler: ContentHandler | EmbeddingHandler | RerankHandler,
+    transport: Transport | AsyncTransport,
+) -> None:
+    """Make an error ready to be seen.
+
+    It is one of botocore's if that was its cause, has the message that a third-party handler reads, and nothing of the
+    request's secrets, which an answer may repeat that began well.
+    """
+    redact = getattr(transport, "redact", None)
+    if redact is not None:
+        redact(error)
     add_kind_of_cause(error)
     if not isinstance(error, EndpointError) or not error.body or type(handler).read_error in _DEFAULTS:
         # The transport has read the known shapes already.

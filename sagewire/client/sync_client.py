@@ -335,7 +335,7 @@ class Client(ClientBase):
                 answer = self._work_off(BatchRun(work, max_concurrency, tell))
             except (WireError, EndpointError) as error:
                 if not self._resolver.found_other(error, endpoint_kwargs, finding):
-                    explain(error, work.handler)
+                    explain(error, work.handler, self._connect())
                     raise
                 again = make(self._resolver.finding(endpoint_kwargs))
                 answer = self._work_off(BatchRun(again, max_concurrency, tell))

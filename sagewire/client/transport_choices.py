@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, cast
 from sagewire.errors import UsageError
 from sagewire.http.deadlines import Timeouts
 from sagewire.transports.base import AsyncTransport, Retries, Transport
+from sagewire.types.secret import Secret, hide, reveal
 
 __all__ = ["AsyncInference", "Boto3", "Http", "Route", "SageMaker", "TransportChoice", "refuse_ignored"]
 
@@ -227,7 +228,8 @@ class Http(TransportChoice):
     Args:
         url: The server's base URL.
         token: Bearer token; sent to that host only.
-        headers: Further headers of every request. They may hold secrets, so they are never shown or pickled.
+        headers: Further headers of every request. They may hold secrets, so they are never shown or pickled; the
+            attributes `token` and `headers` hold them wrapped, and `reveal()` unwraps one.
         verify: A file or directory of CA certificates; `False` for no check of the server's certificate. Default:
             `REQUESTS_CA_BUNDLE`, else `SSL_CERT_FILE`, else those of the system.
 
@@ -236,12 +238,16 @@ class Http(TransportChoice):
     """
 
     url: str
-    token: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    token: str | Secret | None = field(default=None, repr=False)
+    headers: Mapping[str, str | Secret] = field(default_factory=dict, repr=False)
     verify: bool | str | None = None
 
     without_effect = (*_ACCOUNT, "endpoint_kwargs", "inference_component_name")
     cure = "it is for SageMaker endpoints, and calls go to a server behind a URL"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "token", hide(self.token))
+        object.__setattr__(self, "headers", {name: hide(value) for name, value in self.headers.items()})
 
     @property
     def address(self) -> str:
@@ -275,8 +281,8 @@ class Http(TransportChoice):
 
     def _arguments(self, route: Route) -> dict[str, Any]:
         return {
-            "token": self.token,
-            "headers": self.headers,
+            "token": reveal(self.token),
+            "headers": {name: reveal(value) for name, value in self.headers.items()},
             "verify": self.verify,
             "timeouts": route.timeouts,
             "retries": route.retries,

@@ -7,13 +7,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from sagewire.gateway.config import DeploymentConfig
+from sagewire.transports.secrets import Redactor
 
 __all__ = ["Redaction"]
 
-BLANK = "***"
 SERVER = "the model's server"
-# Shorter values occur in every text.
-SHORTEST = 6
 
 
 class Redaction:
@@ -29,10 +27,9 @@ class Redaction:
     """
 
     def __init__(self, secrets: Iterable[str], url: str = "") -> None:
-        found = dict.fromkeys((secret for secret in secrets if len(secret) >= SHORTEST), BLANK)
-        found |= dict.fromkeys(_addresses(url), SERVER)
         # The longest first: a host is a part of its URL.
-        self._replaced = sorted(found.items(), key=lambda pair: len(pair[0]), reverse=True)
+        self._redactor = Redactor(sorted(secrets, key=len, reverse=True))
+        self._addresses = sorted(_addresses(url), key=len, reverse=True)
 
     @classmethod
     def of(cls, config: DeploymentConfig) -> Redaction:
@@ -46,15 +43,14 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """Return a text without them."""
-        for found, shown in self._replaced:
-            text = text.replace(found, shown)
+        text = self._redactor.text(text)
+        for address in self._addresses:
+            text = text.replace(address, SERVER)
         return text
 
     def error(self, error: BaseException) -> None:
         """Remove them from an error, in place."""
-        text = repr((error.args, vars(error)))
-        if not any(found in text for found, _ in self._replaced):
-            return
+        self._redactor.error(error)
         error.args = tuple(self._value(value) for value in error.args)
         for name, value in vars(error).items():
             setattr(error, name, self._value(value))

@@ -18,7 +18,7 @@ from sagewire.errors import UsageError
 from sagewire.http.async_response import AsyncResponse, hang_up
 from sagewire.http.deadlines import Deadlines
 from sagewire.http.errors import UNRESOLVED, connection_error, connection_lost, protocol_error, tls_error, unanswered
-from sagewire.http.origin import Origin, keepalive_options, proxy_login, without_login
+from sagewire.http.origin import Origin, keepalive_options
 from sagewire.http.proxy_tls import client_context
 from sagewire.http.request import Request
 from sagewire.http.timer_pool import Timer, TimerPool
@@ -45,18 +45,17 @@ class AsyncEngine:
         import aiohttp  # noqa: F401
 
         self._origin = origin
-        # The login apart, because aiohttp's errors show the proxy's URL.
-        self._proxy = without_login(origin.proxy) if origin.proxy else None
-        login = proxy_login(origin.proxy) if origin.proxy else {}
-        # A proxy that forwards reads the request's own headers, one that opens a tunnel those of CONNECT.
-        self._extra_headers = {} if origin.secure else login
-        self._tunnel_headers = login if origin.secure else None
         self._owners: WeakKeyDictionary[asyncio.AbstractEventLoop, _Owner] = WeakKeyDictionary()
         self._tls: Any = None
-        parts = origin.parts
+        parts, self._secure = origin.parts, origin.secure
         self._base_url = f"{parts.scheme}://{parts.netloc}"
         self.reset_after_fork()
         reset_in_child(self)
+
+    @property
+    def proxy_headers(self) -> dict[str, str]:
+        """The headers that tell a proxy who asks."""
+        return self._origin.proxy_headers
 
     def reset_after_fork(self) -> None:
         """Forget the lock; another thread of the parent may have held it."""
@@ -96,6 +95,8 @@ class AsyncEngine:
     async def _send(self, owner: _Owner, request: Request, deadlines: Deadlines, progress: _Progress) -> AsyncResponse:
         import aiohttp
 
+        # A proxy that forwards reads the request's own headers, one that opens a tunnel those of CONNECT.
+        login = self._origin.proxy_headers
         body: Any = request.body if len(request.body) < _LARGE_BODY else _LargeBody(request.body, progress)
         current = _current.set(progress)
         try:
@@ -104,10 +105,10 @@ class AsyncEngine:
                     request.method,
                     _url(self._base_url + request.path),
                     data=body,
-                    headers={**request.headers, **self._extra_headers} if self._extra_headers else request.headers,
+                    headers={**request.headers, **login} if login and not self._secure else request.headers,
                     allow_redirects=False,
-                    proxy=self._proxy,
-                    proxy_headers=self._tunnel_headers,
+                    proxy=self._origin.proxy,
+                    proxy_headers=login if self._secure else None,
                 )
         except TimeoutError:
             raise deadlines.expired(progress.phase) from None
@@ -121,7 +122,7 @@ class AsyncEngine:
         except aiohttp.ClientHttpProxyError as error:
             raise connection_error(f"the proxy answered {error.status} {error.message}", deadlines.where) from error
         except aiohttp.ClientResponseError as error:
-            raise protocol_error(error.message, deadlines.where) from error
+            raise protocol_error(error.message, deadlines.where) from None
         except (aiohttp.ClientConnectionError, OSError) as error:
             # Under TLS 1.3 a server's objections to the handshake arrive with its first bytes.
             if isinstance(error.__cause__, ssl.SSLError):

@@ -12,7 +12,7 @@ from sagewire.errors import EndpointError
 from sagewire.http.abandonable import call_within
 from sagewire.http.deadlines import Deadlines
 from sagewire.http.errors import UNRESOLVED, connection_error, tls_error
-from sagewire.http.origin import Origin, host_header, keepalive_options, proxy_login, tls_context
+from sagewire.http.origin import Origin, host_header, keepalive_options, tls_context
 
 __all__ = ["Connector"]
 
@@ -28,22 +28,25 @@ class Connector:
         host_header: The `Host` header of requests.
         target_prefix: What stands before the path in a request line: nothing, or the whole address for a proxy that
             forwards.
-        extra_headers: Headers for such a proxy.
     """
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
         self._contexts: tuple[ssl.SSLContext | None, ssl.SSLContext | None] | None = None
         self.host_header = host_header(origin.url)
-        forwards = origin.proxy is not None and not origin.secure
-        self.target_prefix = f"http://{self.host_header}" if forwards else ""
-        self.extra_headers = tuple(proxy_login(origin.proxy or "").items()) if forwards else ()
+        self._forwards = origin.proxy is not None and not origin.secure
+        self.target_prefix = f"http://{self.host_header}" if self._forwards else ""
         self.reset_after_fork()
         reset_in_child(self)
 
     def reset_after_fork(self) -> None:
         """Forget the lock; another thread of the parent may have held it."""
         self._lock = threading.Lock()
+
+    @property
+    def extra_headers(self) -> dict[str, str]:
+        """Headers for a proxy that forwards."""
+        return self._origin.proxy_headers if self._forwards else {}
 
     def connect(self, deadlines: Deadlines) -> Any:
         """Return a connected `urllib3.connection.HTTPConnection`; raise `EndpointError` if there is none."""
@@ -82,7 +85,7 @@ class Connector:
         options["proxy_config"] = ProxyConfig(proxy_context, False, None, None)
         connection = HTTPSConnection(*address, proxy=proxy, ssl_context=context, **options)
         connection.set_tunnel(
-            origin.host, origin.port, headers=proxy_login(origin.proxy), scheme="https" if secure_proxy else "http"
+            origin.host, origin.port, headers=origin.proxy_headers, scheme="https" if secure_proxy else "http"
         )
         return connection
 

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from sagewire.errors import UsageError
+from sagewire.types.secret import Secret, hide
 
 __all__ = [
     "Origin",
@@ -23,7 +24,6 @@ __all__ = [
     "host_header",
     "keepalive_options",
     "proxy_for",
-    "proxy_login",
     "split_url",
     "tls_context",
     "without_login",
@@ -41,7 +41,7 @@ class Origin:
         url: The base URL: scheme, host, and optionally a port and a path.
         ca_bundle: A file or directory of CA certificates; `True` for the default ones, `False` for no check at all.
         client_cert: A file with certificate and key, or a pair of files.
-        proxy: The proxy's URL; `None` for a direct connection.
+        proxy: The proxy's URL; `None` for a direct connection. A user name and password in it are kept apart.
         proxy_ca_bundle: CA certificates for the proxy itself, if it is reached over TLS.
         proxy_client_cert: The client certificate for the proxy itself.
         pool_size: Idle connections to keep; `None` for 64 of a sync engine, and as many as were in use of an async one.
@@ -52,6 +52,7 @@ class Origin:
     ca_bundle: bool | str = True
     client_cert: str | tuple[str, str] | None = None
     proxy: str | None = field(default=None, repr=False)
+    login: Secret | None = field(default=None, init=False, repr=False)
     proxy_ca_bundle: str | None = None
     proxy_client_cert: str | tuple[str, str] | None = None
     pool_size: int | None = None
@@ -67,6 +68,13 @@ class Origin:
                     f"a proxy's URL ({scheme[:20] if known else ''}://...) must start with http:// or https:// and "
                     "name a host; it comes from HTTP_PROXY, HTTPS_PROXY or Config(proxies=...)"
                 )
+            object.__setattr__(self, "login", hide(_proxy_login(self.proxy)))
+            object.__setattr__(self, "proxy", without_login(self.proxy))
+
+    @property
+    def proxy_headers(self) -> dict[str, str]:
+        """The headers that tell the proxy who asks; empty if nothing needs to be told."""
+        return {} if self.login is None else {"Proxy-Authorization": self.login.reveal()}
 
     @property
     def parts(self) -> SplitResult:
@@ -90,7 +98,7 @@ class Origin:
 
     def route(self, where: str) -> str:
         """Return the server's and the proxy's address, for messages about a failed connection."""
-        return f"{where} through the proxy {without_login(self.proxy)}" if self.proxy is not None else where
+        return f"{where} through the proxy {self.proxy}" if self.proxy is not None else where
 
 
 @lru_cache(maxsize=256)
@@ -204,13 +212,13 @@ def _names(entry: str, host: str, port: int) -> bool:
     return bool(domain) and (host == domain or host.endswith(f".{domain}"))
 
 
-def proxy_login(url: str) -> dict[str, str]:
-    """Return the header for the user name and password in a proxy's URL, empty if it has none."""
+def _proxy_login(url: str) -> str | None:
+    """Return the header value for the user name and password in a proxy's URL, `None` if it has none."""
     parts = urlsplit(url)
     if parts.username is None:
-        return {}
+        return None
     login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+    return f"Basic {base64.b64encode(login.encode()).decode()}"
 
 
 def without_login(url: str) -> str:

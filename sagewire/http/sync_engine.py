@@ -35,6 +35,7 @@ class SyncEngine:
     def __init__(self, origin: Origin) -> None:
         from sagewire.http.connect import Connector
 
+        self._origin = origin
         self._connector = Connector(origin)
         self._prefix = self._connector.target_prefix
         self._size = origin.pool_size or _POOL_SIZE
@@ -42,6 +43,11 @@ class SyncEngine:
         reset_in_child(self)
         # A client that is dropped without being closed must not leak its idle connections.
         self._finalize = weakref.finalize(self, _close_all, self._idle)
+
+    @property
+    def proxy_headers(self) -> dict[str, str]:
+        """The headers that tell a proxy who asks."""
+        return self._origin.proxy_headers
 
     def reset_after_fork(self) -> None:
         """Leave the parent's connections alone: two processes on one connection would read each other's answers."""
@@ -90,7 +96,7 @@ class SyncEngine:
         lines = [f"{request.method} {self._prefix}{request.path} HTTP/1.1"]
         if not request.names_host:
             lines.append(f"Host: {self._connector.host_header}")
-        lines += [f"{name}: {value}" for name, value in self._connector.extra_headers]
+        lines += [f"{name}: {value}" for name, value in self._connector.extra_headers.items()]
         lines += [f"{name}: {value}" for name, value in request.headers.items()]
         lines.append(f"Content-Length: {len(request.body)}\r\n\r\n")
         text = "\r\n".join(lines)

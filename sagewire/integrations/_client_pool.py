@@ -13,6 +13,7 @@ import orjson
 from sagewire.client import AsyncClient, Client
 from sagewire.http.deadlines import Timeouts
 from sagewire.transports.base import Retries
+from sagewire.types.secret import Secret
 
 __all__ = ["ClientPair", "ClientPool", "current_pair"]
 
@@ -43,13 +44,13 @@ class ClientPair:
         client: The client.
         twin: The same for asyncio.
         parts: The arguments it was made with. An object among them is known by its identity, so it must live as long.
-        fields: The fields of the host framework's object that the arguments follow from, as they were.
+        fields: The fields of the host framework's object that the arguments follow from, as they were. Both hold keys.
     """
 
     client: Client
     twin: AsyncClient
-    parts: Mapping[str, Any] = field(repr=False)
-    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    parts: Secret
+    fields: Secret = field(default_factory=lambda: Secret({}))
 
 
 def current_pair(
@@ -69,11 +70,11 @@ def current_pair(
         make: Makes a client.
     """
     # Later changes inside a dictionary have no effect here.
-    snapshot = {name: dict(value) if isinstance(value, dict) else value for name, value in fields.items()}
-    if pair is not None and pair.parts == arguments:
+    snapshot = Secret({name: dict(value) if isinstance(value, dict) else value for name, value in fields.items()})
+    if pair is not None and pair.parts.reveal() == arguments:
         return replace(pair, fields=snapshot)
     client = make(arguments)
-    return ClientPair(client, client.to_async(), arguments, snapshot)
+    return ClientPair(client, client.to_async(), Secret(arguments), snapshot)
 
 
 class ClientPool:
@@ -102,7 +103,7 @@ class ClientPool:
         if entry is None:
             client = make() if make is not None else Client(**parts)
             # Of two threads that come here at once, one wins; nothing has been connected yet.
-            entry = self._entries.setdefault(key, ClientPair(client, client.to_async(), parts))
+            entry = self._entries.setdefault(key, ClientPair(client, client.to_async(), Secret(parts)))
             for oldest in list(self._entries)[: -self._size]:
                 self._entries.pop(oldest, None)
         return entry
@@ -121,6 +122,8 @@ _SALT = os.urandom(32)
 
 
 def _identity(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.reveal()
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, str):

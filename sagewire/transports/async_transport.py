@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Self
 
 from sagewire.aws.credential_cache import CredentialSource
 from sagewire.aws.credentials import Credentials
-from sagewire.errors import AccessDenied, CredentialsExpired
+from sagewire.errors import AccessDenied, CredentialsExpired, SagewireError
 from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.transports.base import Body, Retries
 from sagewire.transports.carrier import Carrier, name_clock
 from sagewire.transports.target import Target
 from sagewire.types import Invocation, ResponseInfo, Timings
+from sagewire.types.secret import Secret
 
 if TYPE_CHECKING:
     from sagewire.http.async_engine import AsyncEngine, AsyncResponse
@@ -39,6 +40,9 @@ class AsyncTransport(Carrier):
     ) -> None:
         super().__init__(target, timeouts, retries, source, max_response_bytes)
         self._engine = engine
+
+    def _proxy_headers(self) -> Mapping[str, str]:
+        return self._engine.proxy_headers
 
     async def invoke(self, call: Invocation) -> Body:
         """Send and return the whole answer; raise `EndpointError`."""
@@ -111,8 +115,14 @@ class AsyncTransport(Carrier):
         self, call: Invocation, deadlines: Deadlines, stream: bool, credentials: Credentials | None
     ) -> AsyncResponse:
         request = self._target.request(call, credentials, stream=stream)
-        response = await self._engine.send(request, deadlines, resend=self._may_resend(call))
-        self._note(response.status, response.headers, deadlines)
+        self._sent = Secret(request)
+        try:
+            response = await self._engine.send(request, deadlines, resend=self._may_resend(call))
+        except SagewireError as error:
+            # A head that is not HTTP is quoted in it.
+            self._redactor(request).error(error)
+            raise
+        self._note(request, response.status, response.headers, deadlines)
         if 200 <= response.status < 300:
             return response
         raise self._failure(request, response.status, response.headers, await response.read_error())

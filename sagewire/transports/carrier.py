@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from sagewire.aws.credential_cache import CredentialSource
-from sagewire.errors import AccessDenied, EndpointError
+from sagewire.errors import AccessDenied, EndpointError, SagewireError
 from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.http.limits import checked_limit
 from sagewire.http.request import Request
 from sagewire.transports.base import Retries
 from sagewire.transports.retrying import RetryPolicy
-from sagewire.transports.secrets import redact, redact_error, secrets_of
+from sagewire.transports.secrets import Redactor, secrets_of
 from sagewire.transports.target import Target
 from sagewire.types import Invocation
+from sagewire.types.secret import Secret
 
 __all__ = ["Carrier", "name_clock"]
 
@@ -27,7 +29,7 @@ _CLOCK_TOLERANCE = 240.0
 _CURE = "set this machine's clock, for example with NTP"
 
 
-class Carrier:
+class Carrier(ABC):
     """A target with its limits and retries.
 
     Args:
@@ -51,6 +53,7 @@ class Carrier:
         self._policy = RetryPolicy(retries)
         self._source = source
         self._limit = checked_limit(max_response_bytes)
+        self._sent: Secret | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._target.name})"
@@ -63,13 +66,24 @@ class Carrier:
 
     def _failure(self, request: Request, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
         """Return the error for an answer whose status is not 2xx, without the secrets of the request."""
-        secrets = secrets_of(request.headers)
-        shown = redact(body.decode("utf-8", "surrogateescape"), secrets).encode("utf-8", "surrogateescape")
-        error = self._target.error(status, headers, shown)
-        redact_error(error, secrets)
+        redactor = self._redactor(request)
+        error = self._target.error(status, headers, redactor.value(body))
+        redactor.error(error)
         if isinstance(error, AccessDenied):
             _note_clock(error, request.headers.get("X-Amz-Date"), headers.get("date"))
         return error
+
+    def redact(self, error: SagewireError) -> None:
+        """Mask in an error what the last request carried as a secret; answers may repeat it, however they begin."""
+        if self._sent is not None:
+            self._redactor(self._sent.reveal()).error(error)
+
+    @abstractmethod
+    def _proxy_headers(self) -> Mapping[str, str]:
+        """Return the headers that tell a proxy who asks."""
+
+    def _redactor(self, request: Request) -> Redactor:
+        return Redactor(secrets_of({**request.headers, **self._proxy_headers()}, request.path))
 
     def _set_clock(self, error: AccessDenied) -> bool:
         """Follow the server's clock if ours is why a call was refused; return whether another attempt makes sense."""
@@ -78,9 +92,10 @@ class Carrier:
         _log.warning("%s refused a signature; trying once more with the server's time", self._target.name)
         return True
 
-    def _note(self, status: int, headers: Mapping[str, str], deadlines: Deadlines) -> None:
+    def _note(self, request: Request, status: int, headers: Mapping[str, str], deadlines: Deadlines) -> None:
         if _log.isEnabledFor(logging.DEBUG):
             request_id = headers.get("x-amzn-requestid") or headers.get("x-request-id")
+            request_id = self._redactor(request).value(request_id)
             _log.debug("%s: %d after %.3f s, request id %s", deadlines.where, status, deadlines.elapsed(), request_id)
 
     def _note_renewal(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -10,7 +10,7 @@ from typing import Self
 
 from sagewire.aws.credential_cache import CredentialSource
 from sagewire.aws.credentials import Credentials
-from sagewire.errors import AccessDenied, CredentialsExpired
+from sagewire.errors import AccessDenied, CredentialsExpired, SagewireError
 from sagewire.http.abandonable import call_within
 from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.http.sync_engine import SyncEngine, SyncResponse
@@ -18,6 +18,7 @@ from sagewire.transports.base import Body, Retries
 from sagewire.transports.carrier import Carrier, name_clock
 from sagewire.transports.target import Target
 from sagewire.types import Invocation, ResponseInfo, Timings
+from sagewire.types.secret import Secret
 
 __all__ = ["SyncStream", "SyncTransport"]
 
@@ -40,6 +41,9 @@ class SyncTransport(Carrier):
     ) -> None:
         super().__init__(target, timeouts, retries, source, max_response_bytes)
         self._engine = engine
+
+    def _proxy_headers(self) -> Mapping[str, str]:
+        return self._engine.proxy_headers
 
     def invoke(self, call: Invocation) -> Body:
         """Send and return the whole answer; raise `EndpointError`."""
@@ -106,8 +110,14 @@ class SyncTransport(Carrier):
         self, call: Invocation, deadlines: Deadlines, stream: bool, credentials: Credentials | None
     ) -> SyncResponse:
         request = self._target.request(call, credentials, stream=stream)
-        response = self._engine.send(request, deadlines, resend=self._may_resend(call))
-        self._note(response.status, response.headers, deadlines)
+        self._sent = Secret(request)
+        try:
+            response = self._engine.send(request, deadlines, resend=self._may_resend(call))
+        except SagewireError as error:
+            # A head that is not HTTP is quoted in it.
+            self._redactor(request).error(error)
+            raise
+        self._note(request, response.status, response.headers, deadlines)
         if 200 <= response.status < 300:
             return response
         raise self._failure(request, response.status, response.headers, response.read_error())

@@ -11,6 +11,7 @@ from botocore.config import Config
 from sagewire.aws.session import as_session, default_session, profile_session, static_session
 from sagewire.aws.settings import resolve
 from sagewire.errors import UsageError
+from sagewire.types.secret import Secret
 
 REGIONS = sorted(
     region
@@ -177,7 +178,10 @@ def test_a_botocore_config_is_honoured(keys):
     )
     settings = resolve(default_session(), region_name="us-east-1", config=config)
     assert (settings.connect_timeout, settings.read_timeout, settings.max_attempts) == (1.5, 7, 9)
-    assert (settings.proxies, settings.proxies_config) == ({"https": "proxy:3128"}, {"proxy_ca_bundle": "/ca.pem"})
+    assert (settings.proxies, settings.proxies_config) == (
+        {"https": Secret("proxy:3128")},
+        {"proxy_ca_bundle": "/ca.pem"},
+    )
     assert (settings.pool_size, settings.client_cert, settings.tcp_keepalive) == (5, "/me.pem", True)
     assert "app/1" in settings.user_agent
     assert "sagewire/" in settings.user_agent

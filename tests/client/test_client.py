@@ -184,7 +184,7 @@ class TestErrors:
         assert "hidden-secret" not in f"{caught.value} {client!r} {client._settings!r}"
         with pytest.raises(UsageError, match="never pickled"):
             pickle.dumps(client)
-        assert copy.deepcopy(client)._settings.aws_secret_access_key == "hidden-secret"
+        assert copy.deepcopy(client)._settings.aws_secret_access_key.reveal() == "hidden-secret"
 
     def test_the_containers_own_words(self, emulator):
         with pytest.raises(ModelError, match="max_new_tokens") as caught:

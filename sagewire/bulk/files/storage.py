@@ -13,6 +13,7 @@ from typing import Any
 
 from sagewire._extras import require
 from sagewire.errors import UsageError, unknown_name
+from sagewire.types.secret import reveal
 
 __all__ = [
     "FORMATS",
@@ -233,7 +234,7 @@ class Storage:
 
         from sagewire.aws.session import as_session, named_session
 
-        named = {name: value for name, value in self.client_arguments.items() if name in _IDENTITY}
+        named = {name: reveal(value) for name, value in self.client_arguments.items() if name in _IDENTITY}
         region_name = named.get("region_name")
         session = as_session(named_session(**named), region_name=region_name)
         # botocore knows profiles, single sign-on and AWS_ENDPOINT_URL_S3; its client says what follows from them.

@@ -310,7 +310,7 @@ class GatewayConfig(Section):
         default_factory=list, description="API keys; without any, only this machine has access."
     )
     server: ServerConfig = Field(default=ServerConfig(), description="Settings of the gateway itself.")
-    environment: dict[str, str] = Field(default_factory=dict, description="Environment variables to set.", repr=False)
+    environment: dict[str, SecretStr] = Field(default_factory=dict, description="Environment variables to set.")
     notes: tuple[str, ...] = Field(default=(), description="Settings that were read and have no effect.", exclude=True)
 
     @model_validator(mode="after")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Any, Self
+from multiprocessing.context import get_spawning_popen
+from typing import Annotated, Any, Self, SupportsIndex
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -21,6 +22,14 @@ class Section(BaseModel):
     """The base of all sections: no unknown keys, no changes after loading, no secrets in messages."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        # A worker that is being started gets it through a pipe of its own, as multiprocessing's own keys do.
+        if get_spawning_popen() is None:
+            raise UsageError(
+                "a gateway's configuration holds secrets and is never pickled; read the file again instead"
+            )
+        return super().__reduce_ex__(protocol)
 
 
 def as_moment(value: Any) -> Any:

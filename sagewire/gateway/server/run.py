@@ -73,7 +73,7 @@ def serve(plan: Plan, *, ready: Callable[[str], None] = lambda url: None) -> int
         UsageError: Others could reach a gateway without keys, or the address cannot be bound.
         StoreError: The database cannot be opened.
     """
-    os.environ.update(plan.config.environment)
+    os.environ.update({name: value.get_secret_value() for name, value in plan.config.environment.items()})
     store = open_plan_store(plan)
     with_keys = plan.config.has_keys or bool(store.all_keys())
     check_address(plan, with_keys=with_keys)

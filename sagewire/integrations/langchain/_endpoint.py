@@ -108,7 +108,7 @@ class EndpointFields(BaseModel):
     def _clients(self) -> ClientPair:
         made: ClientPair | None = self._made
         # Compared, not trusted: fields may be assigned to, and `model_copy(update=...)` shares private attributes.
-        if made is None or made.fields != self.__dict__:
+        if made is None or made.fields.reveal() != self.__dict__:
             made = self._made = current_pair(made, self.__dict__, self._client_arguments(), _make)
         return made
 

@@ -83,7 +83,7 @@ class Connection(BaseModel):
     def _clients(self) -> tuple[Client, AsyncClient]:
         """Return the clients; they are made anew after a field they depend on was changed."""
         made = self._made
-        if made is None or made.fields != self.__dict__:
+        if made is None or made.fields.reveal() != self.__dict__:
             made = self._made = current_pair(made, self.__dict__, self._client_arguments())
         return made.client, made.twin
 

@@ -17,6 +17,7 @@ from sagewire.integrations._client_pool import ClientPair, ClientPool
 from sagewire.integrations._fallback_profile import profile_of
 from sagewire.integrations.openai._routes import ROUTES, Route, model_list
 from sagewire.openai_shapes import BadRequest, error_body, error_envelope
+from sagewire.types.secret import Secret
 
 __all__ = ["Answer", "InProcessServer", "Unreachable"]
 
@@ -67,7 +68,7 @@ class InProcessServer:
         self._native = native
         self._clients = ClientPool(8)
         if isinstance(parts, Client):
-            self._own: ClientPair | None = ClientPair(parts, parts.to_async(), {})
+            self._own: ClientPair | None = ClientPair(parts, parts.to_async(), Secret({}))
         else:
             self._own = None
 

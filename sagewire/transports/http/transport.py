@@ -19,6 +19,7 @@ from sagewire.transports.http.http_errors import http_error, request_id_of
 from sagewire.transports.http.hugging_face import check_host, find_token, is_hugging_face, may_sleep
 from sagewire.transports.sync_transport import SyncTransport
 from sagewire.types import Invocation, ResponseInfo, Timings
+from sagewire.types.secret import Secret, hide
 
 __all__ = ["AsyncHttpTransport", "HttpTarget", "HttpTransport", "join_path"]
 
@@ -46,7 +47,7 @@ class HttpTarget:
         check_host(self._host)
         if token is None and parts.scheme == "https" and is_hugging_face(self._host):
             token = find_token()
-        self._token = token
+        self._token = hide(token)
         self._base = parts.path
         self._query = f"?{parts.query}" if parts.query else ""
         # The few paths of the calls' formats, as they are sent.
@@ -56,8 +57,9 @@ class HttpTarget:
             "User-Agent": f"sagewire Python/{platform.python_version()}",
             "Accept-Encoding": "identity",
         }
-        self._given = dict(headers or {})
-        self._names_host = _check_headers(self._given)
+        given = dict(headers or {})
+        self._given = Secret(given) if given else None
+        self._names_host = _check_headers(given)
 
     @property
     def name(self) -> str:
@@ -79,10 +81,10 @@ class HttpTarget:
         if "InferenceId" in call.parameters:
             headers["X-Request-Id"] = call.parameters["InferenceId"]
         if self._token is not None:
-            token = self._token if isinstance(self._token, str) else self._token()
-            headers["Authorization"] = f"Bearer {token}"
-        if self._given:
-            headers = _merged(headers, self._given)
+            token = self._token.reveal()
+            headers["Authorization"] = f"Bearer {token if isinstance(token, str) else token()}"
+        if self._given is not None:
+            headers = _merged(headers, self._given.reveal())
         path = self._paths.get(call.path)
         if path is None:
             path = self._paths[call.path] = encoded_path(join_path(self._base, call.path) + self._query)

@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from sagewire.errors import UsageError
+from sagewire.errors import SagewireError, UsageError
 from sagewire.http.abandonable import in_thread
 from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.http.limits import checked, checked_limit
@@ -18,6 +18,7 @@ from sagewire.transports.base import Body, Retries
 from sagewire.transports.retrying import RetryPolicy
 from sagewire.transports.sagemaker.botocore_errors import info_of, translated
 from sagewire.transports.sagemaker.runtime_api import PARAMETERS, check_parameters
+from sagewire.transports.secrets import Redactor
 from sagewire.transports.worker_threads import WorkerStream
 from sagewire.types import Invocation, ResponseInfo, Timings
 
@@ -86,6 +87,15 @@ class Boto3Transport:
 
     def close(self) -> None:
         """Do nothing: the client is the caller's."""
+
+    def redact(self, error: SagewireError) -> None:
+        """Mask in an error what the client signs with; answers may repeat it."""
+        keys = None
+        with suppress(Exception):
+            # A boto3 client has no public attribute for its credentials.
+            keys = self._client._get_credentials().get_frozen_credentials()
+        found = [keys.secret_key, keys.token, keys.access_key] if keys is not None else []
+        Redactor(sorted((one for one in found if isinstance(one, str)), key=len, reverse=True)).error(error)
 
     def start(self, call: Invocation, arguments: dict[str, Any], deadlines: Deadlines) -> tuple[Mapping[str, Any], int]:
         """Send a streaming call and return boto3's response."""
@@ -222,6 +232,10 @@ class AsyncBoto3Transport:
     def stream(self, call: Invocation) -> WorkerStream:
         """Send and return the answer as it arrives; leaving the block early closes the connection."""
         return WorkerStream(self._sync.stream(call))
+
+    def redact(self, error: SagewireError) -> None:
+        """Mask in an error what the client signs with; answers may repeat it."""
+        self._sync.redact(error)
 
     async def close(self) -> None:
         """Do nothing: the client is the caller's."""

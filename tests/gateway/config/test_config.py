@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from sagewire.errors import UsageError
 from sagewire.gateway.config import load_config, parse_config
@@ -208,7 +209,7 @@ def test_a_litellm_file_runs_unchanged() -> None:
     assert config.default_fallbacks == ["bare"]
     assert config.server.redis_url.get_secret_value() == "redis://:s3cret@localhost:6379/0"
     assert config.server.database_url.get_secret_value() == "postgresql://u:p@h/d"
-    assert config.environment == {"EXTRA": "1"}
+    assert config.environment == {"EXTRA": SecretStr("1")}
     notes = "\n".join(config.notes)
     for ignored in ("callbacks", "alerting", "cache_read_input_token_cost", "NOT_SET"):
         assert ignored in notes
