@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,9 +17,12 @@ from sagewire.client.prepared_call import ResponseReader
 from sagewire.content_handlers import OpenAiChatHandler
 from sagewire.errors import SagewireError
 from sagewire.gateway.generation import ChunkEvents
+from sagewire.gateway.plain_answer import plain_answer
 from sagewire.gateway.relay import EventRelay
 from sagewire.openai_shapes import BadRequest, ChatChunks, chat_arguments
 from sagewire.openai_shapes.plain import plain_chat
+from sagewire.streaming import EventStreamDecoder, Pipeline, encode_exception, encode_payload_part
+from sagewire.streaming.base import Decoder
 from sagewire.types import ChatRequest, Delta, ResponseInfo, TextDelta, ThinkingDelta, ToolCallDelta, make_options
 
 HANDLER = OpenAiChatHandler()
@@ -44,8 +48,11 @@ def encoder() -> ChunkEvents:
     return ChunkEvents(ChatChunks('m"?"', id="i", created=0, include_usage=True, calls_are_final=True))
 
 
-def in_full(pieces: list[bytes]) -> tuple[Any, ...]:
-    reader, account, events = ResponseReader(HANDLER.stream_decoder(""), ResponseInfo()), Account(), encoder()
+def in_full(pieces: list[bytes], *, framed: bool = False) -> tuple[Any, ...]:
+    decoder: Decoder[bytes, Delta] = HANDLER.stream_decoder("")
+    if framed:
+        decoder = Pipeline(EventStreamDecoder(), decoder)
+    reader, account, events = ResponseReader(decoder, ResponseInfo()), Account(), encoder()
     out, error = b"", None
 
     def deltas() -> Iterator[Delta]:
@@ -62,9 +69,9 @@ def in_full(pieces: list[bytes]) -> tuple[Any, ...]:
     return out, error, account.words, reader.reply.usage, events.end()
 
 
-def relayed(pieces: list[bytes]) -> tuple[Any, ...]:
+def relayed(pieces: list[bytes], *, framed: bool = False) -> tuple[Any, ...]:
     account, events = Account(), encoder()
-    relay = EventRelay(HANDLER.stream_decoder(""), events, account)
+    relay = EventRelay(HANDLER.stream_decoder(""), events, account, framed=framed)
     out, error = b"", None
     try:
         for piece in pieces:
@@ -124,10 +131,14 @@ def streams(draw: st.DrawFn) -> bytes:
     return b"".join(out) + draw(LAST)
 
 
+def cut(data: bytes, cuts: list[int]) -> list[bytes]:
+    places = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
+    return [data[start:end] for start, end in pairwise(places)]
+
+
 @given(streams(), st.lists(st.integers(0, 2000), max_size=12))
 def test_the_events_are_those_of_reading_everything(data: bytes, cuts: list[int]) -> None:
-    places = [0, *sorted(cut for cut in cuts if cut < len(data)), len(data)]
-    pieces = [data[start:end] for start, end in pairwise(places)]
+    pieces = cut(data, cuts)
     assert relayed(pieces) == in_full(pieces)
     by_event = data.replace(b"\n\n", b"\n\n\x01").split(b"\x01")
     assert relayed(by_event) == in_full(by_event)
@@ -139,6 +150,24 @@ def test_byte_by_byte(data: bytes) -> None:
     assert relayed(pieces) == in_full(pieces)
 
 
+FRAME_ENDS = st.sampled_from([
+    *[b""] * 4,
+    encode_exception("ModelStreamError", b'{"Message": "out of memory", "ErrorCode": "500"}'),
+    encode_exception("InternalStreamFailure", b"{}"),
+    encode_payload_part(b"lost")[:-3],
+    encode_payload_part(b"damaged")[:-4] + b"\0\0\0\0",
+])  # fmt: skip
+
+
+@given(streams(), st.lists(st.integers(0, 2000), max_size=12), st.lists(st.integers(0, 4000), max_size=12), FRAME_ENDS)
+def test_sagemakers_frames_wherever_events_and_frames_are_cut(
+    data: bytes, cuts: list[int], frame_cuts: list[int], end: bytes
+) -> None:
+    stream = b"".join(map(encode_payload_part, cut(data, cuts))) + end
+    for pieces in ([stream], cut(stream, frame_cuts), [bytes([byte]) for byte in stream]):
+        assert relayed(pieces, framed=True) == in_full(pieces, framed=True)
+
+
 def test_the_first_event_of_a_burst_is_handed_on_alone_and_the_rest_together() -> None:
     relay = EventRelay(HANDLER.stream_decoder(""), encoder(), Account())
     burst = b"".join(b"data: " + orjson.dumps(chunk({"content": str(number)})) + b"\n\n" for number in range(9))
@@ -146,6 +175,44 @@ def test_the_first_event_of_a_burst_is_handed_on_alone_and_the_rest_together() -
     # The first comes with the chunk that names the role.
     assert pieces == [2, 8]
     assert [piece.count(b"data: ") for piece in relay.feed(burst)] == [9]
+
+
+ODD = st.sampled_from([None, 0, 1, -1, 2.5, True, "", "x", "stop", "length", [], {}, ["x"], {"type": "text"}, 10**20])
+NUMBERS = st.dictionaries(
+    st.sampled_from(["prompt_tokens", "completion_tokens", "reasoning_tokens", "prompt_tokens_details"]),
+    st.one_of(ODD, st.just({"cached_tokens": 3})),
+)
+
+
+def some(*names: str) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from(names), ODD, max_size=2)
+
+
+@given(
+    st.one_of(TEXTS, ODD),
+    some("reasoning_content", "reasoning", "refusal", "tool_calls", "function_call", "role"),
+    some("index", "finish_reason", "logprobs", "stop_reason", "matched_stop"),
+    some("id", "model", "error", "message", "object", "created", "system_fingerprint", "timings", "choices"),
+    st.one_of(NUMBERS, ODD),
+)
+def test_a_plain_answer_is_the_one_that_reading_it_makes(content: Any, message: Any, more: Any, top: Any, usage: Any):
+    choice = {"index": 0, "message": {"content": content, **message}, "finish_reason": "stop", **more}
+    body = json.dumps({"choices": [choice], "usage": usage, **top}).encode()
+    plain = plain_answer(body, ResponseInfo())
+    if plain is not None:
+        read = HANDLER.transform_output(body)
+        assert plain == replace(read, info=plain.info)
+
+
+@pytest.mark.parametrize("content", ["Hi", "", "\n", "é"])
+def test_usual_answers_are_plain(content: str) -> None:
+    message = {"role": "assistant", "content": content, "refusal": None, "tool_calls": [], "reasoning": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "length", "stop_reason": None}
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "prompt_tokens_details": None}
+    body = orjson.dumps({"id": "x", "object": "chat.completion", "model": "m", "choices": [choice], "usage": usage})
+    plain = plain_answer(body, ResponseInfo())
+    assert plain is not None
+    assert (plain.text, plain.finish_reason, plain.usage and plain.usage.total_tokens) == (content, "length", 3)
 
 
 VALUES = st.sampled_from([None, 0, 1, 2.5, -1, True, "x", [], {}, ["x"], {"type": "text"}, 10**20])
