@@ -8,6 +8,7 @@ from typing import Any, Literal
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from sagewire.gateway.server.joined_writes import JoinedWrites
 from sagewire.openai_shapes import error_body
 
 __all__ = ["limited_protocol"]
@@ -36,7 +37,7 @@ class LimitedProtocol(HttpToolsProtocol):
     _completed = False
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
         self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
