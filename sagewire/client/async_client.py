@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -198,28 +199,30 @@ class AsyncClient(ClientBase):
         progress: bool | Progress = False,
     ) -> T:
         """Run a job; start again if the container has changed."""
+        began = time.monotonic()
         finding = await self._find(endpoint_kwargs)
+        spent = time.monotonic() - began
         work = make(finding)
         with self._watch_work(work) as outcome, shown(progress, work.doing) as tell:
             try:
-                answer = await self._work_off(BatchRun(work, max_concurrency, tell))
+                answer = await self._work_off(BatchRun(work, max_concurrency, tell, spent))
             except (WireError, EndpointError) as error:
                 suspects = self._resolver.suspects(error)
                 if not (suspects and await in_thread(self._resolver.found_other, error, endpoint_kwargs, finding)):
                     explain(error, work.handler, self._connect())
                     raise
                 again = make(await self._find(endpoint_kwargs))
-                answer = await self._work_off(BatchRun(again, max_concurrency, tell))
+                answer = await self._work_off(BatchRun(again, max_concurrency, tell, time.monotonic() - began))
             outcome.answer = lambda: answer
         return answer
 
     async def _work_off(self, run: BatchRun[T]) -> T:
-        transport, work = self._connect(), run.work
+        transport = self._connect()
         flying: dict[asyncio.Task[Body], Batch] = {}
         try:
             while not run.over:
                 for batch in run.start():
-                    flying[asyncio.ensure_future(transport.invoke(work.invocation(batch)))] = batch
+                    flying[asyncio.ensure_future(transport.invoke(run.invocation(batch)))] = batch
                 if not flying:
                     await asyncio.sleep(run.pause or 0.0)
                     continue

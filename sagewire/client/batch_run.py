@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from sagewire.client.batching import Batch, BatchJob, split_batch
 from sagewire.errors import EndpointError, Throttled, UsageError
 from sagewire.transports.base import Body
+from sagewire.types import Invocation
 
 __all__ = ["MAX_CONCURRENCY", "BatchRun", "Progress"]
 
@@ -32,12 +34,20 @@ class BatchRun(Generic[T]):
         work: The job.
         max_concurrency: Batches in flight at most; `None` for 16.
         progress: Called after each finished batch.
+        spent: Seconds that looking up the container took: part of the limit on a whole call, for those that begin with
+            it.
 
     Raises:
         UsageError: `max_concurrency` is not a positive whole number.
     """
 
-    def __init__(self, work: BatchJob[T], max_concurrency: int | None = None, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        work: BatchJob[T],
+        max_concurrency: int | None = None,
+        progress: Progress | None = None,
+        spent: float = 0.0,
+    ) -> None:
         most = MAX_CONCURRENCY if max_concurrency is None else max_concurrency
         if isinstance(most, bool) or not isinstance(most, int) or most < 1:
             raise UsageError(f"max_concurrency={max_concurrency!r} must be a positive whole number")
@@ -52,6 +62,12 @@ class BatchRun(Generic[T]):
         self._refusals = 0
         self._resume_at = 0.0
         self._progress = progress
+        self._spent = spent
+
+    def invocation(self, batch: Batch) -> Invocation:
+        """Return the request for a batch."""
+        call = self.work.invocation(batch)
+        return replace(call, spent=self._spent) if self._spent and not self._parts else call
 
     @property
     def workers(self) -> int:

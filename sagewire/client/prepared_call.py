@@ -44,7 +44,7 @@ __all__ = ["PreparedCall", "ResponseReader", "prepare"]
 _log = logging.getLogger("sagewire")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PreparedCall:
     """A prepared call: the request to send, and the reader of its answer.
 
@@ -88,7 +88,7 @@ class PreparedCall:
         reply = self.handler.transform_output(body)
         stages = self._text_stages()
         if not stages:
-            return replace(reply, info=info)
+            return Reply(reply.choices, reply.usage, reply.id, reply.model, reply.extra, info)
         try:
             return fold(decode(Pipeline(*stages), unfold(reply)), info)
         except SagewireError as error:

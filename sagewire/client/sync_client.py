@@ -328,27 +328,29 @@ class Client(ClientBase):
         progress: bool | Progress = False,
     ) -> T:
         """Run a job; start again if the container has changed."""
+        began = time.monotonic()
         finding = self._resolver.finding(endpoint_kwargs)
+        spent = time.monotonic() - began
         work = make(finding)
         with self._watch_work(work) as outcome, shown(progress, work.doing) as tell:
             try:
-                answer = self._work_off(BatchRun(work, max_concurrency, tell))
+                answer = self._work_off(BatchRun(work, max_concurrency, tell, spent))
             except (WireError, EndpointError) as error:
                 if not self._resolver.found_other(error, endpoint_kwargs, finding):
                     explain(error, work.handler, self._connect())
                     raise
                 again = make(self._resolver.finding(endpoint_kwargs))
-                answer = self._work_off(BatchRun(again, max_concurrency, tell))
+                answer = self._work_off(BatchRun(again, max_concurrency, tell, time.monotonic() - began))
             outcome.answer = lambda: answer
         return answer
 
     def _work_off(self, run: BatchRun[T]) -> T:
-        transport, work = self._connect(), run.work
+        transport = self._connect()
         if run.workers == 1:
             while not run.over:
                 time.sleep(run.pause or 0.0)
                 for batch in run.start():
-                    _settle(run, batch, partial(transport.invoke, work.invocation(batch)))
+                    _settle(run, batch, partial(transport.invoke, run.invocation(batch)))
             return run.result()
         from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -358,7 +360,7 @@ class Client(ClientBase):
                 while not run.over:
                     for batch in run.start():
                         context = contextvars.copy_context()
-                        call = partial(transport.invoke, work.invocation(batch))
+                        call = partial(transport.invoke, run.invocation(batch))
                         flying[pool.submit(context.run, call)] = batch
                     if not flying:
                         time.sleep(run.pause or 0.0)

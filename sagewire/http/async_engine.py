@@ -100,7 +100,7 @@ class AsyncEngine:
         body: Any = request.body if len(request.body) < _LARGE_BODY else _LargeBody(request.body, progress)
         current = _current.set(progress)
         try:
-            async with progress.watch:
+            with progress.watch:
                 response = await owner.session.request(
                     request.method,
                     _url(self._base_url + request.path),

@@ -73,7 +73,7 @@ class Alarm:
 
 
 class Timer:
-    """Raises `TimeoutError` out of its `async with` block when time is up.
+    """Raises `TimeoutError` out of its `with` block when time is up.
 
     What `asyncio.timeout` does, but moving the time costs an attribute. A call moves its time twice and nearly never
     runs out of it.
@@ -92,7 +92,7 @@ class Timer:
         self._expired = False
         self._over = False
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         task = asyncio.current_task()
         assert task is not None, "coroutines run in tasks"
         self._task: asyncio.Task[Any] = task
@@ -121,7 +121,7 @@ class Timer:
         self._expired = True
         self._task.cancel()
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over = True

@@ -7,8 +7,11 @@ import threading
 import pytest
 
 from sagewire import AsyncClient, Client, EndpointTimeout, Timeouts
+from sagewire.client.batch_run import BatchRun
 from sagewire.http.deadlines import Deadlines
-from sagewire.testing import FakeTransport
+from sagewire.testing import AsyncFakeTransport, FakeTransport
+from sagewire.transports.base import Body
+from sagewire.types import EmbedOptions, ResponseInfo
 
 
 @pytest.fixture
@@ -51,3 +54,25 @@ def test_a_call_is_told_how_long_the_look_up_took(monkeypatch):
     monkeypatch.setattr(client._resolver, "finding", lambda given: wait.wait(0.05) or found(given))
     client.complete("a")
     assert transport.calls[0].spent >= 0.05
+
+
+@pytest.mark.parametrize("task", ["embed", "rerank"])
+async def test_a_batch_is_told_how_long_the_look_up_took(monkeypatch, task):
+    made = b"[[1.0]]" if task == "embed" else b'[{"index": 0, "score": 1.0}]'
+    wait = threading.Event()
+    for kind, played in ((Client, FakeTransport), (AsyncClient, AsyncFakeTransport)):
+        transport = played(made)
+        client = kind(transport=transport, handler="tei" if task == "embed" else "tei_rerank")
+        found = client._resolver.finding
+        monkeypatch.setattr(client._resolver, "finding", lambda given, found=found: wait.wait(0.05) or found(given))
+        answer = client.embed(["a"]) if task == "embed" else client.rerank("a", ["b"])
+        if kind is AsyncClient:
+            await answer
+        assert transport.calls[-1].spent >= 0.05
+    # As nobody waits for the look-up any more, the whole limit is for the calls that follow.
+    client = Client(transport=FakeTransport(made), handler="tei")
+    run = BatchRun(client._embedding(["a", "b"], EmbedOptions(), None), 1, None, 0.5)
+    assert run.invocation((0, ["a"])).spent == 0.5
+    run.start()
+    run.answered((0, ["a", "b"]), Body(b"[[1.0], [2.0]]", ResponseInfo()))
+    assert run.invocation((1, ["b"])).spent == 0.0

@@ -17,19 +17,18 @@ async def forever():
 
 
 async def test_time_up(alarms):
-    with pytest.raises(TimeoutError):
-        async with Timer(0.01, alarms):
-            await forever()
+    with pytest.raises(TimeoutError), Timer(0.01, alarms):
+        await forever()
     assert asyncio.current_task().cancelling() == 0
 
 
 async def test_in_time(alarms):
-    async with Timer(10, alarms):
+    with Timer(10, alarms):
         await asyncio.sleep(0)
 
 
 async def test_no_limit(alarms):
-    async with Timer(None, alarms) as watch:
+    with Timer(None, alarms) as watch:
         await asyncio.sleep(0)
         watch.set(0.01)
         with pytest.raises(asyncio.CancelledError):
@@ -43,7 +42,7 @@ async def test_moved(alarms, first, then):
     started = loop.time()
 
     async def work():
-        async with Timer(first, alarms) as watch:
+        with Timer(first, alarms) as watch:
             watch.set(then)
             await forever()
 
@@ -53,14 +52,14 @@ async def test_moved(alarms, first, then):
 
 
 async def test_switched_off(alarms):
-    async with Timer(0.001, alarms) as watch:
+    with Timer(0.001, alarms) as watch:
         watch.set(None)
         await asyncio.sleep(0.01)
 
 
 async def test_somebody_elses_cancellation_stays_one(alarms):
     async def work():
-        async with Timer(10, alarms):
+        with Timer(10, alarms):
             await forever()
 
     task = asyncio.create_task(work())
@@ -72,7 +71,7 @@ async def test_somebody_elses_cancellation_stays_one(alarms):
 
 async def test_both_at_once_is_a_cancellation(alarms):
     async def work():
-        async with Timer(0.001, alarms) as watch:
+        with Timer(0.001, alarms) as watch:
             try:
                 await forever()
             finally:
@@ -86,22 +85,22 @@ async def test_both_at_once_is_a_cancellation(alarms):
 
 
 async def test_an_error_of_the_block_is_not_covered_up(alarms):
-    with pytest.raises(KeyError):
-        async with Timer(10, alarms):
-            raise KeyError("mine")
+    with pytest.raises(KeyError), Timer(10, alarms):
+        raise KeyError("mine")
 
 
 async def test_inside_of_asyncios_timeout(alarms):
     async def work():
-        async with asyncio.timeout(0.01), Timer(10, alarms):
-            await forever()
+        async with asyncio.timeout(0.01):
+            with Timer(10, alarms):
+                await forever()
 
     with pytest.raises(TimeoutError):
         await work()
 
 
 async def test_nothing_happens_once_the_block_is_left(alarms):
-    async with Timer(10, alarms) as watch:
+    with Timer(10, alarms) as watch:
         pass
     watch.set(0.001)
     await asyncio.sleep(0.01)
@@ -124,32 +123,30 @@ async def test_one_timer_serves_waits_one_after_the_other():
     loop = CountingLoop()
     alarms = TimerPool(loop)
     for _ in range(100):
-        async with Timer(10, alarms):
+        with Timer(10, alarms):
             pass
     assert loop.timers == 1
 
 
 async def test_a_timer_that_fires_for_an_earlier_wait_does_not_end_a_later_one(alarms):
-    async with Timer(0.005, alarms):
+    with Timer(0.005, alarms):
         pass
     started = alarms.loop.time()
-    with pytest.raises(TimeoutError):
-        async with Timer(0.03, alarms):
-            await forever()
+    with pytest.raises(TimeoutError), Timer(0.03, alarms):
+        await forever()
     assert alarms.loop.time() - started >= 0.025
 
 
 async def test_a_shorter_wait_after_a_longer_one(alarms):
-    async with Timer(10, alarms):
+    with Timer(10, alarms):
         pass
-    with pytest.raises(TimeoutError):
-        async with Timer(0.01, alarms):
-            await forever()
+    with pytest.raises(TimeoutError), Timer(0.01, alarms):
+        await forever()
 
 
 async def test_waits_side_by_side(alarms):
     async def work(seconds):
-        async with Timer(seconds, alarms):
+        with Timer(seconds, alarms):
             await forever()
 
     results = await asyncio.gather(*[work(seconds / 1000) for seconds in (30, 10, 20)], return_exceptions=True)
@@ -157,9 +154,8 @@ async def test_waits_side_by_side(alarms):
 
 
 async def test_a_timer_that_fires_while_nobody_waits_is_gone(alarms):
-    async with Timer(0.001, alarms):
+    with Timer(0.001, alarms):
         pass
     await asyncio.sleep(0.01)
-    with pytest.raises(TimeoutError):
-        async with Timer(0.01, alarms):
-            await forever()
+    with pytest.raises(TimeoutError), Timer(0.01, alarms):
+        await forever()

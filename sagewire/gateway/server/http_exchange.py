@@ -56,7 +56,7 @@ async def read_json(receive: Receive, headers: Mapping[str, str], limit: int, al
     if announced.isdigit() and int(announced) > limit:
         raise _too_large(limit)
     try:
-        async with Timer(BODY_SECONDS, alarms):
+        with Timer(BODY_SECONDS, alarms):
             body = await _read(receive, limit)
     except TimeoutError:
         message = f"the request body did not arrive within {BODY_SECONDS:g} s"
@@ -160,9 +160,8 @@ class EventStream:
     async def comment(self, text: bytes) -> None:
         """Send a comment, perhaps while a write is on its way."""
         self.last_write = self._alarms.loop.time()
-        with contextlib.suppress(TimeoutError):
-            async with Timer(STALL_SECONDS, self._alarms):
-                await self._send({"type": "http.response.body", "body": b": %b\n\n" % text, "more_body": True})
+        with contextlib.suppress(TimeoutError), Timer(STALL_SECONDS, self._alarms):
+            await self._send({"type": "http.response.body", "body": b": %b\n\n" % text, "more_body": True})
 
     def alarmed(self) -> None:
         """Give up a write that takes too long."""
