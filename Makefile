@@ -63,7 +63,7 @@ wheel: $(UV) ## Build dist/*.whl and dist/*.tar.gz
 test: install-test wheel ## Install, lint, type-check, build the wheel and test the built wheel
 	@$(PIP) --reinstall-package sagewire --no-deps dist/*.whl
 	@$(MAKE) --no-print-directory --jobs=2 lint $(COMPILED)
-	SAGEWIRE_TEST_INSTALLED=1 $(BIN)/pytest -q -n auto --dist loadgroup -m "not slow" $(PYTEST_ARGS)
+	SAGEWIRE_TEST_INSTALLED=1 $(BIN)/pytest -q -n auto --dist worksteal -m "not slow" $(PYTEST_ARGS)
 
 # Once per environment, beside mypy: else each of the test processes compiles what all of them import.
 $(COMPILED): uv.lock
@@ -73,7 +73,7 @@ $(COMPILED): uv.lock
 .PHONY: coverage
 coverage: install-test ## Run the tests with line and branch coverage, and print a figure per package
 	@$(PIP) "coverage>=7.6,<8" "pytest-cov>=6,<8"
-	$(BIN)/pytest -q -n auto --dist loadgroup -m "not slow" --cov=sagewire --cov-branch --cov-report= $(PYTEST_ARGS)
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not slow" --cov=sagewire --cov-branch --cov-report= $(PYTEST_ARGS)
 	@$(BIN)/python .ci/coverage_by_package.py
 
 .PHONY: notebooks
@@ -99,7 +99,7 @@ test-versions: wheel ## Test beside the oldest and newest frameworks, and each e
 
 .PHONY: fuzz
 fuzz: install-test ## Run the property tests with new examples each time, as `make test` does with always the same
-	$(BIN)/pytest -q -n auto --dist loadgroup -m "not slow and hypothesis" --hypothesis-profile fuzz $(PYTEST_ARGS)
+	$(BIN)/pytest -q -n auto --dist worksteal -m "not slow and hypothesis" --hypothesis-profile fuzz $(PYTEST_ARGS)
 
 .PHONY: test-slow
 test-slow: $(UV) ## Run the slow tests: Ray, load, real databases, browser, npm (skipped where a program is missing)

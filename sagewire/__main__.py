@@ -13,7 +13,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line; without typer and rich, say in one sentence what to install."""
-    if sys.argv[1:2] == ["gateway"] and hasattr(signal, "SIGHUP"):
+    if sys.argv[1:2] == ["gateway"] and sys.platform != "win32":
         # Held back until the gateway can reload: it may come right after the start, and would end the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     try:

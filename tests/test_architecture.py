@@ -1,7 +1,6 @@
 """What may import what: the promises that keep the package readable."""
 
 import ast
-import functools
 import os
 import subprocess
 import sys
@@ -68,12 +67,10 @@ def module_name(path: Path) -> str:
     return ".".join(("sagewire", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
 
 
-# One process reads them for all of these tests.
-READS_ALL = pytest.mark.xdist_group("architecture")
 PATHS = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-@functools.cache
+@pytest.fixture(scope="module")
 def modules() -> dict[str, ast.Module]:
     return {name: ast.parse(path.read_text("utf-8")) for name, path in PATHS.items()}
 
@@ -104,10 +101,9 @@ def own(names: Iterator[str]) -> set[str]:
     return {name for name in names if name == "sagewire" or name.startswith("sagewire.")}
 
 
-@READS_ALL
-def test_imports_follow_the_map() -> None:
+def test_imports_follow_the_map(modules: dict[str, ast.Module]) -> None:
     wrong = []
-    for module, tree in modules().items():
+    for module, tree in modules.items():
         room = room_of(module)
         allowed = ALLOWED.get(room, set()) | OPEN | {room}
         wrong += [f"{module} imports {name}" for name in own(imports_of(tree)) if room_of(name) not in allowed]
@@ -115,11 +111,10 @@ def test_imports_follow_the_map() -> None:
     assert {room_of(module) for module in PATHS} <= ALLOWED.keys(), "a package is missing in the map"
 
 
-@READS_ALL
-def test_frameworks_are_imported_in_few_places() -> None:
+def test_frameworks_are_imported_in_few_places(modules: dict[str, ast.Module]) -> None:
     wrong = [
         f"{module} imports {name}"
-        for module, tree in modules().items()
+        for module, tree in modules.items()
         if room_of(module) not in MAY_IMPORT_FRAMEWORKS
         for name in imports_of(tree)
         if name.partition(".")[0] in FRAMEWORKS
@@ -127,10 +122,9 @@ def test_frameworks_are_imported_in_few_places() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@READS_ALL
-def test_private_names_stay_in_their_package() -> None:
+def test_private_names_stay_in_their_package(modules: dict[str, ast.Module]) -> None:
     wrong = []
-    for module, tree in modules().items():
+    for module, tree in modules.items():
         for node in ast.walk(tree):
             if not (isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("sagewire")):
                 continue
@@ -141,9 +135,8 @@ def test_private_names_stay_in_their_package() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@READS_ALL
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    graph = {module: own(imports_of(tree, lazy=False)) & PATHS.keys() for module, tree in modules().items()}
+def test_no_modules_import_each_other_in_a_circle(modules: dict[str, ast.Module]) -> None:
+    graph = {module: own(imports_of(tree, lazy=False)) & PATHS.keys() for module, tree in modules.items()}
     # Take away what imports nothing that is left, again and again: only circles, and what leads to them, remain.
     while leaves := {module for module, imported in graph.items() if not imported - {module}}:
         graph = {module: imported - leaves for module, imported in graph.items() if module not in leaves}

@@ -292,7 +292,7 @@ class WebIdentity(_Temporary):
         if self.token_file is None:
             return str(reveal(self.token) or "")
         try:
-            return Path(self.token_file).read_text().strip()
+            return Path(self.token_file).read_text("utf-8").strip()
         except OSError as error:
             raise AccessDenied(
                 f"the web identity token file {self.token_file} cannot be read: {error.strerror}",

@@ -81,7 +81,7 @@ def _is_file(source: str) -> bool:
 
 def _read(name: str) -> str:
     try:
-        return Path(name).read_text().strip()
+        return Path(name).read_text("utf-8").strip()
     except OSError as error:
         raise AccessDenied(
             f"the web identity token file {name} cannot be read: {error.strerror}", code="NoCredentials", fault="client"

@@ -6,6 +6,7 @@ import asyncio
 import io
 import select
 import ssl
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextvars import ContextVar
@@ -339,7 +340,7 @@ def _quiet(protocol: Any) -> bool:
 
 
 def _readable(sock: Any) -> bool:
-    if not hasattr(select, "poll"):  # Windows
+    if sys.platform == "win32" or not hasattr(select, "poll"):
         return bool(select.select([sock], [], [], 0)[0])
     waiting = select.poll()
     waiting.register(sock, select.POLLIN)

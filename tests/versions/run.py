@@ -117,7 +117,7 @@ ENVIRONMENTS = {
             "tests/discovery/test_discovery.py",
             "tests/test_telemetry.py",
         ),
-        pytest_arguments=("-n", "auto", "--dist", "loadgroup", *NOT_ON_THE_OLDEST),
+        pytest_arguments=("-n", "auto", "--dist", "worksteal", *NOT_ON_THE_OLDEST),
         oldest=True,
     ),
     # What is on its way to users: an early word for maintainers, not a reason to stop a release.

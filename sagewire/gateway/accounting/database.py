@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -284,7 +285,8 @@ def _make_private(path: Path) -> None:
     """Make a file, and its directory, that its owner alone can read; SQLite gives its side files the same mode."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    if path.stat().st_uid == os.getuid():
+    # On Windows a user's files are private by the rights of the folder that they are in.
+    if sys.platform != "win32" and path.stat().st_uid == os.getuid():
         path.chmod(0o600)
 
 

@@ -70,9 +70,12 @@ def serve(plan: Plan, *, ready: Callable[[str], None] = lambda url: None) -> int
         ready: Called with the URL once the address is bound.
 
     Raises:
-        UsageError: Others could reach a gateway without keys, or the address cannot be bound.
+        UsageError: Others could reach a gateway without keys, the address cannot be bound, or there are several workers
+            on Windows.
         StoreError: The database cannot be opened.
     """
+    if plan.workers > 1 and sys.platform == "win32":
+        raise UsageError(f"{plan.workers} workers cannot share a socket on Windows; run one, or use WSL or a container")
     os.environ.update({name: value.get_secret_value() for name, value in plan.config.environment.items()})
     store = open_plan_store(plan)
     with_keys = plan.config.has_keys or bool(store.all_keys())
