@@ -25,7 +25,7 @@ def emulator(matrix_emulator: Emulator, clean_environment: None, monkeypatch: py
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
     # The shortest of the waits that full jitter may draw: the frameworks' classes take no other base delay.
-    monkeypatch.setattr("sagewire.transports.retrying.random", SimpleNamespace(uniform=lambda low, high: low))
+    monkeypatch.setattr("sagewire.transports.backoff.random", SimpleNamespace(uniform=lambda low, high: low))
     matrix_emulator.clear()
     return matrix_emulator
 
