@@ -92,16 +92,28 @@ class Connection:
         for _ in range(_MAX_INTERIM):
             # Stands in for the socket: all the standard library wants of it is a file to read from.
             response = http.client.HTTPResponse(self, method="POST")  # type: ignore[arg-type]
-            response.begin()
-            if self.ended:
-                # The standard library takes the end of the connection for the end of the headers.
-                raise http.client.RemoteDisconnected("the server closed it without an answer")
-            if response.status >= 200:
-                _check_framing(response, deadlines)
+            final = False
+            try:
+                final = self._read_head(response, deadlines)
+            finally:
+                if not final:
+                    # Else Python 3.13 prints, when it is collected, that its file is closed already.
+                    response.close()
+            if final:
                 return response
-            if response.status == 101:
-                raise protocol_error("it switched to another protocol", deadlines.where)
         raise protocol_error(f"it sent {_MAX_INTERIM} interim answers", deadlines.where)
+
+    def _read_head(self, response: http.client.HTTPResponse, deadlines: Deadlines) -> bool:
+        """Read status and headers; return whether they are those of the answer itself."""
+        response.begin()
+        if self.ended:
+            # The standard library takes the end of the connection for the end of the headers.
+            raise http.client.RemoteDisconnected("the server closed it without an answer")
+        if response.status == 101:
+            raise protocol_error("it switched to another protocol", deadlines.where)
+        if response.status >= 200:
+            _check_framing(response, deadlines)
+        return response.status >= 200
 
     def _no_answer(self, error: Exception, sent: Sending, deadlines: Deadlines) -> EndpointError:
         """Return the error for an answer that did not come."""
