@@ -184,13 +184,30 @@ async def _run_elsewhere(
 async def _run_here(
     prepared: Prepared, folder: Folder, watch: OnProgress | None, kind: str, options: Mapping[str, Any]
 ) -> Report:
-    job, bounds, number = prepared.job, prepared.bounds, folder.manifest["passes"] - 1
-    pass_folder = folder.pass_folder(number)
+    pass_folder = folder.pass_folder(folder.manifest["passes"] - 1)
     try:
         parts = PartWriter(pass_folder)
         index = AnswerIndex(pass_folder) if prepared.dedup else None
     except OSError as error:
         return Report(0, stopped=f"the work folder cannot be written: {error}")
+    try:
+        return await _run_rows(prepared, folder, watch, kind, options, parts, index)
+    finally:
+        if index is not None:
+            index.close()
+
+
+async def _run_rows(
+    prepared: Prepared,
+    folder: Folder,
+    watch: OnProgress | None,
+    kind: str,
+    options: Mapping[str, Any],
+    parts: PartWriter,
+    index: AnswerIndex | None,
+) -> Report:
+    job, bounds, number = prepared.job, prepared.bounds, folder.manifest["passes"] - 1
+    pass_folder = folder.pass_folder(number)
     client = open_model(job.model, job.client_arguments, job.task)
     if kind == "async-inference":
         client = defer(client, folder.path / "tickets.jsonl", **options)
