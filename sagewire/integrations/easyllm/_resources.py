@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypedDict, Unpack, overload
 
 from sagewire.integrations._answers import AsyncChunks, Chunks
 from sagewire.integrations._objects import OpenAiObject
@@ -14,10 +14,64 @@ from sagewire.types import Message
 __all__ = ["ChatCompletion", "Completion", "Embedding"]
 
 
+class _ChatSettings(TypedDict, total=False):
+    """The parameters of `ChatCompletion.create` that do not change what it returns."""
+
+    temperature: float
+    top_p: float
+    top_k: int | None
+    n: int
+    max_tokens: int
+    stop: str | Sequence[str] | None
+    frequency_penalty: float | None
+    debug: bool
+
+
+class _TextSettings(_ChatSettings, total=False):
+    """Those of `Completion.create`."""
+
+    suffix: str | None
+    logprobs: bool
+    echo: bool
+
+
 class ChatCompletion:
     """Answers to conversations."""
 
     _service: ClassVar[Service]
+
+    @overload
+    @classmethod
+    def create(
+        cls,
+        messages: Sequence[Mapping[str, Any] | Message],
+        model: str | None = None,
+        *,
+        stream: Literal[True],
+        **settings: Unpack[_ChatSettings],
+    ) -> Chunks: ...
+
+    @overload
+    @classmethod
+    def create(
+        cls,
+        messages: Sequence[Mapping[str, Any] | Message],
+        model: str | None = None,
+        *,
+        stream: Literal[False] = False,
+        **settings: Unpack[_ChatSettings],
+    ) -> OpenAiObject: ...
+
+    @overload
+    @classmethod
+    def create(
+        cls,
+        messages: Sequence[Mapping[str, Any] | Message],
+        model: str | None = None,
+        *,
+        stream: bool,
+        **settings: Unpack[_ChatSettings],
+    ) -> OpenAiObject | Chunks: ...
 
     @classmethod
     def create(
@@ -57,6 +111,39 @@ class ChatCompletion:
         options = _options(temperature, top_p, top_k, max_tokens, stop, frequency_penalty, debug)
         return ChatCall(cls._service, model, n, stream, options, messages).run()
 
+    @overload
+    @classmethod
+    async def acreate(
+        cls,
+        messages: Sequence[Mapping[str, Any] | Message],
+        model: str | None = None,
+        *,
+        stream: Literal[True],
+        **settings: Unpack[_ChatSettings],
+    ) -> AsyncChunks: ...
+
+    @overload
+    @classmethod
+    async def acreate(
+        cls,
+        messages: Sequence[Mapping[str, Any] | Message],
+        model: str | None = None,
+        *,
+        stream: Literal[False] = False,
+        **settings: Unpack[_ChatSettings],
+    ) -> OpenAiObject: ...
+
+    @overload
+    @classmethod
+    async def acreate(
+        cls,
+        messages: Sequence[Mapping[str, Any] | Message],
+        model: str | None = None,
+        *,
+        stream: bool,
+        **settings: Unpack[_ChatSettings],
+    ) -> OpenAiObject | AsyncChunks: ...
+
     @classmethod
     async def acreate(
         cls,
@@ -81,6 +168,34 @@ class Completion:
     """Continuations of texts, or answers to single instructions if a prompt builder is set."""
 
     _service: ClassVar[Service]
+
+    @overload
+    @classmethod
+    def create(
+        cls,
+        prompt: str | Sequence[Any],
+        model: str | None = None,
+        *,
+        stream: Literal[True],
+        **settings: Unpack[_TextSettings],
+    ) -> Chunks: ...
+
+    @overload
+    @classmethod
+    def create(
+        cls,
+        prompt: str | Sequence[Any],
+        model: str | None = None,
+        *,
+        stream: Literal[False] = False,
+        **settings: Unpack[_TextSettings],
+    ) -> OpenAiObject: ...
+
+    @overload
+    @classmethod
+    def create(
+        cls, prompt: str | Sequence[Any], model: str | None = None, *, stream: bool, **settings: Unpack[_TextSettings]
+    ) -> OpenAiObject | Chunks: ...
 
     @classmethod
     def create(
@@ -125,6 +240,34 @@ class Completion:
         """
         options = _options(temperature, top_p, top_k, max_tokens, stop, frequency_penalty, debug, logprobs)
         return TextCall(cls._service, model, n, stream, options, prompt, suffix, echo).run()
+
+    @overload
+    @classmethod
+    async def acreate(
+        cls,
+        prompt: str | Sequence[Any],
+        model: str | None = None,
+        *,
+        stream: Literal[True],
+        **settings: Unpack[_TextSettings],
+    ) -> AsyncChunks: ...
+
+    @overload
+    @classmethod
+    async def acreate(
+        cls,
+        prompt: str | Sequence[Any],
+        model: str | None = None,
+        *,
+        stream: Literal[False] = False,
+        **settings: Unpack[_TextSettings],
+    ) -> OpenAiObject: ...
+
+    @overload
+    @classmethod
+    async def acreate(
+        cls, prompt: str | Sequence[Any], model: str | None = None, *, stream: bool, **settings: Unpack[_TextSettings]
+    ) -> OpenAiObject | AsyncChunks: ...
 
     @classmethod
     async def acreate(

@@ -34,7 +34,7 @@ Attributes:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 from sagewire.integrations._answers import AsyncChunks, Chunks
 from sagewire.integrations._objects import OpenAiObject
@@ -59,6 +59,22 @@ __all__ = [
 
 drop_params: bool = False
 num_retries: int | None = None
+
+
+@overload
+def completion(model: str, messages: Sequence[Any] = (), *, stream: Literal[True], **options: Any) -> Chunks: ...
+
+
+@overload
+def completion(
+    model: str, messages: Sequence[Any] = (), *, stream: Literal[False] | None = None, **options: Any
+) -> OpenAiObject: ...
+
+
+@overload
+def completion(
+    model: str, messages: Sequence[Any] = (), *, stream: bool | None, **options: Any
+) -> OpenAiObject | Chunks: ...
 
 
 def completion(model: str, messages: Sequence[Any] = (), **options: Any) -> OpenAiObject | Chunks:
@@ -88,9 +104,45 @@ def completion(model: str, messages: Sequence[Any] = (), **options: Any) -> Open
     return ChatCall.of(model, messages, options).run()
 
 
+@overload
+async def acompletion(
+    model: str, messages: Sequence[Any] = (), *, stream: Literal[True], **options: Any
+) -> AsyncChunks: ...
+
+
+@overload
+async def acompletion(
+    model: str, messages: Sequence[Any] = (), *, stream: Literal[False] | None = None, **options: Any
+) -> OpenAiObject: ...
+
+
+@overload
+async def acompletion(
+    model: str, messages: Sequence[Any] = (), *, stream: bool | None, **options: Any
+) -> OpenAiObject | AsyncChunks: ...
+
+
 async def acompletion(model: str, messages: Sequence[Any] = (), **options: Any) -> OpenAiObject | AsyncChunks:
     """`completion` for asyncio; a stream is read with `async for`."""
     return await ChatCall.of(model, messages, options).arun()
+
+
+@overload
+def text_completion(
+    prompt: str | Sequence[str], model: str = "", *, stream: Literal[True], **options: Any
+) -> Chunks: ...
+
+
+@overload
+def text_completion(
+    prompt: str | Sequence[str], model: str = "", *, stream: Literal[False] | None = None, **options: Any
+) -> OpenAiObject: ...
+
+
+@overload
+def text_completion(
+    prompt: str | Sequence[str], model: str = "", *, stream: bool | None, **options: Any
+) -> OpenAiObject | Chunks: ...
 
 
 def text_completion(prompt: str | Sequence[str], model: str = "", **options: Any) -> OpenAiObject | Chunks:
@@ -105,6 +157,24 @@ def text_completion(prompt: str | Sequence[str], model: str = "", **options: Any
         A `text_completion`; with `stream=True` its chunks.
     """
     return TextCall.of(model, prompt, options).run()
+
+
+@overload
+async def atext_completion(
+    prompt: str | Sequence[str], model: str = "", *, stream: Literal[True], **options: Any
+) -> AsyncChunks: ...
+
+
+@overload
+async def atext_completion(
+    prompt: str | Sequence[str], model: str = "", *, stream: Literal[False] | None = None, **options: Any
+) -> OpenAiObject: ...
+
+
+@overload
+async def atext_completion(
+    prompt: str | Sequence[str], model: str = "", *, stream: bool | None, **options: Any
+) -> OpenAiObject | AsyncChunks: ...
 
 
 async def atext_completion(prompt: str | Sequence[str], model: str = "", **options: Any) -> OpenAiObject | AsyncChunks:

@@ -27,6 +27,10 @@ class HuggingFaceEndpointLLM(HuggingFaceConnection, EndpointLLM):
         'Because air scatters blue light more than red.'
     """
 
+    # Without it, type checkers derive the arguments from the fields, and refuse a name in first place and its aliases.
+    def __init__(self, url: str = "", **data: Any) -> None:
+        super().__init__(url, **data)
+
     @classmethod
     def class_name(cls) -> str:
         """Return the name under which serialised models are known."""
@@ -79,6 +83,10 @@ class HuggingFaceEndpointRerank(HuggingFaceConnection, EndpointRerank):
         >>> reranker = HuggingFaceEndpointRerank("http://localhost:8080", content_handler="tei_rerank", top_n=3)
         >>> engine = index.as_query_engine(node_postprocessors=[reranker])  # doctest: +SKIP
     """
+
+    # Without it, type checkers derive the arguments from the fields, and refuse a name in first place and its aliases.
+    def __init__(self, url: str = "", **data: Any) -> None:
+        super().__init__(url, **data)
 
     @classmethod
     def class_name(cls) -> str:

@@ -67,6 +67,10 @@ class SageMakerLLM(SageMakerConnection, EndpointLLM):
 
     fallback_handler = "tgi"
 
+    # Without it, type checkers derive the arguments from the fields, and refuse a name in first place and its aliases.
+    def __init__(self, endpoint_name: Any = "", **data: Any) -> None:
+        super().__init__(endpoint_name, **data)
+
     @classmethod
     def class_name(cls) -> str:
         """Return the published class's name, under which serialised models are known."""

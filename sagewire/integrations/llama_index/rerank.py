@@ -107,6 +107,10 @@ class SageMakerRerank(SageMakerConnection, EndpointRerank):
         >>> engine = index.as_query_engine(node_postprocessors=[reranker])  # doctest: +SKIP
     """
 
+    # Without it, type checkers derive the arguments from the fields, and refuse a name in first place and its aliases.
+    def __init__(self, endpoint_name: Any = "", **data: Any) -> None:
+        super().__init__(endpoint_name, **data)
+
     @classmethod
     def class_name(cls) -> str:
         """Return the name under which serialised rerankers are known."""
