@@ -56,7 +56,7 @@ from sagewire.prompt_formats.families import (
     seed,
     tagged,
 )
-from sagewire.prompt_formats.model_ids import format_of_model, likely_format_of_model
+from sagewire.prompt_formats.model_ids import format_of_mistral_library, format_of_model, likely_format_of_model
 
 __all__ = [
     "FORMATS",
@@ -369,6 +369,8 @@ def _of_model(model_id: str) -> PromptFormat:
         return FORMATS[name]
     likely = likely_format_of_model(model_id)
     hint = f" If it kept the template of the model it was made from, that may be {likely!r}." if likely else ""
+    if written := format_of_mistral_library(model_id):
+        hint = f" Mistral's own library writes it as {written!r}, without the system text that the Hub's template adds."
     raise UsageError(
         f"No built-in prompt format is known to be that of the model {model_id!r}. {TO_OWN_TEMPLATE} Or name a format, "
         f"or send plain text with `complete`, which needs none.{hint}"

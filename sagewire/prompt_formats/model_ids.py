@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-__all__ = ["RULES", "format_of_model", "likely_format_of_model", "may_think"]
+__all__ = ["RULES", "format_of_mistral_library", "format_of_model", "likely_format_of_model", "may_think"]
 
 # How large a model is: 7b, 1-5b, 270m, 8x22b, 30b-a3b, 17b-16e, 2-4t-a95b.
 SIZE = r"(?:\d+x)?\d+(?:-\d)?[bmt](?:-a\d+(?:-\d)?[bm])?(?:-\d+e)?"
 # Publishers, where their name is repeated in the model's: `bartowski/Qwen_Qwen3-8B-GGUF`.
 PUBLISHED = (
-    r"^(?:qwen|google|meta-llama|mistralai|microsoft|deepseek-ai|thudm|zai-org|nvidia|ibm-granite|tiiuae|allenai|openai"
+    r"^(?:qwen|google|meta-llama|mistralai|microsoft|deepseek-ai|thudm|zai-org|nvidia|ibm(?:-granite(?=-granite))?|tiiuae|allenai|openai"
     r"|moonshotai|minimaxai|lgai-exaone|cohereforai|coherelabs|ai21labs|huggingfacetb|huggingfaceh4|bytedance-seed|baidu"
     r"|liquidai|internlm|01-ai|upstage|nousresearch|teknium|thebloke|unsloth)-"
 )
@@ -26,7 +26,7 @@ TASKED = r"^(?:huggingface|meta|openai|deepseek|mistral|model)-(?:llm|vlm|reason
 STORED = (
     r"(?:-(?:awq|gptq|gguf|ggml|exl[23]|aqlm|hqq|bnb|mlx|dwq|onnx|marlin|autoround|auto-round|torchao|quip|eetq|u?int[48]"
     r"|fp(?:4|8|16|32)|nvfp4|mxfp[468]|bf16|f16|f32|w\d+a\d+|\d-?bits?|q\d(?:-[01k](?:-(?:s|m|l|xl))?)?|iq\d-(?:xxs|xs|s|m|nl)|ud"
-    r"|imatrix|i1|dynamic|quantized|quantised|block|kv|g\d+|gs\d+|gb\d+|hf|neuron|smoothquant|static|per-tensor"
+    r"|imatrix|i1|dynamic|quantized|quantised|block|kv|g\d+|gs\d+|gb\d+|hf|neuron|smoothquant|static|per-tensor|qat|unquantized|\db-\d+g"
     r"|tensorrt|trtllm|ov|openvino|actorder|sym|asym|safetensors|unsloth|(?:fp|int)\d+mix))+$"
 )
 
@@ -95,7 +95,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"gemma-(?:1-1-)?(?:2b|7b)-(?:it|instruct)", "gemma"),
     (r"gemma-?2-(?:2b|9b|27b)-(?:it|instruct)", "gemma2"),
     (r"gemma-?3-(?:270m|1b|4b|12b|27b)-(?:it|instruct)|gemma-?3n-e[24]b-it", "gemma3"),
-    (r"gemma-?4-(?:31b|26b-a4b)-it", "gemma4"),
+    (r"gemma-?4-(?:12b|31b|26b-a4b)-it", "gemma4"),
     (r"gemma-?4-e[24]b-it", "gemma4_small"),
     # Z.ai.
     (r"glm-4-9b-chat(?:-1m)?", "glm4"),
@@ -131,9 +131,9 @@ RULES: tuple[tuple[str, str], ...] = (
     (rf"granite-4-0-(?:h-)?(?:micro|tiny|small|{SIZE})", "granite_4"),
     (rf"granite-4-1-{SIZE}", "granite_4_1"),
     # NVIDIA.
-    (rf"nvidia-nemotron-3-nano-{SIZE}", "nemotron_3_nano"),
-    (rf"nvidia-nemotron-3-super-{SIZE}", "nemotron_3_super"),
-    (rf"nvidia-nemotron-3-ultra-{SIZE}", "nemotron_3_ultra"),
+    (rf"(?:nvidia-)?nemotron-3-nano-{SIZE}", "nemotron_3_nano"),
+    (rf"(?:nvidia-)?nemotron-3-super-{SIZE}", "nemotron_3_super"),
+    (rf"(?:nvidia-)?nemotron-3-ultra-{SIZE}", "nemotron_3_ultra"),
     # TII.
     (rf"falcon3-{SIZE}-instruct", "falcon3"),
     (r"falcon-?11b", "falcon_11b"),
@@ -188,6 +188,12 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"functionary-(?:small|medium)-v3-1", "functionary_v3_1"),
     (r"functionary-(?:small|medium)-v3-2", "functionary_v3_2"),
 )
+# Models whose Hub templates add a system text of their own, and the format their maker's library mistral-common writes,
+# which adds none. Versions: `tests/tokenizers_/test_mistral.py` of vLLM 0.33; `reasoning_effort` came with v15.
+MISTRAL_LIBRARY = (
+    (r"magistral-small-2509", "mistral_v13"),
+    (r"mistral-small-4-119b-2603|mistral-medium-3-5-128b", "mistral_v15"),
+)
 # Words by which reasoning models without their own rule are named.
 THINKING_NAMES = re.compile(
     r"(?:^|-)(?:think(?:ing|er)?|reason(?:ing|er)?|cot|r1|z1|o1|qwq|magistral|nemotron|hunyuan-a13b|deepseek-v4|kimi-k2-6"
@@ -226,6 +232,16 @@ def likely_format_of_model(model_id: str) -> str | None:
         if (match := re.search(rf"(?:^|-)(?:{rule})(?:-|$)", name)) is not None
     ]
     return max(found)[1] if found else None
+
+
+def format_of_mistral_library(model_id: str) -> str | None:
+    """Return the format in which mistral-common writes a model that has no built-in format; `None` if not known.
+
+    >>> format_of_mistral_library("mistralai/Mistral-Small-4-119B-2603")
+    'mistral_v15'
+    """
+    names = list(_bare_names(model_id))
+    return next((fmt for rule, fmt in MISTRAL_LIBRARY for name in names if re.fullmatch(rule, name)), None)
 
 
 def may_think(model_id: str) -> bool:

@@ -11,7 +11,8 @@ from sagewire.prompt_formats.model_ids import RULES, format_of_model, likely_for
 
 from ..cases import each
 
-LISTED = (Path(__file__).parents[1] / "vectors" / "model_ids.txt").read_text(encoding="utf-8").split()
+VECTORS = Path(__file__).parents[1] / "vectors"
+LISTED = (VECTORS / "model_ids.txt").read_text(encoding="utf-8").split()
 # Ids whose model's own template a built-in format writes.
 BUILT_IN = {
     "swiss-ai/Apertus-8B-Instruct-2509": "apertus",
@@ -249,7 +250,109 @@ SPELLINGS = {
     "unsloth/gemma-4-E2B-it-GGUF": "gemma4_small",
     "deepseek-ai/DeepSeek-V4-Flash-0731": "deepseek_v4_0731",
     "RedHatAI/DeepSeek-R1-0528-quantized.w4a16": "deepseek_r1_0528",
+    "unsloth/Qwen2.5-7B-Instruct-bnb-4bit": "qwen2_5",
+    "unsloth/Qwen2.5-Coder-14B-Instruct-GGUF": "qwen2_5",
+    "RedHatAI/DeepSeek-R1-Distill-Llama-70B-quantized.w8a8": "deepseek_r1_distill_llama",
+    "unsloth/DeepSeek-R1-Distill-Qwen-1.5B-unsloth-bnb-4bit": "deepseek_r1",
+    "nvidia/DeepSeek-R1-FP4": "deepseek_r1",
+    "nvidia/DeepSeek-R1-0528-NVFP4": "deepseek_r1_0528",
+    "mlx-community/DeepSeek-V3-0324-4bit": "deepseek_v3_0324",
+    "nvidia/Llama-3.1-8B-Instruct-FP8": "llama3_1",
+    "nvidia/Llama-3.1-405B-Instruct-FP4": "llama3_1",
+    "nvidia/Qwen3-8B-FP8": "qwen3",
+    "nvidia/Qwen2.5-VL-7B-Instruct-NVFP4": "qwen2",
+    "nvidia/Llama-4-Scout-17B-16E-Instruct-FP8": "llama4",
+    "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-NVFP4": "nemotron_3_super",
+    "nvidia/nemotron-3-nano-30b-a3b": "nemotron_3_nano",
+    "cognitivecomputations/dolphin-2.5-mixtral-8x7b": "chatml",
+    "TheBloke/dolphin-2.5-mixtral-8x7b-GPTQ": "chatml",
+    "NousResearch/Hermes-3-Llama-3.2-3B": "hermes_3",
+    "NousResearch/Hermes-3-Llama-3.1-405B-FP8": "hermes_3",
+    "NousResearch/Meta-Llama-3.1-8B-Instruct": "llama3_1",
+    "NousResearch/Llama-2-7b-chat-hf": "llama2",
+    "TheBloke/zephyr-7B-beta-AWQ": "zephyr",
+    "TheBloke/vicuna-13B-v1.5-GPTQ": "vicuna",
+    "TheBloke/WizardLM-13B-V1.2-GGUF": "wizardlm",
+    "unsloth/phi-4-bnb-4bit": "phi4",
+    "unsloth/Phi-4-mini-instruct-GGUF": "phi4_mini",
+    "google/gemma-3n-E2B-it": "gemma3",
+    "google/gemma-3-12b-it-qat-q4_0-gguf": "gemma3",
+    "google/gemma-3-27b-it-qat-int4-unquantized": "gemma3",
+    "unsloth/gemma-3-4b-it-GGUF": "gemma3",
+    "google/gemma-1.1-7b-it": "gemma",
+    "google/gemma-4-12B-it": "gemma4",
+    "google/gemma-4-26B-A4B-it": "gemma4",
+    "ISTA-DASLab/gemma-3-27b-it-GPTQ-4b-128g": "gemma3",
+    "TheBloke/Mixtral-8x7B-Instruct-v0.1-AWQ": "mixtral",
+    "unsloth/Mistral-Nemo-Instruct-2407-bnb-4bit": "mistral_nemo",
+    "unsloth/Mistral-Small-3.2-24B-Instruct-2506-GGUF": "mistral_small3_2",
+    "RedHatAI/Mistral-Small-24B-Instruct-2501-FP8-dynamic": "mistral_small3",
+    "huggingface-llm-falcon-7b-instruct-bf16": "falcon_instruct",
+    "huggingface-llm-falcon3-10b-instruct": "falcon3",
+    "huggingface-llm-mistral-7b-instruct": "mistral_v1",
+    "huggingface-llm-mistral-nemo-instruct-2407": "mistral_nemo",
+    "huggingface-llm-mixtral-8x7b-instruct": "mixtral",
+    "huggingface-llm-mixtral-8x7b-instruct-gptq": "mixtral",
+    "huggingface-llm-mixtral-8x22b-instruct": "mistral_v3",
+    "huggingface-llm-zephyr-7b-gemma": "zephyr_gemma",
+    "huggingface-llm-phi-3-5-mini-instruct": "phi3_5",
+    "huggingface-llm-phi-3-mini-128k-instruct": "phi3_mini",
+    "huggingface-llm-gemma-7b-instruct": "gemma",
+    "huggingface-llm-gemma-2-27b-instruct": "gemma2",
+    "huggingface-llm-qwen2-5-14b-instruct": "qwen2_5",
+    "huggingface-llm-qwen2-7b-instruct": "qwen2",
+    "huggingface-llm-qwen3-8b": "qwen3",
+    "huggingface-llm-yi-1-5-34b-chat": "yi_1_5",
+    "huggingface-llm-olmo-2-1124-7b-instruct": "olmo2",
+    "huggingface-llm-nousresearch-hermes-2-pro-llama-3-8B": "hermes_2_pro",
+    "huggingface-llm-tiiuae-falcon-180b-chat-bf16": "falcon_180b",
+    "huggingface-llm-falcon-180b-chat-bf16": "falcon_180b",
+    "huggingface-llm-dolphin-2-5-mixtral-8x7b": "chatml",
+    "huggingface-llm-tinyllama-1-1b-chat-v1-0": "tinyllama",
+    "huggingface-vlm-qwen2-5-vl-7b-instruct": "qwen2",
+    "huggingface-vlm-llama-3-2-11b-vision-instruct": "llama3_2_vision",
+    "huggingface-reasoning-qwen3-32b": "qwen3",
+    "huggingface-reasoning-qwen3-4b-thinking-2507": "qwen3_thinking",
+    "meta-textgeneration-llama-2-7b-f": "llama2",
+    "meta-textgeneration-llama-2-13b-f": "llama2",
+    "meta-textgenerationneuron-llama-2-7b-f": "llama2",
+    "meta-textgeneration-llama-codellama-34b-instruct": "llama2",
+    "meta-textgeneration-llama-3-70b-instruct": "llama3",
+    "meta-textgeneration-llama-3-2-3b-instruct": "llama3_2",
+    "meta-textgeneration-llama-3-3-70b-instruct": "llama3_3",
+    "meta-textgenerationneuron-llama-3-3-70b-instruct": "llama3_3",
+    "meta-vlm-llama-3-2-11b-vision-instruct": "llama3_2_vision",
+    "meta-vlm-llama-4-maverick-17b-128e-instruct-fp8": "llama4",
+    "deepseek-llm-r1": "deepseek_r1",
+    "deepseek-llm-r1-0528": "deepseek_r1_0528",
+    "deepseek-llm-r1-distill-qwen-32b": "deepseek_r1",
+    "openai-reasoning-gpt-oss-120b": "gpt_oss",
+    "huggingface-llm-ibm-granite-3-0-8b-instruct": "granite_3_0",
+    "huggingface-llm-ministral-3-14b-instruct-2512": "ministral3_14b",
+    "meta-llama/CodeLlama-7b-Instruct-hf": "llama2",
+    "meta-llama/Llama-4-Maverick-17B-128E-Instruct-FP8": "llama4",
+    "unsloth/Llama-4-Scout-17B-16E-Instruct-GGUF": "llama4",
+    "unsloth/llama-3-8b-Instruct-bnb-4bit": "llama3",
+    "RedHatAI/Llama-3.2-11B-Vision-Instruct-FP8-dynamic": "llama3_2_vision",
+    "RedHatAI/Meta-Llama-3.1-70B-Instruct-quantized.w8a8": "llama3_1",
+    "TheBloke/Llama-2-13B-chat-GPTQ": "llama2",
+    "meta-llama/Llama-2-70b-chat": "llama2",
+    "allenai/Llama-3.1-Tulu-3-8B": "tulu_3",
+    "allenai/Llama-3.1-Tulu-3.1-8B": "tulu_3",
+    "allenai/tulu-2-dpo-13b": "tulu_2",
+    "allenai/OLMo-2-0325-32B-Instruct": "olmo2",
+    "allenai/OLMo-2-0425-1B-Instruct": "olmo2",
+    "allenai/OLMo-7B-Instruct-hf": "olmo",
+    "LGAI-EXAONE/EXAONE-4.0-1.2B-GGUF": "exaone4",
+    "tiiuae/Falcon-H1-0.5B-Instruct": "falcon_h1",
+    "tiiuae/Falcon-H1-1.5B-Deep-Instruct-GPTQ-Int8": "falcon_h1",
+    "lmstudio-community/gpt-oss-20b-MLX-8bit": "gpt_oss",
+    "unsloth/gpt-oss-120b-GGUF": "gpt_oss",
+    "meetkai/functionary-small-v3.2-GGUF": "functionary_v3_2",
+    "OpenAssistant/oasst-sft-1-pythia-12b": "open_assistant_pythia",
 }
+# Embeddings, rerankers, judges and guards, base models, and fine-tunes whose names hold one family or two.
+OTHER_MODELS = (VECTORS / "other_model_ids.txt").read_text(encoding="utf-8").split()
 # Fine-tunes, unheard-of versions, base models and paths.
 UNKNOWN = [
     "acme/Llama-3.1-8B-Instruct-remix",
@@ -281,7 +384,7 @@ def test_built_in(model_id):
     assert get_format(model_id=model_id) is FORMATS[{**BUILT_IN, **SPELLINGS}[model_id]]
 
 
-@each("model_id", [*REFUSED, *UNKNOWN])
+@each("model_id", [*REFUSED, *OTHER_MODELS, *UNKNOWN])
 def test_refused(model_id):
     with pytest.raises(UsageError, match="format='template'"):
         get_format(model_id=model_id)
@@ -302,6 +405,11 @@ def test_the_organisation_does_not_count(organisation):
 def test_the_hint_of_a_fine_tune():
     with pytest.raises(UsageError, match="may be 'llama3_1'"):
         get_format(model_id="acme/Llama-3.1-8B-Instruct-support")
+
+
+def test_the_hint_of_mistrals_own_library():
+    with pytest.raises(UsageError, match="library writes it as 'mistral_v15'"):
+        get_format(model_id="unsloth/Mistral-Small-4-119B-2603-GGUF")
 
 
 @each("name", MODELS)
