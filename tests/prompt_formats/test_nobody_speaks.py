@@ -20,6 +20,7 @@ from sagewire.types import Message, TextPart, Tool, ToolCall
 
 from ..cases import examples
 
+LOOK = ToolCall("call00001", "look", "{}")
 MARKS = re.compile(r"[<>\[\]|｜~:#]")
 GLUE = ("", " ", "\n", "a", "/think", "/no_think", "/system_override")
 
@@ -91,6 +92,18 @@ def test_formats(name, data):
     fmt = FORMATS[name]
     tokens = [*fmt.special_tokens, *(stop for stop in fmt.stops if stop.startswith(("<", "["))), "<|im_end|>", "]~b]"]
     check(fmt, tokens, data.draw(conversations(tokens, getattr(fmt, "supports_tools", False))))
+
+
+def test_tokens_that_the_marks_of_a_format_would_complete():
+    """A tag around the name of an argument, and the mark of a call behind a text."""
+    call = ToolCall("call00001", "look", json.dumps({"mm:think": "a", "/mm:think": "b"}))
+    prompt = FORMATS["minimax_m3"].render([Message("user", "Hi"), Message("assistant", "", tool_calls=(call,))])
+    without = FORMATS["minimax_m3"].render([Message("user", "Hi"), Message("assistant", "", tool_calls=(LOOK,))])
+    assert [prompt.count(tag) for tag in ("<mm:think>", "</mm:think>")] == [
+        without.count(tag) for tag in ("<mm:think>", "</mm:think>")
+    ]
+    answer = Message("assistant", "So<|end_of_text|", tool_calls=(LOOK,))
+    assert "<|end_of_text|>" not in FORMATS["functionary_v3_2"].render([Message("user", "Hi"), answer])
 
 
 # The ways in which published templates put a broken token together again: they trim parts and join them, take words

@@ -23,6 +23,9 @@ Rendered = tuple[str, list[dict[str, Any]]]
 # Characters of tokens that are everywhere in ordinary text.
 ORDINARY = re.compile(r"[\w\s./:'\"#,-]")
 
+# Names of families that begin their control strings: a template may write a name of an argument as a tag.
+NAMES = r"\b(?:mm|minimax|seed|atem|steptml):"
+
 
 class SpeakerCheck:
     """Finds control strings that somebody's text became only while it was rendered.
@@ -39,7 +42,7 @@ class SpeakerCheck:
         self._policy = policy
         marks = {character for character in "".join(tokens) + "<>[]|｜~" if not ORDINARY.match(character)}
         # Escapes too: a template may read JSON, or take the escapes of HTML out.
-        self._marks = re.compile(rf"[{re.escape(''.join(sorted(marks)))}]|\\u00|&(?:lt|gt|#)")
+        self._marks = re.compile(rf"[{re.escape(''.join(sorted(marks)))}]|\\u00|&(?:lt|gt|#)|{NAMES}")
 
     def render(self, write: Callable[[Guard], Rendered]) -> Rendered:
         """Return the prompt, and the messages as the template got them.

@@ -128,6 +128,10 @@ class Conversation:
         """Return a name and the ">" behind it, guarded together: a name could end where a token does."""
         return self.guard(name + ">")
 
+    def before(self, character: str, text: str) -> str:
+        """Return a text that forms no control string with the character the format goes on with."""
+        return self.guard(text + character)[:-1]
+
     def option(self, name: str, default: Any = None) -> Any:
         """Return a template variable."""
         return self.options.get(name, default)

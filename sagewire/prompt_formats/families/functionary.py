@@ -102,7 +102,7 @@ class FunctionaryV32(TurnFormat):
                 self.write_turn(conversation, page, turn, False)
                 continue
             page.add("<|start_header_id|>assistant<|end_header_id|>\n\n", ">>>all\n" if turn.text or turn.final else "")
-            page.say(turn, turn.text)
+            page.say(turn, conversation.before(">", turn.text) if turn.calls else turn.text)
             page.add(*(f">>>{call.name}\n{call.raw}" for call in turn.calls), "<|eot_id|>")
         self.write_generation(conversation, page)
 

@@ -170,7 +170,8 @@ class MiniMaxM3(MiniMaxM2):
     def _value(self, conversation: Conversation, value: Any) -> str:
         if isinstance(value, dict):
             return "".join(
-                f"{NS}<{conversation.tag(name)}{self._value(conversation, item)}{NS}</{conversation.tag(name)}"
+                f"{NS}{conversation.guard(f'<{name}>')}{self._value(conversation, item)}"
+                f"{NS}{conversation.guard(f'</{name}>')}"
                 for name, item in value.items()
                 if item is not None
             )
@@ -189,7 +190,7 @@ def tool_lines(conversation: Conversation) -> list[str]:
 def _ended(conversation: Conversation, text: str) -> str:
     """Return a text that forms no control string with the bracket that opens the next one."""
     for bracket in "[]":
-        text = conversation.guard(text + bracket).removesuffix(bracket)
+        text = conversation.before(bracket, text)
     return text
 
 
