@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, cast
 
@@ -227,7 +227,7 @@ class Http(TransportChoice):
 
     Args:
         url: The server's base URL.
-        token: Bearer token; sent to that host only.
+        token: Bearer token, or a function that returns a current one; sent to that host only.
         headers: Further headers of every request. They may hold secrets, so they are never shown or pickled; the
             attributes `token` and `headers` hold them wrapped, and `reveal()` unwraps one.
         verify: A file or directory of CA certificates; `False` for no check of the server's certificate. Default:
@@ -238,7 +238,7 @@ class Http(TransportChoice):
     """
 
     url: str
-    token: str | Secret | None = field(default=None, repr=False)
+    token: str | Secret | Callable[[], str] | None = field(default=None, repr=False)
     headers: Mapping[str, str | Secret] = field(default_factory=dict, repr=False)
     verify: bool | str | None = None
 

@@ -9,7 +9,7 @@ from typing import Any
 from sagewire.content_handlers.embeddings import HfFeatureExtractionHandler
 from sagewire.types import EmbedOptions
 
-__all__ = ["HUB_INFERENCE", "HUB_MODELS", "ROUTER", "HubInference", "runtime_address"]
+__all__ = ["HUB_INFERENCE", "HUB_MODELS", "ROUTER", "HubInference", "routed", "runtime_address"]
 
 ROUTER = "https://router.huggingface.co/v1"
 """Hugging Face's router; it has the chat route only, whatever else lives below other servers' /v1."""
@@ -38,6 +38,16 @@ class HubInference(HfFeatureExtractionHandler):
 
 
 HUB_INFERENCE = HubInference()
+
+
+def routed(model: str, provider: str | None) -> str:
+    """Return the name under which Hugging Face's router knows a model of one of its inference providers.
+
+    Example:
+        >>> routed("Qwen/Qwen3-8B", "together")
+        'Qwen/Qwen3-8B:together'
+    """
+    return f"{model}:{provider}" if provider and provider != "auto" else model
 
 
 def runtime_address(address: str) -> tuple[str, str | None] | None:

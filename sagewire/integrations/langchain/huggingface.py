@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field, SecretStr, model_validator
 
 from sagewire.client.transport_choices import Http
 from sagewire.errors import UsageError
-from sagewire.integrations._addresses import HUB_INFERENCE, HUB_MODELS, ROUTER
+from sagewire.integrations._addresses import HUB_INFERENCE, HUB_MODELS, ROUTER, routed
 from sagewire.integrations.langchain._endpoint import EndpointFields
 from sagewire.integrations.langchain._generation import GenerationFields
 from sagewire.integrations.langchain.chat import EndpointChatModel
@@ -91,8 +91,7 @@ class HuggingFaceFields(EndpointFields):
     @classmethod
     def _hosted(cls, model: str, provider: str | None) -> dict[str, Any]:
         """Return the arguments that reach a model by its id, through Hugging Face's router."""
-        named = f"{model}:{provider}" if provider and provider != "auto" else model
-        return {"endpoint_url": ROUTER, "model": named, "content_handler": "openai_chat"}
+        return {"endpoint_url": ROUTER, "model": routed(model, provider), "content_handler": "openai_chat"}
 
     @model_validator(mode="after")
     def _check_hub_arguments(self) -> Any:

@@ -1,7 +1,8 @@
 """The common fields of every class here about its endpoint, and the two clients made from them.
 
 `Connection` is shared by the language model, the embedding model and the reranker, and by SageMaker and plain HTTP
-endpoints: a class of one family is its behaviour plus one of the connections below.
+endpoints: a class of one family is its behaviour plus a connection, to SageMaker below or to any server in
+`_server.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sagewire.integrations._client_pool import ClientPair, current_pair
 from sagewire.integrations._endpoint_names import with_endpoint_name
 from sagewire.transports.base import Retries
 
-__all__ = ["Connection", "HuggingFaceConnection", "SageMakerConnection", "describe"]
+__all__ = ["Connection", "SageMakerConnection", "describe", "one_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -218,25 +219,6 @@ class SageMakerConnection(Connection):
             "client": self.client,
             "config": self.config,
         }
-
-
-class HuggingFaceConnection(Connection):
-    """Any HTTP server: a Hugging Face Inference Endpoint, the router, TGI, vLLM, TEI, llama.cpp, Ollama."""
-
-    url: str = Field(description="The server's base URL.")
-    token: str | None = Field(default=None, exclude=True, repr=False)
-    model: str | None = Field(default=None, description="A served model name, if the server has several.")
-
-    secret_fields = ("token",)
-
-    def __init__(self, url: str = "", **data: Any) -> None:
-        data = one_of({"url": url or None, **data}, "url", "base_url", "endpoint_url")
-        if not data.get("url"):
-            raise UsageError("name the server: url='https://...'")
-        super().__init__(**data)
-
-    def _client_arguments(self) -> dict[str, Any]:
-        return {**super()._client_arguments(), "url": self.url, "token": self.token}
 
 
 def describe(value: Any) -> str | None:

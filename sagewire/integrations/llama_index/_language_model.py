@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -66,6 +66,9 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
     temperature: float | None = Field(default=None, description="Sampling temperature; None leaves it to others.")
     max_tokens: int | None = Field(default=None, description="Maximum number of tokens to generate.", gt=0)
     context_window: int | None = Field(default=None, description="How many tokens the model takes in all.", gt=0)
+    is_chat_model: bool | None = Field(
+        default=None, description="Whether LlamaIndex sends conversations; None derives it from handler and format."
+    )
     is_function_calling_model: bool | None = Field(
         default=None, description="Whether the model calls functions; None derives it from the handler and the format."
     )
@@ -98,7 +101,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         return LLMMetadata(
             context_window=self.context_window or self._found_window() or DEFAULT_CONTEXT_WINDOW,
             num_output=most or DEFAULT_NUM_OUTPUTS,
-            is_chat_model=not self._is_text_model(),
+            is_chat_model=not self._is_text_model() if self.is_chat_model is None else self.is_chat_model,
             is_function_calling_model=self._calls_functions(),
             model_name=self._model_name(),
         )
@@ -317,8 +320,13 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         if not given(self.messages_to_prompt):
             # Raises if the model is known and its prompt format is not.
             _ = self._client.format
-        write = given(self.messages_to_prompt) or llama2_messages_to_prompt
+        write = given(self.messages_to_prompt) or self._default_prompt
         return self._as_sent(write(messages))
+
+    @property
+    def _default_prompt(self) -> Callable[[Sequence[ChatMessage]], str]:
+        """What writes the conversations of a text model without a function of its own."""
+        return llama2_messages_to_prompt
 
     def _write_completion(self, prompt: str) -> str:
         default = llama2_completion_to_prompt if self._has_rule() else _as_it_is

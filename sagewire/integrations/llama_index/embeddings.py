@@ -44,8 +44,8 @@ class EndpointEmbedding(Connection, BaseEmbedding):
     dimensions: int | None = Field(default=None, description="Ask for shorter vectors.", gt=0)
     truncate: bool | None = Field(default=None, description="Cut texts that are too long, or refuse them.")
     normalize: bool | None = Field(default=None, description="Ask for vectors of length 1.")
-    query_instruction: str = Field(default="", description="Put before each query, for models that want it.")
-    text_instruction: str = Field(default="", description="Put before each text, for models that want it.")
+    query_instruction: str | None = Field(default="", description="Put before each query, for models that want it.")
+    text_instruction: str | None = Field(default="", description="Put before each text, for models that want it.")
     replace_newlines: bool = Field(default=False, description="Send line breaks as spaces.")
 
     _slots: _Slots = PrivateAttr(default_factory=_Slots)
@@ -87,8 +87,12 @@ class EndpointEmbedding(Connection, BaseEmbedding):
         own = {"dimensions": self.dimensions, "truncate": self.truncate, "normalize": self.normalize}
         return {**options, **{name: value for name, value in own.items() if value is not None}, "extra": extra}
 
-    def _clean(self, text: str, instruction: str) -> str:
-        return instruction + (text.replace("\n", " ") if self.replace_newlines else text)
+    def _clean(self, text: str, instruction: str | None) -> str:
+        text = text.replace("\n", " ") if self.replace_newlines else text
+        if not instruction:
+            return text
+        # LlamaIndex's classes put a space between the two, and models with an instruction expect one.
+        return f"{instruction}{text}" if instruction[-1].isspace() else f"{instruction} {text}"
 
 
 class SageMakerEmbedding(SageMakerConnection, EndpointEmbedding):

@@ -35,7 +35,7 @@ class HttpTarget:
     Args:
         url: The base URL. A path in it is kept; a call's path is put behind it, without repeating what both have.
         token: Sent as `Authorization: Bearer ...`, to this host only; a callable is asked for each request. Without
-            one, the user's Hugging Face token is sent to Hugging Face's own hosts, over TLS.
+            one (`None`), the user's Hugging Face token is sent to Hugging Face's own hosts, over TLS.
         headers: Further headers of each request.
     """
 
@@ -47,7 +47,7 @@ class HttpTarget:
         check_host(self._host)
         if token is None and parts.scheme == "https" and is_hugging_face(self._host):
             token = find_token()
-        self._token = hide(token)
+        self._token = hide(token or None)
         self._base = parts.path
         self._query = f"?{parts.query}" if parts.query else ""
         # The few paths of the calls' formats, as they are sent.
