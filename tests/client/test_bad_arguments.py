@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sagewire import AsyncClient, Client, UsageError
+from sagewire import AsyncClient, Client, PayloadTooLarge, UsageError
 
 DEEP: dict[str, object] = {"type": "object"}
 for _ in range(2000):
@@ -39,7 +39,8 @@ def test_of_a_chat(emulator, arguments, message):
 @pytest.mark.parametrize("tool_choice", [None, "f"])
 def test_a_tool_too_deep_to_be_written_into_a_prompt(emulator, tool_choice):
     client = Client("tgi", handler="tgi", format="llama3_1")
-    with pytest.raises(UsageError, match="nested too deeply"):
+    # Python 3.13 can write it, indented to more than any endpoint takes.
+    with pytest.raises((UsageError, PayloadTooLarge), match=r"nested too deeply|the request has"):
         client.chat("Hi", tools=[{"name": "f", "parameters": DEEP}], tool_choice=tool_choice)
     assert not emulator.calls
 
