@@ -100,6 +100,8 @@ SERVERS = {
     "a batch that slows down as it grows": (Simulation(noisy(lambda _, served: 0.3 + 0.02 * served)), 20_000, 256),
     "16 at a time, Retry-After": (Simulation(noisy(lambda *_: 0.05, 0.1), cap=16), 5_000, 16),
     "100 at a time, Retry-After": (Simulation(noisy(lambda *_: 2.0), cap=100), 20_000, 100),
+    "16 at a time, no Retry-After": (Simulation(noisy(lambda *_: 0.05, 0.1), cap=16, pause=0.2), 5_000, 16),
+    "50 a second, long pauses": (Simulation(noisy(lambda *_: 0.3), rate=50, pause=5.0), 5_000, 16),
     "50 a second": (Simulation(noisy(lambda *_: 0.3), rate=50), 5_000, 16),
     "replicas that are added": (
         Simulation(noisy(lambda *_: 1.0), slots=lambda now: 20 if now < 100 else 80),
@@ -113,7 +115,7 @@ SERVERS = {
 def test_it_comes_near_the_best_fixed_number(name):
     server, rows, best = SERVERS[name]
     shares = [server.run(rows, fixed=best, seed=seed) / server.run(rows, seed=seed) for seed in range(2)]
-    assert sum(shares) / len(shares) > 0.88, shares
+    assert sum(shares) / len(shares) >= 0.9, shares
 
 
 @pytest.mark.parametrize("workers", [16, 24])
