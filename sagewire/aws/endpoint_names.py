@@ -19,13 +19,19 @@ def endpoint_of(endpoint: str, region_name: str | None = None) -> tuple[str, str
         region_name: The region the caller gave.
 
     Raises:
-        UsageError: It is the ARN of something else, or names another region than the caller.
+        UsageError: It is a model's id, the ARN of something else, or names another region than the caller.
 
     Example:
         >>> endpoint_of("arn:aws:sagemaker:eu-west-1:111122223333:endpoint/my-llm")
         ('my-llm', 'eu-west-1')
     """
     if not endpoint.startswith("arn:"):
+        # A URL is refused where clients check their arguments.
+        if "/" in endpoint and "://" not in endpoint:
+            raise UsageError(
+                f"{endpoint!r} is not an endpoint's name, which has letters, digits and hyphens; give the name of the "
+                "endpoint that serves the model, or url= for a server that is not on SageMaker"
+            )
         return endpoint, region_name
     match = _ARN.fullmatch(endpoint)
     if match is None or match["kind"] != "endpoint":

@@ -29,6 +29,9 @@ class ReplyStream:
         self._call = call
         self._deltas = run(call, connect)
 
+    def __repr__(self) -> str:
+        return "<ReplyStream: read it with `for`, or its .text; then .reply is the answer>"
+
     def __iter__(self) -> Iterator[Delta]:
         return self._deltas
 
@@ -67,6 +70,9 @@ class AsyncReplyStream:
     def __init__(self, call: CallRun, connect: Callable[[], AsyncTransport]) -> None:
         self._call = call
         self._deltas = run_async(call, connect)
+
+    def __repr__(self) -> str:
+        return "<AsyncReplyStream: read it with `async for`, or its .text; then .reply is the answer>"
 
     def __aiter__(self) -> AsyncIterator[Delta]:
         return self._deltas

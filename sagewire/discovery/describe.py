@@ -281,7 +281,9 @@ def _translate(error: Any, operation: str, arguments: Mapping[str, Any], region:
     action = "sagemaker:" + "".join(word.capitalize() for word in operation.split("_"))
     name = next(iter(arguments.values()), "")
     if "Could not find" in message or code in {"ResourceNotFound", "ResourceNotFoundException"}:
-        return EndpointNotFound(f"'{name}' was not found in region {region}: {message}", fault="client", **facts)
+        cure = f" (check the name, region and account: `sagewire doctor {name}`)" if "EndpointName" in arguments else ""
+        text = f"'{name}' was not found in region {region}{cure}: {message}"
+        return EndpointNotFound(text, fault="client", **facts)
     if "AccessDenied" in code or "Unauthorized" in code:
         cure = f"Allow {action}, or name the handler yourself: Client('{name}', handler='...')"
         return AccessDenied(f"{action} is not allowed: {message}. {cure}", fault="client", **facts)

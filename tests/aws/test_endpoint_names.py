@@ -26,6 +26,7 @@ def test_a_name_or_an_arn(given, found):
         (ARN, "us-east-1", "leave one of them out"),
         (ARN.replace("endpoint/", "model/"), None, "is not an endpoint's ARN"),
         ("arn:aws:s3:::bucket", None, "is not an endpoint's ARN"),
+        ("meta-llama/Llama-3.1-8B-Instruct", None, "the endpoint that serves the model"),
     ],
 )
 def test_an_arn_that_does_not_fit(endpoint, region, words):
