@@ -59,9 +59,11 @@ def emulator(
             raise UsageError(f"--endpoint {given!r} should be NAME=DIALECT[:ENGINE], for example demo=tgi:extractive")
         endpoints[name] = spec
     try:
-        serve(endpoints or None, host=host, port=port, region=region, ready=_announce)
+        interrupted = serve(endpoints or None, host=host, port=port, region=region, ready=_announce)
     except OSError as error:
         raise UsageError(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port") from None
+    if interrupted:
+        raise typer.Exit(130)
 
 
 def _announce(running: Emulator) -> None:

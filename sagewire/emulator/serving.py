@@ -119,8 +119,11 @@ def serve(
     *,
     region: str = "us-east-1",
     ready: Callable[[Emulator], None] | None = None,
-) -> None:
+) -> bool:
     """Run an emulator until Ctrl-C or a termination signal; both end it cleanly.
+
+    Returns:
+        Whether Ctrl-C ended it.
 
     Args:
         endpoints: As for `Emulator`.
@@ -133,8 +136,14 @@ def serve(
         OSError: The address is taken.
     """
     stopping = threading.Event()
+    received: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        received.append(number)
+        stopping.set()
+
     with Emulator(endpoints, host=host, port=port, region=region) as emulator:
-        previous = _on_signals(stopping)
+        previous = _on_signals(stop)
         try:
             if ready is not None:
                 ready(emulator)
@@ -142,15 +151,16 @@ def serve(
             while not stopping.wait(3600.0):
                 pass
         except KeyboardInterrupt:
-            pass
+            received.append(signal.SIGINT)
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+    return signal.SIGINT in received
 
 
-def _on_signals(stopping: threading.Event) -> dict[signal.Signals, Any]:
-    """Let signals end the wait; outside the main thread Python allows no handlers, so do nothing."""
+def _on_signals(stop: Callable[[int, object], None]) -> dict[signal.Signals, Any]:
+    """Let signals call `stop`; outside the main thread Python allows no handlers, so do nothing."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     numbers = (signal.SIGINT, signal.SIGTERM)
-    return {number: signal.signal(number, lambda *_: stopping.set()) for number in numbers}
+    return {number: signal.signal(number, stop) for number in numbers}

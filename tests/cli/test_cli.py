@@ -267,7 +267,7 @@ def test_the_emulator_command_serves_and_ends_cleanly(clean_environment):
             check=False,
         )
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(20) == 130
     assert (asked.returncode, asked.stdout, asked.stderr) == (0, "Hello\n", "")
 
 

@@ -72,17 +72,18 @@ def test_a_reader_that_leaves_early_is_no_error_to_print(clean_environment, argu
         assert process.wait(60) in (0, 1)
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("command", [["gateway", "--demo", "--port", "0"], ["emulator", "--port", "0"]])
-def test_sigterm_ends_a_server_with_nothing_wrong(clean_environment, command):
+def test_a_signal_ends_a_server_cleanly(clean_environment, command, number, code):
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         [*SAGEWIRE, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
     ) as process:
         # The first line is printed before the server runs: there is no moment at which the signal would kill.
         process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         process.stdout.read()
-        assert process.wait(60) == 0
+        assert process.wait(60) == code
 
 
 TOLD_EARLY = """

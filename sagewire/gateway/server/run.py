@@ -31,7 +31,7 @@ from sagewire.gateway.server.app import create_app
 from sagewire.gateway.server.browser_guard import is_loopback
 from sagewire.gateway.server.header_limits import limited_protocol
 from sagewire.gateway.server.reloading import Reloader
-from sagewire.gateway.server.supervisor import Supervisor
+from sagewire.gateway.server.supervisor import INTERRUPTED, Supervisor
 
 __all__ = ["Plan", "load_plan", "serve"]
 
@@ -160,7 +160,9 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
     else:
         with metrics_server(plan, gateway.metrics.registry()):
             server.run(sockets=[listening])
-    return 0 if server.started else 1
+    if not server.started:
+        return 1
+    return INTERRUPTED if server.interrupted else 0
 
 
 @contextmanager
@@ -190,13 +192,19 @@ def metrics_server(plan: Plan, registry: CollectorRegistry) -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn with a readiness probe that knows when it is ending."""
+    """Uvicorn with a readiness probe that knows when it is ending.
+
+    Attributes:
+        interrupted: Whether Ctrl-C ends it.
+    """
 
     def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
         super().__init__(config)
         self._gateway = gateway
+        self.interrupted = False
 
     def handle_exit(self, sig: int, frame: object) -> None:
+        self.interrupted = sig == signal.SIGINT
         self._gateway.draining = True
         super().handle_exit(sig, frame)  # type: ignore[arg-type]
 

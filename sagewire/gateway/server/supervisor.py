@@ -16,12 +16,14 @@ from typing import Any
 
 from prometheus_client.multiprocess import mark_process_dead
 
-__all__ = ["Supervisor"]
+__all__ = ["INTERRUPTED", "Supervisor"]
 
 _log = logging.getLogger("sagewire.gateway")
 # A worker that dies sooner than this after its start counts as one that cannot start.
 YOUNG = 5.0
 MAX_FAILED_STARTS = 3
+# The exit code after Ctrl-C: 128 and the signal's number, as shells and other commands have it.
+INTERRUPTED = 130
 # Seconds for what comes after the last request: connections are closed, the last usage is written.
 CLOSING_SECONDS = 15.0
 
@@ -54,6 +56,7 @@ class Supervisor:
         self._running: dict[BaseProcess, float] = {}
         self._failed_starts = 0
         self._stopping = False
+        self._interrupted = False
 
     def run(self) -> int:
         """Run; return the exit code.
@@ -80,7 +83,7 @@ class Supervisor:
                 multiprocessing.connection.wait([worker.sentinel for worker in self._running], timeout=0.2)
                 if not self._stopping and not self._replace_the_dead():
                     return 1
-            return 0
+            return INTERRUPTED if self._interrupted else 0
         finally:
             self._end()
             for number, handler in previous.items():
@@ -118,6 +121,7 @@ class Supervisor:
 
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = True
+        self._interrupted = number == signal.SIGINT
 
     def _pass_on(self, number: int, frame: object) -> None:
         for worker in self._running:
