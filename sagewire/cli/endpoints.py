@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Callable
 from importlib import metadata
@@ -153,13 +154,30 @@ def _account(account: AccountOptions) -> list[Check]:
         with credential_errors():
             session = account.session()
             found = session.region_name
-        checks.append(("region", bool(found), found or "none; pass --region or set AWS_REGION"))
+        checks.append(_region(found))
         with credential_errors():
             told = session.client("sts", region_name=found or "us-east-1").get_caller_identity()
         checks.append(("credentials", True, told["Arn"]))
     except SagewireError as error:
         checks.append(("credentials", False, in_options(error)))
     return checks
+
+
+def _region(name: str | None) -> Check:
+    from botocore.session import get_session
+
+    if not name:
+        return "region", False, "none; pass --region or set AWS_REGION"
+    botocore = get_session()
+    known = [
+        region
+        for partition in botocore.get_available_partitions()
+        for region in botocore.get_available_regions("sagemaker", partition)
+    ]
+    close = difflib.get_close_matches(name, known)
+    if name in known or not close:
+        return "region", True, name
+    return "region", False, f"{name} has no SageMaker that this botocore knows; did you mean {' or '.join(close)}?"
 
 
 def _endpoint(name: str, account: AccountOptions, call: bool) -> list[Check]:
@@ -182,7 +200,9 @@ def _described(client: Client, name: str, account: AccountOptions) -> list[Check
         found = client.describe()
     except SagewireError as error:
         hint = close_names(error, {"endpoint": name, **account.given()})
-        return [("endpoint", False, in_options(error) + hint)]
+        # The advice to run this command is for everyone else.
+        told = in_options(error).replace(f": `sagewire doctor {name}`", "")
+        return [("endpoint", False, told + hint)]
     checks: list[Check] = [("endpoint", found.serving, f"{name} is {found.status}")]
     try:
         checks.append(("container", True, _tasks(detect(found))))

@@ -138,6 +138,9 @@ def test_doctor_says_what_is_wrong(run, monkeypatch):
     checks = {check["check"]: check for check in json.loads(run("doctor", "young", "--json").stdout)}
     assert (checks["credentials"]["ok"], checks["endpoint"]["ok"]) == (True, False)
     assert "Creating" in checks["endpoint"]["says"]
+    checks = {check["check"]: check for check in json.loads(run("doctor", "--region", "us-esat-1", "--json").stdout)}
+    assert not checks["region"]["ok"]
+    assert "us-east-1" in checks["region"]["says"].partition("did you mean")[2]
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     done = run("doctor", "nowhere")
     assert done.exit_code == 1
@@ -177,6 +180,8 @@ def test_a_wrong_endpoint_name_is_answered_with_close_ones(run, command):
     done = run(*command)
     assert done.exit_code == 1
     assert "Did you mean vllm?" in done.output
+    # Who runs the command already is not told to run it.
+    assert ("sagewire doctor vlm" in done.output) == (command[0] != "doctor")
 
 
 def test_messages_name_options_and_not_arguments(run, monkeypatch):
