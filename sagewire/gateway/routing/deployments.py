@@ -1,32 +1,27 @@
-"""A deployment at work: its clients, the calls in flight on it, the requests that wait for it, and its health."""
+"""A deployment at work: the calls in flight on it, the requests that wait for it, and its health."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
-from sagewire.aws.session import Session, assume_role_session, static_session, web_identity_session
-from sagewire.client import AsyncClient, Http
+from sagewire.client import AsyncClient
 from sagewire.errors import EndpointError, EndpointTimeout, NotReady, SagewireError
 from sagewire.gateway.config import DeploymentConfig
-from sagewire.gateway.config.handlers import make_handler
 from sagewire.gateway.errors import UndetectedContainer, is_about_request, is_missing_route
 from sagewire.gateway.quota import Quota
 from sagewire.gateway.rate_limits import Reservation
 from sagewire.gateway.redaction import Redaction
 from sagewire.gateway.routing.breaker import Breaker
+from sagewire.gateway.routing.deployment_clients import DeploymentClients
 from sagewire.gateway.routing.latency_tracker import LatencyTracker
 from sagewire.gateway.routing.sticky_sessions import Sessions
 from sagewire.gateway.threads import in_thread
-from sagewire.http.deadlines import Timeouts
-from sagewire.prompt_formats.drop_in.litellm import LITELLM_BUILDERS
-from sagewire.types import make_options
 
 __all__ = ["Deployment", "Lease", "Task", "Waiter", "unique_labels"]
 
@@ -81,8 +76,7 @@ class Deployment:
         self.redaction = Redaction.of(config)
         self._retired = False
         self.sessions = Sessions(lambda: self.chat, config.session_idle_seconds)
-        self._clients: dict[str, AsyncClient] = {}
-        self._session: Session | None = None
+        self._clients = DeploymentClients(config)
         self._waiting: deque[Waiter] = deque()
         self._answered: set[Task] = set()
         self._missing: dict[Task, float] = {}
@@ -152,7 +146,7 @@ class Deployment:
     @property
     def chat(self) -> AsyncClient:
         """The client for chats."""
-        return self._client("chat", "handler")
+        return self._clients.get("chat", "handler")
 
     async def client(self, task: Task) -> AsyncClient:
         """Return the client for a task, once the container is detected.
@@ -169,11 +163,11 @@ class Deployment:
 
     def _client_of(self, task: Task) -> AsyncClient:
         if task == "embed":
-            return self._client(task, "embedding_handler")
+            return self._clients.get(task, "embedding_handler")
         if task == "rerank":
-            return self._client(task, "rerank_handler")
+            return self._clients.get(task, "rerank_handler")
         if task == "complete" and (self.config.completion_handler is not None or self._has_completions):
-            return self._client(task, "completion_handler")
+            return self._clients.get(task, "completion_handler")
         return self.chat
 
     @property
@@ -226,15 +220,7 @@ class Deployment:
     async def close(self) -> None:
         """Close the sessions and give back the connections."""
         await self.sessions.close()
-        for client in self._clients.values():
-            with contextlib.suppress(SagewireError, OSError):
-                await client.close()
-
-    def _client(self, task: str, setting: str) -> AsyncClient:
-        client = self._clients.get(task)
-        if client is None:
-            client = self._clients[task] = self._make(setting)
-        return client
+        await self._clients.close()
 
     @property
     def health(self) -> Literal["not_asked", "healthy", "failing", "probing", "circuit_open"]:
@@ -244,78 +230,6 @@ class Deployment:
         if self.last_ok is None:
             return "not_asked"
         return "healthy" if self.last_ok else "failing"
-
-    def _make(self, setting: str) -> AsyncClient:
-        config = self.config
-        named = getattr(config, setting)
-        if setting == "completion_handler":
-            named, setting = named or "openai_completions", "handler"
-        if named == "openai_chat" and config.url is not None:
-            # Reasoning that a caller sends back is for the model, which may need it between calls of tools.
-            named = {"name": "openai_chat", "thinking_field": "reasoning_content"}
-        if named == "tgi":
-            named = {"name": "tgi", "allow_zero_temperature": config.allow_zero_temperature}
-        # A name is enough for each call to get a fresh handler; one with arguments is shared.
-        chosen = make_handler(named, setting) if isinstance(named, dict) or (named and ":" in named) else named
-        options = make_options(**config.options)
-        if config.served_model:
-            options = make_options(options, model=config.served_model)
-        limits = config.timeouts
-        return AsyncClient(
-            config.endpoint,
-            transport=_server(config),
-            endpoint_kwargs=config.endpoint_kwargs,
-            handler=chosen,
-            format=LITELLM_BUILDERS.get(config.format, config.format)
-            if isinstance(config.format, str)
-            else config.format,
-            options=options,
-            region_name=config.region,
-            endpoint_url=config.endpoint_url,
-            inference_component_name=config.inference_component,
-            timeout=Timeouts(limits.connect, limits.first_byte, limits.idle, limits.total),
-            # Retries are the router's: it may have a better place to try.
-            retries=1,
-            **self._credentials(),
-        )
-
-    def _credentials(self) -> dict[str, Any]:
-        config = self.config
-        if config.endpoint is None:
-            return {}
-        if config.role_arn is not None:
-            self._session = self._session or self._assumed(config.role_arn)
-            return {"session": self._session}
-        return {
-            "profile_name": config.profile,
-            "aws_access_key_id": _plain(config.aws_access_key_id),
-            "aws_secret_access_key": _plain(config.aws_secret_access_key),
-            "aws_session_token": _plain(config.aws_session_token),
-        }
-
-    def _assumed(self, role_arn: str) -> Session:
-        config = self.config
-        if config.web_identity_token_file:
-            return web_identity_session(
-                role_arn,
-                token_file=config.web_identity_token_file,
-                region_name=config.region,
-                session_name=config.role_session_name,
-                sts_endpoint=config.sts_endpoint,
-            )
-        source: Any = config.profile
-        key, secret = _plain(config.aws_access_key_id), _plain(config.aws_secret_access_key)
-        if key and secret:
-            source = static_session(key, secret, _plain(config.aws_session_token), region_name=config.region)
-        return assume_role_session(
-            role_arn,
-            region_name=config.region,
-            external_id=_plain(config.external_id),
-            session_name=config.role_session_name,
-            tags=config.session_tags or None,
-            source=source,
-            sts_endpoint=config.sts_endpoint,
-        )
 
     def note_answer(self, task: Task) -> None:
         """Remember that it has answered a task."""
@@ -470,15 +384,3 @@ def unique_labels(deployments: Sequence[DeploymentConfig]) -> list[str]:
             unique = f"{label}#{number}"
         found.append(unique)
     return found
-
-
-def _server(config: DeploymentConfig) -> Http | None:
-    """Return the HTTP server of a deployment, `None` for a SageMaker endpoint."""
-    if config.url is None:
-        return None
-    headers = {name: value.get_secret_value() for name, value in config.headers.items()}
-    return Http(config.url, _plain(config.token), headers, config.ssl_verify)
-
-
-def _plain(secret: Any) -> str | None:
-    return None if secret is None else secret.get_secret_value()
