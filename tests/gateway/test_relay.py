@@ -28,6 +28,11 @@ from sagewire.types import ChatRequest, Delta, ResponseInfo, TextDelta, Thinking
 HANDLER = OpenAiChatHandler()
 
 
+def told(error: SagewireError) -> tuple[type, str]:
+    """Return an error's kind and reason, without the bytes it shows, which depend on what had arrived."""
+    return type(error), str(error).partition(", got ")[0]
+
+
 class Account:
     """Notes all text of an answer."""
 
@@ -65,7 +70,7 @@ def in_full(pieces: list[bytes], *, framed: bool = False) -> tuple[Any, ...]:
             account.delta(delta)
             out += events.feed(delta)
     except SagewireError as raised:
-        error = type(raised), str(raised)
+        error = told(raised)
     return out, error, account.words, reader.reply.usage, events.end()
 
 
@@ -80,7 +85,7 @@ def relayed(pieces: list[bytes], *, framed: bool = False) -> tuple[Any, ...]:
         for written in relay.close():
             out += written
     except SagewireError as raised:
-        error = type(raised), str(raised)
+        error = told(raised)
     return out, error, account.words, relay.usage, events.end()
 
 

@@ -278,11 +278,15 @@ def test_the_native_route_takes_the_proxy_of_the_aws_configuration(emulator, mon
 
 async def test_the_token_goes_to_sagemaker_only(emulator):
     elsewhere = {"base_url": "http://elsewhere.invalid/openai/v1"}
-    with openai_client("vllm", route="sagemaker") as client, pytest.raises(UsageError, match="leave base_url out"):
+    # Older releases of openai wrap every error of the transport.
+    refused = pytest.raises((UsageError, openai.APIConnectionError))
+    with openai_client("vllm", route="sagemaker", max_retries=0) as client, refused as caught:
         client.with_options(**elsewhere).chat.completions.create(model="", messages=HELLO)
-    async with async_openai_client("vllm", route="sagemaker") as client:
-        with pytest.raises(UsageError, match="leave base_url out"):
+    assert "leave base_url out" in f"{caught.value} {caught.value.__cause__}"
+    async with async_openai_client("vllm", route="sagemaker", max_retries=0) as client:
+        with pytest.raises((UsageError, openai.APIConnectionError)) as caught:
             await client.with_options(**elsewhere).chat.completions.create(model="", messages=HELLO)
+    assert "leave base_url out" in f"{caught.value} {caught.value.__cause__}"
 
 
 def test_a_missing_endpoint(emulator):
