@@ -166,7 +166,9 @@ class LocalEngine:
             await asyncio.wait({writer, *self._calls}, return_when=asyncio.FIRST_COMPLETED)
             if writer.done():
                 self._writer_ended(writer)
-                await asyncio.wait(self._calls)
+                # Calls that ended together with the writer are in the set no more.
+                if self._calls:
+                    await asyncio.wait(self._calls)
 
     def _writer_ended(self, writer: asyncio.Task[None]) -> None:
         """Stop everything: what is answered from now on cannot be kept."""
