@@ -46,7 +46,7 @@ def refresh() -> None:
 
 
 def find(name: str, group: str, *, built_in: bool) -> Any:
-    """Return the object that an installed distribution offers under a name, `None` if there is none.
+    """Return the object that an installed distribution offers under a name, or `None`.
 
     Args:
         name: The name.

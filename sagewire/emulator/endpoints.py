@@ -90,7 +90,7 @@ class EndpointSpec:
 
     @property
     def failures(self) -> str:
-        """The S3 folder for errors of asynchronous invocations; empty if there is none."""
+        """The S3 folder for errors of asynchronous invocations; empty if not configured."""
         if self.failure_path is None and self.asynchronous is not None:
             return f"{self.asynchronous.rstrip('/')}/failures"
         return (self.failure_path or "").rstrip("/")

@@ -12,7 +12,7 @@ from sagewire.types import Choice, FinishReason, Reply, ResponseInfo
 __all__ = ["plain_answer"]
 
 _REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
-# What makes a message, or a choice, more than text.
+# The fields of a message that are more than text.
 _MESSAGE = ("reasoning_content", "reasoning", "refusal", "tool_calls", "function_call")
 _EXTRA = ("system_fingerprint", "service_tier", "timings")
 
@@ -24,7 +24,7 @@ def plain_answer(data: bytes, info: ResponseInfo) -> Reply | None:
 
     Args:
         data: The body.
-        info: What the service said about it.
+        info: The status, headers and ids of the response.
 
     Example:
         >>> choice = {"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}

@@ -1,4 +1,4 @@
-"""Keeping what was sent as a secret out of errors: debug pages and proxies repeat the headers they were sent."""
+"""Keeping secrets out of errors: debug pages and proxies repeat the headers they receive."""
 
 from __future__ import annotations
 

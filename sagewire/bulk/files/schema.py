@@ -170,7 +170,7 @@ def _kind(values: list[Any]) -> Any:
 
 
 def _wider(known: Any, kind: Any) -> tuple[Any, bool]:
-    """Return a type for the values of two, `None` if there is none, and whether values change by it."""
+    """Return a common type of two types, or `None`, and whether values change by it."""
     import pyarrow as pa
 
     if known is None or kind is None:

@@ -19,7 +19,7 @@ from sagewire.types import Message
 __all__ = ["Extractive", "answer", "sentences", "stems"]
 
 UNKNOWN = "I don't know."
-NOTHING_TO_READ = "I can only answer from text that is part of the question, and there is none."
+NOTHING_TO_READ = "I can only answer from text inside the question, which contains no text."
 
 _QUESTION = re.compile(
     r"(?im)^[ \t]*(?:user[ \t]+)?(?:question|query|q)[ \t]*:[ \t]*(.+(?:\n(?![ \t]*\w+[ \t]*\w*:).+)*)"

@@ -87,7 +87,7 @@ class Store:
         return url.database or "memory" if url.get_backend_name() == "sqlite" else url.render_as_string()
 
     def key(self, digest: str) -> Key | None:
-        """Return the key of a digest, `None` if there is none."""
+        """Return the key of a digest, or `None`."""
         rows = self.rows(sa.select(KEYS).where(KEYS.c.digest == digest), "look up a key in")
         return _as_key(rows[0]) if rows else None
 

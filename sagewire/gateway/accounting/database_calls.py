@@ -42,7 +42,7 @@ class DatabaseCalls:
         self._trouble = ""
 
     async def key(self, digest: str) -> Key | None:
-        """Return the key of a digest, `None` if there is none.
+        """Return the key of a digest, or `None`.
 
         Raises:
             StoreError: The database does not answer.

@@ -23,7 +23,7 @@ class Document:
 
     Args:
         text: The file's text.
-        name: What the file is called in messages.
+        name: The name of the file in messages.
         path: Its path; files it includes are looked for next to it, else in the current directory.
         files: Gets the digest of each included file that is read or looked for.
 

@@ -11,8 +11,8 @@ __all__ = ["JoinedWrites"]
 class JoinedWrites:
     """A transport on which a response's head waits for the body's first bytes, to the end of the loop's turn at most.
 
-    Uvicorn writes the two one after the other, each in a packet of its own: a call of the system more, and a client
-    that is woken for nothing.
+    Uvicorn writes the two one after the other, each in a packet of its own: one more system call, and one more
+    wake-up of the client.
 
     Args:
         transport: The transport.

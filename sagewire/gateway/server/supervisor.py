@@ -64,8 +64,7 @@ class Supervisor:
         SIGHUP is passed on, and makes each worker read its configuration again. SIGTERM and SIGINT let the workers
         finish what they have begun.
         """
-        if sys.platform == "win32":
-            raise NotImplementedError  # `serve` refuses it with a word
+        assert sys.platform != "win32"  # refused by `serve`
         previous = {
             number: signal.signal(number, handler)
             for number, handler in (
@@ -90,8 +89,7 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _start(self) -> None:
-        if sys.platform == "win32":
-            raise NotImplementedError
+        assert sys.platform != "win32"
         worker = self._context.Process(target=self._target, args=self._args, name="sagewire-gateway")
         # Inherited: SIGHUP would end a worker that has no handler for it yet. The worker lets it through then.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})

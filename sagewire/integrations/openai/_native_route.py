@@ -31,29 +31,29 @@ class NativeRoute:
     """The route over the sync engine.
 
     Args:
-        origin: Where it is.
+        origin: The address of SageMaker Runtime.
     """
 
     def __init__(self, origin: Origin) -> None:
         self._engine = SyncEngine(origin)
-        self._host = origin.host
+        self._origin = origin
 
     def send(self, request: Any, body: bytes, timeouts: Timeouts) -> Answer:
         """Send a request and return the answer as it arrives.
 
         Args:
             request: The request of httpx.
-            body: What to send in it.
+            body: The bytes to send in it.
             timeouts: The time limits.
 
         Raises:
             Unreachable: No answer came.
             UsageError: The request is for another server, which must not be sent the token.
         """
-        sent = _request(self._host, request, body)
+        sent = _request(self._origin, request, body)
         try:
             # OpenAI's client tries again by itself, as often as it was told to.
-            response = self._engine.send(sent, Deadlines(timeouts, self._host), resend=False)
+            response = self._engine.send(sent, Deadlines(timeouts, self._origin.host), resend=False)
         except EndpointError as error:
             raise Unreachable(error) from error
         pieces = response.chunks()
@@ -68,7 +68,7 @@ class AsyncNativeRoute:
     """The route over the async engine.
 
     Args:
-        origin: Where it is.
+        origin: The address of SageMaker Runtime.
     """
 
     def __init__(self, origin: Origin) -> None:
@@ -76,13 +76,13 @@ class AsyncNativeRoute:
         from sagewire.http.async_engine import AsyncEngine
 
         self._engine: AsyncEngine = AsyncEngine(origin)
-        self._host = origin.host
+        self._origin = origin
 
     async def send(self, request: Any, body: bytes, timeouts: Timeouts) -> Answer:
         """Send a request and return the answer as it arrives; see `NativeRoute.send`."""
-        sent = _request(self._host, request, body)
+        sent = _request(self._origin, request, body)
         try:
-            response = await self._engine.send(sent, Deadlines(timeouts, self._host), resend=False)
+            response = await self._engine.send(sent, Deadlines(timeouts, self._origin.host), resend=False)
         except EndpointError as error:
             raise Unreachable(error) from error
         pieces = response.chunks()
@@ -93,9 +93,11 @@ class AsyncNativeRoute:
         await self._engine.close()
 
 
-def _request(host: str, request: Any, body: bytes) -> Request:
-    if request.url.host != host:
-        raise UsageError(f"this client sends to {host} only, not to {request.url.host}: leave base_url out")
+def _request(origin: Origin, request: Any, body: bytes) -> Request:
+    port = request.url.port or {"http": 80, "https": 443}.get(request.url.scheme)
+    if (request.url.host, port) != (origin.host, origin.port):
+        asked = request.url.netloc.decode("ascii")
+        raise UsageError(f"this client sends to {origin.host}:{origin.port} only, not to {asked}: leave base_url out")
     headers = {name: value for name, value in request.headers.items() if name.lower() not in _OF_THE_ENGINE}
     headers["accept-encoding"] = "identity"
     return Request(request.url.raw_path.decode("ascii"), headers, body, request.method)

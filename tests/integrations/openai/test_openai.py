@@ -276,8 +276,9 @@ def test_the_native_route_takes_the_proxy_of_the_aws_configuration(emulator, mon
     assert "through the proxy http://127.0.0.1:9" in str(caught.value.__cause__)
 
 
-async def test_the_token_goes_to_sagemaker_only(emulator):
-    elsewhere = {"base_url": "http://elsewhere.invalid/openai/v1"}
+@pytest.mark.parametrize("address", ["http://elsewhere.invalid", "http://127.0.0.1:9", "https://127.0.0.1"])
+async def test_the_token_goes_to_sagemaker_only(emulator, address):
+    elsewhere = {"base_url": f"{address}/openai/v1"}
     # Older releases of openai wrap every error of the transport.
     refused = pytest.raises((UsageError, openai.APIConnectionError))
     with openai_client("vllm", route="sagemaker", max_retries=0) as client, refused as caught:
