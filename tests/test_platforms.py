@@ -41,7 +41,7 @@ def test_files_are_published(windows, tmp_path):
 
 def test_several_workers_are_refused(windows):
     config = parse_config("models: {m: {endpoint: e}}")
-    with pytest.raises(UsageError, match="2 workers cannot share a socket on Windows"):
+    with pytest.raises(UsageError, match="several workers cannot share a socket on Windows"):
         serve(Plan(config, workers=2))
 
 

@@ -31,7 +31,7 @@ from sagewire.gateway.server.app import create_app
 from sagewire.gateway.server.browser_guard import is_loopback
 from sagewire.gateway.server.header_limits import limited_protocol
 from sagewire.gateway.server.reloading import Reloader
-from sagewire.gateway.server.supervisor import INTERRUPTED, Supervisor
+from sagewire.gateway.server.supervisor import INTERRUPTED, NOT_ON_WINDOWS, Supervisor
 
 __all__ = ["Plan", "load_plan", "serve"]
 
@@ -75,7 +75,7 @@ def serve(plan: Plan, *, ready: Callable[[str], None] = lambda url: None) -> int
         StoreError: The database cannot be opened.
     """
     if plan.workers > 1 and sys.platform == "win32":
-        raise UsageError(f"{plan.workers} workers cannot share a socket on Windows; run one, or use WSL or a container")
+        raise UsageError(NOT_ON_WINDOWS)
     os.environ.update({name: value.get_secret_value() for name, value in plan.config.environment.items()})
     store = open_plan_store(plan)
     with_keys = plan.config.has_keys or bool(store.all_keys())

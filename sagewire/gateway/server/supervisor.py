@@ -16,12 +16,15 @@ from typing import Any
 
 from prometheus_client.multiprocess import mark_process_dead
 
-__all__ = ["INTERRUPTED", "Supervisor"]
+from sagewire.errors import UsageError
+
+__all__ = ["INTERRUPTED", "NOT_ON_WINDOWS", "Supervisor"]
 
 _log = logging.getLogger("sagewire.gateway")
 # A worker that dies sooner than this after its start counts as one that cannot start.
 YOUNG = 5.0
 MAX_FAILED_STARTS = 3
+NOT_ON_WINDOWS = "several workers cannot share a socket on Windows; run one, or use WSL or a container"
 # The exit code after Ctrl-C: 128 and the signal's number, as shells and other commands have it.
 INTERRUPTED = 130
 # Seconds for what comes after the last request: connections are closed, the last usage is written.
@@ -64,7 +67,8 @@ class Supervisor:
         SIGHUP is passed on, and makes each worker read its configuration again. SIGTERM and SIGINT let the workers
         finish what they have begun.
         """
-        assert sys.platform != "win32"  # refused by `serve`
+        if sys.platform == "win32":
+            raise UsageError(NOT_ON_WINDOWS)
         previous = {
             number: signal.signal(number, handler)
             for number, handler in (
@@ -89,7 +93,8 @@ class Supervisor:
                 signal.signal(number, handler)
 
     def _start(self) -> None:
-        assert sys.platform != "win32"
+        if sys.platform == "win32":
+            raise UsageError(NOT_ON_WINDOWS)
         worker = self._context.Process(target=self._target, args=self._args, name="sagewire-gateway")
         # Inherited: SIGHUP would end a worker that has no handler for it yet. The worker lets it through then.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
