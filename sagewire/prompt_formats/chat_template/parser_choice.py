@@ -20,6 +20,11 @@ __all__ = ["PARSER_SIGNS", "ParserChoice", "choose_parser"]
 # What in a template tells how its model writes calls; the first sign comes first.
 PARSER_SIGNS: tuple[tuple[str, str], ...] = (
     ("｜DSML｜", "deepseek_v32"),
+    ("｜GCML｜", "gigachat35"),
+    ("<ifm|tool_call", "k2_horizon"),
+    ("<|plamo:begin_tool_", "plamo3"),
+    ("<|content_invoke_tool_json|>", "inkling"),
+    ("<iquest_tool_call>", "iquest_q1"),
     ("<｜tool▁calls▁begin｜>", "deepseek"),
     ("<｜tool_calls_begin｜>", "step3"),
     ("<|channel|>", "gpt_oss"),
@@ -32,6 +37,8 @@ PARSER_SIGNS: tuple[tuple[str, str], ...] = (
     ("<dots_function_call>", "dots"),
     ("<longcat_tool_call>", "longcat"),
     ("<tool_sep", "hy3"),
+    ("<arg_key:", "hy4"),
+    ("<tool_calls><tool_call>", "hy4"),
     ("<arg_key>", "glm"),
     ("<param name=", "minicpm5"),
     ("<parameter=", "qwen3_coder"),
@@ -78,6 +85,9 @@ COMMON_SIGNS: tuple[tuple[str, str], ...] = (
 
 TURN_END = re.compile(r"</?([^<>/\s]{1,40})>(?=\s*\Z)")
 
+# MiMo writes the values of Qwen3-Coder's tags without line breaks around them, and means them to the letter.
+EXACT_VALUE = re.compile(r"<parameter=[^<>\n]+>[^\n]")
+
 # Families whose history is written otherwise than the model writes.
 OTHER_HISTORY = frozenset(("command_r", "phi4_mini", "pythonic"))
 
@@ -116,6 +126,8 @@ def choose_parser(template: str, probe: TemplateProbe, stops: Sequence[str]) -> 
     written = probe.written_calls
     everything = "\n".join((template, *(call.text for call in written)))
     named, common = _signed(PARSER_SIGNS, everything), _signed(COMMON_SIGNS, everything)
+    if any(EXACT_VALUE.search(call.text) for call in written):
+        named = ["mimo" if name == "qwen3_coder" else name for name in named]
     for name in named:
         if any(_reads_back(name, call, stops) for call in written):
             return ParserChoice(name, True)

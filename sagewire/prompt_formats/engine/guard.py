@@ -38,11 +38,12 @@ COMMON_TOKENS = (
     "<start_function_declaration>", "<end_function_declaration>", "<escape>",
     "<TOOLCALL>", "</TOOLCALL>", "<AVAILABLE_TOOLS>", "</AVAILABLE_TOOLS>", "<TOOL_RESPONSE>", "</TOOL_RESPONSE>",
     "<longcat_tool_call>", "</longcat_tool_call>", "<dots_function_call>", "</dots_function_call>",
+    "<iquest_tool_call>", "</iquest_tool_call>",
     # Beginnings: Hy3 ends its tags with a suffix of the checkpoint, the others begin them with a name of the family.
     "<think:", "</think:", "<tool_call:", "</tool_call:", "<tool_calls:", "</tool_calls:", "<tool_sep:", "<arg_key:",
     "</arg_key:", "<arg_value:", "</arg_value:", "<tool_response:", "</tool_response:", "<tool_responses:",
     "</tool_responses:", "<seed:", "</seed:", "<minimax:", "</minimax:", "<mm:", "</mm:", "<atem:", "</atem:",
-    "<steptml:", "</steptml:", "<｜DSML｜", "</｜DSML｜", "<SPECIAL_",
+    "<steptml:", "</steptml:", "<｜DSML｜", "</｜DSML｜", "<｜GCML｜", "</｜GCML｜", "<ifm|", "</ifm|", "<SPECIAL_",
     "]~!b[", "]~b]", "[e~[", "]!p~[", "]!d~[", "]<]minimax[>[", "[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]",
     "[MODEL_SETTINGS]", "[/MODEL_SETTINGS]",
     "[THINK]", "[/THINK]", "[BOS]", "[|system|]", "[|user|]", "[|assistant|]", "[|tool|]", "[|endofturn|]",

@@ -38,10 +38,11 @@ from sagewire.prompt_formats.output_parsers.engine.answer import AnswerParser
 from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax, ThinkingTags
 from sagewire.prompt_formats.output_parsers.functionary import FUNCTIONARY
 from sagewire.prompt_formats.output_parsers.gemma import FUNCTION_GEMMA, GEMMA4
-from sagewire.prompt_formats.output_parsers.glm import GLM, GLM4, HY3
+from sagewire.prompt_formats.output_parsers.glm import GLM, GLM4, HY3, HY4, IQUEST_Q1
 from sagewire.prompt_formats.output_parsers.granite import GRANITE
 from sagewire.prompt_formats.output_parsers.harmony import GPT_OSS
-from sagewire.prompt_formats.output_parsers.invoke import DEEPSEEK_V32, DOTS, MINICPM5, MINIMAX, STEP3
+from sagewire.prompt_formats.output_parsers.inkling import INKLING
+from sagewire.prompt_formats.output_parsers.invoke import DEEPSEEK_V32, DOTS, GIGACHAT35, MINICPM5, MINIMAX, STEP3
 from sagewire.prompt_formats.output_parsers.json_lists import (
     APRIEL,
     ERNIE45,
@@ -55,14 +56,16 @@ from sagewire.prompt_formats.output_parsers.json_lists import (
     PHI4_MINI,
     XLAM,
 )
+from sagewire.prompt_formats.output_parsers.k2_horizon import K2_HORIZON
 from sagewire.prompt_formats.output_parsers.kimi import KIMI_K2
 from sagewire.prompt_formats.output_parsers.kimi_k3 import KIMI_K3
 from sagewire.prompt_formats.output_parsers.llama import LLAMA3_JSON
 from sagewire.prompt_formats.output_parsers.minimax_m3 import MINIMAX_M3
 from sagewire.prompt_formats.output_parsers.mistral import MISTRAL
 from sagewire.prompt_formats.output_parsers.muse import MUSE
+from sagewire.prompt_formats.output_parsers.plamo3 import PLAMO3
 from sagewire.prompt_formats.output_parsers.pythonic import LFM2, OLMO3, PYTHONIC
-from sagewire.prompt_formats.output_parsers.qwen_xml import QWEN3_CODER, SEED_OSS
+from sagewire.prompt_formats.output_parsers.qwen_xml import MIMO, QWEN3_CODER, SEED_OSS
 from sagewire.prompt_formats.output_parsers.solar import SOLAR_OPEN
 from sagewire.types import Tool
 
@@ -85,6 +88,7 @@ OUTPUT_PARSERS: dict[str, OutputSyntax] = {
     "functionary": FUNCTIONARY,
     "gemma4": GEMMA4,
     "gigachat3": GIGACHAT3,
+    "gigachat35": GIGACHAT35,
     "glm": GLM,
     "glm4": GLM4,
     "gpt_oss": GPT_OSS,
@@ -92,13 +96,18 @@ OUTPUT_PARSERS: dict[str, OutputSyntax] = {
     "hermes": HERMES,
     "hunyuan_a13b": HUNYUAN_A13B,
     "hy3": HY3,
+    "hy4": HY4,
+    "inkling": INKLING,
     "internlm2": INTERNLM2,
+    "iquest_q1": IQUEST_Q1,
     "jamba": JAMBA,
+    "k2_horizon": K2_HORIZON,
     "kimi_k2": KIMI_K2,
     "kimi_k3": KIMI_K3,
     "lfm2": LFM2,
     "llama3_json": LLAMA3_JSON,
     "longcat": LONGCAT,
+    "mimo": MIMO,
     "minicpm5": MINICPM5,
     "minimax": MINIMAX,
     "minimax_m3": MINIMAX_M3,
@@ -108,6 +117,7 @@ OUTPUT_PARSERS: dict[str, OutputSyntax] = {
     "olmo3": OLMO3,
     "phi4_mini": PHI4_MINI,
     "plain": PLAIN,
+    "plamo3": PLAMO3,
     "pythonic": PYTHONIC,
     "qwen3_coder": QWEN3_CODER,
     "seed_oss": SEED_OSS,

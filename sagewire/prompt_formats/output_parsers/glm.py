@@ -1,13 +1,16 @@
-"""Calls as a name, then keys and values in tags: GLM-4.5 and later, Tencent Hy3; and GLM-4-0414, a name before JSON.
+"""Calls as a name, then keys and values in tags: GLM-4.5 and later, IQuest Q1, Tencent Hy3 and Hy4; and GLM-4-0414.
 
 The templates write strings as they are and everything else as JSON; the schema says which is which, and where there
-is none, what is JSON is read as JSON. Hy3 ends its tags with a suffix that each checkpoint has for itself,
-`<tool_call:opensource>` (vLLM glm4_moe_tool_parser.py, hy_v3_tool_parser.py; the models' chat templates).
+is none, what is JSON is read as JSON. Hy3 and Hy4 end their tags with a suffix that each checkpoint has for itself,
+`<tool_call:opensource>`; Hy4 has no `<tool_sep>` behind the name. GLM-4-0414 writes a name before JSON (vLLM
+glm4_moe_tool_parser.py, hy_v3_tool_parser.py, hy_v4_tool_parser.py; SGLang iquest_q1_detector.py; the models' chat
+templates).
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from sagewire.prompt_formats.output_parsers.engine.json_calls import read_arguments
 from sagewire.prompt_formats.output_parsers.engine.markers import Markers
@@ -16,27 +19,28 @@ from sagewire.prompt_formats.output_parsers.engine.output_syntax import THINK, O
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 from sagewire.prompt_formats.output_parsers.qwen_xml import Arguments
 
-__all__ = ["GLM", "GLM4", "HY3"]
+__all__ = ["GLM", "GLM4", "HY3", "HY4", "IQUEST_Q1"]
 
 NAME = re.compile(r"[^\n<{\[]*")
 KEY = re.compile(r"[^<>]*")
 SUFFIX = re.compile(r"[:\w]*")
 FUNCTION_NAME = re.compile(r"[\w.\-]*")
+THINK_TAG = re.compile(r"<think(:[\w.\-]+)>")
 
 
 def _read(source: Source, calls: Calls) -> Wait[None]:
     yield from _read_call(source, calls, "")
 
 
-def _read_call(source: Source, calls: Calls, suffix: str, separator: str = "") -> Wait[None]:
+def _read_call(source: Source, calls: Calls, suffix: str, separator: str = "", tag: str = "tool_call") -> Wait[None]:
     yield from source.skip_space()
     name = (yield from source.read(NAME)).strip()
-    yield from source.expect(separator)
+    yield from source.accept(separator)
     if not name or (yield from source.skip_space()) != "<":
         raise NotACall
     value_end = Markers((f"</arg_value{suffix}>",))
     arguments = Arguments(calls, name)
-    while not (yield from source.accept(f"</tool_call{suffix}>")):
+    while not (yield from source.accept(f"</{tag}{suffix}>")):
         yield from source.expect(f"<arg_key{suffix}>")
         key = (yield from source.read(KEY)).strip()
         yield from source.expect(f"</arg_key{suffix}>")
@@ -48,7 +52,12 @@ def _read_call(source: Source, calls: Calls, suffix: str, separator: str = "") -
     arguments.commit()
 
 
+def _read_iquest(source: Source, calls: Calls) -> Wait[None]:
+    yield from _read_call(source, calls, "", tag="iquest_tool_call")
+
+
 GLM = OutputSyntax(name="glm", blocks={"<tool_call>": _read})
+IQUEST_Q1 = OutputSyntax(name="iquest_q1", blocks={"<iquest_tool_call>": _read_iquest})
 
 
 def _read_section(source: Source, calls: Calls) -> Wait[None]:
@@ -69,12 +78,24 @@ def _read_section(source: Source, calls: Calls) -> Wait[None]:
         yield from _read_call(source, calls, suffix, f"<tool_sep{suffix}>")
 
 
+def _hy_thinking(suffix: str) -> tuple[ThinkingTags, ...]:
+    return (ThinkingTags(f"<think{suffix}>", f"</think{suffix}>"), *THINK)
+
+
+def _of_checkpoint(syntax: OutputSyntax, prompt: str) -> OutputSyntax:
+    """Return the syntax with the suffix of the checkpoint, which the prompt shows where it opens the reasoning."""
+    suffixes = THINK_TAG.findall(prompt)
+    return replace(syntax, thinking=_hy_thinking(suffixes[-1])) if suffixes else syntax
+
+
 HY3 = OutputSyntax(
     name="hy3",
     blocks={"<tool_call": _read_section},
-    thinking=(ThinkingTags("<think:opensource>", "</think:opensource>"), *THINK),
+    thinking=_hy_thinking(":opensource"),
     often_opened=True,
+    for_prompt=_of_checkpoint,
 )
+HY4 = replace(HY3, name="hy4")
 
 
 def _read_start(source: Source, calls: Calls, prompt: str) -> Wait[None]:

@@ -3,6 +3,8 @@
     <|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final<|message|>...<|return|>
     <|channel|>commentary to=functions.f <|constrain|>json<|message|>{...}<|call|>
 
+The body of a call is JSON, or the raw text of an offered tool's only parameter: Python, to which the model writes code.
+
 Servers that drop control tokens leave `analysis...assistantfinal...`, which is read as far as it can be surely.
 
 Facts: OpenAI's description of the harmony format, and the model's chat template.
@@ -13,6 +15,7 @@ from __future__ import annotations
 import re
 
 from sagewire.prompt_formats.output_parsers.engine.json_calls import read_arguments
+from sagewire.prompt_formats.output_parsers.engine.json_text import to_json
 from sagewire.prompt_formats.output_parsers.engine.markers import Markers
 from sagewire.prompt_formats.output_parsers.engine.output import Calls, Prose
 from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
@@ -28,6 +31,9 @@ HEADER_TEXT = re.compile(r"[^<\n]*")
 HEADER_TOKENS = (CHANNEL, "<|constrain|>")
 RECIPIENT = re.compile(r"\bto=(\S+?)(?=\s|<\||$)")
 CHANNEL_NAME = re.compile(r"<\|channel\|>\s*(\w+)")
+# What a header says of a body that is not JSON.
+RAW = re.compile(r"(?:\s|<\|constrain\|>)code\s*$")
+BODY_END = Markers(ENDS)
 # Recipients that are no tools.
 SPEAKERS = ("assistant", "user", "all")
 
@@ -58,7 +64,11 @@ def _read_message(source: Source, calls: Calls, header: str) -> Wait[None]:
     recipient = (RECIPIENT.findall(header) or ["all"])[-1].removeprefix("functions.")
     source.opened()
     if recipient not in SPEAKERS and channel != "final":
-        yield from read_arguments(source, calls, recipient)
+        parameter = calls.offered.only_text(recipient)
+        if parameter is not None and ((yield from source.skip_space()) != "{" or RAW.search(header)):
+            yield from _read_raw(source, calls, recipient, parameter)
+        else:
+            yield from read_arguments(source, calls, recipient)
     elif channel == "analysis":
         yield from read_reasoning(source, calls, ENDS, START)
     else:
@@ -66,16 +76,28 @@ def _read_message(source: Source, calls: Calls, header: str) -> Wait[None]:
         calls.text.separate()
 
 
-def read_reasoning(source: Source, calls: Calls, ends: tuple[str, ...], following: str) -> Wait[None]:
+def _read_raw(source: Source, calls: Calls, name: str, parameter: str) -> Wait[None]:
+    """Read a body that is not JSON; only the end of the message says that it is complete."""
+    start = source.place
+    try:
+        text, _ = yield from source.until(BODY_END)
+    except NotACall:
+        if not source.stopped:
+            raise
+        text = source.since(start)
+    calls.commit(name, to_json({parameter: text}))
+
+
+def read_reasoning(source: Source, calls: Calls, ends: tuple[str, ...], *following: str) -> Wait[None]:
     """Read the reasoning of a message up to one of its `ends`, or up to what begins the message `following` it."""
-    markers = Markers((*ends, following))
+    markers = Markers((*ends, *following))
     source.release()
     calls.thinking.separate()
     while True:
         found = markers.find(source.buffer, source.position)
         if found is not None:
             calls.thinking.write(source.buffer[source.position : found[0]])
-            source.position = found[0] + (len(found[1]) if found[1] != following else 0)
+            source.position = found[0] + (len(found[1]) if found[1] in ends else 0)
             return
         end = len(source.buffer) if source.ended else markers.certain_end(source.buffer, source.position)
         calls.thinking.write(source.buffer[source.position : end])

@@ -1,9 +1,11 @@
 """Calls as elements with a name: `<invoke name="f"><parameter name="a">1</parameter></invoke>`, mostly in a section.
 
-MiniMax M2, DeepSeek V3.2 and V4 (every tag begins with `｜DSML｜`), Step 3, Dots and MiniCPM 5 (`<function
-name="f"><param name="a">`). DeepSeek says `string="true"` for a raw text and `string="false"` for JSON; the others
-leave the types to the schema. MiniCPM 5 writes XML, with CDATA and entities (vLLM parser/minimax_m2.py,
-deepseek_v32.py, step3_tool_parser.py, dots_tool_parser.py, minicpm5xml_tool_parser.py; the models' chat templates).
+MiniMax M2, DeepSeek V3.2 and V4 (every tag begins with `｜DSML｜`, since V4.1 with a blank behind it), GigaChat 3.5
+(`｜GCML｜`), Step 3, Dots and MiniCPM 5 (`<function name="f"><param name="a">`). DeepSeek and GigaChat say
+`string="true"` for a raw text and `string="false"` for JSON; the others leave the types to the schema. MiniCPM 5
+writes XML, with CDATA and entities (vLLM parser/minimax_m2.py, deepseek_v32.py, deepseek_v41.py,
+step3_tool_parser.py, dots_tool_parser.py, minicpm5xml_tool_parser.py; SGLang gigachat35_detector.py; the models' chat
+templates).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from sagewire.prompt_formats.output_parsers.engine.output_syntax import BlockRea
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 from sagewire.prompt_formats.output_parsers.qwen_xml import Arguments
 
-__all__ = ["DEEPSEEK_V32", "DOTS", "MINICPM5", "MINIMAX", "STEP3", "Tags", "read_name"]
+__all__ = ["DEEPSEEK_V32", "DOTS", "GIGACHAT35", "MINICPM5", "MINIMAX", "STEP3", "Tags", "read_name"]
 
 NAMES = {'"': re.compile(r"[^\"<>\n]*"), "'": re.compile(r"[^'<>\n]*"), "": re.compile(r"[^\"'<>\s]*")}
 CDATA = re.compile(r"\s*<!\[CDATA\[(.*)\]\]>\s*", re.DOTALL)
@@ -113,14 +115,25 @@ def _unwrap(text: str) -> str:
 
 
 DSML = Tags("｜DSML｜invoke", "｜DSML｜parameter")
+SPACED_DSML = Tags("｜DSML｜ invoke", "｜DSML｜ parameter")
 DEEPSEEK_V32 = OutputSyntax(
     name="deepseek_v32",
     blocks={
         "<｜DSML｜function_calls>": DSML.reader(),
         "<｜DSML｜tool_calls>": DSML.reader(),
         DSML.opening: DSML.read_call,
+        "<｜DSML｜ calls>": SPACED_DSML.reader(),
+        SPACED_DSML.opening: SPACED_DSML.read_call,
     },
-    closers=("</｜DSML｜function_calls>", "</｜DSML｜tool_calls>"),
+    closers=("</｜DSML｜function_calls>", "</｜DSML｜tool_calls>", "</｜DSML｜ calls>"),
+    often_opened=True,
+)
+
+GCML = Tags("｜GCML｜invoke", "｜GCML｜parameter")
+GIGACHAT35 = OutputSyntax(
+    name="gigachat35",
+    blocks={"<｜GCML｜tool_calls>": GCML.reader(), GCML.opening: GCML.read_call},
+    closers=("</｜GCML｜tool_calls>",),
     often_opened=True,
 )
 

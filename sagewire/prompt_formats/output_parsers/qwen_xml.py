@@ -1,7 +1,8 @@
-"""Qwen3-Coder and Seed-OSS: `<tool_call><function=f><parameter=a>1</parameter></function></tool_call>`.
+"""Qwen3-Coder, MiMo and Seed-OSS: `<tool_call><function=f><parameter=a>1</parameter></function></tool_call>`.
 
 The values are untyped: the tool's schema says what they are (vLLM qwen3coder_tool_parser.py). One line break after
-the opening tag and one before the closing tag belong to the tags, as the template writes them.
+the opening tag and one before the closing tag belong to the tags, as the template writes them; not so for MiMo, whose
+values stand between the tags to the letter (vLLM parser/mimo.py, SGLang mimo_detector.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sagewire.prompt_formats.output_parsers.engine.output import Calls
 from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax, ThinkingTags
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
-__all__ = ["QWEN3_CODER", "SEED_OSS", "Arguments"]
+__all__ = ["MIMO", "QWEN3_CODER", "SEED_OSS", "Arguments"]
 
 NAME = re.compile(r"[^<>\n]*")
 # The model sometimes forgets a closing tag; the next tag then closes the value if it begins a line.
@@ -65,8 +66,15 @@ def _read_tool_call(source: Source, calls: Calls) -> Wait[None]:
     yield from _read_function(source, calls)
 
 
-def _read_function(source: Source, calls: Calls, *, framed: bool = True) -> Wait[None]:
-    """Read a call; `framed`: the line break before a closing tag is the tag's even if none follows the opening one."""
+def _read_function(source: Source, calls: Calls, *, framed: bool = True, exact: bool = False) -> Wait[None]:
+    """Read a call.
+
+    Args:
+        source: The text.
+        calls: Where the call goes.
+        framed: The line break before a closing tag is the tag's even if none follows the opening one.
+        exact: No line break belongs to a tag.
+    """
     name = (yield from source.read(NAME)).strip()
     yield from source.expect(">")
     if not name:
@@ -81,9 +89,9 @@ def _read_function(source: Source, calls: Calls, *, framed: bool = True) -> Wait
         if end != "</parameter>":
             source.position -= len(end)
             source.opened()
-        elif framed or text.startswith("\n"):
+        elif not exact and (framed or text.startswith("\n")):
             text = text.removesuffix("\n")
-        text = text.removeprefix("\n")
+        text = text if exact else text.removeprefix("\n")
         arguments.add(key, text, calls.offered.value(name, key, text))
         yield from source.skip_space()
     arguments.commit()
@@ -94,6 +102,17 @@ QWEN3_CODER = OutputSyntax(
     blocks={"<tool_call>": _read_tool_call, "<function=": _read_function},
     closers=("</tool_call>",),
 )
+
+
+def _read_mimo_call(source: Source, calls: Calls) -> Wait[None]:
+    yield from source.skip_space()
+    yield from source.expect("<function=")
+    source.opened()
+    yield from _read_function(source, calls, exact=True)
+
+
+# Xiaomi MiMo V2. A function without the tag around it is not a call.
+MIMO = OutputSyntax(name="mimo", blocks={"<tool_call>": _read_mimo_call}, closers=("</tool_call>",), often_opened=True)
 
 
 def _read_seed_call(source: Source, calls: Calls) -> Wait[None]:

@@ -40,6 +40,8 @@ WRITINGS = {
     "functionary": "<function={{ f.name }}>{{ f.arguments | tojson }}</function>",
     "qwen3_coder": "<tool_call><function={{ f.name }}>" + ITEMS
     + "<parameter={{ k }}>\n{{ v }}\n</parameter>{% endfor %}</function></tool_call>",
+    "mimo": "<tool_call>\n<function={{ f.name }}>\n" + ITEMS
+    + "<parameter={{ k }}>{{ v }}</parameter>\n{% endfor %}</function>\n</tool_call>",
     "seed_oss": "<seed:tool_call><function={{ f.name }}>" + ITEMS
     + "<parameter={{ k }}>{{ v }}</parameter>{% endfor %}</function></seed:tool_call>",
     "glm": "<tool_call>{{ f.name }}\n" + ITEMS
@@ -47,6 +49,23 @@ WRITINGS = {
     "hy3": "<tool_calls:x>{{ '<tool_call{}>'.format(':x') }}{{ f.name }}<tool_sep:x>" + ITEMS
     + "<arg_key:x>{{ k }}</arg_key:x><arg_value:x>{{ v }}</arg_value:x>{% endfor %}</tool_call:x>"
     "</tool_calls:x>",
+    "hy4": "{% set x = ':5f' %}<tool_calls{{ x }}><tool_call{{ x }}>{{ f.name }}" + ITEMS
+    + "<arg_key{{ x }}>{{ k }}</arg_key{{ x }}><arg_value{{ x }}>{{ v }}</arg_value{{ x }}>{% endfor %}"
+    "</tool_call{{ x }}></tool_calls{{ x }}>",
+    "iquest_q1": "<iquest_tool_call>{{ f.name }}\n" + ITEMS
+    + "<arg_key>{{ k }}</arg_key><arg_value>{{ v }}</arg_value>\n{% endfor %}</iquest_tool_call>",
+    "k2_horizon": "<ifm|tool_calls><ifm|tool_call>{{ f.name }}" + ITEMS
+    + "<ifm|arg_key>{{ k }}</ifm|arg_key><ifm|arg_value>{{ v }}</ifm|arg_value>{% endfor %}</ifm|tool_call>"
+    "</ifm|tool_calls>",
+    "plamo3": "{% macro b(x) %}<|plamo:begin_{{ x }}:plamo|>{% endmacro %}{% macro e(x) %}<|plamo:end_{{ x }}:plamo|>"
+    "{% endmacro %}{{ b('tool_requests') }}{{ b('tool_request') }}{{ b('tool_name') }}{{ f.name }}{{ e('tool_name') }}"
+    "{{ b('tool_arguments') }}<|plamo:constrain|>json<|plamo:msg|>{{ f.arguments | tojson }}{{ e('tool_arguments') }}"
+    "{{ e('tool_request') }}{{ e('tool_requests') }}",
+    "inkling": '<|message_model|>{{ f.name }}<|content_invoke_tool_json|>{"name": "{{ f.name }}", "args": '
+    "{{ f.arguments | tojson }}}<|end_message|>",
+    "gigachat35": '<｜GCML｜tool_calls>\n<｜GCML｜invoke name="{{ f.name }}">\n' + ITEMS
+    + "<｜GCML｜parameter name=\"{{ k }}\" string=\"{{ 'true' if v is string else 'false' }}\">{{ v }}"
+    "</｜GCML｜parameter>\n{% endfor %}</｜GCML｜invoke>\n</｜GCML｜tool_calls>",
     "minicpm5": '<function name="{{ f.name }}">' + ITEMS
     + '<param name="{{ k }}">{{ v }}</param>{% endfor %}</function>',
     "deepseek_v32": "{% set d = '｜DSML' ~ '｜' %}<{{ d }}tool_calls><{{ d }}invoke name=\"{{ f.name }}\">" + ITEMS

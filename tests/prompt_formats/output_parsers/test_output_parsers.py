@@ -68,6 +68,10 @@ ONE_CALL = {
     "gemma4": '<|tool_call>call:place{city:<|"|>Rome<|"|>,count:2}<tool_call|>',
     "gigachat3": "<|message_sep|>\n\nfunction call<|role_sep|>\n"
     '{"name": "place", "arguments": {"city": "Rome", "count": 2}}<|message_sep|>',
+    "gigachat35": '<｜GCML｜tool_calls>\n<｜GCML｜invoke name="place">\n'
+    '<｜GCML｜parameter name="city" string="true">Rome</｜GCML｜parameter>\n'
+    '<｜GCML｜parameter name="count" string="false">2</｜GCML｜parameter>\n'
+    "</｜GCML｜invoke>\n</｜GCML｜tool_calls>",
     "glm": "<tool_call>place\n<arg_key>city</arg_key>\n<arg_value>Rome</arg_value>\n<arg_key>count</arg_key>\n"
     "<arg_value>2</arg_value>\n</tool_call>",
     "gpt_oss": "<|channel|>commentary to=functions.place <|constrain|>json<|message|>"
@@ -77,10 +81,18 @@ ONE_CALL = {
     "hunyuan_a13b": '<tool_calls>[{"name": "place", "arguments": {"city": "Rome", "count": 2}}]</tool_calls>',
     "hy3": "<tool_calls:x1>\n<tool_call:x1>place<tool_sep:x1>\n<arg_key:x1>city</arg_key:x1>\n<arg_value:x1>Rome"
     "</arg_value:x1>\n<arg_key:x1>count</arg_key:x1>\n<arg_value:x1>2</arg_value:x1>\n</tool_call:x1>\n</tool_calls:x1>",
+    "hy4": "<tool_calls:x1><tool_call:x1>place<arg_key:x1>city</arg_key:x1><arg_value:x1>Rome</arg_value:x1>"
+    "<arg_key:x1>count</arg_key:x1><arg_value:x1>2</arg_value:x1></tool_call:x1></tool_calls:x1>",
+    "inkling": "<|message_model|>place<|content_invoke_tool_json|>"
+    '{"name": "place", "args": {"city": "Rome", "count": 2}}<|end_message|>',
     "internlm2": "<|action_start|><|plugin|>\n"
     '{"name": "place", "parameters": {"city": "Rome", "count": 2}}<|action_end|>',
+    "iquest_q1": "<iquest_tool_call>place\n<arg_key>city</arg_key><arg_value>Rome</arg_value>\n<arg_key>count</arg_key>"
+    "<arg_value>2</arg_value></iquest_tool_call>",
     "jamba": "<tool_calls>[\n"
     '{"name": "place", "arguments": "{\\"city\\": \\"Rome\\", \\"count\\": 2}"}\n]</tool_calls>',
+    "k2_horizon": "<ifm|tool_calls><ifm|tool_call>place<ifm|arg_key>city</ifm|arg_key><ifm|arg_value>Rome"
+    "</ifm|arg_value><ifm|arg_key>count</ifm|arg_key><ifm|arg_value>2</ifm|arg_value></ifm|tool_call></ifm|tool_calls>",
     "kimi_k2": "<|tool_calls_section_begin|><|tool_call_begin|>functions.place:0<|tool_call_argument_begin|>"
     '{"city": "Rome", "count": 2}<|tool_call_end|><|tool_calls_section_end|>',
     "kimi_k3": '<|open|>tools<|sep|><|open|>call tool="place" index="1"<|sep|>'
@@ -90,6 +102,8 @@ ONE_CALL = {
     "lfm2": "<|tool_call_start|>[place(city='Rome', count=2)]<|tool_call_end|>",
     "llama3_json": '{"type": "function", "name": "place", "parameters": {"city": "Rome", "count": 2}}<|eot_id|>',
     "longcat": '<longcat_tool_call>{"name": "place", "arguments": {"city": "Rome", "count": 2}}</longcat_tool_call>',
+    "mimo": "<tool_call>\n<function=place>\n<parameter=city>Rome</parameter>\n<parameter=count>2</parameter>\n"
+    "</function>\n</tool_call>",
     "minicpm5": '<function name="place"><param name="city">Rome</param><param name="count">2</param></function>',
     "minimax": '<minimax:tool_call>\n<invoke name="place">\n<parameter name="city">Rome</parameter>\n'
     '<parameter name="count">2</parameter>\n</invoke>\n</minimax:tool_call>',
@@ -102,6 +116,10 @@ ONE_CALL = {
     "nemotron_v2": '<TOOLCALL>[{"name": "place", "arguments": {"city": "Rome", "count": 2}}]</TOOLCALL>',
     "olmo3": "<function_calls>place(city='Rome', count=2)</function_calls>",
     "phi4_mini": 'functools[{"name": "place", "arguments": {"city": "Rome", "count": 2}}]',
+    "plamo3": "<|plamo:begin_tool_requests:plamo|><|plamo:begin_tool_request:plamo|><|plamo:begin_tool_name:plamo|>"
+    "place<|plamo:end_tool_name:plamo|><|plamo:begin_tool_arguments:plamo|><|plamo:constrain|>json<|plamo:msg|>"
+    '{"city": "Rome", "count": 2}<|plamo:end_tool_arguments:plamo|><|plamo:end_tool_request:plamo|>'
+    "<|plamo:end_tool_requests:plamo|>",
     "pythonic": "<|python_start|>[place(city='Rome', count=2)]<|python_end|><|eot|>",
     "qwen3_coder": "<tool_call>\n<function=place>\n<parameter=city>\nRome\n</parameter>\n<parameter=count>\n2\n"
     "</parameter>\n</function>\n</tool_call>",

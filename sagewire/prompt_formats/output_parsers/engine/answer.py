@@ -48,6 +48,8 @@ class AnswerParser(BaseDecoder[str, Delta]):
         prompt_opened_thinking: bool | None = None,
         stream_arguments: bool = True,
     ) -> None:
+        if style.for_prompt is not None and prompt:
+            style = style.for_prompt(style, prompt)
         self._style = style
         self._prompt = prompt
         self._trimmer = EndTrimmer(stops)
@@ -74,8 +76,9 @@ class AnswerParser(BaseDecoder[str, Delta]):
             self._advance(text, out)
 
     def _finish(self, out: list[Delta]) -> None:
-        self._source.ended = True
-        self._advance(self._trimmer.close(), out)
+        rest = self._trimmer.close()
+        self._source.ended, self._source.stopped = True, self._trimmer.stopped
+        self._advance(rest, out)
 
     def _advance(self, text: str, out: list[Delta]) -> None:
         self._source.push(text)

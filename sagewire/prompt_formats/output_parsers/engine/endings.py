@@ -34,18 +34,22 @@ class EndTrimmer:
     Args:
         stops: The stop strings in use.
 
+    Attributes:
+        stopped: The text ended with a stop string or an end-of-turn token; `False` before `close`.
+
     Example:
         >>> trimmer = EndTrimmer(["Human:"])
         >>> trimmer.feed("Yes. Hum"), trimmer.feed("an:</s>"), trimmer.close()
         ('Yes.', '', '')
     """
 
-    __slots__ = ("_begun", "_held", "_run", "_tokens")
+    __slots__ = ("_begun", "_held", "_run", "_tokens", "stopped")
 
     def __init__(self, stops: Iterable[str] = ()) -> None:
         self._tokens, self._begun = _compile(tuple(stops))
         self._run: list[str] = []  # blanks and tokens, which are dropped if nothing else follows
         self._held = ""  # the beginning of a token
+        self.stopped = False
 
     def feed(self, text: str) -> str:
         """Take the next piece; return what is certainly not at the end."""
@@ -69,7 +73,9 @@ class EndTrimmer:
         """Return the rest."""
         rest = "".join(self._run) + self._held
         self._run, self._held = [], ""
-        return rest[: self._strip(rest, len(rest), len(rest))[0]]
+        end = self._strip(rest, len(rest), len(rest))[0]
+        self.stopped = bool(rest[end:].strip())
+        return rest[:end]
 
     def _strip(self, text: str, end: int, certain: int) -> tuple[int, int]:
         """Return where `text[:end]` ends without blanks and tokens, and their last boundary up to `certain`."""

@@ -52,6 +52,12 @@ class Offered:
         """Return whether the tool's schema wants a text here, and nothing else."""
         return json_types(self.schema(tool, parameter), self.root(tool)) == {"string"}
 
+    def only_text(self, tool: str) -> str | None:
+        """Return the name of a tool's parameter if it is the only one and takes a text; otherwise `None`."""
+        properties = self.root(tool).get("properties")
+        names = list(properties) if isinstance(properties, Mapping) else []
+        return names[0] if len(names) == 1 and self.takes_only_text(tool, names[0]) else None
+
     def root(self, tool: str) -> Mapping[str, Any]:
         """Return the schema of a tool's arguments; empty if it is not known."""
         return (self._schemas or {}).get(tool, {})

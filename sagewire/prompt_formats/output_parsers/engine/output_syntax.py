@@ -56,6 +56,7 @@ class OutputSyntax:
         unmarked: The markers are ordinary characters: one inside reasoning says nothing.
         often_opened: The family's prompts often open the reasoning. Where it is not known whether one did, text is
             held back until the closing tag or the end decides what it is.
+        for_prompt: Returns the syntax for a prompt that is known, if what it holds tells how the model writes.
     """
 
     name: str
@@ -68,3 +69,4 @@ class OutputSyntax:
     start: Callable[[Source, Calls, str], Wait[None]] | None = None
     unmarked: bool = False
     often_opened: bool = False
+    for_prompt: Callable[[OutputSyntax, str], OutputSyntax] | None = None

@@ -45,16 +45,21 @@ class Source:
         buffer: What has arrived; text before `position` has been read.
         position: The place of the next character in `buffer`.
         ended: Nothing more will arrive.
+        stopped: Nothing more will arrive, because the model ended its turn: a token that says so was there.
         opening: The place behind the opening of the block that is being read; a block that is none stays text up to
             here, and what follows is searched for markers again.
     """
 
-    __slots__ = ("_kept", "_kept_from", "_kept_size", "_offset", "buffer", "ended", "opening", "position")
+    __slots__ = (
+        "_kept", "_kept_from", "_kept_size", "_offset", "buffer", "ended", "opening", "position",
+        "stopped",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.buffer = ""
         self.position = 0
         self.ended = False
+        self.stopped = False
         self.opening = 0
         self._offset = 0  # how many characters came before `buffer`
         self._kept: list[str] | None = None  # what was read since the checkpoint and is no longer in `buffer`
