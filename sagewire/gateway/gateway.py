@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,13 +26,16 @@ from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.request_settings import NO_SETTINGS, RequestSettings, take_settings
 from sagewire.gateway.routing.deployments import Deployment, Task
 from sagewire.gateway.routing.router import Model, Router
+from sagewire.gateway.stored_responses import StoredResponses
 from sagewire.gateway.threads import BlockingCalls
 from sagewire.http.timer_pool import TimerPool
 from sagewire.openai_shapes import BadRequest
 
-__all__ = ["Gateway", "Turn"]
+__all__ = ["Expand", "Gateway", "Turn"]
 
 _log = logging.getLogger("sagewire.gateway")
+# Returns a body with what it refers to, and how many entries of its `input` come from there.
+Expand = Callable[[Key, dict[str, Any]], Awaitable[tuple[dict[str, Any], int]]]
 # Seconds that whoever manages keys waits for the database.
 MANAGEMENT_SECONDS = 10.0
 # Seconds between refreshes of the keys in memory.
@@ -48,6 +51,7 @@ class Turn:
         task: The kind of request.
         calls: How many calls it takes: one for each prompt.
         settings: What it asks of the router.
+        earlier: How many entries of its `input` were stored before.
     """
 
     log: RequestLog
@@ -59,6 +63,7 @@ class Turn:
     task: Task = "chat"
     calls: int = 1
     settings: RequestSettings = NO_SETTINGS
+    earlier: int = 0
     _expected: tuple[int, int] | None = None
 
     def expected(self) -> tuple[int, int]:
@@ -100,6 +105,7 @@ class Gateway:
         self.draining = False
         self.access = Authenticator(config, store, required=require_keys or bool(store.all_keys()))
         self.budgets = Budgets(store)
+        self.responses = StoredResponses(store)
         self.rates = RateLimits(_plain(config.server.redis_url))
         self.router = Router(config, rates=self.rates, health=self.metrics.report_health)
         self._background: set[asyncio.Task[None]] = set()
@@ -164,8 +170,15 @@ class Gateway:
         except StoreError as error:
             _log.warning("keys are looked up one by one: %s", error)
 
-    async def admit(self, log: RequestLog, key: Key, body: Any, task: Task) -> Turn:
+    async def admit(self, log: RequestLog, key: Key, body: Any, task: Task, expand: Expand | None = None) -> Turn:
         """Return the turn for a parsed request body.
+
+        Args:
+            log: The request's facts.
+            key: Whose it is.
+            body: The body.
+            task: The kind of request.
+            expand: Puts what the body refers to in its place.
 
         Raises:
             BadRequest: The body is not an object, names no model, or is too large in some other way.
@@ -193,7 +206,12 @@ class Gateway:
         log.model = model.name
         for other in settings.fallbacks or ():
             self._check_fallback(key, other)
-        turn = Turn(log, key, body, model, router, name, task, number_of_prompts(body), settings)
+        earlier = 0
+        if expand is not None:
+            # Before anything is reserved: what comes from earlier counts as the prompt that it is.
+            body, earlier = await expand(key, body)
+            check_sizes(body)
+        turn = Turn(log, key, body, model, router, name, task, number_of_prompts(body), settings, earlier)
         await self._reserve(turn)
         return turn
 

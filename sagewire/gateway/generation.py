@@ -153,12 +153,18 @@ class Generation:
         served.lease.succeeded()
         return served.result
 
-    async def stream(self, call: Callable[[Callee], Stream], events: Callable[[Opened | None], Events]) -> None:
+    async def stream(
+        self,
+        call: Callable[[Callee], Stream],
+        events: Callable[[Opened | None], Events],
+        before_end: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         """Answer with a stream of events.
 
         Args:
             call: Starts the stream of a deployment.
             events: Makes the encoder, once the stream is open or has failed.
+            before_end: Awaited when all deltas are there, before the encoder ends.
 
         Raises:
             SagewireError: No deployment could answer, and nothing has been sent.
@@ -169,7 +175,7 @@ class Generation:
         keep_alive = KeepAlive(out, self._turn.model.config.keepalive_seconds)
         try:
             async with while_connected(self._receive, self._turn.log, self._gateway.short_alarms):
-                await self._stream(call, events, out, keep_alive)
+                await self._stream(call, events, out, keep_alive, before_end)
         finally:
             await keep_alive.stop()
             out.close()
@@ -181,6 +187,7 @@ class Generation:
         events: Callable[[Opened | None], Events],
         out: EventStream,
         keep_alive: KeepAlive,
+        before_end: Callable[[], Awaitable[None]] | None,
     ) -> None:
         try:
             served = await self._serve(lambda deployment: self._open(deployment, call))
@@ -192,7 +199,7 @@ class Generation:
             await out.end(events(None).error(self._failed(error)))
             return
         try:
-            await self._pump(served.result, events(served.result), served, out, keep_alive)
+            await self._pump(served.result, events(served.result), served, out, keep_alive, before_end)
         except BaseException:
             served.lease.given_up()
             raise
@@ -223,7 +230,13 @@ class Generation:
         return await self._call(deployment, begin)
 
     async def _pump(
-        self, opened: Opened, events: Events, served: Served[Any], out: EventStream, keep_alive: KeepAlive
+        self,
+        opened: Opened,
+        events: Events,
+        served: Served[Any],
+        out: EventStream,
+        keep_alive: KeepAlive,
+        before_end: Callable[[], Awaitable[None]] | None,
     ) -> None:
         log = self._turn.log
         log.piece()
@@ -238,6 +251,8 @@ class Generation:
                 async for delta in opened.deltas:
                     if data := self._encoded(delta, events):
                         await out.write(data)
+            if before_end is not None:
+                await before_end()
             last = events.end()
         except SagewireError as error:
             served.lease.deployment.redaction.error(error)

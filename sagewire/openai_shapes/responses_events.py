@@ -56,6 +56,7 @@ class ResponseEvents:
         id: The response's id; else a fresh one.
         created: Seconds since the epoch; else now.
         calls_are_final: As for `ChatChunks`, which decides here, too, when a tool call may be sent.
+        stored: Later requests can refer to it.
 
     Example:
         >>> from sagewire.types import TextDelta
@@ -74,9 +75,12 @@ class ResponseEvents:
         id: str | None = None,
         created: int | None = None,
         calls_are_final: bool = False,
+        stored: bool = False,
     ) -> None:
         self._chunks = ChatChunks(model, calls_are_final=calls_are_final)
-        self._response = begun(body, model=model, id=id or new_id("resp").replace("-", "_"), created=created)
+        self._response = begun(
+            body, model=model, id=id or new_id("resp").replace("-", "_"), created=created, stored=stored
+        )
         self._sequence = 0
         self._begun = False
         self._done: list[JSON] = []

@@ -15,7 +15,13 @@ JSON = dict[str, Any]
 
 
 def response_object(
-    reply: Reply, body: Mapping[str, Any], *, model: str, id: str | None = None, created: int | None = None
+    reply: Reply,
+    body: Mapping[str, Any],
+    *,
+    model: str,
+    id: str | None = None,
+    created: int | None = None,
+    stored: bool = False,
 ) -> JSON:
     """Return a reply as a `response` object.
 
@@ -25,13 +31,14 @@ def response_object(
         model: The name under which it was asked for.
         id: The object's id; else a fresh one.
         created: Seconds since the epoch; else now.
+        stored: Later requests can refer to it.
     """
     choice = reply.choices[0]
-    response = begun(body, model=model, id=id or _id("resp"), created=created)
+    response = begun(body, model=model, id=id or _id("resp"), created=created, stored=stored)
     return response | ended(choice, _output(choice), reply.usage)
 
 
-def begun(body: Mapping[str, Any], *, model: str, id: str, created: int | None = None) -> JSON:
+def begun(body: Mapping[str, Any], *, model: str, id: str, created: int | None = None, stored: bool = False) -> JSON:
     """Return the `response` object of an answer that has not begun."""
     text = body.get("text")
     return {
@@ -47,9 +54,9 @@ def begun(body: Mapping[str, Any], *, model: str, id: str, created: int | None =
         "model": model,
         "output": [],
         "parallel_tool_calls": body.get("parallel_tool_calls", True) is not False,
-        "previous_response_id": None,
+        "previous_response_id": body.get("previous_response_id"),
         "reasoning": body.get("reasoning") or {"effort": None, "summary": None},
-        "store": False,
+        "store": stored,
         "temperature": body.get("temperature"),
         "text": text if isinstance(text, Mapping) and text.get("format") else {"format": {"type": "text"}},
         "tool_choice": body.get("tool_choice") or "auto",

@@ -11,8 +11,15 @@ pytestmark = pytest.mark.slow
 SCRIPTS = Path(__file__).with_name("clients")
 
 
-def check(command: list[str | Path], url: str) -> None:
-    done = subprocess.run([*command, f"{url}/v1"], capture_output=True, text=True, check=False, timeout=300)
+STORING = """
+models: {schema: {endpoint: schema, handler: openai_chat}}
+server: {store_responses: 1h}
+"""
+
+
+def check(command: list[str | Path], *urls: str) -> None:
+    bases = [f"{url}/v1" for url in urls]
+    done = subprocess.run([*command, *bases], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
 
 
@@ -23,10 +30,10 @@ def check(command: list[str | Path], url: str) -> None:
         ("langchain.mjs", ["@langchain/openai", "@langchain/core", "zod"]),
     ],
 )
-def test_npm(everything, upstream, node_with: Callable[..., Path], script: str, packages: list[str]) -> None:
+def test_npm(everything, start, node_with: Callable[..., Path], script: str, packages: list[str]) -> None:
     # Imports are looked up beside the script.
     copied = shutil.copy(SCRIPTS / script, node_with(*packages))
-    check(["node", copied], everything.url)
+    check(["node", copied], everything.url, start(STORING).url)
 
 
 @pytest.mark.parametrize(
@@ -37,5 +44,5 @@ def test_npm(everything, upstream, node_with: Callable[..., Path], script: str, 
         ("instructor_client.py", ["instructor"]),
     ],
 )
-def test_python(everything, upstream, python_with: Callable[..., Path], script: str, packages: list[str]) -> None:
-    check([python_with(*packages), SCRIPTS / script], everything.url)
+def test_python(everything, start, python_with: Callable[..., Path], script: str, packages: list[str]) -> None:
+    check([python_with(*packages), SCRIPTS / script], everything.url, start(STORING).url)

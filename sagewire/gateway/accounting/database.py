@@ -21,7 +21,17 @@ from sqlalchemy.pool import StaticPool
 from sagewire.errors import UsageError
 from sagewire.gateway.accounting.schema import check_schema, update_schema
 from sagewire.gateway.accounting.store_errors import StoreError, as_store_error
-from sagewire.gateway.accounting.tables import BATCHES, COUNTS, KEYS, SPEND, USAGE, UsageRow, as_utc
+from sagewire.gateway.accounting.tables import (
+    BATCHES,
+    COUNTS,
+    KEYS,
+    RESPONSE_ITEMS,
+    RESPONSES,
+    SPEND,
+    USAGE,
+    UsageRow,
+    as_utc,
+)
 from sagewire.gateway.keys import Key
 
 __all__ = ["Batch", "Store", "default_url", "open_store"]
@@ -132,9 +142,12 @@ class Store:
             raise
 
     def remove_key(self, name: str) -> bool:
-        """Delete a key; return whether there was one. Its usage stays."""
+        """Delete a key and its stored responses; return whether there was one. Its usage stays."""
         with self.transaction("remove a key from") as connection:
             connection.execute(sa.delete(SPEND).where(SPEND.c.key_name == name))
+            owner = sa.select(KEYS.c.digest).where(KEYS.c.name == name).scalar_subquery()
+            connection.execute(sa.delete(RESPONSE_ITEMS).where(RESPONSE_ITEMS.c.owner == owner))
+            connection.execute(sa.delete(RESPONSES).where(RESPONSES.c.owner == owner))
             return connection.execute(sa.delete(KEYS).where(KEYS.c.name == name)).rowcount > 0
 
     def add_usage(self, rows: Iterable[UsageRow], batch: Batch | None = None) -> None:
@@ -273,6 +286,8 @@ def _engine(url: sa.URL) -> sa.Engine:
         # Several workers share the file: readers and one writer at a time get along in WAL mode.
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        # What is deleted, of stored responses for example, is overwritten in the file.
+        connection.execute("PRAGMA secure_delete=ON")
 
     return engine
 

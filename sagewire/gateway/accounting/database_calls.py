@@ -31,12 +31,22 @@ class DatabaseCalls:
     Args:
         store: The store.
         clock: Seconds, monotonic.
+        calls: How many may run at once.
+        consequence: What the log says of a database that does not answer.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        calls: int = CALLS,
+        consequence: str = "keys that were in use stay good for a while",
+    ) -> None:
         self._store = store
         self._clock = clock
-        self._calls = BlockingCalls(CALLS, PATIENCE)
+        self._consequence = consequence
+        self._calls = BlockingCalls(calls, PATIENCE)
         self._unhurried = BlockingCalls(1, UNHURRIED)
         self._paused_until = 0.0
         self._trouble = ""
@@ -93,7 +103,7 @@ class DatabaseCalls:
     def _say(self, trouble: str) -> None:
         """Log what has changed, once."""
         if trouble and not self._trouble:
-            _log.error("%s; keys that were in use stay good for a while", trouble)
+            _log.error("%s; %s", trouble, self._consequence)
         elif self._trouble and not trouble:
             _log.warning("the database answers again")
         self._trouble = trouble

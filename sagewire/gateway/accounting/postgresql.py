@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 __all__ = ["LONG_SECONDS", "long_answers", "postgresql_engine"]
 
-# A worker writes one batch of usage at a time, looks up keys now and then, and reserves budgets.
-KEPT, CONNECTIONS = 2, 10
+# A worker writes one batch of usage at a time, looks up keys now and then, reserves budgets and stores responses.
+KEPT, CONNECTIONS = 2, 12
 # The server ends a statement by itself; what comes later than that no longer comes.
 STATEMENT_SECONDS, ANSWER_SECONDS = 5, 8.0
 # A change of the tables.

@@ -7,7 +7,20 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-__all__ = ["BATCHES", "COUNTS", "KEYS", "LATENCIES", "REQUESTS", "SPEND", "TABLES", "USAGE", "UsageRow", "as_utc"]
+__all__ = [
+    "BATCHES",
+    "COUNTS",
+    "KEYS",
+    "LATENCIES",
+    "REQUESTS",
+    "RESPONSES",
+    "RESPONSE_ITEMS",
+    "SPEND",
+    "TABLES",
+    "USAGE",
+    "UsageRow",
+    "as_utc",
+]
 
 TABLES = sa.MetaData()
 # Upper bounds in seconds; slower requests are in one more class.
@@ -113,6 +126,37 @@ REQUESTS = sa.Table(
     sa.Column("prompt_tokens", sa.BigInteger, nullable=True),
     sa.Column("completion_tokens", sa.BigInteger, nullable=True),
     sa.Column("nanodollars", sa.BigInteger, nullable=False),
+)
+# SQLite numbers rows by itself only in a column of this type.
+_NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+# Answers of the Responses API that later requests of the same key may refer to.
+RESPONSES = sa.Table(
+    "sagewire_responses",
+    TABLES,
+    sa.Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("owner", sa.String(200), nullable=False),
+    sa.Column("id", sa.String(80), nullable=False),
+    sa.Column("previous_id", sa.String(80), nullable=True),
+    sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("expires", sa.DateTime(timezone=True), nullable=False, index=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    # The object without its output, as JSON.
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("owner", "id", name="uq_sagewire_responses_id"),
+)
+# Their input, and then their output.
+RESPONSE_ITEMS = sa.Table(
+    "sagewire_response_items",
+    TABLES,
+    sa.Column("response", _NUMBER, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("owner", sa.String(200), nullable=False),
+    # Of items whose ids were made here, and which requests may refer to.
+    sa.Column("item_id", sa.String(80), nullable=True),
+    sa.Column("output", sa.Boolean, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("ix_sagewire_response_items_id", "owner", "item_id"),
 )
 
 

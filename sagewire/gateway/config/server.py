@@ -32,6 +32,15 @@ class Section(BaseModel):
         return super().__reduce_ex__(protocol)
 
 
+def _checked_duration(duration: str | None) -> str | None:
+    if duration is not None:
+        try:
+            after(duration)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+    return duration
+
+
 def as_moment(value: Any) -> Any:
     """Return the moment at which a key expires; a date means the end of that day, UTC.
 
@@ -87,12 +96,7 @@ class KeyConfig(Section):
     @field_validator("budget_duration")
     @classmethod
     def _known_duration(cls, duration: str | None) -> str | None:
-        if duration is not None:
-            try:
-                after(duration)
-            except UsageError as error:
-                raise ValueError(str(error)) from None
-        return duration
+        return _checked_duration(duration)
 
     @field_validator("expires")
     @classmethod
@@ -117,6 +121,16 @@ class ServerConfig(Section):
         default=30.0, description="How long a client may take to send its request's headers."
     )
     drain_seconds: float = Field(default=60.0, ge=0, description="How long open requests may go on after SIGTERM.")
+    store_responses: str | None = Field(
+        default=None,
+        description="How long answers of `/v1/responses`, with what was asked, are stored in the database for "
+        "`previous_response_id`, for example `7d`. Default: they are not stored.",
+    )
+    store_responses_bytes: int = Field(
+        default=100_000_000,
+        ge=10_000,
+        description="Maximum bytes of stored responses of one key; its oldest ones are deleted.",
+    )
     metrics_need_key: bool | None = Field(
         default=None, description="`/metrics` needs a key. Default: if the other routes do."
     )
@@ -125,6 +139,11 @@ class ServerConfig(Section):
     )
     metrics_host: str = Field(default="127.0.0.1", description="The address of `metrics_port`.")
     access_log: bool = Field(default=True, description="Write a line of JSON for every request.")
+
+    @field_validator("store_responses")
+    @classmethod
+    def _known_duration(cls, duration: str | None) -> str | None:
+        return _checked_duration(duration)
 
     @field_validator("master_key")
     @classmethod

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from starlette.types import Receive, Scope, Send
 
-from sagewire.gateway.gateway import Gateway, Turn
+from sagewire.gateway.gateway import Expand, Gateway, Turn
 from sagewire.gateway.generation import Generation
 from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routing.deployments import Task
@@ -28,10 +28,12 @@ class ModelRoute(ABC):
     Attributes:
         name: The route's name in metrics and logs.
         task: What the route asks of a deployment.
+        expand: Puts what a request refers to in its place, once the key may use the model.
     """
 
     name = ""
     task: Task = "chat"
+    expand: Expand | None = None
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -44,7 +46,7 @@ class ModelRoute(ABC):
         log.key = key = await gateway.access.authenticate(headers)
         # The key comes first: a stranger's body is not even read.
         body = await read_json(receive, headers, gateway.config.server.max_body_bytes, gateway.alarms)
-        turn = await gateway.admit(log, key, body, self.task)
+        turn = await gateway.admit(log, key, body, self.task, self.expand)
         log.body = turn.body
         await self.answer(turn, Generation(gateway, turn, receive, send), send)
 

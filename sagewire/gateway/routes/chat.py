@@ -117,15 +117,21 @@ async def whole_chat(
     return reply
 
 
-async def stream_chat(generation: Generation, arguments: Arguments, events: Callable[[Opened | None], Events]) -> None:
+async def stream_chat(
+    generation: Generation,
+    arguments: Arguments,
+    events: Callable[[Opened | None], Events],
+    before_end: Callable[[], Awaitable[None]] | None = None,
+) -> None:
     """Answer a conversation with a stream of events.
 
     Args:
         generation: Finds a deployment that answers.
         arguments: Returns those of `AsyncClient.stream`.
         events: Makes the encoder, once the stream is open.
+        before_end: Awaited before the encoder ends.
     """
-    await generation.stream(lambda callee: _stream_of(generation, callee, arguments), events)
+    await generation.stream(lambda callee: _stream_of(generation, callee, arguments), events, before_end)
 
 
 def _stream_of(generation: Generation, callee: Callee, arguments: Arguments) -> Stream:

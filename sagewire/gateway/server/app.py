@@ -26,6 +26,7 @@ from sagewire.gateway.routes.information import Live, MetricsText, Models, Ready
 from sagewire.gateway.routes.key_management import KeyManagement, ModelInfo
 from sagewire.gateway.routes.reports import Page, Requests, UsageReport
 from sagewire.gateway.routes.responses import Responses
+from sagewire.gateway.routes.stored_responses import InputItems, StoredResponse
 from sagewire.gateway.routes.vectors import EmbeddingsRoute, Rerank
 from sagewire.gateway.server.browser_guard import check_browser
 from sagewire.gateway.server.http_exchange import headers_of, respond_json
@@ -65,6 +66,8 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
             Route(f"{prefix}/embeddings", EmbeddingsRoute(gateway), methods=["POST"]),
             Route(f"{prefix}/rerank", Rerank(gateway), methods=["POST"]),
             Route(f"{prefix}/responses", Responses(gateway), methods=["POST"]),
+            Route(f"{prefix}/responses/{{id}}", StoredResponse(gateway), methods=["GET", "DELETE"]),
+            Route(f"{prefix}/responses/{{id}}/input_items", InputItems(gateway), methods=["GET"]),
             Route(f"{prefix}/models", Models(gateway), methods=["GET"]),
             Route(f"{prefix}/models/{{name:path}}", Models(gateway), methods=["GET"]),
         ]
@@ -93,7 +96,7 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
         app = CORSMiddleware(
             app,
             allow_origins=origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
             expose_headers=["retry-after", "x-request-id", "x-sagewire-dropped", "x-sagewire-model", *LIMIT_HEADERS],
         )

@@ -37,7 +37,9 @@ def check_browser(method: str, headers: Mapping[str, str], origins: Collection[s
         )
     origin = headers.get("origin")
     allowed = origin is None or "*" in origins or origin in origins or _is_local(origin)
-    if not allowed or (headers.get("sec-fetch-site") == "cross-site" and origin is None and method == "POST"):
+    if not allowed or (
+        headers.get("sec-fetch-site") == "cross-site" and origin is None and method in ("POST", "DELETE")
+    ):
         raise GatewayError(
             403,
             "foreign_origin",

@@ -20,7 +20,9 @@ INTERVAL = 1.0
 
 
 # Settings of the server that a reload puts to work; the others are the process's own.
-_RELOADED = frozenset({"master_key", "metrics_need_key", "access_log", "max_body_bytes"})
+_RELOADED = frozenset({
+    "master_key", "metrics_need_key", "access_log", "max_body_bytes", "store_responses", "store_responses_bytes",
+})  # fmt: skip
 
 
 class Reloader:

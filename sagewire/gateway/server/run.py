@@ -126,6 +126,7 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
         # Before the first request: the first connection to a database takes longest.
         await gateway.remember_keys()
         gateway.warm_up()
+        gateway.in_background(gateway.responses.purge())
         # Present objects stay: looking through all of them again and again would stop every stream for a moment.
         gc.collect()
         gc.freeze()

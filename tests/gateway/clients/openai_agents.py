@@ -49,4 +49,19 @@ async def main() -> None:
         assert isinstance((await Runner.run(typed, "Rome")).final_output, City)
 
 
+async def stored() -> None:
+    """Two turns that go on from stored answers, as the package does it by itself."""
+    client = AsyncOpenAI(base_url=sys.argv[2], api_key="anything", max_retries=0)
+    asked.clear()
+    agent = Agent("weather", model=OpenAIResponsesModel("schema", client), tools=[get_weather])
+    first = await Runner.run(agent, "What is the weather in Paris?", auto_previous_response_id=True)
+    assert "sunny" in first.final_output, first.final_output
+    second = Runner.run_streamed(agent, "What is the weather in London?", previous_response_id=first.last_response_id)
+    async for _ in second.stream_events():
+        pass
+    assert "London" in second.final_output, second.final_output
+    assert asked == ["Paris", "London"], asked
+
+
 asyncio.run(main())
+asyncio.run(stored())

@@ -31,3 +31,19 @@ for (const [name, provider] of [["responses", model => openai(model)], ["chat", 
     output: Output.object({ schema: z.object({ city: z.string(), people: z.number() }) }) });
   assert.equal(typeof output.people, "number", name);
 }
+
+// With a gateway that stores answers, as it is without any settings: earlier items are sent as references, and the
+// next question may name the last answer alone.
+const storing = createOpenAI({ baseURL: process.argv[3], apiKey: "anything" });
+asked.length = 0;
+const opening = [{ role: "user", content: "What is the weather in Paris?" }];
+const one = await generateText({ model: storing("schema"), messages: opening, ...settings });
+assert.match(one.text, /sunny/);
+const two = streamText({ model: storing("schema"), ...settings, messages: [...opening,
+  ...one.responseMessages ?? one.response.messages, { role: "user", content: "What is the weather in London?" }] });
+assert.match(await two.text, /London/);
+const { responseId } = one.providerMetadata.openai;
+const three = await generateText({ model: storing("schema"), ...settings, prompt: "What is the weather in Rome?",
+  providerOptions: { openai: { previousResponseId: responseId } } });
+assert.match(three.text, /Rome/);
+assert.deepEqual(asked, ["Paris", "London", "Rome"]);
