@@ -23,10 +23,11 @@ from sagewire.aws.credential_providers import DefaultChain, StaticKeys
 from sagewire.aws.lookup_errors import credential_errors
 from sagewire.aws.session import Session
 from sagewire.errors import UsageError
-from sagewire.http.origin import Origin, encoded_path, proxy_for, split_url, without_login
+from sagewire.http.origin import Origin, encoded_path, proxy_for, split_url
+from sagewire.http.secret_urls import shown_url
 from sagewire.types.secret import Secret
 
-__all__ = ["ServiceSettings", "origin_of", "resolve"]
+__all__ = ["ServiceSettings", "check_endpoint_url", "origin_of", "resolve"]
 
 # partitions.json of botocore 1.44, partition "aws"; its runtime.sagemaker endpoints follow one pattern.
 _AWS_REGION = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx)-\w+-\d+")
@@ -113,7 +114,7 @@ def resolve(
         UsageError: No region is configured, or a setting is invalid.
     """
     if endpoint_url is not None:
-        _check_url(endpoint_url)
+        check_endpoint_url(endpoint_url)
     quick = None if config is not None else _without_botocore(session, region_name, endpoint_url, service)
     if quick is not None:
         return quick
@@ -121,11 +122,12 @@ def resolve(
         return _ask_botocore(session, region_name, endpoint_url, config, service)
 
 
-def _check_url(endpoint_url: str) -> None:
+def check_endpoint_url(endpoint_url: str) -> None:
+    """Raise `UsageError` for what is no base URL of an AWS service."""
     parts = split_url(endpoint_url, "endpoint_url")
     if parts.query or parts.fragment or parts.username is not None:
         raise UsageError(
-            f"endpoint_url={without_login(endpoint_url)!r} must end with the path: requests to AWS have no use for a "
+            f"endpoint_url={shown_url(endpoint_url)!r} must end with the path: requests to AWS have no use for a "
             "query, a fragment, a user name or a password"
         )
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict
 from sagewire.bulk.files.storage import format_of
 from sagewire.bulk.files.text import check_encoding
 from sagewire.errors import UsageError, unknown_name
+from sagewire.http.secret_urls import check_login, hide_url
 from sagewire.types.secret import hide
 
 __all__ = ["Bounds", "Job", "JobSettings", "Report", "split_settings"]
@@ -22,7 +23,8 @@ class Job:
 
     Args:
         source: A JSON lines, Parquet or CSV file, a directory of such files, or an `s3://` address of either.
-        model: `sagemaker/NAME`, `huggingface/ID-OR-URL`, a server's URL, or a `Client` or `AsyncClient`.
+        model: `sagemaker/NAME`, `huggingface/ID-OR-URL`, a server's URL, or a `Client` or `AsyncClient`. A URL with a
+            key in its query is kept as a `Secret`, and never stored.
         output: The file to write; its extension determines the format.
         task: `chat`, `complete`, `embed` or `rerank`.
         column: The column with the text; default `prompt`, for embeddings `text`, for rerank `documents`. A chat
@@ -69,6 +71,9 @@ class Job:
     def __post_init__(self) -> None:
         hidden = {name: hide(value) if name in _SECRETS else value for name, value in self.client_arguments.items()}
         object.__setattr__(self, "client_arguments", hidden)
+        if isinstance(self.model, str) and "://" in self.model:
+            check_login(self.model)
+            object.__setattr__(self, "model", hide_url(self.model))
         format_of(self.output)
         if self.schema_mode not in ("server", "prompt", "check"):
             raise UsageError(f"schema_mode={self.schema_mode!r} must be 'server', 'prompt' or 'check'")

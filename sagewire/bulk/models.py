@@ -8,6 +8,7 @@ from typing import Any
 
 from sagewire.client import AsyncClient, Client
 from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.types.secret import reveal
 
 __all__ = ["open_model", "preflight"]
 
@@ -26,6 +27,7 @@ def open_model(model: Any, arguments: Mapping[str, Any], task: str) -> AsyncClie
     Raises:
         UsageError: The name has no known prefix and is not a URL.
     """
+    model = reveal(model)
     if isinstance(model, AsyncClient | Client):
         if arguments:
             raise UsageError(f"{', '.join(arguments)}: the client you gave has its arguments already")

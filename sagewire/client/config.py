@@ -9,6 +9,7 @@ from typing import Any
 from sagewire.client.transport_choices import Boto3, Http, Route, SageMaker, TransportChoice, refuse_ignored
 from sagewire.errors import UsageError
 from sagewire.http.deadlines import Timeouts
+from sagewire.http.secret_urls import check_pickled_proxies
 from sagewire.telemetry import CallRetried, Hooks
 from sagewire.transports.base import AsyncTransport, Retries, Transport
 from sagewire.types.secret import Secret, hide, reveal
@@ -78,6 +79,10 @@ class ClientConfig:
             refuse_ignored(self._given(), _ROUTE, "your own transport decides it; set it on that transport")
         if self.hooks is not None and not hasattr(self.hooks, "on_request"):
             raise UsageError(f"hooks must be a sagewire.Hooks, not {type(self.hooks).__name__}")
+        if self.endpoint_url is not None:
+            from sagewire.aws.settings import check_endpoint_url
+
+            check_endpoint_url(self.endpoint_url)
         keys = [name for name in _SECRETS if getattr(self, name)]
         if keys and (self.session is not None or self.profile_name):
             raise UsageError(
@@ -96,6 +101,7 @@ class ClientConfig:
             raise UsageError(
                 f"{given[0]} is a secret and is never pickled; use a profile, a role session or the environment instead"
             )
+        check_pickled_proxies(self.config)
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

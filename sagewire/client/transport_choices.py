@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, cast
 
 from sagewire.errors import UsageError
 from sagewire.http.deadlines import Timeouts
+from sagewire.http.secret_urls import check_login, hide_url, shown_url
 from sagewire.transports.base import AsyncTransport, Retries, Transport
 from sagewire.types.secret import Secret, hide, reveal
 
@@ -226,7 +227,7 @@ class Http(TransportChoice):
     """Calls to a plain HTTP server: a Hugging Face endpoint, vLLM, TGI, TEI, llama.cpp, Ollama.
 
     Args:
-        url: The server's base URL.
+        url: The server's base URL. With a key in its query it is never shown or pickled, as headers are not.
         token: Bearer token, or a function that returns a current one; sent to that host only.
         headers: Further headers of every request. They may hold secrets, so they are never shown or pickled; the
             attributes `token` and `headers` hold them wrapped, and `reveal()` unwraps one.
@@ -237,7 +238,7 @@ class Http(TransportChoice):
         >>> Client(transport=Http("https://llm.example.org", headers={"X-Tenant": "blue"}))  # doctest: +SKIP
     """
 
-    url: str
+    url: str | Secret
     token: str | Secret | Callable[[], str] | None = field(default=None, repr=False)
     headers: Mapping[str, str | Secret] = field(default_factory=dict, repr=False)
     verify: bool | str | None = None
@@ -246,13 +247,18 @@ class Http(TransportChoice):
     cure = "it is for SageMaker endpoints, and calls go to a server behind a URL"
 
     def __post_init__(self) -> None:
+        check_login(self.url)
+        object.__setattr__(self, "url", hide_url(self.url))
         object.__setattr__(self, "token", hide(self.token))
         object.__setattr__(self, "headers", {name: hide(value) for name, value in self.headers.items()})
 
     @property
     def address(self) -> str:
-        """The server's base URL."""
-        return self.url
+        """The server's base URL, as messages show it: a key in its query is masked."""
+        return shown_url(self.url)
+
+    def __repr__(self) -> str:
+        return f"Http(url={self.address!r}, verify={self.verify!r})"
 
     def check(self, endpoint: str | None) -> None:
         """Raise `UsageError` if an endpoint is named too."""
@@ -260,8 +266,8 @@ class Http(TransportChoice):
             raise UsageError("give either an endpoint name or `url=`, not both: they are two different servers")
 
     def __reduce__(self) -> Any:
-        if self.token or self.headers:
-            name = "token" if self.token else "headers"
+        if self.token or self.headers or isinstance(self.url, Secret):
+            name = "token" if self.token else "headers" if self.headers else "the query of the URL"
             raise UsageError(
                 f"{name} may be a secret and is never pickled; make the client in the process that uses it"
             )
@@ -271,13 +277,13 @@ class Http(TransportChoice):
         """Return a new transport."""
         from sagewire.transports.http import HttpTransport
 
-        return HttpTransport(self.url, **self._arguments(route))
+        return HttpTransport(reveal(self.url), **self._arguments(route))
 
     def open_async(self, route: Route) -> AsyncTransport:
         """Return a new transport for asyncio."""
         from sagewire.transports.http import AsyncHttpTransport
 
-        return AsyncHttpTransport(self.url, **self._arguments(route))
+        return AsyncHttpTransport(reveal(self.url), **self._arguments(route))
 
     def _arguments(self, route: Route) -> dict[str, Any]:
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ __all__ = [
 
 _PORTS = {"http": 80, "https": 443}
 _KEEPALIVE_SECONDS = 60
+_AUTHORITY = re.compile(r"[^/?#]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +226,10 @@ def _proxy_login(url: str) -> str | None:
 def without_login(url: str) -> str:
     """Return a URL without the user name and password in it."""
     scheme, separator, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}" if separator else url
+    authority = _AUTHORITY.match(rest)
+    assert authority is not None, "it matches an empty text, too"
+    login = authority[0].rpartition("@")
+    return f"{scheme}{separator}{rest[len(login[0] + login[1]) :]}" if separator else url
 
 
 def tls_context(ca_bundle: bool | str, client_cert: Any = None) -> ssl.SSLContext:

@@ -2,23 +2,28 @@
 
 import copy
 import dataclasses
+import importlib
 import json
 import pickle
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import orjson
 import pytest
 from botocore.config import Config
 
-from sagewire import AsyncClient, Client
+from sagewire import AsyncClient, Client, UsageError
 from sagewire.aws.refreshing import RefreshingCredentials
 from sagewire.aws.session import static_session, web_identity_session
 from sagewire.bulk.job import Job
 from sagewire.client.transport_choices import Http
 from sagewire.gateway.config import parse_config
+from sagewire.types import Invocation
 from sagewire.types.secret import Secret
+
+from ..cases import each
 
 KEYS = {
     "aws_access_key_id": "AKIAHIDDEN",
@@ -27,6 +32,15 @@ KEYS = {
 }
 HIDDEN = ("hidden-secret", "hidden-token", "hidden-key", "hidden-login", "aGlkZGVuLWxvZ2lu")
 PROXY = Config(proxies={"https": "http://me:hidden-login@proxy.example.org:3128"})
+WITH_KEY = "https://llm.example.org/v1?api-version=2024-10-21&code=hidden-key"
+LANGCHAIN = (
+    ("ChatSagemakerEndpoint", "SagemakerEndpoint", "SagemakerEndpointEmbeddings", "SagemakerRerank"),
+    ("ChatHuggingFaceEndpoint", "HuggingFaceEndpoint", "HuggingFaceEndpointEmbeddings", "HuggingFaceRerank"),
+)
+LLAMA_INDEX = (
+    ("SageMakerLLM", "SageMakerEmbedding", "SageMakerRerank"),
+    ("HuggingFaceEndpointLLM", "HuggingFaceEndpointEmbedding", "HuggingFaceEndpointRerank"),
+)
 GATEWAY = """
 models:
   m:
@@ -63,20 +77,37 @@ def opened(client):
     return client
 
 
-def llama_index():
-    from sagewire.integrations.llama_index import SageMakerLLM
-
-    model = SageMakerLLM("e", content_handler="tgi", aws_region_name="us-east-1", **KEYS)
-    model._clients()
-    return model._made
+def llama_index(kind, **arguments):
+    module = importlib.import_module("sagewire.integrations.llama_index")
+    return getattr(module, kind)(**arguments)
 
 
-def langchain():
-    from sagewire.integrations.langchain import ChatSagemakerEndpoint
+def llama_index_on_sagemaker(kind):
+    handler = {"SageMakerEmbedding": "tei", "SageMakerRerank": "tei_rerank"}.get(kind, "tgi")
+    return llama_index(kind, endpoint_name="e", content_handler=handler, aws_region_name="us-east-1", **KEYS)
 
-    model = ChatSagemakerEndpoint(endpoint_name="e", content_handler="openai_chat", region_name="us-east-1", **KEYS)
-    assert model._clients
-    return model
+
+def llama_index_on_http(kind):
+    headers = {"headers": {"X-Key": "hidden-key"}, "cookies": {"sid": "hidden-login"}}
+    handlers = {"HuggingFaceEndpointEmbedding": "openai_embeddings", "HuggingFaceEndpointRerank": "vllm_rerank"}
+    handler = handlers.get(kind, "openai_chat")
+    return llama_index(kind, url=WITH_KEY, token="hidden-token", content_handler=handler, **headers)
+
+
+def langchain(kind, **arguments):
+    module = importlib.import_module("sagewire.integrations.langchain")
+    made = getattr(module, kind)(**arguments)
+    assert made._clients
+    return made
+
+
+def langchain_on_sagemaker(kind):
+    return langchain(kind, endpoint_name="e", region_name="us-east-1", config=PROXY, **KEYS)
+
+
+def langchain_on_http(kind):
+    headers = {"additional_headers": {"X-Key": "hidden-key"}, "server_kwargs": {"headers": {"X-Two": "hidden-login"}}}
+    return langchain(kind, endpoint_url=WITH_KEY, token="hidden-token", **headers)
 
 
 MADE = {
@@ -94,8 +125,14 @@ MADE = {
     "refreshing": refreshing,
     "job": lambda: Job("in.csv", "sagemaker/e", "out.csv", client_arguments=KEYS),
     "gateway": lambda: parse_config(GATEWAY, environment={}),
-    "langchain": langchain,
-    "llama_index pair": llama_index,
+    "url with a key": lambda: opened(Client(url=WITH_KEY, handler="openai_chat")),
+    "proxy": lambda: opened(Client("e", handler="openai_chat", region_name="us-east-1", config=PROXY, **KEYS)),
+    "job with a key": lambda: Job("in.csv", WITH_KEY, "out.csv"),
+    "pair": lambda: llama_index_on_sagemaker("SageMakerLLM")._made,
+    **{kind: partial(langchain_on_sagemaker, kind) for kind in LANGCHAIN[0]},
+    **{kind: partial(langchain_on_http, kind) for kind in LANGCHAIN[1]},
+    **{kind: partial(llama_index_on_sagemaker, kind) for kind in LLAMA_INDEX[0]},
+    **{kind: partial(llama_index_on_http, kind) for kind in LLAMA_INDEX[1]},
 }
 
 
@@ -154,6 +191,11 @@ def shown(value):
         lambda each: json.dumps(each, default=attributes),
         lambda each: each.model_dump(),
         lambda each: each.model_dump_json(),
+        lambda each: each.to_dict(),
+        lambda each: each.to_json(),
+        lambda each: vars(each.model_copy()),
+        lambda each: each.metadata,
+        lambda each: each._identifying_params,
         lambda each: each.__getstate__(),
         lambda each: each.__reduce_ex__(4),
     ]
@@ -187,3 +229,50 @@ def test_what_is_wrapped_is_still_used():
     assert (keys.access_key, keys.secret_key, keys.token) == tuple(KEYS.values())
     again = dataclasses.replace(Http("https://x.example.org", "hidden-token", {"X-Key": "k"}), verify=False)
     assert (again.token.reveal(), again.headers["X-Key"].reveal()) == ("hidden-token", "k")
+
+
+def test_fields_of_frameworks_are_used_as_they_were_given():
+    model = llama_index_on_http("HuggingFaceEndpointLLM")
+    transport = model._client._connect()
+    call = Invocation(b"{}", path="/v1/chat/completions")
+    request = transport._target.request(call, None, stream=False)
+    told = ("Authorization", "X-Key", "Cookie")
+    assert [request.headers[name] for name in told] == ["Bearer hidden-token", "hidden-key", "sid=hidden-login"]
+    assert request.path == "/v1/chat/completions?api-version=2024-10-21&code=hidden-key"
+    keys = llama_index_on_sagemaker("SageMakerEmbedding")._client._settings.credentials().source.get()
+    assert (keys.access_key, keys.secret_key, keys.token) == tuple(KEYS.values())
+    chat = langchain_on_http("ChatHuggingFaceEndpoint")
+    request = chat._clients.client._connect()._target.request(call, None, stream=False)
+    assert (request.headers["X-Key"], request.headers["X-Two"]) == ("hidden-key", "hidden-login")
+    assert chat.endpoint_url == Secret(WITH_KEY)
+
+
+@each(
+    "make",
+    [
+        lambda url: Client(url=url, handler="openai_chat"),
+        lambda url: Client("e", endpoint_url=url, region_name="us-east-1"),
+        lambda url: Job("in.csv", url, "out.csv"),
+        lambda url: Job("in.csv", f"huggingface/{url}", "out.csv"),
+        lambda url: langchain("ChatHuggingFaceEndpoint", endpoint_url=url),
+        lambda url: langchain("ChatSagemakerEndpoint", endpoint_name="e", endpoint_url=url, region_name="us-east-1"),
+        lambda url: llama_index("HuggingFaceEndpointLLM", url=url),
+        lambda url: llama_index("SageMakerLLM", endpoint_name="e", endpoint_url=url, aws_region_name="us-east-1"),
+    ],
+)
+def test_a_url_with_a_password_is_refused_at_once_and_not_shown(make):
+    with pytest.raises(ValueError, match=r"user name or .*password") as caught:
+        make("https://me:hidden-login@llm.example.org/v1?code=hidden-key")
+    assert not any(hidden in f"{caught.value!r} {caught.value}" for hidden in HIDDEN)
+
+
+def test_a_url_without_a_key_stays_text():
+    url = "https://llm.example.org/v1?api-version=2024-10-21&v=2"
+    assert Http(url).url == url
+    assert pickle.loads(pickle.dumps(Http(url))) == Http(url)
+    assert Job("in.csv", url, "out.csv").model == url
+
+
+def test_the_password_of_a_proxy_is_not_pickled():
+    with pytest.raises(UsageError, match="HTTPS_PROXY"):
+        pickle.dumps(Client("e", handler="tgi", region_name="us-east-1", config=PROXY))

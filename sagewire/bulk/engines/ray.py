@@ -29,6 +29,7 @@ from sagewire.bulk.state.job_state import Done, reasons
 from sagewire.bulk.state.shared_limits import SharedLimits
 from sagewire.bulk.stopping import StopSignal
 from sagewire.errors import UsageError
+from sagewire.types.secret import Secret
 
 __all__ = ["Outcome", "check_cluster", "run_on_ray"]
 
@@ -41,6 +42,8 @@ _SECRETS = ("aws_secret_access_key", "aws_session_token", "token", "client")
 
 def check_cluster(job: Job) -> None:
     """Raise `UsageError` for what cannot go to a cluster."""
+    if isinstance(job.model, Secret):
+        raise UsageError("the key in the model's URL does not travel between machines; use engine='local'")
     if not isinstance(job.model, str):
         raise UsageError("engine='ray' makes a client on every machine; give the model's name, not a client")
     for name in _SECRETS:

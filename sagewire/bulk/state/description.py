@@ -11,6 +11,8 @@ from sagewire.bulk.files.storage import absolute
 from sagewire.bulk.job import Bounds, Job
 from sagewire.bulk.rows import dump_json, load_json
 from sagewire.errors import UsageError
+from sagewire.http.secret_urls import shown_url
+from sagewire.types.secret import Secret
 
 __all__ = ["described", "difference", "recalled"]
 
@@ -31,8 +33,8 @@ def described(job: Job, bounds: Bounds, engine: str, engine_options: Mapping[str
     arguments = {name: _named(value) for name, value in job.client_arguments.items() if name not in _CREDENTIALS}
     found = {
         **given,
-        # A client has no name that would survive the process.
-        "model": job.model if isinstance(job.model, str) else {_OBJECT: repr(job.model)},
+        # A client has no name that would survive the process, and a key in a URL must not.
+        "model": job.model if isinstance(job.model, str) else {_OBJECT: _name_of(job.model)},
         "source": absolute(job.source),
         "output": absolute(job.output),
         "client_arguments": {name: value for name, value in arguments.items() if value not in (None, {}, [])},
@@ -76,6 +78,10 @@ def recalled(description: Mapping[str, Any], without: str | None = None) -> tupl
             raise UsageError(f"the {name} of this job was an object, {value[_OBJECT]}; resume it from Python")
     bounds = {name: value for name, value in settings.pop("bounds").items() if value is not None and name != without}
     return source, model, output, {**settings, **bounds}
+
+
+def _name_of(model: Any) -> str:
+    return shown_url(model) if isinstance(model, Secret) else repr(model)
 
 
 def _named(value: Any) -> Any:

@@ -14,9 +14,11 @@ from sagewire.aws.session import Session
 from sagewire.client import Client
 from sagewire.errors import UsageError, unknown_name
 from sagewire.http.deadlines import Timeouts
+from sagewire.http.secret_urls import check_pickled_proxies
 from sagewire.integrations._client_pool import ClientPair, current_pair
 from sagewire.integrations.langchain._custom import adapted
 from sagewire.integrations.langchain._identity import identity_of
+from sagewire.types.secret import Secret
 
 __all__ = ["EndpointFields", "SagemakerFields"]
 
@@ -113,11 +115,13 @@ class EndpointFields(BaseModel):
         return made
 
     def __getstate__(self) -> dict[Any, Any]:
-        for name in self._secret:
-            if getattr(self, name) is not None:
-                raise UsageError(
-                    f"{name} is a secret and is never pickled; use a profile, a role session or the environment instead"
-                )
+        secrets = [name for name in self._secret if getattr(self, name) is not None]
+        secrets += [name for name in self.__dict__ if isinstance(self.__dict__[name], Secret)]
+        check_pickled_proxies(getattr(self, "config", None))
+        for name in secrets:
+            raise UsageError(
+                f"{name} is a secret and is never pickled; use a profile, a role session or the environment instead"
+            )
         if getattr(self, "client", None) is not None:
             raise UsageError("a boto3 client cannot be pickled; use session= or credentials_profile_name= instead")
         state = super().__getstate__()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AliasChoices, Field, SecretStr, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, model_validator
 
 from sagewire.client.transport_choices import Http
 from sagewire.errors import UsageError
+from sagewire.http.secret_urls import shown_url
 from sagewire.integrations._addresses import HUB_INFERENCE, HUB_MODELS, ROUTER, routed
+from sagewire.integrations._secret_fields import SecretHeaders, SecretUrl, hidden_headers, revealed
 from sagewire.integrations.langchain._endpoint import EndpointFields
 from sagewire.integrations.langchain._generation import GenerationFields
 from sagewire.integrations.langchain.chat import EndpointChatModel
 from sagewire.integrations.langchain.embeddings import EndpointEmbeddings
 from sagewire.integrations.langchain.llm import EndpointLLM
 from sagewire.integrations.langchain.rerank import EndpointRerank
+from sagewire.types.secret import reveal
 
 __all__ = [
     "ChatHuggingFaceEndpoint",
@@ -29,6 +32,10 @@ __all__ = [
 _OF_TEXT = frozenset({"content_handler", "prompt_format", "name", "cache", "metadata", "tags", "return_full_text"})
 _SCHEMES = ("http://", "https://")
 _ADDRESSES = ("endpoint_url", "base_url", "inference_server_url")
+
+
+def _hidden(given: dict[str, Any] | None) -> dict[str, Any] | None:
+    return given and {**given, **({"headers": hidden_headers(given["headers"])} if given.get("headers") else {})}
 
 
 class HuggingFaceFields(EndpointFields):
@@ -47,15 +54,17 @@ class HuggingFaceFields(EndpointFields):
         task: The pipeline task; langchain-huggingface chooses a route by it, which here follows from the class.
     """
 
-    endpoint_url: str = Field(validation_alias=AliasChoices("endpoint_url", "base_url", "inference_server_url"))
+    endpoint_url: SecretUrl = Field(validation_alias=AliasChoices("endpoint_url", "base_url", "inference_server_url"))
     token: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("token", "huggingfacehub_api_token", "api_key")
     )
     repo_id: str | None = None
     provider: str | None = None
     bill_to: str | None = None
-    additional_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
-    server_kwargs: dict[str, Any] | None = Field(default=None, exclude=True, repr=False)
+    additional_headers: SecretHeaders = Field(default=None, exclude=True, repr=False)
+    server_kwargs: Annotated[dict[str, Any] | None, AfterValidator(_hidden)] = Field(
+        default=None, exclude=True, repr=False
+    )
     task: str | None = None
 
     _secret: ClassVar[tuple[str, ...]] = ("token", "additional_headers", "server_kwargs")
@@ -66,7 +75,7 @@ class HuggingFaceFields(EndpointFields):
     def _find_server(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        address = next((values[name] for name in _ADDRESSES if values.get(name)), None)
+        address = reveal(next((values[name] for name in _ADDRESSES if values.get(name)), None))
         model = values.get("model") or values.get("model_name") or values.get("model_id") or values.get("repo_id")
         if address or (isinstance(model, str) and model.startswith(_SCHEMES)):
             cls._check_address(values, str(address or model))
@@ -112,22 +121,22 @@ class HuggingFaceFields(EndpointFields):
     def _target(self) -> dict[str, Any]:
         token = None if self.token is None else self.token.get_secret_value()
         given = self.server_kwargs or {}
-        headers = {**(given.get("headers") or {}), **(self.additional_headers or {})}
+        headers = revealed({**(given.get("headers") or {}), **(self.additional_headers or {})})
         payer = self.bill_to or given.get("bill_to")
         if payer:
             # huggingface_hub inference/_client.py
             headers["X-HF-Bill-To"] = payer
         if headers:
             return {"transport": Http(self.endpoint_url, token=token, headers=headers)}
-        return {"url": self.endpoint_url, "token": token}
+        return {"url": reveal(self.endpoint_url), "token": token}
 
     @property
     def _endpoint_label(self) -> str:
-        return self.endpoint_url
+        return shown_url(self.endpoint_url)
 
     @property
     def _where(self) -> dict[str, Any]:
-        return {"endpoint_url": self.endpoint_url}
+        return {"endpoint_url": shown_url(self.endpoint_url)}
 
 
 class HuggingFaceSettings(GenerationFields):

@@ -25,9 +25,12 @@ from sagewire.client import AsyncClient, Client
 from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDLERS, ContentHandler
 from sagewire.errors import AccessDenied, CredentialsExpired, UsageError, unknown_name
 from sagewire.http.abandonable import in_thread
+from sagewire.http.secret_urls import check_pickled_proxies
 from sagewire.integrations._client_pool import ClientPair, current_pair
 from sagewire.integrations._endpoint_names import with_endpoint_name
+from sagewire.integrations._secret_fields import SecretText
 from sagewire.transports.base import Retries
+from sagewire.types.secret import Secret, reveal
 
 __all__ = ["Connection", "SageMakerConnection", "describe", "one_of"]
 
@@ -153,10 +156,12 @@ class Connection(BaseModel):
 
     def __getstate__(self) -> dict[Any, Any]:
         given = [name for name in self._named("secret_fields") if getattr(self, name)]
+        given += [name for name, value in self.__dict__.items() if isinstance(value, Secret)]
         if given:
             raise UsageError(
                 f"{given[0]} is a secret and is never pickled; use a profile, a role session or the environment instead"
             )
+        check_pickled_proxies(getattr(self, "config", None))
         state = dict(self.__dict__)
         for name in self._named("shared_fields"):
             _check_pickles(name, state[name])
@@ -178,9 +183,9 @@ class SageMakerConnection(Connection):
     )
     inference_component_name: str | None = Field(default=None, description="The inference component to call.")
     profile_name: str | None = Field(default=None, description="The AWS profile to take credentials from.")
-    aws_access_key_id: str | None = Field(default=None, exclude=True, repr=False)
-    aws_secret_access_key: str | None = Field(default=None, exclude=True, repr=False)
-    aws_session_token: str | None = Field(default=None, exclude=True, repr=False)
+    aws_access_key_id: SecretText = Field(default=None, exclude=True, repr=False)
+    aws_secret_access_key: SecretText = Field(default=None, exclude=True, repr=False)
+    aws_session_token: SecretText = Field(default=None, exclude=True, repr=False)
     aws_region_name: str | None = Field(default=None, description="The AWS region; else as boto3 finds it.")
     endpoint_url: str | None = Field(default=None, description="Another SageMaker Runtime URL.")
     session: Any = Field(
@@ -210,9 +215,7 @@ class SageMakerConnection(Connection):
             "endpoint_kwargs": dict(self.endpoint_kwargs),
             "inference_component_name": self.inference_component_name,
             "profile_name": self.profile_name,
-            "aws_access_key_id": self.aws_access_key_id,
-            "aws_secret_access_key": self.aws_secret_access_key,
-            "aws_session_token": self.aws_session_token,
+            **{name: reveal(getattr(self, name)) for name in SageMakerConnection.secret_fields},
             "region_name": self.aws_region_name,
             "endpoint_url": self.endpoint_url,
             "session": self.session,

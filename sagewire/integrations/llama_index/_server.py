@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from llama_index.core.bridge.pydantic import Field
@@ -10,7 +10,9 @@ from llama_index.core.bridge.pydantic import Field
 from sagewire.client.transport_choices import Http
 from sagewire.errors import UsageError
 from sagewire.integrations._addresses import ROUTER, routed
+from sagewire.integrations._secret_fields import SecretHeaders, SecretToken, SecretUrl, revealed
 from sagewire.integrations.llama_index._connection import Connection, one_of
+from sagewire.types.secret import reveal
 
 __all__ = ["HuggingFaceConnection"]
 
@@ -32,11 +34,11 @@ class HuggingFaceConnection(Connection):
         task: The pipeline task.
     """
 
-    url: str = Field(description="The server's base URL.")
-    token: str | Callable[[], str] | None = Field(default=None, exclude=True, repr=False)
+    url: SecretUrl = Field(description="The server's base URL.")
+    token: SecretToken = Field(default=None, exclude=True, repr=False)
     model: str | None = Field(default=None, description="A served model name, if the server has several.")
-    headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
-    cookies: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    headers: SecretHeaders = Field(default=None, exclude=True, repr=False)
+    cookies: SecretHeaders = Field(default=None, exclude=True, repr=False)
     task: str | None = Field(default=None, description="The pipeline task, as on the Hugging Face Hub.")
 
     secret_fields = ("token", "headers", "cookies")
@@ -76,9 +78,9 @@ class HuggingFaceConnection(Connection):
             raise UsageError(f"task={task!r} is not a task of {cls.__name__}; {known}")
 
     def _client_arguments(self) -> dict[str, Any]:
-        headers = dict(self.headers or {})
+        headers, token = revealed(self.headers), reveal(self.token)
         if self.cookies:
-            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        if not headers and not callable(self.token):
-            return {**super()._client_arguments(), "url": self.url, "token": self.token}
-        return {**super()._client_arguments(), "transport": Http(self.url, token=self.token, headers=headers)}
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in revealed(self.cookies).items())
+        if not headers and not callable(token):
+            return {**super()._client_arguments(), "url": reveal(self.url), "token": token}
+        return {**super()._client_arguments(), "transport": Http(self.url, token=token, headers=headers)}

@@ -16,6 +16,7 @@ from llama_index.core.bridge.pydantic import Field
 
 from sagewire.content_handlers.embeddings import HfFeatureExtractionHandler
 from sagewire.errors import UsageError
+from sagewire.http.secret_urls import shown_url
 from sagewire.integrations._addresses import HUB_INFERENCE, HUB_MODELS, HubInference
 from sagewire.integrations.llama_index._connection import one_of
 from sagewire.integrations.llama_index._language_model import EndpointLLM
@@ -78,7 +79,7 @@ class HuggingFaceEndpointLLM(HuggingFaceConnection, EndpointLLM):
         return {**super()._own_settings(), **{name: value for name, value in own.items() if value is not None}}
 
     def _model_name(self) -> str:
-        return self.model or self.url
+        return self.model or shown_url(self.url)
 
     def _is_text_model(self) -> bool:
         if self.task in (None, _CONVERSATIONS) or self.prompt_format is not None:
@@ -124,7 +125,7 @@ class HuggingFaceEndpointEmbedding(HuggingFaceConnection, EndpointEmbedding):
             given["model"] = given.get("model_name")
         super().__init__(**_with_pooling(_with_route(given)))
         if "model_name" not in data:
-            self.model_name = self.model or self.url
+            self.model_name = self.model or shown_url(self.url)
 
     @classmethod
     def class_name(cls) -> str:
@@ -208,4 +209,4 @@ class HuggingFaceEndpointRerank(HuggingFaceConnection, EndpointRerank):
         return {**options, "extra": {**options["extra"], "model": self.model}} if self.model else options
 
     def _model_name(self) -> str:
-        return self.model or self.url
+        return self.model or shown_url(self.url)

@@ -49,7 +49,7 @@ class HttpTarget:
             token = find_token()
         self._token = hide(token or None)
         self._base = parts.path
-        self._query = f"?{parts.query}" if parts.query else ""
+        self._query = Secret(encoded_path(f"?{parts.query}")) if parts.query else None
         # The few paths of the calls' formats, as they are sent.
         self._paths: dict[str, str] = {}
         self._shown = f"{parts.scheme}://{parts.netloc}"
@@ -87,7 +87,9 @@ class HttpTarget:
             headers = _merged(headers, self._given.reveal())
         path = self._paths.get(call.path)
         if path is None:
-            path = self._paths[call.path] = encoded_path(join_path(self._base, call.path) + self._query)
+            path = self._paths[call.path] = encoded_path(join_path(self._base, call.path))
+        if self._query is not None:
+            path += self._query.reveal()
         return Request(path, headers, call.body, call.method, self._names_host)
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> EndpointError:
@@ -154,7 +156,8 @@ def _origin(
 ) -> Origin:
     if verify is None:
         verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
-    return Origin(url, ca_bundle=verify, client_cert=cert, proxy=proxy_for(url, proxies))
+    # A key in the query is the target's to keep.
+    return Origin(url.partition("?")[0], ca_bundle=verify, client_cert=cert, proxy=proxy_for(url, proxies))
 
 
 class HttpTransport(SyncTransport):
