@@ -124,6 +124,9 @@ def translate(error: Exception, doing: str = "") -> SagewireError | None:
 
 def _from_response(error: Exception, prefix: str) -> EndpointError:
     response = getattr(error, "response", {})
+    # S3 and STS send the token back that has expired, and what looks through an exception finds it.
+    for name in [name for name in response.get("Error", {}) if name.startswith("Token")]:
+        del response["Error"][name]
     fields, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
     code, status = fields.get("Code"), metadata.get("HTTPStatusCode")
     kind: type[EndpointError] = EndpointError

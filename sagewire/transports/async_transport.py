@@ -18,7 +18,6 @@ from sagewire.transports.base import Body, Retries
 from sagewire.transports.carrier import Carrier, name_clock
 from sagewire.transports.target import Target
 from sagewire.types import Invocation, ResponseInfo, Timings
-from sagewire.types.secret import Secret
 
 if TYPE_CHECKING:
     from sagewire.http.async_engine import AsyncEngine, AsyncResponse
@@ -52,7 +51,7 @@ class AsyncTransport(Carrier):
         first_byte = deadlines.elapsed()
         data = await response.read(self._limit)
         timings = Timings(first_byte, deadlines.elapsed(), attempts)
-        return Body(data, self._target.info(response.headers, timings, stream=False))
+        return Body(data, self._info(response.headers, timings, stream=False))
 
     def stream(self, call: Invocation) -> AsyncStream:
         """Send and return the answer as it arrives; leaving the block early closes the connection."""
@@ -67,7 +66,7 @@ class AsyncTransport(Carrier):
         """Send a streaming call and return the answer once its headers are there."""
         response, attempts = await self._open(call, deadlines, stream=True)
         timings = Timings(deadlines.elapsed(), None, attempts)
-        return response, self._target.info(response.headers, timings, stream=True)
+        return response, self._info(response.headers, timings, stream=True)
 
     async def _open(self, call: Invocation, deadlines: Deadlines, *, stream: bool) -> tuple[AsyncResponse, int]:
         return await self._policy.run_async(partial(self._attempt, call, deadlines, stream), deadlines, call)
@@ -115,7 +114,7 @@ class AsyncTransport(Carrier):
         self, call: Invocation, deadlines: Deadlines, stream: bool, credentials: Credentials | None
     ) -> AsyncResponse:
         request = self._target.request(call, credentials, stream=stream)
-        self._sent = Secret(request)
+        self._sent.note(request)
         try:
             response = await self._engine.send(request, deadlines, resend=self._may_resend(call))
         except SagewireError as error:

@@ -16,9 +16,9 @@ from sagewire.http.request import Request
 from sagewire.transports.base import Retries
 from sagewire.transports.retrying import RetryPolicy
 from sagewire.transports.secrets import Redactor, secrets_of
+from sagewire.transports.sent_secrets import SentSecrets
 from sagewire.transports.target import Target
-from sagewire.types import Invocation
-from sagewire.types.secret import Secret
+from sagewire.types import Invocation, ResponseInfo, Timings
 
 __all__ = ["Carrier", "name_clock"]
 
@@ -53,7 +53,7 @@ class Carrier(ABC):
         self._policy = RetryPolicy(retries)
         self._source = source
         self._limit = checked_limit(max_response_bytes)
-        self._sent: Secret | None = None
+        self._sent = SentSecrets(self._proxy_headers)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._target.name})"
@@ -74,9 +74,11 @@ class Carrier(ABC):
         return error
 
     def redact(self, error: SagewireError) -> None:
-        """Mask in an error what the last request carried as a secret; answers may repeat it, however they begin."""
-        if self._sent is not None:
-            self._redactor(self._sent.reveal()).error(error)
+        """Mask in an error what the latest requests carried as secrets; answers may repeat it, however they begin."""
+        self._sent.redactor().error(error)
+
+    def _info(self, headers: Mapping[str, str], timings: Timings, *, stream: bool) -> ResponseInfo:
+        return self._sent.masked(self._target.info(headers, timings, stream=stream))
 
     @abstractmethod
     def _proxy_headers(self) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
+from sagewire.errors import SagewireError
 from sagewire.types.secret import Secret
 
 __all__ = ["Redactor", "secrets_of"]
@@ -37,7 +38,8 @@ _SIGNED = re.compile(
     r"(\bX-Amz-(?:Signature|Security-Token|Credential)(?:=|%3D)|\bSignature=)[^&\s\"'<>\\,]{6,}", re.IGNORECASE
 )
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
-_CAUSES = 8
+_CAUSES = 32
+_SIMPLE = (str, bytes, int, float, type(None))
 # Characters of the longest spelling of one character, and of the dots that a cut text ends with.
 _LONGEST = 64
 # Digits of an encoding that may be shown where a text is cut.
@@ -121,19 +123,45 @@ class Redactor:
         return value
 
     def error(self, error: BaseException) -> None:
-        """Mask the secrets in all that an error and its causes say."""
-        seen: BaseException | None = error
-        for _ in range(_CAUSES):
-            if seen is None:
-                return
-            args = self.value(seen.args)
-            if args != seen.args:
-                seen.args = args
-            for name, value in list(vars(seen).items()):
-                shown = self.value(value)
+        """Mask the secrets in all that an error and its causes say, and in what they hold."""
+        found = [error]
+        seen = set[int]()
+        while found and len(seen) < _CAUSES:
+            one = found.pop()
+            if id(one) in seen:
+                continue
+            seen.add(id(one))
+            mask = self.value if isinstance(one, SagewireError) else self._held
+            args = mask(one.args)
+            if args != one.args:
+                one.args = args
+            for name, value in list(vars(one).items()):
+                shown = mask(value)
                 if shown is not value and shown != value:
-                    setattr(seen, name, shown)
-            seen = seen.__cause__ or seen.__context__
+                    setattr(one, name, shown)
+            inside = [*one.args, *vars(one).values(), *getattr(one, "exceptions", ())]
+            causes = (one.__context__, one.__cause__)
+            found += [each for each in (*inside, *causes) if isinstance(each, BaseException)]
+
+    def _held(self, value: Any) -> Any:
+        """Return something that another library's exception holds, without the secrets: aiohttp's hold the request."""
+        if isinstance(value, _SIMPLE):
+            return self.value(value)
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return type(value)._make(map(self._held, value))
+        if isinstance(value, list | tuple):
+            return type(value)(map(self._held, value))
+        if isinstance(value, Mapping):
+            held = {self._held(name): self._held(item) for name, item in value.items()}
+            return held if held != dict(value) else value
+        if isinstance(value, type | BaseException) or callable(value):
+            return value
+        try:
+            shown = repr(value)
+        except Exception:  # anything a foreign object's __repr__ raises
+            return value
+        masked = self.text(shown)
+        return value if masked == shown else masked
 
 
 def _encodings(secret: str) -> list[str]:

@@ -18,7 +18,6 @@ from sagewire.transports.base import Body, Retries
 from sagewire.transports.carrier import Carrier, name_clock
 from sagewire.transports.target import Target
 from sagewire.types import Invocation, ResponseInfo, Timings
-from sagewire.types.secret import Secret
 
 __all__ = ["SyncStream", "SyncTransport"]
 
@@ -53,7 +52,7 @@ class SyncTransport(Carrier):
         first_byte = deadlines.elapsed()
         data = response.read(self._limit)
         timings = Timings(first_byte, deadlines.elapsed(), attempts)
-        return Body(data, self._target.info(response.headers, timings, stream=False))
+        return Body(data, self._info(response.headers, timings, stream=False))
 
     def stream(self, call: Invocation) -> SyncStream:
         """Send and return the answer as it arrives; leaving the block early closes the connection."""
@@ -68,7 +67,7 @@ class SyncTransport(Carrier):
         """Send a streaming call and return the answer once its headers are there."""
         response, attempts = self._open(call, deadlines, stream=True)
         timings = Timings(deadlines.elapsed(), None, attempts)
-        return response, self._target.info(response.headers, timings, stream=True)
+        return response, self._info(response.headers, timings, stream=True)
 
     def _open(self, call: Invocation, deadlines: Deadlines, *, stream: bool) -> tuple[SyncResponse, int]:
         return self._policy.run(partial(self._attempt, call, deadlines, stream), deadlines, call)
@@ -110,7 +109,7 @@ class SyncTransport(Carrier):
         self, call: Invocation, deadlines: Deadlines, stream: bool, credentials: Credentials | None
     ) -> SyncResponse:
         request = self._target.request(call, credentials, stream=stream)
-        self._sent = Secret(request)
+        self._sent.note(request)
         try:
             response = self._engine.send(request, deadlines, resend=self._may_resend(call))
         except SagewireError as error:

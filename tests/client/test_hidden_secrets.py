@@ -73,7 +73,7 @@ def opened(client):
         source.get() if source else None,
         stream=False,
     )
-    transport._sent = Secret(request)
+    transport._sent.note(request)
     return client
 
 

@@ -15,8 +15,13 @@ from botocore.config import Config
 
 from sagewire import AsyncClient, Client, SagewireError
 from sagewire.client.transport_choices import Http
+from sagewire.http.request import Request
 from sagewire.streaming.eventstream import encode_exception, encode_payload_part
 from sagewire.transports.secrets import Redactor, secrets_of
+from sagewire.transports.sent_secrets import SentSecrets
+from sagewire.types import ResponseInfo
+
+from ..cases import each
 
 TOKEN = 'IQoJb3/+Z2lu=="&X' + "t0ken/+" * 20
 KEYS = {
@@ -77,6 +82,11 @@ def as_broken_head(peer, said):
     peer.close()
 
 
+def as_broken_chunk(peer, said):
+    peer.send(f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz {said}\r\n".encode())
+    peer.close()
+
+
 def in_pieces(peer, said):
     body = json.dumps({"message": f"bad: {said}"}).encode()
     peer.send(b"HTTP/1.1 400 Bad\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -100,7 +110,7 @@ def in_frames(peer, said):
 
 PLACES = [
     *(as_error, as_page, as_text_for_json, as_other_json, as_error_of_200),
-    *(in_a_header, as_broken_head, in_pieces, in_an_event, in_frames),
+    *(in_a_header, as_broken_head, as_broken_chunk, in_pieces, in_an_event, in_frames),
 ]
 
 
@@ -127,10 +137,11 @@ def ask(request, server):
     """Return a function that makes a call of a client and returns its error, if it has one."""
     kind, arguments = WAYS[request.param](server.url)
     client = kind(handler="openai_chat", **arguments)
+    replies = []
 
     async def calls(what):
-        if what == "chat":
-            await client.chat("Hi")
+        if what in ("chat", "reply"):
+            replies.append(await client.chat("Hi"))
         else:
             async with client.stream("Hi") as stream:
                 async for _ in stream:
@@ -141,7 +152,10 @@ def ask(request, server):
         try:
             if kind is AsyncClient:
                 asyncio.run(calls(what))
-            elif what == "chat":
+                return replies.pop() if what == "reply" else None
+            if what == "reply":
+                return client.chat("Hi")
+            if what == "chat":
                 client.chat("Hi")
             else:
                 list(client.stream("Hi"))
@@ -182,6 +196,45 @@ def test_no_spelling_of_a_secret_comes_through(server, ask, place, what, caplog)
             assert "t0ken" not in text
             for part in hidden:
                 assert part not in text
+
+
+@pytest.mark.parametrize("name", ["x-amzn-requestid", "x-request-id", "x-amzn-sagemaker-custom-attributes"])
+def test_no_id_of_an_answer_that_went_well_is_a_secret(server, ask, name):
+    chat = {"choices": [{"message": {"role": "assistant", "content": "ok"}}]}
+
+    def script(peer, seen):
+        secret = seen.headers.get("x-amz-security-token") or seen.headers.get("x-key") or seen.headers["authorization"]
+        peer.answer(json.dumps(chat).encode(), **{name: secret})
+
+    server.script = script
+    reply = ask("reply")
+    assert "t0ken" not in repr(reply.info)
+
+
+@each(
+    ("own", "sent"),
+    [
+        ("0123456789abcdef0123456789abcdef", {"X-Key": "0123456789abcdef0123456789abcdef"}),
+        ("0123456789abcdef", {"Authorization": "Bearer 0123456789abcdef"}),
+        ("id-0123456789abcdef", {"Authorization": "Bearer 0123456789abcdef"}),
+        ("id-0123456789abcdef", {"api-key": "0123456789abcdef"}),
+        ("seen hf_0123456789!", {"Authorization": "Bearer hf_0123456789"}),
+    ],
+)
+def test_an_id_that_holds_a_secret_is_masked(own, sent):
+    secrets = SentSecrets(dict)
+    secrets.note(Request("/", sent, b""))
+    assert "***" in secrets.masked(ResponseInfo(request_id=own)).request_id
+    other = ResponseInfo(request_id="5b1f1f2e-7d9a-4a3d-8a4b-0d9b1a2c3d4e", production_variant="AllTraffic")
+    assert secrets.masked(other) is other
+
+
+def test_secrets_of_calls_with_earlier_tokens_are_masked_too():
+    secrets = SentSecrets(lambda: {"Proxy-Authorization": "Basic bWU6cHJveHktbG9naW4="})
+    for number in range(20):
+        secrets.note(Request("/", {"Authorization": f"Bearer token-number-{number:03}"}, b""))
+    told = "; ".join(f"token-number-{number:03}" for number in range(20)) + "; proxy-login"
+    assert secrets.redactor().text(told) == "; ".join(["***"] * 21)
 
 
 # What is cut in base64 or hexadecimal digits is masked from the twelfth digit on, and is no text that could be read.

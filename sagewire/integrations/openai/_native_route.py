@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sagewire.errors import EndpointError, UsageError
+from sagewire.errors import EndpointError, SagewireError, UsageError
 from sagewire.http.deadlines import Deadlines, Timeouts
 from sagewire.http.origin import Origin
 from sagewire.http.request import Request
 from sagewire.http.sync_engine import SyncEngine
 from sagewire.integrations.openai._in_process_server import Answer, Unreachable
+from sagewire.integrations.openai._sent_request import SentRequest, hide_headers
 
 if TYPE_CHECKING:
     from sagewire.http.async_engine import AsyncEngine
@@ -51,13 +52,20 @@ class NativeRoute:
             UsageError: The request is for another server, which must not be sent the token.
         """
         sent = _request(self._origin, request, body)
+        told = SentRequest(sent, self._engine.proxy_headers)
+        hide_headers(request.headers)
         try:
             # OpenAI's client tries again by itself, as often as it was told to.
             response = self._engine.send(sent, Deadlines(timeouts, self._origin.host), resend=False)
-        except EndpointError as error:
-            raise Unreachable(error) from error
-        pieces = response.chunks()
-        return Answer(response.status, _headers(response.headers), pieces=pieces, hang_up=response.close)
+        except SagewireError as error:
+            told.redactor.error(error)
+            if isinstance(error, EndpointError):
+                raise Unreachable(error) from error
+            raise
+        headers = told.headers(response.status, _headers(response.headers))
+        if response.status >= 400:
+            return Answer(response.status, headers, told.body(response.read_error()))
+        return Answer(response.status, headers, pieces=told.pieces(response.chunks()), hang_up=response.close)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -81,12 +89,20 @@ class AsyncNativeRoute:
     async def send(self, request: Any, body: bytes, timeouts: Timeouts) -> Answer:
         """Send a request and return the answer as it arrives; see `NativeRoute.send`."""
         sent = _request(self._origin, request, body)
+        told = SentRequest(sent, self._engine.proxy_headers)
+        hide_headers(request.headers)
         try:
             response = await self._engine.send(sent, Deadlines(timeouts, self._origin.host), resend=False)
-        except EndpointError as error:
-            raise Unreachable(error) from error
-        pieces = response.chunks()
-        return Answer(response.status, _headers(response.headers), async_pieces=pieces, hang_up=response.close)
+        except SagewireError as error:
+            told.redactor.error(error)
+            if isinstance(error, EndpointError):
+                raise Unreachable(error) from error
+            raise
+        headers = told.headers(response.status, _headers(response.headers))
+        if response.status >= 400:
+            return Answer(response.status, headers, told.body(await response.read_error()))
+        pieces = told.async_pieces(response.chunks())
+        return Answer(response.status, headers, async_pieces=pieces, hang_up=response.close)
 
     async def close(self) -> None:
         """Close the running loop's idle connections."""

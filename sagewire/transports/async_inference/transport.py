@@ -8,7 +8,7 @@ import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Literal, Unpack
@@ -34,6 +34,7 @@ from sagewire.transports.async_inference.waiting import Looking
 from sagewire.transports.async_transport import AsyncTransport
 from sagewire.transports.base import AsyncByteStream, Body, ByteStream
 from sagewire.transports.sagemaker.endpoint import EndpointArguments, SageMakerEndpoint
+from sagewire.transports.secrets import Redactor
 from sagewire.transports.sync_transport import SyncTransport
 from sagewire.types import Invocation, ResponseInfo
 
@@ -45,6 +46,8 @@ _log = logging.getLogger("sagewire.transports")
 _LONGEST_WAIT = {"RequestTTLSeconds": 21_600.0, "InvocationTimeoutSeconds": 900.0}
 # How much later than that an object may appear.
 _MARGIN = 30.0
+# Seconds to wait for the keys that an error must not show; nearly always they are known.
+_KEYS_WITHIN = 5.0
 Cleanup = Literal["uploads", "all", "none"]
 
 
@@ -64,6 +67,7 @@ class _Counter:
         if cleanup not in ("uploads", "all", "none"):
             raise UsageError(f"cleanup={cleanup!r} must be 'uploads', 'all' or 'none'")
         next(poll_delays(*poll))
+        self._source = endpoint.settings.source
         self.store = ObjectStore(endpoint.session, endpoint.settings.region, endpoint.config)
         self.poll = poll
         self._upload_to = upload_to
@@ -112,6 +116,21 @@ class _Counter:
 
     def look(self, ticket: Ticket) -> Body | None:
         """Return the answer if it is there; raise `ModelError` if the error is."""
+        try:
+            return self._look(ticket)
+        except SagewireError as error:
+            self._redactor().error(error)
+            raise
+
+    def _redactor(self) -> Redactor:
+        """Return what masks the keys that S3 is asked with."""
+        keys = None
+        with suppress(Exception):
+            keys = self._source.known() or self._source.get(_KEYS_WITHIN)
+        found = [keys.secret_key, keys.token or ""] if keys is not None else []
+        return Redactor(sorted(found, key=len, reverse=True))
+
+    def _look(self, ticket: Ticket) -> Body | None:
         found = self.store.get(ticket.output, self._limit)
         if found is not None:
             self._close(ticket, ticket.output)

@@ -19,6 +19,7 @@ from sagewire.transports.retrying import RetryPolicy
 from sagewire.transports.sagemaker.botocore_errors import info_of, translated
 from sagewire.transports.sagemaker.runtime_api import PARAMETERS, check_parameters
 from sagewire.transports.secrets import Redactor
+from sagewire.transports.sent_secrets import masked_info
 from sagewire.transports.worker_threads import WorkerStream
 from sagewire.types import Invocation, ResponseInfo, Timings
 
@@ -79,7 +80,7 @@ class Boto3Transport:
             # The body checks its own length when it is read to its end.
             data = b"".join(checked(iter(partial(body.read, READ_SIZE), b""), self._limit, self._where))
         timings = Timings(first_byte, deadlines.elapsed(), attempts)
-        return Body(data, replace(info_of(response), timings=timings))
+        return Body(data, self.info(response, timings))
 
     def stream(self, call: Invocation) -> Boto3Stream:
         """Send and return the answer as it arrives; leaving the block early closes the connection."""
@@ -90,12 +91,19 @@ class Boto3Transport:
 
     def redact(self, error: SagewireError) -> None:
         """Mask in an error what the client signs with; answers may repeat it."""
+        self._redactor().error(error)
+
+    def _redactor(self) -> Redactor:
         keys = None
         with suppress(Exception):
             # A boto3 client has no public attribute for its credentials.
             keys = self._client._get_credentials().get_frozen_credentials()
         found = [keys.secret_key, keys.token, keys.access_key] if keys is not None else []
-        Redactor(sorted((one for one in found if isinstance(one, str)), key=len, reverse=True)).error(error)
+        return Redactor(sorted((one for one in found if isinstance(one, str)), key=len, reverse=True))
+
+    def info(self, response: Mapping[str, Any], timings: Timings) -> ResponseInfo:
+        """Return what a response says beside its body, without what the client signs with."""
+        return replace(masked_info(info_of(response), self._redactor), timings=timings)
 
     def start(self, call: Invocation, arguments: dict[str, Any], deadlines: Deadlines) -> tuple[Mapping[str, Any], int]:
         """Send a streaming call and return boto3's response."""
@@ -164,7 +172,7 @@ class Boto3Stream:
         self._deadlines = self._transport._deadlines()
         response, attempts = self._transport.start(self._call, self._arguments, self._deadlines)
         self._body = response["Body"]
-        self._info = replace(info_of(response), timings=Timings(self._deadlines.elapsed(), None, attempts))
+        self._info = self._transport.info(response, Timings(self._deadlines.elapsed(), None, attempts))
         return self
 
     def __exit__(

@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import os
 import pickle
 import re
 import time
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from sagewire.emulator import Emulator, EndpointSpec
 from sagewire.errors import (
+    CredentialsExpired,
     EndpointError,
     EndpointNotFound,
     EndpointTimeout,
@@ -262,3 +265,27 @@ class TestTickets:
         path.write_bytes(re.sub(rb'"at":[\d.]+', b'"at":0', path.read_bytes()))
         assert carry(tickets=path).invoke(CALL).data
         assert len(emulator.calls) == 1
+
+
+def test_an_error_object_that_holds_the_keys_shows_none_of_them(carry, s3):
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+    ticket = Ticket("id-1", "s3://results/out/none", "s3://results/out/failed", "")
+    told = {"message": f"refused: {secret} of https://b.s3.amazonaws.com/x?X-Amz-Signature=0123456789abcdef"}
+    s3.put_object(Bucket="results", Key="out/failed", Body=json.dumps(told).encode())
+    with pytest.raises(ModelError, match="refused") as caught:
+        do(carry(), "collect", ticket)
+    shown = f"{caught.value} {caught.value.body} {caught.value.original_message} {vars(caught.value)}"
+    assert secret not in shown
+    assert "0123456789abcdef" not in shown
+
+
+def test_a_token_that_s3_sends_back_is_in_no_exception(carry, monkeypatch):
+    def get_object(**_):
+        answer = {"Error": {"Code": "ExpiredToken", "Message": "expired", "Token-0": "IQoJb3t0ken"}}
+        raise ClientError({**answer, "ResponseMetadata": {"HTTPStatusCode": 400}}, "GetObject")
+
+    carrier = carry()
+    monkeypatch.setattr(carrier.transport._counter.store._s3(), "get_object", get_object)
+    with pytest.raises(CredentialsExpired) as caught:
+        do(carrier, "collect", Ticket("id-1", "s3://results/out/none"))
+    assert "t0ken" not in repr([vars(caught.value), vars(caught.value.__cause__)])
