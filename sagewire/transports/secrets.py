@@ -148,7 +148,7 @@ class Redactor:
         if isinstance(value, _SIMPLE):
             return self.value(value)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return type(value)._make(map(self._held, value))
+            return tuple.__new__(type(value), map(self._held, value))
         if isinstance(value, list | tuple):
             return type(value)(map(self._held, value))
         if isinstance(value, Mapping):
