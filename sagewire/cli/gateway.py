@@ -88,7 +88,8 @@ def check_litellm(
 ) -> None:
     """Show what each key of a LiteLLM proxy file does here, and the same in sagewire's own form.
 
-    A key works, has no effect, or is refused, because without it the gateway would be open to more. Variables of the
+    A key works, has no effect, or is refused, because without it the gateway would be open to more. A model of another
+    provider is not served, and its name gets a 404. Variables of the
     environment need not be set, and secrets are not printed.
 
     The exit code is 0 if the gateway starts with the file as it is, 1 if it does not.

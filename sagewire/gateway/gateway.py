@@ -384,6 +384,9 @@ class Gateway:
     def _unknown(self, name: str, key: Key) -> str:
         import difflib
 
+        reason = self.config.why_not(name)
+        if reason is not None and key.may_use(name):
+            return f"model {name[:100]!r} is not served here: {reason}"
         names = self.names_for(key)
         close = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, as_number, nearest
-from sagewire.gateway.config.litellm_params import CATCH_ALL, Defaults, deployment_settings
+from sagewire.gateway.config.litellm_params import Defaults, deployment_settings
+from sagewire.gateway.config.litellm_providers import CATCH_ALL, NotServed
 from sagewire.gateway.config.models import GatewayConfig
-from sagewire.gateway.config.patterns import STAR
+from sagewire.gateway.config.patterns import STAR, sorted_patterns
 from sagewire.gateway.config.yaml_files import INCLUDE
 
 __all__ = ["LiteLlmConfig"]
@@ -81,8 +82,8 @@ class LiteLlmConfig(BaseModel):
             environment: The variables that LiteLLM reads by itself, `LITELLM_MASTER_KEY` for example.
 
         Raises:
-            UsageError: A key is unknown, a provider is not supported (see `litellm_params`),
-                or an access restriction cannot be enforced here.
+            UsageError: A key or a provider is unknown, no entry is of a provider that is supported (see
+                `litellm_params`), or an access restriction cannot be enforced here.
         """
         return _Translation(self, document, missing, environment).run()
 
@@ -117,6 +118,8 @@ class _Translation:
         self._entries: dict[str, list[int]] = {}
         # The model and its deployment of each id.
         self._by_id: dict[str, tuple[str, int]] = {}
+        # Names without any deployment that is served, with the reason; the ids of deployments left out are such, too.
+        self._not_served: dict[str, str] = {}
         for path, variable in missing:
             if path[0] == "general_settings" and path[1] in keys.GENERAL_TAKEN | keys.REFUSED:
                 # Without it a gateway that was closed would be open.
@@ -128,23 +131,32 @@ class _Translation:
         self._check_guards()
         self._check_types()
         models = self._models()
+        aliases = self._aliases(self._source.router_settings, models)
         router, settings = self._source.router_settings, self._source.litellm_settings
         for name, field in (("fallbacks", "fallbacks"), ("context_window_fallbacks", "context_fallbacks")):
             for target, others in self._fallbacks(name).items():
-                if target != "*":
-                    self._known(target, models, name)[field] = others
-        aliases = self._aliases(router)
+                place = (self._section(name), name)
+                if target == "*":
+                    continue
+                if self._why_not(target, models) is not None:
+                    self._note(place, f"fallbacks of {target!r} have no effect: it is not served")
+                else:
+                    self._known(target, models, name)[field] = self._served(others, models, place)
         default_fallbacks = (
             router.get("default_fallbacks")
             or settings.get("default_fallbacks")
             or self._fallbacks("fallbacks").get("*", [])
         )
+        if isinstance(default_fallbacks, list):
+            place = (self._section("default_fallbacks"), "default_fallbacks")
+            default_fallbacks = self._served(default_fallbacks, models, place)
         self._add_parts(models, aliases, default_fallbacks)
         raw = {
             "models": models,
             "aliases": aliases,
             "hidden_aliases": self._hidden(router),
             "default_fallbacks": default_fallbacks,
+            "not_served": self._not_served,
             "server": self._server(),
             "environment": {name: str(value) for name, value in self._source.environment_variables.items()},
         }
@@ -166,6 +178,11 @@ class _Translation:
                 return "model_list", self._entries[str(name)][0]
             case ("aliases", alias, *_):
                 return "router_settings", "model_group_alias", alias
+            case ("not_served", str(name)) if name in (self._source.router_settings.get("model_group_alias") or {}):
+                return "router_settings", "model_group_alias", name
+            case ("not_served", name):
+                listed = enumerate(self._source.model_list)
+                return "model_list", next((number for number, one in listed if one.model_name == name), 0)
             case ("default_fallbacks", *_):
                 return self._section("default_fallbacks"), "default_fallbacks"
             case ("server", *_):
@@ -241,12 +258,20 @@ class _Translation:
         router, settings = self._source.router_settings, self._source.litellm_settings
         retries = router.get("num_retries", settings.get("num_retries"))
         models: dict[str, dict[str, Any]] = {}
+        left_out: list[tuple[_Entry, NotServed]] = []
         for number, entry in self._expanded():
             path: Path = ("model_list", number, "litellm_params")
             limits = {name: entry.model_info.get(name) for name in ("rpm", "tpm")}
             limits |= {name: value for name, value in (("rpm", entry.rpm), ("tpm", entry.tpm)) if value is not None}
             params = limits | _from_environment(entry.litellm_params, self._environment)
-            deployment, notes = deployment_settings(params, entry.model_info, defaults, self._document, path)
+            try:
+                deployment, notes = deployment_settings(params, entry.model_info, defaults, self._document, path)
+            except NotServed as error:
+                # A base that is given and empty was meant to be one.
+                if error.needs_base and not entry.litellm_params.keys().isdisjoint(("api_base", "base_url")):
+                    raise
+                left_out.append((entry, error))
+                continue
             self._notes += notes
             self._entries.setdefault(entry.model_name, []).append(number)
             model = models.setdefault(entry.model_name, {"deployments": [], **shared})
@@ -259,7 +284,35 @@ class _Translation:
             if own is not None:
                 model["attempts"] = max(model.get("attempts", 1), int(own) + 1)
         self._note_certificates(models)
+        self._leave_out(left_out, models)
         return models
+
+    def _leave_out(self, left_out: list[tuple[_Entry, NotServed]], models: Mapping[str, Any]) -> None:
+        """Note deployments that are not served. Their names are kept, so that no pattern or fallback takes them."""
+        if left_out and not models:
+            raise left_out[0][1]
+        for entry, error in left_out:
+            self._notes.append(f"{error}; left out")
+            for name in (entry.model_name, entry.model_info.get("id")):
+                if name is not None and str(name) not in models and str(name) not in self._by_id:
+                    self._not_served[str(name)] = error.reason
+
+    def _why_not(self, name: str, models: Mapping[str, Any]) -> str | None:
+        """Return the reason why a name is not served, `None` if it is, or is unknown."""
+        if name in models:
+            return None
+        if name in self._not_served:
+            return self._not_served[name]
+        patterns = sorted_patterns([*models, *self._not_served])
+        best = next((one.name for one in patterns if one.star(name) is not None), "")
+        return self._not_served.get(best)
+
+    def _served(self, names: list[Any], models: Mapping[str, Any], place: Path) -> list[Any]:
+        """Return fallbacks without those that are not served."""
+        gone = [name for name in names if isinstance(name, str) and self._why_not(name, models) is not None]
+        for name in gone:
+            self._note(place, f"{name!r} is no fallback: it is not served")
+        return [name for name in names if name not in gone]
 
     def _note_certificates(self, models: Mapping[str, dict[str, Any]]) -> None:
         checked = self._source.litellm_settings.get("ssl_verify", True) in (True, None)
@@ -376,18 +429,26 @@ class _Translation:
             )
         return models[target]
 
-    def _aliases(self, router: Mapping[str, Any]) -> dict[str, str]:
-        aliases = {}
+    def _aliases(self, router: Mapping[str, Any], models: Mapping[str, Any]) -> dict[str, str]:
+        """Return the aliases; one of a model that is not served is not served either."""
+        aliases: dict[str, str] = {}
         for alias, target in (router.get("model_group_alias") or {}).items():
             if isinstance(target, dict) and not isinstance(target.get("model"), str):
                 place: Path = ("router_settings", "model_group_alias", str(alias))
                 raise self._document.error(place, "should name a `model`")
-            aliases[str(alias)] = str(target["model"] if isinstance(target, dict) else target)
+            name = str(target["model"] if isinstance(target, dict) else target)
+            reason = self._why_not(name, models)
+            if reason is None:
+                aliases[str(alias)] = name
+            else:
+                self._note(("router_settings", "model_group_alias", str(alias)), f"{name!r} is not served")
+                self._not_served[str(alias)] = reason
         return aliases
 
     def _hidden(self, router: Mapping[str, Any]) -> list[str]:
         given = (router.get("model_group_alias") or {}).items()
-        return [str(alias) for alias, target in given if isinstance(target, dict) and target.get("hidden")]
+        hidden = (str(alias) for alias, target in given if isinstance(target, dict) and target.get("hidden"))
+        return [alias for alias in hidden if alias not in self._not_served]
 
     def _server(self) -> dict[str, Any]:
         general, router = self._source.general_settings, self._source.router_settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GENERAL", "PARAMS", "SETTINGS", "names"]
+__all__ = ["GENERAL", "PARAMS", "PROVIDERS", "SETTINGS", "names"]
 
 
 def names(text: str) -> frozenset[str]:
@@ -110,4 +110,25 @@ GENERAL |= names(
     "spend_report_frequency team_metadata_schema team_metadata_validation_error_message "
     "team_metadata_validation_timeout token_rate_limit_type tracing track_unmanaged_batch_cost "
     "use_redis_transaction_buffer use_shared_health_check use_team_public_model_name use_x_forwarded_for"
+)
+# `LlmProviders` of its types, and the lists of providers in its constants.
+PROVIDERS = names(
+    "a2a a2a_agent abliteration ai21 ai21_chat aiand aiml aiohttp_openai amazon_nova anthropic anthropic_text "
+    "anyscale apertis assemblyai auto_router aws_polly aws_textract azure azure_ai azure_speech azure_text baseten "
+    "bedrock bedrock_mantle bespoke bigmodel black_forest_labs bytez cerebras charity_engine chatgpt chutes "
+    "clarifai clf_ai_gateway cloudflare codestral cognition cohere cohere_chat cometapi compactifai coralbricks "
+    "cortecs cursor custom_openai darkbloom dashscope databricks databricks_agent datarobot deepgram deepinfra "
+    "deepseek docker_model_runner edenai elevenlabs empiriolabs empower eu_jev fal_ai featherless_ai fireworks_ai "
+    "friendliai galadriel gdc gemini gigachat github github_copilot gradient_ai groq helicone heroku hosted_vllm "
+    "hostinger_router huggingface humanloop hyperbolic inception inferenceapis infinity jina_ai kyma lambda_ai "
+    "langflow langfuse langgraph laya lemonade libertai litellm_agent litellm_proxy llamafile lm_studio manus "
+    "maritalk meta meta_llama microsoft_365_copilot milvus minimax mistral modelscope mongodb moonshot morph nace "
+    "nadir nano-gpt nebius neosantara nlp_cloud novita nscale nvidia_nim nvidia_riva oci ollama ollama_chat "
+    "oobabooga openai openai_like opencode_go openinfer openrouter opensearch ovhcloud parallel_ai parasail "
+    "perplexity petals pg_vector pinstripes poe predibase prism publicai qwen_ai_platform qwencloud ragflow recraft "
+    "reducto reka replicate runwayml s3_vectors sagemaker sagemaker_chat sagemaker_nova sail sambanova sap "
+    "scaledown scaleway scx-ai snowflake soniox stability strands_decider streamlake synthetic tencent tensormesh "
+    "text-completion-codestral text-completion-inception text-completion-openai together_ai topaz transcribe triton "
+    "typesafe v0 valkey vercel_ai_gateway vertex_ai vertex_ai_beta vllm volcengine voyage wally wandb watsonx "
+    "watsonx_text xai xiaomi_mimo xinference zai zerogpu"
 )

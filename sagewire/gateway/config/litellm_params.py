@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, as_number, nearest
+from sagewire.gateway.config.litellm_providers import place_of, provider_of
 from sagewire.gateway.config.models import OF_ROLES
-from sagewire.gateway.config.patterns import HUGGING_FACE_ROUTER, STAR, format_of, router_name, without_task
 from sagewire.types import OptionArguments
 
-__all__ = ["CATCH_ALL", "Defaults", "deployment_settings"]
+__all__ = ["Defaults", "deployment_settings"]
 
 JSON = dict[str, Any]
 _OPTIONS = frozenset(OptionArguments.__annotations__) - {"model", "extra"}
-# Servers with OpenAI's API at `api_base`.
-_OPENAI_SERVERS = (
-    "openai", "hosted_vllm", "vllm", "openai_like", "custom_openai", "llamafile", "lm_studio", "ollama", "ollama_chat",
-    "nvidia_nim", "xinference", "infinity", "litellm_proxy", "docker_model_runner", "lemonade", "oobabooga", "petals",
-    "triton", "lambda_ai", "text-generation-inference", "llama_api",
-)  # fmt: skip
-# Where LiteLLM looks for them if a file does not say.
-_LOCAL = {
-    "docker_model_runner": "http://localhost:22088/engines/llama.cpp",
-    "lemonade": "http://localhost:8000/api/v1",
-    "llamafile": "http://127.0.0.1:8080/v1",
-    "ollama": "http://localhost:11434",
-    "ollama_chat": "http://localhost:11434",
-    "xinference": "http://127.0.0.1:9997/v1",
-}
-_TEXT_SERVERS = ("text-completion-openai",)
-# Whose models a file can serve without naming one of them, or a server.
-CATCH_ALL = ("sagemaker", "sagemaker_chat", "sagemaker_nova", "huggingface")
-_PROVIDERS = (*CATCH_ALL, *_OPENAI_SERVERS, *_TEXT_SERVERS)
 _AWS = {
     "aws_region_name": "region",
     "region_name": "region",
@@ -53,12 +32,10 @@ _AWS = {
     "model_id": "inference_component",
     "aws_sagemaker_allow_zero_temp": "allow_zero_temperature",
 }
-_OPENAI_MODEL = re.compile(r"(gpt|chatgpt|o\d|text-embedding|davinci|babbage)\b", re.IGNORECASE)
 _NUMBERS = (
     "cooldown_time", "max_parallel_requests", "max_retries", "num_retries", "request_timeout", "rpm", "stream_timeout",
     "timeout", "tpm", "weight",
 )  # fmt: skip
-_TEMPLATE = ("roles", "initial_prompt_value", "final_prompt_value", "bos_token", "eos_token")
 
 
 @dataclass(frozen=True)
@@ -93,7 +70,8 @@ def deployment_settings(
         path: The place of `params` in it.
 
     Raises:
-        UsageError: The provider is not supported, or a key is unknown or close to a known one.
+        NotServed: The provider is one of LiteLLM's, and not one of sagewire's.
+        UsageError: The provider is unknown, or a key is unknown or close to a known one.
     """
     given = {name: value for name, value in {**defaults.params, **params}.items() if value is not None}
     given = _credential(given, defaults, document, path) | given
@@ -103,15 +81,8 @@ def deployment_settings(
     model = given.get("model")
     if not isinstance(model, str):
         raise document.error(path, "`model` is missing, for example sagemaker/my-endpoint")
-    provider, slash, name = model.partition("/")
-    if "custom_llm_provider" in given:
-        provider, name = str(given["custom_llm_provider"]), name if provider == given["custom_llm_provider"] else model
-    elif not slash and _OPENAI_MODEL.match(model):
-        # As LiteLLM, which knows OpenAI's models by name.
-        provider, name = "openai", model
-    elif not slash:
-        raise document.error((*path, "model"), f"{model!r} names no provider, for example sagemaker/{model}")
-    settings = _place(provider, name, given, info, document, (*path, "model"))
+    provider, name = provider_of(model, given, document, (*path, "model"))
+    settings = place_of(provider, name, given, info, document, (*path, "model"))
     notes = _options(given, settings, document, path)
     notes += _headers(given, settings, document, path)
     notes += _ssl_verify(given, settings, defaults, document, path)
@@ -152,56 +123,6 @@ def _credential(given: JSON, defaults: Defaults, document: Document, path: Path)
             (*path, "litellm_credential_name"), f"there is no credential {name!r} in credential_list{hint}"
         )
     return {key: value for key, value in defaults.credentials[name].items() if value is not None}
-
-
-def _place(provider: str, name: str, given: JSON, info: Mapping[str, Any], document: Document, path: Path) -> JSON:
-    base = given.get("api_base") or given.get("base_url")
-    embeds = info.get("mode") == "embedding"
-    if provider in ("sagemaker", "sagemaker_chat", "sagemaker_nova"):
-        return _sagemaker(provider, name, given)
-    if provider not in _PROVIDERS:
-        raise document.error(
-            path,
-            f"sagewire serves SageMaker, Hugging Face and servers of your own, not {provider!r}"
-            f"{nearest(provider, _PROVIDERS)}; known: {', '.join(_PROVIDERS)}",
-        )
-    token = {"token": given["api_key"]} if given.get("api_key") else {}
-    if provider == "huggingface":
-        return _hugging_face(name, base, embeds) | token
-    base = base or _LOCAL.get(provider)
-    if not base:
-        raise document.error(path, f"{provider}/{name} needs `api_base`: sagewire calls servers of your own")
-    handler = "openai_completions" if provider in _TEXT_SERVERS else "openai_chat"
-    return {"url": base, "handler": handler, "embedding_handler": "openai_embeddings", "served_model": name} | token
-
-
-def _sagemaker(provider: str, name: str, given: JSON) -> JSON:
-    settings: JSON = {"endpoint": name}
-    if given.get("sagemaker_base_url"):
-        # There it is the whole URL of the call, here the runtime's.
-        parts = urlsplit(str(given["sagemaker_base_url"]))
-        settings["endpoint_url"] = f"{parts.scheme}://{parts.netloc}"
-    family = given.get("hf_model_name")
-    if provider != "sagemaker":
-        settings["handler"] = "openai_chat" if provider == "sagemaker_chat" else "nova"
-        return settings | ({"served_model": family} if family else {})
-    template = {key: given[key] for key in _TEMPLATE if given.get(key) is not None}
-    settings["handler"] = "tgi"
-    told = str(family or name)
-    # Of a star it will be known what it tells when there is a name in its place.
-    settings["format"] = template or (STAR if STAR in told else format_of(told))
-    return settings
-
-
-def _hugging_face(name: str, base: str | None, embeds: bool) -> JSON:
-    if not base and name.startswith(("http://", "https://")):
-        # huggingface/https://..., an endpoint without its own name.
-        base, name = name, ""
-    if base:
-        handlers = {"handler": "openai_chat", "embedding_handler": "tei", "rerank_handler": "tei_rerank"}
-        return {"url": base, "served_model": None if embeds else without_task(name) or None} | handlers
-    # huggingface/<inference provider>/<organisation>/<model>, or without a provider.
-    return {"url": HUGGING_FACE_ROUTER, "handler": "openai_chat", "served_model": router_name(name)}
 
 
 def _options(given: JSON, settings: JSON, document: Document, path: Path) -> list[str]:

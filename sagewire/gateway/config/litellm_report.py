@@ -14,13 +14,15 @@ from sagewire.errors import UsageError
 from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import ENVIRONMENT_MARK, Document, Path
 from sagewire.gateway.config.litellm_form import LiteLlmConfig
+from sagewire.gateway.config.litellm_providers import NotServed, place_of, provider_of
 from sagewire.gateway.config.models import GatewayConfig
+from sagewire.gateway.config.patterns import STAR
 from sagewire.gateway.config.yaml_files import LITELLM_SECTIONS, read_text
 from sagewire.types import OptionArguments
 
 __all__ = ["Effect", "KeyEffect", "LiteLlmReport", "explain_litellm"]
 
-Effect = Literal["works", "no effect", "refused"]
+Effect = Literal["works", "no effect", "not served", "refused"]
 _SECTIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "litellm_settings": (keys.SETTINGS_TAKEN, keys.SETTINGS_NO_EFFECT),
     "router_settings": (keys.ROUTER_TAKEN, keys.ROUTER_NO_EFFECT),
@@ -43,7 +45,7 @@ class KeyEffect:
     Args:
         line: Its line.
         key: Its path, with dots.
-        effect: Whether it works, has no effect, or is refused.
+        effect: Whether it works, has no effect, names a model that is not served, or is refused.
         reason: More about it; empty if there is nothing to say.
     """
 
@@ -119,8 +121,12 @@ def _effects(document: Document) -> Iterator[KeyEffect]:
             known = frozenset(LiteLlmConfig.model_fields) | {"include"}
             yield _effect(document, (name,), value, known)
     for number, entry in enumerate(data.get("model_list") or ()):
-        for name, value in (entry.get("litellm_params") or {}).items():
-            yield _parameter(document, ("model_list", number, "litellm_params", name), value)
+        params = entry.get("litellm_params") or {}
+        for name, value in params.items():
+            path: Path = ("model_list", number, "litellm_params", name)
+            reason = _why_not_served(document, path, params) if name == "model" else ""
+            line, key = document.line(path), ".".join(map(str, path))
+            yield KeyEffect(line, key, "not served", reason) if reason else _parameter(document, path, value)
 
 
 def _effect(document: Document, path: Path, value: Any, taken: frozenset[str]) -> KeyEffect:
@@ -132,6 +138,21 @@ def _effect(document: Document, path: Path, value: Any, taken: frozenset[str]) -
     if name in ("callbacks", "input_callback", "success_callback") and guards:
         return KeyEffect(line, key, "refused", f"{', '.join(map(str, guards))}: {_RESTRICTS}")
     return KeyEffect(line, key, "works" if name in taken else "no effect")
+
+
+def _why_not_served(document: Document, path: Path, params: Mapping[str, Any]) -> str:
+    """Return the reason why a model is not served, if it is of another provider of LiteLLM's; else nothing."""
+    model = params.get("model")
+    if not isinstance(model, str) or model == STAR:
+        return ""
+    try:
+        provider, name = provider_of(model, params, document, path)
+        place_of(provider, name, dict(params), {}, document, path)
+    except NotServed as error:
+        return error.reason
+    except UsageError:
+        pass  # said as the error of the whole
+    return ""
 
 
 def _parameter(document: Document, path: Path, value: Any) -> KeyEffect:

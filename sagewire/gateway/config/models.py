@@ -310,6 +310,10 @@ class GatewayConfig(Section):
         default_factory=list, description="API keys; without any, only this machine has access."
     )
     server: ServerConfig = Field(default=ServerConfig(), description="Settings of the gateway itself.")
+    not_served: dict[str, str] = Field(
+        default_factory=dict,
+        description="Names, also with a star, that get a 404 with the reason given here, whatever pattern they fit.",
+    )
     environment: dict[str, SecretStr] = Field(default_factory=dict, description="Environment variables to set.")
     notes: tuple[str, ...] = Field(default=(), description="Settings that were read and have no effect.", exclude=True)
 
@@ -335,6 +339,11 @@ class GatewayConfig(Section):
             if model.part_of is not None and not self._is_part(model, self.models.get(model.part_of)):
                 yield ("models", name, "part_of"), f"'{model.part_of}' is not a model with this deployment"
         yield from self._mistaken_aliases()
+        for name in self.not_served:
+            if name in self.models or name in self.aliases:
+                yield ("not_served", name), f"'{name}' is served, too"
+            if name.count(STAR) > 1:
+                yield ("not_served", name), "a name has one star at most"
         for place, what, wanted in self._references():
             pattern = place[0] != "keys" and self.stars_in(wanted)
             if pattern:
@@ -395,7 +404,15 @@ class GatewayConfig(Section):
         An entry of that very name wins, then the most specific pattern.
         """
         name = self.aliases.get(name, name)
-        if name in self.models and not self.stars_in(name):
+        found = self._most_specific(name)
+        return found if found in self.models else None
+
+    def why_not(self, name: str) -> str | None:
+        """Return the reason why a name is not served, `None` if there is none: it is served, or unknown."""
+        return self.not_served.get(self._most_specific(self.aliases.get(name, name)) or "")
+
+    def _most_specific(self, name: str) -> str | None:
+        if (name in self.models and not self.stars_in(name)) or name in self.not_served:
             return name
         return next((one.name for one in self._patterns if one.star(name) is not None), None)
 
@@ -424,7 +441,7 @@ class GatewayConfig(Section):
 
     @cached_property
     def _patterns(self) -> list[Pattern]:
-        return sorted_patterns(self.models)
+        return sorted_patterns([*self.models, *self.not_served])
 
     def stars_in(self, entry: str) -> bool:
         """Return whether an entry of `models` needs a name to become a model."""

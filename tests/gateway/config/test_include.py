@@ -101,9 +101,9 @@ def test_mistakes_name_their_file(tmp_path: Path, include: str, other: str, says
 
 
 def test_a_mistake_in_an_included_litellm_file(tmp_path: Path) -> None:
-    models = "model_list:\n" + ENTRY.format("m") + "  - model_name: n\n    litellm_params:\n      model: azure/n\n"
+    models = "model_list:\n" + ENTRY.format("m") + "  - model_name: n\n    litellm_params:\n      model: azur/n\n"
     path = write(tmp_path, main="include: [models.yaml]\nmodel_list:\n" + ENTRY.format("first"), models=models)
-    with pytest.raises(UsageError, match=r"models\.yaml, line 5: model_list\.2\.litellm_params\.model: .*'azure'"):
+    with pytest.raises(UsageError, match=r"models\.yaml, line 5: model_list\.2\.litellm_params\.model: .*'azur'"):
         load_config(path)
     (tmp_path / "models.yaml").write_bytes(b"\xff")
     with pytest.raises(UsageError, match=r"main\.yaml, line 1: include: cannot read .*models\.yaml.*utf-8"):

@@ -74,6 +74,20 @@ def test_own_form_is_the_same_configuration(check):
     assert ours.environment == theirs.environment
 
 
+def test_models_of_other_providers_are_named(check):
+    text = FILE.replace(", presidio", "").replace("  allowed_ips: [10.0.0.1]\n", "")
+    text = text.replace(
+        "litellm_settings:", "  - {model_name: far, litellm_params: {model: azure/x}}\nlitellm_settings:"
+    )
+    done = check(text, "--json")
+    assert done.exit_code == 0, done.output
+    (told,) = [one for one in json.loads(done.output)["keys"] if one["effect"] == "not served"]
+    assert (told["key"], told["line"]) == ("model_list.2.litellm_params.model", 14)
+    assert "'azure'" in told["reason"]
+    own = parse_config(json.loads(done.output)["own"], "own", ENVIRONMENT | {"THEIR_TOKEN": "value"})
+    assert list(own.not_served) == ["far"]
+
+
 def test_what_else_is_wrong_is_said(check):
     done = check("model_list:\n  - model_name: a\n    litellm_params: {model: vertex_ai/gemini}\n")
     assert done.exit_code == 1
