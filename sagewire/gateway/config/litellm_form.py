@@ -39,6 +39,12 @@ _TYPES: Mapping[str, type] = {
     **dict.fromkeys(("default_fallbacks", "optional_pre_call_checks"), list),
 }
 _FALLBACKS = ("fallbacks", "context_fallbacks")
+# Keys that some files have in a section that does not read them, with the one that does.
+_MISPLACED = {
+    **dict.fromkeys(("database_url", "master_key"), "general_settings"),
+    **dict.fromkeys(("model_group_alias", "routing_strategy", "default_litellm_params"), "router_settings"),
+    **dict.fromkeys(("callbacks", "drop_params", "success_callback"), "litellm_settings"),
+}
 _STICKY = frozenset({"deployment_affinity", "prompt_caching", "session_affinity"})
 
 
@@ -185,6 +191,8 @@ class _Translation:
                 return "model_list", next((number for number, one in listed if one.model_name == name), 0)
             case ("default_fallbacks", *_):
                 return self._section("default_fallbacks"), "default_fallbacks"
+            case ("server", "max_body_bytes"):
+                return "general_settings", "max_request_size_mb"
             case ("server", *_):
                 return ("general_settings",)
         return place
@@ -220,6 +228,8 @@ class _Translation:
             if name in taken or name in keys.REFUSED:
                 continue
             if name not in idle:
+                if name in _MISPLACED and path != (_MISPLACED[name],):
+                    raise self._document.error((*path, name), f"belongs in {_MISPLACED[name]}; it has no effect here")
                 hint = nearest(name, hints or {*taken, *idle})
                 if hint or path != ("litellm_settings",):
                     raise self._document.error((*path, name), f"unknown key{hint}")
@@ -371,6 +381,9 @@ class _Translation:
             or _ENFORCE in checks
             or bool(router.get("enable_pre_call_checks")),
             limit_tokens=self._strategy() in _LIMITING or _ENFORCE in checks,
+            custom_providers=tuple(
+                str(one.get("provider")) for one in settings.get("custom_provider_map") or () if isinstance(one, dict)
+            ),
         )
 
     def _strategy(self) -> str:

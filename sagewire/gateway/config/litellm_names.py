@@ -111,24 +111,32 @@ GENERAL |= names(
     "team_metadata_validation_timeout token_rate_limit_type tracing track_unmanaged_batch_cost "
     "use_redis_transaction_buffer use_shared_health_check use_team_public_model_name use_x_forwarded_for"
 )
-# `LlmProviders` of its types, and the lists of providers in its constants.
+# `LlmProviders` of its types, the lists of providers in its constants, and llms/openai_like/providers.json.
 PROVIDERS = names(
-    "a2a a2a_agent abliteration ai21 ai21_chat aiand aiml aiohttp_openai amazon_nova anthropic anthropic_text "
-    "anyscale apertis assemblyai auto_router aws_polly aws_textract azure azure_ai azure_speech azure_text baseten "
-    "bedrock bedrock_mantle bespoke bigmodel black_forest_labs bytez cerebras charity_engine chatgpt chutes "
-    "clarifai clf_ai_gateway cloudflare codestral cognition cohere cohere_chat cometapi compactifai coralbricks "
-    "cortecs cursor custom_openai darkbloom dashscope databricks databricks_agent datarobot deepgram deepinfra "
-    "deepseek docker_model_runner edenai elevenlabs empiriolabs empower eu_jev fal_ai featherless_ai fireworks_ai "
-    "friendliai galadriel gdc gemini gigachat github github_copilot gradient_ai groq helicone heroku hosted_vllm "
-    "hostinger_router huggingface humanloop hyperbolic inception inferenceapis infinity jina_ai kyma lambda_ai "
-    "langflow langfuse langgraph laya lemonade libertai litellm_agent litellm_proxy llamafile lm_studio manus "
-    "maritalk meta meta_llama microsoft_365_copilot milvus minimax mistral modelscope mongodb moonshot morph nace "
-    "nadir nano-gpt nebius neosantara nlp_cloud novita nscale nvidia_nim nvidia_riva oci ollama ollama_chat "
-    "oobabooga openai openai_like opencode_go openinfer openrouter opensearch ovhcloud parallel_ai parasail "
-    "perplexity petals pg_vector pinstripes poe predibase prism publicai qwen_ai_platform qwencloud ragflow recraft "
-    "reducto reka replicate runwayml s3_vectors sagemaker sagemaker_chat sagemaker_nova sail sambanova sap "
-    "scaledown scaleway scx-ai snowflake soniox stability strands_decider streamlake synthetic tencent tensormesh "
-    "text-completion-codestral text-completion-inception text-completion-openai together_ai topaz transcribe triton "
-    "typesafe v0 valkey vercel_ai_gateway vertex_ai vertex_ai_beta vllm volcengine voyage wally wandb watsonx "
-    "watsonx_text xai xiaomi_mimo xinference zai zerogpu"
+    "a2a a2a_agent abliteration ai21 ai21_chat aiand aihubmix aiml aiohttp_openai amazon_nova anthropic "
+    "anthropic_text anyscale apertis assemblyai auto_router aws_polly aws_textract azure azure_ai azure_speech "
+    "azure_text baseten bedrock bedrock_mantle bespoke bigmodel black_forest_labs bytez cerebras charity_engine "
+    "chatgpt chutes clarifai clf_ai_gateway cloudflare codestral cognition cohere cohere_chat cometapi compactifai "
+    "coralbricks cortecs crusoe cursor custom_openai darkbloom dashscope databricks databricks_agent datarobot "
+    "deepgram deepinfra deepseek docker_model_runner edenai elevenlabs empiriolabs empower eu_jev fal_ai "
+    "featherless_ai fireworks_ai friendliai galadriel gdc gemini gigachat github github_copilot gmi gradient_ai "
+    "groq helicone heroku hosted_vllm hostinger_router huggingface humanloop hyperbolic inception inferenceapis "
+    "infinity jina_ai kyma lambda_ai langflow langfuse langgraph laya lemonade libertai litellm_agent litellm_proxy "
+    "llamafile llamagate lm_studio manus maritalk meta meta_llama microsoft_365_copilot milvus minimax mistral "
+    "modelscope mongodb moonshot morph nace nadir nano-gpt nebius neosantara nlp_cloud novita nscale nvidia_nim "
+    "nvidia_riva oci ollama ollama_chat oobabooga openai openai_like opencode_go openinfer openrouter opensearch "
+    "ovhcloud parallel_ai parasail perplexity petals pg_vector pinstripes poe predibase prism publicai "
+    "qwen_ai_platform qwencloud ragflow recraft reducto reka replicate runwayml s3_vectors sagemaker sagemaker_chat "
+    "sagemaker_nova sail sambanova sap sarvam scaledown scaleway scx-ai snowflake soniox stability strands_decider "
+    "streamlake synthetic tencent tensormesh text-completion-codestral text-completion-inception "
+    "text-completion-openai together_ai topaz transcribe triton typesafe v0 valkey veniceai vercel_ai_gateway "
+    "vertex_ai vertex_ai_beta vllm volcengine voyage wally wandb watsonx watsonx_text xai xiaomi_mimo xinference "
+    "zai zerogpu"
+)
+# In snippets of its documentation, some of them in a section that does not read them.
+GENERAL |= names("alerts datadog_api_key forward_llm_provider_auth_headers set_verbose store_prompts_in_cold_storage")
+SETTINGS |= names(
+    "default_vertex_config enable_redis_auth_cache forward_client_headers_to_llm_api forward_llm_provider_auth_headers "
+    "global_prompt_directory langfuse_public_key langfuse_secret_key mcp_aliases priority_reservation_settings "
+    "toxic_confidence_threshold ui_theme_config"
 )

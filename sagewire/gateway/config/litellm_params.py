@@ -8,7 +8,7 @@ from typing import Any
 
 from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, as_number, nearest
-from sagewire.gateway.config.litellm_providers import place_of, provider_of
+from sagewire.gateway.config.litellm_providers import check_provider, place_of, provider_of
 from sagewire.gateway.config.models import OF_ROLES
 from sagewire.types import OptionArguments
 
@@ -55,6 +55,7 @@ class Defaults:
     weighted: bool = True
     limit_requests: bool = False
     limit_tokens: bool = False
+    custom_providers: tuple[str, ...] = ()
 
 
 def deployment_settings(
@@ -74,6 +75,8 @@ def deployment_settings(
         UsageError: The provider is unknown, or a key is unknown or close to a known one.
     """
     given = {name: value for name, value in {**defaults.params, **params}.items() if value is not None}
+    # Before anything else is wrong with one that is left out anyway, a credential that LiteLLM has in its database.
+    _check_provider(given, defaults, document, (*path, "model"))
     given = _credential(given, defaults, document, path) | given
     for number in _NUMBERS:
         if number in given and as_number(given[number]) is None:
@@ -92,6 +95,14 @@ def deployment_settings(
     notes += _unlimited(given, defaults, document, path)
     notes += _prices(given, info, settings, document, path)
     return settings | _shares(given, defaults) | _limits(given, defaults), notes
+
+
+def _check_provider(given: JSON, defaults: Defaults, document: Document, path: Path) -> None:
+    model = given.get("model")
+    if isinstance(model, str) and ("custom_llm_provider" in given or "litellm_credential_name" not in given):
+        check_provider(provider_of(model, given, document, path)[0], document, path, defaults.custom_providers)
+    elif isinstance(model, str) and "/" in model:
+        check_provider(model.partition("/")[0], document, path, defaults.custom_providers)
 
 
 def _account(given: JSON, settings: JSON, document: Document, path: Path) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from sagewire.gateway.config import litellm_names
 from sagewire.gateway.config.document import Document, Path, nearest
 from sagewire.gateway.config.patterns import HUGGING_FACE_ROUTER, STAR, format_of, router_name, without_task
 
-__all__ = ["CATCH_ALL", "NotServed", "place_of", "provider_of"]
+__all__ = ["CATCH_ALL", "NotServed", "check_provider", "place_of", "provider_of"]
 
 JSON = dict[str, Any]
 # Servers with OpenAI's API at `api_base`.
@@ -95,6 +95,20 @@ def provider_of(model: str, given: Mapping[str, Any], document: Document, path: 
     raise document.error(path, f"{model!r} names no provider, for example sagemaker/{model}")
 
 
+def check_provider(provider: str, document: Document, path: Path, custom: Collection[str] = ()) -> None:
+    """Raise `NotServed` for a provider that LiteLLM knows, and sagewire does not.
+
+    Args:
+        provider: The provider.
+        document: The file.
+        path: The place of `model` in it.
+        custom: The names of the file's own providers, which are Python code for LiteLLM.
+    """
+    if provider not in _PROVIDERS and (provider in litellm_names.PROVIDERS or provider in custom):
+        says = f"sagewire serves SageMaker, Hugging Face and servers of your own, not {provider!r}"
+        raise NotServed(str(document.error(path, says)), f"its provider is {provider!r}; {says.partition(', not')[0]}")
+
+
 def place_of(provider: str, name: str, given: JSON, info: Mapping[str, Any], document: Document, path: Path) -> JSON:
     """Return where a model is: the settings of its endpoint or its server.
 
@@ -107,16 +121,13 @@ def place_of(provider: str, name: str, given: JSON, info: Mapping[str, Any], doc
         path: The place of `model` in it.
 
     Raises:
-        NotServed: The provider is one of LiteLLM's, and not one of sagewire's.
+        NotServed: It is a service of its own, and no `api_base` is given.
         UsageError: The provider is unknown, or needs an `api_base`.
     """
     base = given.get("api_base") or given.get("base_url")
     embeds = info.get("mode") == "embedding"
     if provider in ("sagemaker", "sagemaker_chat", "sagemaker_nova"):
         return _sagemaker(provider, name, given)
-    if provider in litellm_names.PROVIDERS - {*_PROVIDERS}:
-        says = f"sagewire serves SageMaker, Hugging Face and servers of your own, not {provider!r}"
-        raise NotServed(str(document.error(path, says)), f"its provider is {provider!r}; {says.partition(', not')[0]}")
     if provider not in _PROVIDERS:
         raise document.error(
             path,

@@ -14,7 +14,7 @@ from sagewire.errors import UsageError
 from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import ENVIRONMENT_MARK, Document, Path
 from sagewire.gateway.config.litellm_form import LiteLlmConfig
-from sagewire.gateway.config.litellm_providers import NotServed, place_of, provider_of
+from sagewire.gateway.config.litellm_providers import NotServed, check_provider, place_of, provider_of
 from sagewire.gateway.config.models import GatewayConfig
 from sagewire.gateway.config.patterns import STAR
 from sagewire.gateway.config.yaml_files import LITELLM_SECTIONS, read_text
@@ -147,6 +147,7 @@ def _why_not_served(document: Document, path: Path, params: Mapping[str, Any]) -
         return ""
     try:
         provider, name = provider_of(model, params, document, path)
+        check_provider(provider, document, path)
         place_of(provider, name, dict(params), {}, document, path)
     except NotServed as error:
         return error.reason
