@@ -15,6 +15,7 @@ import tables_of_benchmarks
 from table_rows import code, first_line, table
 from tables_of_commands import commands
 from tables_of_formats import exact_formats, own_templates
+from tables_of_litellm import litellm_documentation
 from tables_of_settings import settings
 
 from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDLERS
@@ -162,6 +163,7 @@ TABLES: dict[str, Callable[[], str]] = {
         formats,
         handler_classes,
         handlers,
+        litellm_documentation,
         own_templates,
         rerankers,
         settings,

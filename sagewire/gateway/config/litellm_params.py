@@ -8,7 +8,7 @@ from typing import Any
 
 from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, as_number, nearest
-from sagewire.gateway.config.litellm_providers import check_provider, place_of, provider_of
+from sagewire.gateway.config.litellm_providers import NotServed, check_provider, place_of, provider_of
 from sagewire.gateway.config.models import OF_ROLES
 from sagewire.types import OptionArguments
 
@@ -155,9 +155,8 @@ def _options(given: JSON, settings: JSON, document: Document, path: Path) -> lis
         elif name in keys.PARAMS_NO_EFFECT or name in keys.REFUSED or "_cost" in name or keys.SECRET.search(name):
             notes.append(str(document.error((*path, name), "has no effect in sagewire")))
         elif name == "mock_response":
-            raise document.error(
-                (*path, name), "a made-up answer is nothing to serve; `sagewire gateway --demo` has some"
-            )
+            says = "a made-up answer is nothing to serve; `sagewire gateway --demo` has some"
+            raise NotServed(str(document.error((*path, name), says)), "its answers would be made up (`mock_response`)")
         else:
             _check_typo(name, document, path)
             extra[name] = value

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 GUIDE = Path(__file__).parents[3] / "docs" / "how_to" / "gateway.md"
 # What the message of each kind of refusal holds.
 SAYS = {
-    "other providers": "sagewire serves SageMaker, Hugging Face and servers of your own",
+    "other providers only": "sagewire serves SageMaker, Hugging Face and servers of your own",
     "OpenAI's own service: needs `api_base`": "needs `api_base`",
     "restrictions that sagewire cannot enforce": "sagewire has nothing like it",
     "not valid": "Field required",
