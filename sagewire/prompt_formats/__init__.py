@@ -138,6 +138,7 @@ FORMATS: dict[str, PromptFormat] = {
     "gemma2": gemma.GEMMA2,
     "gemma3": gemma.GEMMA3,
     "gemma4": gemma4.GEMMA4,
+    "gemma4_0709": gemma4.GEMMA4_0709,
     "gemma4_small": gemma4.GEMMA4_SMALL,
     "glm4": glm.GLM4,
     "glm4_0414": glm.GLM4_0414,

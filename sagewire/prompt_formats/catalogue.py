@@ -67,7 +67,7 @@ MODELS: Mapping[str, Sequence[str]] = {
     "gemma": ("google/gemma-7b-it",),
     "gemma2": ("google/gemma-2-9b-it",),
     "gemma3": ("google/gemma-3-27b-it", "google/gemma-3n-E4B-it", "google/gemma-3-270m-it"),
-    "gemma4": ("google/gemma-4-31B-it",),
+    "gemma4_0709": ("google/gemma-4-31B-it", "google/gemma-4-26B-A4B-it", "google/gemma-4-12B-it"),
     "gemma4_small": ("google/gemma-4-E4B-it", "google/gemma-4-E2B-it"),
     "glm4": ("zai-org/glm-4-9b-chat-hf",),
     "glm4_0414": ("zai-org/GLM-4-32B-0414",),

@@ -95,7 +95,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"gemma-(?:1-1-)?(?:2b|7b)-(?:it|instruct)", "gemma"),
     (r"gemma-?2-(?:2b|9b|27b)-(?:it|instruct)", "gemma2"),
     (r"gemma-?3-(?:270m|1b|4b|12b|27b)-(?:it|instruct)|gemma-?3n-e[24]b-it", "gemma3"),
-    (r"gemma-?4-(?:12b|31b|26b-a4b)-it", "gemma4"),
+    (r"gemma-?4-(?:12b|31b|26b-a4b)-it", "gemma4_0709"),
     (r"gemma-?4-e[24]b-it", "gemma4_small"),
     # Z.ai.
     (r"glm-4-9b-chat(?:-1m)?", "glm4"),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from sagewire.prompt_formats.engine.conversation import Call, Conversation, Turn
 from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 
-__all__ = ["GEMMA4", "GEMMA4_SMALL"]
+__all__ = ["GEMMA4", "GEMMA4_0709", "GEMMA4_SMALL"]
 
 QUOTE = '<|"|>'
 # Keys that a schema has itself; the published template takes an argument of such a name for one of them.
@@ -255,7 +255,8 @@ _GEMMA4: dict[str, Any] = {
     "output_parser": "gemma4",
 }
 GEMMA4 = Gemma4(name="gemma4", variables=("enable_thinking",), **_GEMMA4)
-# E2B and E4B share one template.
+# The larger models' template of July 2026. E2B and E4B share another one.
+GEMMA4_0709 = Gemma4Canonical(name="gemma4_0709", variables=("enable_thinking", "preserve_thinking"), **_GEMMA4)
 GEMMA4_SMALL = Gemma4Canonical(
     name="gemma4_small", thoughtless="", variables=("enable_thinking", "preserve_thinking"), **_GEMMA4
 )
