@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sagewire.prompt_formats.engine.conversation import Conversation
 from sagewire.prompt_formats.engine.turns import Block, OpenedFormat, PromptBuilder, TurnFormat
@@ -13,6 +14,7 @@ __all__ = [
     "INTERNLM2",
     "NOUS_HERMES_2",
     "OLMO3",
+    "OLMO3_THINK",
     "SMOLLM2",
     "SMOLLM3",
     "SMOLLM3_HUB",
@@ -99,6 +101,7 @@ OLMO3 = TurnFormat(
     keep_think=True,
     output_parser="thinking",
 )
+OLMO3_THINK = replace(OLMO3, name="olmo3_think", generation=ASSISTANT + "<think>")
 
 
 class SmolLM3(TurnFormat):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from sagewire.prompt_formats.engine.conversation import Call, Conversation, Turn
 from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 
-__all__ = ["GEMMA4", "GEMMA4_0709", "GEMMA4_SMALL"]
+__all__ = ["DIFFUSION_GEMMA", "GEMMA4", "GEMMA4_0709", "GEMMA4_SMALL"]
 
 QUOTE = '<|"|>'
 # Keys that a schema has itself; the published template takes an argument of such a name for one of them.
@@ -25,8 +25,9 @@ class Gemma4(TurnFormat):
     """
 
     thoughtless: str = "<|channel>thought\n<channel|>"
-    # How a missing value is written in calls and results.
+    # How a missing value is written in calls and results, and what stands around texts.
     none: ClassVar[str] = "None"
+    quote: ClassVar[str] = QUOTE
 
     def join_parts(self, parts: Sequence[str]) -> str:
         """Return the text of a message that was given in parts, each without the blanks around it."""
@@ -54,7 +55,7 @@ class Gemma4(TurnFormat):
                     conversation.lost_turn(turn)
                 continue
             self.check_role(turn)
-            if not speaker == turn.role == "assistant":
+            if not self.joins(turns, place, speaker):
                 page.add(f"<|turn>{'model' if turn.role == 'assistant' else turn.role}\n")
             speaker = turn.role
             results = list(_results(turns, place))
@@ -71,6 +72,10 @@ class Gemma4(TurnFormat):
             # Behind calls and results the model's turn is still open.
             inside = bool(spoken and spoken[-1].calls)
             page.add(self.inside(turns, thinks) if inside else self.generation + ("" if thinks else self.thoughtless))
+
+    def joins(self, turns: Sequence[Turn], place: int, speaker: str) -> bool:
+        """Return whether a turn goes on with the one of `speaker` before it."""
+        return speaker == turns[place].role == "assistant"
 
     def shows_thinking(self, conversation: Conversation, turn: Turn, asked: bool) -> bool:
         """Return whether the thoughts of a turn are written, which may be `asked` for by the last question."""
@@ -92,34 +97,42 @@ class Gemma4(TurnFormat):
             conversation.lost(f"an argument of the name {name!r}", "Give it another name.")
         return name not in SCHEMA_KEYS
 
+    def _fields(self, conversation: Conversation, fields: Mapping[str, Any]) -> str:
+        return ",".join(
+            f"{conversation.guard(key)}:{self._value(conversation, value)}" for key, value in _sorted(fields)
+        )
+
+    def _value(self, conversation: Conversation, value: Any) -> str:
+        return _value(conversation, value, escape=False, none=self.none, quote=self.quote)
+
     def _call(self, conversation: Conversation, call: Call) -> str:
-        return f"<|tool_call>call:{call.name}{{{_fields(conversation, call.fields(), self.none)}}}<tool_call|>"
+        return f"<|tool_call>call:{call.name}{{{self._fields(conversation, call.fields())}}}<tool_call|>"
 
     def _result(self, conversation: Conversation, turn: Turn, result: Turn) -> str:
         names = [call.name for call in turn.calls if call.id == result.call_id]
         name = names[-1] if names else result.name or "unknown"
-        fields = f"value:{QUOTE}{result.text}{QUOTE}"
+        fields = f"value:{self.quote}{result.text}{self.quote}"
         if isinstance(result.value, Mapping):
-            fields = _fields(conversation, result.value, self.none)
+            fields = self._fields(conversation, result.value)
         return f"<|tool_response>response:{name}{{{fields}}}<tool_response|>"
 
     def _declaration(self, conversation: Conversation, function: Mapping[str, Any]) -> str:
         about = conversation.guard(str(function.get("description", "")))
-        text = f"declaration:{conversation.guard(function['name'])}{{description:{QUOTE}{about}{QUOTE}"
+        text = f"declaration:{conversation.guard(function['name'])}{{description:{self.quote}{about}{self.quote}"
         schema = function.get("parameters")
         if schema:
             text += ",parameters:{"
             if schema.get("properties"):
                 text += f"properties:{{{self._properties(conversation, schema['properties'])}}},"
             if schema.get("required"):
-                text += f"required:[{_quoted(conversation, schema['required'])}],"
-            text += f"type:{QUOTE}{_type(conversation, schema)}{QUOTE}}}" if schema.get("type") else ""
+                text += f"required:[{_quoted(conversation, schema['required'], self.quote)}],"
+            text += f"type:{self.quote}{_type(conversation, schema)}{self.quote}}}" if schema.get("type") else ""
         response = function.get("response")
         if response is not None:
             described = response.get("description")
             text += ",response:{"
-            text += f"description:{QUOTE}{conversation.guard(described)}{QUOTE}," if described else ""
-            text += f"type:{QUOTE}OBJECT{QUOTE}}}" if _type(conversation, response) == "OBJECT" else ""
+            text += f"description:{self.quote}{conversation.guard(described)}{self.quote}," if described else ""
+            text += f"type:{self.quote}OBJECT{self.quote}}}" if _type(conversation, response) == "OBJECT" else ""
         return text.strip() + "}"
 
     def _properties(self, conversation: Conversation, properties: Mapping[str, Any]) -> str:
@@ -134,9 +147,9 @@ class Gemma4(TurnFormat):
     def _schema(self, conversation: Conversation, schema: Mapping[str, Any]) -> Iterable[str]:
         kind = _type(conversation, schema)
         if schema.get("description"):
-            yield f"description:{QUOTE}{conversation.guard(str(schema['description']))}{QUOTE}"
+            yield f"description:{self.quote}{conversation.guard(str(schema['description']))}{self.quote}"
         if kind == "STRING" and schema.get("enum"):
-            yield f"enum:{_value(conversation, schema['enum'], escape=True)}"
+            yield f"enum:{_value(conversation, schema['enum'], escape=True, quote=self.quote)}"
         if kind == "ARRAY" and isinstance(schema.get("items"), Mapping) and schema["items"]:
             items = (
                 self._item(conversation, key, value) for key, value in _sorted(schema["items"]) if value is not None
@@ -150,17 +163,17 @@ class Gemma4(TurnFormat):
                 inner = {name: value for name, value in schema.items() if name not in SCHEMA_KEYS}
             yield f"properties:{{{self._properties(conversation, inner)}}}"
             if schema.get("required"):
-                yield f"required:[{_quoted(conversation, schema['required'])}]"
-        yield f"type:{QUOTE}{kind}{QUOTE}"
+                yield f"required:[{_quoted(conversation, schema['required'], self.quote)}]"
+        yield f"type:{self.quote}{kind}{self.quote}"
 
     def _item(self, conversation: Conversation, key: str, value: Any) -> str:
         if key == "properties":
             return f"properties:{{{self._properties(conversation, value) if isinstance(value, Mapping) else ''}}}"
         if key == "required":
-            return f"required:[{_quoted(conversation, value)}]"
+            return f"required:[{_quoted(conversation, value, self.quote)}]"
         if key == "type":
             value = value.upper() if isinstance(value, str) else [str(each).upper() for each in value]
-        return f"{conversation.guard(key)}:{_value(conversation, value, escape=True)}"
+        return f"{conversation.guard(key)}:{_value(conversation, value, escape=True, quote=self.quote)}"
 
 
 def _sorted(fields: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -171,33 +184,26 @@ def _type(conversation: Conversation, schema: Mapping[str, Any]) -> str:
     return conversation.guard(str(schema.get("type", "")).upper())
 
 
-def _quoted(conversation: Conversation, names: Iterable[str]) -> str:
-    return ",".join(f"{QUOTE}{conversation.guard(name)}{QUOTE}" for name in names)
+def _quoted(conversation: Conversation, names: Iterable[str], quote: str) -> str:
+    return ",".join(f"{quote}{conversation.guard(name)}{quote}" for name in names)
 
 
-def _fields(conversation: Conversation, fields: Mapping[str, Any], none: str) -> str:
-    return ",".join(
-        f"{conversation.guard(key)}:{_value(conversation, value, escape=False, none=none)}"
-        for key, value in _sorted(fields)
-    )
-
-
-def _value(conversation: Conversation, value: Any, *, escape: bool, none: str = "None") -> str:
+def _value(conversation: Conversation, value: Any, *, escape: bool, none: str = "None", quote: str) -> str:
     if value is None:
         return none
     if isinstance(value, str):
-        return QUOTE + conversation.guard(value) + QUOTE
+        return quote + conversation.guard(value) + quote
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Mapping):
-        mark = QUOTE if escape else ""
+        mark = quote if escape else ""
         fields = (
-            f"{mark}{conversation.guard(key)}{mark}:{_value(conversation, item, escape=escape, none=none)}"
+            f"{mark}{conversation.guard(key)}{mark}:{_value(conversation, item, escape=escape, none=none, quote=quote)}"
             for key, item in _sorted(value)
         )
         return f"{{{','.join(fields)}}}"
     if isinstance(value, list | tuple):
-        return f"[{','.join(_value(conversation, item, escape=escape, none=none) for item in value)}]"
+        return f"[{','.join(_value(conversation, item, escape=escape, none=none, quote=quote) for item in value)}]"
     return conversation.guard(str(value))
 
 
@@ -243,6 +249,14 @@ class Gemma4Canonical(Gemma4):
         return True
 
 
+class DiffusionGemma(Gemma4Canonical):
+    """DiffusionGemma: as Gemma 4, but an answer behind results is a turn of its own."""
+
+    def joins(self, turns: Sequence[Turn], place: int, speaker: str) -> bool:
+        """Return whether a turn goes on with the one of `speaker` before it."""
+        return super().joins(turns, place, speaker) and turns[place - 1].role != "tool"
+
+
 _GEMMA4: dict[str, Any] = {
     "bos": "<bos>",
     "generation": "<|turn>model\n",
@@ -259,4 +273,7 @@ GEMMA4 = Gemma4(name="gemma4", variables=("enable_thinking",), **_GEMMA4)
 GEMMA4_0709 = Gemma4Canonical(name="gemma4_0709", variables=("enable_thinking", "preserve_thinking"), **_GEMMA4)
 GEMMA4_SMALL = Gemma4Canonical(
     name="gemma4_small", thoughtless="", variables=("enable_thinking", "preserve_thinking"), **_GEMMA4
+)
+DIFFUSION_GEMMA = DiffusionGemma(
+    name="diffusion_gemma", thoughtless="", variables=("enable_thinking", "preserve_thinking"), **_GEMMA4
 )

@@ -9,10 +9,12 @@ from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families.chatml import ASSISTANT, IM, TURN
 from sagewire.prompt_formats.families.qwen import THINK_TAGS
 
-__all__ = ["LFM2", "LFM2_5", "LFM2_5_INSTRUCT"]
+__all__ = ["LFM2", "LFM2_5", "LFM2_5_INSTRUCT", "LFM2_V2"]
 
 LIST, LIST_END = "<|tool_list_start|>", "<|tool_list_end|>"
 CALL, CALL_END = "<|tool_call_start|>", "<|tool_call_end|>"
+# What stands for characters of a text that is an argument.
+ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"})
 RESULT, RESULT_END = "<|tool_response_start|>", "<|tool_response_end|>"
 
 
@@ -46,7 +48,33 @@ class Lfm2(TurnFormat):
         self.write_turn(conversation, page, turn, False)
 
 
-class Lfm25(Lfm2):
+class Lfm2Calls(Lfm2):
+    """LFM2 of 1.2B by its later template: calls as a list of Python calls."""
+
+    def write_answer(self, conversation: Conversation, page: PromptBuilder, turn: Turn, current: bool) -> None:
+        """Write an assistant's turn."""
+        page.add(ASSISTANT)
+        page.say(turn, turn.text)
+        self.write_calls(conversation, page, turn)
+        page.add("<|im_end|>\n")
+
+    def write_calls(self, conversation: Conversation, page: PromptBuilder, turn: Turn) -> None:
+        """Write the calls of a turn."""
+        if turn.calls:
+            page.add(f"{CALL}[{', '.join(self._call(conversation, call) for call in turn.calls)}]{CALL_END}")
+
+    def _call(self, conversation: Conversation, call: Call) -> str:
+        fields = (f"{conversation.guard(k)}={self.shown(conversation, v)}" for k, v in call.fields().items())
+        return f"{call.name}({', '.join(fields)})"
+
+    def shown(self, conversation: Conversation, value: Any) -> str:
+        """Return the value of an argument."""
+        if isinstance(value, str):
+            return f"'{conversation.guard(value.translate(ESCAPES))}'"
+        return conversation.json(value) if isinstance(value, dict | list) else str(value)
+
+
+class Lfm25(Lfm2Calls):
     """LFM2.5: calls as a list of Python calls; thinking is written back only after the user's last question."""
 
     list_open, list_close = "List of tools: [", "]"
@@ -62,16 +90,11 @@ class Lfm25(Lfm2):
         if not kept and "</think>" in text:
             text = text.split("</think>")[-1].strip()
         page.say(turn, text)
-        if turn.calls:
-            calls = ", ".join(self._call(conversation, call) for call in turn.calls)
-            page.add(CALL, "[", calls, "]", CALL_END)
+        self.write_calls(conversation, page, turn)
         page.add("<|im_end|>\n")
 
-    def _call(self, conversation: Conversation, call: Call) -> str:
-        fields = (f"{conversation.guard(k)}={self._value(conversation, v)}" for k, v in call.fields().items())
-        return f"{call.name}({', '.join(fields)})"
-
-    def _value(self, conversation: Conversation, value: Any) -> str:
+    def shown(self, conversation: Conversation, value: Any) -> str:
+        """Return the value of an argument; texts are not escaped."""
         if isinstance(value, str):
             return f"'{conversation.guard(value)}'"
         return conversation.json(value) if isinstance(value, dict) else conversation.guard(str(value))
@@ -107,5 +130,6 @@ _LFM: dict[str, Any] = {
     "output_parser": "lfm2",
 }
 LFM2 = Lfm2(name="lfm2", **_LFM)
+LFM2_V2 = Lfm2Calls(name="lfm2_v2", **_LFM)
 LFM2_5 = Lfm25(name="lfm2_5", keep_think=True, variables=("preserve_thinking",), **_LFM)
 LFM2_5_INSTRUCT = Lfm25Instruct(name="lfm2_5_instruct", keep_think=True, variables=("keep_past_thinking",), **_LFM)

@@ -1,4 +1,4 @@
-"""NVIDIA's Nemotron 3."""
+"""NVIDIA's Nemotron 3 and 3.5."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sagewire.prompt_formats.families.chatml import ASSISTANT, IM, TURN
 from sagewire.prompt_formats.families.qwen import CALL_TAGS, THINK_TAGS
 from sagewire.prompt_formats.families.qwen3_5 import TOOLS_AFTER, TOOLS_BEFORE
 
-__all__ = ["NEMOTRON_3_NANO", "NEMOTRON_3_SUPER", "NEMOTRON_3_ULTRA"]
+__all__ = ["NEMOTRON_3_5_LIGHTNING", "NEMOTRON_3_NANO", "NEMOTRON_3_SUPER", "NEMOTRON_3_ULTRA"]
 
 EMPTY = "<think></think>"
 
@@ -156,4 +156,7 @@ NEMOTRON_3_ULTRA = Nemotron3(
     effort_hint="efficient",
     trim_past=False,
     **_NEMOTRON,
+)
+NEMOTRON_3_5_LIGHTNING = Nemotron3(
+    name="nemotron_3_5_lightning", variables=_VARIABLES, close_thinking="</think>", trim_past=False, **_NEMOTRON
 )
