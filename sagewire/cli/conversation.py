@@ -184,5 +184,5 @@ def _as_dict(reply: Reply) -> dict[str, object]:
         "usage": None
         if usage is None
         else {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens},
-        "request_id": reply.info.request_id if reply.info else None,
+        "request_id": reply.info.request_id,
     }

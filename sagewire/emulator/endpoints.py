@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import orjson
 
@@ -130,7 +131,7 @@ class ContainerCall:
     method: str = "POST"
 
     @property
-    def json(self) -> object:
+    def json(self) -> Any:
         """The body, parsed.
 
         Raises:

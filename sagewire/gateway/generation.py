@@ -262,7 +262,7 @@ class Generation:
         served.lease.succeeded()
         reply = opened.stream.reply
         log.usage = reply.usage or log.usage
-        log.upstream_id = reply.info.request_id if reply.info else None
+        log.upstream_id = reply.info.request_id
         await keep_alive.stop()
         await out.end(last)
 

@@ -9,6 +9,7 @@ from typing import Any
 from sagewire.openai_shapes import chat_completion, embedding_list, text_completion
 from sagewire.openai_shapes.answers import add_usage
 from sagewire.types import Embeddings, Reply, ResponseInfo, Usage
+from sagewire.types.replies import NO_INFO
 
 __all__ = ["OpenAiObject", "chat_object", "embedding_object", "joined", "object_of", "text_object", "usage_object"]
 
@@ -46,7 +47,7 @@ class OpenAiObject(dict[str, Any]):
         True
     """
 
-    info: ResponseInfo | None = None
+    info: ResponseInfo = NO_INFO
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -143,7 +144,7 @@ def joined(replies: list[Reply]) -> Reply:
     return Reply(choices, usage, first.id, first.model, first.extra, first.info)
 
 
-def _with_info(made: Any, info: ResponseInfo | None) -> OpenAiObject:
+def _with_info(made: Any, info: ResponseInfo) -> OpenAiObject:
     # Beside the fields, not among them.
     made.__dict__["info"] = info
     return made  # type: ignore[no-any-return]

@@ -22,6 +22,7 @@ from sagewire.types import (
     Usage,
     UsageDelta,
 )
+from sagewire.types.replies import NO_INFO
 
 __all__ = ["Accumulator", "fold", "unfold"]
 
@@ -90,7 +91,7 @@ class Accumulator:
         if isinstance(delta, UsageDelta | MetadataDelta):
             self.add(delta)
 
-    def reply(self, info: ResponseInfo | None = None) -> Reply:
+    def reply(self, info: ResponseInfo = NO_INFO) -> Reply:
         """Return the reply as far as it is known.
 
         Args:
@@ -188,7 +189,7 @@ _ADD: Mapping[type, Callable[[Accumulator, Any], None]] = {
 }
 
 
-def fold(deltas: Iterable[Delta], info: ResponseInfo | None = None) -> Reply:
+def fold(deltas: Iterable[Delta], info: ResponseInfo = NO_INFO) -> Reply:
     """Return the reply that these deltas make up; see `Accumulator` for the rules.
 
     Args:

@@ -157,7 +157,7 @@ class AsyncStream:
         async with aclosing(self._response.chunks(self._transport._limit if self._call.bounded else None)) as chunks:
             async for chunk in chunks:
                 yield chunk
-        timings = self._info.timings or Timings()
+        timings = self._info.timings
         self._info = replace(self._info, timings=replace(timings, total=self._deadlines.elapsed()))
 
     def interrupt(self) -> None:

@@ -150,7 +150,7 @@ class SyncStream:
         if self._response is None:
             raise RuntimeError("a stream is read inside its `with` block")
         yield from self._response.chunks(self._transport._limit if self._call.bounded else None)
-        timings = self._info.timings or Timings()
+        timings = self._info.timings
         self._info = replace(self._info, timings=replace(timings, total=self._deadlines.elapsed()))
 
     def close(self) -> None:

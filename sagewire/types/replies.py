@@ -172,6 +172,9 @@ class Timings:
     attempts: int = 1
 
 
+_NO_TIMES = Timings()
+
+
 @dataclass(frozen=True, slots=True)
 class ResponseInfo:
     """The service's facts about a response, apart from its body.
@@ -194,7 +197,11 @@ class ResponseInfo:
     custom_attributes: str | None = None
     new_session_id: str | None = None
     closed_session_id: str | None = None
-    timings: Timings | None = None
+    timings: Timings = _NO_TIMES
+
+
+# Of replies that were not returned by a call.
+NO_INFO = ResponseInfo()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +241,7 @@ class Reply:
         id: The server's id of the answer.
         model: The model name the server reported.
         extra: Further fields that the server sent.
-        info: The service's facts about the response.
+        info: The service's facts about the response; without any in a reply that was not returned by a call.
     """
 
     choices: tuple[Choice, ...] = (Choice(),)
@@ -242,7 +249,7 @@ class Reply:
     id: str | None = None
     model: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
-    info: ResponseInfo | None = None
+    info: ResponseInfo = NO_INFO
 
     def __str__(self) -> str:
         """The text; if the model only called tools, the calls, one per line."""
@@ -297,6 +304,6 @@ class Reply:
         return self.choices[0].finish_reason
 
     @property
-    def timings(self) -> Timings | None:
-        """How long the call took; `None` in a reply that was not returned by a call."""
-        return self.info.timings if self.info is not None else None
+    def timings(self) -> Timings:
+        """How long the call took; without times in a reply that was not returned by a call."""
+        return self.info.timings

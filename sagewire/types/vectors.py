@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from sagewire.types.replies import ResponseInfo, Usage
+from sagewire.types.replies import NO_INFO, ResponseInfo, Usage
 
 if TYPE_CHECKING:
     import numpy
@@ -59,7 +59,7 @@ class Embeddings(Sequence[Sequence[float]]):
     rows: Sequence[Sequence[float]] = ()
     usage: Usage | None = None
     model: str | None = None
-    info: ResponseInfo | None = None
+    info: ResponseInfo = NO_INFO
 
     def __repr__(self) -> str:
         model = f", model={self.model!r}" if self.model is not None else ""
@@ -136,7 +136,7 @@ class Ranking(Sequence[RankedDocument]):
     results: tuple[RankedDocument, ...] = ()
     usage: Usage | None = None
     model: str | None = None
-    info: ResponseInfo | None = None
+    info: ResponseInfo = NO_INFO
 
     def __repr__(self) -> str:
         best = ", ".join(f"document {ranked.index}: {ranked.score:.3g}" for ranked in self.results[:_SHOWN])

@@ -1,15 +1,19 @@
-"""The README's programs, and calls whose types depend on an argument, pass `mypy --strict`."""
+"""The programs of README and pages, and calls whose types depend on an argument, pass `mypy --strict`."""
 
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 FENCE = r"(?ms)^```python\n(.*?)^```"
+# The blocks of the one are programs by themselves; those of the other need eleven frameworks.
+APART = ("migrating.md", "frameworks.md")
 ANSWERS = """
 from typing import assert_type
 
@@ -40,14 +44,42 @@ async def main(stream: bool) -> None:
 """
 
 
+def programs_of_readme() -> dict[str, str]:
+    """Return what users copy first, and the calls above: each block by a name for its file."""
+    return {"answers": ANSWERS, **_blocks(ROOT / "README.md")}
+
+
+def programs_of_pages() -> dict[str, str]:
+    """Return each page as one program; on the page for movers each block is one."""
+    found = _blocks(ROOT / "docs" / "migrating.md")
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        page = "\n".join(re.findall(FENCE, path.read_text("utf-8")))
+        if page and path.name not in APART:
+            found["_".join(path.relative_to(ROOT).with_suffix("").parts)] = page
+    assert len(found) > 30
+    return found
+
+
+def _blocks(path: Path) -> dict[str, str]:
+    text = path.read_text("utf-8")
+    return {
+        f"{path.stem}_line_{text.count(chr(10), 0, match.start()) + 2}": match[1]
+        for match in re.finditer(FENCE, text)
+        if not text[: match.start()].rstrip().endswith("Before:")
+    }
+
+
 @pytest.mark.skipif(find_spec("mypy") is None, reason="needs mypy")
 @pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="the README is not beside these tests")
-def test_programs_pass_strict_type_checks(tmp_path: Path) -> None:
-    programs = [*re.findall(FENCE, (ROOT / "README.md").read_text("utf-8")), ANSWERS]
-    assert len(programs) > 5
-    files = [tmp_path / f"program_{number}.py" for number in range(len(programs))]
-    for file, program in zip(files, programs, strict=True):
-        file.write_text(program, "utf-8")
+@pytest.mark.parametrize("programs", [programs_of_readme, pytest.param(programs_of_pages, marks=pytest.mark.slow)])
+def test_programs_pass_strict_type_checks(programs: Callable[[], dict[str, str]], tmp_path: Path) -> None:
+    for name, program in programs().items():
+        # Blocks of pages await as notebooks do.
+        awaits = re.search(r"(?m)^(?:await|async with|async for) ", program)
+        text = f"async def page() -> None:\n{indent(program, '    ')}" if awaits else program
+        # The SageMaker SDK is not installed.
+        (tmp_path / f"{name}.py").write_text(f'# mypy: disable-error-code="import-not-found"\n{text}', "utf-8")
+    # The options of the lint: other ones would not share its cache, and read all frameworks again.
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={ROOT / '.mypy_cache'}"]
-    done = subprocess.run([*command, *map(str, files)], capture_output=True, text=True, cwd=ROOT, check=False)
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

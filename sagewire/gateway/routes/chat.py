@@ -112,7 +112,7 @@ async def whole_chat(
 
     reply = await generation.whole(call)
     turn.log.usage = reply.usage
-    turn.log.upstream_id = reply.info.request_id if reply.info else None
+    turn.log.upstream_id = reply.info.request_id
     generation.note_replies([reply])
     return reply
 

@@ -70,10 +70,10 @@ def metadata_of(reply: Reply, choice: Choice, model_name: str) -> dict[str, Any]
         "finish_reason": choice.finish_reason,
         "stop_sequence": choice.stop,
         "system_fingerprint": reply.extra.get("system_fingerprint"),
-        "request_id": info and info.request_id,
-        "production_variant": info and info.production_variant,
-        "custom_attributes": info and info.custom_attributes,
-        "new_session_id": info and info.new_session_id,
+        "request_id": info.request_id,
+        "production_variant": info.production_variant,
+        "custom_attributes": info.custom_attributes,
+        "new_session_id": info.new_session_id,
         "logprobs": {"content": [_logprob(token) for token in choice.logprobs]} if choice.logprobs else None,
     }
     return {name: value for name, value in known.items() if value is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ LOG = logging.getLogger("sagewire.litellm")
 custom_prompt_dict: dict[str, Mapping[str, Any]] = {}
 """Model name, with and without its prefix, or `hf_model_name` -> template."""
 
+_LLAMA_2_BASE = re.compile(r"meta-llama/Llama-2-\d+b(?:-hf)?", re.IGNORECASE)
 _PARTS = ("roles", "initial_prompt_value", "final_prompt_value", "bos_token", "eos_token")
 
 
@@ -100,7 +102,13 @@ def take_template(target: Target, model: str, options: dict[str, Any]) -> Any:
     for name in (model, target.name, hf_model_name):
         if name in custom_prompt_dict:
             return dict(custom_prompt_dict[name])
-    return None if hf_model_name is None else get_format(model_id=hf_model_name)
+    if hf_model_name is None:
+        return None
+    if not _LLAMA_2_BASE.fullmatch(hf_model_name):
+        return get_format(model_id=hf_model_name)
+    # The base models, which LiteLLM's documentation names, have no chat template: it writes the bare texts for them.
+    once(LOG, f"'{hf_model_name}' is a base model without a chat template, so its prompts are the bare texts.")
+    return LITELLM_BUILDERS["default_pt"]
 
 
 def default_format(target: Target, profile: ContainerProfile) -> PromptFormat:

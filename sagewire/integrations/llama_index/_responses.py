@@ -167,9 +167,8 @@ def raw_reply(reply: Reply) -> dict[str, Any]:
     usage = _raw_usage(reply.usage)
     if usage:
         raw["usage"] = usage
-    if reply.info is not None:
-        raw["request_id"] = reply.info.request_id
-        raw |= _raw_info(reply.info, reply.text)
+    raw["request_id"] = reply.info.request_id
+    raw |= _raw_info(reply.info, reply.text)
     return {**dict(reply.extra), **raw}
 
 

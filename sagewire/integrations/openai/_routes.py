@@ -79,7 +79,7 @@ class Route(ABC):
 
     def _of(self, answer: Answered) -> Answered:
         """Keep the request's id and return the answer."""
-        if self.request_id is None and answer.info is not None:
+        if self.request_id is None:
             self.request_id = answer.info.request_id
         return answer
 

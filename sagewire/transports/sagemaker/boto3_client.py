@@ -187,7 +187,7 @@ class Boto3Stream:
             limit = self._transport._limit
             pieces = self._payloads()
             yield from checked(pieces, limit, self._transport._where) if self._call.bounded else pieces
-        timings = self._info.timings or Timings()
+        timings = self._info.timings
         self._info = replace(self._info, timings=replace(timings, total=self._deadlines.elapsed()))
 
     def _payloads(self) -> Iterator[bytes]:

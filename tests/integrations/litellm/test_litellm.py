@@ -84,9 +84,12 @@ def test_zero_temperature_is_greedy_unless_told_otherwise(emulator):
     assert sent(emulator)["parameters"]["temperature"] == 0
 
 
-def test_hf_model_name_is_the_prompt_format_or_the_served_name(emulator):
+def test_hf_model_name_is_the_prompt_format_or_the_served_name(emulator, caplog):
     litellm.completion("sagemaker/tgi-echo", TALK, hf_model_name=LLAMA2)
     assert sent(emulator)["inputs"] == "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHello there [/INST]"
+    litellm.completion("sagemaker/tgi-echo", TALK, hf_model_name="meta-llama/Llama-2-7b")
+    assert sent(emulator)["inputs"] == "Be brief. Hello there"
+    assert "base model" in caplog.text
     with pytest.raises(UsageError, match="nobody/nothing"):
         litellm.completion("sagemaker/tgi-echo", TALK, hf_model_name="nobody/nothing")
     with pytest.raises(ModelError, match="does not exist"):
