@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sagewire.openai_shapes.arguments import chat_arguments
 from sagewire.openai_shapes.fields import BadRequest, Fields
+from sagewire.types.content.left_out import say_left_out
 
 __all__ = ["response_arguments"]
 
@@ -20,6 +22,15 @@ _IMPOSSIBLE = {
 }
 # No part of an answer depends on these: nothing is stored, cut or encrypted here.
 _BOOKKEEPING = ("store", "truncation", "max_tool_calls", "stream_options")
+# Items of earlier answers of OpenAI's own platform: the text that follows them tells what came of them.
+_RUN_BY_OPENAI = frozenset(
+    {
+        *("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "computer_call"),
+        *("computer_call_output", "local_shell_call", "local_shell_call_output", "shell_call", "shell_call_output"),
+        *("apply_patch_call", "apply_patch_call_output", "mcp_list_tools", "mcp_call", "mcp_approval_request"),
+        *("mcp_approval_response", "tool_search_call", "tool_search_output", "compaction"),
+    }
+)
 _INCLUDABLE = ("message.output_text.logprobs", "reasoning.encrypted_content")
 
 
@@ -94,11 +105,15 @@ def _add(messages: list[JSON], item: Any) -> None:
             _assistant(messages, fresh="content")["content"] = content
         else:
             messages.append({"role": item["role"], "content": content})
-    elif kind == "function_call":
-        function = {"name": item.get("name"), "arguments": item.get("arguments") or "{}"}
+    elif kind in ("function_call", "custom_tool_call"):
+        arguments = item.get("arguments") or "{}"
+        if kind == "custom_tool_call":
+            # A tool of free text: the text is the one argument.
+            arguments = json.dumps({"input": item.get("input")}, ensure_ascii=False)
+        function = {"name": item.get("name"), "arguments": arguments}
         calls = _assistant(messages).setdefault("tool_calls", [])
         calls.append({"id": item.get("call_id"), "type": "function", "function": function})
-    elif kind == "function_call_output":
+    elif kind in ("function_call_output", "custom_tool_call_output"):
         output = _content(item.get("output"))
         messages.append({"role": "tool", "tool_call_id": item.get("call_id"), "content": output})
     elif kind == "reasoning":
@@ -111,6 +126,8 @@ def _add(messages: list[JSON], item: Any) -> None:
             "(Vercel's AI SDK: providerOptions: {openai: {store: false}})",
             "input",
         )
+    elif isinstance(kind, str) and kind in _RUN_BY_OPENAI:
+        say_left_out("items of a response that OpenAI's platform made", [kind])
     else:
         known = "message, function_call, function_call_output, reasoning"
         raise BadRequest(f"'input' holds an item of the unknown type {kind!r}; known: {known}", "input")
@@ -153,7 +170,12 @@ def _part(part: Any) -> JSON:
     if kind == "input_image" and isinstance(part.get("image_url"), str):
         image = {"url": part["image_url"]} | ({"detail": part["detail"]} if part.get("detail") else {})
         return {"type": "image_url", "image_url": image}
-    raise BadRequest(f"unknown part {kind!r}; known: input_text, output_text, input_image with image_url", "input")
+    if kind in ("input_file", "input_audio"):
+        return dict(part)
+    raise BadRequest(
+        f"unknown part {kind!r}; known: input_text, output_text, input_image with image_url, input_file, input_audio",
+        "input",
+    )
 
 
 def _tool(tool: Any) -> JSON:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import difflib
 import json
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast, get_args
-from urllib.parse import unquote, unquote_to_bytes
 
 from sagewire.errors import UsageError
-from sagewire.types.conversation import ImagePart, MediaPart, Message, Part, Role, TextPart, Tool, ToolCall
+from sagewire.types.content.blocks import Content, read_content, read_reasoning, read_result
+from sagewire.types.conversation import Message, Part, Role, Tool, ToolCall
 
-__all__ = ["as_message", "as_messages", "as_tool", "as_tool_choice", "as_tools", "note_left_out"]
+__all__ = ["as_message", "as_messages", "as_tool", "as_tool_choice", "as_tools", "function_id"]
 
 MessageLike = Message | Mapping[str, Any]
 ToolLike = Tool | Mapping[str, Any]
@@ -25,13 +22,10 @@ _MESSAGE_KEYS = (
     "role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "reasoning", "thinking",
     "function_call", "refusal", "audio",
 )  # fmt: skip
-# Parts that go to the server as they are.
-_MEDIA = ("input_audio", "audio_url", "video_url", "file")
-# Keys of parts that say nothing to a server.
-_BOOKKEEPING = {"type", "id", "index"}
-# Keys of parts whose omission has been logged.
-_LEFT_OUT: set[str] = set()
-_log = logging.getLogger("sagewire")
+_THINKING = ("reasoning_content", "reasoning", "thinking")
+_SAID_OTHERWISE: tuple[str, ...] = ("refusal", "audio")
+# Where other programs keep the text of a message.
+_TEXT_ELSEWHERE = frozenset({"text", "parts", "message", "body", "value", "output", "answer", "response", "prompt"})
 # From this similarity on, one word counts as a misspelling of the other.
 _MISSPELT = 0.88
 
@@ -49,23 +43,36 @@ def as_messages(value: str | MessageLike | Iterable[MessageLike]) -> tuple[Messa
     if isinstance(value, str):
         return (Message("user", value),)
     if isinstance(value, Message | Mapping):
-        return (as_message(value),)
+        return tuple(_turns(value))
     if not isinstance(value, Iterable):
         raise UsageError(f"messages must be a string or a list of messages, not {type(value).__name__}")
     items = tuple(value)
     # Whoever has messages already need not have them looked at one by one.
     if {*map(type, items)} == {Message}:
         return cast(tuple[Message, ...], items)
-    messages = tuple(map(as_message, items))
+    messages = tuple(turn for item in items for turn in _turns(item))
     if not messages:
         raise UsageError("messages is empty; give at least one, for example [{'role': 'user', 'content': 'Hi'}]")
     return messages
 
 
 def as_message(value: MessageLike) -> Message:
-    """Return a `Message` from an OpenAI-shaped dictionary; a `Message` is returned as it is."""
+    """Return a `Message` from an OpenAI-shaped dictionary; a `Message` is returned as it is.
+
+    Raises:
+        UsageError: It is not a message, or several: Anthropic's tool results are a message each.
+    """
+    turns = list(_turns(value))
+    if len(turns) != 1:
+        raise UsageError(f"this message holds {len(turns)} turns (its tool results are one each); use as_messages")
+    return turns[0]
+
+
+def _turns(value: MessageLike) -> Iterator[Message]:
+    """Yield the turns in one message: Anthropic keeps tool results in a user's message, where they are turns here."""
     if isinstance(value, Message):
-        return value
+        yield value
+        return
     if not isinstance(value, Mapping):
         raise UsageError(
             f"a message must be a Message or a mapping with 'role' and 'content', not {type(value).__name__}"
@@ -73,33 +80,61 @@ def as_message(value: MessageLike) -> Message:
     role = _ROLES.get(str(value.get("role")))
     if role is None:
         raise UsageError(f"unknown role {value.get('role')!r}; known: {', '.join(_ROLES)}")
-    tool_calls, tool_call_id = _tool_calls(value.get("tool_calls")), value.get("tool_call_id")
-    function = value.get("function_call")
-    if function and not tool_calls:
-        # OpenAI's older field for one call, whose result has the function's name instead of an id.
-        tool_calls = (_tool_call({"id": _function_id(function.get("name")), "function": function}),)
-    if value.get("role") == "function" and tool_call_id is None:
-        tool_call_id = _function_id(value.get("name"))
-    return Message(
+    said, blocks = _content(value.get("content"), role)
+    tool_calls = _tool_calls(value)
+    thinking = _thinking(value)
+    extra = _further_keys(value, said, thinking)
+    call_id = value.get("tool_call_id")
+    if role == "tool" and call_id is None:
+        call_id = _id_elsewhere(value, extra)
+    if blocks is not None:
+        if role != "assistant" and (blocks.thinking or blocks.tool_calls):
+            raise UsageError(f"tool calls and reasoning are an assistant's; this is a message of role {role!r}")
+        for result_id, result in blocks.results:
+            yield Message("tool", read_result(result), tool_call_id=result_id)
+        known = {call.id for call in tool_calls}
+        tool_calls += tuple(call for call in blocks.tool_calls if not call.id or call.id not in known)
+        thinking = "".join(blocks.thinking) or thinking
+        if blocks.results and not (said or tool_calls or thinking):
+            return
+    yield Message(
         role=role,
-        content=_content(value.get("content"), role) or _content(_other_text(value), role),
+        content=said or _other_text(value) or "",
         tool_calls=tool_calls,
-        tool_call_id=tool_call_id,
+        tool_call_id=call_id,
         name=value.get("name"),
-        thinking=value.get("reasoning_content") or value.get("reasoning") or value.get("thinking"),
-        extra=_further_keys(value),
+        thinking=thinking or None,
+        extra=extra,
     )
 
 
-def _further_keys(message: Mapping[str, Any]) -> dict[str, Any]:
+def _thinking(message: Mapping[str, Any]) -> str:
+    return next((text for key in _THINKING if (text := read_reasoning(message.get(key)))), "")
+
+
+def _id_elsewhere(message: Mapping[str, Any], extra: dict[str, Any]) -> str | None:
+    """Return the id of the call that a tool's message answers, under its other names."""
+    if message.get("role") == "function":
+        return function_id(message.get("name"))
+    # Anthropic's name, then that of OpenAI's Responses API.
+    found = extra.pop("tool_use_id", None) or extra.pop("call_id", None)
+    return None if found is None else str(found)
+
+
+def _further_keys(message: Mapping[str, Any], said: Any, thinking: str) -> dict[str, Any]:
     """Return the fields of other programs; a misspelt key of a message is an error."""
     further = {key: value for key, value in message.items() if key not in _MESSAGE_KEYS and value is not None}
     for key in further:
         plain = str(key).lower().replace("_", "")
         meant = next((known for known in _MESSAGE_KEYS if _alike(plain, known.replace("_", ""))), None)
+        if meant is None and key in _TEXT_ELSEWHERE and "content" not in message and not message.get("tool_calls"):
+            meant = "content"
         if meant is not None:
             raise UsageError(f"unknown key {key!r} in a message; did you mean {meant!r}?")
-    return further
+    # What stands beside the text is passed on as it is, and so is reasoning that is not a text.
+    beside = _SAID_OTHERWISE if said else ()
+    beside += () if thinking else _THINKING
+    return further | {key: message[key] for key in beside if message.get(key)}
 
 
 def _alike(one: str, other: str) -> bool:
@@ -118,7 +153,8 @@ def _other_text(message: Mapping[str, Any]) -> str | None:
     raise UsageError("a message with 'audio' and no transcript cannot be sent; put the transcript into 'content'")
 
 
-def _function_id(name: Any) -> str:
+def function_id(name: Any) -> str:
+    """Return the id of a call in OpenAI's older form, in which a call and its result have the function's name only."""
     return f"call_{name}"
 
 
@@ -193,112 +229,27 @@ def as_tool_choice(value: str | Mapping[str, Any] | None) -> str | None:
     return name
 
 
-def _content(value: Any, role: Role) -> str | tuple[Part, ...]:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if role == "tool" and not _holds_parts(value):
-        # A function's result, as many programs keep it.
-        return json.dumps(value, ensure_ascii=False, default=str)
+def _content(value: Any, role: Role) -> tuple[str | tuple[Part, ...], Content | None]:
+    """Return what a message says, and what else was found in its blocks."""
+    if value is None or isinstance(value, str):
+        return value or "", None
+    if role == "tool":
+        return read_result(value), None
     if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
-        return tuple(_part(part) for part in value)
+        found = read_content(value, answered=role == "assistant")
+        return tuple(found.parts), found
     raise UsageError(f"message content must be text or a list of parts, not {type(value).__name__}")
 
 
-def _holds_parts(value: Any) -> bool:
-    if isinstance(value, Mapping) or not isinstance(value, Iterable):
-        return False
-    items = list(value)
-    return bool(items) and all(
-        isinstance(item, TextPart | ImagePart | MediaPart) or (isinstance(item, Mapping) and item.get("type") in _PARTS)
-        for item in items
-    )
-
-
-def _part(value: Any) -> Part:
-    if isinstance(value, str):
-        return TextPart(value)
-    if isinstance(value, TextPart | ImagePart | MediaPart):
-        return value
-    kind = value.get("type") if isinstance(value, Mapping) else None
-    if kind in ("text", "refusal", "image_url"):
-        note_left_out(value, kind)
-    if kind in ("text", "refusal") and isinstance(value.get(kind), str):
-        return TextPart(value[kind])
-    if kind == "image_url":
-        image = value.get("image_url")
-        if isinstance(image, str):
-            return image_from_url(image)
-        if isinstance(image, Mapping) and isinstance(image.get("url"), str):
-            return image_from_url(image["url"], image.get("detail"))
-    if kind == "image" and (found := _other_image(value)) is not None:
-        return found
-    if kind in _MEDIA and isinstance(value.get(kind), Mapping | str):
-        media = value[kind]
-        return MediaPart(kind, {"url": media} if isinstance(media, str) else dict(media))
-    raise UsageError(f"unknown content part {value!r:.200}; known types: {', '.join(map(repr, _PARTS))}")
-
-
-def note_left_out(part: Mapping[str, Any], *carried: str) -> None:
-    """Log, once for each name, the fields of a part that are not sent on: `cache_control` and the like."""
-    if len(part) <= len(carried) + 1:
-        return
-    new = {str(name) for name, value in part.items() if value is not None} - _BOOKKEEPING - {*carried} - _LEFT_OUT
-    if new:
-        _LEFT_OUT.update(new)
-        _log.info("fields of message parts that are not sent on are left out: %s", sorted(new))
-
-
-_PARTS = ("text", "refusal", "image_url", "image", *_MEDIA)
-
-
-def _other_image(value: Mapping[str, Any]) -> ImagePart | None:
-    """Return an image as Anthropic (`source`) and MCP (`data`, `mimeType`) write it."""
-    source = value.get("source")
-    fields = source if isinstance(source, Mapping) else value
-    if isinstance(fields.get("data"), str):
-        media_type = fields.get("media_type") or fields.get("mimeType") or "image/png"
-        return ImagePart(data=decode_base64(fields["data"], "an image's data"), media_type=media_type)
-    return image_from_url(fields["url"]) if isinstance(fields.get("url"), str) else None
-
-
-def image_from_url(url: str, detail: str | None = None) -> ImagePart:
-    """Return an image part; a `data:` URL is taken apart so that every wire can carry it its own way."""
-    if url[:5].lower() != "data:":
-        return ImagePart(url=url, detail=detail)
-    header, comma, payload = url[5:].partition(",")
-    media_type, *parameters = header.split(";")
-    if not comma:
-        raise UsageError("an image's data: URL needs a comma before its data, like 'data:image/png;base64,...'")
-    # RFC 2397: parameters (`;charset=utf-8`, `;name=a.png`) may stand before the word `base64`.
-    if parameters[-1:] and parameters[-1].strip().lower() == "base64":
-        data = decode_base64(unquote(payload), "an image's data: URL")
-    else:
-        data = unquote_to_bytes(payload)
-    return ImagePart(data=data, media_type=media_type.strip() or "image/png", detail=detail)
-
-
-def decode_base64(text: str, what: str) -> bytes:
-    """Return the bytes of base64 text, with or without line breaks and padding.
-
-    Args:
-        text: The text.
-        what: The name of the text, for the error's message.
-
-    Raises:
-        UsageError: It is not base64.
-    """
-    plain = "".join(text.split()).rstrip("=")
-    try:
-        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise UsageError(f"{what} is not valid base64: {error}") from None
-
-
-def _tool_calls(values: Any) -> tuple[ToolCall, ...]:
-    if values is not None and not isinstance(values, Iterable):
+def _tool_calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
+    values, function = message.get("tool_calls"), message.get("function_call")
+    if values is not None and (not isinstance(values, Iterable) or isinstance(values, str | Mapping)):
         raise UsageError(f"tool_calls must be a list, not {type(values).__name__}")
+    if function and not values:
+        if not isinstance(function, Mapping):
+            raise UsageError(f"function_call must be a mapping with a name, not {function!r:.200}")
+        # OpenAI's older field for one call, whose result has the function's name instead of an id.
+        values = ({"id": function_id(function.get("name")), "function": function},)
     return tuple(_tool_call(value) for value in values or ())
 
 
@@ -306,12 +257,20 @@ def _tool_call(value: Any) -> ToolCall:
     if isinstance(value, ToolCall):
         return value
     function = value.get("function", value) if isinstance(value, Mapping) else {}
+    if isinstance(value, Mapping) and isinstance(value.get("custom"), Mapping):
+        # OpenAI's tools of free text: the text is the one argument.
+        function = {"name": value["custom"].get("name"), "arguments": {"input": value["custom"].get("input")}}
     if not isinstance(function, Mapping) or not function.get("name"):
         raise UsageError(f"a tool call needs a function name, got {value!r:.200}")
-    arguments = function.get("arguments")
+    # `args` is LangChain's and Google's word, `input` Anthropic's and Bedrock's.
+    arguments = next((function[key] for key in ("arguments", "args", "input") if function.get(key) is not None), None)
     if not isinstance(arguments, str):
         try:
             arguments = json.dumps({} if arguments is None else arguments, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise UsageError(f"the arguments of a call of {function['name']!r} are not JSON: {error}") from None
-    return ToolCall(id=str(value.get("id") or ""), name=function["name"], arguments=arguments)
+    return ToolCall(
+        id=str(value.get("id") or value.get("call_id") or value.get("toolUseId") or ""),
+        name=function["name"],
+        arguments=arguments,
+    )

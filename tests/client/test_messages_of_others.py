@@ -10,7 +10,19 @@ from sagewire import Client
 from sagewire.client.forced_tools import call_schema
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.testing import FakeTransport
-from sagewire.types import Tool, as_message, as_tool, parse_arguments, sendable_arguments
+from sagewire.types import (
+    Message,
+    TextPart,
+    Tool,
+    ToolCall,
+    as_message,
+    as_messages,
+    as_tool,
+    parse_arguments,
+    sendable_arguments,
+)
+
+from ..cases import each
 
 OK = json.dumps({"choices": [{"index": 0, "message": {"content": "ok"}, "finish_reason": "stop"}]}).encode()
 USER = {"role": "user", "content": "hi"}
@@ -87,6 +99,64 @@ def test_images_as_anthropic_and_mcp_write_them():
 @pytest.mark.parametrize("content", [{"city": "Bergen"}, [1, 2], 3, [{"rain": True}], True])
 def test_what_a_function_returned_is_written_as_json(content):
     assert json.loads(as_message({"role": "tool", "tool_call_id": "a", "content": content}).text) == content
+
+
+CALL = ToolCall("c", "f", '{"x": 1}')
+
+
+@each(
+    ("message", "expected"),
+    [
+        ({"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "Hi"}]},
+         [Message("assistant", (TextPart("Hi"),), thinking="hm")]),
+        ({"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "f", "input": {"x": 1}}]},
+         [Message("assistant", tool_calls=(CALL,))]),
+        ({"role": "assistant", "content": [{"toolUse": {"toolUseId": "c", "name": "f", "input": {"x": 1}}}]},
+         [Message("assistant", tool_calls=(CALL,))]),
+        ({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "4"}, "go on"]},
+         [Message("tool", "4", tool_call_id="c"), Message("user", (TextPart("go on"),))]),
+        ({"role": "user", "content": [{"toolResult": {"toolUseId": "c", "content": [{"json": {"a": 1}}]}}]},
+         [Message("tool", '{"a": 1}', tool_call_id="c")]),
+        ({"role": "tool", "tool_use_id": "c", "content": "4"}, [Message("tool", "4", tool_call_id="c")]),
+        ({"role": "tool", "call_id": "c", "content": "4"}, [Message("tool", "4", tool_call_id="c")]),
+        ({"role": "assistant", "tool_calls": [{"id": "c", "name": "f", "args": {"x": 1}}]},
+         [Message("assistant", tool_calls=(CALL,))]),
+        ({"role": "assistant", "tool_calls": [{"toolUseId": "c", "name": "f", "input": {"x": 1}}]},
+         [Message("assistant", tool_calls=(CALL,))]),
+        ({"role": "assistant", "tool_calls": [{"id": "c", "type": "custom", "custom": {"name": "f", "input": "x"}}]},
+         [Message("assistant", tool_calls=(ToolCall("c", "f", '{"input": "x"}'),))]),
+        ({"role": "assistant", "content": "x", "reasoning": {"content": "hm"}},
+         [Message("assistant", "x", thinking="hm")]),
+        ({"role": "assistant", "content": "x", "thinking": [{"type": "thinking", "thinking": "hm"}]},
+         [Message("assistant", "x", thinking="hm")]),
+        ({"role": "assistant", "content": "x", "thinking": True},
+         [Message("assistant", "x", extra={"thinking": True})]),
+        ({"role": "assistant", "content": "x", "refusal": "no"}, [Message("assistant", "x", extra={"refusal": "no"})]),
+        ({"role": "assistant", "content": [{"type": "web_search_call", "id": "w"}, {"type": "text", "text": "x"}]},
+         [Message("assistant", (TextPart("x"),))]),
+        ({"role": "user", "content": [{"type": "input_text", "text": "x"}, {"cachePoint": {"type": "default"}}]},
+         [Message("user", (TextPart("x"),))]),
+    ],
+)  # fmt: skip
+def test_messages_of_other_apis_are_read_without_loss(message, expected):
+    assert list(as_messages([message])) == expected
+
+
+@each("key", ["text", "parts", "message", "body"])
+def test_a_text_under_another_name_is_an_error_and_not_an_empty_message(key):
+    with pytest.raises(UsageError, match="did you mean 'content'"):
+        as_message({"role": "user", key: "hi"})
+
+
+def test_one_message_of_several_turns_needs_as_messages():
+    blocks = [{"type": "tool_result", "tool_use_id": "c", "content": "4"}, {"type": "text", "text": "x"}]
+    with pytest.raises(UsageError, match="use as_messages"):
+        as_message({"role": "user", "content": blocks})
+
+
+def test_calls_in_a_users_message_are_refused():
+    with pytest.raises(UsageError, match="an assistant's"):
+        as_message({"role": "user", "content": [{"type": "tool_use", "id": "c", "name": "f", "input": {}}]})
 
 
 def test_an_older_function_call_and_its_result_belong_together():
@@ -175,7 +245,7 @@ def test_references_of_a_forced_calls_schema_point_where_they_did(parameters, go
 
 
 def test_what_parts_lose_is_said_once(caplog, monkeypatch):
-    monkeypatch.setattr("sagewire.types.openai_shape._LEFT_OUT", set())
+    monkeypatch.setattr("sagewire.types.content.left_out._SAID", set())
     part = {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}
     with caplog.at_level("INFO", logger="sagewire"):
         for _ in range(2):

@@ -115,3 +115,23 @@ def test_a_whole_conversation_as_input() -> None:
     assert messages[6].content[0].detail == "low"
     assert arguments["response_format"]["json_schema"]["name"] == "n"
     assert (arguments["reasoning_effort"], arguments["tool_choice"], arguments["top_k"]) == ("low", "add", 3)
+
+
+def test_items_of_openais_platform_and_free_text_tools_are_read_in_a_history() -> None:
+    arguments = response_arguments(
+        {
+            "model": "m",
+            "input": [
+                {"type": "web_search_call", "id": "w", "status": "completed"},
+                {"type": "mcp_list_tools", "id": "l", "server_label": "s", "tools": []},
+                {"type": "custom_tool_call", "call_id": "c", "name": "sql", "input": "select 1"},
+                {"type": "custom_tool_call_output", "call_id": "c", "output": "1"},
+                {"role": "user", "content": [
+                    {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,aGk="}]},
+            ],
+        }
+    )  # fmt: skip
+    called, answered, asked = arguments["messages"]
+    assert called.tool_calls == (ToolCall("c", "sql", '{"input": "select 1"}'),)
+    assert (answered.tool_call_id, answered.text) == ("c", "1")
+    assert asked.content[0].value == {"file_data": "data:application/pdf;base64,aGk=", "filename": "a.pdf"}

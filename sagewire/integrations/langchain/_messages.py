@@ -9,14 +9,18 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, FunctionMessage, RemoveMessage, ToolMessage
 
 from sagewire.errors import UsageError
-from sagewire.integrations.langchain._content import Content, read_content
 from sagewire.types import Message, Role, ToolCall, as_message
+from sagewire.types.content.blocks import Content, read_content, read_reasoning, read_result
+from sagewire.types.content.left_out import say_left_out
+from sagewire.types.openai_shape import function_id
 
 __all__ = ["REASONING", "to_messages"]
 
 # The key for a reply's reasoning, for readers that do not use content blocks; the name is vLLM's and DeepSeek's.
 REASONING = "reasoning_content"
 
+# Where other providers' classes keep it; the last is OpenRouter's.
+_THINKING = (REASONING, "reasoning", "thinking", "reasoning_details")
 _ROLES: dict[str, Role] = {"human": "user", "system": "system", "ai": "assistant"}
 
 
@@ -36,61 +40,79 @@ def to_messages(messages: Sequence[BaseMessage]) -> list[Message]:
 def _turns(message: BaseMessage) -> Iterator[Message]:
     if isinstance(message, RemoveMessage):
         raise UsageError("a RemoveMessage is an instruction to a graph's state and cannot be sent to a model")
-    content = read_content(_content_of(message), answered=isinstance(message, AIMessage))
-    if (content.tool_calls or content.thinking) and not isinstance(message, AIMessage):
+    if isinstance(message, ToolMessage):
+        yield Message("tool", read_result(message.content), tool_call_id=message.tool_call_id, name=message.name)
+        return
+    if isinstance(message, FunctionMessage):
+        # OpenAI's older form, in which a call and its result belong together by their name.
+        yield Message("tool", message.text, tool_call_id=function_id(message.name), name=message.name)
+        return
+    role = _role(message)
+    content = read_content(message.content, answered=role == "assistant")
+    if (content.tool_calls or content.thinking) and role != "assistant":
         raise UsageError(f"tool calls and reasoning are an assistant's; this is a message of type {message.type!r}")
     for call_id, result in content.results:
-        yield Message("tool", read_content(result).body, tool_call_id=call_id)
-    if content.results and not content.parts:
+        yield Message("tool", read_result(result), tool_call_id=call_id)
+    if content.results and not content.parts and role != "assistant":
         return
-    if isinstance(message, AIMessage):
+    if role == "assistant":
         yield _assistant(message, content)
-    elif isinstance(message, ToolMessage):
-        yield Message("tool", content.body, tool_call_id=message.tool_call_id, name=message.name)
-    elif isinstance(message, FunctionMessage):
-        yield Message("tool", content.body, name=message.name)
-    elif isinstance(message, ChatMessage):
-        role = _ROLES.get(message.role) or as_message({"role": message.role}).role
-        yield Message(role, content.body, name=message.name)
-    else:
-        kind = message.type.removesuffix("MessageChunk").lower()
-        if kind not in _ROLES:
-            raise UsageError(f"a message of type {message.type!r} cannot be sent; known: {', '.join(_ROLES)}, tool")
-        yield Message(_ROLES[kind], content.body, name=message.name)
+        return
+    name = message.name or _text(message.additional_kwargs.get("name"))
+    _say_left_out(message, "name", "__openai_role__")
+    yield Message(role, content.body, name=name)
 
 
-def _content_of(message: BaseMessage) -> Any:
-    """Return a message's content; what a tool returned as a dictionary or numbers is written as JSON."""
-    content = message.content
-    if not isinstance(message, ToolMessage) or isinstance(content, str):
-        return content
-    is_blocks = isinstance(content, list) and all(
-        isinstance(block, str) or (isinstance(block, dict) and "type" in block) for block in content
-    )
-    return content if is_blocks else json.dumps(content, ensure_ascii=False, default=str)
+def _role(message: BaseMessage) -> Role:
+    if isinstance(message, ChatMessage):
+        return _ROLES.get(message.role) or as_message({"role": message.role}).role
+    if isinstance(message, AIMessage):
+        return "assistant"
+    kind = message.type.removesuffix("MessageChunk").lower()
+    if kind not in _ROLES:
+        raise UsageError(f"a message of type {message.type!r} cannot be sent; known: {', '.join(_ROLES)}, tool")
+    return _ROLES[kind]
 
 
-def _assistant(message: AIMessage, content: Content) -> Message:
-    thinking = "".join(content.thinking) or message.additional_kwargs.get(REASONING) or None
-    return Message(
-        "assistant",
-        content.answer,
-        tool_calls=tuple(_tool_calls(message, content)),
-        name=message.name,
-        thinking=thinking,
-    )
+def _assistant(message: BaseMessage, content: Content) -> Message:
+    kept = message.additional_kwargs
+    kept_thinking = (read_reasoning(kept[name]) for name in _THINKING if name in kept)
+    thinking = "".join(content.thinking) or next(filter(None, kept_thinking), None)
+    calls = tuple(_tool_calls(message, content))
+    if not calls:
+        older = {name: kept[name] for name in ("tool_calls", "function_call") if kept.get(name)}
+        calls = as_message({"role": "assistant", **older}).tool_calls
+    said: Any = content.answer
+    if not said:
+        # A refusal, or the transcript of a spoken answer.
+        other = {name: kept[name] for name in ("refusal", "audio") if kept.get(name)}
+        said = as_message({"role": "assistant", **other}).content
+    _say_left_out(message, "name", "tool_calls", "function_call", "refusal", "audio", *_THINKING)
+    name = message.name or _text(kept.get("name"))
+    return Message("assistant", said, tool_calls=calls, name=name, thinking=thinking)
 
 
-def _tool_calls(message: AIMessage, content: Content) -> Iterator[ToolCall]:
+def _tool_calls(message: BaseMessage, content: Content) -> Iterator[ToolCall]:
     """Yield the message's tool calls, each once: a call may stand in `tool_calls` and in the content too."""
     seen: set[str] = set()
-    for call in message.tool_calls:
-        seen.add(call["id"] or "")
-        yield ToolCall(call["id"] or "", call["name"], json.dumps(call["args"], ensure_ascii=False))
-    for broken in message.invalid_tool_calls:
-        seen.add(broken["id"] or "")
-        yield ToolCall(broken["id"] or "", broken["name"] or "", broken["args"] or "")
-    if not (message.tool_calls or message.invalid_tool_calls):
+    if isinstance(message, AIMessage):
+        for call in message.tool_calls:
+            seen.add(call["id"] or "")
+            yield ToolCall(call["id"] or "", call["name"], json.dumps(call["args"], ensure_ascii=False, default=str))
+        for broken in message.invalid_tool_calls:
+            seen.add(broken["id"] or "")
+            yield ToolCall(broken["id"] or "", broken["name"] or "", broken["args"] or "")
+    if not seen:
         yield from content.tool_calls
         return
     yield from (call for call in content.tool_calls if call.id and call.id not in seen)
+
+
+def _say_left_out(message: BaseMessage, *carried: str) -> None:
+    names = [name for name, value in message.additional_kwargs.items() if value and name not in carried]
+    if names:
+        say_left_out("additional_kwargs of messages", names)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -16,9 +16,12 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
 from sagewire.errors import UsageError
 from sagewire.integrations._chunk_template import ChunkTemplate
 from sagewire.types import ToolCall, as_message
+from sagewire.types.content.blocks import read_reasoning
 
-__all__ = ["assistant_message", "is_plain", "raw_call", "thinking_in", "tool_calls_in"]
+__all__ = ["THINKING", "assistant_message", "is_plain", "raw_call", "thinking_in", "tool_calls_in"]
 
+# Where messages without a block for it keep reasoning; the last is OpenRouter's.
+THINKING = ("thinking", "reasoning_content", "reasoning", "reasoning_details")
 # `isinstance(block, ())` is never true, which is right without such a block.
 _ThinkingBlock: Any = getattr(types, "ThinkingBlock", ())
 _ToolCallBlock: Any = getattr(types, "ToolCallBlock", ())
@@ -35,7 +38,9 @@ def is_plain(block: Any) -> bool:
 def thinking_in(message: ChatMessage) -> str | None:
     """Return the reasoning in a message."""
     found = [block.content or "" for block in message.blocks if isinstance(block, _ThinkingBlock)]
-    return "\n".join(found) or message.additional_kwargs.get("thinking") or None
+    kept = message.additional_kwargs
+    older = (read_reasoning(kept[name]) for name in THINKING if name in kept)
+    return "\n".join(found) or next(filter(None, older), None)
 
 
 def tool_calls_in(message: ChatMessage) -> tuple[ToolCall, ...]:
@@ -49,11 +54,13 @@ def tool_calls_in(message: ChatMessage) -> tuple[ToolCall, ...]:
         for block in message.blocks
         if isinstance(block, _ToolCallBlock)
     )
-    older = message.additional_kwargs.get("tool_calls")
-    if calls or not older:
+    kept = message.additional_kwargs
+    older = kept.get("tool_calls") or ()
+    if calls or not (older or kept.get("function_call")):
         return calls
     plain = [call.model_dump() if hasattr(call, "model_dump") else call for call in older]
-    return as_message({"role": "assistant", "tool_calls": plain}).tool_calls
+    single = {} if plain else {"function_call": kept["function_call"]}
+    return as_message({"role": "assistant", "tool_calls": plain, **single}).tool_calls
 
 
 def assistant_message(

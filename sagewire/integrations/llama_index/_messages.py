@@ -13,9 +13,11 @@ from llama_index.core.base.llms.types import (
 )
 
 from sagewire.errors import UnsupportedFeature, UsageError
-from sagewire.integrations._media import media_part, read_media
-from sagewire.integrations.llama_index._blocks import is_plain, thinking_in, tool_calls_in
+from sagewire.integrations.llama_index._blocks import THINKING, is_plain, thinking_in, tool_calls_in
 from sagewire.types import ImagePart, Message, Part, Role, TextPart, as_message
+from sagewire.types.content.left_out import say_left_out
+from sagewire.types.content.media import image_from_url, media_part, read_media, with_heading
+from sagewire.types.openai_shape import function_id
 
 __all__ = ["as_sagewire_messages"]
 
@@ -30,6 +32,9 @@ _ROLES: Mapping[MessageRole, Role] = {
     MessageRole.TOOL: "tool",
     MessageRole.FUNCTION: "tool",
 }
+
+# What is read of a message's `additional_kwargs`.
+_CARRIED = frozenset({"name", "tool_call_id", "tool_calls", "function_call", "refusal", "audio", *THINKING})
 
 
 def as_sagewire_messages(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
@@ -52,17 +57,33 @@ def _message(message: ChatMessage) -> Message:
     role = _ROLES[MessageRole(message.role)]
     given = message.additional_kwargs
     thinking, calls = thinking_in(message), tool_calls_in(message)
+    content = _content(message.blocks)
+    if role == "assistant" and not content:
+        # A refusal, or the transcript of a spoken answer.
+        other = {name: given[name] for name in ("refusal", "audio") if given.get(name)}
+        content = as_message({"role": role, **other}).content
+    unsent = [name for name, value in given.items() if value and name not in _CARRIED]
+    if unsent:
+        say_left_out("additional_kwargs of messages", unsent)
     if role != "assistant" and (thinking or calls):
         what = "thinking" if thinking else "tool calls"
         raise UsageError(f"a message of role '{role}' holds {what}, which only an assistant's can")
     return Message(
         role=role,
-        content=_content(message.blocks),
+        content=content,
         tool_calls=calls,
-        tool_call_id=given.get("tool_call_id") if role == "tool" else None,
+        tool_call_id=_call_id(message) if role == "tool" else None,
         name=given.get("name"),
         thinking=thinking,
     )
+
+
+def _call_id(message: ChatMessage) -> str | None:
+    given = message.additional_kwargs
+    if given.get("tool_call_id") is None and message.role == MessageRole.FUNCTION and given.get("name"):
+        return function_id(given["name"])
+    found: str | None = given.get("tool_call_id")
+    return found
 
 
 def _content(blocks: Sequence[Any]) -> str | tuple[Part, ...]:
@@ -78,6 +99,9 @@ def _flat(blocks: Sequence[Any]) -> Iterator[Any]:
     for block in blocks:
         kind = getattr(block, "block_type", None)
         if kind == "citable":
+            heading = with_heading("", {"title": block.title, "context": block.source})
+            if heading:
+                yield TextBlock(text=heading.rstrip("\n"))
             yield from _flat(block.content)
         elif kind == "citation":
             yield from _flat([block.cited_content])
@@ -97,6 +121,9 @@ def _part(block: Any) -> Part:
 
 
 def _media(kind: str, block: Any) -> Part:
+    say_left_out(
+        f"fields of blocks of type '{kind}'", [name for name in ("detail", "fps") if getattr(block, name, None)]
+    )
     url = getattr(block, "url", None)
     name = getattr(block, "title", None) or ""
     if url:
@@ -119,8 +146,7 @@ _MEDIA_TYPES = ("video_mimetype", "document_mimetype")
 def _image(block: ImageBlock) -> Part:
     if block.url:
         # Not fetched: the container does that, and LlamaIndex would look for a `data:` URL on the network.
-        image = {"type": "image_url", "image_url": {"url": str(block.url), "detail": block.detail}}
-        return as_message({"role": "user", "content": [image]}).content[0]  # type: ignore[return-value]
+        return image_from_url(str(block.url), block.detail)
     try:
         data = block.resolve_image(as_base64=False).read()
     except (OSError, ValueError) as error:

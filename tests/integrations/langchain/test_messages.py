@@ -1,6 +1,7 @@
 """Every shape in which LangChain carries a turn, as sagewire's messages."""
 
 import base64
+import datetime
 
 import pytest
 from langchain_core.messages import (
@@ -18,6 +19,8 @@ from langchain_core.messages import (
 from sagewire import ImagePart, Message, TextPart, ToolCall, UnsupportedFeature, UsageError
 from sagewire.integrations.langchain._messages import to_messages
 
+from ...cases import each
+
 PIXEL = b"\x89PNG pixel"
 ENCODED = base64.b64encode(PIXEL).decode()
 
@@ -34,7 +37,7 @@ ENCODED = base64.b64encode(PIXEL).decode()
         (AIMessage(["Y", {"type": "text", "text": "es"}]), Message("assistant", "Yes")),
         (ChatMessage("Hi", role="developer"), Message("system", "Hi")),
         (ChatMessage("Hi", role="human"), Message("user", "Hi")),
-        (FunctionMessage("42", name="add"), Message("tool", "42", name="add")),
+        (FunctionMessage("42", name="add"), Message("tool", "42", tool_call_id="call_add", name="add")),
         (
             ToolMessage("42", tool_call_id="c1", name="add", status="error"),
             Message("tool", "42", tool_call_id="c1", name="add"),
@@ -66,6 +69,12 @@ def test_one_message(message, expected):
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{ENCODED}"}},
         {"type": "image_url", "image_url": f"data:image/png;base64,{ENCODED}"},
         {"type": "image", "url": f"data:image/png;base64,{ENCODED}"},
+        {"type": "image", "base64": f"data:image/png;charset=utf-8;base64,{ENCODED}"},
+        {"type": "image", "image": f"data:image/png;base64,{ENCODED}"},
+        {"type": "image", "image": {"format": "png", "source": {"bytes": PIXEL}}},
+        {"image": {"format": "png", "source": {"bytes": PIXEL}}},
+        {"image_url": f"data:image/png;base64,{ENCODED}"},
+        {"type": "media", "mime_type": "image/png", "data": PIXEL},
         {"type": "non_standard", "value": {"type": "image", "base64": ENCODED, "mime_type": "image/png"}},
     ],
 )
@@ -172,6 +181,13 @@ PDF_URL = f"data:application/pdf;base64,{ENCODED}"
          ("file.pdf", PDF_URL)),
         ({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": ENCODED}}, "file",
          ("file.pdf", PDF_URL)),
+        ({"type": "file", "url": f"data:application/pdf;name=x.pdf;base64,{ENCODED}"}, "file", ("file.pdf", PDF_URL)),
+        ({"type": "document", "document": {"format": "pdf", "name": "n", "source": {"bytes": PIXEL}}}, "file",
+         ("n", PDF_URL)),
+        ({"type": "video", "video": {"format": "mov", "source": {"bytes": PIXEL}}}, "video_url",
+         (f"data:video/quicktime;base64,{ENCODED}",)),
+        ({"type": "video", "video": "https://e/x.mp4"}, "video_url", ("https://e/x.mp4",)),
+        ({"type": "media", "mime_type": "audio/mp3", "data": PIXEL}, "input_audio", ("mp3", ENCODED)),
         ({"type": "file", "file": {"file_id": "file-1"}}, "file", ("file-1",)),
         ({"type": "file", "file_id": "file-1"}, "file", ("file-1",)),
     ],
@@ -191,13 +207,91 @@ def test_blocks_of_other_providers_servers_do_not_end_a_conversation():
         {"type": "non_standard", "value": {"type": "executable_code", "code": "1"}},
     ]
     assert to_messages([AIMessage(blocks)]) == [Message("assistant", "It rains.")]
-    with pytest.raises(UsageError, match="unknown content block"):
+    with pytest.raises(UsageError, match="unknown content part"):
         to_messages([HumanMessage([{"type": "executable_code"}])])
 
 
-def test_what_a_tool_returned_may_be_data():
-    (turn,) = to_messages([ToolMessage([{"city": "Bergen"}], tool_call_id="a")])
-    assert turn.content == '[{"city": "Bergen"}]'
+@each(
+    ("content", "expected"),
+    [
+        ([{"city": "Bergen"}], '[{"city": "Bergen"}]'),
+        ([{"type": "Feature", "text": "Bergen"}], '[{"type": "Feature", "text": "Bergen"}]'),
+        ([{"type": "text", "value": "x"}], '[{"type": "text", "value": "x"}]'),
+        ([{"type": "server_tool_result", "output": "x"}], '[{"type": "server_tool_result", "output": "x"}]'),
+        ([], "[]"),
+        ([{"type": "json", "json": {"a": 1}}], '{"a": 1}'),
+        ([{"type": "text", "text": "x"}, {"rain": 3}], (TextPart("x"), TextPart('{"rain": 3}'))),
+        ([{"type": "tool_result", "tool_use_id": "a", "content": "inner"}], "inner"),
+        ([{"type": "search_result", "source": "https://e", "title": "T", "content": [{"type": "text", "text": "x"}]}],
+         "T\nhttps://e\nx"),
+    ],
+)  # fmt: skip
+def test_what_a_tool_returned_may_be_data(content, expected):
+    (turn,) = to_messages([ToolMessage(content, tool_call_id="a")])
+    assert turn.content == expected
+
+
+@each(
+    ("message", "expected"),
+    [
+        (AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": "{}"}}),
+         Message("assistant", tool_calls=(ToolCall("call_f", "f", "{}"),))),
+        (AIMessage("", additional_kwargs={"refusal": "No."}), Message("assistant", "No.")),
+        (AIMessage("", additional_kwargs={"audio": {"id": "a", "transcript": "Yes."}}), Message("assistant", "Yes.")),
+        (AIMessage("x", additional_kwargs={"reasoning": {"id": "r", "summary": [{"text": "why"}]}}),
+         Message("assistant", "x", thinking="why")),
+        (AIMessage("x", additional_kwargs={"thinking": "why"}), Message("assistant", "x", thinking="why")),
+        (AIMessage("x", additional_kwargs={"reasoning_details": [{"type": "reasoning.text", "text": "why"}]}),
+         Message("assistant", "x", thinking="why")),
+        (AIMessage([{"type": "output_text", "text": "x"}]), Message("assistant", "x")),
+        (AIMessage([{"type": "custom_tool_call", "id": "b", "call_id": "c", "name": "f", "input": "raw"}]),
+         Message("assistant", tool_calls=(ToolCall("c", "f", '{"input": "raw"}'),))),
+        (AIMessage([{"type": "tool_use", "id": "c", "name": "f", "input": {}, "partial_json": '{"x": 1}'}]),
+         Message("assistant", tool_calls=(ToolCall("c", "f", '{"x": 1}'),))),
+        (AIMessage([{"type": "tool_call_chunk", "id": "c", "name": "f", "args": '{"x"'},
+                    {"type": "tool_call_chunk", "id": None, "name": None, "args": ": 1}"}]),
+         Message("assistant", tool_calls=(ToolCall("c", "f", '{"x": 1}'),))),
+        (AIMessage([{"type": "thinking", "thinking": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]),
+         Message("assistant", thinking="ab")),
+        (AIMessage([{"type": "citations_content", "citations_content": {"content": [{"text": "x"}]}}]),
+         Message("assistant", "x")),
+        (AIMessage([{"type": "reasoning_content", "reasoning_content": {"text": "why", "signature": "s"}}]),
+         Message("assistant", thinking="why")),
+        (ChatMessage("x", role="assistant", additional_kwargs={"tool_calls": [
+            {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}),
+         Message("assistant", "x", tool_calls=(ToolCall("c", "f", "{}"),))),
+        (HumanMessage([{"type": "input_text", "text": "x"}]), Message("user", "x")),
+        (HumanMessage("x", additional_kwargs={"name": "ada"}), Message("user", "x", name="ada")),
+        (SystemMessage([{"type": "text", "text": "s"}, {"cachePoint": {"type": "default"}}]), Message("system", "s")),
+        (HumanMessage([{"guardContent": {"text": {"text": "x"}}}]), Message("user", "x")),
+        (HumanMessage([{"document": {"format": "txt", "name": "n", "source": {"text": "x"}}}]),
+         Message("user", "n\nx")),
+        (HumanMessage([{"type": "document", "source": {"type": "text", "data": "x"}, "title": "T", "context": "C"}]),
+         Message("user", "T\nC\nx")),
+        (HumanMessage([
+            {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "x"}]}}]),
+         Message("user", "x")),
+        (HumanMessage([{"type": "file", "source_type": "text", "text": "x", "mime_type": "text/plain"}]),
+         Message("user", "x")),
+    ],
+)  # fmt: skip
+def test_histories_of_other_providers_are_continued_without_loss(message, expected):
+    assert to_messages([message]) == [expected]
+
+
+def test_arguments_that_json_lacks_are_written_as_text():
+    call = {"name": "f", "args": {"day": datetime.date(2020, 1, 2)}, "id": "c"}
+    assert to_messages([AIMessage("", tool_calls=[call])])[0].tool_calls[0].arguments == '{"day": "2020-01-02"}'
+
+
+def test_what_a_message_keeps_beside_its_content_is_left_out_and_told_of_once(caplog, monkeypatch):
+    monkeypatch.setattr("sagewire.types.content.left_out._SAID", set())
+    with caplog.at_level("INFO", logger="sagewire"):
+        for _ in range(2):
+            to_messages([HumanMessage("x", additional_kwargs={"timestamp": 5, "empty": None})])
+    assert [record.getMessage() for record in caplog.records] == [
+        "additional_kwargs of messages that are not sent on are left out: ['timestamp']"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -206,6 +300,8 @@ def test_what_a_tool_returned_may_be_data():
         {"type": "audio", "mime_type": "audio/wav"},
         {"type": "file", "url": "https://example.org/a.pdf"},
         {"type": "image", "file_id": "file-1"},
+        {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://b/k"}}}},
+        {"type": "document", "source": {"type": "content", "content": [{"type": "image"}]}},
         {"type": "text-plain", "url": "https://example.org/a.txt"},
     ],
 )
@@ -220,6 +316,8 @@ def test_what_no_container_takes_is_refused_by_name(block):
         [],
         [RemoveMessage(id="x")],
         [HumanMessage([{"type": "hologram"}])],
+        [HumanMessage([{"type": "text", "content": "x"}])],
+        [HumanMessage([{"type": "container_upload", "file_id": "f"}])],
         [HumanMessage([{"type": "image", "base64": "###", "mime_type": "image/png"}])],
         [ChatMessage("x", role="narrator")],
         [HumanMessage([{"type": "tool_use", "id": "t", "name": "f", "input": {}}])],

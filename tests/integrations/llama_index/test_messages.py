@@ -22,9 +22,12 @@ from sagewire.content_handlers import OpenAiChatHandler
 from sagewire.emulator import Emulator
 from sagewire.integrations.llama_index import SageMakerLLM
 
+from ...cases import each
+
 # Releases before 0.14 keep both in `additional_kwargs`.
 ThinkingBlock = getattr(types, "ThinkingBlock", None)
 ToolCallBlock = getattr(types, "ToolCallBlock", None)
+CitableBlock = getattr(types, "CitableBlock", None)
 has_blocks = pytest.mark.skipif(ToolCallBlock is None, reason="this LlamaIndex has no such block")
 
 PNG = base64.b64decode(
@@ -161,6 +164,42 @@ def test_a_speakers_name_is_kept(emulator: Emulator) -> None:
 )
 def test_media_travel_in_openais_shape(emulator: Emulator, block: object, part: object) -> None:
     assert sent(emulator, ChatMessage(role="user", blocks=[block]))[0]["content"] == [part]
+
+
+CALL = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}]
+
+
+@each(
+    ("kept", "expected"),
+    [
+        ({"tool_calls": [{"id": "c", "name": "f", "input": {"x": 1}, "type": "tool_use"}]}, {"tool_calls": CALL}),
+        ({"tool_calls": [{"toolUseId": "c", "name": "f", "input": {"x": 1}}]}, {"tool_calls": CALL}),
+        ({"tool_calls": [{"id": "c", "name": "f", "args": {"x": 1}}]}, {"tool_calls": CALL}),
+        ({"function_call": {"name": "f", "arguments": '{"x": 1}'}}, {"tool_calls": [{**CALL[0], "id": "call_f"}]}),
+        ({"reasoning_content": "why"}, {"thinking": "why"}),
+        ({"thinking": {"thinking": "why", "signature": "s"}}, {"thinking": "why"}),
+        ({"refusal": "No."}, {"content": "No."}),
+        ({"audio": {"id": "a", "transcript": "Yes."}}, {"content": "Yes."}),
+    ],
+)
+def test_histories_of_other_integrations_are_continued_without_loss(emulator: Emulator, kept, expected) -> None:
+    handler = OpenAiChatHandler(thinking_field="thinking")
+    turns = [ChatMessage(content="q"), ChatMessage(role="assistant", additional_kwargs=kept), ChatMessage(content="q")]
+    said = sent(emulator, *turns, content_handler=handler)[1]
+    assert {name: said.get(name) for name in expected} == expected
+
+
+def test_a_functions_result_belongs_to_its_call(emulator: Emulator) -> None:
+    call = ChatMessage(role="assistant", additional_kwargs={"function_call": {"name": "f", "arguments": "{}"}})
+    result = ChatMessage(role="function", content="4", additional_kwargs={"name": "f"})
+    _, asked, answered = sent(emulator, ChatMessage(content="q"), call, result)
+    assert asked["tool_calls"][0]["id"] == answered["tool_call_id"] == "call_f"
+
+
+@pytest.mark.skipif(CitableBlock is None, reason="this LlamaIndex has no such block")
+def test_a_citable_document_keeps_its_title_and_source(emulator: Emulator) -> None:
+    block = CitableBlock(title="T", source="S", content=[TextBlock(text="x")])
+    assert sent(emulator, ChatMessage(blocks=[block]))[0]["content"] == "T\nS\nx"
 
 
 def test_hints_for_caches_are_left_out(emulator: Emulator) -> None:
