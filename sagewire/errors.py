@@ -286,7 +286,9 @@ def combined(*kinds: type[Exception]) -> type[SagewireError]:
     known = _COMBINED.get(parts)
     if known is not None:
         return known
-    members = {"__module__": parts[0].__module__, "__doc__": parts[0].__doc__, "__reduce__": _reduce, "_parts": parts}
+    # `KeyError` shows its message in quotes.
+    own = {name: getattr(parts[0], name) for name in ("__module__", "__doc__", "__str__")}
+    members = {**own, "__reduce__": _reduce, "_parts": parts}
     # `setdefault`: two threads that get here together must end up with one class.
     return _COMBINED.setdefault(parts, type(parts[0].__name__, parts, members))
 

@@ -5,65 +5,24 @@ They are recognised by their methods, so neither framework needs to be installed
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from sagewire.content_handlers.base import Capabilities, ContentHandler, Request
 from sagewire.content_handlers.openai.messages import openai_messages
+from sagewire.content_handlers.readable_bytes import ReadableBytes, WholeBody
 from sagewire.content_handlers.stream_pieces import LineDecoder, WholeEventDecoder
-from sagewire.errors import SagewireError, UsageError, WireError, excerpt
+from sagewire.errors import SagewireError, UsageError, WireError, combined, excerpt
 from sagewire.streaming.accumulate import fold
 from sagewire.streaming.base import BaseDecoder, Decoder
 from sagewire.types import Delta, Options, Reply, TextDelta
 
-__all__ = ["LangChainHandler", "LlamaIndexHandler", "ReadableBytes"]
-
-
-class ReadableBytes(bytes):
-    """Bytes that can also be read like the `StreamingBody` of boto3.
-
-    langchain-aws gives a handler's `transform_output` a stream for a whole answer and bytes for a streamed line;
-    users' handlers call `.read()` on the first, `.decode()` on the second, or both. This takes either.
-
-    Example:
-        >>> body = ReadableBytes(b'{"a": 1}')
-        >>> body.read(), body.decode()
-        (b'{"a": 1}', '{"a": 1}')
-    """
-
-    _position = 0
-
-    def read(self, amt: int | None = None) -> bytes:
-        """Return the next `amt` bytes, or all that are left."""
-        start = self._position
-        end = len(self) if amt is None or amt < 0 else min(len(self), start + amt)
-        self._position = max(start, end)
-        return bytes(self[start:end])
-
-    def readline(self) -> bytes:
-        """Return the bytes up to and including the next line break."""
-        newline = self.find(b"\n", self._position)
-        return self.read((newline + 1 if newline >= 0 else len(self)) - self._position)
-
-    def iter_lines(self, chunk_size: int = 1024, keepends: bool = False) -> Iterator[bytes]:
-        """Yield the remaining lines; `chunk_size` exists as in boto3 and has no effect."""
-        yield from self.read().splitlines(keepends)
-
-    def iter_chunks(self, chunk_size: int = 1024) -> Iterator[bytes]:
-        """Yield the rest in pieces of `chunk_size` bytes."""
-        while chunk := self.read(chunk_size):
-            yield chunk
-
-    def readable(self) -> bool:
-        """Return `True`, as streams do."""
-        return True
-
-    def close(self) -> None:
-        """Do nothing: these bytes do not come from a connection."""
+__all__ = ["LangChainHandler", "LlamaIndexHandler"]
 
 
 class _AdaptedHandler(ContentHandler):
@@ -102,18 +61,16 @@ class _AdaptedHandler(ContentHandler):
 
     def transform_output(self, body: bytes, /) -> Reply:
         """Return the text that the user's handler reads in a whole answer."""
-        return fold(self._read(self._deserialize, body))
+        return fold(self._read(self._deserialize, WholeBody(body)))
 
-    def _read(self, read: Callable[[Any], Any], data: bytes) -> list[Delta]:
+    def _read(self, read: Callable[[Any], Any], data: ReadableBytes) -> list[Delta]:
         """Return the text that a method of the user's handler reads in some bytes."""
         try:
             answer = self._call(read, data)
         except SagewireError:
             raise
         except (LookupError, TypeError, ValueError) as error:
-            # What a handler written for one shape of answer raises when it gets another.
-            what = f"{type(error).__name__}: {error}"
-            raise WireError(f"{type(self.handler).__name__} raised {what}, given: {excerpt(data)}") from error
+            raise unreadable(self.handler, error, data) from error
         return self.deltas_of(answer)
 
     def deltas_of(self, answer: Any) -> list[Delta]:
@@ -121,9 +78,9 @@ class _AdaptedHandler(ContentHandler):
         text = self.text_of(answer)
         return [TextDelta(text)] if text else []
 
-    def _call(self, read: Callable[[Any], Any], data: bytes) -> Any:
+    def _call(self, read: Callable[[Any], Any], data: ReadableBytes) -> Any:
         try:
-            return read(ReadableBytes(data))
+            return read(data)
         except orjson.JSONDecodeError as error:
             # The one parser that refuses subclasses of bytes, before it has read any.
             if not str(error).startswith("Input must be bytes"):
@@ -135,6 +92,9 @@ class _AdaptedHandler(ContentHandler):
         content = getattr(answer, "content", answer)
         if isinstance(content, str):
             return content
+        if isinstance(content, bytes | bytearray):
+            # pydantic, which took it for LangChain, reads bytes as text.
+            return content.decode()
         raise UsageError(f"{type(self.handler).__name__} must return the answer as str, not {type(answer).__name__}")
 
     def _prompt(self, request: Any) -> Any:
@@ -187,7 +147,7 @@ class LangChainHandler(_AdaptedHandler):
 
     def line_deltas(self, line: bytes) -> list[Delta]:
         """Return the deltas in one line of a stream."""
-        return self._read(self._deserialize, line)
+        return self._read(self._deserialize, ReadableBytes(line))
 
 
 class LlamaIndexHandler(_AdaptedHandler):
@@ -230,7 +190,7 @@ class LlamaIndexHandler(_AdaptedHandler):
 
     def event_deltas(self, event: bytes) -> list[Delta]:
         """Return the deltas in one event of a stream."""
-        return self._read(self.handler.deserialize_streaming_output, event)
+        return self._read(self.handler.deserialize_streaming_output, ReadableBytes(event))
 
 
 class _LineStage(BaseDecoder[bytes, Delta]):
@@ -269,6 +229,23 @@ class _EventStage(BaseDecoder[bytes, Delta]):
             if bare.startswith(b":") or bare.removeprefix(b"data:").strip() == b"[DONE]":
                 continue
             out += self._handler.event_deltas(event)
+
+
+def unreadable(handler: Any, error: Exception, data: bytes) -> WireError:
+    """Return the error that a handler raises when it is written for one shape of answer and gets another.
+
+    It is also of the class the handler raised, which programs written for the handler catch.
+    """
+    kind = next(kind for kind in _TOLD if isinstance(error, kind))
+    made = combined(WireError, kind)
+    told = made.__new__(made)
+    told.__dict__.update(getattr(error, "__dict__", {}))
+    told.args = (f"{type(handler).__name__} raised {type(error).__name__}: {error}, given: {excerpt(data)}",)
+    return cast("WireError", told)
+
+
+# The more special first; those that are told of their arguments by C fields stand for themselves by their bases.
+_TOLD = (json.JSONDecodeError, KeyError, IndexError, LookupError, TypeError, ValueError)
 
 
 def _media_type(given: Any, default: str) -> str:

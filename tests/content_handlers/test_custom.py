@@ -1,7 +1,9 @@
 """Handlers that users wrote for LangChain and LlamaIndex, as their tutorials show them."""
 
 import codecs
+import io
 import json
+import pickle
 
 import orjson
 import pytest
@@ -10,12 +12,14 @@ from hypothesis import strategies as st
 
 from sagewire.client.prepared_call import prepare
 from sagewire.content_handlers import LangChainHandler, LlamaIndexHandler, TgiHandler, get_handler
-from sagewire.content_handlers.custom import ReadableBytes
+from sagewire.content_handlers.readable_bytes import ReadableBytes, WholeBody
 from sagewire.content_handlers.stream_pieces import LineDecoder, WholeEventDecoder
 from sagewire.errors import UnsupportedFeature, UsageError, WireError
 from sagewire.streaming.accumulate import fold
 from sagewire.testing import chop
 from sagewire.types import ChatRequest, Message, Options, PromptRequest, Tool
+
+from ..cases import each
 
 
 class TutorialHandler:
@@ -214,6 +218,59 @@ def test_readable_bytes_are_bytes_and_a_file():
     assert json.loads(ReadableBytes(b"[1]")) == [1]
     assert ReadableBytes(b"x").readable()
     body.close()
+
+
+@each(
+    "read",
+    [
+        lambda body: b"".join(body).decode(),
+        lambda body: next(body).decode(),
+        lambda body: io.TextIOWrapper(body, "utf-8").read(),
+        lambda body: body.readlines()[0].decode(),
+        lambda body: bytes(bytearray(body.read(body.tell() + 3) + body.read())).decode(),
+        lambda body: body.__enter__().read().decode(),
+        lambda body: "".join(map(bytes.decode, body.iter_chunks(4))),
+        lambda body: body.read(),
+    ],
+)
+def test_a_handler_may_read_a_whole_answer_as_any_stream_of_boto3(read):
+    class Handler(TutorialHandler):
+        def transform_output(self, output):
+            return read(output)
+
+    assert get_handler(Handler()).transform_output("größer".encode()).text == "größer"
+
+
+def test_a_whole_body_fills_a_buffer():
+    buffer = bytearray(3)
+    body = WholeBody(b"abcd")
+    assert (body.readinto(buffer), bytes(buffer), body.tell()) == (3, b"abc", 3)
+    assert (body.readinto(buffer), bytes(buffer), body.readinto(buffer)) == (1, b"dbc", 0)
+    assert not body.closed
+    assert not body.writable()
+
+
+@each(
+    ("error", "kind"),
+    [
+        (KeyError("answer"), KeyError),
+        (IndexError("no"), IndexError),
+        (TypeError("no"), TypeError),
+        (ValueError("no"), ValueError),
+        (json.JSONDecodeError("no", "x", 0), json.JSONDecodeError),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "no"), ValueError),
+    ],
+)
+def test_what_a_handler_raises_can_be_caught_as_before(error, kind):
+    class Handler(TutorialHandler):
+        def transform_output(self, output):
+            raise error
+
+    with pytest.raises(kind) as told:
+        get_handler(Handler()).transform_output(b"{}")
+    assert isinstance(told.value, WireError)
+    assert str(told.value) == f"Handler raised {type(error).__name__}: {error}, given: {{}}"
+    assert type(pickle.loads(pickle.dumps(told.value))) is type(told.value)
 
 
 @settings(max_examples=60, deadline=None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sagewire.content_handlers.custom import ReadableBytes
+from sagewire.content_handlers.custom import unreadable
 from sagewire.content_handlers.embeddings.base import EmbeddingHandler, verified
-from sagewire.errors import SagewireError, UsageError, WireError, excerpt
+from sagewire.content_handlers.readable_bytes import WholeBody
+from sagewire.errors import SagewireError, UsageError
 from sagewire.types import Embeddings, EmbedOptions
 
 __all__ = ["AdaptedEmbeddingHandler"]
@@ -51,10 +52,9 @@ class AdaptedEmbeddingHandler(EmbeddingHandler):
     def transform_output(self, body: bytes, /, count: int) -> Embeddings:
         """Return the verified vectors the user's handler finds."""
         try:
-            rows = self._deserialize(ReadableBytes(body))
+            rows = self._deserialize(WholeBody(body))
             return verified(Embeddings([list(map(float, row)) for row in rows]), count, self.name)
         except SagewireError:
             raise
         except (LookupError, TypeError, ValueError) as error:
-            what = f"{type(error).__name__}: {error}"
-            raise WireError(f"{type(self.handler).__name__} raised {what}, given: {excerpt(body)}") from error
+            raise unreadable(self.handler, error, body) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.cross_encoders import BaseCrossEncoder
 
-from sagewire.content_handlers.custom import ReadableBytes
+from sagewire.content_handlers.readable_bytes import WholeBody
 from sagewire.content_handlers.rerank import RerankHandler, get_rerank_handler
 from sagewire.errors import UsageError
 from sagewire.integrations.langchain._endpoint import SagemakerFields
@@ -113,7 +113,7 @@ class _PairHandler(RerankHandler):
 
     def transform_output(self, body: bytes, /, count: int, top_n: int | None = None) -> Ranking:
         """Return the user's scores as a ranking."""
-        scores = list(self.handler.transform_output(ReadableBytes(body)))
+        scores = list(self.handler.transform_output(WholeBody(body)))
         if len(scores) != count:
             raise UsageError(f"{type(self.handler).__name__} returned {len(scores)} scores for {count} pairs")
         ranked = sorted(enumerate(scores), key=lambda pair: -pair[1])
