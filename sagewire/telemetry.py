@@ -198,9 +198,23 @@ _OPTIONS = {
 _PLACEHOLDERS = frozenset({"ProxyTracerProvider", "_ProxyMeterProvider", "NoOpTracerProvider", "NoOpMeterProvider"})
 
 
-def is_placeholder(provider: object) -> bool:
-    """Return whether a provider of OpenTelemetry's API is a placeholder: no SDK is set up."""
-    return type(provider).__name__ in _PLACEHOLDERS
+def spans_are_kept(trace: Any) -> bool:
+    """Return whether spans go anywhere; OpenTelemetry's API is often installed without an SDK.
+
+    Args:
+        trace: `opentelemetry.trace`.
+    """
+    # Its own function looks for an environment variable each time, which takes as long as a small request does to be
+    # written. What that names was set up when the first tracer was made.
+    if getattr(trace, "_TRACER_PROVIDER", trace) is None:
+        return False
+    return type(trace.get_tracer_provider()).__name__ not in _PLACEHOLDERS
+
+
+def _metrics_are_kept(metrics: Any) -> bool:
+    if getattr(getattr(metrics, "_internal", metrics), "_METER_PROVIDER", metrics) is None:
+        return False
+    return type(metrics.get_meter_provider()).__name__ not in _PLACEHOLDERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +229,7 @@ class _Telemetry:
     def is_set_up(self) -> bool:
         """Whether spans or metrics go anywhere; the API is often installed without an SDK."""
         # Asked at each call: an SDK may be set up at any time.
-        return not (
-            is_placeholder(self.api.get_tracer_provider()) and is_placeholder(self.metrics_api.get_meter_provider())
-        )
+        return spans_are_kept(self.api) or _metrics_are_kept(self.metrics_api)
 
     def start(self, started: CallStarted) -> Span:
         attributes = {name: started.options[option] for option, name in _OPTIONS.items() if option in started.options}

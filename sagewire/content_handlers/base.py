@@ -215,6 +215,10 @@ class JsonHandler(ContentHandler):
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:
         """Return the deltas of a whole response."""
 
+    def plain_reply(self, payload: Any, /) -> Reply | None:
+        """Return the reply in a body that holds no surprises; by default none does, and `read_reply` reads it."""
+        return None
+
     def event_reader(self) -> EventReader:
         """Return a fresh reader for one stream's events; the default is for containers that cannot stream."""
         return WholeReader(self.read_reply)
@@ -249,6 +253,9 @@ class JsonHandler(ContentHandler):
             # Triton deployed for generate_stream always streams (triton src/sagemaker_server.cc).
             return fold(decode(self.stream_decoder(""), [body]))
         payload = parse_json(body, self.name)
+        plain = self.plain_reply(payload)
+        if plain is not None:
+            return plain
         error_body = self.read_error(payload)
         if error_body is not None:
             raise error_body.as_model_error()

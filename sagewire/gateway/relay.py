@@ -18,7 +18,6 @@ from sagewire.client.verbatim import Verbatim
 from sagewire.content_handlers import OpenAiChatHandler
 from sagewire.errors import EndpointError, SagewireError, WireError
 from sagewire.gateway.generation import Events
-from sagewire.gateway.plain_answer import plain_answer
 from sagewire.streaming.accumulate import Accumulator
 from sagewire.streaming.base import Decoder, finish, owed
 from sagewire.streaming.eventstream import EventStreamDecoder
@@ -91,8 +90,6 @@ class ChatRelay:
         """
         try:
             body = await self._verbatim.invoke(orjson.dumps(self._fields))
-            if (plain := plain_answer(body.data, body.info)) is not None:
-                return plain
             reply = self._verbatim.handler.transform_output(body.data)
         except (EndpointError, WireError) as error:
             if await self._verbatim.is_out_of_date(error):

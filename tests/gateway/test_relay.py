@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +16,6 @@ from sagewire.client.prepared_call import ResponseReader
 from sagewire.content_handlers import OpenAiChatHandler
 from sagewire.errors import SagewireError
 from sagewire.gateway.generation import ChunkEvents
-from sagewire.gateway.plain_answer import plain_answer
 from sagewire.gateway.relay import EventRelay
 from sagewire.openai_shapes import BadRequest, ChatChunks, chat_arguments
 from sagewire.openai_shapes.plain import plain_chat
@@ -180,44 +178,6 @@ def test_the_first_event_of_a_burst_is_handed_on_alone_and_the_rest_together() -
     # The first comes with the chunk that names the role.
     assert pieces == [2, 8]
     assert [piece.count(b"data: ") for piece in relay.feed(burst)] == [9]
-
-
-ODD = st.sampled_from([None, 0, 1, -1, 2.5, True, "", "x", "stop", "length", [], {}, ["x"], {"type": "text"}, 10**20])
-NUMBERS = st.dictionaries(
-    st.sampled_from(["prompt_tokens", "completion_tokens", "reasoning_tokens", "prompt_tokens_details"]),
-    st.one_of(ODD, st.just({"cached_tokens": 3})),
-)
-
-
-def some(*names: str) -> st.SearchStrategy[dict[str, Any]]:
-    return st.dictionaries(st.sampled_from(names), ODD, max_size=2)
-
-
-@given(
-    st.one_of(TEXTS, ODD),
-    some("reasoning_content", "reasoning", "refusal", "tool_calls", "function_call", "role"),
-    some("index", "finish_reason", "logprobs", "stop_reason", "matched_stop"),
-    some("id", "model", "error", "message", "object", "created", "system_fingerprint", "timings", "choices"),
-    st.one_of(NUMBERS, ODD),
-)
-def test_a_plain_answer_is_the_one_that_reading_it_makes(content: Any, message: Any, more: Any, top: Any, usage: Any):
-    choice = {"index": 0, "message": {"content": content, **message}, "finish_reason": "stop", **more}
-    body = json.dumps({"choices": [choice], "usage": usage, **top}).encode()
-    plain = plain_answer(body, ResponseInfo())
-    if plain is not None:
-        read = HANDLER.transform_output(body)
-        assert plain == replace(read, info=plain.info)
-
-
-@pytest.mark.parametrize("content", ["Hi", "", "\n", "é"])
-def test_usual_answers_are_plain(content: str) -> None:
-    message = {"role": "assistant", "content": content, "refusal": None, "tool_calls": [], "reasoning": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "length", "stop_reason": None}
-    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "prompt_tokens_details": None}
-    body = orjson.dumps({"id": "x", "object": "chat.completion", "model": "m", "choices": [choice], "usage": usage})
-    plain = plain_answer(body, ResponseInfo())
-    assert plain is not None
-    assert (plain.text, plain.finish_reason, plain.usage and plain.usage.total_tokens) == (content, "length", 3)
 
 
 VALUES = st.sampled_from([None, 0, 1, 2.5, -1, True, "x", [], {}, ["x"], {"type": "text"}, 10**20])

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sagewire.content_handlers.base import Capabilities, EventReader, JsonHandler, Request
+from sagewire.content_handlers.base import Capabilities, ContentHandler, EventReader, JsonHandler, Request
 from sagewire.content_handlers.openai.events import ChatEventReader, read_chat_reply
 from sagewire.content_handlers.openai.messages import (
     openai_messages,
     openai_tool_choice,
     openai_tools,
 )
+from sagewire.content_handlers.openai.plain_replies import plain_reply
 from sagewire.content_handlers.sampling import GENERATE_SETTINGS
-from sagewire.types import ChatRequest, Delta
+from sagewire.types import ChatRequest, Delta, Reply
 
 __all__ = ["CHAT_NAMES", "OpenAiChatHandler", "route_parameters"]
 
@@ -123,6 +124,13 @@ class OpenAiChatHandler(JsonHandler):
     def read_reply(self, payload: Any, /) -> Iterable[Delta]:
         """Return the deltas of a whole response."""
         return read_chat_reply(payload)
+
+    def plain_reply(self, payload: Any, /) -> Reply | None:
+        """Return the reply if it is one text, unless a subclass reads answers in its own way."""
+        own = type(self)
+        if own.read_reply is OpenAiChatHandler.read_reply and own.read_error is ContentHandler.read_error:
+            return plain_reply(payload)
+        return None
 
     def event_reader(self) -> EventReader:
         """Return a fresh reader for one stream's events."""

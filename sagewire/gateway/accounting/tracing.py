@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from sagewire.gateway.request_log import RequestLog
-from sagewire.telemetry import is_placeholder
+from sagewire.telemetry import spans_are_kept
 
 __all__ = ["span_of"]
 
@@ -17,9 +17,12 @@ __all__ = ["span_of"]
 @cache
 def _tracing() -> Any:
     try:
-        return import_module("opentelemetry.trace"), import_module("opentelemetry.propagate")
+        trace, propagate = import_module("opentelemetry.trace"), import_module("opentelemetry.propagate")
     except ImportError:
         return None
+    # Sets up what the environment names.
+    trace.get_tracer_provider()
+    return trace, propagate
 
 
 @contextmanager
@@ -34,7 +37,7 @@ def span_of(log: RequestLog, headers: Mapping[str, str]) -> Iterator[None]:
     """
     found = _tracing()
     # Without an SDK, spans go nowhere and only cost time.
-    if found is None or is_placeholder(found[0].get_tracer_provider()):
+    if found is None or not spans_are_kept(found[0]):
         yield
         return
     trace, propagate = found
