@@ -317,6 +317,8 @@ class Gateway:
                 )
                 if log.cost:
                     self.metrics.cost.labels(served, log.key.name).inc(dollars(log.cost))
+        # Only its tokens had to be estimated.
+        log.body = {}
         self.usage_writer.recent.note(log, served)
         metrics = self.metrics
         metrics.requests.labels(log.route, model, log.status).inc()

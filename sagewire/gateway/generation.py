@@ -130,6 +130,8 @@ class Generation:
         self._receive = receive
         self._send = send
         self._affinity = self._affinity_of(turn)
+        # Notes text of the answer.
+        self.text = turn.log.answered
         # Of the request itself, whichever deployment answers.
         self.skipped: list[str] = []
         # The sessions that calls of this turn use.
@@ -271,10 +273,6 @@ class Generation:
             return piece
         self.delta(piece)
         return events.feed(piece)
-
-    def text(self, text: str) -> None:
-        """Note text of the answer."""
-        self._turn.log.answered(text)
 
     def delta(self, delta: Delta) -> None:
         """Note a delta of the answer."""

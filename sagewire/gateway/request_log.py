@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 def request_id_of(headers: Mapping[str, str]) -> str:
     """Return the caller's own id of a request if it is well-formed, else a fresh one."""
     given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else f"req-{secrets.token_hex(12)}"
+    return given if _REQUEST_ID.fullmatch(given) else f"req-{os.urandom(12).hex()}"
 
 
 @dataclass(slots=True)

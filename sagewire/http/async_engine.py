@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextvars import ContextVar
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet, finalize, ref
+from weakref import WeakKeyDictionary, finalize, ref
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import UsageError
@@ -96,20 +96,19 @@ class AsyncEngine:
     async def _send(self, owner: _Owner, request: Request, deadlines: Deadlines, progress: _Progress) -> AsyncResponse:
         import aiohttp
 
-        # A proxy that forwards reads the request's own headers, one that opens a tunnel those of CONNECT.
-        login = self._origin.proxy_headers
+        headers, tunnel_headers = self._headers(request)
         body: Any = request.body if len(request.body) < _LARGE_BODY else _LargeBody(request.body, progress)
         current = _current.set(progress)
         try:
-            with progress.watch:
+            with progress:
                 response = await owner.session.request(
                     request.method,
                     _url(self._base_url + request.path),
                     data=body,
-                    headers={**request.headers, **login} if login and not self._secure else request.headers,
+                    headers=headers,
                     allow_redirects=False,
                     proxy=self._origin.proxy,
-                    proxy_headers=login if self._secure else None,
+                    proxy_headers=tunnel_headers,
                 )
         except TimeoutError:
             raise deadlines.expired(progress.phase) from None
@@ -142,6 +141,14 @@ class AsyncEngine:
             hang_up(response)
             raise protocol_error("its Transfer-Encoding is not 'chunked'", deadlines.where)
         return AsyncResponse(response, deadlines, owner.alarms)
+
+    def _headers(self, request: Request) -> tuple[dict[str, str], dict[str, str] | None]:
+        """Return the headers of the request, and those that open a tunnel through a proxy."""
+        if self._origin.login is None:
+            return request.headers, None
+        # A proxy that forwards reads the request's own headers, one that opens a tunnel those of CONNECT.
+        login = self._origin.proxy_headers
+        return (request.headers, login) if self._secure else ({**request.headers, **login}, None)
 
     async def _open(self) -> _Owner:
         loop = asyncio.get_running_loop()
@@ -261,24 +268,30 @@ def _was_sent(lost: _Lost, progress: _Progress) -> bool:
     return progress.phase == "first_byte" and "closing transport" not in str(lost.__cause__)
 
 
-class _Progress:
-    """How far a request has come, and the watch that is set anew at each step."""
+class _Progress(Timer):
+    """How far a request has come, and its time limit, which is set anew at each step."""
 
-    __slots__ = ("deadlines", "phase", "reused", "watch")
+    __slots__ = ("deadlines", "phase", "reused")
 
     def __init__(self, deadlines: Deadlines, alarms: TimerPool) -> None:
+        Timer.__init__(self, None, alarms)
         self.deadlines = deadlines
         self.phase = "connect"
-        self.reused = False
-        self.watch = Timer(deadlines.wait("connect"), alarms)
+        self.reused = True
+        # Raises once there is no time left for the whole call.
+        deadlines.left()
 
-    def connected(self, reused: bool) -> None:
-        self.reused = reused
+    def connecting(self) -> None:
+        """No idle connection is left, so that one is opened; to take an idle one needs no time."""
+        self.reused = False
+        self.set(self.deadlines.wait("connect"))
+
+    def connected(self) -> None:
         self.phase = "first_byte"
-        self.watch.set(self.deadlines.wait("first_byte"))
+        self.set(self.deadlines.wait("first_byte"))
 
     def sent(self) -> None:
-        self.watch.set(self.deadlines.wait("first_byte"))
+        self.set(self.deadlines.wait("first_byte"))
 
 
 # aiohttp's tracing tells all this as well, for a fifth of the time of a call.
@@ -296,28 +309,31 @@ def _connector_class() -> Any:
             super().__init__(**arguments)
             self._keepalive = origin.tcp_keepalive
             self._pool_size = origin.pool_size
-            self._used: WeakSet[Any] = WeakSet()
-            self._lent: WeakSet[Any] = WeakSet()
 
         def hang_up(self) -> None:
             """Close the connections that are in use: nobody reads on when their loop ends."""
-            for connection in list(self._lent):
-                connection.close()
+            for protocol in list(self._acquired):
+                protocol.close()
+            # Else closing the session waits for each of them.
+            self._acquired.clear()
 
         async def connect(self, *arguments: Any, **named: Any) -> Any:
+            progress = _current.get()
             while True:
+                progress.reused = True
                 connection = await super().connect(*arguments, **named)
-                reused = connection.protocol in self._used
-                if not reused or _quiet(connection.protocol):
+                if not progress.reused or _quiet(connection.protocol):
                     break
                 connection.close()
-            self._lent.add(connection)
-            _current.get().connected(reused)
-            if not reused:
-                self._used.add(connection.protocol)
-                if self._keepalive:
-                    _keep_alive(connection.transport)
+            progress.connected()
             return connection
+
+        async def _create_connection(self, *arguments: Any, **named: Any) -> Any:
+            _current.get().connecting()
+            protocol = await super()._create_connection(*arguments, **named)
+            if self._keepalive:
+                _keep_alive(protocol.transport)
+            return protocol
 
         def _release(self, key: Any, protocol: Any, **named: Any) -> None:
             # aiohttp bounds the connections in use; boto3's pool size is of those that are kept.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,7 @@ class AsyncResponse:
         self._alarm: Alarm | None = None
         self._next_by = 0.0
         self._bytes_before = 0
+        self._bytes_taken = 0
 
     async def read(self, limit: int | None = None) -> bytes:
         """Return the rest of the body and give the connection back.
@@ -77,8 +78,15 @@ class AsyncResponse:
                 pieces.append(piece)  # noqa: PERF401 - pieces before an error are kept
         return b"".join(pieces)
 
-    async def chunks(self, limit: int | None = None) -> AsyncGenerator[bytes, None]:
-        """Yield the body in pieces as they arrive, then give the connection back; see `read`."""
+    async def chunks(
+        self, limit: int | None = None, at_end: Callable[[], None] | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the body in pieces as they arrive, then give the connection back; see `read`.
+
+        Args:
+            limit: Bytes after which to give up.
+            at_end: Called when all of it was read.
+        """
         left = limit or _NO_LIMIT
         try:
             if not self._packed and (self._response.content_length or 0) > left:
@@ -94,6 +102,8 @@ class AsyncResponse:
                         yield piece
             if decoder is not None:
                 decoder.close()
+            if at_end is not None:
+                at_end()
         except EncodingError as error:
             raise unreadable(error, self._deadlines.where) from error
         finally:
@@ -110,26 +120,27 @@ class AsyncResponse:
 
     async def _next(self) -> bytes:
         """Return the next piece, with the last of which the connection is given back; perhaps an empty one."""
+        content = self._response.content
         try:
-            piece = await self._receive()
+            if content.total_bytes > self._bytes_taken or content.at_eof():
+                # What is there already needs no timer.
+                piece = content.read_nowait()
+            elif (seconds := self._patience()) is None:
+                piece = await content.readany()
+            else:
+                piece = await self._receive(seconds)
         except BaseException as error:
             self.close()
             if _broke_off(error):
                 raise truncated(error, self._deadlines.where) from error
             raise
-        if self._response.content.at_eof():
+        self._bytes_taken += len(piece)
+        if content.at_eof():
             self._give_back()
         return piece
 
-    async def _receive(self) -> bytes:
+    async def _receive(self, seconds: float) -> bytes:
         content = self._response.content
-        # What is there already needs no timer.
-        piece = content.read_nowait()
-        if piece or content.at_eof():
-            return piece
-        seconds = self._patience()
-        if seconds is None:
-            return await content.readany()
         alarm = self._alarm
         if alarm is None:
             alarm = self._alarm = self._alarms.take()

@@ -85,9 +85,10 @@ class Deadlines:
             limit: `connect`, `first_byte` or `idle`.
         """
         seconds: float | None = getattr(self.timeouts, limit)
-        left = self.left()
-        if left is None:
+        if self.deadline is None:
             return seconds
+        left = self.left()
+        assert left is not None, "there is a deadline"
         return left if seconds is None else min(seconds, left)
 
     def at(self, limit: str) -> float | None:

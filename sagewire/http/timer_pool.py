@@ -52,18 +52,20 @@ class Alarm:
         watch: What it alarms; nothing between two waits.
     """
 
-    __slots__ = ("_handle", "_loop", "watch")
+    __slots__ = ("_handle", "_loop", "_when", "watch")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._handle: asyncio.TimerHandle | None = None
+        self._when = 0.0
         self.watch: Watch | None = None
 
     def fire_by(self, when: float) -> None:
         """Fire at `when` at the latest."""
-        if self._handle is None or self._handle.when() > when:
+        if self._handle is None or self._when > when:
             if self._handle is not None:
                 self._handle.cancel()
+            self._when = when
             self._handle = self._loop.call_at(when, self._fire)
 
     def _fire(self) -> None:
@@ -105,11 +107,12 @@ class Timer:
         if seconds is None or self._over:
             self._when: float | None = None
             return
-        self._when = self._alarms.loop.time() + seconds
-        if self._alarm is None:
-            self._alarm = self._alarms.take()
-            self._alarm.watch = self
-        self._alarm.fire_by(self._when)
+        self._when = when = self._alarms.loop.time() + seconds
+        alarm = self._alarm
+        if alarm is None:
+            alarm = self._alarm = self._alarms.take()
+            alarm.watch = self
+        alarm.fire_by(when)
 
     def alarmed(self) -> None:
         """The alarm has fired, perhaps too early."""

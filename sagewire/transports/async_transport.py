@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -72,7 +71,10 @@ class AsyncTransport(Carrier):
         return await self._policy.run_async(partial(self._attempt, call, deadlines, stream), deadlines, call)
 
     async def _attempt(self, call: Invocation, deadlines: Deadlines, stream: bool) -> AsyncResponse:
-        credentials = await self._credentials(deadlines)
+        # Nearly always they are there already.
+        credentials = self._source.known() if self._source is not None else None
+        if credentials is None and self._source is not None:
+            credentials = await self._credentials(deadlines)
         try:
             return await self._send(call, deadlines, stream, credentials)
         except AccessDenied as error:
@@ -88,10 +90,6 @@ class AsyncTransport(Carrier):
     async def _credentials(self, deadlines: Deadlines) -> Credentials | None:
         if self._source is None:
             return None
-        # Nearly always they are there already.
-        known = self._source.known()
-        if known is not None:
-            return known
         try:
             async with asyncio.timeout(deadlines.left()):
                 return await self._source.get_async()
@@ -151,12 +149,13 @@ class AsyncStream:
     ) -> None:
         self.close()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         if self._response is None:
             raise RuntimeError("a stream is read inside its `async with` block")
-        async with aclosing(self._response.chunks(self._transport._limit if self._call.bounded else None)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        limit = self._transport._limit if self._call.bounded else None
+        return self._response.chunks(limit, self._note_end)
+
+    def _note_end(self) -> None:
         timings = self._info.timings
         self._info = replace(self._info, timings=replace(timings, total=self._deadlines.elapsed()))
 

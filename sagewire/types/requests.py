@@ -199,6 +199,8 @@ def make_options(base: Options | None = None, /, **given: Unpack[OptionArguments
         ('END',)
     """
     base = base or Options()
+    if not given:
+        return base
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     for name in changes:
         if name not in _OPTION_NAMES and name != "extra":
@@ -216,7 +218,7 @@ def make_options(base: Options | None = None, /, **given: Unpack[OptionArguments
         changes["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
         if not all(isinstance(text, str) and text for text in changes["stop"]):
             raise UsageError(f"stop={stop!r} must hold non-empty strings")
-    if not isinstance(changes.get("extra", {}), Mapping):
+    if "extra" in changes and not isinstance(changes["extra"], Mapping):
         raise UsageError(f"extra must be a mapping, not {type(changes['extra']).__name__}")
     if base.extra or "extra" in changes:
         changes = _merged(base, changes)

@@ -35,7 +35,9 @@ class RecentRequests:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._waiting: dict[bool, deque[dict[str, Any]]] = {failed: deque(maxlen=AT_ONCE) for failed in (False, True)}
+        self._waiting: dict[bool, deque[tuple[RequestLog, str, float]]] = {
+            failed: deque(maxlen=AT_ONCE) for failed in (False, True)
+        }
 
     def note(self, log: RequestLog, model: str) -> None:
         """Remember a request of a model that has ended.
@@ -46,31 +48,15 @@ class RecentRequests:
         """
         if log.key is None or log.route not in ROUTES:
             return
-        usage = log.usage
-        failed = log.error is not None
-        self._waiting[failed].append(
-            {
-                "failed": failed,
-                "time": log.arrived,
-                "request_id": log.request_id[:64],
-                "route": log.route,
-                "key_name": log.key.name[:200],
-                "model": model[:200],
-                "status": log.status,
-                "error": log.error and log.error[:200],
-                "milliseconds": round(log.seconds * 1000),
-                "first_piece_milliseconds": None if log.first_piece is None else round(log.first_piece * 1000),
-                "prompt_tokens": _bounded(usage.prompt_tokens if usage else None),
-                "completion_tokens": _bounded(usage.completion_tokens if usage else None),
-                "nanodollars": log.cost,
-            }
-        )
+        # Most of them make way for later ones: only those that are left become rows.
+        self._waiting[log.error is not None].append((log, model, log.seconds))
 
     def take(self) -> list[dict[str, Any]]:
         """Return what is not written yet, oldest first, and forget it."""
-        rows = sorted((row for rows in self._waiting.values() for row in rows), key=lambda row: row["time"])
-        for waiting in self._waiting.values():
-            waiting.clear()
+        waiting = [one for requests in self._waiting.values() for one in requests]
+        rows = sorted((_row(*one) for one in waiting), key=lambda row: row["time"])
+        for requests in self._waiting.values():
+            requests.clear()
         return rows
 
     def write(self, rows: list[dict[str, Any]]) -> None:
@@ -108,6 +94,25 @@ class RecentRequests:
         if failed:
             query = query.where(REQUESTS.c.failed)
         return [_shown(row) for row in self._store.rows(query, "read requests from")]
+
+
+def _row(log: RequestLog, model: str, seconds: float) -> dict[str, Any]:
+    usage = log.usage
+    return {
+        "failed": log.error is not None,
+        "time": log.arrived,
+        "request_id": log.request_id[:64],
+        "route": log.route,
+        "key_name": log.key.name[:200] if log.key else "",
+        "model": model[:200],
+        "status": log.status,
+        "error": log.error and log.error[:200],
+        "milliseconds": round(seconds * 1000),
+        "first_piece_milliseconds": None if log.first_piece is None else round(log.first_piece * 1000),
+        "prompt_tokens": _bounded(usage.prompt_tokens if usage else None),
+        "completion_tokens": _bounded(usage.completion_tokens if usage else None),
+        "nanodollars": log.cost,
+    }
 
 
 def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -25,9 +25,8 @@ def _tracing() -> Any:
     return trace, propagate
 
 
-@contextmanager
-def span_of(log: RequestLog, headers: Mapping[str, str]) -> Iterator[None]:
-    """Run the block inside a server span that continues the caller's trace.
+def span_of(log: RequestLog, headers: Mapping[str, str]) -> AbstractContextManager[None]:
+    """Return a context manager that runs its block inside a server span, which continues the caller's trace.
 
     Attribute names are those of OpenTelemetry's conventions for HTTP and generative AI.
 
@@ -38,9 +37,16 @@ def span_of(log: RequestLog, headers: Mapping[str, str]) -> Iterator[None]:
     found = _tracing()
     # Without an SDK, spans go nowhere and only cost time.
     if found is None or not spans_are_kept(found[0]):
-        yield
-        return
+        return _NO_SPAN
     trace, propagate = found
+    return _span(trace, propagate, log, headers)
+
+
+_NO_SPAN = nullcontext()
+
+
+@contextmanager
+def _span(trace: Any, propagate: Any, log: RequestLog, headers: Mapping[str, str]) -> Iterator[None]:
     tracer = trace.get_tracer("sagewire.gateway")
     context = propagate.extract(headers)
     with tracer.start_as_current_span(f"{log.method} {log.path}", context, trace.SpanKind.SERVER) as span:

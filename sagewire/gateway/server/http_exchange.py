@@ -116,6 +116,7 @@ class EventStream:
         self._alarm: Alarm | None = None
         self._write_by = 0.0
         self._writer: asyncio.Task[Any] | None = None
+        self._writing = False
         self._stalled = False
         self.begun = False
         self.last_write = self._alarms.loop.time()
@@ -140,14 +141,15 @@ class EventStream:
         """
         if not data:
             return
-        loop = self._alarms.loop
-        self.last_write = loop.time()
-        self._write_by, self._writer = self.last_write + STALL_SECONDS, asyncio.current_task(loop)
-        alarm = self._alarm
-        if alarm is None:
-            alarm = self._alarm = self._alarms.take()
-        alarm.watch = self
-        alarm.fire_by(self._write_by)
+        self.last_write = self._alarms.loop.time()
+        self._write_by = self.last_write + STALL_SECONDS
+        if self._alarm is None:
+            # All writes are the same task's, one after the other; the alarm looks on its own when the last one was.
+            self._writer = asyncio.current_task()
+            self._alarm = self._alarms.take()
+            self._alarm.watch = self
+            self._alarm.fire_by(self._write_by)
+        self._writing = True
         try:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
         except asyncio.CancelledError:
@@ -155,7 +157,7 @@ class EventStream:
                 raise ClientGone from None
             raise
         finally:
-            alarm.watch = None
+            self._writing = False
 
     async def comment(self, text: bytes) -> None:
         """Send a comment, perhaps while a write is on its way."""
@@ -164,9 +166,10 @@ class EventStream:
             await self._send({"type": "http.response.body", "body": b": %b\n\n" % text, "more_body": True})
 
     def alarmed(self) -> None:
-        """Give up a write that takes too long."""
-        if self._alarm is not None and self._alarms.loop.time() < self._write_by:
-            self._alarm.fire_by(self._write_by)
+        """Give up a write that takes too long; the alarm may be one for an earlier write, and none be under way."""
+        now = self._alarms.loop.time()
+        if self._alarm is not None and (now < self._write_by or not self._writing):
+            self._alarm.fire_by(self._write_by if now < self._write_by else now + STALL_SECONDS)
         elif self._writer is not None:
             self._stalled = True
             self._writer.cancel()

@@ -49,12 +49,13 @@ class SageMakerTarget:
         self._signer = Signer(settings.signing_name, settings.region)
         prefix = settings.path_prefix
         self._paths = {stream: prefix + endpoint_path(endpoint_name, stream=stream) for stream in (False, True)}
-        self._host = host_header(settings.endpoint_url)
+        self._base_url = settings.base_url
+        self._name = f"endpoint {endpoint_name!r} in {settings.region} ({host_header(settings.endpoint_url)})"
 
     @property
     def name(self) -> str:
         """The endpoint and its region."""
-        return f"endpoint {self._endpoint!r} in {self._settings.region} ({self._host})"
+        return self._name
 
     def check(self, call: Invocation, *, stream: bool) -> None:
         """Raise `UsageError`, `UnsupportedFeature` or `PayloadTooLarge` if the call cannot be sent."""
@@ -73,7 +74,7 @@ class SageMakerTarget:
         assert credentials is not None, "SageMaker's transports always have a source of credentials"
         headers = request_headers(call, {**self._parameters, **call.parameters}, stream=stream)
         path = self._paths[stream]
-        signed = self._signer.sign("POST", self._settings.base_url + path, headers, call.body, credentials)
+        signed = self._signer.sign("POST", self._base_url + path, headers, call.body, credentials)
         headers["User-Agent"] = self._settings.user_agent
         headers["Accept-Encoding"] = "identity"
         headers.update(signed)
