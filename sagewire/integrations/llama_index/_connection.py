@@ -76,7 +76,7 @@ class Connection(BaseModel):
             raise UsageError(unknown_name(unknown[0], type(self).model_fields, f"argument of {type(self).__name__}"))
         super().__init__(**data)
         # Contradictory or incomplete arguments are found here and not in the first call.
-        self._clients()
+        self._pair()
 
     def _client_arguments(self) -> dict[str, Any]:
         """Return the arguments both clients are made of."""
@@ -84,24 +84,29 @@ class Connection(BaseModel):
         handler = self.fallback_handler if self._fallen_back and self.content_handler is None else self.content_handler
         return {"handler": handler, "timeout": self.timeout, "retries": retries}
 
-    def _clients(self) -> tuple[Client, AsyncClient]:
+    def _pair(self) -> ClientPair:
         """Return the clients; they are made anew after a field they depend on was changed."""
-        made = self._made
+        # pydantic's own way to a private attribute takes as long as the comparison.
+        made: ClientPair | None = (self.__pydantic_private__ or {}).get("_made")
         if made is None or made.fields.reveal() != self.__dict__:
             made = self._made = current_pair(made, self.__dict__, self._client_arguments())
-        return made.client, made.twin
+        return made
+
+    def _settled_pair(self) -> ClientPair:
+        """Return the clients once it is settled whether `fallback_handler` is needed; may wait."""
+        pair = self._pair()
+        if self.fallback_handler is None or pair.client.known:
+            return pair
+        self._settle()
+        return self._pair()
 
     @property
     def _client(self) -> Client:
-        client = self._clients()[0]
-        if self.fallback_handler is None or client.known:
-            return client
-        self._settle()
-        return self._clients()[0]
+        return self._settled_pair().client
 
     @property
     def _async_client(self) -> AsyncClient:
-        return self._clients()[1]
+        return self._pair().twin
 
     @property
     def _handler(self) -> ContentHandler:
@@ -116,11 +121,11 @@ class Connection(BaseModel):
     @property
     def _known(self) -> bool:
         """Whether the endpoint's request format is known without waiting."""
-        return self._clients()[0].known
+        return self._pair().client.known
 
     def _settle(self) -> None:
         """Fall back to `fallback_handler` without describe permissions."""
-        client = self._clients()[0]
+        client = self._pair().client
         if client.known or self.fallback_handler is None:
             return
         try:
@@ -135,7 +140,7 @@ class Connection(BaseModel):
     async def _ready(self) -> None:
         """Detect the endpoint's request format in a thread, so that nothing later blocks the event loop."""
         if not self._known:
-            await in_thread(self._settle if self.fallback_handler else self._clients()[0].profile)
+            await in_thread(self._settle if self.fallback_handler else self._pair().client.profile)
 
     @field_serializer("content_handler", check_fields=False)
     def _name_handler(self, value: Any) -> str | None:

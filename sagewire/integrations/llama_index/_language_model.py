@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -18,7 +18,7 @@ from llama_index.core.base.llms.types import (
     LLMMetadata,
     MessageRole,
 )
-from llama_index.core.bridge.pydantic import Field, field_serializer
+from llama_index.core.bridge.pydantic import Field, PrivateAttr, field_serializer
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.function_calling import FunctionCallingLLM
@@ -29,6 +29,7 @@ from llama_index.core.tools.types import BaseTool
 from sagewire.client.finding import handler_of
 from sagewire.content_handlers import ContentHandler
 from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, excerpt
+from sagewire.integrations._client_pool import ClientPair
 from sagewire.integrations.llama_index._asking import Question
 from sagewire.integrations.llama_index._connection import Connection, describe
 from sagewire.integrations.llama_index._messages import as_sagewire_messages
@@ -54,6 +55,25 @@ from sagewire.prompt_formats.base import without_bos
 __all__ = ["EndpointLLM"]
 
 
+@dataclass(slots=True)
+class _Facts:
+    """What follows from the fields and from the endpoint; every call and every event asks for it.
+
+    Args:
+        pair: The clients made of these fields.
+        profile: The detected endpoint.
+        handler: The request format.
+        is_text_model: See `_is_text_model`.
+        payload: The model's fields of events.
+    """
+
+    pair: ClientPair
+    profile: Any
+    handler: ContentHandler
+    is_text_model: bool
+    payload: dict[str, Any] | None = None
+
+
 class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
     """The behaviour shared by every language model class here; see `SageMakerLLM`."""
 
@@ -72,6 +92,8 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
     is_function_calling_model: bool | None = Field(
         default=None, description="Whether the model calls functions; None derives it from the handler and the format."
     )
+
+    _worked_out: _Facts | None = PrivateAttr(default=None)
 
     shared_fields = ("prompt_format", "messages_to_prompt", "completion_to_prompt")
 
@@ -110,8 +132,20 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         """Return the model's fields of instrumentation events; neither waits for the endpoint nor fails over it."""
         if self._known:
             with suppress(SagewireError):
-                return {"class_name": self.class_name(), **self.metadata.model_dump()}
+                facts = self._facts()
+                if facts.payload is None:
+                    facts.payload = {"class_name": self.class_name(), **self.metadata.model_dump()}
+                return dict(facts.payload)
         return {"class_name": self.class_name(), "model_name": self._model_name()}
+
+    def _facts(self) -> _Facts:
+        """Return what follows from the fields and the endpoint; may wait for the latter."""
+        pair = self._settled_pair()
+        profile = pair.client.profile() if pair.client.discovers else None
+        facts: _Facts | None = (self.__pydantic_private__ or {}).get("_worked_out")
+        if facts is None or facts.pair is not pair or facts.profile is not profile:
+            facts = self._worked_out = _Facts(pair, profile, pair.client.handler, self._is_text_model())
+        return facts
 
     def _found_window(self) -> int | None:
         return None if self._dialect is None else self._dialect.limits.context_window
@@ -128,16 +162,16 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
                 `endpoint_kwargs` for InvokeEndpoint parameters of this call.
         """
         question = self._chat_question(messages, kwargs)
-        reply = question.answer(self._client)
-        return chat_response(reply, single_call=question.single_call, clean=question.cleaner(self._client))
+        reply = question.answer()
+        return chat_response(reply, single_call=question.single_call, clean=question.cleaner())
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation; see `chat`."""
         await self._ready()
         question = self._chat_question(messages, kwargs)
-        reply = await question.aanswer(self._async_client)
-        return chat_response(reply, single_call=question.single_call, clean=question.cleaner(self._client))
+        reply = await question.aanswer()
+        return chat_response(reply, single_call=question.single_call, clean=question.cleaner())
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
@@ -146,16 +180,16 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         The last item has an empty `delta` and the usage.
         """
         question = self._chat_question(messages, kwargs)
-        growth = ChatGrowth(single_call=question.single_call, clean=question.cleaner(self._client))
-        return question.grow(self._client, growth)
+        growth = ChatGrowth(single_call=question.single_call, clean=question.cleaner())
+        return question.grow(growth)
 
     @llm_chat_callback()
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Answer a conversation piece by piece; see `stream_chat`."""
         await self._ready()
         question = self._chat_question(messages, kwargs)
-        growth = ChatGrowth(single_call=question.single_call, clean=question.cleaner(self._client))
-        return question.agrow(self._async_client, growth)
+        growth = ChatGrowth(single_call=question.single_call, clean=question.cleaner())
+        return question.agrow(growth)
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
@@ -167,29 +201,29 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
             **kwargs: Settings of this call.
         """
         question = self._complete_question(prompt, formatted, kwargs)
-        reply = question.answer(self._client)
-        return completion_response(reply, clean=question.cleaner(self._client), **self._sent(kwargs))
+        reply = question.answer()
+        return completion_response(reply, clean=question.cleaner(), **self._sent(kwargs))
 
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer one prompt; see `complete`."""
         await self._ready()
         question = self._complete_question(prompt, formatted, kwargs)
-        reply = await question.aanswer(self._async_client)
-        return completion_response(reply, clean=question.cleaner(self._client), **self._sent(kwargs))
+        reply = await question.aanswer()
+        return completion_response(reply, clean=question.cleaner(), **self._sent(kwargs))
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Answer one prompt piece by piece; see `complete` and `stream_chat`."""
         question = self._complete_question(prompt, formatted, kwargs)
-        return question.grow(self._client, CompletionGrowth(question.cleaner(self._client)))
+        return question.grow(CompletionGrowth(question.cleaner()))
 
     @llm_completion_callback()
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """Answer one prompt piece by piece; see `complete` and `stream_chat`."""
         await self._ready()
         question = self._complete_question(prompt, formatted, kwargs)
-        return question.agrow(self._async_client, CompletionGrowth(question.cleaner(self._client)))
+        return question.agrow(CompletionGrowth(question.cleaner()))
 
     # Tools.
 
@@ -229,39 +263,42 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
     # What is asked.
 
     def _chat_question(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any]) -> Question:
-        settings = dict(kwargs)
+        facts, settings = self._facts(), dict(kwargs)
         tools, choice = settings.pop("tools", None), settings.pop("tool_choice", None)
         parallel = settings.pop("parallel_tool_calls", None)
-        options = self._options(settings)
-        if self._is_text_model():
+        options = self._options(facts.handler, settings)
+        if facts.is_text_model:
             if tools:
                 cure = "Name the model's family in prompt_format, which writes tools, and leave messages_to_prompt out."
                 raise UnsupportedFeature("tools", "a model that is sent plain text", cure)
-            return Question(self._write_messages(messages), options)
+            return Question(self._write_messages(messages), facts.pair, facts.handler, options)
         choice = as_tool_choice(choice)
         if not tools and choice not in (None, "auto", "none"):
             raise UsageError(f"tool_choice={choice!r} needs tools to choose from; pass tools=[...] as well")
         if tools:
             options |= {"tools": tools, "tool_choice": choice, "parallel_tool_calls": parallel}
-        return Question(as_sagewire_messages(messages), options, single_call=parallel is False)
+        return Question(
+            as_sagewire_messages(messages), facts.pair, facts.handler, options, single_call=parallel is False
+        )
 
     def _complete_question(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> Question:
-        options = self._options(kwargs)
+        facts = self._facts()
+        options = self._options(facts.handler, kwargs)
         if formatted:
-            return Question(prompt, options)
-        if self._is_text_model() or given(self.completion_to_prompt):
-            return Question(self._write_completion(prompt), options)
+            return Question(prompt, facts.pair, facts.handler, options)
+        if facts.is_text_model or given(self.completion_to_prompt):
+            return Question(self._write_completion(prompt), facts.pair, facts.handler, options)
         turns = self._extend_messages([ChatMessage(role=MessageRole.USER, content=prompt)])
-        return Question(as_sagewire_messages(turns), options)
+        return Question(as_sagewire_messages(turns), facts.pair, facts.handler, options)
 
     def _own_settings(self) -> dict[str, Any]:
         own = {"temperature": self.temperature, "max_tokens": self.max_tokens}
         return {name: value for name, value in own.items() if value is not None}
 
-    def _options(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    def _options(self, handler: ContentHandler, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         settings = dict(kwargs)
         endpoint_kwargs = settings.pop("endpoint_kwargs", None)
-        options = as_options(self._handler, self._default_settings(), self.model_kwargs, self._own_settings(), settings)
+        options = as_options(handler, self._default_settings(), self.model_kwargs, self._own_settings(), settings)
         return {**options, "endpoint_kwargs": endpoint_kwargs} if endpoint_kwargs else options
 
     def _default_settings(self) -> dict[str, Any]:
@@ -272,8 +309,9 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
         """Return the `additional_kwargs` of a completion, as in the published class."""
         return {"model_kwargs": {**self.model_kwargs, **self._own_settings(), **kwargs}}
 
-    @abstractmethod
-    def _model_name(self) -> str: ...
+    def _model_name(self) -> str:
+        # Not an abstract method: LlamaIndex makes a span of each call of those.
+        raise NotImplementedError
 
     # Text models.
 

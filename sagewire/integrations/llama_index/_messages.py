@@ -87,6 +87,8 @@ def _call_id(message: ChatMessage) -> str | None:
 
 
 def _content(blocks: Sequence[Any]) -> str | tuple[Part, ...]:
+    if len(blocks) == 1 and type(blocks[0]) is TextBlock:
+        return blocks[0].text
     parts = [_part(block) for block in _flat(blocks) if is_plain(block)]
     if all(isinstance(part, TextPart) for part in parts):
         # As in `ChatMessage.content`: text blocks are separate lines.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -84,8 +83,9 @@ class EndpointRerank(Connection, BaseNodePostprocessor):
             event.on_end(payload={EventPayload.NODES: kept})
         dispatcher.event(ReRankEndEvent(nodes=kept))
 
-    @abstractmethod
-    def _model_name(self) -> str: ...
+    def _model_name(self) -> str:
+        # Not an abstract method: LlamaIndex makes a span of each call of those.
+        raise NotImplementedError
 
 
 class SageMakerRerank(SageMakerConnection, EndpointRerank):
