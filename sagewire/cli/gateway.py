@@ -237,6 +237,9 @@ def add(
     if settings is not None:
         for model in chosen or ():
             if model not in settings.models and settings.canonical(model) is None:
+                reason = settings.why_not(model)
+                if reason is not None:
+                    raise UsageError(f"model {model!r} is not served: {reason}")
                 raise UsageError(f"there is no model {model!r}; known: {', '.join(settings.models)}")
     secret = new_secret()
     limits = (requests_per_minute, tokens_per_minute, max_budget, budget_duration or None)
@@ -244,7 +247,9 @@ def add(
     console.print(secret, markup=False, highlight=False, soft_wrap=True)
     errors.print(f"{name} is in {store.place}; running gateways with this database accept it at once.", markup=False)
     if (requests_per_minute or tokens_per_minute) and (settings is None or settings.server.redis_url is None):
-        errors.print("Its limits hold for a gateway with one worker; several workers need `server.redis_url`.")
+        errors.print(
+            "Several machines count its limits each for itself; set `server.redis_url` to count them together."
+        )
 
 
 @keys.command("list")

@@ -80,7 +80,7 @@ class Gateway:
         config: The configuration.
         store: The database of keys and usage.
         require_keys: Refuse callers without a key even if none is configured.
-        workers: Worker processes; limits of several can only be counted in Redis.
+        workers: Worker processes; limits of several are counted in Redis or the database.
         local_only: Without keys, answer this machine's own programs only: not web pages in a browser on it.
     """
 
@@ -106,7 +106,8 @@ class Gateway:
         self.access = Authenticator(config, store, required=require_keys or bool(store.all_keys()))
         self.budgets = Budgets(store)
         self.responses = StoredResponses(store)
-        self.rates = RateLimits(_plain(config.server.redis_url))
+        shared = store if workers > 1 and not store.in_memory else None
+        self.rates = RateLimits(_plain(config.server.redis_url), shared)
         self.router = Router(config, rates=self.rates, health=self.metrics.report_health)
         self._background: set[asyncio.Task[None]] = set()
         self._alarms: TimerPool | None = None
@@ -132,9 +133,9 @@ class Gateway:
         What belongs to the process as a whole (database, Redis, address) stays as it was until a restart.
 
         Raises:
-            UsageError: It has rate limits, which several workers cannot count.
+            UsageError: It has rate limits, which several workers without a database cannot count.
         """
-        require_shared_counts(config, self.workers)
+        require_shared_counts(config, self.workers, shared=self.rates.shared)
         before = self.router
         self.router = Router(config, before)
         # Keys may come and go, but a gateway that asked for them never stops asking.

@@ -1,4 +1,4 @@
-"""Requests and tokens per minute: counted in this process, or in Redis for several workers or machines.
+"""Requests and tokens per minute: counted in this process; for several workers in the database, or in Redis.
 
 Tokens are reserved before a request is served, and settled when it has ended and their number is known.
 """
@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, Storage
@@ -19,6 +19,10 @@ from limits.aio.strategies import FixedWindowRateLimiter, SlidingWindowCounterRa
 from limits.errors import StorageError
 
 from sagewire.errors import UsageError
+from sagewire.gateway.accounting.database import Store
+from sagewire.gateway.accounting.database_calls import DatabaseCalls
+from sagewire.gateway.accounting.rate_table import Counted, RateTable
+from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.config import GatewayConfig
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key, from_config
@@ -36,34 +40,74 @@ LIMIT_HEADERS = tuple(
 )
 
 
-class _Counters:
-    """Both limits over one storage.
+class _Counters(Protocol):
+    """The counts of one place; each step is done as a whole, however many are at it."""
+
+    async def reserve(self, name: str, limit: int, tokens: int) -> Counted:
+        """Count up to so many tokens, as far as the limit goes."""
+        ...
+
+    async def count(self, name: str, limit: int, tokens: int) -> None:
+        """Count tokens, also beyond the limit, or give them back if the number is negative."""
+        ...
+
+    async def request(self, name: str, limit: int, cost: int) -> Counted:
+        """Count requests, all of them or none."""
+        ...
+
+
+class _InDatabase:
+    """Both limits in the database."""
+
+    def __init__(self, store: Store) -> None:
+        self._table = RateTable(store)
+        self._calls = DatabaseCalls(store, consequence="rate limits count per process")
+
+    async def reserve(self, name: str, limit: int, tokens: int) -> Counted:
+        return await self._calls.run(self._table.reserve, name, limit, tokens)
+
+    async def count(self, name: str, limit: int, tokens: int) -> None:
+        await self._calls.run(self._table.count, name, tokens)
+
+    async def request(self, name: str, limit: int, cost: int) -> Counted:
+        return await self._calls.run(self._table.request, name, limit, cost)
+
+
+class _InStorage:
+    """Both limits over one storage of the `limits` library: this process's memory, or Redis.
 
     Requests slide, so that no two bursts meet at a minute's end. Tokens count also beyond the limit, and are given back
     if more were reserved than used, which a fixed window can do.
     """
 
     def __init__(self, storage: Storage) -> None:
-        self.requests = SlidingWindowCounterRateLimiter(storage)
-        self.tokens = FixedWindowRateLimiter(storage)
-        self._storage = storage
+        self._requests = SlidingWindowCounterRateLimiter(storage)
+        self._tokens = FixedWindowRateLimiter(storage)
+        self.storage = storage
 
-    async def reserve(self, item: RateLimitItemPerMinute, name: str, tokens: int) -> int:
-        """Count up to so many tokens, as far as the limit goes; return how many, 0 if it is reached."""
+    async def reserve(self, name: str, limit: int, tokens: int) -> Counted:
+        item = RateLimitItemPerMinute(limit)
         key, expiry = item.key_for("tokens", name), item.get_expiry()
         wanted = max(1, min(tokens, item.amount))
         # One step, so that of requests at the same time only one gets the last tokens.
-        total = await self._storage.incr(key, expiry, amount=wanted)
+        total = await self.storage.incr(key, expiry, amount=wanted)
         beyond = min(wanted, max(0, total - item.amount))
         if beyond:
-            await self._storage.incr(key, expiry, amount=-beyond)
-        return wanted - beyond
+            await self.storage.incr(key, expiry, amount=-beyond)
+        stats = await self._tokens.get_window_stats(item, "tokens", name)
+        return Counted(wanted - beyond, stats[0], stats[1])
 
-    async def count(self, item: RateLimitItemPerMinute, name: str, tokens: int) -> None:
-        """Count tokens, also beyond the limit, or give them back if the number is negative."""
+    async def count(self, name: str, limit: int, tokens: int) -> None:
+        item = RateLimitItemPerMinute(limit)
         key = item.key_for("tokens", name)
-        if tokens > 0 or await self._storage.get(key) >= -tokens:
-            await self._storage.incr(key, item.get_expiry(), amount=tokens)
+        if tokens > 0 or await self.storage.get(key) >= -tokens:
+            await self.storage.incr(key, item.get_expiry(), amount=tokens)
+
+    async def request(self, name: str, limit: int, cost: int) -> Counted:
+        item = RateLimitItemPerMinute(limit)
+        admitted = await self._requests.hit(item, "requests", name, cost=cost)
+        stats = await self._requests.get_window_stats(item, "requests", name)
+        return Counted(cost if admitted else 0, stats[0], stats[1])
 
 
 @dataclass(slots=True)
@@ -84,20 +128,31 @@ class Reservation:
 class RateLimits:
     """The use of each key in the current minute.
 
-    While Redis does not answer, each process counts for itself: limits are then looser, but requests are served.
+    While Redis or the database does not answer, each process counts for itself: limits are then looser, but requests
+    are served.
 
     Args:
-        redis_url: `redis://...`, `rediss://...` or `redis+sentinel://...`; `None` counts in this process.
+        redis_url: `redis://...`, `rediss://...` or `redis+sentinel://...`.
+        store: Counts in this database if there is no Redis; `None` counts in this process.
         clock: Seconds, monotonic.
 
     Raises:
         UsageError: The URL is not valid, or redis is not installed.
     """
 
-    def __init__(self, redis_url: str | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        redis_url: str | None = None,
+        store: Store | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._clock = clock
-        self._local = _Counters(MemoryStorage())
-        self._shared = None if redis_url is None else _Counters(_redis(redis_url))
+        self._local: _Counters = _InStorage(MemoryStorage())
+        self._redis = None if redis_url is None else _InStorage(_redis(redis_url))
+        self._shared: _Counters | None = self._redis
+        if self._shared is None and store is not None:
+            self._shared = _InDatabase(store)
         self._paused_until = 0.0
 
     @property
@@ -171,45 +226,37 @@ class RateLimits:
 
     async def close(self) -> None:
         """Close the connections to Redis."""
-        if self._shared is not None:
-            storage: Any = self._shared.requests.storage
+        if self._redis is not None:
+            storage: Any = self._redis.storage
             with contextlib.suppress(Exception):
                 await storage.bridge.storage.aclose()
 
     async def _reserve(self, quota: Quota, limit: int, tokens: int) -> tuple[Reservation, float, int]:
-        item = RateLimitItemPerMinute(limit)
-        reserved = await self._ask(lambda counters: counters.reserve(item, quota.name, tokens))
-        reset, left = await self._tokens_left(quota, limit)
-        return Reservation(quota, reserved, reset), reset, left
+        found = await self._ask(lambda counters: counters.reserve(quota.name, limit, tokens))
+        return Reservation(quota, found.taken, found.reset), found.reset, found.left
 
     async def _count_tokens(self, quota: Quota, limit: int, tokens: int) -> None:
         if tokens:
-            item = RateLimitItemPerMinute(limit)
-            await self._ask(lambda counters: counters.count(item, quota.name, tokens))
-
-    async def _tokens_left(self, quota: Quota, limit: int) -> tuple[float, int]:
-        item = RateLimitItemPerMinute(limit)
-        stats = await self._ask(lambda counters: counters.tokens.get_window_stats(item, "tokens", quota.name))
-        return stats[0], stats[1]
+            await self._ask(lambda counters: counters.count(quota.name, limit, tokens))
 
     async def _request(self, quota: Quota, limit: int, requests: int) -> tuple[bool, float, int]:
-        item = RateLimitItemPerMinute(limit)
         # One that counts as more requests than there may be at all would never be served.
         cost = min(requests, limit)
-        admitted = await self._ask(lambda counters: counters.requests.hit(item, "requests", quota.name, cost=cost))
-        stats = await self._ask(lambda counters: counters.requests.get_window_stats(item, "requests", quota.name))
-        return admitted, stats[0], stats[1]
+        found = await self._ask(lambda counters: counters.request(quota.name, limit, cost))
+        return found.taken > 0, found.reset, found.left
 
     async def _ask(self, question: Callable[[_Counters], Awaitable[T]]) -> T:
         if self._shared is not None and self._clock() >= self._paused_until:
             try:
                 return await question(self._shared)
+            except StoreError:
+                pass  # the database's calls have said so
             except (StorageError, OSError, TimeoutError) as error:
                 if self._clock() >= self._paused_until:
                     # The first of all that were waiting.
                     reason = error.storage_error if isinstance(error, StorageError) else error
                     _log.warning("redis does not answer (%s): rate limits count per process now", type(reason).__name__)
-                self._paused_until = self._clock() + PAUSE
+            self._paused_until = self._clock() + PAUSE
         return await question(self._local)
 
 
@@ -252,18 +299,21 @@ def _seconds_until(moment: float) -> int:
     return max(1, math.ceil(moment - time.time()))
 
 
-def require_shared_counts(config: GatewayConfig, workers: int, keys: Iterable[Key] = ()) -> None:
+def require_shared_counts(
+    config: GatewayConfig, workers: int, keys: Iterable[Key] = (), *, shared: bool = False
+) -> None:
     """Check that rate limits would hold: each of several workers would count for itself.
 
     Args:
         config: The configuration.
         workers: Worker processes.
         keys: Further keys, from the database.
+        shared: They have a database that all of them see.
 
     Raises:
-        UsageError: There are limits, several workers, and no Redis.
+        UsageError: There are limits, several workers, and nowhere to count together.
     """
-    if workers == 1 or config.server.redis_url is not None:
+    if workers == 1 or shared or config.server.redis_url is not None:
         return
     limited = [key.name for key in (*map(from_config, config.keys), *keys) if key.quota.limited]
     limited += [

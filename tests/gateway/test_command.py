@@ -144,6 +144,28 @@ def test_several_workers(launch: Callable[..., Process], until: Until, tmp_path:
 
 
 @pytest.mark.slow
+def test_a_key_added_beside_several_workers(launch: Callable[..., Process], tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(f"{CHAT}\nserver: {{master_key: sk-master, database_url: 'sqlite:///{tmp_path}/keys.db'}}")
+    gateway = launch("--config", str(path), "--workers", "2")
+    key = command("keys", "add", "alice", "--config", str(path), "--rpm", "4").stdout.strip()
+    statuses = []
+    for _ in range(10):
+        # A connection each, so that both workers answer.
+        answer = urllib3.request(
+            "POST",
+            f"{gateway.url}/v1/chat/completions",
+            json={"model": "chat", "messages": HI},
+            headers={"authorization": f"Bearer {key}", "connection": "close"},
+            retries=False,
+            timeout=60,
+        )
+        statuses.append(answer.status)
+    assert sorted(statuses) == [200] * 4 + [429] * 6
+    assert gateway.end() == 0
+
+
+@pytest.mark.slow
 def test_endpoints_without_a_file(launch: Callable[..., Process], upstream) -> None:
     gateway = launch("-e", "mine=chat", "-e", f"direct={upstream.container_url('chat')}", "-e", "tgi")
     assert gateway.models() == ["direct", "mine", "tgi"]

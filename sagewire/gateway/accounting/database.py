@@ -61,6 +61,9 @@ class Store:
         engine: Their database.
         update: Make or update its tables; without that nothing is asked of it yet.
 
+    Attributes:
+        in_memory: No other process can see it.
+
     Raises:
         SchemaMismatch: Its tables are of a release that this one cannot work with.
         StoreError: It cannot be reached, or its tables cannot be made or updated.
@@ -68,7 +71,7 @@ class Store:
 
     def __init__(self, engine: sa.Engine, *, update: bool = True) -> None:
         self._engine = engine
-        in_memory = isinstance(engine.pool, StaticPool)
+        self.in_memory = in_memory = isinstance(engine.pool, StaticPool)
         # SQLite has one writer at a time, for whom it waits by polling; in memory it has one connection for all.
         self._lock = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
         self._read_lock = self._lock if in_memory else nullcontext()

@@ -12,6 +12,7 @@ __all__ = [
     "COUNTS",
     "KEYS",
     "LATENCIES",
+    "RATES",
     "REQUESTS",
     "RESPONSES",
     "RESPONSE_ITEMS",
@@ -126,6 +127,15 @@ REQUESTS = sa.Table(
     sa.Column("prompt_tokens", sa.BigInteger, nullable=True),
     sa.Column("completion_tokens", sa.BigInteger, nullable=True),
     sa.Column("nanodollars", sa.BigInteger, nullable=False),
+)
+# Requests and tokens of this minute and the one before, see `rate_table`.
+RATES = sa.Table(
+    "sagewire_rates",
+    TABLES,
+    sa.Column("counter", sa.String(32), primary_key=True),
+    sa.Column("minute", sa.BigInteger, nullable=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("previous", sa.BigInteger, nullable=False),
 )
 # SQLite numbers rows by itself only in a column of this type.
 _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")

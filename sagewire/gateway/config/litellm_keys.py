@@ -97,7 +97,8 @@ ROUTER_NO_EFFECT = _names(
     "health_check_staleness_threshold ignore_invalid_deployments max_fallbacks model_group_affinity_config "
     "model_group_retry_policy plugins polling_interval "
     "retry_after retry_policy router_general_settings routing_groups search_tools "
-    "cache_params set_verbose tag_filtering_match_any tag_routing_prefix"
+    "async_only_mode cache_params fallback_on_unsupported_params max_retries pass_through_all_models set_verbose "
+    "tag_filtering_match_any tag_routing_prefix weights"
 )
 
 SETTINGS_TAKEN = _names(

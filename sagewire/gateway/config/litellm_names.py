@@ -133,10 +133,16 @@ PROVIDERS = names(
     "vertex_ai vertex_ai_beta vllm volcengine voyage wally wandb watsonx watsonx_text xai xiaomi_mimo xinference "
     "zai zerogpu"
 )
-# In snippets of its documentation, some of them in a section that does not read them.
-GENERAL |= names("alerts datadog_api_key forward_llm_provider_auth_headers set_verbose store_prompts_in_cold_storage")
-SETTINGS |= names(
-    "default_vertex_config enable_redis_auth_cache forward_client_headers_to_llm_api forward_llm_provider_auth_headers "
-    "global_prompt_directory langfuse_public_key langfuse_secret_key mcp_aliases priority_reservation_settings "
-    "toxic_confidence_threshold ui_theme_config"
+# In snippets of its documentation, some of them in a section that does not read them; or read, and in no list.
+GENERAL |= names(
+    "alerts datadog_api_key disable_model_info_refresh email forward_llm_provider_auth_headers "
+    "oauth2_config_mappings set_verbose slack store_prompts_in_cold_storage"
 )
+SETTINGS |= names(
+    "azure_content_safety_params code_interpreter_interception_params compression_interception_params "
+    "default_vertex_config enable_redis_auth_cache forward_client_headers_to_llm_api forward_llm_provider_auth_headers "
+    "global_prompt_directory langfuse_public_key langfuse_secret_key mcp_aliases mcp_semantic_tool_filter "
+    "presidio_logging_only priority_reservation_settings prompt_injection_params responses scim_admin_group "
+    "scim_upsert_user suppress_startup_output toxic_confidence_threshold ui_theme_config websearch_interception_params"
+)
+PARAMS |= names("embedding_model index_name kubernetes_pod_discovery vector_bucket_name")

@@ -111,7 +111,11 @@ class ServerConfig(Section):
     database_url: SecretStr | None = Field(
         default=None, description="Database of keys and usage. Default: an SQLite file."
     )
-    redis_url: SecretStr | None = Field(default=None, description="Redis for the rate limits of several workers.")
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis for the rate limits of several workers or machines. Default: several workers count in the "
+        "database, and each machine for itself.",
+    )
     cors_origins: list[str] = Field(
         default_factory=list, description="Origins whose web pages may call the gateway; `*` for all."
     )

@@ -232,7 +232,7 @@ def check_address(plan: Plan, *, with_keys: bool) -> None:
 
 def check_limits(plan: Plan, store: Store) -> None:
     """Raise `UsageError` if rate limits would not hold: each worker would count for itself."""
-    require_shared_counts(plan.config, plan.workers, store.all_keys())
+    require_shared_counts(plan.config, plan.workers, store.all_keys(), shared=not store.in_memory)
 
 
 def _bind(host: str, port: int) -> socket.socket:

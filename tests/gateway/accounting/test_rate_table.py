@@ -1,0 +1,97 @@
+"""Requests and tokens per minute in the database, as several workers count them together without Redis."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from sagewire.gateway.accounting.database import Store, open_store
+from sagewire.gateway.accounting.rate_table import RateTable
+from sagewire.gateway.accounting.store_errors import StoreError
+from sagewire.gateway.errors import GatewayError
+from sagewire.gateway.keys import Key, digest_of
+from sagewire.gateway.rate_limits import RateLimits
+
+CHAT = "models: {chat: {endpoint: chat, handler: openai_chat}}"
+HI = {"model": "chat", "messages": [{"role": "user", "content": "Hello there"}]}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Store]]:
+    url = f"sqlite:///{tmp_path}/keys.db" if request.param == "sqlite" else request.getfixturevalue("database")
+    stores = [open_store(url) for _ in range(3)]
+    yield stores
+    for store in stores:
+        store.close()
+
+
+def test_of_parallel_steps_no_more_than_the_limit_go_in(stores: list[Store]) -> None:
+    tables = [RateTable(store, lambda: 6000.0) for store in stores]
+    with ThreadPoolExecutor(6) as pool:
+        requests = list(pool.map(lambda number: tables[number % 3].request("k", 10, 1), range(30)))
+        tokens = list(pool.map(lambda number: tables[number % 3].reserve("k", 1000, 300), range(30)))
+    assert sum(one.taken for one in requests) == 10
+    # What is left over goes to one, and nobody gets more.
+    assert sorted(one.taken for one in tokens if one.taken) == [100, 300, 300, 300]
+    assert tables[0].request("another key", 10, 1).left == 9
+
+
+def test_minutes(stores: list[Store]) -> None:
+    now = [6000.0]
+    table = RateTable(stores[0], lambda: now[0])
+    for _ in range(10):
+        assert table.request("k", 10, 1).taken == 1
+    full = table.request("k", 10, 1)
+    assert (full.taken, full.left, full.reset) == (0, 0, 6060.0)
+    # A third of the next minute: as many requests of the last one no longer count.
+    now[0] = 6081.0
+    assert [table.request("k", 10, 1).taken for _ in range(5)] == [1, 1, 1, 1, 0]
+    assert 6081 < table.request("k", 10, 1).reset <= 6084
+    # Several at once go in as a whole, or not at all.
+    assert table.request("k", 10, 5).taken == 0
+    now[0] = 6200.0
+    assert table.request("k", 10, 10).taken == 10
+    # Tokens count in the minute that they are settled in, also beyond the limit, and never below nothing.
+    assert table.reserve("k", 100, 80).left == 20
+    table.count("k", -500)
+    assert table.reserve("k", 100, 60).left == 40
+    table.count("k", 2**62)
+    table.count("k", 2**62)
+    assert table.reserve("k", 100, 1).taken == 0
+    now[0] = 6260.0
+    assert table.reserve("k", 100, 1).left == 99
+    # Names have any length and script.
+    assert table.reserve("漢\U0001f600" * 500, 5, 1).taken == 1
+
+
+async def test_workers_share_limits_and_go_on_without_the_database(tmp_path: Path, monkeypatch) -> None:
+    key = Key("k", requests_per_minute=3, tokens_per_minute=1000)
+    one, other = (RateLimits(store=open_store(f"sqlite:///{tmp_path}/keys.db")) for _ in range(2))
+    headers, reservation = await one.admit(key, tokens=900)
+    assert headers["x-ratelimit-remaining-tokens"] == "100"
+    await other.settle(reservation, 100)
+    headers, _ = await other.admit(key, tokens=100)
+    assert headers["x-ratelimit-remaining-tokens"] == "800"
+    await one.admit(key, tokens=10)
+    with pytest.raises(GatewayError, match="3 requests per minute"):
+        await other.admit(key, tokens=10)
+
+    def away(*arguments: object) -> None:
+        raise StoreError("cannot count rates in the database: gone")
+
+    monkeypatch.setattr(RateTable, "reserve", away)
+    # Looser, and nobody is refused for it.
+    await other.admit(key, tokens=10)
+
+
+def test_a_key_made_beside_running_workers(start, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/keys.db"
+    gateways = [start(CHAT, open_store(url), workers=2, require_keys=True) for _ in range(2)]
+    store = open_store(url)
+    store.add_key(Key("k", digest_of("sk-key-k"), requests_per_minute=3))
+    found = [
+        gateway.post("/v1/chat/completions", HI, authorization="Bearer sk-key-k").status
+        for gateway in (*gateways, *gateways, *gateways)
+    ]
+    assert found == [200, 200, 200, 429, 429, 429]
