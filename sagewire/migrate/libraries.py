@@ -61,6 +61,11 @@ _HF_VECTORS = {
 _INDEX_LLM = _same(_LLAMA_INDEX, "SageMakerLLM")
 _INDEX_VECTORS = {"SageMakerEmbedding": Successor(_LLAMA_INDEX, "SageMakerEmbedding", added=_NEWLINES)}
 _INDEX_HANDLERS = _same(_LLAMA_INDEX, "BaseIOHandler", "IOHandler")
+# The two packages have classes of the same names with different methods.
+_INDEX_VECTOR_HANDLERS = {
+    "BaseIOHandler": Successor(_LLAMA_INDEX, "BaseEmbeddingIOHandler"),
+    "IOHandler": Successor(_LLAMA_INDEX, "EmbeddingIOHandler"),
+}
 _ERRORS = (
     *("APIConnectionError", "APIError", "AuthenticationError", "BadGatewayError", "BadRequestError"),
     *("ContentPolicyViolationError", "ContextWindowExceededError", "InternalServerError", "InvalidRequestError"),
@@ -112,9 +117,9 @@ MODULES: Mapping[str, Mapping[str, Successor]] = {
     "llama_index.embeddings": _INDEX_VECTORS,
     "llama_index.embeddings.sagemaker_endpoint": _INDEX_VECTORS,
     "llama_index.embeddings.sagemaker_endpoint.base": _INDEX_VECTORS,
-    "llama_index.embeddings.sagemaker_endpoint.utils": _INDEX_HANDLERS,
+    "llama_index.embeddings.sagemaker_endpoint.utils": _INDEX_VECTOR_HANDLERS,
     "llama_index.embeddings.sagemaker_embedding_endpoint": _INDEX_VECTORS,
-    "llama_index.embeddings.sagemaker_embedding_endpoint_utils": _INDEX_HANDLERS,
+    "llama_index.embeddings.sagemaker_embedding_endpoint_utils": _INDEX_VECTOR_HANDLERS,
     "easyllm.clients": _same(_EASYLLM, "huggingface", "sagemaker"),
     "easyllm.clients.huggingface": _same(f"{_EASYLLM}.huggingface", "ChatCompletion", "Completion", "Embedding"),
     "easyllm.clients.sagemaker": _same(f"{_EASYLLM}.sagemaker", "ChatCompletion", "Completion", "Embedding"),
@@ -144,7 +149,7 @@ SOURCES: Mapping[str, str] = {
 
 HANDLERS = frozenset(
     {"LLMContentHandler", "ChatModelContentHandler", "EmbeddingsContentHandler", "CrossEncoderContentHandler"}
-    | {"BaseIOHandler"}
+    | {"BaseIOHandler", "BaseEmbeddingIOHandler"}
 )
 # What runs a model in the program itself, which sagewire does not.
 LOCAL_MODELS = frozenset({"HuggingFacePipeline", "HuggingFaceEmbeddings"})

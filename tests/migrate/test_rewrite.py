@@ -29,6 +29,10 @@ def left(done):
     ("before", "after"),
     [
         ("from langchain_aws.llms import SagemakerEndpoint", f"from {OURS}.langchain import SagemakerEndpoint"),
+        (
+            "from llama_index.llms.sagemaker_endpoint.utils import IOHandler",
+            f"from {OURS}.llama_index import IOHandler",
+        ),
         ("from langchain.llms import SagemakerEndpoint as E", f"from {OURS}.langchain import SagemakerEndpoint as E"),
         ("import litellm", f"from {OURS} import litellm"),
         ("import litellm as lite", f"from {OURS} import litellm as lite"),
@@ -253,3 +257,17 @@ def test_command_shows_a_diff_and_writes_when_told(tmp_path):
     assert CliRunner().invoke(app, ["migrate", str(tmp_path / "a.py")]).exit_code == 0
     for wrong in ("nothing.py", ".venv/x.txt"):
         assert CliRunner().invoke(app, ["migrate", str(tmp_path / wrong)]).exit_code == 2
+
+
+def test_handlers_of_llama_indexs_embeddings_are_classes_of_their_own():
+    done = rewritten(
+        """
+        from llama_index.embeddings.sagemaker_endpoint.utils import BaseIOHandler
+
+
+        class Handler(BaseIOHandler):
+            pass
+        """
+    )
+    assert f"from {OURS}.llama_index import BaseEmbeddingIOHandler" in done.text
+    assert "class Handler(BaseEmbeddingIOHandler):" in done.text

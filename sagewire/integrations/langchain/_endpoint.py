@@ -69,7 +69,8 @@ class EndpointFields(BaseModel):
             known = _argument_names(cls)
             for name in values:
                 if name not in known:
-                    raise UsageError(unknown_name(str(name), known, f"argument of {cls.__name__}"))
+                    cure = "; settings that the server alone knows go into model_kwargs" * ("model_kwargs" in known)
+                    raise UsageError(f"{unknown_name(str(name), known, f'argument of {cls.__name__}')}{cure}")
         return values
 
     @model_validator(mode="after")

@@ -148,6 +148,7 @@ class HuggingFaceSettings(GenerationFields):
         return_full_text: Put the prompt before the answer.
         truncate: Cut prompts to this many tokens.
         watermark: Mark the text as a model's.
+        logit_bias: How much likelier tokens are made, by their numbers; of OpenAI's API.
     """
 
     model: str | None = Field(default=None, validation_alias=AliasChoices("model", "model_name", "model_id"))
@@ -155,6 +156,7 @@ class HuggingFaceSettings(GenerationFields):
     return_full_text: bool | None = None
     truncate: int | None = Field(default=None, ge=1)
     watermark: bool | None = None
+    logit_bias: dict[int, float] | None = None
 
     def _field_settings(self) -> dict[str, Any]:
         # The two that are off by default on every server are sent only where they are switched on.
@@ -163,6 +165,8 @@ class HuggingFaceSettings(GenerationFields):
             "return_full_text": self.return_full_text or None,
             "truncate": self.truncate,
             "watermark": self.watermark or None,
+            # Keys of JSON are texts.
+            "logit_bias": {str(token): bias for token, bias in (self.logit_bias or {}).items()} or None,
         }
         return super()._field_settings() | {name: value for name, value in given.items() if value is not None}
 

@@ -12,6 +12,10 @@ from sagewire._extras import require
 
 require("llama_index.core", "llama-index")
 
+from sagewire.integrations.llama_index.embedding_io_handler import (  # noqa: E402
+    BaseEmbeddingIOHandler,
+    EmbeddingIOHandler,
+)
 from sagewire.integrations.llama_index.embeddings import SageMakerEmbedding  # noqa: E402
 from sagewire.integrations.llama_index.huggingface import (  # noqa: E402
     HuggingFaceEndpointEmbedding,
@@ -23,7 +27,9 @@ from sagewire.integrations.llama_index.llm import SageMakerLLM  # noqa: E402
 from sagewire.integrations.llama_index.rerank import SageMakerRerank  # noqa: E402
 
 __all__ = [
+    "BaseEmbeddingIOHandler",
     "BaseIOHandler",
+    "EmbeddingIOHandler",
     "HuggingFaceEndpointEmbedding",
     "HuggingFaceEndpointLLM",
     "HuggingFaceEndpointRerank",

@@ -307,7 +307,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
 
     def _sent(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the `additional_kwargs` of a completion, as in the published class."""
-        return {"model_kwargs": {**self.model_kwargs, **self._own_settings(), **kwargs}}
+        return {"model_kwargs": {**self._default_settings(), **self.model_kwargs, **self._own_settings(), **kwargs}}
 
     def _model_name(self) -> str:
         # Not an abstract method: LlamaIndex makes a span of each call of those.

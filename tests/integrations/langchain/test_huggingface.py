@@ -142,3 +142,11 @@ def test_settings_that_a_server_does_not_read_are_refused_or_asked_for_in_its_wo
         model(endpoint_url=url, content_handler=handler, **arguments).invoke("Hi")
         assert emulator.calls[-1].json.keys() - {"messages", "prompt", "model"} == sent.keys()
         assert sent.items() <= emulator.calls[-1].json.items()
+
+
+def test_a_bias_of_tokens_and_an_unknown_argument(emulator):
+    url = emulator.container_url("echo")
+    ChatHuggingFaceEndpoint(endpoint_url=url, logit_bias={15: -100}).invoke("Hi")
+    assert emulator.calls[-1].json["logit_bias"] == {"15": -100}
+    with pytest.raises(ValueError, match="go into model_kwargs"):
+        HuggingFaceEndpoint(endpoint_url=url, details=True)

@@ -1,6 +1,7 @@
 """Arguments, handlers and `raw` of the published classes."""
 
 import io
+import json
 from unittest.mock import Mock
 
 import pytest
@@ -8,6 +9,8 @@ from llama_index.core.llms import ChatMessage
 
 from sagewire import UsageError
 from sagewire.integrations.llama_index import (
+    BaseEmbeddingIOHandler,
+    EmbeddingIOHandler,
     HuggingFaceEndpointEmbedding,
     HuggingFaceEndpointLLM,
     IOHandler,
@@ -69,6 +72,38 @@ def test_the_published_default_handler_reads_streams():
     assert next(iter(llm.stream_complete("x"))).delta == "a"
     assert IOHandler().deserialize_output(io.BytesIO(b'[{"generated_text": "b"}]')) == "b"
     assert IOHandler().deserialize_streaming_output(b'[{"generated_text": "c"}]') == "c"
+
+
+def test_embedding_handlers_may_have_plain_attributes_and_a_constructor_of_their_own():
+    class Handler(BaseEmbeddingIOHandler):
+        content_type = accept = "application/json"
+
+        def __init__(self, key):
+            self.key = key
+
+        def serialize_input(self, request, model_kwargs):
+            return json.dumps({self.key: request, **model_kwargs}).encode()
+
+        def deserialize_output(self, response):
+            return json.load(response)["embedding"]
+
+    made = client(b'{"embedding": [[0.5]]}')
+    model = SageMakerEmbedding("e", content_handler=Handler("texts"), client=made, model_kwargs={"a": 1})
+    assert model.get_text_embedding("x") == [0.5]
+    assert made.invoke_endpoint.call_args.kwargs["Body"] == b'{"texts": ["x"], "a": 1}'
+
+
+def test_the_published_default_handler_of_embeddings():
+    made = client(b"[[0.5]]")
+    model = SageMakerEmbedding("e", content_handler=EmbeddingIOHandler(), client=made, model_kwargs={"truncate": True})
+    assert model.get_text_embedding("x") == [0.5]
+    assert made.invoke_endpoint.call_args.kwargs["Body"] == b'{"inputs": ["x"], "truncate": true}'
+
+
+def test_a_completion_tells_of_all_settings_that_were_sent():
+    llm = SageMakerLLM("e", content_handler="tgi", client=client(), model_kwargs={"top_p": 0.5})
+    kept = {"model_kwargs": {"temperature": 0.5, "top_p": 0.5, "seed": 1}, "endpoint_kwargs": {}}
+    assert llm.complete("x", seed=1).additional_kwargs == kept
 
 
 HI = [ChatMessage(role="user", content="Hi")]
