@@ -18,7 +18,15 @@ from sagewire._forks import reset_in_child
 from sagewire.errors import UsageError
 from sagewire.http.async_response import AsyncResponse, hang_up
 from sagewire.http.deadlines import Deadlines
-from sagewire.http.errors import UNRESOLVED, connection_error, connection_lost, protocol_error, tls_error, unanswered
+from sagewire.http.errors import (
+    UNRESOLVED,
+    connection_error,
+    connection_lost,
+    protocol_error,
+    proxy_refusal,
+    tls_error,
+    unanswered,
+)
 from sagewire.http.origin import Origin, keepalive_options
 from sagewire.http.proxy_tls import client_context
 from sagewire.http.request import Request
@@ -120,7 +128,7 @@ class AsyncEngine:
         except aiohttp.ClientConnectorError as error:
             raise connection_error(error, self._origin.route(deadlines.where)) from error
         except aiohttp.ClientHttpProxyError as error:
-            raise connection_error(f"the proxy answered {error.status} {error.message}", deadlines.where) from error
+            raise proxy_refusal(error.status, error.message, self._origin.route(deadlines.where)) from error
         except aiohttp.ClientResponseError as error:
             raise protocol_error(error.message, deadlines.where) from None
         except (aiohttp.ClientConnectionError, OSError) as error:

@@ -7,6 +7,8 @@ from http.client import HTTPException, IncompleteRead, LineTooLong
 __all__ = ["ChunkedBody"]
 
 _MAX_LINE = 8_192
+_BREAKS = (b"\r", b"\n")
+_X = (b"x", b"X")
 
 
 class ChunkedBody:
@@ -70,7 +72,10 @@ class ChunkedBody:
             if newline < 0:
                 self._hold(data[position:])
                 return
-            size = _size(data[position:newline])
+            line = data[position:newline]
+            if self._behind_chunk and line[:1] not in _BREAKS:
+                raise IncompleteRead(b"")
+            size = _size(line)
             position = newline + 1
             if size:
                 parts.append(data[position : position + size])
@@ -100,11 +105,12 @@ class ChunkedBody:
 
 
 def _size(line: bytes) -> int:
+    # The line break behind the chunk before is blank, too. Extensions mean nothing.
+    digits = (line if b";" not in line else line.partition(b";")[0]).strip()
     try:
-        # The line break behind the chunk before is blank, too. Extensions mean nothing.
-        size = int(line if b";" not in line else line.partition(b";")[0], 16)
+        # Python also reads a sign, an underscore and 0x.
+        if digits.isalnum() and digits[1:2] not in _X:
+            return int(digits, 16)
     except ValueError:
-        size = -1
-    if size < 0:
-        raise IncompleteRead(b"")
-    return size
+        pass
+    raise IncompleteRead(b"")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
+from http.client import HTTPException
 from typing import Any
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import EndpointError
 from sagewire.http.abandonable import call_within
 from sagewire.http.deadlines import Deadlines
-from sagewire.http.errors import UNRESOLVED, connection_error, tls_error
+from sagewire.http.errors import UNRESOLVED, connection_error, proxy_refusal, tls_error
 from sagewire.http.origin import Origin, host_header, keepalive_options, tls_context
 
 __all__ = ["Connector"]
@@ -19,6 +21,8 @@ __all__ = ["Connector"]
 
 # How many addresses of a name may use up the whole limit for connecting.
 _ADDRESSES = 3
+# The standard library's words for a proxy that opens no tunnel.
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3}) ?(.{0,200}).*", re.DOTALL)
 
 
 class Connector:
@@ -123,6 +127,13 @@ def _translated(error: BaseException, deadlines: Deadlines, origin: Origin) -> E
         return tls_error(cause, deadlines.where)
     if isinstance(error, NameResolutionError) or isinstance(cause, socket.gaierror):
         return connection_error(f"{origin.host!r} cannot be found: {UNRESOLVED}", origin.route(deadlines.where))
+    refused = _TUNNEL.fullmatch(str(error)) if isinstance(error, OSError) else None
+    if refused is not None:
+        return proxy_refusal(int(refused[1]), refused[2], origin.route(deadlines.where))
+    if isinstance(error, HTTPException) and not isinstance(error, OSError):
+        # Nobody but a proxy is spoken to before there is a connection.
+        reason = f"the proxy did not answer in HTTP ({type(error).__name__})"
+        return connection_error(reason, origin.route(deadlines.where))
     if isinstance(error, HTTPError | OSError):
         return connection_error(cause, origin.route(deadlines.where))
     return None

@@ -15,6 +15,7 @@ __all__ = [
     "connection_error",
     "connection_lost",
     "protocol_error",
+    "proxy_refusal",
     "retry_after_of",
     "timeout_error",
     "tls_error",
@@ -78,6 +79,16 @@ def unanswered(error: EndpointError) -> EndpointError:
 def protocol_error(reason: str, where: str) -> EndpointError:
     """Return the error for an answer that is not HTTP, or breaks its rules."""
     return EndpointError(f"{where} did not answer in HTTP: {reason}", code="protocol", fault="service")
+
+
+def proxy_refusal(status: int, reason: str, where: str) -> EndpointError:
+    """Return the error for a proxy that opens no tunnel; it does so no more the next time, if the fault is ours."""
+    cure = ": user name and password belong into its URL, HTTPS_PROXY=http://user:password@host:port"
+    return EndpointError(
+        f"cannot connect to {where}: the proxy answered {status} {reason}".rstrip() + (cure if status == 407 else ""),
+        code="connection",
+        retry_safe=not 400 <= status < 500 or status in (408, 429),
+    )
 
 
 def _text(error: BaseException | str) -> str:

@@ -131,8 +131,14 @@ def _check_framing(response: http.client.HTTPResponse, deadlines: Deadlines) -> 
     """Raise if the headers do not determine the end of the body."""
     lengths = set(response.headers.get_all("content-length", ()))
     encodings = response.headers.get_all("transfer-encoding", ())
-    if encodings and [name.strip().lower() for name in encodings] != ["chunked"]:
-        raise protocol_error("its Transfer-Encoding is not 'chunked'", deadlines.where)
+    if response.headers.defects:
+        # The standard library drops what follows such a line.
+        raise protocol_error("a line of its head is not a header", deadlines.where)
+    if encodings:
+        if [name.strip().lower() for name in encodings] != ["chunked"]:
+            raise protocol_error("its Transfer-Encoding is not 'chunked'", deadlines.where)
+        # With blanks around it the standard library does not see it.
+        response.chunked, response.length = True, None
     if lengths and not encodings and not (len(lengths) == 1 and _is_number(next(iter(lengths)))):
         raise protocol_error("its Content-Length is not a number", deadlines.where)
 

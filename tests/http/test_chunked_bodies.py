@@ -67,7 +67,7 @@ def test_bytes_behind_the_end_are_noticed() -> None:
     assert body.surplus
 
 
-@pytest.mark.parametrize("line", [b"xyz", b"-1", b"", b"0x"])
+@pytest.mark.parametrize("line", [b"xyz", b"-1", b"", b"0x", b"0x4", b"+4", b"1_0", b"\xc2\xb2", b"4 4", b";4"])
 def test_what_came_before_a_broken_size_is_handed_on(line: bytes) -> None:
     body = ChunkedBody()
     assert body.feed(chunk(b"ab") + line + b"\r\nmore") == b"ab"
@@ -87,6 +87,13 @@ def test_a_missing_trailer_is_none() -> None:
     found, body = unpack([chunk(b"ab") + b"0\r\n"])
     assert found == b"ab"
     assert not body.ended
+
+
+def test_a_chunk_that_is_longer_than_its_size_is_an_error() -> None:
+    body = ChunkedBody()
+    assert body.feed(b"2\r\nabAA5\r\nmore") == b"ab"
+    with pytest.raises(HTTPException):
+        body.feed(b"even more")
 
 
 def test_a_size_without_end_is_an_error() -> None:

@@ -85,6 +85,19 @@ def test_another_protocol(server, carry, read):
     assert caught.value.code == "protocol"
 
 
+def test_a_head_with_a_line_that_is_no_header(server, carry, read):
+    # What follows such a line may be what says where the body ends.
+    sends(server, HEAD + b"no colon\r\ncontent-length: 4\r\n\r\nfineand more", close=True)
+    with pytest.raises(EndpointError) as caught:
+        read(carry(retries=ONCE))
+    assert caught.value.code == "protocol"
+
+
+def test_blanks_around_the_transfer_encoding(server, carry, read):
+    sends(server, HEAD + b"transfer-encoding:  chunked \r\n\r\n4\r\nfine\r\n0\r\n\r\n")
+    assert read(carry(retries=ONCE)) == b"fine"
+
+
 # Callers one after the other on the same connections
 
 PREFIXES = [b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"]

@@ -19,6 +19,8 @@ from sagewire.transports.base import Retries
 from sagewire.transports.sagemaker import AsyncSageMakerTransport, SageMakerTransport
 from sagewire.types import Invocation
 
+from .conftest import Server
+
 CALL = Invocation(b"{}")
 ONCE = Retries(attempts=1)
 
@@ -233,9 +235,23 @@ def test_a_tunnel(server, carry, secure, ca_file, make_proxy, monkeypatch):
 def test_a_tunnel_that_wants_another_login(carry, secure, make_proxy, monkeypatch):
     proxy = make_proxy(login="user:right")
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:wrong@127.0.0.1:{proxy.port}")
-    with pytest.raises(EndpointError, match="407") as caught:
-        carry(endpoint_url=secure(), retries=ONCE).invoke(CALL)
+    with pytest.raises(EndpointError, match="the proxy answered 407 Login: user name and password") as caught:
+        carry(endpoint_url=secure()).invoke(CALL)
     assert "wrong" not in str(caught.value)
+    assert not caught.value.retry_safe
+    assert len(proxy.asked) == 1
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 " + b"2" * 100_000, b"HTTP/1.1 abc OK\r\n\r\n"])
+def test_a_proxy_that_does_not_answer_in_http(server, carry, secure, monkeypatch, answer):
+    def script(peer, seen):
+        peer.send(answer)
+        peer.close()
+
+    with contextlib.closing(Server(script)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        with pytest.raises(EndpointError, match="did not answer in HTTP"):
+            carry(endpoint_url=secure(), retries=ONCE).invoke(CALL)
 
 
 def test_a_tunnel_through_a_proxy_behind_tls(authority, server, carry, secure, ca_file, make_proxy, monkeypatch):

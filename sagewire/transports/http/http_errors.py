@@ -36,6 +36,7 @@ _CURES: Mapping[int, str] = {
     401: "; check token=",
     402: "; the account's credits are used up",
     403: "; the token may not do this",
+    407: "; the user name and password of the proxy belong into its URL",
     404: "; check the URL: it names the server, and the path depends on the handler",
 }
 
