@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from sagewire.client import AsyncClient, Client
 from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.http.abandonable import in_thread
 from sagewire.types.secret import reveal
 
 __all__ = ["open_model", "preflight"]
@@ -68,7 +68,7 @@ async def preflight(client: AsyncClient, task: str) -> None:
     """
     if not client.discovers:
         return
-    profile = await asyncio.to_thread(client.profile)
+    profile = await in_thread(client.profile)
     able = {
         "chat": profile.chat or profile.complete,
         "complete": profile.complete or profile.chat,

@@ -15,6 +15,7 @@ from sagewire.bulk.progress import estimated_tokens, uncounted
 from sagewire.bulk.tasks import RowError
 from sagewire.bulk.worker import Question, Unanswered, Worker
 from sagewire.errors import SagewireError
+from sagewire.http.abandonable import in_thread
 
 __all__ = ["Plan", "aplan", "plan"]
 
@@ -55,9 +56,9 @@ class Plan:
 
 async def aplan(source: str, model: Any, output: str, *, sample: int = 64, **settings: Unpack[JobSettings]) -> Plan:
     """Estimate a job; see `plan`."""
-    prepared = prepare(source, model, output, settings)
-    rows = await asyncio.to_thread(prepared.source.count)
-    looked = await asyncio.to_thread(_look, prepared, max(sample, 1000))
+    prepared = await in_thread(prepare, source, model, output, settings)
+    rows = await in_thread(prepared.source.count)
+    looked = await in_thread(_look, prepared, max(sample, 1000))
     if not looked.questions or not sample:
         return _guess(prepared, rows, looked)
     return await _measure(prepared, rows, looked, looked.questions[:sample])

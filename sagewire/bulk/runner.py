@@ -25,6 +25,7 @@ from sagewire.bulk.state.passes import pass_chunks
 from sagewire.bulk.stopping import StopSignal, interrupts
 from sagewire.bulk.worker import Worker
 from sagewire.errors import UsageError
+from sagewire.http.abandonable import in_thread
 
 __all__ = ["Engine", "OnProgress", "arun", "run"]
 
@@ -46,13 +47,14 @@ async def arun(
     **settings: Unpack[JobSettings],
 ) -> Report:
     """Run one model over every row of a file or dataset; see `run`."""
-    prepared = prepare(source, model, output, settings)
+    # In a thread, as everything that reads or writes: a disk or a bucket that hangs must not hold the caller's loop.
+    prepared = await in_thread(prepare, source, model, output, settings)
     options = dict(engine_options or {})
     check_engine(engine, options, prepared)
     with Folder(folder_path(prepared.job, work_dir)) as folder:
         flags = {"resume": resume, "retry": retry, "overwrite": overwrite}
         try:
-            if finished := _opened(prepared, folder, engine, options, flags):
+            if finished := await in_thread(_opened, prepared, folder, engine, options, flags):
                 return finished
             return await _run(prepared, folder, watch)
         except BaseException:
@@ -151,7 +153,7 @@ async def _run_elsewhere(
 ) -> Report:
     progress, earlier, done, stop = Progress(), Done(), Done(), StopSignal()
     pass_folder = folder.pass_folder(0)
-    for record in await asyncio.to_thread(lambda: list(read_records(pass_folder))):
+    for record in await in_thread(lambda: list(read_records(pass_folder))):
         earlier.add(record.row)
         done.add(record.row)
         progress.before(record)
@@ -170,7 +172,7 @@ async def _run_elsewhere(
                 raise live.error
         else:
             outcome = Outcome(await run_transform(prepared, pass_folder, done, stop, **options))
-    for record in read_records(pass_folder):
+    for record in await in_thread(lambda: list(read_records(pass_folder))):
         if record.row not in earlier:
             earlier.add(record.row)
             if record.answer.output is not None:
@@ -228,7 +230,7 @@ async def _run_rows(
         watch=watch,
         reread=lambda row: pass_chunks(prepared.source, folder, number, prepared.task.columns, row),
     )
-    start = await asyncio.to_thread(engine.recover, read_records(pass_folder))
+    start = await in_thread(engine.recover, read_records(pass_folder))
     chunks = pass_chunks(prepared.source, folder, number, prepared.task.columns, start)
     counting = asyncio.create_task(_count(prepared, progress, number, folder))
     with interrupts(engine.stop):
@@ -251,13 +253,13 @@ async def _count(prepared: Prepared, progress: Progress, number: int, folder: Fo
     if number:
         progress.total = folder.manifest.get("failed")
         return
-    progress.total = await asyncio.to_thread(prepared.source.count)
+    progress.total = await in_thread(prepared.source.count)
 
 
 async def _finish(prepared: Prepared, folder: Folder, report: Report) -> Report:
     job = prepared.job
     try:
-        totals = await asyncio.to_thread(assemble, job, prepared.source, folder, prepared.storage)
+        totals = await in_thread(assemble, job, prepared.source, folder, prepared.storage)
         folder.save(complete=True, stopped_by=None, rows=totals.rows, failed=totals.failed)
     except OSError as error:
         return replace(report, stopped=f"the output cannot be written: {error}; resume to write it")

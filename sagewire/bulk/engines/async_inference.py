@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 from sagewire.client import AsyncClient, AsyncInference
 from sagewire.errors import UnsupportedFeature
+from sagewire.http.abandonable import in_thread
 
 __all__ = ["DEFERRED_IN_FLIGHT", "check_deferred", "defer"]
 
@@ -46,6 +46,6 @@ async def check_deferred(client: AsyncClient) -> None:
     if not client.discovers:
         # Callers who name the handler may lack the permission to describe the endpoint.
         return
-    found = await asyncio.to_thread(client.describe)
+    found = await in_thread(client.describe)
     if not found.asynchronous:
         raise UnsupportedFeature("asynchronous inference", f"endpoint '{found.endpoint}'", "Use the local engine.")

@@ -8,12 +8,12 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform.html
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from sagewire.bulk.stopping import StopSignal
 from sagewire.bulk.tasks import RowError
 from sagewire.bulk.worker import describe
 from sagewire.errors import SagewireError, UsageError
+from sagewire.http.abandonable import in_thread
 from sagewire.transports.async_inference.s3_objects import split_uri
 
 if TYPE_CHECKING:
@@ -98,11 +99,11 @@ class _Transform:
                 self._resumed = True
             else:
                 self._save(id=uuid.uuid4().hex[:12], round=0, left=None, shards=None, empty=0)
-            while await asyncio.to_thread(self._begin, done, stop):
+            while await in_thread(self._begin, done, stop):
                 status, reason = await self._wait(stop)
                 if status is None:
                     return reason
-                if not await asyncio.to_thread(self._collect, done, status, reason):
+                if not await in_thread(self._collect, done, status, reason):
                     return f"the transform job {self._name} has {status.lower()}: {reason}"
             if stop.reason is not None:
                 return stop.reason
@@ -225,7 +226,7 @@ class _Transform:
     async def _wait(self, stop: StopSignal) -> tuple[str | None, str]:
         """Wait for the job; return its status and why, or no status and why the waiting ended."""
         while True:
-            found = await asyncio.to_thread(self._control.describe_transform_job, TransformJobName=self._name)
+            found = await in_thread(partial(self._control.describe_transform_job, TransformJobName=self._name))
             status = found["TransformJobStatus"]
             if status not in _RUNNING:
                 return status, found.get("FailureReason") or "no reason given"

@@ -19,6 +19,7 @@ from sagewire.bulk.state.job_state import WINDOW_ROWS, Done, Parts, RecordLocati
 from sagewire.bulk.tasks import RowError, Task
 from sagewire.bulk.worker import Halted, Question, Unanswered, Worker, describe
 from sagewire.errors import AccessDenied, EndpointNotFound, SagewireError
+from sagewire.http.abandonable import in_thread
 
 __all__ = ["LocalEngine"]
 
@@ -27,6 +28,9 @@ _log = logging.getLogger("sagewire.bulk")
 _WINDOW_BYTES = 64 << 20
 # After this many calls in succession without an answer it is checked whether the endpoint still answers at all.
 _LOST_AFTER = 3
+
+# Seconds that a cancelled job waits for the disk to take what was answered.
+_CANCELLED_PATIENCE = 2.0
 
 
 class LocalEngine:
@@ -134,8 +138,12 @@ class LocalEngine:
         timer = None
         if self._bounds.deadline is not None:
             timer = loop.call_later(self._bounds.deadline, self.stop, self._bounds.reason("deadline"))
+        patience: float | None = None
         try:
             await self._watch_over(self._feeder, writer)
+        except asyncio.CancelledError:
+            patience = _CANCELLED_PATIENCE
+            raise
         finally:
             if timer is not None:
                 timer.cancel()
@@ -143,9 +151,14 @@ class LocalEngine:
                 task.cancel()
             self._ending = True
             self._wake.set()
-            await asyncio.wait({writer})
-            self._writer_ended(writer)
-            self._parts.close()
+            await asyncio.wait({writer}, timeout=patience)
+            if writer.done():
+                self._writer_ended(writer)
+                self._parts.close()
+            else:
+                # Closing would wait for the thread that writes. Rows that are not on disk are asked again.
+                _log.warning("the disk did not take the last answers within %g s; they are lost", patience)
+                writer.cancel()
             if self._index is not None:
                 self._index.close()
         if self._fatal is not None:
@@ -182,7 +195,7 @@ class LocalEngine:
         self.stop(describe(error))
 
     async def _feed(self, chunks: Iterator[Chunk]) -> None:
-        while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+        while (chunk := await in_thread(next, chunks, None)) is not None:
             for row in chunk.rows:
                 if row.number not in self._done:
                     await self._room(row.number)
@@ -310,7 +323,7 @@ class LocalEngine:
         """Return a question that an earlier run has answered, if there is one."""
         if self._reread is None or self._answered_before is None:
             return None
-        chunk = await asyncio.to_thread(next, self._reread(self._answered_before), None)
+        chunk = await in_thread(next, self._reread(self._answered_before), None)
         row = chunk.rows[0] if chunk is not None else None
         if row is None or row.values is None:
             return None
@@ -365,7 +378,7 @@ class LocalEngine:
             if finished:
                 records = [record for record, _ in finished]
                 try:
-                    places = await asyncio.to_thread(self._parts.append, records)
+                    places = await in_thread(self._parts.append, records)
                 except OSError as error:
                     self._disk_failed(error)
                     return

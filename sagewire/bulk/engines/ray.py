@@ -29,6 +29,7 @@ from sagewire.bulk.state.job_state import Done, reasons
 from sagewire.bulk.state.shared_limits import SharedLimits
 from sagewire.bulk.stopping import StopSignal
 from sagewire.errors import UsageError
+from sagewire.http.abandonable import in_thread
 from sagewire.types.secret import Secret
 
 __all__ = ["Outcome", "check_cluster", "run_on_ray"]
@@ -82,14 +83,14 @@ async def run_on_ray(
     require("ray.data", "ray")
     own = not ray.is_initialized()
     if own:
-        await asyncio.to_thread(_connect, ray, address)
+        await in_thread(_connect, ray, address)
     try:
         connected()
-        plan = await asyncio.to_thread(_plan, ray, prepared, done, workers, segment_rows)
+        plan = await in_thread(_plan, ray, prepared, done, workers, segment_rows)
         if not plan.left:
             return Outcome(None)
         shared = ray.remote(num_cpus=0)(SharedLimits).remote(prepared.bounds, plan.workers, guess_of(prepared.job))
-        written = await asyncio.to_thread(_new_folder, folder)
+        written = await in_thread(_new_folder, folder)
         worker = {
             "job": prepared.job,
             "bounds": prepared.bounds,
@@ -99,7 +100,7 @@ async def run_on_ray(
             "shared_limits": shared,
         }
         rows = [_as_row(one, done) for one in plan.left]
-        driving = asyncio.create_task(asyncio.to_thread(_drive_from, ray, worker, rows, plan.workers, str(written)))
+        driving = asyncio.create_task(in_thread(_drive_from, ray, worker, rows, plan.workers, str(written)))
         totals = await _watch(ray, shared, driving, stop, show)
         reason = await driving or next(reasons(written), None)
         return Outcome(reason, totals, plan.notes(prepared.bounds, totals))
@@ -181,7 +182,7 @@ async def _watch(
         await asyncio.wait({driving, asyncio.create_task(stop.wait(TELL_SECONDS))}, return_when=asyncio.FIRST_COMPLETED)
         if stop.reason is not None and not told:
             told = True
-            await asyncio.to_thread(lambda: ray.get(shared.stop.remote(stop.reason)))
+            await in_thread(lambda: ray.get(shared.stop.remote(stop.reason)))
         elif told:
             await asyncio.wait({driving}, timeout=TELL_SECONDS)
         show(await _totals(ray, shared))
@@ -190,7 +191,7 @@ async def _watch(
 
 async def _totals(ray: Any, shared: Any) -> Mapping[str, int]:
     try:
-        return await asyncio.to_thread(lambda: ray.get(shared.totals.remote()))
+        return await in_thread(lambda: ray.get(shared.totals.remote()))
     except ray.exceptions.RayError:
         # The cluster is gone; the driver reports it.
         return {}
