@@ -2,10 +2,10 @@
 
     python benchmarks/faults.py [--only WORD] [--fault WORD]
 
-Installs the peers into `.bench-venv` once, asks for a whole answer and for a stream, called and awaited where the
-library can do both, and compares what comes back with the text that the model wrote. Writes `benchmarks/faults.json`,
-which `docs/tables.py` makes the tables in the documentation of. Takes some minutes, most of which is waiting: for
-retries, and for calls that hang until they are killed.
+Installs the newest peers into `.bench-venv` once a day, asks for a whole answer and for a stream, called and awaited
+where the library can do both, and compares what comes back with the text that the model wrote. Writes
+`benchmarks/faults.json`, of which `docs/tables.py` makes the tables in the documentation. Takes some
+minutes, most of which is waiting: for retries, and for calls that hang until they are killed.
 """
 
 from __future__ import annotations

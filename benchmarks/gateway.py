@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,14 @@ def run_soak(seconds: float) -> dict[str, float]:
     return {**ends, "memory MB": round(memory, 1)}
 
 
+def version_of(litellm: str | None) -> dict[str, str]:
+    """Return the version of LiteLLM in the environment of this executable."""
+    if litellm is None:
+        return {}
+    command = [Path(litellm).with_name("python"), "-c", "from importlib.metadata import *; print(version('litellm'))"]
+    return {"litellm": subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--litellm", default=os.environ.get("SAGEWIRE_LITELLM"))
@@ -246,6 +255,10 @@ def main() -> None:
     found: dict[str, Any] = {
         "date": time.strftime("%Y-%m-%d"),
         "python": platform.python_version(),
+        "packages": {
+            **{name: version(name) for name in ("sagewire", "uvicorn", "aiohttp")},
+            **version_of(arguments.litellm),
+        },
         "cores": os.cpu_count(),
         "load average before": round(os.getloadavg()[0], 1),
         "seconds": arguments.seconds,

@@ -1,6 +1,6 @@
 """sagewire beside boto3, langchain-aws, LlamaIndex's class and LiteLLM: the same work on the same bytes, in one run.
 
-Installs the peers into `.bench-venv` once, prints a table, and writes `benchmarks/results.json` and
+Installs the newest peers into `.bench-venv` once a day, prints a table, and writes `benchmarks/results.json` and
 `benchmarks/results.png`, of which `python docs/tables.py` makes the tables in the documentation.
 
     python benchmarks/peers.py [--rounds 5] [--only WORD] [--no-files]

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 __all__ = ["ROOT", "install_in", "run_inside", "uv"]
@@ -47,14 +48,15 @@ def install_in(python: Path, *arguments: str) -> None:
 
 def _make() -> Path:
     python = PLACE / "bin" / "python"
-    ready, wanted = PLACE / "peers-are-installed", repr((PEERS, STAND_IN))
+    # The newest releases of a day: an environment of last month would measure last month's peers.
+    ready, wanted = PLACE / "peers-are-installed", repr((time.strftime("%Y-%m-%d"), PEERS, STAND_IN))
     if ready.exists() and ready.read_text() == wanted:
         return python
-    print(f"installing the peers into {PLACE.name}, once", flush=True)
+    print(f"installing the newest peers into {PLACE.name}, once a day", flush=True)
     if not python.exists():
         subprocess.run([uv(), "venv", "--quiet", "--python", sys.executable, str(PLACE)], check=True)
-    install_in(python, "--editable", f"{ROOT}[langchain,llama-index,cli]", *PEERS)
-    install_in(python, "--no-deps", WITHOUT_DEPENDENCIES)
+    install_in(python, "--upgrade", "--editable", f"{ROOT}[langchain,llama-index,cli]", *PEERS)
+    install_in(python, "--upgrade", "--no-deps", WITHOUT_DEPENDENCIES)
     packages = next((PLACE / "lib").glob("python3*")) / "site-packages"
     stand_in = packages / "llama_index" / "llms" / "llama_cpp"
     stand_in.mkdir(parents=True, exist_ok=True)
