@@ -34,6 +34,9 @@ from sagewire.types import (
     PromptRequest,
     Reply,
     ResponseInfo,
+    TextDelta,
+    ThinkingDelta,
+    ToolCallDelta,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["PreparedCall", "ResponseReader", "prepare"]
 
 _log = logging.getLogger("sagewire")
+# As many bytes as the first events of an answer take, a little more or less.
+_FIRST_BYTES = 1024
 
 
 @dataclass(slots=True)
@@ -159,11 +164,14 @@ class ResponseReader:
         self._cut_short = cut_short
         self._accumulator = Accumulator()
         self._keeps = keep_reply
+        self._opens = True
         self.begun = False
         self.info = info
 
     def feed(self, chunk: bytes) -> Iterator[Delta]:
-        """Yield the deltas this chunk completes."""
+        """Yield the deltas this chunk completes; the first of an answer before the rest of the chunk is decoded."""
+        if self._opens and len(chunk) > _FIRST_BYTES:
+            return self._keep_in_pieces(chunk)
         return self._keep(self._decoder.feed(chunk))
 
     def close(self) -> Iterator[Delta]:
@@ -191,7 +199,16 @@ class ResponseReader:
         for delta in deltas:
             # Only now: deltas not handed on yet do not belong to the reply so far.
             add(delta)
+            if self._opens and isinstance(delta, TextDelta | ThinkingDelta | ToolCallDelta):
+                self._opens = False
             yield delta
+
+    def _keep_in_pieces(self, chunk: bytes) -> Iterator[Delta]:
+        # A burst may hold hundreds of events, which take milliseconds to decode.
+        start, size = 0, _FIRST_BYTES
+        while start < len(chunk):
+            yield from self._keep(self._decoder.feed(chunk[start : start + size]))
+            start, size = start + size, 4 * size
 
     @contextmanager
     def attaching_partial(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ Discovery serves the call, never the other way round: while the control plane ca
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -51,6 +52,9 @@ _MAX_FINDINGS = 64
 _ASKING = Timeouts(connect=5.0, first_byte=10.0, idle=10.0, total=20.0)
 
 _log = logging.getLogger("sagewire.discovery")
+
+# What TGI, Hugging Face's toolkit and handlers written for it say to OpenAI's fields.
+_NEEDS_INPUTS = re.compile(r"\binputs\b")
 
 _Key = tuple[str | None, ...]
 
@@ -206,15 +210,9 @@ class EndpointResolver:
         with self._lock:
             if self._findings.get(key) is not before:
                 return True
-            try:
-                profile = probe(self._try, self._settings.target)
-            except (EndpointError, UsageError):
+            profile = self._tried_out()
+            if profile is None:
                 return False
-            _log.warning(
-                "%s does not describe itself and lacks OpenAI's routes; probing found %s (chat: %s, "
-                "embeddings: %s). Name the handler to skip probing.",
-                self._settings.target, profile.container, profile.chat or profile.complete, profile.embed,
-            )  # fmt: skip
             until = time.monotonic() + self._lifetime
             self._findings[key] = Finding(self._settings, self._templates, profile, until)
             return True
@@ -257,12 +255,29 @@ class EndpointResolver:
 
     def _detect_server(self) -> ContainerProfile:
         found = detect_server(self._ask_server)
-        if not self._settings.probe or found.container != UNKNOWN:
+        if found.container != UNKNOWN:
             return found
+        if self._settings.probe:
+            try:
+                return probe(self._try, self._settings.target)
+            except UsageError:
+                return found
+        # A format needs a text route, so that a conversation would be refused before the server could say anything.
+        tried = self._tried_out() if self._settings.format is not None else None
+        return tried if tried is not None and tried.complete is not None else found
+
+    def _tried_out(self) -> ContainerProfile | None:
+        """Return the profile that trying finds for a server without self-description, `None` if it finds nothing."""
         try:
-            return probe(self._try, self._settings.target)
-        except UsageError:
-            return found
+            profile = probe(self._try, self._settings.target)
+        except (EndpointError, UsageError):
+            return None
+        _log.warning(
+            "%s does not describe itself and lacks OpenAI's routes; probing found %s (chat: %s, "
+            "embeddings: %s). Name the handler to skip probing.",
+            self._settings.target, profile.container, profile.chat or profile.complete, profile.embed,
+        )  # fmt: skip
+        return profile
 
     def _described(self, key: _Key) -> ContainerProfile:
         found = self._describe(key)
@@ -356,7 +371,10 @@ class ReadyWait:
 
 
 def _lacks_route(error: SagewireError) -> bool:
-    return isinstance(error, EndpointError) and error.status in (404, 405)
+    """Return whether a server has no OpenAI route: it says so, or takes any path and misses what it reads there."""
+    if not isinstance(error, EndpointError) or isinstance(error, ModelError):
+        return False
+    return error.status in (404, 405, 501) or (error.status in (400, 422) and bool(_NEEDS_INPUTS.search(error.message)))
 
 
 def _may_be_another(error: SagewireError) -> bool:
@@ -368,4 +386,4 @@ def _may_be_another(error: SagewireError) -> bool:
     if isinstance(error, ModelError):
         status = error.original_status
         return status is not None and 400 <= status < 500 and status != 429 and not error.context_exceeded
-    return isinstance(error, EndpointError) and error.status in (404, 405, 415, 422)
+    return isinstance(error, EndpointError) and (error.status in (404, 405, 415, 422) or _lacks_route(error))

@@ -9,39 +9,35 @@ from sagewire.types import FinishReason, Usage
 
 __all__ = ["finish_reason", "openai_usage", "token_count"]
 
-# Words of TGI, LMI, vLLM, SGLang, llama.cpp, Cohere (capitals) and AI21.
+# Words of TGI, LMI, vLLM, SGLang, llama.cpp, Cohere, AI21, Mistral, Ollama, and of proxies in front of providers.
+# In small letters, since some write capitals.
 _FINISH: Mapping[str, FinishReason] = {
-    "stop": "stop",
-    "eos_token": "stop",
-    "stop_sequence": "stop",
-    "endoftext": "stop",
-    "COMPLETE": "stop",
-    "STOP_SEQUENCE": "stop",
-    "length": "length",
-    "MAX_TOKENS": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "TOOL_CALL": "tool_calls",
-    "content_filter": "content_filter",
-    "ERROR_TOXIC": "content_filter",
-    "error": "error",
-    "ERROR": "error",
-    "ERROR_LIMIT": "error",
+    **dict.fromkeys(
+        ("stop", "eos", "eos_token", "stop_sequence", "stop_token", "endoftext", "end_turn", "complete"), "stop"
+    ),
+    **dict.fromkeys(
+        ("length", "limit", "max_tokens", "max_new_tokens", "max_length", "max_output_tokens", "model_length"), "length"
+    ),
+    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
+    **dict.fromkeys(("content_filter", "error_toxic", "safety", "refusal"), "content_filter"),
+    **dict.fromkeys(("error", "error_limit", "network_error"), "error"),
 }
 
 
-def finish_reason(word: str, *, called_tools: bool = False) -> FinishReason:
+def finish_reason(word: Any, *, called_tools: bool = False) -> FinishReason:
     """Return the server's word in sagewire's vocabulary.
 
     Args:
-        word: The server's word.
+        word: The server's word; SGLang's own route sends an object with the word as its `type`.
         called_tools: The answer holds tool calls. TGI, and vLLM when one tool is forced, then still report `stop`.
 
     Example:
         >>> finish_reason("eos_token"), finish_reason("stop", called_tools=True), finish_reason("abort")
         ('stop', 'tool_calls', 'other')
     """
-    reason = _FINISH.get(word, "other")
+    if isinstance(word, Mapping):
+        word = word.get("type")
+    reason = _FINISH.get(str(word).lower(), "other")
     return "tool_calls" if called_tools and reason == "stop" else reason
 
 

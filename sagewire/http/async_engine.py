@@ -40,6 +40,8 @@ __all__ = ["AsyncEngine", "AsyncResponse"]
 # aiohttp warns about larger bodies given as bytes, because writing them holds up the loop.
 _LARGE_BODY = 1 << 20
 _KEEP_ALIVE_SECONDS = 50.0
+# Longer than a loop takes to end.
+_KEPT_SECONDS = 3600.0
 
 
 class AsyncEngine:
@@ -251,8 +253,12 @@ def _release(loop: asyncio.AbstractEventLoop, owner: _Owner) -> None:
 
     def close() -> None:
         # A loop that ends has closed it, and may run no task to its end any more.
-        if not owner.session.closed:
-            loop.create_task(owner.close())
+        if owner.session.closed:
+            return
+        # Or it cancels the task before its first step. The timer keeps the generator for the loop to close: one that is
+        # dropped then is closed by a task that nobody waits for.
+        kept = loop.call_later(_KEPT_SECONDS, bool, owner)
+        loop.create_task(owner.close()).add_done_callback(lambda task: None if task.cancelled() else kept.cancel())
 
     if not loop.is_closed():
         loop.call_soon_threadsafe(close)

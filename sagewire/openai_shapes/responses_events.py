@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,15 @@ class _Item:
         self.logprobs: list[JSON] = []
         self.call_id = ""
         self.name = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the arguments of a call are a whole object: nothing can follow."""
+        text = "".join(self.pieces)
+        try:
+            return text.rstrip().endswith("}") and isinstance(json.loads(text), dict)
+        except (ValueError, RecursionError):
+            return False
 
     def as_json(self, status: str = "completed") -> JSON:
         text = "".join(self.pieces)
@@ -83,8 +93,10 @@ class ResponseEvents:
         )
         self._sequence = 0
         self._begun = False
-        self._done: list[JSON] = []
+        self._done: dict[int, JSON] = {}
         self._open: _Item | None = None
+        # Calls behind which others began before their arguments were complete: servers send those in turns.
+        self._unfinished: dict[object, _Item] = {}
         self._finish: str | None = None
 
     def encode(self, delta: Delta) -> list[JSON]:
@@ -96,9 +108,13 @@ class ResponseEvents:
         events = self._translate(self._chunks.close())
         if self._open is None and not self._done:
             self._switch("message", events)
-        self._close_item(events)
+        if self._open is not None:
+            self._unfinished[self._open.key] = self._open
+        for item in sorted(self._unfinished.values(), key=lambda item: item.index):
+            self._close_item(item, events)
         reason: Any = self._finish
-        self._response |= ended(Choice(finish_reason=reason), self._done, self._chunks.usage)
+        output = [self._done[index] for index in sorted(self._done)]
+        self._response |= ended(Choice(finish_reason=reason), output, self._chunks.usage)
         events.append(self._event(f"response.{self._response['status']}", response=self._response))
         return events
 
@@ -152,13 +168,19 @@ class ResponseEvents:
         events.append(self._event(name, item_id=item.id, output_index=item.index, delta=text, **more))
 
     def _switch(self, kind: str, events: list[JSON], call: Mapping[str, Any] | None = None) -> _Item:
-        """Return the open item of a kind; if another item is open, close it and open a new one."""
+        """Return the open item of a kind; if another item is open, leave it and open a new one."""
         key = call["index"] if call else None
         item = self._open
         if item is not None and item.kind == kind and item.key == key:
             return item
-        self._close_item(events)
-        item = self._open = _Item(kind, len(self._done), key)
+        if item is not None and item.kind == "function_call" and not item.is_complete:
+            self._unfinished[item.key] = item
+        elif item is not None:
+            self._close_item(item, events)
+        if key in self._unfinished:
+            item = self._open = self._unfinished.pop(key)
+            return item
+        item = self._open = _Item(kind, len(self._done) + len(self._unfinished), key)
         if call is not None:
             item.call_id, item.name = call.get("id", ""), call["function"].get("name", "")
         added = item.as_json("in_progress")
@@ -168,10 +190,7 @@ class ResponseEvents:
             events.append(self._event("response.content_part.added", **part))
         return item
 
-    def _close_item(self, events: list[JSON]) -> None:
-        item, self._open = self._open, None
-        if item is None:
-            return
+    def _close_item(self, item: _Item, events: list[JSON]) -> None:
         text = "".join(item.pieces)
         location: JSON = {"item_id": item.id, "output_index": item.index}
         if item.kind == "message":
@@ -185,7 +204,7 @@ class ResponseEvents:
             name = "response.function_call_arguments.done"
             events.append(self._event(name, **location, name=item.name, arguments=text))
         whole = item.as_json()
-        self._done.append(whole)
+        self._done[item.index] = whole
         events.append(self._event("response.output_item.done", output_index=item.index, item=whole))
 
     def _event(self, name: str, /, **more: Any) -> JSON:

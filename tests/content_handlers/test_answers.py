@@ -96,23 +96,23 @@ def test_the_first_delta_of_a_call_carries_id_and_name_and_the_others_do_not():
     assert found == [ToolCallDelta(0, "x", "f", "{"), ToolCallDelta(0, arguments="}")]
 
 
-@pytest.mark.parametrize(
-    ("word", "reason"),
-    [
-        ("stop", "stop"),
-        ("eos_token", "stop"),
-        ("stop_sequence", "stop"),
-        ("length", "length"),
-        ("tool_calls", "tool_calls"),
-        ("content_filter", "content_filter"),
-        ("error", "error"),
-        ("abort", "other"),
-        ("repetition", "other"),
-    ],
-)
+REASONS = {
+    "stop": ["stop", "STOP", "eos", "eos_token", "EOS_TOKEN", "stop_sequence", "stop_token", "end_turn", "COMPLETE"],
+    "length": ["length", "LENGTH", "max_tokens", "MAX_TOKENS", "max_length", "model_length", "limit",
+               {"type": "length", "length": 20}],
+    "tool_calls": ["tool_calls", "tool_use", "function_call", "TOOL_CALL"],
+    "content_filter": ["content_filter", "SAFETY", "refusal"],
+    "error": ["error", "ERROR"],
+    "other": ["abort", "repetition", "cancelled", "insufficient_system_resource", 7, ["stop"], {"type": "abort"}],
+}  # fmt: skip
+
+
+@each(("word", "reason"), [(word, reason) for reason, words in REASONS.items() for word in words])
 def test_finish_reasons(word, reason):
     reply = get_handler("openai_chat").transform_output(json.dumps(whole({"content": "x"}, word)).encode())
     assert reply.finish_reason == reason
+    found = fold(deltas("openai_chat", lines(chunk({"content": "x"}), chunk({}, word))))
+    assert found.finish_reason == reason
 
 
 @pytest.mark.parametrize(

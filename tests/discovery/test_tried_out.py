@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -12,6 +14,7 @@ from sagewire.discovery.http_server import detect_server
 from sagewire.emulator import Emulator, EndpointSpec
 from sagewire.errors import EndpointError
 from sagewire.types import Options, PromptRequest
+from tests.cases import each
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
 
@@ -31,6 +34,71 @@ def test_the_first_404_tells_that_a_server_has_another_route(emulator, caplog):
     emulator.clear()
     assert client.complete("Again").text == "Again"
     assert len(emulator.calls) == 1
+
+
+REFUSALS = {
+    404: b'{"detail": "Not Found"}',
+    405: b'{"detail": "Method Not Allowed"}',
+    501: b'{"error": "not implemented"}',
+    400: b'{"error": "Body needs to provide a inputs key"}',
+    422: b'{"detail": [{"loc": ["body", "inputs"], "msg": "field required", "type": "value_error.missing"}]}',
+}
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """A text-generation pipeline at the root or below a path; the test says how it refuses everything else."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    status = 404
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if self.path.partition("?")[0].rstrip("/") not in ("", "/my/model"):
+            self.do_GET()
+        elif "inputs" not in asked:
+            self.answer(400, REFUSALS[400])
+        elif "details" in asked.get("parameters", {}):
+            # transformers/generation/utils.py
+            self.answer(400, b'{"error": "The following `model_kwargs` are not used by the model: [\'details\']"}')
+        else:
+            self.answer(200, b'[{"generated_text": "Hi"}]')
+
+    def do_GET(self):
+        self.answer(self.status, REFUSALS[self.status])
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="module")
+def proxy():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@each(("status", "path", "format"), [
+    *((status, "/my/model", format) for status in REFUSALS for format in (None, "chatml")),
+    *((404, path, "chatml") for path in ("", "/", "?team=a", "/my/model/", "/my/model?team=a")),
+])  # fmt: skip
+def test_any_refusal_of_openais_fields_tells_it_below_any_path(proxy, status, path, format):
+    Proxy.status = status
+    client = Client(url=proxy + path, format=format)
+    assert client.handler.name == ("openai_chat" if format is None else "hf_pipeline")
+    ask = client.complete if format is None else client.chat
+    assert ask("Hello").text == "Hi"
+    assert client.handler.name == "hf_pipeline"
 
 
 def test_it_is_found_out_by_async_clients_too(emulator):

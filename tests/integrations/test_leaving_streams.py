@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
+from sagewire import AsyncClient
+from sagewire.client.transport_choices import Http
 from sagewire.emulator import Emulator, EndpointSpec
 
 QUESTION = "one two three four five six seven eight nine ten " * 20
@@ -119,3 +125,52 @@ def test_breaking_out_of_a_stream_and_ending_prints_nothing(shared_emulator: Emu
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def dropping(url: str) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+    """Return programs that let go of a client at different moments before their event loop ends."""
+
+    def client() -> AsyncClient:
+        return AsyncClient(transport=Http(url), handler="tgi")
+
+    async def at_the_end() -> None:
+        asked = client()
+        await asked.complete("Hi")
+
+    async def after_several() -> None:
+        asked = client()
+        await asyncio.gather(*(asked.complete("Hi") for _ in range(3)))
+
+    async def by_hand() -> None:
+        asked = client()
+        await asked.complete("Hi")
+        del asked
+
+    async def by_the_collector() -> None:
+        asked = client()
+        await asked.complete("Hi")
+        circle: list[Any] = [asked]
+        circle.append(circle)
+        del asked, circle
+        gc.collect()
+
+    async def a_while_before() -> None:
+        asked = client()
+        await asked.complete("Hi")
+        del asked
+        await asyncio.sleep(0)
+
+    async def within_a_stream() -> None:
+        async for _ in client().stream_complete("Hi there"):
+            break
+
+    return [at_the_end, after_several, by_hand, by_the_collector, a_while_before, within_a_stream]
+
+
+def test_a_loop_that_ends_leaves_no_task_of_a_dropped_client(shared_emulator: Emulator, caplog):
+    shared_emulator.add("words", EndpointSpec("tgi", "echo"))
+    for program in dropping(shared_emulator.container_url("words")):
+        asyncio.run(program())
+        # A task that is destroyed says so when it is collected.
+        gc.collect()
+        assert not caplog.records, program.__name__

@@ -1,5 +1,8 @@
 """Objects and events of the Responses API, judged by the types of OpenAI's own client."""
 
+import itertools
+from typing import Any
+
 from openai.types.responses import Response
 from pydantic import TypeAdapter
 
@@ -18,6 +21,7 @@ from sagewire.types import (
     Usage,
     UsageDelta,
 )
+from tests.cases import each
 
 DELTAS: list[Delta] = [
     ThinkingDelta("Let me "),
@@ -71,6 +75,33 @@ def test_every_event_is_one_that_the_client_knows() -> None:
     for event in seen[:-1]:
         assert type(adapter.validate_python(event)).__name__.startswith("Response")
     assert seen[-1]["type"] == "error"
+
+
+CALLS = {
+    "in turns": [(0, "a", "f", ""), (1, "b", "g", ""), (0, None, None, '{"x":'), (1, None, None, '{"y":'),
+                 (0, None, None, "1}"), (1, None, None, "2}")],
+    "the first late": [(0, "a", "f", ""), (1, "b", "g", '{"y":2}'), (0, None, None, '{"x":1}')],
+    "one after the other": [(0, "a", "f", '{"x":'), (0, None, None, "1}"), (1, "b", "g", '{"y":2}')],
+}  # fmt: skip
+
+
+@each(("pieces", "between"), itertools.product(CALLS.values(), ([], [ThinkingDelta("Hm.")], [TextDelta("And")])))
+def test_calls_whose_pieces_come_in_turns_stay_apart(pieces: Any, between: list[Delta]) -> None:
+    deltas = [delta for piece in pieces for delta in (ToolCallDelta(*piece), *between)]
+    events = ResponseEvents(BODY, model="m", created=1, calls_are_final=True)
+    seen = [event for delta in [*deltas, FinishDelta("tool_calls")] for event in events.encode(delta)] + events.close()
+    output = Response.model_validate(seen[-1]["response"]).output
+    called = [item for item in output if item.type == "function_call"]
+    assert [(item.call_id, item.name, item.arguments) for item in called] == [
+        ("a", "f", '{"x":1}'),
+        ("b", "g", '{"y":2}'),
+    ]
+    # Each item has one place from its beginning to its end.
+    places = {event["item"]["id"]: event["output_index"] for event in seen if event["type"].endswith("item.added")}
+    assert sorted(places.values()) == list(range(len(output)))
+    assert [places[item.id] for item in output] == list(range(len(output)))
+    done = {event["item"]["id"]: event["output_index"] for event in seen if event["type"].endswith("item.done")}
+    assert done == places
 
 
 def test_an_empty_answer_and_one_that_was_cut() -> None:

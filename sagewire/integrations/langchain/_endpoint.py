@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -220,13 +221,24 @@ class SagemakerFields(EndpointFields):
             "endpoint_kwargs",
         )  # fmt: skip
         known = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if self.region_name is None and (region := self._region_around()):
+            known["region_name"] = region
         if self.aws_access_key_id is not None:
             known["aws_access_key_id"] = _digest(self.aws_access_key_id.get_secret_value())
         if self.session is not None:
             known["session"] = repr(self.session) if isinstance(self.session, Session) else identity_of(self.session)
         if self.client is not None:
             known["client"] = identity_of(self.client)
+        if not {"credentials_profile_name", "aws_access_key_id", "session", "client"} & known.keys():
+            known |= {name: value for name in ("AWS_PROFILE",) if (value := os.environ.get(name))}
         return known
+
+    def _region_around(self) -> str | None:
+        """Return the region that something else than `region_name` sets, if that can be told without asking AWS."""
+        if self.session is not None or self.client is not None or self.endpoint_name.startswith("arn:"):
+            return None
+        named: str | None = getattr(self.config, "region_name", None)
+        return named or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
 
 
 def _argument_names(cls: type[BaseModel]) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -17,13 +19,19 @@ from langchain_core.messages import (
 )
 from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser
-from langchain_core.outputs import Generation
+from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableGenerator, RunnableLambda
 from langchain_core.runnables.utils import AddableDict
+from pydantic import BaseModel, ValidationError
 
 from sagewire.integrations.langchain._messages import REASONING
 
 __all__ = ["ArgumentsOfCall", "CutOff", "InstanceOfAnswer", "InstanceOfCall", "JsonAnswer", "repairing", "reporting"]
+
+
+# As LangChain finds it (`parse_json_markdown`).
+_FENCE = re.compile(r"```(?:json)?(.*)", re.DOTALL)
+_JSON = json.JSONDecoder(strict=False)
 
 
 class CutOff(OutputParserException):
@@ -31,7 +39,7 @@ class CutOff(OutputParserException):
 
 
 class _WholeAnswers(BaseOutputParser[Any]):
-    """Refuses what `max_tokens` cut off, where LangChain's parsers complete it; in a stream, at its end."""
+    """Refuses what is not the whole answer, where LangChain's parsers complete it; in a stream, at its end."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         """Return what the answer holds."""
@@ -42,21 +50,40 @@ class _WholeAnswers(BaseOutputParser[Any]):
     def _transform(self, input: Iterator[Any]) -> Iterator[Any]:
         seen = _Seen()
         yield from super()._transform(seen.passing(input))  # type: ignore[misc]
-        seen.check()
+        seen.check(self)
 
     async def _atransform(self, input: AsyncIterator[Any]) -> AsyncIterator[Any]:
         seen = _Seen()
         async for item in super()._atransform(seen.apassing(input)):  # type: ignore[misc]
             yield item
-        seen.check()
+        seen.check(self)
 
 
-class JsonAnswer(_WholeAnswers, JsonOutputParser):
+class _WholeTexts(_WholeAnswers):
+    """Refuses JSON that does not end, whatever the server says about why the answer ended."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        """Return what the text holds."""
+        text = result[0].text
+        if not partial:
+            _check_whole(getattr(result[0], "message", None), text)
+            if text.strip() and not _is_whole_json(text):
+                raise OutputParserException(f"Invalid json output, which does not end: {text}", llm_output=text)
+        return super().parse_result(result, partial=partial)
+
+
+class JsonAnswer(_WholeTexts, JsonOutputParser):
     """The JSON object that an answer's text holds."""
 
 
-class InstanceOfAnswer(_WholeAnswers, PydanticOutputParser[Any]):
+class InstanceOfAnswer(_WholeTexts, PydanticOutputParser[Any]):
     """The JSON object that an answer's text holds, as an instance of a pydantic class."""
+
+    def _parse_obj(self, obj: Any) -> Any:
+        try:
+            return validated(self.pydantic_object, obj)
+        except ValidationError as error:
+            raise self._parser_exception(error, obj) from error
 
 
 class ArgumentsOfCall(_WholeAnswers, JsonOutputKeyToolsParser):
@@ -82,20 +109,34 @@ class InstanceOfCall(ArgumentsOfCall):
         if arguments is None:
             return None
         try:
-            return self.model(**arguments)
+            return validated(self.model, arguments)
         except ValueError:
             if partial:
                 return None
             raise
 
 
+def validated(model: type[Any], value: Any) -> Any:
+    """Return an instance of a class, read as the JSON that it was.
+
+    A strict class (`ConfigDict(strict=True)`) takes a date, a UUID or a tuple from JSON, which has no other way to
+    write them, and not from Python objects, which has.
+    """
+    if not issubclass(model, BaseModel):
+        return model.parse_obj(value)
+    try:
+        return model.model_validate(value)
+    except ValidationError:
+        return model.model_validate_json(json.dumps(value))
+
+
 class _Seen:
-    """The pieces of a streamed answer, as far as they say why it ended."""
+    """The pieces of a streamed answer."""
 
     def __init__(self) -> None:
-        self._reason: Any = None
-        self._text = ""
-        self._thought = False
+        self._messages: list[AIMessageChunk] = []
+        self._whole: AIMessage | None = None
+        self._texts: list[str] = []
 
     def passing(self, pieces: Iterator[Any]) -> Iterator[Any]:
         for piece in pieces:
@@ -108,14 +149,23 @@ class _Seen:
             yield piece
 
     def _add(self, piece: Any) -> None:
-        if isinstance(piece, BaseMessage):
-            self._reason = piece.response_metadata.get("finish_reason") or self._reason
-            self._text = self._text or piece.text.strip() or ("call" if getattr(piece, "tool_call_chunks", ()) else "")
-            self._thought = self._thought or REASONING in piece.additional_kwargs
+        if isinstance(piece, AIMessageChunk):
+            self._messages.append(piece)
+        elif isinstance(piece, AIMessage):
+            self._whole = piece
+        elif isinstance(piece, str):
+            self._texts.append(piece)
 
-    def check(self) -> None:
-        if self._reason == "length":
-            raise _cut_off(self._text, self._thought)
+    def check(self, parser: BaseOutputParser[Any]) -> None:
+        """Raise what the parser has against the answer as a whole."""
+        message: BaseMessage | None = self._whole
+        if self._messages:
+            first, *rest = self._messages
+            message = message_chunk_to_message(first + rest if rest else first)
+        if message is not None:
+            parser.parse_result([ChatGeneration(message=message)])
+        elif self._texts:
+            parser.parse_result([Generation(text="".join(self._texts))])
 
 
 def reporting(bound: Runnable[LanguageModelInput, Any], parser: BaseOutputParser[Any]) -> Runnable[Any, Any]:
@@ -215,6 +265,18 @@ def _check_whole(message: Any, text: str) -> None:
     if metadata.get("finish_reason") == "length":
         calls = getattr(message, "tool_calls", ()) or getattr(message, "invalid_tool_calls", ())
         raise _cut_off(text or ("call" if calls else ""), REASONING in getattr(message, "additional_kwargs", {}))
+
+
+def _is_whole_json(text: str) -> bool:
+    """Return whether a text begins with a JSON value that ends, bare or in a fence; what follows does not count."""
+    fenced = _FENCE.search(text)
+    for body in (text, fenced.group(1) if fenced else ""):
+        try:
+            _JSON.raw_decode(body.strip(" \n\r\t`"))
+        except (ValueError, RecursionError):
+            continue
+        return True
+    return False
 
 
 def _cut_off(text: str, thought: bool) -> CutOff:

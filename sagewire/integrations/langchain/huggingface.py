@@ -13,6 +13,7 @@ from sagewire.integrations._addresses import HUB_INFERENCE, HUB_MODELS, ROUTER, 
 from sagewire.integrations._secret_fields import SecretHeaders, SecretUrl, hidden_headers, revealed
 from sagewire.integrations.langchain._endpoint import EndpointFields
 from sagewire.integrations.langchain._generation import GenerationFields
+from sagewire.integrations.langchain._identity import identity_of
 from sagewire.integrations.langchain.chat import EndpointChatModel
 from sagewire.integrations.langchain.embeddings import EndpointEmbeddings
 from sagewire.integrations.langchain.llm import EndpointLLM
@@ -120,15 +121,16 @@ class HuggingFaceFields(EndpointFields):
 
     def _target(self) -> dict[str, Any]:
         token = None if self.token is None else self.token.get_secret_value()
+        if headers := self._headers():
+            return {"transport": Http(self.endpoint_url, token=token, headers=headers)}
+        return {"url": reveal(self.endpoint_url), "token": token}
+
+    def _headers(self) -> dict[str, str]:
         given = self.server_kwargs or {}
         headers = revealed({**(given.get("headers") or {}), **(self.additional_headers or {})})
         payer = self.bill_to or given.get("bill_to")
-        if payer:
-            # huggingface_hub inference/_client.py
-            headers["X-HF-Bill-To"] = payer
-        if headers:
-            return {"transport": Http(self.endpoint_url, token=token, headers=headers)}
-        return {"url": reveal(self.endpoint_url), "token": token}
+        # huggingface_hub inference/_client.py
+        return {**headers, "X-HF-Bill-To": payer} if payer else headers
 
     @property
     def _endpoint_label(self) -> str:
@@ -136,7 +138,11 @@ class HuggingFaceFields(EndpointFields):
 
     @property
     def _where(self) -> dict[str, Any]:
-        return {"endpoint_url": shown_url(self.endpoint_url)}
+        # Users of one address may have models of their own there, and what is not shown may choose one.
+        shown, url = shown_url(self.endpoint_url), reveal(self.endpoint_url)
+        hidden = {"token": self.token and self.token.get_secret_value(), "url": url, **self._headers()}
+        known = {name: value for name, value in hidden.items() if value and value != shown}
+        return {"endpoint_url": shown, **({"access": identity_of(known)} if known else {})}
 
 
 class HuggingFaceSettings(GenerationFields):
@@ -169,6 +175,10 @@ class HuggingFaceSettings(GenerationFields):
             "logit_bias": {str(token): bias for token, bias in (self.logit_bias or {}).items()} or None,
         }
         return super()._field_settings() | {name: value for name, value in given.items() if value is not None}
+
+    def _identity(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("do_sample", "return_full_text", "truncate", "watermark")}
+        return super()._identity() | {name: value for name, value in own.items() if value is not None}
 
 
 class ChatHuggingFaceEndpoint(HuggingFaceFields, HuggingFaceSettings, EndpointChatModel):

@@ -108,6 +108,11 @@ def _by_function_calling(
 ) -> tuple[Runnable[LanguageModelInput, Any], BaseOutputParser[Any]]:
     function = function_of(schema, strict)
     name = function["name"]
+    if function["parameters"].get("type", "object") != "object":
+        raise UsageError(
+            f"function_calling makes the schema the arguments of a function, which are an object; {name} is of type "
+            f"{function['parameters']['type']!r}: use method='json_schema', or a class with it as a field"
+        )
     traced = _traced("function_calling", schema, strict)
     tool = {"type": "function", "function": function}
     bound = model.bind_tools([tool], tool_choice=name, strict=strict, **traced, **kwargs)
@@ -147,6 +152,10 @@ def _traced(method: Method, schema: Any, strict: bool | None) -> dict[str, Any]:
     shown = schema
     if isinstance(schema, Mapping) and isinstance(schema.get("schema"), Mapping):
         shown = {"title": schema.get("name"), **schema["schema"]}
+    elif isinstance(schema, type) and not is_basemodel_subclass(schema):
+        # LangChain writes it into the trace with its own conversion, which does not know all kinds.
+        function = function_of(schema)
+        shown = {"title": function["name"], "description": function.get("description", ""), **function["parameters"]}
     return {"ls_structured_output_format": {"kwargs": arguments, "schema": shown}}
 
 

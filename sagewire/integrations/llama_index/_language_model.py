@@ -51,8 +51,12 @@ from sagewire.integrations.llama_index._structured import StructuredPrediction
 from sagewire.integrations.llama_index._tools import conversation, openai_tools, tool_selections
 from sagewire.prompt_formats import FORMATS
 from sagewire.prompt_formats.base import without_bos
+from sagewire.types.requests import SPELLINGS
 
 __all__ = ["EndpointLLM"]
+
+# The spellings of one setting.
+_LIMITS = ("max_tokens", *(name for name, setting in SPELLINGS.items() if setting == "max_tokens"))
 
 
 @dataclass(slots=True)
@@ -119,7 +123,7 @@ class EndpointLLM(Connection, StructuredPrediction, FunctionCallingLLM):
     @property
     def metadata(self) -> LLMMetadata:
         """The facts about a model that LlamaIndex uses; `context_window` decides how much text a query engine packs."""
-        most = self.max_tokens or self.model_kwargs.get("max_tokens") or self.model_kwargs.get("max_new_tokens")
+        most = self.max_tokens or next((n for name in _LIMITS if (n := self.model_kwargs.get(name))), None)
         return LLMMetadata(
             context_window=self.context_window or self._found_window() or DEFAULT_CONTEXT_WINDOW,
             num_output=most or DEFAULT_NUM_OUTPUTS,

@@ -225,12 +225,15 @@ def make_plan(
         schema = {"name": name, "schema": output_cls.model_json_schema()}
         arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
         return Plan(output_cls, messages, arguments, "schema")
+    parameters = output_cls.model_json_schema()
+    if parameters.get("type", "object") != "object":
+        # Arguments of a function are an object, and so is what LlamaIndex finds in words; a RootModel may be a list.
+        raise UsageError(
+            f"{output_cls.__name__} is of type {parameters['type']!r}, which handler '{handler.name}' cannot be held "
+            "to; use a class that has it as a field"
+        )
     if handler.can.tools and llm.metadata.is_function_calling_model:
-        function = {
-            "name": name,
-            "description": (output_cls.__doc__ or "").strip(),
-            "parameters": output_cls.model_json_schema(),
-        }
+        function = {"name": name, "description": (output_cls.__doc__ or "").strip(), "parameters": parameters}
         arguments |= {"tools": [{"type": "function", "function": function}], "tool_choice": name}
         return Plan(output_cls, messages, arguments, "tool")
     parser = PydanticOutputParser(output_cls=output_cls)

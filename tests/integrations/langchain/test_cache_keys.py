@@ -4,11 +4,18 @@ import contextvars
 
 import boto3
 import pytest
+from botocore.config import Config
 from langchain_core.caches import InMemoryCache
 
 from sagewire.content_handlers import OpenAiChatHandler
-from sagewire.integrations.langchain import ChatSagemakerEndpoint, SagemakerEndpoint
+from sagewire.integrations.langchain import (
+    ChatHuggingFaceEndpoint,
+    ChatSagemakerEndpoint,
+    HuggingFaceEndpoint,
+    SagemakerEndpoint,
+)
 from sagewire.prompt_formats import CallableFormat, get_format
+from tests.cases import each
 
 
 def chat_key(**options):
@@ -59,6 +66,66 @@ def test_different_models_have_different_keys(kind, key):
     assert key(**DIFFERENT[kind][0]) == first
     for secret in ("AKIA1", "hush-1"):
         assert secret not in first
+
+
+GENERATION = {
+    "adapter": ("a", "b"), "content_handler": ("lmi", "openai_completions"), "frequency_penalty": (0.1, 0.2),
+    "logprobs": (True, False), "max_tokens": (1, 2), "model": ("a", "b"), "model_kwargs": ({"a": 1}, {"a": 2}),
+    "n": (1, 2), "presence_penalty": (0.1, 0.2), "prompt_format": ("zephyr", "qwen3"),
+    "reasoning_effort": ("low", "high"),
+    "repetition_penalty": (1.1, 1.2), "seed": (1, 2), "stop": (["a"], ["b"]), "temperature": (0, 1), "top_k": (1, 2),
+    "top_logprobs": (1, 2), "top_p": (0.1, 0.2), "typical_p": (0.1, 0.2),
+}  # fmt: skip
+OF_SAGEMAKER = {
+    "config": (Config(region_name="eu-west-1"), Config(region_name="eu-west-2")),
+    "credentials_profile_name": ("a", "b"), "endpoint_kwargs": ({"TargetModel": "a"}, {"TargetModel": "b"}),
+    "endpoint_name": ("f", "g"), "endpoint_url": ("http://a", "http://b"), "inference_component_name": ("a", "b"),
+    "region_name": ("eu-west-1", "eu-west-2"),
+}  # fmt: skip
+OF_SERVERS = {
+    "additional_headers": ({"x": "a"}, {"x": "b"}), "bill_to": ("a", "b"), "do_sample": (True, False),
+    "endpoint_url": ("http://b", "http://c"), "return_full_text": (True, False), "truncate": (1, 2),
+    "server_kwargs": ({"headers": {"x": "a"}}, {"headers": {"x": "b"}}), "token": ("hush-a", "hush-b"),
+    "watermark": (True, False),
+}  # fmt: skip
+BASES = {
+    ChatSagemakerEndpoint: ({"endpoint_name": "e"}, OF_SAGEMAKER),
+    SagemakerEndpoint: ({"endpoint_name": "e"}, OF_SAGEMAKER),
+    ChatHuggingFaceEndpoint: ({"endpoint_url": "http://a"}, OF_SERVERS),
+    HuggingFaceEndpoint: ({"endpoint_url": "http://a"}, OF_SERVERS),
+}
+
+
+@each(("kind", "name"), [(kind, name) for kind, (_, own) in BASES.items() for name in {**GENERATION, **own}])
+def test_every_argument_that_changes_the_answer_is_in_the_key(kind, name):
+    base, own = BASES[kind]
+
+    def key(**options):
+        made = kind(**{**base, "content_handler": "tgi", "prompt_format": "chatml", **options})
+        if kind in (ChatSagemakerEndpoint, ChatHuggingFaceEndpoint):
+            return made._get_llm_string()
+        return str(sorted(made._identifying_params.items()))
+
+    values = {**GENERATION, **own}[name]
+    keys = [key(), *(key(**{name: value}) for value in values)]
+    assert len(set(keys)) == 3
+    assert key(**{name: values[0]}) == keys[1]
+    assert "hush" not in str(keys)
+
+
+@each(("variable", "value"), [("AWS_REGION", "eu-west-3"), ("AWS_DEFAULT_REGION", "eu-west-3"), ("AWS_PROFILE", "p")])
+def test_the_environments_region_and_profile_are_in_the_key(variable, value):
+    def key():
+        return str(SagemakerEndpoint(endpoint_name="e")._identifying_params)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+            patch.delenv(name, raising=False)
+        before = key()
+        patch.setenv(variable, value)
+        assert key() != before
+        patch.delenv(variable)
+        assert key() == before
 
 
 def test_equal_settings_have_equal_keys():

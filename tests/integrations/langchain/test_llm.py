@@ -224,7 +224,8 @@ class TestAsAnObject:
         assert model.invoke("cached") == model.invoke("cached") == "cached"
         assert len(emulator.calls) == 1
         assert model._identifying_params == {
-            "endpoint_name": "tgi", "content_handler": "tgi", "temperature": 0.5, "model_kwargs": {},
+            "endpoint_name": "tgi", "region_name": "us-east-1", "content_handler": "tgi", "temperature": 0.5,
+            "model_kwargs": {},
         }  # fmt: skip
         assert dumpd(model)["id"] == ["sagewire", "integrations", "langchain", "llm", "SagemakerEndpoint"]
         assert model._get_ls_params()["ls_provider"] == "sagewire"

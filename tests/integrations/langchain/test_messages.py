@@ -35,6 +35,8 @@ ENCODED = base64.b64encode(PIXEL).decode()
         (HumanMessage(["a", {"type": "text", "text": "b"}]), Message("user", (TextPart("a"), TextPart("b")))),
         (AIMessage("Yes"), Message("assistant", "Yes")),
         (AIMessage(["Y", {"type": "text", "text": "es"}]), Message("assistant", "Yes")),
+        (AIMessage([{"type": "output_text", "text": "Yes", "annotations": []}]), Message("assistant", "Yes")),
+        (HumanMessage([{"type": "input_text", "text": "Hi"}]), Message("user", "Hi")),
         (ChatMessage("Hi", role="developer"), Message("system", "Hi")),
         (ChatMessage("Hi", role="human"), Message("user", "Hi")),
         (FunctionMessage("42", name="add"), Message("tool", "42", tool_call_id="call_add", name="add")),

@@ -7,7 +7,7 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, RootModel, ValidationError
 
 from sagewire import UsageError, WireError
 from sagewire.content_handlers import Capabilities, OpenAiChatHandler
@@ -134,3 +134,16 @@ async def test_a_structured_llm(scripted) -> None:
     structured = scripted("openai_chat", PARIS).as_structured_llm(Place)
     assert structured.chat([ChatMessage(content="Where?")]).raw.people == 2_100_000
     assert json.loads((await structured.acomplete("Where?")).text)["people"] == 2_100_000
+
+
+class Numbers(RootModel[list[int]]):
+    """Some numbers."""
+
+
+def test_a_list_is_read_where_a_schema_holds_the_server_and_refused_elsewhere(scripted: Callable[..., SageMakerLLM]):
+    held = scripted("openai_chat", "[1, 2]")
+    assert held.structured_predict(Numbers, TEMPLATE, what="it") == Numbers([1, 2])
+    for handler in ToolsOnly(), WordsOnly():
+        model = scripted("openai_chat", "[1, 2]", content_handler=handler)
+        with pytest.raises(UsageError, match="as a field"):
+            model.structured_predict(Numbers, TEMPLATE, what="it")
