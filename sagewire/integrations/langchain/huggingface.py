@@ -177,7 +177,7 @@ class HuggingFaceSettings(GenerationFields):
         return super()._field_settings() | {name: value for name, value in given.items() if value is not None}
 
     def _identity(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("do_sample", "return_full_text", "truncate", "watermark")}
+        own = {name: getattr(self, name) for name in HuggingFaceSettings.__annotations__}
         return super()._identity() | {name: value for name, value in own.items() if value is not None}
 
 

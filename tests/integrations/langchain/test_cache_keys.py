@@ -86,7 +86,7 @@ OF_SERVERS = {
     "additional_headers": ({"x": "a"}, {"x": "b"}), "bill_to": ("a", "b"), "do_sample": (True, False),
     "endpoint_url": ("http://b", "http://c"), "return_full_text": (True, False), "truncate": (1, 2),
     "server_kwargs": ({"headers": {"x": "a"}}, {"headers": {"x": "b"}}), "token": ("hush-a", "hush-b"),
-    "watermark": (True, False),
+    "watermark": (True, False), "logit_bias": ({1: 2.0}, {1: 3.0}),
 }  # fmt: skip
 BASES = {
     ChatSagemakerEndpoint: ({"endpoint_name": "e"}, OF_SAGEMAKER),
@@ -111,6 +111,22 @@ def test_every_argument_that_changes_the_answer_is_in_the_key(kind, name):
     assert len(set(keys)) == 3
     assert key(**{name: values[0]}) == keys[1]
     assert "hush" not in str(keys)
+
+
+WITHOUT_EFFECT = {
+    "api_key", "cache", "callbacks", "custom_get_token_ids", "disable_streaming", "max_concurrency", "max_retries",
+    "metadata", "name", "output_version", "profile", "rate_limiter", "stream_usage", "streaming", "tags", "task", "timeout",
+    "tokenizer", "verbose",
+}  # fmt: skip
+TRIED_ABOVE = {"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "client", "session"}
+# They say which server is meant, which the address and the name of the model tell.
+OF_THE_HUB = {"provider", "repo_id"}
+
+
+@each("kind", BASES)
+def test_no_argument_is_forgotten(kind):
+    tried = {*GENERATION, *BASES[kind][1], *WITHOUT_EFFECT, *TRIED_ABOVE, *OF_THE_HUB}
+    assert set(kind.model_fields) - tried == set()
 
 
 @each(("variable", "value"), [("AWS_REGION", "eu-west-3"), ("AWS_DEFAULT_REGION", "eu-west-3"), ("AWS_PROFILE", "p")])
