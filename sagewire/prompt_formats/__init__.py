@@ -212,6 +212,7 @@ FORMATS: dict[str, PromptFormat] = {
     "olmo2": tagged.OLMO2,
     "olmo2_tulu3": tagged.OLMO2_TULU3,
     "olmo3": chatml.OLMO3,
+    "olmo3_32b_think": olmo3.OLMO3_32B_THINK,
     "olmo3_instruct": olmo3.OLMO3_INSTRUCT,
     "olmo3_think": chatml.OLMO3_THINK,
     "open_assistant": tagged.OPEN_ASSISTANT,

@@ -131,6 +131,7 @@ MODELS: Mapping[str, Sequence[str]] = {
     "nous_hermes_2": ("NousResearch/Nous-Hermes-2-Mixtral-8x7B-DPO",),
     "olmo": ("allenai/OLMo-7B-Instruct",),
     "olmo2": ("allenai/OLMo-2-1124-7B-Instruct",),
+    "olmo3_32b_think": ("allenai/Olmo-3-32B-Think",),
     "olmo3_instruct": ("allenai/Olmo-3-7B-Instruct",),
     "olmo3_think": ("allenai/Olmo-3-7B-Think",),
     "open_assistant": ("OpenAssistant/llama2-13b-orca-8k-3319",),

@@ -58,7 +58,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"qwen3-5-(?:0-8b|2b)", "qwen3_5_small"),
     (r"qwen3-5-(?:4b|9b|27b|35b-a3b|122b-a10b|397b-a17b)", "qwen3_5"),
     (r"qwen3-6-(?:27b|35b-a3b)", "qwen3_6"),
-    (r"qwen3-8-27b", "qwen3_8"),
+    (r"qwen3-8-(?:27b|flash-next)", "qwen3_8"),
     (r"qwen3-8-2-4t-a95b", "qwen3_8_max"),
     # DeepSeek. The distilled Qwen models have the template of R1 itself.
     (r"deepseek-(?:llm-)?r1", "deepseek_r1"),
@@ -154,6 +154,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (rf"llama-3-1-tulu-3(?:-1)?-{SIZE}", "tulu_3"),
     (r"olmo-3-7b-instruct(?:-sft|-dpo)?", "olmo3_instruct"),
     (r"olmo-3-7b-think(?:-dpo)?", "olmo3_think"),
+    (r"olmo-3-32b-think", "olmo3_32b_think"),
     (rf"tulu-2-(?:dpo-)?{SIZE}", "tulu_2"),
     (rf"exaone-3-5-{SIZE}-instruct", "exaone3_5"),
     (rf"exaone-4-0-{SIZE}", "exaone4"),

@@ -352,6 +352,8 @@ SPELLINGS = {
     "OpenAssistant/oasst-sft-1-pythia-12b": "open_assistant_pythia",
     "allenai/Olmo-3-7B-Instruct-SFT": "olmo3_instruct",
     "unsloth/Olmo-3-7B-Think-GGUF": "olmo3_think",
+    "allenai/Olmo-3-32B-Think": "olmo3_32b_think",
+    "Qwen/Qwen3.8-Flash-Next-FP8": "qwen3_8",
     "LiquidAI/LFM2-1.2B-GGUF": "lfm2_v2",
     "nvidia/nemotron-3.5-lightning-30b-a3b": "nemotron_3_5_lightning",
     "unsloth/functiongemma-270m-it-GGUF": "function_gemma",

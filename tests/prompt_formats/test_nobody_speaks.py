@@ -106,6 +106,12 @@ def test_tokens_that_the_marks_of_a_format_would_complete():
     assert "<|end_of_text|>" not in FORMATS["functionary_v3_2"].render([Message("user", "Hi"), answer])
 
 
+def test_names_that_marks_around_them_would_complete():
+    call, tool = ToolCall("call00001", ">>look", "{}"), Tool("look", "Look.", {"type": "object", "properties": {}})
+    talk = [Message("user", "Hi"), Message("assistant", "So>", tool_calls=(call,))]
+    assert ">>>>>" not in FORMATS["functionary_v3_2"].render(talk, [tool])
+
+
 # The ways in which published templates put a broken token together again: they trim parts and join them, take words
 # out of texts, replace characters, and look into results.
 TEMPLATES = {

@@ -103,7 +103,7 @@ class FunctionaryV32(TurnFormat):
                 continue
             page.add("<|start_header_id|>assistant<|end_header_id|>\n\n", ">>>all\n" if turn.text or turn.final else "")
             page.say(turn, conversation.before(">", turn.text) if turn.calls else turn.text)
-            page.add(*(f">>>{call.name}\n{call.raw}" for call in turn.calls), "<|eot_id|>")
+            page.add(*(f">>>{_name(call.name)}\n{call.raw}" for call in turn.calls), "<|eot_id|>")
         self.write_generation(conversation, page)
 
 
@@ -120,6 +120,11 @@ class FunctionaryV25(TurnFormat):
             page.add(*(f"<|reserved_special_token_249|>{call.name}\n{call.raw}" for call in turn.calls), "<|eot_id|>")
         else:
             super().write_turn(conversation, page, turn, last)
+
+
+def _name(name: str) -> str:
+    """Return the name of a call, which must not complete a mark with the one before it."""
+    return f" {name}" if name.startswith(">") else name
 
 
 def _typescript(function: Mapping[str, Any]) -> str:

@@ -1,12 +1,12 @@
-"""OLMo 3 Instruct, which knows tools."""
+"""OLMo 3: Instruct, which knows tools, and the larger Think."""
 
 from __future__ import annotations
 
 from sagewire.prompt_formats.engine.conversation import Call, Conversation, Turn
 from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
-from sagewire.prompt_formats.families.chatml import ASSISTANT, IM, TURN
+from sagewire.prompt_formats.families.chatml import ASSISTANT, IM, OLMO3_THINK, TURN
 
-__all__ = ["OLMO3_INSTRUCT"]
+__all__ = ["OLMO3_32B_THINK", "OLMO3_INSTRUCT"]
 
 # What the system text of a conversation without one begins with.
 INTRODUCTION = "You are a helpful function-calling AI assistant. "
@@ -56,6 +56,25 @@ def _call(conversation: Conversation, call: Call) -> str:
     return f"{call.name}({', '.join(fields)})"
 
 
+class Olmo3Think32(TurnFormat):
+    """OLMo 3 Think 32B: only a system text that is given says that there are no functions."""
+
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
+        """Write the whole conversation."""
+        if not any(turn.role == "system" for turn in conversation.turns):
+            page.add("<|im_start|>system\nYou are a helpful AI assistant.<|im_end|>\n")
+        super().write(conversation, page)
+
+
+OLMO3_32B_THINK = Olmo3Think32(
+    name="olmo3_32b_think",
+    roles=OLMO3_THINK.roles,
+    generation=OLMO3_THINK.generation,
+    stops=OLMO3_THINK.stops,
+    special_tokens=IM,
+    keep_think=True,
+    output_parser="thinking",
+)
 OLMO3_INSTRUCT = Olmo3Instruct(
     name="olmo3_instruct",
     other=TURN,
