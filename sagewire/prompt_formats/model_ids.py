@@ -206,18 +206,23 @@ THINKING_NAMES = re.compile(
     r"|gemma-4|glm-5-3)(?:-|$)"
 )
 SEPARATORS = re.compile(r"[^a-z0-9]+")
+# Ollama's `qwen3:4b`: its library moves such a name on to newer models, and writes prompts with templates of its own.
+LIBRARY_TAG = re.compile(r"[\w.-]+:[\w.-]+")
 
 
 def format_of_model(model_id: str) -> str | None:
     """Return the name of the format a model's id stands for; `None` if no rule knows it.
 
-    The organisation does not count, and neither does how the weights are stored. Base models have no format.
+    The organisation does not count, and neither does how the weights are stored. Base models have no format, and
+    neither have the tags of Ollama's library.
 
     >>> format_of_model("Qwen/Qwen2.5-7B-Instruct-AWQ")
     'qwen2_5'
     >>> format_of_model("meta-textgeneration-llama-3-1-8b-instruct")
     'llama3_1'
     """
+    if LIBRARY_TAG.fullmatch(model_id):
+        return None
     for name in _bare_names(model_id):
         match = _all_rules().fullmatch(name)
         if match is not None and match.lastindex is not None:
@@ -277,6 +282,10 @@ def _bare_names(model_id: str) -> Iterable[str]:
 
 
 def _plain(model_id: str) -> str:
-    """Return the last part of an id or path, in lower case with every separator a "-"."""
+    """Return the last part of an id or path, in lower case with every separator a "-".
+
+    That of `models--Qwen--Qwen3-8B`, a folder of the Hub's cache, is `qwen3-8b`.
+    """
     name = model_id.rstrip("/").rpartition("/")[2].lower().removesuffix(".gguf")
+    name = name.rpartition("--")[2] if name.startswith("models--") else name
     return SEPARATORS.sub("-", name).strip("-")
