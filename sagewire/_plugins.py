@@ -93,6 +93,10 @@ def load_import_path(path: str) -> Any:
     module, _, name = path.partition(":")
     try:
         found: Any = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise UsageError(f"{path!r}: cannot import {module}: {error}") from error
+        raise UsageError(f"{path!r}: cannot import {module}: {error}; is its folder on PYTHONPATH?") from None
     except Exception as error:
         raise UsageError(f"{path!r}: cannot import {module}: {type(error).__name__}: {error}") from error
     for part in name.split("."):

@@ -20,16 +20,18 @@
        |- StreamTruncated                the stream ended early
        `- ToolCallMissing                the model had to call a tool and did not
 
-Errors raised while an answer is being read carry what was read so far in `partial`.
+Errors raised while an answer is being read carry what was read so far in `partial`. Tracebacks leave out the way that
+an error took inside sagewire; the environment variable `SAGEWIRE_TRACEBACKS=full` brings it back.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from sagewire.types.replies import Reply
@@ -54,13 +56,19 @@ __all__ = [
     "UnsupportedFeature",
     "UsageError",
     "WireError",
+    "close_names",
     "combined",
+    "concise",
     "excerpt",
     "unknown_name",
 ]
 
+E = TypeVar("E", bound=BaseException)
+
 EXCERPT_CHARACTERS = 300
 _SEARCHED = 4_000
+# So many known names are listed beside a suggestion.
+_LISTED = 12
 # How servers say that a conversation is too long: vLLM, SGLang and OpenAI; TGI; LMI; llama.cpp.
 _TOO_LONG = re.compile(
     r"maximum context length|context[_ ]length[_ ]exceeded|longer than the model's context|exceeds? the (available )?"
@@ -78,16 +86,49 @@ def excerpt(data: bytes | str, limit: int = EXCERPT_CHARACTERS) -> str:
 
 
 def unknown_name(name: str, known: Iterable[str], kind: str) -> str:
-    """Return the sentence for an unknown name: the close ones first, then all of them.
+    """Return the sentence for an unknown name: the close ones, and all of them if they are few or none is close.
 
     Example:
         >>> unknown_name("lim", ["lmi", "tgi"], "handler")
         "unknown handler 'lim'; did you mean 'lmi'? Known: lmi, tgi"
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ";"
+    close = close_names(name, names)
+    if close and len(names) > _LISTED:
+        return f"unknown {kind} {name!r}; did you mean {' or '.join(map(repr, close))}?"
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
     return f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}"
+
+
+def close_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Return the known names nearest to a misspelt one, whatever the case, the separators and the blanks around it.
+
+    Example:
+        >>> close_names("Llama-3.1", ["llama3_1", "llama2", "gemma"], 1)
+        ['llama3_1']
+    """
+    plain = {_plain(each): each for each in known}
+    if same := plain.get(_plain(name)):
+        return [same]
+    return [plain[each] for each in difflib.get_close_matches(_plain(name), plain, n=count, cutoff=0.6)]
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_.-]+", "", name).lower()
+
+
+def concise(error: E) -> E:
+    """Return an error whose traceback begins anew: not with the way it took inside sagewire, nor with its causes.
+
+    The message names the cause; the objects themselves are still there, in `__context__`. With the environment
+    variable `SAGEWIRE_TRACEBACKS=full` all of it is shown.
+    """
+    if os.environ.get("SAGEWIRE_TRACEBACKS") != "full":
+        error.__context__ = error.__cause__ or error.__context__
+        # This suppresses the context, too.
+        error.__cause__ = None
+        error.__traceback__ = None
+    return error
 
 
 class SagewireError(Exception):

@@ -14,6 +14,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from sagewire._names import missing
 from sagewire.errors import EndpointError
 from sagewire.types import Embeddings, Ranking, Reply, ResponseInfo, Usage
 
@@ -292,3 +293,7 @@ def _counts(usage: Usage | None) -> Iterator[tuple[str, int]]:
         yield "input", usage.prompt_tokens
     if usage is not None and usage.completion_tokens is not None:
         yield "output", usage.completion_tokens
+
+
+if not TYPE_CHECKING:
+    __getattr__ = missing(__name__, __all__)

@@ -14,13 +14,14 @@ import sagewire
 PACKAGE = Path(sagewire.__file__).parent
 
 # Every package and module below `sagewire` -> the others it may import; `types` and `errors` are open to all.
-OPEN = {"types", "errors"}
+OPEN = {"types", "errors", "_names"}
 # "" is `sagewire.__version__`, for the user agent.
 ALLOWED = {
     "types": set(),
     "errors": set(),
     "_extras": set(),
     "_forks": set(),
+    "_names": set(),
     "_plugins": set(),
     "telemetry": set(),
     "streaming": set(),
@@ -58,7 +59,7 @@ ALLOWED |= {
     "__main__": {"cli", "_extras"},
 }
 # Modules in the root that begin with an underscore and are open to those who are allowed them above.
-ROOT_MODULES = {"_extras", "_forks", "_plugins"}
+ROOT_MODULES = {"_extras", "_forks", "_names", "_plugins"}
 FRAMEWORKS = {"langchain_core", "langchain", "langchain_classic", "llama_index", "openai", "boto3", "starlette", "ray"}
 MAY_IMPORT_FRAMEWORKS = {"integrations", "cli", "demo", "gateway", "bulk", "testing"}
 

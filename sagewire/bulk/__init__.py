@@ -8,6 +8,9 @@ Nothing is lost: a row counts once it is on disk, and `resume=True` goes on afte
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from sagewire._names import missing
 from sagewire.bulk import jobs
 from sagewire.bulk.engines.ray_udf import ray_udf
 from sagewire.bulk.job import Bounds, Job, Report
@@ -16,3 +19,6 @@ from sagewire.bulk.progress import Progress
 from sagewire.bulk.runner import arun, run
 
 __all__ = ["Bounds", "Job", "Plan", "Progress", "Report", "aplan", "arun", "jobs", "plan", "ray_udf", "run"]
+
+if not TYPE_CHECKING:
+    __getattr__ = missing(__name__, __all__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sagewire._names import missing_name
 from sagewire.client.streams import AsyncReplyStream, ReplyStream
 from sagewire.client.sync_client import Client
 from sagewire.client.transport_choices import AsyncInference, Boto3, Http
@@ -14,10 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClient", "AsyncInference", "AsyncReplyStream", "Boto3", "Client", "Http", "ReplyStream"]
 
 
-def __getattr__(name: str) -> Any:
-    # asyncio and what belongs to it are a tenth of a cold start.
-    if name == "AsyncClient":
-        from sagewire.client.async_client import AsyncClient
+if not TYPE_CHECKING:
+    # Type checkers would take every name for one of this package's.
+    def __getattr__(name: str) -> Any:
+        # asyncio and what belongs to it are a tenth of a cold start.
+        if name == "AsyncClient":
+            from sagewire.client.async_client import AsyncClient
 
-        return AsyncClient
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return AsyncClient
+        raise missing_name(__name__, name, __all__)

@@ -6,13 +6,22 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack
 
+from sagewire._names import refuse
 from sagewire.client import sticky_sessions as sessions
 from sagewire.client.base import ClientBase, MessagesLike, ToolChoice, ToolsLike
 from sagewire.client.batch_run import BatchRun, Progress
 from sagewire.client.batching import Batch, BatchJob, as_texts
 from sagewire.client.finding import Finding
+from sagewire.client.misplaced import (
+    EMBED_ARGUMENTS,
+    METHODS_OF_OTHERS,
+    RERANK_ARGUMENTS,
+    Misplaced,
+    explains_missing,
+    refuse_misplaced,
+)
 from sagewire.client.progress import shown
 from sagewire.client.resolver import ReadyWait
 from sagewire.client.runner import CallRun, answer_async, explain, run_async
@@ -27,6 +36,11 @@ from sagewire.types import Embeddings, EmbedOptions, InputType, OptionArguments,
 __all__ = ["AsyncClient"]
 
 T = TypeVar("T", bound=Embeddings | Ranking)
+# Libraries that have both kinds of methods in one class begin the asynchronous ones with an `a`.
+_WITHOUT_A = {
+    f"a{name}": f"use {name}: the methods of AsyncClient are awaited and have the names of Client's"
+    for name in ("chat", "complete", "embed", "rerank", "close", "stream")
+}
 
 
 class AsyncClient(ClientBase):
@@ -39,11 +53,13 @@ class AsyncClient(ClientBase):
     """
 
     _transport: AsyncTransport | None = None
+    _instead: ClassVar[Mapping[str, str]] = {**METHODS_OF_OTHERS, **_WITHOUT_A}
 
+    @explains_missing
     async def chat(
         self,
         messages: MessagesLike,
-        *,
+        *_misplaced: Misplaced,
         tools: ToolsLike | None = None,
         tool_choice: ToolChoice | None = None,
         parallel_tool_calls: bool | None = None,
@@ -52,13 +68,14 @@ class AsyncClient(ClientBase):
     ) -> Reply:
         """Answer a conversation; see `Client.chat`."""
         stream = self._stream_internally
-        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, stream)
+        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, stream, misplaced=_misplaced)
         return await self._answer(request, endpoint_kwargs)
 
+    @explains_missing
     def stream(
         self,
         messages: MessagesLike,
-        *,
+        *_misplaced: Misplaced,
         tools: ToolsLike | None = None,
         tool_choice: ToolChoice | None = None,
         parallel_tool_calls: bool | None = None,
@@ -68,31 +85,44 @@ class AsyncClient(ClientBase):
         **options: Unpack[OptionArguments],
     ) -> AsyncReplyStream:
         """Answer a conversation as a stream of deltas; see `Client.stream`."""
-        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, True, include_usage)
+        request = self._chat(
+            messages, tools, tool_choice, parallel_tool_calls, options, True, include_usage, misplaced=_misplaced
+        )
         return self._stream(request, endpoint_kwargs, keep_reply)
 
+    @explains_missing
     async def complete(
-        self, prompt: str, *, endpoint_kwargs: Mapping[str, Any] | None = None, **options: Unpack[OptionArguments]
+        self,
+        prompt: str,
+        *_misplaced: Misplaced,
+        endpoint_kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[OptionArguments],
     ) -> Reply:
         """Continue a text exactly as given; see `Client.complete`."""
-        return await self._answer(self._complete(prompt, options, self._stream_internally), endpoint_kwargs)
+        return await self._answer(
+            self._complete(prompt, options, self._stream_internally, misplaced=_misplaced), endpoint_kwargs
+        )
 
+    @explains_missing
     def stream_complete(
         self,
         prompt: str,
-        *,
+        *_misplaced: Misplaced,
         endpoint_kwargs: Mapping[str, Any] | None = None,
         include_usage: bool = True,
         keep_reply: bool = True,
         **options: Unpack[OptionArguments],
     ) -> AsyncReplyStream:
         """Continue a text as a stream of deltas; see `Client.stream_complete`."""
-        return self._stream(self._complete(prompt, options, True, include_usage), endpoint_kwargs, keep_reply)
+        return self._stream(
+            self._complete(prompt, options, True, include_usage, misplaced=_misplaced), endpoint_kwargs, keep_reply
+        )
 
+    @explains_missing
     async def embed(
         self,
         texts: Iterable[str],
-        *,
+        *_misplaced: Misplaced,
         input_type: InputType | None = None,
         dimensions: int | None = None,
         truncate: bool | None = None,
@@ -102,8 +132,10 @@ class AsyncClient(ClientBase):
         endpoint_kwargs: Mapping[str, Any] | None = None,
         max_concurrency: int | None = None,
         progress: bool | Progress = False,
+        **_unknown: Misplaced,
     ) -> Embeddings:
         """Turn texts into vectors, several batches at a time; see `Client.embed`."""
+        refuse_misplaced("embed", {"texts": texts}, _misplaced, _unknown, EMBED_ARGUMENTS)
         texts = as_texts(texts, "texts")
         if not texts:
             return Embeddings()
@@ -115,16 +147,20 @@ class AsyncClient(ClientBase):
             progress,
         )
 
+    @explains_missing
     async def rerank(
         self,
         query: str,
         documents: Iterable[str],
-        *,
+        *_misplaced: Misplaced,
         top_n: int | None = None,
         extra: Mapping[str, Any] | None = None,
         endpoint_kwargs: Mapping[str, Any] | None = None,
+        **_unknown: Misplaced,
     ) -> Ranking:
         """Order documents by their relevance to a query; see `Client.rerank`."""
+        given = {"query": query, "documents": documents}
+        refuse_misplaced("rerank", given, _misplaced, _unknown, RERANK_ARGUMENTS)
         documents = as_texts(documents, "documents")
         if not documents:
             return Ranking()
@@ -170,6 +206,9 @@ class AsyncClient(ClientBase):
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         await self.close()
+
+    if not TYPE_CHECKING:
+        __enter__ = __exit__ = refuse("use `async with`; sagewire.Client is for `with`")
 
     def _stream(
         self, request: Request, endpoint_kwargs: Mapping[str, Any] | None, keep_reply: bool = True

@@ -7,19 +7,22 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Never, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol, Self
 
+from sagewire._names import NamesHelp
+from sagewire.client.argument_checks import as_switch, check_arguments
 from sagewire.client.batching import BatchJob, Embedding, Reranking
 from sagewire.client.config import ClientConfig, choose_transport
-from sagewire.client.endpoint_names import endpoint_name_of, refuse_unknown
+from sagewire.client.endpoint_names import endpoint_name_of, refuse_positional, refuse_unknown
 from sagewire.client.finding import Finding
+from sagewire.client.misplaced import METHODS_OF_OTHERS, REQUIRED, refuse_misplaced
 from sagewire.client.prepared_call import PreparedCall, prepare
 from sagewire.client.resolver import EndpointResolver
 from sagewire.client.transport_choices import AsyncInference, SageMaker, TransportChoice
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.discovery.describe import Description
-from sagewire.errors import UsageError
+from sagewire.errors import UsageError, concise
 from sagewire.http.deadlines import Timeouts
 from sagewire.telemetry import CallStarted, Hooks, Outcome, watch
 from sagewire.transports.base import AsyncTransport, Retries, Transport
@@ -54,13 +57,15 @@ class EndpointLike(Protocol):
     endpoint_name: Any
 
 
-class ClientBase:
+class ClientBase(NamesHelp):
     """The part of both clients that only computes; `Client` explains the arguments."""
+
+    _instead: ClassVar[Mapping[str, str]] = METHODS_OF_OTHERS
 
     def __init__(
         self,
         endpoint: str | EndpointLike | None = None,
-        *,
+        *_misplaced: Never,
         url: str | None = None,
         token: str | None = None,
         client: Any = None,
@@ -86,12 +91,15 @@ class ClientBase:
         max_response_bytes: int | None = None,
         **unknown: Never,
     ) -> None:
+        if _misplaced:
+            refuse_positional(type(self).__name__, endpoint, _misplaced)
         if unknown:
             refuse_unknown(unknown, _ARGUMENTS)
+        chosen = choose_transport(url, token, client, transport)
+        check_arguments(locals())
         named = endpoint_name_of(endpoint)
         if named.region_name and region_name and named.region_name != region_name:
             raise UsageError(f"region_name={region_name!r} contradicts {endpoint}")
-        chosen = choose_transport(url, token, client, transport)
         if (
             session is None
             and not (profile_name or aws_access_key_id)
@@ -120,9 +128,8 @@ class ClientBase:
             handler=handler,
             format=format,
         )
-        if not isinstance(options, Options | Mapping | None):
-            raise UsageError(f"options must be Options or a mapping, not {type(options).__name__}")
-        self._options = options if isinstance(options, Options) else make_options(**(options or {}))
+        given = {**options.given(), "extra": options.extra} if isinstance(options, Options) else options or {}
+        self._options = make_options(**given)
         self._stream_internally = stream_internally
         self._start()
 
@@ -226,23 +233,43 @@ class ClientBase:
         options: Mapping[str, Any],
         stream: bool,
         include_usage: bool = True,
+        *,
+        misplaced: Sequence[object] = (),
     ) -> ChatRequest:
-        return ChatRequest(
-            messages=as_messages(messages),
-            options=make_options(self._options, **options),
-            tools=as_tools(tools),
-            tool_choice=as_tool_choice(tool_choice),
-            parallel_tool_calls=parallel_tool_calls,
-            stream=stream,
-            include_usage=include_usage,
-        )
+        try:
+            if messages is REQUIRED or misplaced:
+                refuse_misplaced("chat", {"messages": messages}, misplaced, options)
+            return ChatRequest(
+                messages=as_messages(messages),
+                options=make_options(self._options, **options),
+                tools=as_tools(tools),
+                tool_choice=as_tool_choice(tool_choice),
+                parallel_tool_calls=as_switch("parallel_tool_calls", parallel_tool_calls),
+                stream=stream,
+                include_usage=include_usage,
+            )
+        except UsageError as error:
+            concise(error)
+            raise
 
     def _complete(
-        self, prompt: str, options: Mapping[str, Any], stream: bool, include_usage: bool = True
+        self,
+        prompt: str,
+        options: Mapping[str, Any],
+        stream: bool,
+        include_usage: bool = True,
+        *,
+        misplaced: Sequence[object] = (),
     ) -> PromptRequest:
-        if not isinstance(prompt, str):
-            raise UsageError(f"a prompt is a string, not {type(prompt).__name__}; messages go to `chat`")
-        return PromptRequest(prompt, make_options(self._options, **options), stream, include_usage)
+        try:
+            if prompt is REQUIRED or misplaced:
+                refuse_misplaced("complete", {"prompt": prompt}, misplaced, options)
+            if not isinstance(prompt, str):
+                raise UsageError(f"a prompt is a string, not {type(prompt).__name__}; messages go to `chat`")
+            return PromptRequest(prompt, make_options(self._options, **options), stream, include_usage)
+        except UsageError as error:
+            concise(error)
+            raise
 
     def _prepare(
         self, request: Request, endpoint_kwargs: Mapping[str, Any] | None, finding: Finding | None = None
@@ -307,4 +334,4 @@ class ClientBase:
         return CallStarted(self._settings.target, operation, provider, streaming, options, size)
 
 
-_ARGUMENTS = frozenset(inspect.signature(ClientBase.__init__).parameters) - {"self", "unknown"}
+_ARGUMENTS = frozenset(inspect.signature(ClientBase.__init__).parameters) - {"self", "unknown", "_misplaced"}

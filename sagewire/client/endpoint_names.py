@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sagewire.aws.endpoint_names import endpoint_of
 from sagewire.errors import UsageError, unknown_name
+from sagewire.types import OptionArguments
+from sagewire.types.requests import SPELLINGS
 
-__all__ = ["EndpointName", "endpoint_name_of", "refuse_unknown"]
+__all__ = ["EndpointName", "endpoint_name_of", "refuse_positional", "refuse_unknown"]
 
+# The form of a region's name.
+REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}")
 # Arguments of other libraries, and the ones to use here.
 _MEANT = {
     "region": "region_name=",
@@ -24,8 +29,6 @@ _MEANT = {
     "prompt_format": "format=",
     "messages_to_prompt": "format=",
     "model_kwargs": "options={...}",
-    "temperature": "options={'temperature': ...}",
-    "max_tokens": "options={'max_tokens': ...}",
     "credentials_profile_name": "profile_name=",
     "profile": "profile_name=",
     "api_key": "token=, which goes with url=",
@@ -89,9 +92,25 @@ def endpoint_name_of(endpoint: Any) -> EndpointName:
     return EndpointName(name, region if isinstance(region, str) else None, session, component)
 
 
+def refuse_positional(client: str, endpoint: Any, misplaced: Sequence[object]) -> None:
+    """Raise `UsageError` for more arguments without a name than the endpoint."""
+    first = misplaced[0]
+    meant = "everything else by name, for example region_name='us-east-1'"
+    if isinstance(first, str):
+        if REGION.fullmatch(first):
+            meant = f"the region by name: {client}({endpoint!r}, region_name={first!r})"
+        elif first.startswith(("http://", "https://")):
+            meant = f"a URL by name, and instead of an endpoint: {client}(url={first!r})"
+        elif first.startswith("arn:"):
+            meant = "a role as session=sagewire.assume_role_session(role_arn)"
+    raise UsageError(f"{client}() takes the endpoint without a name, and {meant}")
+
+
 def refuse_unknown(unknown: Mapping[str, Any], known: frozenset[str]) -> None:
     """Raise `UsageError` for arguments that a client does not have, naming the one to use instead."""
     for name in unknown:
         if name in _MEANT:
             raise UsageError(f"Client has no argument {name!r}: use {_MEANT[name]}")
+        if name in OptionArguments.__annotations__ or name in SPELLINGS:
+            raise UsageError(f"Client has no argument {name!r}: use options={{{SPELLINGS.get(name, name)!r}: ...}}")
         raise UsageError(unknown_name(name, known, "argument"))

@@ -33,6 +33,7 @@ from sagewire.errors import (
     ToolCallMissing,
     UsageError,
     WireError,
+    concise,
 )
 from sagewire.http.deadlines import Timeouts
 from sagewire.http.errors import timeout_error
@@ -108,7 +109,11 @@ class EndpointResolver:
             NotReady: The endpoint is not in service.
             AccessDenied: A describe permission is missing; the message names it and the way around.
         """
-        profile = self._found({}).profile
+        try:
+            profile = self._found({}).profile
+        except SagewireError as error:
+            concise(error)
+            raise
         assert profile is not None
         return profile
 
@@ -120,6 +125,14 @@ class EndpointResolver:
         """
         if not self.discovers:
             return self._named
+        try:
+            return self._found_in_time(endpoint_kwargs)
+        except SagewireError as error:
+            # One that is remembered is raised again and again, and its traceback would grow.
+            concise(error)
+            raise
+
+    def _found_in_time(self, endpoint_kwargs: Mapping[str, Any] | None) -> Finding:
         timeouts = self._settings.timeouts
         if timeouts is None or timeouts.total is None or self.known(endpoint_kwargs):
             return self._found(endpoint_kwargs)
@@ -154,7 +167,11 @@ class EndpointResolver:
 
     def description(self) -> Description:
         """Return a fresh description of the endpoint from the control plane."""
-        return self._describe(self._key({}))
+        try:
+            return self._describe(self._key({}))
+        except SagewireError as error:
+            concise(error)
+            raise
 
     def _describe(self, key: _Key) -> Description:
         if self._settings.endpoint is None:

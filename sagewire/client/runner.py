@@ -16,11 +16,12 @@ import orjson
 
 from sagewire.client.base import ClientBase
 from sagewire.client.finding import Finding
+from sagewire.client.misplaced import check_endpoint_kwargs
 from sagewire.client.prepared_call import PreparedCall, ResponseReader
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.content_handlers.embeddings import EmbeddingHandler
 from sagewire.content_handlers.rerank import RerankHandler
-from sagewire.errors import EndpointError, ModelError, SagewireError, UsageError, WireError
+from sagewire.errors import EndpointError, ModelError, SagewireError, UsageError, WireError, concise
 from sagewire.http.abandonable import in_thread
 from sagewire.streaming.accumulate import unfold
 from sagewire.transports.base import AsyncTransport, Body, Transport
@@ -61,6 +62,7 @@ class CallRun:
         yields: bool = False,
         keep_reply: bool = True,
     ) -> None:
+        check_endpoint_kwargs(endpoint_kwargs)
         self.client = client
         self._request = request
         self._endpoint_kwargs = endpoint_kwargs
@@ -100,10 +102,14 @@ class CallRun:
     def prepare(self) -> PreparedCall:
         """Return the call to send; may wait for the control plane."""
         began = time.monotonic()
-        self._finding = self.client._resolver.finding(self._endpoint_kwargs)
-        self._spent += time.monotonic() - began
         request = replace(self._request, include_usage=False) if self.client._usage_refused else self._request
-        prepared = self.client._prepare(request, self._endpoint_kwargs, self._finding)
+        try:
+            self._finding = self.client._resolver.finding(self._endpoint_kwargs)
+            self._spent += time.monotonic() - began
+            prepared = self.client._prepare(request, self._endpoint_kwargs, self._finding)
+        except SagewireError as error:
+            concise(error)
+            raise
         if self._spent > _SHORT:
             return replace(prepared, invocation=replace(prepared.invocation, spent=self._spent))
         return prepared
@@ -256,7 +262,10 @@ def explain(
     if redact is not None:
         redact(error)
     add_kind_of_cause(error)
-    if not isinstance(error, EndpointError) or not error.body or type(handler).read_error in _DEFAULTS:
+    if not isinstance(error, EndpointError):
+        return
+    concise(error)
+    if not error.body or type(handler).read_error in _DEFAULTS:
         # The transport has read the known shapes already.
         return
     try:

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
+from sagewire._names import NamesHelp, no_items, refuse
 from sagewire.client.runner import CallRun, run, run_async
 from sagewire.transports.base import AsyncTransport, Transport
 from sagewire.types import Delta, Reply, TextDelta
 
 __all__ = ["AsyncReplyStream", "ReplyStream"]
 
+_READ = "for text in client.stream(...).text"
+_NO_ITEMS = "a stream has no items yet: read it with `for`; then stream.reply is the whole answer"
+_REST = {
+    "choices": f"read it: `{_READ}`; then .reply.choices is there",
+    "content": f"read it: `{_READ}`; then .reply.text is the whole text",
+    "message": "read it with `for`; then .reply.message is the answer as a message",
+    "tool_calls": "read it with `for`; then .reply.tool_calls are the calls",
+    "usage": "read it with `for`; then .reply.usage are the counts",
+    "finish_reason": "read it with `for`; then .reply.finish_reason is the reason",
+    "text_stream": "use .text",
+    "result": "use .reply",
+}
 
-class ReplyStream:
+
+class ReplyStream(NamesHelp):
     """An iterator over the deltas of an answer. The request is sent when the iteration starts.
 
     Leaving the `with` block early, or dropping the stream, closes the connection, so the container can stop generating.
@@ -25,6 +39,8 @@ class ReplyStream:
         ...     usage = stream.reply.usage
     """
 
+    _instead = _REST
+
     def __init__(self, call: CallRun, connect: Callable[[], Transport]) -> None:
         self._call = call
         self._deltas = run(call, connect)
@@ -34,6 +50,15 @@ class ReplyStream:
 
     def __iter__(self) -> Iterator[Delta]:
         return self._deltas
+
+    def __next__(self) -> Delta:
+        return next(self._deltas)
+
+    if not TYPE_CHECKING:
+        __bool__, __getitem__, __len__ = no_items(_NO_ITEMS)
+        __aiter__ = __aenter__ = __aexit__ = refuse(
+            "this stream is read with `for` and `with`; sagewire.AsyncClient has one for `async for`"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +89,10 @@ class ReplyStream:
             self._call.stop()
 
 
-class AsyncReplyStream:
+class AsyncReplyStream(NamesHelp):
     """The `ReplyStream` of asyncio, for `async for` and `async with`."""
+
+    _instead = _REST
 
     def __init__(self, call: CallRun, connect: Callable[[], AsyncTransport]) -> None:
         self._call = call
@@ -76,6 +103,16 @@ class AsyncReplyStream:
 
     def __aiter__(self) -> AsyncIterator[Delta]:
         return self._deltas
+
+    async def __anext__(self) -> Delta:
+        return await anext(self._deltas)
+
+    if not TYPE_CHECKING:
+        __bool__, __getitem__, __len__ = no_items(_NO_ITEMS.replace("`for`", "`async for`"))
+        __iter__ = __enter__ = __exit__ = refuse(
+            "this stream is read with `async for` and `async with`, for example `async for text in stream.text`; "
+            "sagewire.Client has one for `for`"
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -12,11 +12,13 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
+from sagewire._names import refuse
 from sagewire.client import sticky_sessions as sessions
 from sagewire.client.base import ClientBase, MessagesLike, ToolChoice, ToolsLike
 from sagewire.client.batch_run import BatchRun, Progress
 from sagewire.client.batching import Batch, BatchJob, as_texts
 from sagewire.client.finding import Finding
+from sagewire.client.misplaced import EMBED_ARGUMENTS, RERANK_ARGUMENTS, Misplaced, explains_missing, refuse_misplaced
 from sagewire.client.progress import shown
 from sagewire.client.runner import CallRun, explain, run
 from sagewire.client.streams import ReplyStream
@@ -77,10 +79,11 @@ class Client(ClientBase):
 
     _transport: Transport | None = None
 
+    @explains_missing
     def chat(
         self,
         messages: MessagesLike,
-        *,
+        *_misplaced: Misplaced,
         tools: ToolsLike | None = None,
         tool_choice: ToolChoice | None = None,
         parallel_tool_calls: bool | None = None,
@@ -112,13 +115,14 @@ class Client(ClientBase):
             'Because air scatters blue light more than red.'
         """
         stream = self._stream_internally
-        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, stream)
+        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, stream, misplaced=_misplaced)
         return self._answer(request, endpoint_kwargs)
 
+    @explains_missing
     def stream(
         self,
         messages: MessagesLike,
-        *,
+        *_misplaced: Misplaced,
         tools: ToolsLike | None = None,
         tool_choice: ToolChoice | None = None,
         parallel_tool_calls: bool | None = None,
@@ -142,11 +146,18 @@ class Client(ClientBase):
                 memory, and neither `reply` nor an error's `partial` can be asked for.
             **options: As for `chat`.
         """
-        request = self._chat(messages, tools, tool_choice, parallel_tool_calls, options, True, include_usage)
+        request = self._chat(
+            messages, tools, tool_choice, parallel_tool_calls, options, True, include_usage, misplaced=_misplaced
+        )
         return self._stream(request, endpoint_kwargs, keep_reply)
 
+    @explains_missing
     def complete(
-        self, prompt: str, *, endpoint_kwargs: Mapping[str, Any] | None = None, **options: Unpack[OptionArguments]
+        self,
+        prompt: str,
+        *_misplaced: Misplaced,
+        endpoint_kwargs: Mapping[str, Any] | None = None,
+        **options: Unpack[OptionArguments],
     ) -> Reply:
         """Continue a text exactly as given.
 
@@ -157,24 +168,30 @@ class Client(ClientBase):
             endpoint_kwargs: InvokeEndpoint parameters of this call, under boto3's names.
             **options: Generation settings, as for `chat`.
         """
-        return self._answer(self._complete(prompt, options, self._stream_internally), endpoint_kwargs)
+        return self._answer(
+            self._complete(prompt, options, self._stream_internally, misplaced=_misplaced), endpoint_kwargs
+        )
 
+    @explains_missing
     def stream_complete(
         self,
         prompt: str,
-        *,
+        *_misplaced: Misplaced,
         endpoint_kwargs: Mapping[str, Any] | None = None,
         include_usage: bool = True,
         keep_reply: bool = True,
         **options: Unpack[OptionArguments],
     ) -> ReplyStream:
         """Continue a text as a stream of deltas; `include_usage` and `keep_reply` are those of `stream`."""
-        return self._stream(self._complete(prompt, options, True, include_usage), endpoint_kwargs, keep_reply)
+        return self._stream(
+            self._complete(prompt, options, True, include_usage, misplaced=_misplaced), endpoint_kwargs, keep_reply
+        )
 
+    @explains_missing
     def embed(
         self,
         texts: Iterable[str],
-        *,
+        *_misplaced: Misplaced,
         input_type: InputType | None = None,
         dimensions: int | None = None,
         truncate: bool | None = None,
@@ -184,6 +201,7 @@ class Client(ClientBase):
         endpoint_kwargs: Mapping[str, Any] | None = None,
         max_concurrency: int | None = None,
         progress: bool | Progress = False,
+        **_unknown: Misplaced,
     ) -> Embeddings:
         """Turn texts into vectors.
 
@@ -208,6 +226,7 @@ class Client(ClientBase):
             EndpointError: The service returned an error.
             WireError: Vectors are missing, of different lengths, or not finite.
         """
+        refuse_misplaced("embed", {"texts": texts}, _misplaced, _unknown, EMBED_ARGUMENTS)
         texts = as_texts(texts, "texts")
         if not texts:
             return Embeddings()
@@ -219,14 +238,16 @@ class Client(ClientBase):
             progress,
         )
 
+    @explains_missing
     def rerank(
         self,
         query: str,
         documents: Iterable[str],
-        *,
+        *_misplaced: Misplaced,
         top_n: int | None = None,
         extra: Mapping[str, Any] | None = None,
         endpoint_kwargs: Mapping[str, Any] | None = None,
+        **_unknown: Misplaced,
     ) -> Ranking:
         """Order documents by their relevance to a query, the best first.
 
@@ -242,6 +263,8 @@ class Client(ClientBase):
             EndpointError: The service returned an error.
             WireError: The answer ranks documents that were not sent, or leaves some out.
         """
+        given = {"query": query, "documents": documents}
+        refuse_misplaced("rerank", given, _misplaced, _unknown, RERANK_ARGUMENTS)
         documents = as_texts(documents, "documents")
         if not documents:
             return Ranking()
@@ -299,6 +322,9 @@ class Client(ClientBase):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    if not TYPE_CHECKING:
+        __aenter__ = __aexit__ = refuse("use `with`; sagewire.AsyncClient is for `async with`")
 
     def to_async(self) -> AsyncClient:
         """Return the same endpoint for asyncio."""

@@ -93,7 +93,9 @@ class TransportChoice(ABC):
     def check(self, endpoint: str | None) -> None:
         """Raise `UsageError` if this transport does not fit the named endpoint."""
         if not endpoint:
-            raise UsageError("name the endpoint, or give `url=` for a server that is not on SageMaker")
+            raise UsageError(
+                "name the endpoint, Client('my-endpoint'), or give `url=` for a server that is not on SageMaker"
+            )
 
     @abstractmethod
     def open(self, route: Route) -> Transport:
@@ -147,6 +149,12 @@ class AsyncInference(TransportChoice):
     cleanup: Literal["uploads", "all", "none"] = "uploads"
     poll: tuple[float, float] = (0.5, 15.0)
     tickets: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.upload_to is not None and not str(self.upload_to).startswith("s3://"):
+            raise UsageError(
+                f"AsyncInference(upload_to={self.upload_to!r:.60}) must be a folder on S3: s3://bucket/folder"
+            )
 
     def check(self, endpoint: str | None) -> None:
         """Raise `UsageError` if no endpoint is named."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sagewire._names import missing
 from sagewire.content_handlers.ai21 import JambaHandler, Jurassic2Handler
 from sagewire.content_handlers.base import Capabilities, ContentHandler, EventReader, JsonHandler, map_options
 from sagewire.content_handlers.cohere import CohereGenerateHandler, CohereHandler
@@ -35,7 +36,7 @@ from sagewire.content_handlers.openai.llamacpp import LlamaCppCompletionsHandler
 from sagewire.content_handlers.openai.mistral import MistralHandler
 from sagewire.content_handlers.openai.nova import NovaHandler
 from sagewire.content_handlers.openai.sglang import SglangHandler
-from sagewire.content_handlers.registry import known_names, load_named, pick, register
+from sagewire.content_handlers.registry import check_any, known_names, load_named, pick, register
 from sagewire.content_handlers.rerank import RERANK_HANDLERS, RerankHandler, get_rerank_handler
 from sagewire.content_handlers.triton.generate import TritonHandler, TritonLlmApiHandler
 from sagewire.content_handlers.triton.infer import TritonInferHandler
@@ -158,6 +159,15 @@ def find_handler(name: str) -> ContentHandler | EmbeddingHandler | RerankHandler
     return get_handler(name)
 
 
+def check_handler_argument(handler: Any) -> None:
+    """Check that a client's `handler=` names a handler of any kind, or is one; nothing is loaded for it.
+
+    Raises:
+        UsageError: The name is unknown, or the object is not a handler; the message lists the close ones.
+    """
+    check_any(handler, tuple(_STYLES))
+
+
 def get_handler(handler: Any) -> ContentHandler:
     """Return the handler that is meant.
 
@@ -173,3 +183,7 @@ def get_handler(handler: Any) -> ContentHandler:
         TgiHandler()
     """
     return pick(handler, ContentHandler, HANDLERS, _STYLES, "handler")
+
+
+if not TYPE_CHECKING:
+    __getattr__ = missing(__name__, __all__)

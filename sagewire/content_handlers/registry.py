@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 from sagewire import _plugins
@@ -14,6 +14,20 @@ H = TypeVar("H")
 
 # All kinds of handlers share one group of entry points, so no name may come twice in all of these.
 _TABLES: list[Mapping[str, Any]] = []
+# Names of servers, whose request formats have names of their own.
+_SERVERS = {
+    "openai": ("openai_chat", "openai_completions"),
+    "vllm": ("openai_chat", "openai_completions"),
+    "vLLM": ("openai_chat", "openai_completions"),
+    "djl": ("lmi_chat", "lmi"),
+    "huggingface": ("tgi", "tgi_chat", "hf_pipeline"),
+    "hf": ("tgi", "tgi_chat", "hf_pipeline"),
+    "llama.cpp": ("llamacpp",),
+    "ollama": ("openai_chat",),
+    "jumpstart": ("jumpstart_textgeneration", "jumpstart_llama2"),
+    "text-generation-inference": ("tgi", "tgi_chat"),
+    "text-embeddings-inference": ("tei", "tei_rerank"),
+}
 # A handler of one kind has the methods that tell a foreign handler of another.
 _KINDS: list[type[Any]] = []
 
@@ -69,6 +83,33 @@ def pick(
     )
 
 
+def check_any(handler: Any, styles: Iterable[tuple[str, ...]]) -> None:
+    """Raise `UsageError` if a handler is neither a known name nor an object or class of some kind of handler.
+
+    A plug-in's handler is not loaded, since only some programs can; `package.module:Name` is.
+
+    Args:
+        handler: What was given.
+        styles: Method names that tell a handler of another library, besides those of other kinds.
+    """
+    if isinstance(handler, str):
+        if handler in _SERVERS:
+            raise UsageError(f"unknown handler {handler!r}; did you mean {' or '.join(map(repr, _SERVERS[handler]))}?")
+        if _plugins.is_import_path(handler):
+            _plugins.load_import_path(handler)
+        elif handler not in known_names():
+            _plugins.refresh()
+            if handler not in known_names():
+                raise UsageError(unknown_name(handler, known_names(), "handler"))
+        return
+    kind = handler if isinstance(handler, type) else type(handler)
+    if not issubclass(kind, tuple(_KINDS)) and not any(all(hasattr(handler, each) for each in pair) for pair in styles):
+        raise UsageError(
+            f"handler={handler!r:.60} is not a handler: give a name, as `sagewire handlers` lists them, an object with "
+            "transform_input and transform_output, or 'package.module:Name'"
+        )
+
+
 def known_names() -> list[str]:
     """Return the names of all handlers of all kinds, sorted."""
     return sorted({name for table in _TABLES for name in table} | {*_plugins.plugin_names(_plugins.CONTENT_HANDLERS)})
@@ -88,5 +129,7 @@ def load_named(name: str, named: Mapping[str, Callable[[], Any]], what: str) -> 
         return added
     if name not in named:
         known = [*named, *_plugins.plugin_names(_plugins.CONTENT_HANDLERS)]
+        if name in known_names():
+            raise UsageError(f"{name!r} is not a {what}, but for another task. Known: {', '.join(sorted(known))}")
         raise UsageError(unknown_name(name, known, what))
     return named[name]()

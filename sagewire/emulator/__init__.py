@@ -11,6 +11,9 @@ what they are told; `upstream` forwards to a real model server.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from sagewire._names import missing
 from sagewire.emulator.aws.identity import Credentials, Role
 from sagewire.emulator.dialects import DIALECTS
 from sagewire.emulator.emulator import Emulator
@@ -43,3 +46,6 @@ __all__ = [
     "parse_endpoint",
     "serve",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = missing(__name__, __all__)

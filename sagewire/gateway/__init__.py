@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sagewire._extras import require
+from sagewire._names import missing_name
 
 if TYPE_CHECKING:
     from sagewire.gateway.accounting.database import open_store
@@ -37,9 +38,11 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'sagewire.gateway' has no attribute {name!r}")
-    module, needed = _HOMES[name]
-    require(needed, "gateway")
-    return getattr(import_module(module), name)
+if not TYPE_CHECKING:
+    # Type checkers would take every name for one of this package's.
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise missing_name(__name__, name, __all__)
+        module, needed = _HOMES[name]
+        require(needed, "gateway")
+        return getattr(import_module(module), name)

@@ -32,7 +32,7 @@ class Timeouts:
         for name in self.__slots__:
             value = getattr(self, name)
             if value is not None and not _is_duration(value):
-                raise UsageError(f"timeout {name}={value!r} must be a positive number of seconds, or None")
+                raise UsageError(f"timeout {name}={value!r:.60} must be a positive number of seconds, or None")
 
     @classmethod
     def of(cls, timeout: Timeouts | float | None) -> Timeouts:
@@ -41,11 +41,14 @@ class Timeouts:
             return cls()
         if isinstance(timeout, Timeouts):
             return timeout
-        return cls(connect=min(timeout, 10.0) if _is_duration(timeout) else timeout, first_byte=timeout, idle=timeout)
+        if not _is_duration(timeout):
+            hint = "; each limit by itself: Timeouts(connect=..., first_byte=...)" if isinstance(timeout, tuple) else ""
+            raise UsageError(f"timeout={timeout!r:.60} must be a positive number of seconds, Timeouts, or None{hint}")
+        return cls(connect=min(timeout, 10.0), first_byte=timeout, idle=timeout)
 
 
 def _is_duration(value: object) -> bool:
-    return isinstance(value, int | float) and 0 < value < math.inf
+    return not isinstance(value, bool) and isinstance(value, int | float) and 0 < value < math.inf
 
 
 class Deadlines:

@@ -10,13 +10,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sagewire import _plugins
-from sagewire.errors import UsageError
+from sagewire._names import missing
+from sagewire.errors import UsageError, close_names
 from sagewire.prompt_formats.base import PromptFormat
 from sagewire.prompt_formats.custom import CallableFormat, TemplateFormat, check_template
 from sagewire.prompt_formats.drop_in import easyllm_llama_index as compat
@@ -319,6 +321,17 @@ def get_format(
     return _with_choices(found, special_tokens, strict)
 
 
+def check_format_argument(name: Any) -> None:
+    """Check that a client's `format=` names a prompt format, or is one; nothing is loaded from a folder or the Hub.
+
+    Raises:
+        UsageError: There is no such format; the message lists close names.
+    """
+    if isinstance(name, Path) or (isinstance(name, str) and (name == OWN_TEMPLATE or name.startswith("s3://"))):
+        return
+    get_format(name)
+
+
 def _with_choices(found: PromptFormat, special_tokens: Policy | None, strict: bool | None) -> PromptFormat:
     if special_tokens not in (None, "neutralise", "allow", "error"):
         raise UsageError(f"special_tokens is 'neutralise', 'allow' or 'error', not {special_tokens!r}.")
@@ -356,6 +369,9 @@ def _named(name: str) -> PromptFormat:
         return found
     if name in HUB_ONLY:
         raise UsageError(f"The format {name!r} is not built in. {TO_OWN_TEMPLATE} (for example of {HUB_ONLY[name]!r})")
+    close = close_names(name, [*known_formats(), *LITELLM_BUILDERS], 1)
+    if close and re.sub(r"[\W_]", "", name).lower() == close[0].replace("_", ""):
+        raise UsageError(f"There is no prompt format {name!r}; did you mean {close[0]!r}?")
     close = difflib.get_close_matches(name.lower(), [*known_formats(), *LITELLM_BUILDERS], n=5, cutoff=0.5)
     by_model = format_of_model(name)
     if by_model in FORMATS and by_model not in close:
@@ -385,3 +401,7 @@ def _of_model(model_id: str) -> PromptFormat:
         f"No built-in prompt format is known to be that of the model {model_id!r}. {TO_OWN_TEMPLATE} Or name a format, "
         f"or send plain text with `complete`, which needs none.{hint}"
     )
+
+
+if not TYPE_CHECKING:
+    __getattr__ = missing(__name__, __all__)

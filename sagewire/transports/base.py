@@ -63,7 +63,11 @@ class Retries:
     @classmethod
     def of(cls, retries: Retries | int | None) -> Retries | None:
         """Return `retries` as it is, or the defaults with this number of attempts."""
-        return retries if retries is None or isinstance(retries, Retries) else cls(attempts=retries)
+        if retries is None or isinstance(retries, Retries):
+            return retries
+        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 1:
+            raise UsageError(f"retries={retries!r:.60} must be at least 1 (the first call counts), or Retries")
+        return cls(attempts=retries)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,9 @@ come back as a list of `Delta` values. A `Reply` is the fold of its deltas, whet
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from sagewire._names import missing
 from sagewire.types.arguments import parse_arguments, sendable_arguments
 from sagewire.types.conversation import (
     ImagePart,
@@ -94,3 +97,6 @@ __all__ = [
     "parse_arguments",
     "sendable_arguments",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = missing(__name__, __all__)

@@ -5,11 +5,23 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, cast, get_args
 
 from sagewire.errors import UsageError
 from sagewire.types.content.blocks import Content, read_content, read_reasoning, read_result
-from sagewire.types.conversation import Message, Part, Role, Tool, ToolCall
+from sagewire.types.conversation import ImagePart, Message, Part, Role, Tool, ToolCall
+from sagewire.types.wrong_values import (
+    A_MESSAGE,
+    A_TOOL,
+    check_image,
+    check_tool,
+    not_messages,
+    shown_message,
+    shown_tool,
+    unknown_role,
+    wrong_content,
+)
 
 __all__ = ["as_message", "as_messages", "as_tool", "as_tool_choice", "as_tools", "function_id"]
 
@@ -22,6 +34,7 @@ _MESSAGE_KEYS = (
     "role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content", "reasoning", "thinking",
     "function_call", "refusal", "audio",
 )  # fmt: skip
+_PLAIN_ROLES = frozenset(get_args(Role))
 _THINKING = ("reasoning_content", "reasoning", "thinking")
 _SAID_OTHERWISE: tuple[str, ...] = ("refusal", "audio")
 # Where other programs keep the text of a message.
@@ -41,15 +54,23 @@ def as_messages(value: str | MessageLike | Iterable[MessageLike]) -> tuple[Messa
         True
     """
     if isinstance(value, str):
+        if not value.strip():
+            raise UsageError(f"the message is empty ({value!r:.40}); give a text")
         return (Message("user", value),)
     if isinstance(value, Message | Mapping):
         return tuple(_turns(value))
-    if not isinstance(value, Iterable):
-        raise UsageError(f"messages must be a string or a list of messages, not {type(value).__name__}")
+    if not isinstance(value, Iterable) or isinstance(value, bytes) or not_messages(value):
+        raise UsageError(f"messages must be a string or a list of messages, not {shown_message(value)}")
     items = tuple(value)
-    # Whoever has messages already need not have them looked at one by one.
+    # Whoever has messages already need not have them read one by one.
     if {*map(type, items)} == {Message}:
-        return cast(tuple[Message, ...], items)
+        known = cast(tuple[Message, ...], items)
+        for message in known:
+            if message.role not in _PLAIN_ROLES or type(message.content) is not str:
+                return tuple(map(_checked, known))
+        return known
+    if len(items) == 2 and isinstance(items[0], str) and items[0] in _ROLES:
+        raise UsageError(f"messages must be a list of messages, not {shown_message(items)}")
     messages = tuple(turn for item in items for turn in _turns(item))
     if not messages:
         raise UsageError("messages is empty; give at least one, for example [{'role': 'user', 'content': 'Hi'}]")
@@ -71,15 +92,13 @@ def as_message(value: MessageLike) -> Message:
 def _turns(value: MessageLike) -> Iterator[Message]:
     """Yield the turns in one message: Anthropic keeps tool results in a user's message, where they are turns here."""
     if isinstance(value, Message):
-        yield value
+        yield _checked(value)
         return
     if not isinstance(value, Mapping):
-        raise UsageError(
-            f"a message must be a Message or a mapping with 'role' and 'content', not {type(value).__name__}"
-        )
+        raise UsageError(f"a message is a Message or {A_MESSAGE}, not {shown_message(value)}")
     role = _ROLES.get(str(value.get("role")))
     if role is None:
-        raise UsageError(f"unknown role {value.get('role')!r}; known: {', '.join(_ROLES)}")
+        raise unknown_role(value.get("role"), value)
     said, blocks = _content(value.get("content"), role)
     tool_calls = _tool_calls(value)
     thinking = _thinking(value)
@@ -108,6 +127,26 @@ def _turns(value: MessageLike) -> Iterator[Message]:
     )
 
 
+def _checked(message: Message) -> Message:
+    """Return a message with its parts read if they are written as dictionaries."""
+    if message.role not in _PLAIN_ROLES:
+        raise unknown_role(message.role, message)
+    content: Any = message.content
+    if isinstance(content, str):
+        return message
+    if content is None:
+        return replace(message, content="")
+    if not isinstance(content, Iterable) or isinstance(content, Mapping | bytes):
+        raise wrong_content(content)
+    parts: list[Any] = []
+    for part in content:
+        # A part of somebody else's own is the handler's to take or to refuse.
+        parts += read_content([part]).parts if isinstance(part, str | Mapping) else [part]
+        if isinstance(part, ImagePart):
+            check_image(part)
+    return replace(message, content=tuple(parts))
+
+
 def _thinking(message: Mapping[str, Any]) -> str:
     return next((text for key in _THINKING if (text := read_reasoning(message.get(key)))), "")
 
@@ -131,6 +170,8 @@ def _further_keys(message: Mapping[str, Any], said: Any, thinking: str) -> dict[
             meant = "content"
         if meant is not None:
             raise UsageError(f"unknown key {key!r} in a message; did you mean {meant!r}?")
+    if "content" not in message and message.get("role") in ("user", "system", "developer"):
+        raise UsageError(f"a message needs a role and a content: {A_MESSAGE}, got {message!r:.100}")
     # What stands beside the text is passed on as it is, and so is reasoning that is not a text.
     beside = _SAID_OTHERWISE if said else ()
     beside += () if thinking else _THINKING
@@ -162,8 +203,8 @@ def as_tools(values: Iterable[ToolLike] | None) -> tuple[Tool, ...]:
     """Return tools from `Tool` objects or OpenAI-shaped dictionaries."""
     if values is None:
         return ()
-    if not isinstance(values, Iterable):
-        raise UsageError(f"tools must be a list of tools, not {type(values).__name__}")
+    if isinstance(values, Tool | Mapping | str | type) or not isinstance(values, Iterable):
+        raise UsageError(f"tools must be a list of tools, not {shown_tool(values)}")
     return tuple(as_tool(value) for value in values)
 
 
@@ -176,16 +217,20 @@ def as_tool(value: ToolLike) -> Tool:
         UsageError: It has no name, or runs at a provider (`web_search`, ...).
     """
     if isinstance(value, Tool):
+        check_tool(value)
         return value
-    if not isinstance(value, Mapping) and hasattr(value, "inputSchema"):
+    if not isinstance(value, Mapping | type) and hasattr(value, "inputSchema"):
         # `mcp.types.Tool`
         return Tool(value.name, value.description or "", value.inputSchema)
     function = value.get("function", value) if isinstance(value, Mapping) else None
-    if not isinstance(function, Mapping) or not function.get("name"):
-        raise UsageError(
-            f"a tool needs a name: {{'type': 'function', 'function': {{'name': ...}}}}, got {value!r:.200}"
-        )
+    if not isinstance(value, Mapping):
+        raise UsageError(f"a tool is a Tool or {A_TOOL}, not {shown_tool(value)}")
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
+        raise UsageError(f"a tool needs a name: {A_TOOL}, got {value!r:.200}")
     parameters = next((schema for key in _SCHEMA_KEYS if (schema := function.get(key))), None)
+    if parameters is None:
+        for key in _SCHEMA_OF_OTHERS & function.keys():
+            raise UsageError(f"unknown key {key!r} in the tool {function['name']!r}; did you mean 'parameters'?")
     if value.get("type") not in (None, "function") and (parameters is None or value["type"] != "custom"):
         raise UsageError(
             f"the tool {function['name']!r} of type {value['type']!r} runs at a provider; a model on your own server "
@@ -202,6 +247,7 @@ def as_tool(value: ToolLike) -> Tool:
 
 
 _SCHEMA_KEYS = ("parameters", "inputSchema", "input_schema")
+_SCHEMA_OF_OTHERS = {"params", "args", "arguments", "schema", "args_schema", "properties", "paramaters", "parameter"}
 
 
 def as_tool_choice(value: str | Mapping[str, Any] | None) -> str | None:
@@ -225,6 +271,7 @@ def as_tool_choice(value: str | Mapping[str, Any] | None) -> str | None:
         raise UsageError(
             "tool_choice must be 'auto', 'none', 'required', a tool's name, or "
             f"{{'type': 'function', 'function': {{'name': ...}}}}, not {value!r:.200}"
+            + ("; write tool_choice=tool.name" if isinstance(value, Tool) else "")
         )
     return name
 
@@ -238,7 +285,7 @@ def _content(value: Any, role: Role) -> tuple[str | tuple[Part, ...], Content | 
     if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
         found = read_content(value, answered=role == "assistant")
         return tuple(found.parts), found
-    raise UsageError(f"message content must be text or a list of parts, not {type(value).__name__}")
+    raise wrong_content(value)
 
 
 def _tool_calls(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:

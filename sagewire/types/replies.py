@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from dataclasses import FrozenInstanceError, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
+from sagewire._names import NamesHelp, refuse
 from sagewire.types.conversation import Message, ToolCall
+
+_OF_TEXT = "only some deltas are text; for the text alone: `for text in client.stream(...).text`"
+_FIELDS_OF_OTHERS = dict.fromkeys(("text", "content", "delta", "choices", "message", "token"), _OF_TEXT)
+
+
+class _Delta(NamesHelp):
+    """The base class of the pieces of a streamed answer."""
+
+    __slots__ = ()
+    _instead: ClassVar[Mapping[str, str]] = _FIELDS_OF_OTHERS
+
 
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "error", "other"]
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamesHelp):
     """Token counts as the server reported them; sagewire never invents any.
 
     Args:
@@ -21,6 +33,12 @@ class Usage:
         cached_tokens: How many of those read came out of a cache.
         reasoning_tokens: How many of those written were reasoning.
     """
+
+    _instead: ClassVar[Mapping[str, str]] = {
+        "input_tokens": "use prompt_tokens",
+        "output_tokens": "use completion_tokens",
+        "generated_tokens": "use completion_tokens",
+    }
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -51,7 +69,7 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(_Delta):
     """More answer text.
 
     Args:
@@ -64,7 +82,7 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class ThinkingDelta:
+class ThinkingDelta(_Delta):
     """More reasoning text.
 
     Args:
@@ -80,7 +98,7 @@ class ThinkingDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCallDelta:
+class ToolCallDelta(_Delta):
     """A piece of a tool call: the first of an `index` carries `name` and mostly `id`, each may carry argument text.
 
     Args:
@@ -101,7 +119,7 @@ class ToolCallDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class LogprobsDelta:
+class LogprobsDelta(_Delta):
     """Log probabilities of tokens just generated.
 
     Args:
@@ -114,7 +132,7 @@ class LogprobsDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class FinishDelta:
+class FinishDelta(_Delta):
     """The end of an answer.
 
     Args:
@@ -129,7 +147,7 @@ class FinishDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class UsageDelta:
+class UsageDelta(_Delta):
     """Token counts; a later one replaces an earlier one.
 
     Args:
@@ -140,7 +158,7 @@ class UsageDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class MetadataDelta:
+class MetadataDelta(_Delta):
     """The server's facts about the answer as a whole.
 
     Args:
@@ -205,7 +223,7 @@ NO_INFO = ResponseInfo()
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamesHelp):
     """One of the answers in a `Reply`.
 
     Args:
@@ -216,6 +234,13 @@ class Choice:
         stop: The stop string that ended it, if it is known.
         logprobs: Log probabilities of its tokens, if they were requested.
     """
+
+    _instead: ClassVar[Mapping[str, str]] = {
+        "message": "a choice has text, thinking and tool_calls itself; of the first one, reply.text",
+        "content": "use .text",
+        "delta": "use .text",
+        "reasoning_content": "use .thinking",
+    }
 
     text: str = ""
     thinking: str | None = None
@@ -230,7 +255,7 @@ _SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Reply:
+class Reply(NamesHelp):
     """A whole answer. The properties are those of the first choice, which nearly always is the only one.
 
     `str(reply)` is its text, so `print(reply)` prints the answer; Jupyter shows it as Markdown.
@@ -243,6 +268,22 @@ class Reply:
         extra: Further fields that the server sent.
         info: The service's facts about the response; without any in a reply that was not returned by a call.
     """
+
+    _instead: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("content", "answer", "completion", "response", "generated_text", "output", "body"), "use .text"
+        ),
+        **dict.fromkeys(("split", "strip", "lower", "upper", "replace", "startswith", "encode"), "use .text.{name}"),
+        **dict.fromkeys(("json", "to_dict", "model_dump", "dict"), "use dataclasses.asdict(reply)"),
+        **dict.fromkeys(("reasoning", "reasoning_content"), "use .thinking"),
+        **dict.fromkeys(("tokens", "total_tokens"), "use .usage.total_tokens, if the server counts"),
+        **dict.fromkeys(("prompt_tokens", "completion_tokens"), "use .usage.{name}, if the server counts"),
+        **dict.fromkeys(("request_id", "headers", "status", "status_code"), "the service's facts are in .info"),
+        "role": "use .message, the answer as a turn of the conversation",
+        "logprobs": "use .choices[0].logprobs",
+        "stop_reason": "use .finish_reason",
+        "parsed": "the answer is text: json.loads(reply.text)",
+    }
 
     choices: tuple[Choice, ...] = (Choice(),)
     usage: Usage | None = None
@@ -270,6 +311,9 @@ class Reply:
     def _repr_markdown_(self) -> str:
         """The form that Jupyter shows."""
         return str(self)
+
+    if not TYPE_CHECKING:
+        __getitem__ = refuse("it is not a dictionary or a list: use reply.text, reply.tool_calls, reply.choices")
 
     @property
     def text(self) -> str:
@@ -307,3 +351,11 @@ class Reply:
     def timings(self) -> Timings:
         """How long the call took; without times in a reply that was not returned by a call."""
         return self.info.timings
+
+
+def _refuse_changes(self: Reply, name: str, value: object) -> None:
+    raise FrozenInstanceError(f"a Reply does not change, {name} neither; keep your own text in a variable")
+
+
+# What `dataclass` makes fails in an obscure way for the properties of a slotted class.
+setattr(Reply, "__setattr__", _refuse_changes)  # noqa: B010

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict, Unpack
 
 from sagewire.errors import UsageError, unknown_name
 from sagewire.types.conversation import Message, Tool
+from sagewire.types.option_checks import check_option
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,28 @@ class Options:
 # Arguments of other libraries, and the way to say them here.
 _ELSEWHERE = {
     "stream": "use client.stream(...) or client.stream_complete(...)",
+    "streaming": "use client.stream(...) or client.stream_complete(...)",
     "messages": "pass the messages as the first argument",
     "prompt": "use client.complete(prompt)",
+    "system": "put it first: [{'role': 'system', 'content': ...}, {'role': 'user', 'content': ...}]",
+    "system_prompt": "put it first: [{'role': 'system', 'content': ...}, {'role': 'user', 'content': ...}]",
     "timeout": "pass it to the client, Client(..., timeout=...)",
     "region_name": "pass it to the client, Client(..., region_name=...)",
     "max_retries": "pass it to the client, Client(..., retries=...)",
+    "callbacks": "pass functions to the client, Client(..., hooks=sagewire.Hooks(...))",
+    "functions": "use tools=[...]",
+    "function_call": "use tool_choice=",
+    "response_model": "use response_format= with the model's JSON schema",
+    "temp": "use temperature=",
+    **dict.fromkeys(("max_length", "max_gen_len", "num_predict", "n_predict", "maxTokens"), "use max_tokens="),
+    "model_kwargs": "give its settings one by one; extra={...} takes those under the container's own names",
+    "parameters": "give its settings one by one; extra={...} takes those under the container's own names",
+    "extra_body": "use extra={...}",
+    "extra_headers": "use Client(transport=Http(url, headers={...})); SageMaker takes endpoint_kwargs={...}",
+    "do_sample": "temperature=0 takes the most likely tokens; extra={'do_sample': ...} is the container's own switch",
+    "return_full_text": "put the prompt before the answer yourself",
+    "echo": "put the prompt before the answer yourself",
+    "verbose": "switch the log on, logging.getLogger('sagewire').setLevel('DEBUG')",
 }
 # Other spellings of a setting: those of Hugging Face's servers, and OpenAI's newer one.
 SPELLINGS: Mapping[str, str] = {
@@ -202,24 +219,14 @@ def make_options(base: Options | None = None, /, **given: Unpack[OptionArguments
     if not given:
         return base
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    for name in changes:
+    for name, value in changes.items():
         if name not in _OPTION_NAMES and name != "extra":
             if name in _ELSEWHERE:
                 raise UsageError(f"{name}= is not an option of a call: {_ELSEWHERE[name]}")
+            if name in SPELLINGS:
+                raise UsageError(f"unknown option {name!r}; did you mean {SPELLINGS[name]!r}?")
             raise UsageError(unknown_name(name, [*_OPTION_NAMES, "extra"], "option"))
-    for name, value in changes.items():
-        # JSON lacks such numbers: they would be sent as null, which means not set.
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"{name}={value} must be a finite number")
-    stop = changes.get("stop")
-    if stop is not None:
-        if not isinstance(stop, Iterable):
-            raise UsageError(f"stop={stop!r} must be a string or a list of strings")
-        changes["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
-        if not all(isinstance(text, str) and text for text in changes["stop"]):
-            raise UsageError(f"stop={stop!r} must hold non-empty strings")
-    if "extra" in changes and not isinstance(changes["extra"], Mapping):
-        raise UsageError(f"extra must be a mapping, not {type(changes['extra']).__name__}")
+        changes[name] = check_option(name, value)
     if base.extra or "extra" in changes:
         changes = _merged(base, changes)
     return replace(base, **changes) if changes else base

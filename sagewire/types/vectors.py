@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
+from sagewire._names import NamesHelp
 from sagewire.types.replies import NO_INFO, ResponseInfo, Usage
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class EmbedOptions:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Embeddings(Sequence[Sequence[float]]):
+class Embeddings(NamesHelp, Sequence[Sequence[float]]):
     """One vector per text, in the order of the texts; all of the same length, and all numbers finite.
 
     Args:
@@ -55,6 +56,12 @@ class Embeddings(Sequence[Sequence[float]]):
         >>> embeddings
         Embeddings(2 texts x 2 dimensions)
     """
+
+    _instead: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("embeddings", "data", "values", "tolist", "embedding"), "use .vectors, lists of floats"),
+        **dict.fromkeys(("shape", "numpy", "to_numpy", "array", "astype"), "use .as_numpy(), an array"),
+        "dim": "use .dimensions",
+    }
 
     rows: Sequence[Sequence[float]] = ()
     usage: Usage | None = None
@@ -123,7 +130,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Ranking(Sequence[RankedDocument]):
+class Ranking(NamesHelp, Sequence[RankedDocument]):
     """Documents by relevance, the best first.
 
     Args:
@@ -132,6 +139,10 @@ class Ranking(Sequence[RankedDocument]):
         model: The model name the server reported.
         info: The service's facts about the response.
     """
+
+    _instead: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("data", "documents", "scores", "ranking"), "use .results; each has .index and .score"),
+    }
 
     results: tuple[RankedDocument, ...] = ()
     usage: Usage | None = None

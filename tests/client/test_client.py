@@ -214,7 +214,7 @@ class TestErrors:
                 "aws_access_key_id and profile_name contradict",
             ),
             (
-                {"endpoint": "a", "session": object(), "aws_access_key_id": "k", "aws_secret_access_key": "s"},
+                {"endpoint": "a", "session": "a-profile", "aws_access_key_id": "k", "aws_secret_access_key": "s"},
                 "aws_access_key_id and session contradict",
             ),
             ({"endpoint": "a", "timeout": -1}, "positive"),

@@ -9,6 +9,12 @@ templates. Results are OpenAI-shaped, and read as dictionaries or as attributes.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from sagewire._names import missing
 from sagewire.integrations.easyllm import huggingface, prompt_utils, sagemaker
 
 __all__ = ["huggingface", "prompt_utils", "sagemaker"]
+
+if not TYPE_CHECKING:
+    __getattr__ = missing(__name__, __all__)

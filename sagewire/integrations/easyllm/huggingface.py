@@ -25,9 +25,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
+from sagewire._names import missing
 from sagewire.errors import UsageError
 from sagewire.integrations._addresses import HUB_INFERENCE, HUB_MODELS, ROUTER
 from sagewire.integrations.easyllm import _resources
@@ -108,3 +109,7 @@ class Embedding(_resources.Embedding):
     """Vectors of texts."""
 
     _service = _service
+
+
+if not TYPE_CHECKING:
+    __getattr__ = missing(__name__, __all__)

@@ -24,8 +24,9 @@ Attributes:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from sagewire._names import missing
 from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import UsageError
 from sagewire.integrations._addresses import runtime_address
@@ -95,3 +96,7 @@ class Embedding(_resources.Embedding):
     """Vectors of texts."""
 
     _service = _service
+
+
+if not TYPE_CHECKING:
+    __getattr__ = missing(__name__, __all__)

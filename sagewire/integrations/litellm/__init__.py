@@ -34,8 +34,9 @@ Attributes:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
+from sagewire._names import missing
 from sagewire.integrations._answers import AsyncChunks, Chunks
 from sagewire.integrations._objects import OpenAiObject
 from sagewire.integrations.litellm._calls import ChatCall, EmbeddingCall, TextCall
@@ -201,3 +202,7 @@ def embedding(model: str, input: str | Sequence[str] = (), **options: Any) -> Op
 async def aembedding(model: str, input: str | Sequence[str] = (), **options: Any) -> OpenAiObject:
     """`embedding` for asyncio."""
     return await EmbeddingCall.of(model, input, options).arun()
+
+
+if not TYPE_CHECKING:
+    __getattr__ = missing(__name__, __all__)

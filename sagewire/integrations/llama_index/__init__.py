@@ -8,7 +8,10 @@ True
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sagewire._extras import require
+from sagewire._names import missing
 
 require("llama_index.core", "llama-index")
 
@@ -38,3 +41,6 @@ __all__ = [
     "SageMakerLLM",
     "SageMakerRerank",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = missing(__name__, __all__)

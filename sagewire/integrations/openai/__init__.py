@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sagewire._extras import require
+from sagewire._names import missing
 from sagewire.client import Client
 from sagewire.integrations.openai._access import RouteChoice, find_access
 from sagewire.integrations.openai._http import make_async_http_client, make_http_client
@@ -103,3 +104,7 @@ def async_openai_client(
         **access.options,
     )
     return made
+
+
+if not TYPE_CHECKING:
+    __getattr__ = missing(__name__, __all__)
