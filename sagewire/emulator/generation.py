@@ -22,6 +22,7 @@ class Token:
 
     text: str
     kind: Literal["text", "thinking", "special"] = "text"
+    measured: bool = True
 
     @property
     def id(self) -> int:
@@ -32,6 +33,11 @@ class Token:
     def logprob(self) -> float:
         """The token's log probability."""
         return tokens.logprob(self.text)
+
+    @property
+    def known_logprob(self) -> float | None:
+        """The token's log probability; `None` if the text is another server's, which did not tell it."""
+        return self.logprob if self.measured else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,7 @@ class Generation:
     Attributes:
         finish: `stop`, `length`, `tool_calls`, or what the engine said.
         stop: The stop string that ended the answer.
+        measured: The log probabilities of the tokens are the model's.
         prompt_tokens, completion_tokens, reasoning_tokens: Counted by the emulator unless the engine counted.
     """
 
@@ -109,7 +116,8 @@ class Generation:
         self._turn = turn
         self._keep_stop = keep_stop
         self._limit = turn.max_tokens if turn.max_tokens is not None else limit
-        if getattr(engine, "counts_tokens", False):
+        self.measured = not getattr(engine, "counts_tokens", False)
+        if not self.measured:
             # Its tokens are others than the emulator's: it is told the limit, and keeps it itself.
             self._turn, self._limit = replace(turn, max_tokens=self._limit), None
         self._vocabulary = vocabulary
@@ -173,9 +181,9 @@ class Generation:
                 yield CallToken(index, part)
             elif isinstance(piece, Thinking):
                 self.reasoning_tokens += 1
-                yield Token(part, "thinking")
+                yield Token(part, "thinking", self.measured)
             else:
-                token = Token(part, "special" if special and self._special == "flag" else "text")
+                token = Token(part, "special" if special and self._special == "flag" else "text", self.measured)
                 yield from self._hold(token) if self._turn.stop else (token,)
                 if self.stop is not None:
                     return

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from sagewire.emulator import tokens
 
-__all__ = ["as_base64", "embed", "relevance", "token_vectors"]
+__all__ = ["as_base64", "embed", "normalized", "relevance", "token_vectors"]
 
 _WORD = re.compile(r"[^\W_]+")
 _DULL = frozenset(
@@ -36,6 +36,17 @@ def _slot(feature: str, dimensions: int) -> tuple[int, float]:
 def _add(vector: list[float], feature: str, weight: float) -> None:
     position, sign = _slot(feature, len(vector))
     vector[position] += sign * weight
+
+
+def normalized(vector: Sequence[float]) -> list[float]:
+    """Return the vector with length one; one of length one, or of nothing but zeros, as it is.
+
+    Example:
+        >>> normalized([3.0, 4.0])
+        [0.6, 0.8]
+    """
+    length = math.sqrt(sum(x * x for x in vector))
+    return list(vector) if not length or math.isclose(length, 1.0, rel_tol=1e-6) else [x / length for x in vector]
 
 
 def embed(text: str, dimensions: int) -> list[float]:

@@ -4,12 +4,15 @@ import json
 import threading
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import HTTPError
 
 import pytest
 
 from sagewire import Client, ModelError
 from sagewire.emulator import Emulator
 from sagewire.errors import EndpointError
+
+from ..cases import each
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 WANTED = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
@@ -21,6 +24,7 @@ class Server:
 
     def __init__(self, owner):
         self.calls = []
+        self.events = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -35,10 +39,16 @@ class Server:
                 self.wfile.write(data)
 
             def do_GET(self):
+                if not self.path.startswith("/v1/"):
+                    self.send_error(404)
+                    return
                 self.send(json.dumps({"data": [{"id": "real-model", "owned_by": owner}]}).encode())
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if not self.path.startswith(("/v1/", "/api/")):
+                    self.send_error(404)
+                    return
                 outer.calls.append((self.path, body))
                 if self.path == "/v1/embeddings":
                     rows = [{"index": n, "embedding": [0.6, 0.8, float(n)]} for n, _ in enumerate(body["input"])]
@@ -52,7 +62,7 @@ class Server:
                 else:
                     choice = {"index": 0, "delta": {"content": LONG}, "text": LONG, "finish_reason": "stop"}
                     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-                    events = [{"choices": [choice]}, {"choices": [], "usage": usage}]
+                    events = outer.events or [{"choices": [choice]}, {"choices": [], "usage": usage}]
                     data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
                     self.send(data + b"data: [DONE]\n\n", "text/event-stream")
 
@@ -84,12 +94,13 @@ def invoke(emulator, body):
     headers = {"content-type": "application/json", "x-amzn-sagemaker-custom-attributes": "accept_eula=true"}
     url = emulator.container_url("e") + "/invocations"
     with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=30) as answer:
-        answer.read()
+        return answer.read()
 
 
 def test_vectors_are_the_servers(server):
     with served(server, "tei") as emulator:
-        assert client(emulator, "tei").embed(["a", "b"]).vectors == [[0.6, 0.8, 0.0], [0.6, 0.8, 1.0]]
+        found = client(emulator, "tei").embed(["a", "b"], normalize=False).vectors
+    assert found == [[0.6, 0.8, 0.0], [0.6, 0.8, 1.0]]
     assert server.calls == [("/v1/embeddings", {"model": "real-model", "input": ["a", "b"]})]
 
 
@@ -138,7 +149,8 @@ def test_prompts_are_continued_as_they_are(server, path, place):
     assert server.calls[-1][0] == path
     assert place.items() <= server.calls[-1][1].items()
     if path == "/api/generate":
-        assert server.calls[-1][1]["options"] == {"num_predict": 2, "repeat_penalty": 1.1}
+        # TGI answers greedily where no sampling is asked for, and so does the server behind it.
+        assert server.calls[-1][1]["options"] == {"num_predict": 2, "repeat_penalty": 1.1, "temperature": 0}
 
 
 @pytest.mark.parametrize(
@@ -181,3 +193,165 @@ def test_settings_of_every_container_reach_the_server(server, dialect, body, sen
 def test_a_search_is_refused(server):
     with served(server, "hf_pipeline") as emulator, pytest.raises(EndpointError, match="no field for num_beams"):
         client(emulator, "hf_pipeline").complete("Hi", extra={"num_beams": 4})
+
+
+THINKING_OFF = {"enable_thinking": False}
+
+
+@each(
+    ("owner", "body", "sent"),
+    [
+        ("vllm", {"chat_template_kwargs": THINKING_OFF}, {"chat_template_kwargs": THINKING_OFF}),
+        ("vllm", {"logit_bias": {"5": 1}, "min_tokens": 4}, {"logit_bias": {"5": 1}, "min_tokens": 4}),
+        ("sglang", {"add_generation_prompt": False, "ignore_eos": True},
+         {"add_generation_prompt": False, "ignore_eos": True}),
+        ("llamacpp", {"reasoning_effort": "low"}, {"chat_template_kwargs": {"reasoning_effort": "low"}}),
+        ("library", {"reasoning_effort": "low"}, {"reasoning_effort": "low"}),
+        ("somebody", {"logit_bias": {"5": 1}}, {"logit_bias": {"5": 1}}),
+        ("somebody", {"skip_special_tokens": False, "ignore_eos": False}, {}),
+        ("somebody", {"chat_template_kwargs": THINKING_OFF}, "no field for chat_template_kwargs"),
+        ("library", {"logit_bias": {"5": 1}}, "no field for logit_bias"),
+        ("llamacpp", {"min_tokens": 4}, "no field for min_tokens"),
+        ("vllm", {"prompt_logprobs": 1}, "no field for prompt_logprobs"),
+    ],
+)  # fmt: skip
+def test_further_settings_reach_the_servers_that_have_them(owner, body, sent):
+    server = Server(owner)
+    asked = {"messages": [{"role": "user", "content": "Hi"}], **body}
+    try:
+        with served(server, "openai_chat") as emulator:
+            if isinstance(sent, str):
+                with pytest.raises(HTTPError) as refused:
+                    invoke(emulator, asked)
+                assert sent in refused.value.read().decode()
+                return
+            invoke(emulator, asked)
+        known = {"model", "messages", "stream", "stream_options", "max_tokens"}
+        assert {name: value for name, value in server.calls[-1][1].items() if name not in known} == sent
+    finally:
+        server.close()
+
+
+@each(
+    ("parameters", "words"),
+    [
+        ({"truncate": 5, "best_of": 2}, "no field for best_of"),
+        ({"watermark": True}, "no field for watermark"),
+        ({"decoder_input_details": True, "details": True}, "no field for decoder_input_details"),
+    ],
+)
+def test_what_tgis_own_model_server_does_is_refused(server, parameters, words):
+    with served(server, "tgi") as emulator, pytest.raises(HTTPError) as refused:
+        invoke(emulator, {"inputs": "Once", "parameters": {**parameters, "do_sample": True}})
+    assert words in refused.value.read().decode()
+
+
+@each(
+    ("parameters", "temperature"),
+    [
+        ({}, 0),
+        ({"do_sample": False}, 0),
+        ({"temperature": 1.0}, 0),
+        ({"do_sample": True}, None),
+        ({"do_sample": True, "temperature": 0.7}, 0.7),
+        ({"temperature": 0.7}, 0.7),
+        ({"top_p": 0.9}, None),
+        ({"top_k": 5}, None),
+    ],
+)
+def test_tgi_samples_only_if_it_is_asked_to(server, parameters, temperature):
+    with served(server, "tgi") as emulator:
+        invoke(emulator, {"inputs": "Once", "parameters": parameters})
+    assert server.calls[-1][1].get("temperature") == temperature
+
+
+def test_log_probabilities_of_tgis_details_are_not_made_up(server):
+    with served(server, "tgi") as emulator:
+        body = {"inputs": "Once", "parameters": {"details": True}}
+        (answer,) = json.loads(invoke(emulator, body))
+        streamed = invoke(emulator, {**body, "stream": True}).decode()
+    assert {token["logprob"] for token in answer["details"]["tokens"]} == {None}
+    tokens = [json.loads(line[5:])["token"] for line in streamed.splitlines() if line.startswith("data:")]
+    assert {token["logprob"] for token in tokens} == {None}
+
+
+def test_a_prompt_of_token_numbers_is_refused(server):
+    with served(server, "openai_completions") as emulator, pytest.raises(HTTPError) as refused:
+        invoke(emulator, {"prompt": [1, 2]})
+    assert "token numbers" in refused.value.read().decode()
+
+
+def test_media_details_and_reasoning_of_a_conversation_reach_the_server(server):
+    audio = {"type": "input_audio", "input_audio": {"data": "aGk=", "format": "wav"}}
+    image = {"type": "image_url", "image_url": {"url": "https://e/x.png", "detail": "low"}}
+    turns = [
+        {"role": "user", "content": [audio, image]},
+        {"role": "assistant", "content": "4", "reasoning_content": "2 + 2"},
+        {"role": "user", "content": "Hi"},
+    ]
+    with served(server, "openai_chat") as emulator:
+        invoke(emulator, {"messages": turns})
+    asked, answered, _ = server.calls[-1][1]["messages"]
+    assert asked["content"] == [audio, image]
+    assert answered["reasoning_content"] == answered["reasoning"] == "2 + 2"
+
+
+def piece(name, arguments, **more):
+    return {"function": {"name": name, "arguments": arguments}, **more}
+
+
+@each(
+    ("pieces", "calls"),
+    [
+        ([piece("f", '{"a": 1}', id="1", index=0), piece("g", "{}", id="2", index=0)],
+         [("f", '{"a": 1}'), ("g", "{}")]),
+        ([piece("f", '{"a": 1}', id="1"), piece("g", "{}", id="2")], [("f", '{"a": 1}'), ("g", "{}")]),
+        ([piece("f", '{"a": 1}'), piece("f", '{"a": 2}')], [("f", '{"a": 1}'), ("f", '{"a": 2}')]),
+        ([piece("f", '{"a"', id="1", index=0), piece("f", ": 1}", id="1", index=0)], [("f", '{"a": 1}')]),
+        ([piece("f", "", id="1", index=0), piece(None, '{"a": 1}', index=0)], [("f", '{"a": 1}')]),
+        ([piece("f", '{"a"'), piece(None, ": 1}"), piece("g", "{}")], [("f", '{"a": 1}'), ("g", "{}")]),
+        ([piece("f", {"a": 1}, index=0)], [("f", '{"a": 1}')]),
+    ],
+)  # fmt: skip
+def test_calls_are_never_glued_together(server, pieces, calls):
+    server.events = [{"choices": [{"index": 0, "delta": {"tool_calls": [one]}}]} for one in pieces]
+    server.events.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}], "usage": {}})
+    tools = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}} for name in "fg"]
+    with served(server, "openai_chat") as emulator:
+        answer = json.loads(invoke(emulator, {"messages": [{"role": "user", "content": "Hi"}], "tools": tools}))
+    made = [call["function"] for call in answer["choices"][0]["message"]["tool_calls"]]
+    assert [(function["name"], function["arguments"]) for function in made] == calls
+
+
+@each(
+    ("choice", "text", "reason"),
+    [
+        ({"message": {"content": "whole"}, "finish_reason": "stop"}, "whole", "stop"),
+        ({"delta": {"refusal": "No."}, "finish_reason": "stop"}, "No.", "stop"),
+        ({"delta": {"content": "cut"}, "finish_reason": "content_filter"}, "cut", "content_filter"),
+    ],
+)
+def test_answers_in_other_forms_arrive(server, choice, text, reason):
+    server.events = [{"choices": [{"index": 0, **choice}], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}]
+    with served(server, "openai_chat") as emulator:
+        reply = client(emulator, "openai_chat").chat("Hi")
+    assert (reply.text, reply.finish_reason) == (text, reason)
+
+
+def test_vectors_of_tei_have_length_one_unless_asked_otherwise(server):
+    with served(server, "tei") as emulator:
+        assert client(emulator, "tei").embed(["a", "b"], normalize=False).vectors[1] == [0.6, 0.8, 1.0]
+        normal = client(emulator, "tei").embed(["a", "b"]).vectors[1]
+    assert sum(x * x for x in normal) == pytest.approx(1)
+
+
+def test_a_size_the_server_ignores_is_refused(server):
+    with served(server, "openai_embeddings") as emulator, pytest.raises(EndpointError, match="vectors of 2 numbers"):
+        client(emulator, "openai_embeddings").embed(["a"], dimensions=2)
+
+
+def test_an_address_without_its_version_is_explained(server):
+    address = server.url.removesuffix("/v1")
+    with Emulator({"e": f"openai_chat:upstream={address},m"}) as emulator, pytest.raises(HTTPError) as refused:
+        invoke(emulator, {"messages": [{"role": "user", "content": "Hi"}]})
+    assert "usually ends with /v1" in refused.value.read().decode()

@@ -193,7 +193,7 @@ class Lmi(Dialect):
 
     def token(self, token: Token) -> JSON:
         """Return one token of an answer."""
-        return {"id": token.id, "text": token.text, "log_prob": token.logprob}
+        return {"id": token.id, "text": token.text, "log_prob": token.known_logprob}
 
     def details(self, run: Generation | Answer, asked: _Asked) -> JSON:
         """Return why and after how many tokens an answer ended; vLLM's `stop` is reported as `eos_token`."""
@@ -238,7 +238,7 @@ class LmiSse(Lmi):
 
     def token(self, token: Token) -> JSON:
         """Return one token under TGI's names."""
-        return {"id": token.id, "text": token.text, "logprob": token.logprob}
+        return {"id": token.id, "text": token.text, "logprob": token.known_logprob}
 
     def stream(self, run: Generation, asked: _Asked) -> Response:
         """Return server-sent events."""
@@ -348,7 +348,7 @@ class LmiAsync(Lmi):
 
     def token(self, token: Token) -> JSON:
         """Return one token: `logprob` again, not `log_prob`."""
-        return {"id": token.id, "text": token.text, "logprob": token.logprob}
+        return {"id": token.id, "text": token.text, "logprob": token.known_logprob}
 
     def details(self, run: Generation | Answer, asked: _Asked) -> JSON:
         """Return the details of a stream's end: vLLM's words, and one token too many."""

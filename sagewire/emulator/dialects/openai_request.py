@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sagewire.emulator.engines.base import Turn, sampling_of
+from sagewire.emulator.engines.base import TokenPrompt, Turn, sampling_of
 from sagewire.types import ImagePart, MediaPart, Message, Part, Role, TextPart, Tool, ToolCall
 
 __all__ = ["BadRequest", "CompletionBody", "Settings", "read_chat", "read_completion", "read_messages", "read_tools"]
@@ -192,7 +192,7 @@ def read_chat(body: Any) -> Settings:
         temperature=body.get("temperature"),
         top_p=body.get("top_p"),
         model=body.get("model") or "",
-        sampling=sampling_of(body),
+        sampling=sampling_of(body) | _further(body),
         logprobs=bool(body.get("logprobs")),
     )
     return Settings(
@@ -207,6 +207,22 @@ def read_chat(body: Any) -> Settings:
         keep_special=body.get("skip_special_tokens") is False,
         named_tool=named,
     )
+
+
+def _further(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that the emulator has no use for, but a real model behind it has."""
+    found = {name: body[name] for name in _FURTHER if body.get(name)}
+    return found | {name: False for name in _ON_BY_DEFAULT if body.get(name) is False}
+
+
+# Of vLLM's and SGLang's chat and completions.
+_FURTHER = (
+    "logit_bias", "min_tokens", "ignore_eos", "stop_token_ids", "bad_words", "allowed_token_ids", "length_penalty",
+    "use_beam_search", "truncate_prompt_tokens", "chat_template", "chat_template_kwargs", "continue_final_message",
+    "documents", "reasoning_effort", "suffix", "thinking_token_budget", "mm_processor_kwargs",
+    "include_stop_str_in_output", "prompt_logprobs",
+)  # fmt: skip
+_ON_BY_DEFAULT = ("add_special_tokens", "skip_special_tokens", "add_generation_prompt", "include_reasoning")
 
 
 def _whole(value: float | None) -> int | None:
@@ -236,7 +252,7 @@ def read_completion(body: Any, default_max_tokens: int | None = 16) -> Completio
                 temperature=body.get("temperature"),
                 top_p=body.get("top_p"),
                 model=body.get("model") or "",
-                sampling=sampling_of(body),
+                sampling=sampling_of(body) | _further(body),
                 logprobs=top is not None and top is not False,
             ),
             stream=stream,
@@ -261,7 +277,7 @@ def _prompts(prompt: str | list[Any]) -> Iterator[str]:
         yield from prompt
     elif all(isinstance(item, int) for item in prompt) and prompt:
         # Token ids: the emulator's vocabulary has no way back to text.
-        yield "".join(f" <{number}>" for number in prompt)
+        yield TokenPrompt("".join(f" <{number}>" for number in prompt))
     elif prompt and all(isinstance(item, list) for item in prompt):
         for item in prompt:
             yield from _prompts(item)
@@ -315,7 +331,7 @@ def _part(part: Any, where: str) -> Part:
         url = image.get("url") if isinstance(image, dict) else image
         if isinstance(url, str) and url:
             _check_image(url, where)
-            return ImagePart(url=url)
+            return ImagePart(url=url, detail=image.get("detail") if isinstance(image, dict) else None)
     if kind in _MEDIA and isinstance(part.get(kind), dict):
         return MediaPart(kind, part[kind])
     raise BadRequest(f"Unknown part type: {kind}", where, shape=False)

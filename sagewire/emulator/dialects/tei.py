@@ -9,7 +9,7 @@ import orjson
 
 from sagewire.emulator import tokens, vectors
 from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, json_body
-from sagewire.emulator.engines.base import EngineFailure
+from sagewire.emulator.engines.base import EngineFailure, VectorEngine
 from sagewire.emulator.http_values import Request, Response, json_response
 
 __all__ = ["Tei", "TeiClassify", "TeiRerank"]
@@ -105,8 +105,11 @@ class Tei(Dialect):
         body = self.body(request)
         texts = self.inputs(body.get("inputs"), container, body.get("truncate"))
         size = body.get("dimensions")
-        factor = 1.0 if body.get("normalize", True) else 3.0
-        rows = [[factor * x for x in row] for row in container.embed(texts, size)]
+        rows = container.embed(texts, size)
+        if body.get("normalize", True):
+            rows = [vectors.normalized(row) for row in rows]
+        elif not isinstance(container.engine, VectorEngine):
+            rows = [[3.0 * x for x in row] for row in rows]
         headers = {"Content-Type": "application/json", "x-compute-tokens": str(sum(map(tokens.count, texts)))}
         return Response(200, headers, orjson.dumps(rows))
 
@@ -121,7 +124,8 @@ class Tei(Dialect):
         given = self.body(request).get("inputs")
         if not isinstance(given, dict) or not isinstance(given.get("source_sentence"), str):
             raise _plain("Failed to deserialize the JSON body into the target type: missing field `source_sentence`")
-        source, *others = container.embed([given["source_sentence"], *(given.get("sentences") or ())])
+        rows = container.embed([given["source_sentence"], *(given.get("sentences") or ())])
+        source, *others = map(vectors.normalized, rows)
         return json_response(200, [sum(x * y for x, y in zip(source, other, strict=True)) for other in others])
 
     def openai(self, request: Request, container: Container) -> Response:

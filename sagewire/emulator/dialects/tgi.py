@@ -18,6 +18,10 @@ __all__ = ["Tgi", "Tgi1", "TgiChat", "error"]
 REGISTRY = "763104351884.dkr.ecr.{region}.amazonaws.com/huggingface-pytorch-tgi-inference"
 NO_SHAPE = "Failed to deserialize the JSON body into the target type"
 EOS = Token("</s>", "special")
+# After the text of another server, which tells no log probabilities.
+_EOS_ELSEWHERE = Token("</s>", "special", measured=False)
+# What only TGI's own model server does.
+_OF_TGI = ("truncate", "watermark", "decoder_input_details")
 EOS_ID = 2
 
 
@@ -138,12 +142,12 @@ class Tgi(Dialect):
             max_tokens=new,
             stop=tuple(parameters.get("stop") or ()),
             seed=parameters.get("seed"),
-            temperature=parameters.get("temperature") if parameters.get("do_sample") else None,
+            temperature=_temperature(parameters),
             top_p=parameters.get("top_p"),
             json_schema=grammar.get("value") if grammar.get("type") in ("json", "json_schema") else None,
             pattern=grammar.get("value") if grammar.get("type") == "regex" else None,
             model=parameters.get("adapter_id") or "",
-            sampling=sampling_of(parameters),
+            sampling=sampling_of(parameters) | _of_tgi(parameters),
             logprobs=bool(parameters.get("top_n_tokens")),
         )
         full_text = parameters.get("return_full_text")
@@ -165,7 +169,7 @@ class Tgi(Dialect):
         if asked.details:
             tokens = [_token(token) for token in answer.tokens]
             if answer.finish != "length" and answer.stop is None:
-                tokens.append(_token(EOS))
+                tokens.append(_token(_end(all(token.measured for token in answer.tokens))))
             document["details"] = self._details(answer, asked) | {
                 "prefill": [],
                 "tokens": tokens,
@@ -202,10 +206,10 @@ class Tgi(Dialect):
             if waiting is not None:
                 index += 1
                 yield self._event(index, waiting, None, None, asked)
-            waiting = EOS
+            waiting = _end(run.measured)
         prompt = asked.turn.prompt or "" if asked.full_text else ""
         details = self._details(run, asked) | {"input_length": run.prompt_tokens} if asked.details else None
-        yield self._event(index + 1, waiting or EOS, prompt + "".join(said), details, asked)
+        yield self._event(index + 1, waiting or _end(run.measured), prompt + "".join(said), details, asked)
 
     def _event(
         self, index: int, token: Token, text: str | None, details: dict[str, Any] | None, asked: GenerateBody
@@ -266,5 +270,23 @@ class TgiChat(Tgi1):
 
 
 def _token(token: Token) -> dict[str, Any]:
-    number = EOS_ID if token is EOS else token.id
-    return {"id": number, "text": token.text, "logprob": token.logprob, "special": token.kind == "special"}
+    number = EOS_ID if token is EOS or token is _EOS_ELSEWHERE else token.id
+    return {"id": number, "text": token.text, "logprob": token.known_logprob, "special": token.kind == "special"}
+
+
+def _end(measured: bool) -> Token:
+    return EOS if measured else _EOS_ELSEWHERE
+
+
+def _temperature(parameters: Mapping[str, Any]) -> float | None:
+    """Return the temperature: a request that asks for no sampling in any way is answered greedily."""
+    given = parameters.get("temperature")
+    asked = parameters.get("do_sample") or given not in (None, 1.0)
+    asked = asked or any(parameters.get(name) is not None for name in ("top_k", "top_p", "typical_p"))
+    return given if asked else 0
+
+
+def _of_tgi(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that only TGI's own model server knows, for other servers to refuse."""
+    found = {name: parameters[name] for name in _OF_TGI if parameters.get(name)}
+    return found | ({"best_of": parameters["best_of"]} if (parameters.get("best_of") or 1) > 1 else {})

@@ -19,6 +19,7 @@ __all__ = [
     "Stop",
     "Text",
     "Thinking",
+    "TokenPrompt",
     "Turn",
     "VectorEngine",
     "sampling_of",
@@ -47,7 +48,8 @@ class Turn:
         temperature: The caller's sampling temperature; only engines that sample look at it.
         top_p: The caller's nucleus sampling mass.
         model: The model name asked for.
-        sampling: Further sampling settings, by the names of `SAMPLING`; only engines that sample look at them.
+        sampling: Further settings, by the names of `SAMPLING` and under their own names; only engines that sample look
+            at them.
         logprobs: Log probabilities were asked for.
     """
 
@@ -148,6 +150,12 @@ class Raw:
 
 
 Piece: TypeAlias = Text | Thinking | Call | Counts | Stop | Raw
+
+
+class TokenPrompt(str):
+    """A prompt that was given as token numbers, for which the emulator has stand-ins only."""
+
+    __slots__ = ()
 
 
 class EngineFailure(Exception):

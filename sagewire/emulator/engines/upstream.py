@@ -19,13 +19,14 @@ from sagewire.emulator.engines.base import (
     Stop,
     Text,
     Thinking,
+    TokenPrompt,
     Turn,
 )
 from sagewire.errors import UsageError, WireError, excerpt
 from sagewire.streaming.base import Decoder
 from sagewire.streaming.jsonlines import JsonDocumentsDecoder
 from sagewire.streaming.sse import SseDecoder
-from sagewire.types import Message, TextPart, Tool
+from sagewire.types import MediaPart, Message, Part, TextPart, Tool
 
 __all__ = ["Upstream"]
 
@@ -36,13 +37,30 @@ JSON = dict[str, Any]
 # `owned_by` in Ollama's list of models, and its own API beside OpenAI's.
 OLLAMA, OLLAMA_OWN = "library", "ollama"
 _OLLAMA_NAMES = {"max_tokens": "num_predict"}
-_OPENAI_SAMPLING = {name: name for name in ("frequency_penalty", "presence_penalty")}
+_OPENAI_SAMPLING = {name: name for name in ("frequency_penalty", "presence_penalty", "logit_bias", "reasoning_effort")}
 _ALL_SAMPLING = {name: name for name in SAMPLING}
+# Settings of vLLM and SGLang that others lack.
+_VLLM_SAMPLING = {
+    name: name
+    for name in (
+        *(name for name in SAMPLING if name != "typical_p"),
+        *("logit_bias", "min_tokens", "ignore_eos", "stop_token_ids", "bad_words", "allowed_token_ids"),
+        *("length_penalty", "use_beam_search", "truncate_prompt_tokens", "chat_template", "chat_template_kwargs"),
+        *("continue_final_message", "documents", "reasoning_effort", "thinking_token_budget", "mm_processor_kwargs"),
+        *("include_stop_str_in_output", "add_special_tokens", "skip_special_tokens", "add_generation_prompt"),
+        "include_reasoning",
+    )
+} | {"truncate": "truncate_prompt_tokens"}
+# Servers without this switch have no other way than the one that is asked for by default.
+_HINTS = frozenset({"skip_special_tokens"})
 # Server -> the settings it knows, and what it calls them.
 _SAMPLING: dict[str, dict[str, str]] = {
-    "vllm": {name: name for name in SAMPLING if name != "typical_p"},
-    "sglang": {name: name for name in SAMPLING if name != "typical_p"},
-    "llamacpp": _ALL_SAMPLING | {"repetition_penalty": "repeat_penalty"},
+    "vllm": _VLLM_SAMPLING,
+    "sglang": _VLLM_SAMPLING,
+    "llamacpp": _ALL_SAMPLING
+    | {"repetition_penalty": "repeat_penalty"}
+    | {name: name for name in ("logit_bias", "ignore_eos", "chat_template_kwargs")},
+    OLLAMA: _OPENAI_SAMPLING | {"logit_bias": ""},
     OLLAMA_OWN: _ALL_SAMPLING | {"repetition_penalty": "repeat_penalty"},
 }
 
@@ -82,6 +100,8 @@ class Upstream:
         """Yield the server's answer as it arrives."""
         if turn.logprobs:
             raise EngineFailure("log probabilities of an upstream model cannot be passed on; leave them out", 400)
+        if isinstance(turn.prompt, TokenPrompt):
+            raise EngineFailure("a prompt of token numbers cannot be passed on to an upstream model; send text", 400)
         if turn.choices or turn.pattern:
             raise EngineFailure("an upstream server cannot be held to choices or a pattern; use a JSON schema", 400)
         server = self._server()
@@ -89,7 +109,7 @@ class Upstream:
             yield from self._continue_with_ollama(turn)
             return
         if turn.prompt is None:
-            path, body = "/chat/completions", self._chat_body(turn)
+            path, body = "/chat/completions", self._chat_body(turn, server)
         else:
             path, body = "/completions", {"prompt": turn.prompt} | self._completion_schema(turn, server)
         body |= self._settings(turn) | self._sampling(turn, server)
@@ -105,6 +125,8 @@ class Upstream:
             rows = [item["embedding"] for item in sorted(found["data"], key=lambda item: item.get("index", 0))]
         except (KeyError, TypeError, AttributeError):
             rows = []
+        if size and any(len(row) != size for row in rows):
+            raise EngineFailure(f"the upstream server does not make vectors of {size} numbers; leave the size out", 400)
         if len(rows) != len(texts):
             raise EngineFailure(f"the upstream server answered {len(rows)} vectors for {len(texts)} texts", 502)
         return rows
@@ -138,13 +160,19 @@ class Upstream:
 
     def _sampling(self, turn: Turn, server: str) -> JSON:
         names = _SAMPLING.get(server, _OPENAI_SAMPLING)
-        missing = [name for name in turn.sampling if name not in names]
+        settings = {name: value for name, value in turn.sampling.items() if name in names or name not in _HINTS}
+        if server == "llamacpp" and "reasoning_effort" in settings:
+            # Its templates read it there.
+            effort = {"reasoning_effort": settings.pop("reasoning_effort")}
+            settings["chat_template_kwargs"] = {**effort, **settings.get("chat_template_kwargs", {})}
+        missing = [name for name in settings if not names.get(name)]
         if missing:
             raise EngineFailure(f"the upstream server has no field for {', '.join(missing)}; leave them out", 400)
-        return {names[name]: value for name, value in turn.sampling.items()}
+        return {names[name]: value for name, value in settings.items()}
 
-    def _chat_body(self, turn: Turn) -> JSON:
-        body: JSON = {"messages": [_message(message) for message in turn.messages]}
+    def _chat_body(self, turn: Turn, server: str) -> JSON:
+        thinks = server in ("vllm", "sglang", "llamacpp")
+        body: JSON = {"messages": [_message(message, thinks) for message in turn.messages]}
         if turn.tools:
             named = turn.tool_choice not in ("auto", "none", "required")
             choice: Any = {"type": "function", "function": {"name": turn.tool_choice}} if named else turn.tool_choice
@@ -216,7 +244,8 @@ class Upstream:
         if response.status >= 400:
             text = excerpt(response.read(2000))
             response.release_conn()
-            raise EngineFailure(f"the upstream server answered {response.status}: {text}", response.status)
+            hint = "" if response.status != 404 or "/v1" in self._url else " (its base URL usually ends with /v1)"
+            raise EngineFailure(f"the upstream server answered {response.status}{hint}: {text}", response.status)
         return response
 
     def _events(self, path: str, body: JSON, decoder: Decoder[bytes, Any] | None = None) -> Iterator[JSON]:
@@ -256,37 +285,60 @@ class _Reader:
     """A reader of chunks as pieces: calls are held back until they are complete."""
 
     def __init__(self) -> None:
-        self._calls: dict[int, JSON] = {}
+        self._calls: list[JSON] = []
+        self._by_index: dict[int | None, JSON] = {}
 
     def read(self, chunks: Iterator[JSON]) -> Iterator[Piece]:
         usage, reason = None, None
         for chunk in chunks:
             usage = chunk.get("usage") or usage
             for choice in chunk.get("choices") or ():
-                delta = choice.get("delta") or {}
+                delta = choice.get("delta") or choice.get("message") or {}
                 reason = choice.get("finish_reason") or reason
                 if thinking := delta.get("reasoning") or delta.get("reasoning_content"):
                     yield Thinking(thinking)
-                if text := delta.get("content") or choice.get("text"):
+                if text := delta.get("content") or delta.get("refusal") or choice.get("text"):
                     yield Text(text)
                 for part in delta.get("tool_calls") or ():
                     self._add(part)
-        for _, call in sorted(self._calls.items()):
+        for call in self._calls:
             yield Call(call["name"], call["arguments"] or "{}", call["id"])
         if not usage:
             _log.warning("the upstream server did not count tokens: the counts of this answer are the emulator's own")
         else:
             yield Counts(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
-        if reason == "length":
+        if reason in ("length", "content_filter"):
             yield Stop(reason)
 
     def _add(self, part: JSON) -> None:
-        call = self._calls.setdefault(int(part.get("index") or 0), {"id": None, "name": "", "arguments": ""})
         function = part.get("function") or {}
+        name, index = function.get("name") or "", part.get("index")
+        call = self._by_index.get(index)
+        if call is None or _begins_anew(call, part.get("id"), name, index):
+            call = self._by_index[index] = {"id": None, "name": "", "arguments": ""}
+            self._calls.append(call)
         call["id"] = part.get("id") or call["id"]
-        call["name"] += function.get("name") or ""
+        if name != call["name"]:
+            call["name"] += name
         arguments = function.get("arguments") or ""
         call["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
+def _begins_anew(call: JSON, call_id: str | None, name: str, index: int | None) -> bool:
+    """Return whether a piece begins another call: Ollama gives all calls one index, and other servers give none."""
+    if call_id and call["id"]:
+        return bool(call_id != call["id"])
+    if not (name and call["name"]):
+        return False
+    return _is_whole(call["arguments"]) or (index is None and name != call["name"])
+
+
+def _is_whole(arguments: str) -> bool:
+    try:
+        json.loads(arguments)
+    except ValueError:
+        return False
+    return True
 
 
 def _tool(tool: Tool) -> JSON:
@@ -294,21 +346,28 @@ def _tool(tool: Tool) -> JSON:
     return {"type": "function", "function": function}
 
 
-def _message(message: Message) -> JSON:
+def _part(part: Part) -> JSON:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    if isinstance(part, MediaPart):
+        return {"type": part.kind, part.kind: dict(part.value)}
+    detail = {} if part.detail is None else {"detail": part.detail}
+    return {"type": "image_url", "image_url": {"url": part.as_url(), **detail}}
+
+
+def _message(message: Message, thinks: bool) -> JSON:
     content: Any = message.content
     if not isinstance(content, str):
-        content = [
-            {"type": "text", "text": part.text}
-            if isinstance(part, TextPart)
-            else {"type": "image_url", "image_url": {"url": part.as_url()}}
-            for part in content
-        ]
+        content = [_part(part) for part in content]
     body: JSON = {"role": message.role, "content": content}
     if message.tool_calls:
         body["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in message.tool_calls
         ]
+    if thinks and message.thinking:
+        # The second is the newer name.
+        body |= {"reasoning_content": message.thinking, "reasoning": message.thinking}
     if message.tool_call_id is not None:
         body["tool_call_id"] = message.tool_call_id
     if message.name is not None:
