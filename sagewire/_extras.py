@@ -43,23 +43,27 @@ def install_command(extra: str) -> str:
     """Return the command that installs an extra from where sagewire itself came from.
 
     A name on a package index could be somebody else's, so the index is named only if that is where this came from.
+
+    Args:
+        extra: Its name, several with commas between them, or an empty text for none.
     """
+    extra = f"[{extra}]" if extra else ""
     origin = _origin()
     if origin is None:
         # No record, as in a folder on PYTHONPATH: a clone.
-        return f"pip install '.[{extra}]' in your clone of sagewire"
+        return f"pip install '.{extra}' in your clone of sagewire"
     url = str(origin.get("url", ""))
     if "vcs_info" in origin:
         vcs = origin["vcs_info"]
-        return f"pip install 'sagewire[{extra}] @ {vcs.get('vcs', 'git')}+{url}@{vcs.get('commit_id', 'main')}'"
+        return f"pip install 'sagewire{extra} @ {vcs.get('vcs', 'git')}+{url}@{vcs.get('commit_id', 'main')}'"
     if "dir_info" in origin:
         editable = "-e " if origin["dir_info"].get("editable") else ""
-        return f"pip install {editable}'{unquote(urlsplit(url).path)}[{extra}]'"
+        return f"pip install {editable}'{unquote(urlsplit(url).path)}{extra}'"
     if url.startswith("file:"):
-        return f"pip install '{unquote(urlsplit(url).path)}[{extra}]'"
+        return f"pip install '{unquote(urlsplit(url).path)}{extra}'"
     if url:
-        return f"pip install 'sagewire[{extra}] @ {url}'"
-    return f"pip install 'sagewire[{extra}]'"
+        return f"pip install 'sagewire{extra} @ {url}'"
+    return f"pip install 'sagewire{extra}'"
 
 
 def _origin() -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sagewire._extras import require
+from sagewire._extras import install_command, require
 from sagewire.cli._app import errors, friendly
 
 if TYPE_CHECKING:
@@ -60,5 +60,5 @@ def _show_notes(done: list[FileMigration]) -> int:
 
 def _summary(done: list[FileMigration], changed: list[FileMigration], left: int, verb: str) -> str:
     extras = sorted({extra for one in changed for extra in one.migration.extras})
-    install = f"; pip install 'sagewire[{','.join(extras)}]'" if extras else "; pip install sagewire" if changed else ""
+    install = f"; {install_command(','.join(extras))}" if changed else ""
     return f"{len(changed)} of {len(done)} files {verb}, {left} things left to do{install}"

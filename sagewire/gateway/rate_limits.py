@@ -18,6 +18,7 @@ from limits.aio.storage import MemoryStorage, Storage
 from limits.aio.strategies import FixedWindowRateLimiter, SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 
+from sagewire._extras import install_command
 from sagewire.errors import UsageError
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.database_calls import DatabaseCalls
@@ -271,7 +272,7 @@ def _redis(url: str) -> Storage:
         # The library raises its own, redis's and ValueError for URLs; their texts hold the URL, and so a password.
         kind = type(error).__name__
         raise UsageError(
-            f"redis_url cannot be used ({kind}); write redis://host:6379/0, and pip install 'sagewire[gateway-cluster]'"
+            f"redis_url cannot be used ({kind}); write redis://host:6379/0, and {install_command('gateway-cluster')}"
         ) from None
     assert isinstance(found, Storage)
     return found

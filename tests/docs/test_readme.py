@@ -99,5 +99,8 @@ def test_targets_and_extras_exist() -> None:
     assert set(re.findall(r"\bmake ([a-z-]+)\b(?=`|\s+#)", text)) <= targets
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     for path in PAGES:
-        for named in re.findall(r"sagewire\[([a-z,-]+)\]", path.read_text("utf-8")):
+        page = path.read_text("utf-8")
+        for named in re.findall(r"(?:sagewire|\"\.)\[([a-z,-]+)\]", page):
             assert set(named.split(",")) <= set(extras), f"{path.name}: {named}"
+        # It is not on the index yet, where the name could become somebody else's.
+        assert not re.search(r"pip install ['\"]?sagewire(?!\[[a-z,-]+\] @ )", page), path.name

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from sagewire._extras import install_command
 from sagewire.errors import UsageError
 from sagewire.gateway.accounting.schema import check_schema, update_schema
 from sagewire.gateway.accounting.store_errors import StoreError, as_store_error
@@ -267,7 +268,7 @@ def open_store(url: str | None = None, *, update: bool = True) -> Store:
     try:
         return Store(_engine(parsed), update=update or _in_memory(parsed))
     except ImportError as error:
-        raise UsageError(f"this database needs {error.name}: pip install 'sagewire[gateway-cluster]'") from None
+        raise UsageError(f"this database needs {error.name}: {install_command('gateway-cluster')}") from None
 
 
 def _engine(url: sa.URL) -> sa.Engine:

@@ -4,7 +4,7 @@
     fmt.render([{"role": "user", "content": "Hello"}])
 
 The template is foreign code, so it runs in Jinja's sandbox with limits on time and size, and foreign text in the
-messages is guarded as in every other format. Needs `pip install "sagewire[huggingface]"`.
+messages is guarded as in every other format. Needs the extra `huggingface`.
 """
 
 from __future__ import annotations
