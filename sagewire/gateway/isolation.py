@@ -7,7 +7,9 @@ refused on every route, at the top of the body and in `extra`.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from sagewire.gateway.errors import GatewayError
@@ -18,12 +20,22 @@ __all__ = ["check_body", "check_sizes"]
 
 # Names under which servers take a model, an adapter or a LoRA: `adapter_id` (TGI), `adapters` (LMI), `lora_path`
 # (SGLang), `lora` (llama.cpp), `lora_request`, `model_id`, `models` (proxies).
-_MODEL = re.compile(r"(^|_)(lora|loras|adapters?|models?)(_|$)|^(lora|adapter)", re.IGNORECASE)
+_MODEL = re.compile(r"(^|_)(lora|loras|adapters?|models?)(_|$)|^(lora|adapter)")
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # Settings of servers and proxies that name other servers, credentials or code.
 _ELSEWHERE = frozenset({
-    "api_base", "api_key", "base_url", "bootstrap_host", "bootstrap_port", "bootstrap_room", "custom_llm_provider",
-    "custom_logit_processor", "data_parallel_rank", "deployment_id", "extra_body", "extra_headers", "extra_query",
-    "headers", "kv_transfer_params", "logits_processors", "route", "target_model",
+    "api_base", "api_key", "apikey", "aws_region_name", "azure_endpoint", "backend", "base_url", "bootstrap_host",
+    "bootstrap_port", "bootstrap_room", "callback_url", "custom_llm_provider", "custom_logit_processor",
+    "data_parallel_rank", "deployment", "deployment_id", "deployment_name", "endpoint", "endpoint_kwargs",
+    "endpoint_url", "engine", "engine_id", "extra_body", "extra_headers", "extra_query", "fallback", "headers", "host",
+    "inference_component", "inference_component_name", "kv_transfer_params", "litellm_metadata", "litellm_params",
+    "logits_processors", "mock_response", "provider", "proxy", "route", "router", "server", "target_variant", "url",
+    "user_config", "variant", "webhook", "webhook_url",
+})  # fmt: skip
+# Fields whose keys are words of the caller's or of the model's template, in which no server looks for a model.
+_FREE = frozenset({
+    "audio", "chat_template_kwargs", "guided_json", "json_schema", "logit_bias", "metadata", "prediction", "reasoning",
+    "response_format", "structured_outputs", "text", "web_search_options",
 })  # fmt: skip
 # LiteLLM's settings of one request that choose among servers or keep something out; a request may have some of them,
 # see `request_settings`, but they never go to a server.
@@ -54,6 +66,7 @@ MAX_MESSAGES, MAX_TOOLS, MAX_INPUTS = 10_000, 1_000, 4_096
 MAX_TOKENS = 1_000_000
 _MOST = {
     "stop": MAX_STOPS,
+    "stop_sequences": MAX_STOPS,
     "messages": MAX_MESSAGES,
     "tools": MAX_TOOLS,
     "documents": MAX_INPUTS,
@@ -76,23 +89,70 @@ def check_body(route: str, body: Mapping[str, Any]) -> None:
     for name, value in body.items():
         if name not in own and name not in _CHECKED and value is not None:
             _check(name, name in _CONTENT)
+            if isinstance(value, dict | list) and name not in _FREE:
+                _check_inside(value, name)
     extra = body.get("extra")
     if isinstance(extra, Mapping):
-        for name in extra:
+        for name, value in extra.items():
             _check(name, name in _CONTENT or name in _OPTIONS, "extra.")
+            if isinstance(value, dict | list) and name not in _FREE:
+                _check_inside(value, f"extra.{name}")
 
 
 def _check(name: str, content: bool, prefix: str = "") -> None:
-    if name.lower() in _ROUTING:
+    choice = _choice(name)
+    if choice == "routing":
         cure = "the gateway's configuration decides it; leave it out"
     elif content:
         cure = "use the route's own field for it" if prefix else "it is not a field of this route; leave it out"
-    elif _MODEL.search(name) or name.lower() in _ELSEWHERE:
-        cure = "the gateway's configuration decides which model and server answer; name the model in 'model'"
+    elif choice:
+        raise _chooses(f"{prefix}{name}")
     else:
         return
     shown = f"{prefix}{name}"[:100]
     raise GatewayError(400, "field_not_allowed", f"'{shown}' is not allowed: {cure}", param=shown)
+
+
+def _check_inside(value: Any, path: str) -> None:
+    """Check the keys inside a field that only the server knows: `options` of Ollama, `nvext` of Dynamo."""
+    waiting = [(value, path)]
+    while waiting:
+        one, place = waiting.pop()
+        if isinstance(one, dict):
+            for name, inner in one.items():
+                if _choice(name) == "model":
+                    raise _chooses(f"{place}.{name}")
+                if isinstance(inner, dict | list):
+                    waiting.append((inner, f"{place}.{name}"[:100]))
+        else:
+            waiting += [(inner, place) for inner in one if isinstance(inner, dict | list)]
+
+
+def _chooses(field: str) -> GatewayError:
+    shown = field[:100]
+    return GatewayError(
+        400,
+        "field_not_allowed",
+        f"'{shown}' is not allowed: the gateway's configuration decides which model and server answer; name the model "
+        "in 'model'",
+        param=shown,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _choice(name: str) -> str:
+    """Return what a field chooses by its name, however that is spelt; nothing for all others.
+
+    Returns:
+        `model`, `server`, `routing` or an empty text.
+    """
+    name = re.sub(r"[\W_]+", "_", unicodedata.normalize("NFKC", name)).strip("_")
+    spellings = {name.lower(), _HUMP.sub("_", name).lower()}
+    if spellings & _ROUTING:
+        return "routing"
+    if any(_MODEL.search(one) for one in spellings):
+        return "model"
+    return "server" if spellings & _ELSEWHERE else ""
 
 
 def check_sizes(body: Mapping[str, Any]) -> None:
@@ -108,6 +168,8 @@ def check_sizes(body: Mapping[str, Any]) -> None:
             if not tokens or len(value) > MAX_TOKENS:
                 most = MAX_TOKENS if tokens else most
                 raise BadRequest(f"{name!r} has {len(value)} entries; at most {most} are served", name)
-    stops = body.get("stop")
-    if isinstance(stops, list) and any(isinstance(stop, str) and len(stop) > MAX_STOP_LENGTH for stop in stops):
-        raise BadRequest(f"a string in 'stop' is longer than {MAX_STOP_LENGTH} characters; shorten it", "stop")
+    for name in ("stop", "stop_sequences"):
+        given = body.get(name)
+        stops = given if isinstance(given, list) else [given]
+        if any(isinstance(stop, str) and len(stop) > MAX_STOP_LENGTH for stop in stops):
+            raise BadRequest(f"a string in {name!r} is longer than {MAX_STOP_LENGTH} characters; shorten it", name)

@@ -80,10 +80,9 @@ class StopStage(DeltaStage):
         self._over: set[int] = set()  # answers that ended, here or by the server
         self._cut: set[int] = set()  # answers that a stop string ended here
         self._longest = max(map(len, stops), default=0)
-        self._beginnings = frozenset(stop[:end] for stop in stops for end in range(1, len(stop)))
         self._any_first = re.compile("[" + "".join(re.escape(stop[0]) for stop in stops) + "]" if stops else "(?!)")
-        # Alternatives are tried in order, so the longest has to come first.
-        self._any_stop = re.compile("|".join(map(re.escape, sorted(stops, key=len, reverse=True))))
+        # No pattern and no list of their beginnings: both take far more than long stop strings themselves.
+        self._longest_first = sorted(stops, key=len, reverse=True)
 
     @property
     def stopped(self) -> bool:
@@ -118,9 +117,9 @@ class StopStage(DeltaStage):
             return
         text = held + delta.text
         certain = self._first_beginning(text)
-        match = self._any_stop.search(text, 0)
-        if match and match.start() < certain:
-            self._cut_at(delta.choice, text, match, out)
+        place, stop = self._first_stop(text)
+        if stop and place < certain:
+            self._cut_at(delta.choice, text, place, stop, out)
             return
         if certain:
             out.append(TextDelta(text[:certain], delta.choice))
@@ -131,23 +130,37 @@ class StopStage(DeltaStage):
         position = max(0, len(text) - self._longest + 1)
         while found := self._any_first.search(text, position):
             position = found.start()
-            if text[position:] in self._beginnings:
-                return position
+            rest = text[position:]
+            for stop in self._longest_first:
+                if len(stop) <= len(rest):
+                    break
+                if stop.startswith(rest):
+                    return position
             position += 1
         return len(text)
+
+    def _first_stop(self, text: str) -> tuple[int, str]:
+        """Return the place of the stop string that begins first, the longest of those there; nothing if none is."""
+        place, first = len(text), ""
+        for stop in self._longest_first:
+            found = text.find(stop, 0, place + len(stop) - 1) if first else text.find(stop)
+            if found != -1 and found < place:
+                place, first = found, stop
+        return place, first
 
     def _release(self, choice: int, out: list[Delta]) -> None:
         text = self._held.get(choice, "")
         self._held[choice] = ""
-        if match := self._any_stop.search(text) if text else None:
-            self._cut_at(choice, text, match, out)
+        place, stop = self._first_stop(text)
+        if stop:
+            self._cut_at(choice, text, place, stop, out)
         elif text:
             out.append(TextDelta(text, choice))
 
-    def _cut_at(self, choice: int, text: str, match: re.Match[str], out: list[Delta]) -> None:
-        if match.start():
-            out.append(TextDelta(text[: match.start()], choice))
-        out.append(FinishDelta("stop", match[0], choice))
+    def _cut_at(self, choice: int, text: str, place: int, stop: str, out: list[Delta]) -> None:
+        if place:
+            out.append(TextDelta(text[:place], choice))
+        out.append(FinishDelta("stop", stop, choice))
         self._held[choice] = ""
         self._over.add(choice)
         self._cut.add(choice)

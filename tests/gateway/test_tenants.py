@@ -54,6 +54,27 @@ CHOICES = [
     {"inputs": "other"},
     {"api_base": "http://elsewhere"},
     {"kv_transfer_params": {"remote_host": "elsewhere"}},
+    *(
+        {name: "secret"}
+        for name in (
+            "modelName",
+            "TargetModel",
+            "target-model",
+            " model",
+            "model\0",
+            "ｍｏｄｅｌ",
+            "LoRA",
+            "engine",
+            "provider",
+            "user_config",
+            "litellm_params",
+            "webhook_url",
+            "InferenceComponentName",
+        )
+    ),
+    {"options": {"model": "secret"}},
+    {"nvext": {"plugins": [{"loraName": "secret"}]}},
+    {"extra": {"vllm_xargs": {"lora_path": "secret"}}},
 ]
 
 
@@ -75,7 +96,12 @@ keys:
                 assert (answer.status, answer.json()["error"]["code"]) == (400, "field_not_allowed"), (path, choice)
     assert vllm.bodies == []
     # What changes neither goes through.
-    fine = {"extra": {"guided_choice": ["a"]}, "chat_template_kwargs": {"x": 1}, "adapter": None, "models": None}
+    fine = {
+        "extra": {"guided_choice": ["a"]},
+        "chat_template_kwargs": {"model_identity": "x"},
+        "adapter": None,
+        "models": None,
+    }
     assert (
         gateway.post("/v1/chat/completions", {"model": "a", "messages": HELLO, **fine}, **bearer("sk-key-a")).status
         == 200
@@ -148,6 +174,9 @@ def test_a_route_that_a_server_lacks_is_remembered(start, vllm) -> None:
     [
         {"stop": [f"s{number}" for number in range(1000)]},
         {"stop": ["s" * 5000]},
+        {"stop": "s" * 100_000},
+        {"stop_sequences": "s" * 100_000},
+        {"stop_sequences": [f"s{number}" for number in range(1000)]},
         {"messages": HELLO * 20_000},
         {"tools": [{"type": "function", "function": {"name": f"f{number}"}} for number in range(2000)]},
     ],

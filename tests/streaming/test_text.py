@@ -1,6 +1,7 @@
 """UTF-8, stop strings, echoed prompts and readers, wherever the pieces are cut."""
 
 import re
+import tracemalloc
 from collections.abc import Iterable
 
 import pytest
@@ -322,3 +323,13 @@ def test_the_stages_together_at_every_cut(text: str) -> None:
         assert reply.text == expected
         assert reply.usage == USAGE.usage
         assert reply.finish_reason == "stop"
+
+
+def test_long_stop_strings_take_no_more_than_themselves() -> None:
+    tracemalloc.start()
+    stage = StopStage(["x" * 100_000 + "!", *("x" * (900 - number) + "y" for number in range(64))])
+    shown = text_of(decode(stage, [TextDelta("x" * 500), TextDelta("z"), TextDelta("ab")]))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert shown == "x" * 500 + "zab"
+    assert peak < 1_000_000
