@@ -7,7 +7,6 @@ handed on as the text of the answer.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,11 +14,11 @@ from typing import Any
 from sagewire.content_handlers.base import ContentHandler
 from sagewire.streaming.base import BaseDecoder
 from sagewire.types import ChatRequest, Delta, FinishDelta, TextDelta, Tool, ToolCallDelta
+from sagewire.types.openai_shape import function_name
 
 __all__ = ["AnswerFromCall", "with_answer_tool"]
 
 _TOLD = "Give the final answer. Call this when no other function is needed any more."
-_NOT_IN_NAMES = re.compile(r"[^\w-]+")
 
 
 def with_answer_tool(chat: ChatRequest, handler: ContentHandler) -> tuple[ChatRequest, str]:
@@ -52,7 +51,7 @@ def _answer_tool(response_format: Mapping[str, Any], taken: set[str]) -> Tool | 
     if not isinstance(schema, Mapping) or schema.get("type", "object") != "object":
         # Arguments are an object; anything else cannot be the answer by way of them.
         return None
-    name = _NOT_IN_NAMES.sub("_", str(described.get("name") or "answer"))
+    name = function_name(str(described.get("name") or "answer"))
     while name in taken:
         name += "_answer"
     return Tool(name, " ".join(filter(None, (_TOLD, described.get("description")))), schema)

@@ -304,6 +304,10 @@ def _prepare_rendered(
     make_parser: Callable[[], Decoder[str, Delta]] | None = None
     must_call: tuple[str, ...] = ()
     check_tool_choice(chat)
+    if chat.options.extra.get("return_full_text"):
+        # Its first stop string is in the prompt, so nothing would be left of the answer.
+        cure = "Leave it out, or send the prompt as text with `complete`."
+        raise UnsupportedFeature("return_full_text=True", "a conversation, whose answer is a message", cure)
     refuse_media(chat.messages, handler)
     chat = without_further_fields(chat, handler)
     if chat.tool_choice == "none":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast, get_args
@@ -23,7 +24,7 @@ from sagewire.types.wrong_values import (
     wrong_content,
 )
 
-__all__ = ["as_message", "as_messages", "as_tool", "as_tool_choice", "as_tools", "function_id"]
+__all__ = ["as_message", "as_messages", "as_tool", "as_tool_choice", "as_tools", "function_id", "function_name"]
 
 MessageLike = Message | Mapping[str, Any]
 ToolLike = Tool | Mapping[str, Any]
@@ -39,6 +40,7 @@ _THINKING = ("reasoning_content", "reasoning", "thinking")
 _SAID_OTHERWISE: tuple[str, ...] = ("refusal", "audio")
 # Where other programs keep the text of a message.
 _TEXT_ELSEWHERE = frozenset({"text", "parts", "message", "body", "value", "output", "answer", "response", "prompt"})
+_NOT_IN_NAMES = re.compile(r"[^\w-]+")
 # From this similarity on, one word counts as a misspelling of the other.
 _MISSPELT = 0.88
 
@@ -197,6 +199,16 @@ def _other_text(message: Mapping[str, Any]) -> str | None:
 def function_id(name: Any) -> str:
     """Return the id of a call in OpenAI's older form, in which a call and its result have the function's name only."""
     return f"call_{name}"
+
+
+def function_name(name: str) -> str:
+    """Return a name that servers take for a function or a schema: letters, digits, underscores and hyphens.
+
+    Example:
+        >>> function_name("Box[int]")
+        'Box_int'
+    """
+    return _NOT_IN_NAMES.sub("_", name).strip("_") or "answer"
 
 
 def as_tools(values: Iterable[ToolLike] | None) -> tuple[Tool, ...]:

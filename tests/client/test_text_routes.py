@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sagewire import Client, UsageError
+from sagewire import Client, UnsupportedFeature, UsageError
 from sagewire.content_handlers import HANDLERS, get_handler
 from sagewire.emulator import Emulator
 from sagewire.prompt_formats import FORMATS
@@ -144,3 +144,18 @@ def test_asking_for_control_tokens_leaves_the_handler_itself_as_it_is(name):
     asking = handler.with_special_tokens()
     assert asking.name == handler.name
     assert not getattr(handler, "special_tokens", False)
+
+
+@each(
+    ("handler", "format"), [(handler, format) for handler in ("tgi", "lmi") for format in ("chatml", "qwen3", "llama2")]
+)
+def test_the_whole_text_of_a_conversation_is_refused(handler, format):
+    # The prompt ends in the format's first stop string, so that nothing of the answer would be left.
+    transport = FakeTransport(GENERATED)
+    client = Client(transport=transport, handler=handler, format=format)
+    with pytest.raises(UnsupportedFeature, match=r"return_full_text=True.*complete"):
+        client.chat("Hi", extra={"return_full_text": True})
+    assert not transport.calls
+    assert client.chat("Hi", extra={"return_full_text": False}).text == "Hello"
+    assert client.complete("Hi", extra={"return_full_text": True}).text == "Hello"
+    assert json.loads(transport.calls[-1].body)["parameters"]["return_full_text"] is True

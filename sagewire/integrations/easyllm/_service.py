@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sagewire.client import Client
+from sagewire.client.finding import handler_of
 from sagewire.content_handlers import ContentHandler, get_handler
 from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.discovery.http_server import UNKNOWN
@@ -105,7 +106,7 @@ class Service(ABC):
                 return self._fixed(arguments, profile, profile.complete, builder)
             raise _no_builder(base, profile)
         name = _chat_handler(profile, wanted)
-        handler = get_handler(name)
+        handler = handler_of(profile, name)
         if handler.speaks == "messages":
             return self._fixed(arguments, profile, name) if profile is self.assumed else Connection(base, handler)
         model_format = _format_of_model(profile)
@@ -123,7 +124,7 @@ class Service(ABC):
         """Return a client for text, and the prompt format if a builder is set."""
         arguments, base, profile = self._find(self.arguments(model))
         name = profile.complete or profile.chat or "tgi"
-        handler = get_handler(name)
+        handler = handler_of(profile, name)
         builder = self.setting("prompt_builder")
         prompt_format = None if builder is None else format_of(builder)
         if handler.speaks == "messages" and builder is not None:
@@ -158,11 +159,13 @@ class Service(ABC):
         fixed = {**arguments, "handler": name}
         if profile.parameters:
             fixed["endpoint_kwargs"] = dict(profile.parameters)
+        handler = handler_of(profile, name)
 
         def make() -> Client:
-            return Client(**fixed, format=None if builder is None else format_of(builder))
+            return Client(**{**fixed, "handler": handler}, format=None if builder is None else format_of(builder))
 
-        return Connection(CLIENTS.get({**fixed, "builder": builder}, make), get_handler(name))
+        parts = {**fixed, "builder": builder, "adds_bos": handler.adds_bos}
+        return Connection(CLIENTS.get(parts, make), handler)
 
 
 def _no_builder(base: ClientPair, profile: ContainerProfile) -> UsageError:

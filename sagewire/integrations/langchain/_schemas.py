@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import re
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
 from typing import Any, get_type_hints
@@ -14,6 +14,7 @@ from langchain_core.utils.function_calling import convert_to_openai_function
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
 from sagewire.errors import UsageError
+from sagewire.types.openai_shape import function_name
 
 __all__ = ["function_of"]
 
@@ -23,7 +24,6 @@ _NAMED = frozenset({"properties", "$defs", "definitions", "patternProperties", "
 # Keywords whose value is data, whatever it looks like.
 _DATA = frozenset({"const", "default", "enum", "examples", "example", "required"})
 _DEFINITIONS = ("$defs", "definitions")
-_NOT_IN_NAMES = re.compile(r"[^\w-]+")
 
 
 def function_of(schema: Any, strict: bool | None = None) -> dict[str, Any]:
@@ -50,11 +50,11 @@ def function_of(schema: Any, strict: bool | None = None) -> dict[str, Any]:
                 raise UsageError(f"this is not a schema: {error}") from error
         else:
             return {
-                "parameters": {"type": "object", "properties": {}}, **function, "name": _tool_name(function["name"]),
+                "parameters": {"type": "object", "properties": {}}, **function, "name": function_name(function["name"]),
             }  # fmt: skip
     name, description, parameters = found
     parameters = _without_titles(_at_root(parameters))
-    function = {"name": _tool_name(name), "description": description, "parameters": parameters}
+    function = {"name": function_name(name), "description": description, "parameters": parameters}
     if strict is not None:
         function["strict"] = strict
         if strict:
@@ -73,6 +73,9 @@ def _described(schema: Any) -> tuple[str, str, dict[str, Any]] | None:
         if isinstance(arguments, type) and issubclass(arguments, BaseModel):
             parameters = arguments.model_json_schema()
             return (schema.name, schema.description, parameters) if "$defs" in parameters else None
+        if isinstance(arguments, Mapping) and '"$ref"' in json.dumps(arguments, default=str):
+            # Of MCP's servers: a JSON schema.
+            return schema.name, schema.description, dict(arguments)
     if isinstance(schema, type) and is_dataclass(schema):
         found = _described_by_pydantic(schema)
         return found if found and "$defs" in found[2] else None
@@ -153,8 +156,3 @@ def _mapped(schema: Any, change: Callable[[Any], Any]) -> Any:
         else:
             changed[key] = value if key in _DATA else change(value)
     return changed
-
-
-def _tool_name(name: str) -> str:
-    # `Box[int]`: servers take letters, digits, underscores and hyphens.
-    return _NOT_IN_NAMES.sub("_", name).strip("_") or "answer"

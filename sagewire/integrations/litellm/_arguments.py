@@ -10,6 +10,7 @@ from typing import Any
 from sagewire.content_handlers import ContentHandler, EmbeddingHandler
 from sagewire.errors import UnsupportedFeature, UsageError
 from sagewire.integrations._fallback_profile import once
+from sagewire.types.openai_shape import function_name
 
 __all__ = ["PROVIDERS_OWN", "Dropping", "own_options", "take_dropping"]
 
@@ -138,4 +139,7 @@ def _schema_of(model: type) -> dict[str, Any]:
     schema: Callable[[], dict[str, Any]] | None = getattr(model, "model_json_schema", None)
     if schema is None:
         raise UsageError(f"response_format={model.__name__} is not a pydantic model")
-    return {"type": "json_schema", "json_schema": {"name": model.__name__, "schema": schema(), "strict": True}}
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": function_name(model.__name__), "schema": schema(), "strict": True},
+    }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from sagewire.client.finding import handler_of
 from sagewire.content_handlers import (
     ContentHandler,
     EmbeddingHandler,
@@ -135,18 +136,22 @@ class Wish:
     def _connection(self, profile: ContainerProfile, name: Any) -> Connection:
         found = self._named is None and profile is not self.target.assumed
         if found and not (self.allow_zero_temperature and name == "tgi"):
-            return Connection(self._base(), get_handler(name))
+            return Connection(self._base(), _handler(profile, name))
         return self._fixed(profile, name)
 
     def _fixed(self, profile: ContainerProfile, name: Any, prompt_format: Any = None) -> Connection:
-        handler = _ZERO_IS_FINE if name == "tgi" and self.allow_zero_temperature else name
+        name = _ZERO_IS_FINE if name == "tgi" and self.allow_zero_temperature else name
         parameters = dict(profile.parameters)
-        return Connection(self._made(handler, prompt_format, parameters), get_handler(handler))
-
-    def _made(self, handler: Any, prompt_format: Any = None, parameters: Mapping[str, Any] | None = None) -> ClientPair:
-        more: dict[str, Any] = {"handler": handler, "format": prompt_format}
+        handler = _handler(profile, name)
+        more: dict[str, Any] = {"handler": name, "format": prompt_format}
         if parameters:
             more["endpoint_kwargs"] = {**parameters, **(self.target.parts.get("endpoint_kwargs") or {})}
+        parts = {**self.target.parts, **more, "adds_bos": handler.adds_bos}
+        made = CLIENTS.get(parts, lambda: self.target.client(**{**more, "handler": handler}))
+        return Connection(made, handler)
+
+    def _made(self, handler: Any) -> ClientPair:
+        more: dict[str, Any] = {"handler": handler, "format": None}
         return CLIENTS.get({**self.target.parts, **more}, lambda: self.target.client(**more))
 
     def _cannot_write(self, profile: ContainerProfile) -> None:
@@ -154,6 +159,11 @@ class Wish:
         if not isinstance(self.template, PromptFormat):
             raise UnsupportedFeature("a prompt template", where, "It writes the prompt itself: leave the template out.")
         once(LOG, f"{where} takes messages and writes the prompt itself: hf_model_name is not used.")
+
+
+def _handler(profile: ContainerProfile, name: Any) -> ContentHandler:
+    """Return a handler, if it is named by the profile with what is known of the server's model."""
+    return handler_of(profile, name) if isinstance(name, str) else get_handler(name)
 
 
 def _takes_text(name: Any) -> bool:

@@ -6,7 +6,6 @@ otherwise.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from llama_index.core.types import PydanticProgramMode
 from sagewire.content_handlers import ContentHandler
 from sagewire.errors import UsageError, WireError, excerpt
 from sagewire.integrations.llama_index._tools import finish_reason, partial_object
+from sagewire.types.openai_shape import function_name
 
 __all__ = ["StructuredPrediction"]
 
@@ -220,7 +220,7 @@ def make_plan(
     messages: list[ChatMessage] = llm._extend_messages(prompt.format_messages(llm=llm, **prompt_args))
     arguments = dict(llm_kwargs or {})
     handler: ContentHandler = llm._handler
-    name = re.sub(r"[^\w-]", "_", output_cls.__name__)
+    name = function_name(output_cls.__name__)
     if handler.can.response_format:
         schema = {"name": name, "schema": output_cls.model_json_schema()}
         arguments["response_format"] = {"type": "json_schema", "json_schema": schema}

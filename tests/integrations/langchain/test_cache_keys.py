@@ -115,8 +115,8 @@ def test_every_argument_that_changes_the_answer_is_in_the_key(kind, name):
 
 WITHOUT_EFFECT = {
     "api_key", "cache", "callbacks", "custom_get_token_ids", "disable_streaming", "max_concurrency", "max_retries",
-    "metadata", "name", "output_version", "profile", "rate_limiter", "stream_usage", "streaming", "tags", "task", "timeout",
-    "tokenizer", "verbose",
+    "metadata", "name", "output_version", "profile", "rate_limiter", "stream_usage", "streaming", "tags", "task",
+    "timeout", "tokenizer", "verbose",
 }  # fmt: skip
 TRIED_ABOVE = {"aws_access_key_id", "aws_secret_access_key", "aws_session_token", "client", "session"}
 # They say which server is meant, which the address and the name of the model tell.

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, NotRequired, Type
 import jsonschema
 import pytest
 from langchain_core.exceptions import OutputParserException
+from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 from typing_extensions import TypedDict
 
@@ -274,6 +275,23 @@ def test_a_schema_that_refers_to_one_of_its_definitions(say, keyword):
     schema = {"title": "N", "$ref": f"#/{keyword}/N", keyword: {"N": {"type": "object", "properties": {"a": {}}}}}
     say("{}").with_structured_output(schema, method="json_schema").invoke("q")
     assert sent_schema()["properties"] == {"a": {}}
+
+
+NODE = {"type": "object", "properties": {"kids": {"type": "array", "items": {"$ref": "#/$defs/Node"}}}}
+OF_MCP = [
+    {"title": "walkArgs", "type": "object", "properties": {"node": {"$ref": "#/$defs/Node"}}, "$defs": {"Node": NODE}},
+    {"type": "object", "properties": {"next": {"$ref": "#"}, "title": {"type": "string"}}},
+    {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"$ref": "#/properties/a"}}},
+]
+
+
+@each("schema", OF_MCP)
+def test_a_tool_of_mcp_keeps_its_references(say, schema):
+    tool = StructuredTool.from_function(func=str, name="walk", description="Walk.", args_schema=schema)
+    say("").bind_tools([tool]).invoke("q")
+    expected = {key: value for key, value in schema.items() if key != "title"}
+    function = {"name": "walk", "description": "Walk.", "parameters": expected}
+    assert Answering.asked["tools"] == [{"type": "function", "function": function}]
 
 
 class Prescription(BaseModel):

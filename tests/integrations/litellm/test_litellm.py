@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import struct
+from typing import Generic, TypeVar
 
 import pytest
 from pydantic import BaseModel
@@ -167,6 +168,13 @@ def test_tools(emulator):
     assert sent(emulator)["tool_choice"] == {"type": "function", "function": {"name": "get_weather"}}
 
 
+T = TypeVar("T")
+
+
+class Box(BaseModel, Generic[T]):
+    value: T
+
+
 def test_a_pydantic_model_as_response_format(emulator):
     class Town(BaseModel):
         name: str
@@ -174,6 +182,8 @@ def test_a_pydantic_model_as_response_format(emulator):
     litellm.completion("sagemaker/vllm", QUESTION, response_format=Town)
     asked = sent(emulator)["response_format"]
     assert asked["json_schema"]["schema"] == Town.model_json_schema()
+    litellm.completion("sagemaker/vllm", QUESTION, response_format=Box[int])
+    assert sent(emulator)["response_format"]["json_schema"]["name"] == "Box_int"
     with pytest.raises(UsageError, match="not a pydantic model"):
         litellm.completion("sagemaker/vllm", QUESTION, response_format=int)
 
