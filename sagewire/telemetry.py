@@ -113,7 +113,10 @@ class Outcome:
 
 
 def watch(
-    hooks: Hooks | None, begin: Callable[[], CallStarted], answer: Callable[[], Any] | None = None
+    hooks: Hooks | None,
+    begin: Callable[[], CallStarted],
+    answer: Callable[[], Any] | None = None,
+    mask: Callable[[Exception], None] | None = None,
 ) -> AbstractContextManager[Outcome]:
     """Return a context manager around one call; without hooks and OpenTelemetry it costs next to nothing.
 
@@ -121,13 +124,14 @@ def watch(
         hooks: The functions to tell.
         begin: Makes the event of the beginning.
         answer: Returns the answer as far as it was read.
+        mask: Takes the secrets out of an error before the functions are told of it.
     """
     if not is_watched(hooks):
         return nullcontext(Outcome())
     telemetry = _telemetry()
     if telemetry is not None and not telemetry.is_set_up:
         telemetry = None
-    return _watched(hooks or Hooks(), telemetry, begin(), answer)
+    return _watched(hooks or Hooks(), telemetry, begin(), answer, mask)
 
 
 def is_watched(hooks: Hooks | None) -> bool:
@@ -144,7 +148,11 @@ def is_watched(hooks: Hooks | None) -> bool:
 
 @contextmanager
 def _watched(
-    hooks: Hooks, telemetry: _Telemetry | None, started: CallStarted, answer_so_far: Callable[[], Any] | None
+    hooks: Hooks,
+    telemetry: _Telemetry | None,
+    started: CallStarted,
+    answer_so_far: Callable[[], Any] | None,
+    mask: Callable[[Exception], None] | None,
 ) -> Iterator[Outcome]:
     outcome, failure, cancelled = Outcome(), None, False
     if answer_so_far is not None:
@@ -157,6 +165,8 @@ def _watched(
         yield outcome
     except Exception as error:
         failure = error
+        if mask is not None:
+            mask(error)
         raise
     except BaseException:
         # GeneratorExit, CancelledError, KeyboardInterrupt: the caller no longer wants the answer.

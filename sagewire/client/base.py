@@ -312,7 +312,9 @@ class ClientBase(NamesHelp):
         parameters = {**finding.parameters, **(endpoint_kwargs or {})}
         return Reranking(handler, query, documents, top_n, extra or {}, parameters)
 
-    def _watch(self, prepared: PreparedCall, answer: Callable[[], Reply]) -> AbstractContextManager[Outcome]:
+    def _watch(
+        self, prepared: PreparedCall, answer: Callable[[], Reply], mask: Callable[[Exception], None]
+    ) -> AbstractContextManager[Outcome]:
         def begin() -> CallStarted:
             # What the caller asked for, not the plain prompt it may have become.
             request = prepared.chat or prepared.request
@@ -323,7 +325,7 @@ class ClientBase(NamesHelp):
                 options["stop"] = prepared.stops
             return self._begin(operation, len(prepared.invocation.body), options, prepared.streams)
 
-        return watch(self._settings.hooks, begin, answer)
+        return watch(self._settings.hooks, begin, answer, mask)
 
     def _watch_work(self, work: BatchJob[Any]) -> AbstractContextManager[Outcome]:
         operation = "embeddings" if isinstance(work, Embedding) else "rerank"

@@ -174,7 +174,7 @@ def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, Non
     while True:
         prepared = call.prepare()
         try:
-            with call.client._watch(prepared, lambda: call.so_far):
+            with call.client._watch(prepared, lambda: call.so_far, lambda error: _redact(error, connect())):
                 transport = connect()
                 if not prepared.request.stream:
                     yield from call.read_whole(prepared, transport.invoke(prepared.invocation))
@@ -203,7 +203,7 @@ async def answer_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> 
     while True:
         prepared = call.prepare() if call.known else await in_thread(call.prepare)
         try:
-            with call.client._watch(prepared, lambda: call.so_far):
+            with call.client._watch(prepared, lambda: call.so_far, lambda error: _redact(error, connect())):
                 call.read_whole(prepared, await connect().invoke(prepared.invocation))
             return call.reply
         except (WireError, EndpointError) as error:
@@ -221,7 +221,7 @@ async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Asy
     while True:
         prepared = call.prepare() if call.known else await in_thread(call.prepare)
         try:
-            with call.client._watch(prepared, lambda: call.so_far):
+            with call.client._watch(prepared, lambda: call.so_far, lambda error: _redact(error, connect())):
                 transport = connect()
                 if not prepared.request.stream:
                     for delta in call.read_whole(prepared, await transport.invoke(prepared.invocation)):
@@ -258,9 +258,7 @@ def explain(
     It is one of botocore's if that was its cause, has the message that a third-party handler reads, and nothing of the
     request's secrets, which an answer may repeat that began well.
     """
-    redact = getattr(transport, "redact", None)
-    if redact is not None:
-        redact(error)
+    _redact(error, transport)
     add_kind_of_cause(error)
     if not isinstance(error, EndpointError):
         return
@@ -281,3 +279,9 @@ def explain(
     error.code = found.code or error.code
     if isinstance(error, ModelError):
         error.original_message = found.message
+
+
+def _redact(error: Exception, transport: Transport | AsyncTransport) -> None:
+    redact = getattr(transport, "redact", None)
+    if redact is not None and isinstance(error, SagewireError):
+        redact(error)

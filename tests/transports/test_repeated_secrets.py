@@ -13,7 +13,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from sagewire import AsyncClient, Client, SagewireError
+from sagewire import AsyncClient, Client, Hooks, SagewireError
 from sagewire.client.transport_choices import Http
 from sagewire.http.request import Request
 from sagewire.streaming.eventstream import encode_exception, encode_payload_part
@@ -136,7 +136,9 @@ WAYS = {
 def ask(request, server):
     """Return a function that makes a call of a client and returns its error, if it has one."""
     kind, arguments = WAYS[request.param](server.url)
-    client = kind(handler="openai_chat", **arguments)
+    told = []
+    hooks = Hooks(on_response=lambda call: told.extend(said_by(call.error) if call.error else ()))
+    client = kind(handler="openai_chat", hooks=hooks, **arguments)
     replies = []
 
     async def calls(what):
@@ -163,6 +165,7 @@ def ask(request, server):
             return error
         return None
 
+    call.told = told
     yield call
     if kind is Client:
         client.close()
@@ -192,7 +195,7 @@ def test_no_spelling_of_a_secret_comes_through(server, ask, place, what, caplog)
         error = ask(what)
         hidden = [inner(write(TOKEN)) for write in SPELLINGS.values()]
         logged = [record.getMessage() for record in caplog.records if record.name.startswith("sagewire")]
-        for text in (*(said_by(error) if error is not None else ()), *logged):
+        for text in (*(said_by(error) if error is not None else ()), *ask.told, *logged):
             assert "t0ken" not in text
             for part in hidden:
                 assert part not in text

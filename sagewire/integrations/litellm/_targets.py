@@ -13,6 +13,7 @@ from sagewire.client import Client
 from sagewire.discovery.container_rules import ContainerProfile
 from sagewire.errors import UsageError
 from sagewire.http.deadlines import Timeouts
+from sagewire.http.secret_urls import shown_url
 from sagewire.integrations._addresses import HUB_MODELS, ROUTER, runtime_address
 from sagewire.transports.base import Retries
 from sagewire.transports.http.hugging_face import is_hugging_face
@@ -156,7 +157,7 @@ def _hugging_face(name: str, options: dict[str, Any], shared: dict[str, Any]) ->
         extraction = f"{HUB_MODELS}/{name}/pipeline/feature-extraction"
     if token is None and is_hugging_face(urlsplit(url).hostname or ""):
         token = os.environ.get("HUGGINGFACE_API_KEY") or None
-    return Target("huggingface", name, {"url": url, "token": token, **shared}, served, handler, extraction)
+    return Target("huggingface", shown_url(name), {"url": url, "token": token, **shared}, served, handler, extraction)
 
 
 def _routed(name: str) -> str:

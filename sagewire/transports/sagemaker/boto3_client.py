@@ -114,9 +114,14 @@ class Boto3Transport:
         self, operation: Any, arguments: dict[str, Any], deadlines: Deadlines, call: Invocation
     ) -> tuple[Mapping[str, Any], int]:
         def attempt() -> Mapping[str, Any]:
-            with translated(self._endpoint, self._region, "first_byte"):
-                answer: Mapping[str, Any] = operation(**arguments)
-                return answer
+            try:
+                with translated(self._endpoint, self._region, "first_byte"):
+                    answer: Mapping[str, Any] = operation(**arguments)
+                    return answer
+            except SagewireError as error:
+                # Before it is told of, or logged as the reason of another attempt.
+                self.redact(error)
+                raise
 
         return self._policy.run(attempt, deadlines, call)
 
