@@ -1,7 +1,11 @@
 """Several batches in flight: order kept, fewer for a server that has too many, progress on demand."""
 
 import asyncio
+import os
+import sys
 import threading
+from contextlib import nullcontext, suppress
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -120,6 +124,68 @@ def test_progress_is_told(embed):
     embed(embed.crowd(), count=100, progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (100, 100)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def read_all(terminal, pieces):
+    # The end of a terminal whose other side is closed is an error.
+    with suppress(OSError):
+        while piece := os.read(terminal, 65_536):
+            pieces.append(piece)
+
+
+def test_a_terminal_shows_a_bar(embed, monkeypatch, capsys):
+    ours, theirs = os.openpty()
+    pieces = []
+    reader = threading.Thread(target=read_all, args=(ours, pieces))
+    reader.start()
+    monkeypatch.setenv("TERM", "xterm")
+    with open(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        embed(embed.crowd(), count=100, progress=True)
+    reader.join()
+    os.close(ours)
+    seen = b"".join(pieces).decode()
+    assert "Embedding" in seen
+    assert "100/100" in seen
+    assert "\x1b[" in seen
+    assert capsys.readouterr().out == ""
+
+
+def test_a_pipe_gets_the_bar_once_and_no_control_characters(embed, capsys):
+    embed(embed.crowd(), count=100, progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("100/100") == 1
+    assert "\x1b" not in err
+
+
+class Notebook(ModuleType):
+    """IPython in a notebook, as far as it displays something."""
+
+    def __init__(self):
+        super().__init__("IPython")
+        self.pictures = []
+
+    def get_ipython(self):
+        return SimpleNamespace(kernel=object())
+
+    def display(self, data, *, raw, display_id=None):
+        assert raw
+        self.pictures.append(data["text/plain"])
+        return SimpleNamespace(update=self.display)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_notebook_shows_a_bar(embed, monkeypatch, capsys, fails):
+    notebook = Notebook()
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    monkeypatch.setitem(sys.modules, "IPython.display", notebook)
+    crowd = embed.crowd(0) if fails else embed.crowd()
+    with pytest.raises(Throttled) if fails else nullcontext():
+        embed(crowd, count=100, progress=True, max_concurrency=4)
+    assert notebook.pictures[0].startswith("Embedding ░")
+    assert ("0% 0/" if fails else "100% 100/100") in notebook.pictures[-1]
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True])

@@ -111,3 +111,28 @@ def test_runs_from_top_to_bottom(path: Path, monkeypatch: pytest.MonkeyPatch, tm
             assert output.get("name") != "stderr", f"a reader would see:\n{output['text']}"
     shown = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     assert len(shown) >= 4
+
+
+EMBEDS = """
+from sagewire import Client
+from sagewire.emulator import Emulator
+with Emulator({"e": "tei"}) as emulator:
+    client = Client(url=emulator.container_url("e"), handler="tei")
+    client.embed(["a"] * 200, progress=True)
+    await client.to_async().embed(["a"] * 200, progress=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Jupyter's own packages
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_embedding_a_corpus_shows_a_bar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    for name in ("HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR"):
+        monkeypatch.setenv(name, str(tmp_path))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(EMBEDS)])
+    nbclient.NotebookClient(notebook, timeout=CELL_SECONDS, kernel_name="python3").execute()
+    shown = [output["data"]["text/plain"] for output in notebook.cells[0].outputs]
+    assert len(shown) == 2
+    assert all("100% 200/200" in text for text in shown)
