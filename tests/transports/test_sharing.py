@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from sagewire import AsyncClient
 from sagewire.aws.credential_cache import BotocoreSource
 from sagewire.aws.credentials import Credentials
 from sagewire.errors import CredentialsExpired
@@ -75,6 +76,34 @@ def test_idle_connections_are_bounded(server, make):
     server.script = echo
     assert transport.invoke(CALL).data == b"{}", "a closed transport may be used again"
     transport.close()
+
+
+@pytest.mark.parametrize(("config", "kept"), [(3, 3), (1, 1), (None, 8)])
+def test_idle_connections_of_an_async_client_are_bounded(server, session, config, kept):
+    from botocore.config import Config
+
+    barrier = threading.Barrier(8)
+    answer = json.dumps({"choices": [{"message": {"role": "assistant", "content": "ok"}}]}).encode()
+
+    def together(peer, seen):
+        # Eight at once are eight connections, whatever is kept of them.
+        barrier.wait(5)
+        peer.answer(answer)
+
+    async def main():
+        arguments = {} if config is None else {"config": Config(max_pool_connections=config)}
+        client = AsyncClient("e", handler="openai_chat", session=session, endpoint_url=server.url, **arguments)
+        async with client:
+            await asyncio.gather(*(client.chat("Hi") for _ in range(8)))
+            assert await asyncio.to_thread(server.wait_for, lambda: server.open_now == kept)
+            assert server.opened == 8
+            server.script = lambda peer, seen: peer.answer(answer)
+            await client.chat("Hi")
+            assert server.opened == 8, "one of those that were kept is used"
+
+    server.script = together
+    asyncio.run(main())
+    assert server.wait_for(lambda: server.open_now == 0)
 
 
 def test_a_dropped_transport_closes_its_connections(server, make):
