@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from sagewire._extras import require
@@ -53,9 +54,7 @@ def _notebook_display() -> Any:
     # In a terminal IPython has another kind of shell.
     if shell is None or not hasattr(shell, "kernel"):
         return None
-    from IPython.display import display
-
-    return display
+    return import_module("IPython.display").display
 
 
 class _NotebookBar:
