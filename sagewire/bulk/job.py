@@ -23,7 +23,7 @@ class Job:
 
     Args:
         source: A JSON lines, Parquet or CSV file, a directory of such files, or an `s3://` address of either.
-        model: `sagemaker/NAME`, `huggingface/ID-OR-URL`, a server's URL, or a `Client` or `AsyncClient`. A URL with a
+        model: An endpoint's name, `huggingface/ID-OR-URL`, a server's URL, or a `Client` or `AsyncClient`. A URL with a
             key in its query is kept as a `Secret`, and never stored.
         output: The file to write; its extension determines the format.
         task: `chat`, `complete`, `embed` or `rerank`.
@@ -71,6 +71,9 @@ class Job:
     def __post_init__(self) -> None:
         hidden = {name: hide(value) if name in _SECRETS else value for name, value in self.client_arguments.items()}
         object.__setattr__(self, "client_arguments", hidden)
+        if isinstance(self.model, str) and self.model and "/" not in self.model:
+            # An endpoint's name alone, as everywhere else.
+            object.__setattr__(self, "model", f"sagemaker/{self.model}")
         if isinstance(self.model, str) and "://" in self.model:
             check_login(self.model)
             object.__setattr__(self, "model", hide_url(self.model))

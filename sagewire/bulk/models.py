@@ -13,19 +13,19 @@ from sagewire.types.secret import reveal
 __all__ = ["open_model", "preflight"]
 
 _ROUTER = "https://router.huggingface.co/v1"
-_FORMS = "'sagemaker/NAME', 'huggingface/ID-OR-URL' or a server's URL"
+_FORMS = "an endpoint's name, 'huggingface/ID-OR-URL' or a server's URL"
 
 
 def open_model(model: Any, arguments: Mapping[str, Any], task: str) -> AsyncClient:
     """Return a client for a model.
 
     Args:
-        model: `sagemaker/NAME`, `huggingface/ID-OR-URL`, a URL, or a client.
+        model: An endpoint's name, `huggingface/ID-OR-URL`, a URL, or a client.
         arguments: More arguments for the client.
         task: What it will be asked for.
 
     Raises:
-        UsageError: The name has no known prefix and is not a URL.
+        UsageError: It is neither an endpoint's name nor a URL.
     """
     model = reveal(model)
     if isinstance(model, AsyncClient | Client):
@@ -38,12 +38,14 @@ def open_model(model: Any, arguments: Mapping[str, Any], task: str) -> AsyncClie
     given = {"retries": 1, **arguments}
     if model.startswith(("http://", "https://")):
         return AsyncClient(url=model, **given)
-    kind, _, name = model.partition("/")
+    kind, slash, name = model.partition("/")
+    if not slash and model:
+        kind, name = "sagemaker", model
     if kind == "sagemaker" and name and "/" not in name:
         return AsyncClient(name, **given)
     if kind == "huggingface" and name:
         return _hugging_face(name, given, task)
-    raise UsageError(f"model={model!r} has no known prefix and is not a URL; write {_FORMS}")
+    raise UsageError(f"model={model!r} is not the name of an endpoint; write {_FORMS}")
 
 
 def _hugging_face(name: str, arguments: dict[str, Any], task: str) -> AsyncClient:

@@ -37,6 +37,8 @@ class Progress:
         reused: Rows of this run with an equal row's answer.
         answers: Calls that were answered.
         concurrency: Calls in flight allowed now.
+        stopping: Why the run is being stopped, if it is: no more calls begin.
+        in_flight: Calls that were in flight when it was stopped.
         estimated_tokens: Tokens that the server has not counted.
     """
 
@@ -46,6 +48,8 @@ class Progress:
         self.started = time.monotonic()
         self.rows = self.done_before = self.failed_before = 0
         self.failed = self.malformed = self.reused = self.answers = self.concurrency = 0
+        self.stopping: str | None = None
+        self.in_flight = 0
         self.prompt_tokens = self.completion_tokens = self.estimated_tokens = 0
         self.errors: Counter[str] = Counter()
 

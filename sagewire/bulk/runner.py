@@ -86,7 +86,7 @@ def run(
 
     Args:
         source: A JSON lines, Parquet or CSV file, a directory of such files, or an `s3://` address of either.
-        model: `sagemaker/NAME`, `huggingface/ID-OR-URL`, a server's URL, or a `Client` or `AsyncClient`.
+        model: An endpoint's name, `huggingface/ID-OR-URL`, a server's URL, or a `Client` or `AsyncClient`.
         output: The file to write; its extension says the format.
         engine: What does the work: `local` (this process), `ray` (a Ray cluster), `async-inference` (a SageMaker
             endpoint of that kind) or `batch-transform` (a SageMaker job with its own instances).

@@ -8,7 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-__all__ = ["StopSignal", "interrupts"]
+__all__ = ["INTERRUPTED", "STOP_PATIENCE", "StopSignal", "interrupts"]
+
+# Seconds for the calls in flight to end by themselves once a job is stopped.
+STOP_PATIENCE = 60.0
+# How the reason begins if it was Ctrl-C.
+INTERRUPTED = "interrupted (SIGINT)"
 
 
 class StopSignal:

@@ -38,6 +38,7 @@ _OPTIONS = {
     "region_name": "--region",
     "profile_name": "--profile",
     "session": "--role-arn",
+    "role_arn": "--role-arn",
     "handler": "--handler",
     "format": "--format",
     "inference_component_name": "--component",

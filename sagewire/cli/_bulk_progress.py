@@ -15,6 +15,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
+from sagewire.bulk.stopping import INTERRUPTED, STOP_PATIENCE
+
 if TYPE_CHECKING:
     from sagewire.bulk import Progress
 
@@ -49,6 +51,7 @@ class ProgressBar:
         )
         self._task = self._bar.add_task("rows", total=None, rate=0.0, tokens="0", failed=0, concurrency=0)
         self._logged = time.monotonic()
+        self._said = False
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -58,7 +61,10 @@ class ProgressBar:
         self._bar.stop()
 
     def show(self, progress: Progress) -> None:
-        """Show how far the job is."""
+        """Show how far the job is, and once that it is being stopped."""
+        if progress.stopping is not None and not self._said:
+            self._said = True
+            self._console.print(_stopping(progress), markup=False, soft_wrap=True)
         rate = (progress.rows - progress.done_before) / max(progress.seconds, 1e-3)
         tokens = f"{progress.tokens:,}{self._budget}"
         if self._console.is_terminal:
@@ -77,3 +83,9 @@ class ProgressBar:
             self._console.print(
                 f"{progress.rows:,}{of} rows, {rate:,.0f}/s, {tokens} tokens, {progress.failed:,} failed", markup=False
             )
+
+
+def _stopping(progress: Progress) -> str:
+    calls = f"{progress.in_flight:,} call{'' if progress.in_flight == 1 else 's'}"
+    again = "; press Ctrl-C again to stop now" if str(progress.stopping).startswith(INTERRUPTED) else ""
+    return f"{progress.stopping}: finishing {calls} in flight, at most {STOP_PATIENCE:.0f} s{again}"

@@ -84,12 +84,14 @@ class AccountOptions(Options):
         return as_session(self.profile, region_name=self.region)
 
     def client_arguments(self, endpoint: str) -> dict[str, Any]:
-        """Return the arguments of `Client` for an endpoint's name or a URL.
+        """Return the arguments of `Client` for an endpoint's name, with or without `sagemaker/` before it, or a URL.
 
         Raises:
             UsageError: A URL was given, and AWS options that would do nothing there.
         """
         given = self.given()
+        # As `sagewire bulk`, the gateway's configuration and LiteLLM write it.
+        endpoint = endpoint.removeprefix("sagemaker/")
         spoken: dict[str, Any] = {name: given.pop(name) for name in ("handler", "format") if name in given}
         if is_url(endpoint):
             if given:

@@ -13,15 +13,16 @@ from rich.table import Table
 from sagewire._extras import require
 from sagewire.cli._app import console, errors, friendly, show_table
 from sagewire.cli._bulk_options import BoundOptions, Concurrency, JobOptions, MaxConcurrency, WorkDir, setting
-from sagewire.cli._bulk_progress import ProgressBar
-from sagewire.cli._options import AsJson, ModelOptions, is_url
+from sagewire.cli._options import AsJson, ModelOptions
 
 if TYPE_CHECKING:
     from sagewire.bulk import Report
 
 bulk = typer.Typer(no_args_is_help=True, help="Run one model over every row of a file, a directory or S3.")
 
-Model = Annotated[str, typer.Option("--model", "-m", help="`sagemaker/NAME`, `huggingface/ID-OR-URL`, or a URL.")]
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="Endpoint name, the URL of an HTTP server, or `huggingface/ID-OR-URL`.")
+]
 Input = Annotated[
     str,
     typer.Option(
@@ -182,8 +183,7 @@ def clean(
 
 
 def _client(options: ModelOptions, model: str) -> dict[str, Any]:
-    url = model if is_url(model) else "" if model.startswith("sagemaker/") else f"https://{model}"
-    arguments = options.client_arguments(url)
+    arguments = options.client_arguments(f"https://{model}" if model.startswith("huggingface/") else model)
     return {name: value for name, value in arguments.items() if name not in ("endpoint", "url") and value is not None}
 
 
@@ -202,6 +202,8 @@ def _again(
 def _run(source: str, model: str, output: str, settings: dict[str, Any], as_json: bool, **flags: Any) -> None:
     require("pyarrow", "bulk")
     from sagewire import bulk as bulk_jobs
+    from sagewire.bulk.stopping import INTERRUPTED
+    from sagewire.cli._bulk_progress import ProgressBar
 
     with ProgressBar(errors, settings.get("budget_tokens")) as progress:
         report = bulk_jobs.run(source, model, output, watch=progress.show, **flags, **settings)
@@ -209,6 +211,8 @@ def _run(source: str, model: str, output: str, settings: dict[str, Any], as_json
         console.out(orjson.dumps(report).decode(), highlight=False)
     else:
         _show(report)
+    if report.stopped and report.stopped.startswith(INTERRUPTED):
+        raise typer.Exit(130)
     if report.failed or not report.complete:
         raise typer.Exit(1)
 

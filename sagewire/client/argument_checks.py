@@ -95,6 +95,8 @@ def _is_address(endpoint: str) -> bool:
 
 
 def _misspelt(endpoint: str) -> str:
+    if re.fullmatch(r"[\w.-]+:\d+", endpoint) or endpoint.startswith("localhost"):
+        return f"{endpoint!r:.80} is not an endpoint's name; did you mean the URL http://{endpoint}?"
     plain = re.sub(r"[\W_]+", "-", endpoint).strip("-")
     hint = f"; did you mean {plain!r}?" if _NAME.fullmatch(plain) else ""
     return f"{endpoint!r:.80} is not an endpoint's name, which has letters, digits and hyphens{hint}"

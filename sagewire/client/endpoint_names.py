@@ -12,7 +12,7 @@ from sagewire.errors import UsageError, unknown_name
 from sagewire.types import OptionArguments
 from sagewire.types.requests import SPELLINGS
 
-__all__ = ["EndpointName", "endpoint_name_of", "refuse_positional", "refuse_unknown"]
+__all__ = ["EndpointName", "endpoint_name_of", "meant_instead", "refuse_positional", "refuse_unknown"]
 
 # The form of a region's name.
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}")
@@ -104,6 +104,11 @@ def refuse_positional(client: str, endpoint: Any, misplaced: Sequence[object]) -
         elif first.startswith("arn:"):
             meant = "a role as session=sagewire.assume_role_session(role_arn)"
     raise UsageError(f"{client}() takes the endpoint without a name, and {meant}")
+
+
+def meant_instead(name: str) -> str:
+    """Return the argument of a client that another library's argument means; an empty string if none is known."""
+    return _MEANT.get(name, "")
 
 
 def refuse_unknown(unknown: Mapping[str, Any], known: frozenset[str]) -> None:

@@ -101,7 +101,8 @@ def explains_missing(method: F) -> F:
 
     Type checkers see the method as it is written.
     """
-    count = method.__code__.co_argcount - 1
+    code = method.__code__
+    count = code.co_argcount - (code.co_varnames[:1] == ("self",))
     method.__defaults__ = (REQUIRED,) * count
     return method
 

@@ -128,6 +128,8 @@ class Service:
                 return sts.handle(request, self.identities, self._clock, self._region)
         if "/s3/aws4_request" in request.headers.get("authorization", "") or "X-Amz-Signature" in request.query:
             return self.storage.handle(request)
+        if (hint := other_services.not_openai(request, self.endpoints)) is not None:
+            return hint
         return other_services.refuse(request)
 
     def _ask_control_plane(self, request: Request) -> Response:

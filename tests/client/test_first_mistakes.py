@@ -77,6 +77,7 @@ CLIENTS = [
     (lambda: AsyncClient("a", 5), "AsyncClient() takes the endpoint without a name, and everything else by name"),
     (lambda: Client(), "name the endpoint, Client('my-endpoint')"),
     (lambda: Client("my_endpoint"), "did you mean 'my-endpoint'?"),
+    (lambda: Client("localhost:8000"), "did you mean the URL http://localhost:8000?"),
     (lambda: Client(" my-endpoint"), "did you mean 'my-endpoint'?"),
     (lambda: Client("a", region_name="Frankfurt"), "did you mean 'eu-central-1'?"),
     (lambda: Client("a", region_name="us-east-1a"), "did you mean 'us-east-1'?"),

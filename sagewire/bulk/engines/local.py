@@ -16,6 +16,7 @@ from sagewire.bulk.progress import Progress
 from sagewire.bulk.rows import Answer, Chunk, Record, Row
 from sagewire.bulk.state.answer_index import Index
 from sagewire.bulk.state.job_state import WINDOW_ROWS, Done, Parts, RecordLocation
+from sagewire.bulk.stopping import STOP_PATIENCE
 from sagewire.bulk.tasks import RowError, Task
 from sagewire.bulk.worker import Halted, Question, Unanswered, Worker, describe
 from sagewire.errors import AccessDenied, EndpointNotFound, SagewireError
@@ -99,6 +100,7 @@ class LocalEngine:
         self._feeder: asyncio.Task[None] | None = None
         self._calls: set[asyncio.Task[None]] = set()
         self._fatal: BaseException | None = None
+        self._giving_up: asyncio.TimerHandle | None = None
         self.stopped: str | None = None
         self.spent_up = False
 
@@ -121,10 +123,19 @@ class LocalEngine:
         """Begin no more calls; those in flight are waited for."""
         if self.stopped is None:
             self.stopped = reason
-            _log.info("stopping: %s", reason)
+            self.progress.stopping, self.progress.in_flight = reason, len(self._calls)
+            _log.info("stopping: %s; %d calls in flight are waited for", reason, len(self._calls))
+            self._giving_up = asyncio.get_running_loop().call_later(STOP_PATIENCE, self._give_up)
+            if self._watch is not None:
+                self._watch(self.progress)
         self._worker.stopping.set()
         if self._feeder is not None:
             self._feeder.cancel()
+
+    def _give_up(self) -> None:
+        """Leave calls that are still not answered: their rows are sent again when the job goes on."""
+        for task in self._calls:
+            task.cancel()
 
     async def run(self, chunks: Iterator[Chunk]) -> None:
         """Work off the rows until there are none left or `stop` is called.
@@ -145,8 +156,9 @@ class LocalEngine:
             patience = _CANCELLED_PATIENCE
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            for each in (timer, self._giving_up):
+                if each is not None:
+                    each.cancel()
             for task in [self._feeder, *self._calls]:
                 task.cancel()
             self._ending = True

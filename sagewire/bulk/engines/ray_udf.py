@@ -66,7 +66,7 @@ def ray_udf(model: str, **settings: Unpack[JobSettings]) -> type:
     pyarrow.
 
     Args:
-        model: `sagemaker/NAME`, `huggingface/ID-OR-URL`, or a server's URL.
+        model: An endpoint's name, `huggingface/ID-OR-URL`, or a server's URL.
         **settings: The fields of `Job` and `Bounds`, except for what concerns files.
 
     Raises:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Iterable
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
@@ -17,6 +18,8 @@ __all__ = ["refuse", "service_of"]
 
 HERE = "SageMaker, SageMaker Runtime, STS and S3"
 _SCOPE = re.compile(r"Credential=[^/,\s]+/\d{8}/[^/,\s]+/([^/,\s]+)/aws4_request")
+# Paths that OpenAI's clients ask for, with and without a version, and the address itself.
+_OPENAI = re.compile(r"/|(/openai)?(/v\d+)?/(chat/completions|completions|responses|embeddings|rerank|models(/.*)?)")
 # Services whose errors are XML though their requests are paths and not forms, by the names they sign for.
 _REST_XML = frozenset({"s3", "s3express", "s3-outposts", "s3-object-lambda", "cloudfront", "route53"})
 
@@ -40,6 +43,25 @@ def refuse(request: Request) -> Response:
     if service in _REST_XML:
         return _xml(404, "UnknownOperation", service, f"{request.method} {request.path}")
     return aws_error("UnknownOperationException", 404, _message(service, f"{request.method} {request.path}"))
+
+
+def not_openai(request: Request, endpoints: Iterable[str]) -> Response | None:
+    """Return what to do instead, for a request that an OpenAI client or a browser sends here; else `None`.
+
+    Args:
+        request: The request.
+        endpoints: The names of the endpoints.
+    """
+    if service_of(request) or not _OPENAI.fullmatch(request.path):
+        return None
+    name = next(iter(endpoints), "my-endpoint")
+    host = request.headers.get("host", "127.0.0.1")
+    message = (
+        f"This is a local SageMaker, not an OpenAI server: it has no {request.method} {request.path}. Use "
+        f"sagewire.integrations.openai.openai_client({name!r}), run `sagewire gateway --endpoint {name}`, or give the "
+        f"container's own address, base_url='http://{host}/containers/{name}/v1'."
+    )
+    return json_response(404, {"error": {"message": message, "type": "invalid_request_error", "code": "not_found"}})
 
 
 def _message(service: str, operation: str) -> str:

@@ -7,13 +7,22 @@ import logging
 import os
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from sagewire.aws.session import Session
 from sagewire.client import Client
-from sagewire.errors import UsageError, unknown_name
+from sagewire.errors import UsageError, concise, unknown_name
 from sagewire.http.deadlines import Timeouts
 from sagewire.http.secret_urls import check_pickled_proxies
 from sagewire.integrations._client_pool import ClientPair, current_pair
@@ -31,6 +40,23 @@ logger = logging.getLogger("sagewire")
 def _make(arguments: Mapping[str, Any]) -> Client:
     handler = arguments["handler"]
     return Client(**(arguments if handler is None else {**arguments, "handler": adapted(handler)}))
+
+
+def _for_example(kind: type[BaseModel]) -> str:
+    return f": {kind.__name__}(endpoint_name='my-endpoint')" if "endpoint_name" in kind.model_fields else ""
+
+
+def _own_error(error: ValidationError, kind: type[BaseModel], data: Mapping[str, Any]) -> Exception:
+    """Return the error to raise instead of pydantic's: sagewire's own if it is one, without pydantic's words around."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    own = first.get("ctx", {}).get("error")
+    if isinstance(own, UsageError):
+        return concise(own)
+    if first["type"] == "missing" and first["loc"] == ("endpoint_name",):
+        wrong = next((name for name in ("model", "model_name", "model_id") if data.get(name)), "")
+        said = f", not {wrong}=, which is a model that the endpoint serves" if wrong else ""
+        return UsageError(f"name the endpoint{_for_example(kind)}{said}")
+    return error
 
 
 class EndpointFields(BaseModel):
@@ -62,6 +88,16 @@ class EndpointFields(BaseModel):
     )  # fmt: skip
     _secret: ClassVar[tuple[str, ...]] = ()
     _made: Any = PrivateAttr(default=None)
+
+    if not TYPE_CHECKING:
+        # Type checkers take the arguments from the fields.
+        def __init__(self, *args: Any, **data: Any) -> None:
+            if args:
+                raise UsageError(f"{type(self).__name__} takes its arguments by name{_for_example(type(self))}")
+            try:
+                super().__init__(**data)
+            except ValidationError as error:
+                raise _own_error(error, type(self), data) from None
 
     @model_validator(mode="before")
     @classmethod

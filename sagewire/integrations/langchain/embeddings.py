@@ -79,6 +79,8 @@ class EndpointEmbeddings(EndpointFields, Embeddings):
 
     def embed_query(self, text: str) -> list[float]:
         """Return the vector of a query."""
+        if not isinstance(text, str):
+            raise UsageError(f"embed_query takes one text, not {type(text).__name__}; for a list use embed_documents")
         with model_errors():
             return self._clients.client.embed(self._query(text), input_type="query", **self._options()).vectors[0]
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from sagewire.aws.options import OPTION_NAMES, options_session
 from sagewire.client import Client
 from sagewire.discovery.container_rules import ContainerProfile
-from sagewire.errors import UsageError
+from sagewire.errors import UsageError, close_names
 from sagewire.http.deadlines import Timeouts
 from sagewire.http.secret_urls import shown_url
 from sagewire.integrations._addresses import HUB_MODELS, ROUTER, runtime_address
@@ -102,7 +102,9 @@ def _split(model: str, provider: str | None) -> tuple[str, str]:
         provider, model = prefix, rest
     if provider is None or provider not in PROVIDERS or not model:
         known = ", ".join(f"'{name}/...'" for name in PROVIDERS)
-        raise UsageError(f"model={model!r} has no known prefix; write one of {known}")
+        close = close_names(prefix, PROVIDERS, 1) if slash else ["sagemaker"]
+        meant = f"; did you mean {f'{close[0]}/{rest or model}'!r}?" if close and model else f"; write one of {known}"
+        raise UsageError(f"model={model!r} has no known prefix{meant}")
     return provider, model
 
 

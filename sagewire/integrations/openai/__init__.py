@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sagewire._extras import require
 from sagewire._names import missing
 from sagewire.client import Client
+from sagewire.client.misplaced import explains_missing
 from sagewire.integrations.openai._access import RouteChoice, find_access
 from sagewire.integrations.openai._http import make_async_http_client, make_http_client
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["async_openai_client", "openai_client"]
 
 
+@explains_missing
 def openai_client(
     endpoint: str | Client,
     *,
@@ -79,6 +81,7 @@ def openai_client(
     return made
 
 
+@explains_missing
 def async_openai_client(
     endpoint: str | Client,
     *,

@@ -10,6 +10,9 @@ from urllib.parse import quote
 from sagewire.aws.session import as_session
 from sagewire.aws.settings import origin_of, resolve
 from sagewire.client import Client
+from sagewire.client.endpoint_names import meant_instead
+from sagewire.client.misplaced import REQUIRED
+from sagewire.content_handlers import check_handler_argument
 from sagewire.errors import UsageError
 from sagewire.http.origin import Origin
 from sagewire.integrations.openai._in_process_server import InProcessServer
@@ -42,6 +45,19 @@ class Access:
     origin: Origin | None = None
 
 
+# Arguments that people expect, and the ones to use; everything else is OpenAI's.
+_ELSEWHERE = {
+    **{name: meant_instead(name) for name in ("region", "aws_region_name", "credentials_profile_name", "profile")},
+    **{name: meant_instead(name) for name in ("role_arn", "content_handler", "prompt_format")},
+    "endpoint_name": "the first argument, openai_client('my-endpoint')",
+    "model": "model= in the call; the endpoint is the first argument, openai_client('my-endpoint')",
+    "inference_component_name": "inference_component=",
+    "temperature": "temperature= in the call",
+    "max_tokens": "max_tokens= in the call",
+    "client": "a sagewire.Client as the first argument",
+}
+
+
 def find_access(endpoint: str | Client, arguments: Mapping[str, Any]) -> Access:
     """Return the way to an endpoint.
 
@@ -54,6 +70,14 @@ def find_access(endpoint: str | Client, arguments: Mapping[str, Any]) -> Access:
     """
     given = dict(arguments)
     options = given.pop("options")
+    if not isinstance(endpoint, Client) and not (isinstance(endpoint, str) and endpoint):
+        got = "" if endpoint is REQUIRED else f", not {endpoint!r:.60}"
+        raise UsageError(f"give the endpoint's name or a sagewire.Client, openai_client('my-endpoint'){got}")
+    for name in options:
+        if name in _ELSEWHERE:
+            raise UsageError(f"openai_client has no argument {name!r}: use {_ELSEWHERE[name]}")
+    if given.get("handler") is not None:
+        check_handler_argument(given["handler"])
     wrong = [name for name in _OURS if name in options]
     if wrong:
         raise UsageError(f"{wrong[0]} follows from the endpoint; leave it out")

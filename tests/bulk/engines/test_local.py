@@ -152,7 +152,7 @@ def test_wrong_settings_are_errors(settings, words, models, write, tmp_path):
     ("source", "model", "output", "words"),
     [
         ("nowhere.jsonl", "sagemaker/chat", "out.jsonl", "no file or directory"),
-        ("in.jsonl", "chat", "out.jsonl", "no known prefix"),
+        ("in.jsonl", "bedrock/chat", "out.jsonl", "is not the name of an endpoint"),
         ("in.jsonl", "sagemaker/chat", "out.xlsx", "extension"),
         ("in.jsonl", "huggingface/org/model", "out.jsonl", None),
     ],

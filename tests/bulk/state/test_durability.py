@@ -13,10 +13,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from sagewire import UsageError, bulk
 from sagewire.bulk.concurrency import ConcurrencyController
 from sagewire.bulk.state import job_state as journal
+from sagewire.cli import app
 from sagewire.emulator import Emulator, EndpointSpec
 from sagewire.emulator.faults.base import FaultInjection, Refused
 
@@ -117,6 +119,29 @@ def test_an_interrupt_keeps_what_is_in_flight(models, write, read, tmp_path, wai
     # Every call that was made before the end had its answer kept.
     assert report.done_before == asked
     assert len(models.calls) == 400
+
+
+def test_the_first_ctrl_c_says_what_is_waited_for_and_how_long(models, write, tmp_path, until, monkeypatch):
+    monkeypatch.setattr("sagewire.bulk.engines.local.STOP_PATIENCE", 0.2)
+    models.add("slow", EndpointSpec("openai_chat", engine="echo", latency=5.0))
+    source, output = write(questions(40)), tmp_path / "out.jsonl"
+    arguments = ["run", "-m", "slow", "-i", str(source), "-o", str(output), "--column", "prompt", "--concurrency", "4"]
+
+    def interrupt():
+        until(lambda: len(models.calls) >= 4)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    began = time.monotonic()
+    done = CliRunner().invoke(app, ["bulk", *arguments])
+    thread.join()
+    # The calls were given up, and not waited for.
+    assert time.monotonic() - began < 4.5
+    assert done.exit_code == 130, done.output
+    told = "interrupted (SIGINT): finishing 4 calls in flight, at most 60 s; press Ctrl-C again to stop now"
+    assert told in done.output
+    assert "continue with --resume" in done.output
 
 
 class Full:
