@@ -195,9 +195,11 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"functionary-(?:small|medium)-v3-2", "functionary_v3_2"),
 )
 # Models whose Hub templates add a system text of their own, and the format their maker's library mistral-common writes,
-# which adds none. Versions: `tests/tokenizers_/test_mistral.py` of vLLM 0.33; `reasoning_effort` came with v15.
+# which adds none. Versions: `test_mistral.py` and `mistral/test_reasoning.py` of vLLM 0.33, issue 1041 of mlx-lm
+# (Devstral Small 2); `reasoning_effort` came with v15.
 MISTRAL_LIBRARY = (
-    (r"magistral-small-2509", "mistral_v13"),
+    (r"magistral-small-2506", "mistral_v11"),
+    (r"magistral-small-2509|devstral-small-2-24b-instruct-2512", "mistral_v13"),
     (r"mistral-small-4-119b-2603|mistral-medium-3-5-128b", "mistral_v15"),
 )
 # Words by which reasoning models without their own rule are named.

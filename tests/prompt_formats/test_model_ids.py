@@ -269,9 +269,18 @@ def test_the_hint_of_a_fine_tune():
         get_format(model_id="acme/Llama-3.1-8B-Instruct-support")
 
 
-def test_the_hint_of_mistrals_own_library():
-    with pytest.raises(UsageError, match="library writes it as 'mistral_v15'"):
-        get_format(model_id="unsloth/Mistral-Small-4-119B-2603-GGUF")
+@pytest.mark.parametrize(
+    ("model_id", "name"),
+    [
+        ("mistralai/Magistral-Small-2506", "mistral_v11"),
+        ("mistralai/Magistral-Small-2509-GGUF", "mistral_v13"),
+        ("mistralai/Devstral-Small-2-24B-Instruct-2512", "mistral_v13"),
+        ("unsloth/Mistral-Small-4-119B-2603-GGUF", "mistral_v15"),
+    ],
+)
+def test_the_hint_of_mistrals_own_library(model_id, name):
+    with pytest.raises(UsageError, match=f"library writes it as '{name}'"):
+        get_format(model_id=model_id)
 
 
 @each("name", MODELS)
