@@ -13,7 +13,11 @@ __all__ = ["ROOT", "install_in", "run_inside", "uv"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = ROOT / ".bench-venv"
-PEERS = ("boto3", "langchain-aws", "langchain-huggingface", "langchain-tests", "litellm", "matplotlib", "uv")
+# hypothesis: sagewire's own suites are run there, too, and their `conftest.py` needs it.
+PEERS = (
+    *("boto3", "hypothesis", "langchain-aws", "langchain-huggingface", "langchain-tests", "litellm", "matplotlib"),
+    "uv",
+)
 # Its dependencies include llama-cpp-python, a C++ build, for two functions that write Llama 2 prompts.
 WITHOUT_DEPENDENCIES = "llama-index-llms-sagemaker-endpoint"
 STAND_IN = '''\
