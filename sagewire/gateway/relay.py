@@ -35,6 +35,8 @@ _FIELDS = frozenset({
 _END = b"\n\n"
 _CONTENT = re.compile(rb'"content"[ \t]*:[ \t]*"')
 _STRING_END = re.compile(rb'(?:[^"\\]|\\.)*"')
+# Text that JSON has one way to write.
+_WRITTEN_ALIKE = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 
 
 class Notes(Protocol):
@@ -354,13 +356,15 @@ def _end_of_torn(last: bytes, data: bytes) -> int:
 class _Template:
     """An event whose text is left open, as it is read and as it is written."""
 
-    __slots__ = ("_after", "_before", "_head", "_tail")
+    __slots__ = ("_after", "_before", "_end", "_head", "_least", "_start", "_tail")
 
     def __init__(self, before: bytes, after: bytes, head: bytes, tail: bytes) -> None:
         self._before = before
         self._after = after
-        self._head = head
-        self._tail = tail
+        self._start, self._end, self._least = len(before), -len(after), len(before) + len(after)
+        # Up to the text and from behind it, with its quotes.
+        self._head = head + b'"'
+        self._tail = b'"' + tail
 
     @classmethod
     def of(cls, event: bytes, text: str, encoder: Events) -> _Template | None:
@@ -376,11 +380,13 @@ class _Template:
 
     def fill(self, event: bytes) -> tuple[str, bytes] | None:
         """Return the text of an event and the event to write, `None` if it does not fit."""
-        before, after = self._before, self._after
-        if not (event.startswith(before) and event.endswith(after) and len(event) >= len(before) + len(after)):
+        if len(event) < self._least or not event.startswith(self._before) or not event.endswith(self._after):
             return None
-        text = _text(event[len(before) : len(event) - len(after)])
-        return None if text is None else (text, self._head + orjson.dumps(text) + self._tail)
+        inside = event[self._start : self._end]
+        if _WRITTEN_ALIKE(inside) is not None:
+            return inside.decode("ascii"), self._head + inside + self._tail
+        text = _text(inside)
+        return None if text is None else (text, self._head + orjson.dumps(text)[1:-1] + self._tail)
 
     def begins(self, data: bytes) -> bool:
         """Return whether these bytes may be the beginning of an event that fits."""

@@ -42,6 +42,9 @@ _LARGE_BODY = 1 << 20
 _KEEP_ALIVE_SECONDS = 50.0
 # Longer than a loop takes to end.
 _KEPT_SECONDS = 3600.0
+# aiohttp adds those that a request lacks. Where none is lacking it is not told to leave them out, which takes it longer
+# than to send all headers.
+_AUTO_HEADERS = frozenset({"Accept", "Accept-Encoding", "Content-Type", "User-Agent"})
 
 
 class AsyncEngine:
@@ -116,6 +119,7 @@ class AsyncEngine:
                     _url(self._base_url + request.path),
                     data=body,
                     headers=headers,
+                    skip_auto_headers=None if headers.keys() >= _AUTO_HEADERS else _AUTO_HEADERS,
                     allow_redirects=False,
                     proxy=self._origin.proxy,
                     proxy_headers=tunnel_headers,
@@ -227,7 +231,6 @@ async def _own(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("Accept", "User-Agent", "Content-Type"),
         # Both engines unpack in the same way, and notice a body that broke off.
         auto_decompress=False,
     )

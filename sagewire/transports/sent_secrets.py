@@ -67,8 +67,11 @@ class SentSecrets:
         key, headers, _ = recent[-1]
         if key and key.rpartition(" ")[2] in own:
             return True
-        values = (value for name, value in headers.items() if name != "X-Request-Id")
-        return any(own in value or (len(value) >= _SHORTEST and value in own) for value in values)
+        # Each answer with an id comes here, and a generator takes twice as long.
+        for name, value in headers.items():
+            if name != "X-Request-Id" and (own in value or (len(value) >= _SHORTEST and value in own)):
+                return True
+        return False
 
 
 def is_own_id(text: str) -> bool:

@@ -1,6 +1,7 @@
 """The movable timeout beside asyncio's own."""
 
 import asyncio
+import sys
 
 import pytest
 
@@ -159,3 +160,17 @@ async def test_a_timer_that_fires_while_nobody_waits_is_gone(alarms):
     await asyncio.sleep(0.01)
     with pytest.raises(TimeoutError), Timer(0.01, alarms):
         await forever()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not for Windows")
+def test_a_time_that_has_come_on_uvloop():
+    # Its timers that are due at once are handles without a time of their own.
+    import uvloop
+
+    async def run():
+        alarm = TimerPool(asyncio.get_running_loop()).take()
+        for earlier in (0.0, 1.0, 2.0):
+            alarm.fire_by(asyncio.get_running_loop().time() - earlier)
+        await asyncio.sleep(0)
+
+    uvloop.run(run())

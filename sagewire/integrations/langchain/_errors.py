@@ -6,8 +6,7 @@ LangChain's retry, fallback and summarization middleware understand what sagewir
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from langchain_core import exceptions as theirs
 
@@ -44,16 +43,21 @@ _SIMPLE: tuple[tuple[type[errors.SagewireError], type[theirs.ModelError]], ...] 
 )
 
 
-@contextmanager
-def model_errors() -> Iterator[None]:
-    """Raise sagewire's errors as LangChain's too; all classes use this function."""
-    try:
-        yield
-    except errors.SagewireError as error:
-        both = as_langchain_error(error)
-        if both is error:
-            raise
-        raise both.with_traceback(error.__traceback__) from error.__cause__
+class model_errors:
+    """Raises sagewire's errors out of its `with` block as LangChain's too; all classes use it."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, errors.SagewireError):
+            both = as_langchain_error(error)
+            if both is not error:
+                raise both.with_traceback(trace) from error.__cause__
 
 
 def as_langchain_error(error: errors.SagewireError) -> errors.SagewireError:
