@@ -23,6 +23,9 @@ _FINISH: Mapping[str, FinishReason] = {
     **dict.fromkeys(("error", "error_limit", "network_error"), "error"),
 }
 
+# More than any model can have read; beyond, sums and JSON lose digits.
+_MOST_TOKENS = 2**50
+
 
 def finish_reason(word: Any, *, called_tools: bool = False) -> FinishReason:
     """Return the server's word in sagewire's vocabulary.
@@ -42,10 +45,10 @@ def finish_reason(word: Any, *, called_tools: bool = False) -> FinishReason:
 
 
 def token_count(value: Any) -> int | None:
-    """Return a token count, or `None` if the server sent none; Cohere writes counts as floats."""
+    """Return a token count, or `None` if the server sent none that can be true; Cohere writes counts as floats."""
     if type(value) is int:
-        return value if value >= 0 else None
-    return int(value) if isinstance(value, float) and value >= 0 else None
+        return value if 0 <= value <= _MOST_TOKENS else None
+    return int(value) if isinstance(value, float) and 0 <= value <= _MOST_TOKENS else None
 
 
 def openai_usage(fields: Mapping[str, Any]) -> Usage:

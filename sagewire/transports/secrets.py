@@ -39,6 +39,8 @@ _SIGNED = re.compile(
 )
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
 _CAUSES = 32
+# Characters of a text in another library's exception.
+_KEPT = 20_000
 _SIMPLE = (str, bytes, int, float, type(None))
 # Characters of the longest spelling of one character, and of the dots that a cut text ends with.
 _LONGEST = 64
@@ -145,6 +147,9 @@ class Redactor:
 
     def _held(self, value: Any) -> Any:
         """Return something that another library's exception holds, without the secrets: aiohttp's hold the request."""
+        if isinstance(value, str | bytes) and len(value) > _KEPT:
+            # The whole answer that could not be read: to look through megabytes takes seconds, and nobody reads them.
+            return self.value(value[:_KEPT])
         if isinstance(value, _SIMPLE):
             return self.value(value)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -160,8 +165,8 @@ class Redactor:
             shown = repr(value)
         except Exception:  # anything a foreign object's __repr__ raises
             return value
-        masked = self.text(shown)
-        return value if masked == shown else masked
+        masked = self.text(shown[:_KEPT])
+        return value if masked == shown[:_KEPT] else masked
 
 
 def _encodings(secret: str) -> list[str]:

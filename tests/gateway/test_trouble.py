@@ -271,3 +271,21 @@ def test_errors_tell_web_pages_what_they_are(start) -> None:
             authorization=f"Bearer {key}",
         )
         assert (answer.status, answer.headers["access-control-allow-origin"]) == (status, "https://app.example")
+
+
+def test_counts_that_cannot_be_true_are_none(start, vllm) -> None:
+    """Of a server that counts in more than 64 bits, neither whole answers nor accounts may fail."""
+    gateway = start(f"models: {{m: {{url: '{vllm.url}', handler: openai_chat}}}}")
+    choice = {"index": 0, "finish_reason": "stop", "text": "ok", "message": {"role": "assistant", "content": "ok"}}
+    for count in (2**63, 2**64 - 1, 1e308, 2**63 - 1):
+        usage = {"prompt_tokens": count, "completion_tokens": count, "total_tokens": count}
+        vllm.answers["completions"] = (200, {"choices": [choice], "usage": usage})
+        for path, body in (
+            ("/v1/chat/completions", {"messages": HI["messages"]}),
+            ("/v1/completions", {"prompt": "Hello"}),
+            ("/v1/responses", {"input": "Hello"}),
+        ):
+            answer = gateway.post(path, {"model": "m", **body})
+            assert answer.status == 200, (path, count, answer.data)
+            counted = answer.json().get("usage") or {}
+            assert all(value == 0 for value in counted.values() if isinstance(value, int)), (path, count)

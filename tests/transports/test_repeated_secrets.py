@@ -270,3 +270,16 @@ def test_parts_of_headers_are_secrets_too():
     login = base64.b64encode(b"me:passw0rd!").decode()
     found = secrets_of({"Authorization": f"Basic {login}", "Cookie": "sid=0123456789; x=1"}, "/v1?code=k%2Fey-123")
     assert {"passw0rd!", login, "0123456789", "k/ey-123"} <= set(found)
+
+
+def test_what_another_library_holds_of_a_large_answer_is_cut() -> None:
+    try:
+        json.loads("x" * 9_000_000 + TOKEN)
+    except json.JSONDecodeError as error:
+        held = error
+    failure = SagewireError("not JSON")
+    failure.__cause__ = held
+    Redactor([TOKEN]).error(failure)
+    # To look through megabytes, several times, would stop a gateway's other requests for seconds.
+    assert len(held.doc) < 100_000
+    assert TOKEN not in held.doc
