@@ -23,7 +23,7 @@ async function refresh() {
   }
   at("version").textContent = status.version;
   at("notice").hidden = true;
-  showModels(status.models);
+  showModels(status.models, status.not_served);
   showRequests(status);
   if (caller !== status.key) {
     caller = status.key;
@@ -39,7 +39,7 @@ function showSlow() {
   if (!at("keys").hidden && !document.querySelector("dialog[open]")) showKeys();
 }
 
-function showModels(models) {
+function showModels(models, notServed) {
   const body = at("models").tBodies[0];
   body.replaceChildren();
   // A pattern runs nowhere itself; names that fit it have rows of their own once they have been asked for.
@@ -52,6 +52,8 @@ function showModels(models) {
     cells(body.insertRow(), [[model.name + (number ? "" : also)], [words[one.state], "state " + one.state],
       [one.in_flight + limit, "number"], [one.name], [one.last_error, "soft"]]);
   });
+  for (const [name, reason] of Object.entries(notServed)) cells(body.insertRow(), [[name], ["not served", "soft"], [""],
+    [""], [reason, "soft"]]);
   at("models").hidden = false;
   offer(runs);
 }

@@ -178,6 +178,8 @@ class Status(InformationRoute):
             {
                 "version": __version__,
                 "models": models,
+                # Why, and that there are such names, is for operators.
+                "not_served": gateway.config.not_served if sees_all else {},
                 "live": len(live),
                 "requests": requests,
                 "key": key.name,

@@ -101,10 +101,13 @@ def test_requests_for_them_are_told_why(start) -> None:
     )
     listed = {one["id"] for one in gateway.get("/v1/models", authorization="Bearer sk-1234").json()["data"]}
     assert listed.isdisjoint(NOT_SERVED)
+    shown = gateway.get("/status", authorization="Bearer sk-1234").json()
+    assert "'azure'" in shown["not_served"]["gpt-4"]
     # A key that does not have the name learns nothing of it.
     made = gateway.post("/key/generate", {"models": ["both"]}, authorization="Bearer sk-1234").json()["key"]
     told = gateway.post("/v1/chat/completions", {**asked, "model": "gpt-4"}, authorization=f"Bearer {made}")
     assert (told.status, "not served" in told.json()["error"]["message"]) == (404, False)
+    assert gateway.get("/status", authorization=f"Bearer {made}").json()["not_served"] == {}
 
 
 @each(
