@@ -53,6 +53,8 @@ _CAPABILITIES = {
 # Values of settings that a server does not read, which ask for what it does anyway; False is one for all others.
 _ANYWAY: Mapping[str, tuple[Any, ...]] = {"do_sample": (True,), "details": (True, False)}
 
+_SPELLINGS: Mapping[str, str] = {**SPELLINGS, "max_tokens": "max_tokens"}
+
 logger = logging.getLogger("sagewire")
 # Message fields whose omission has been logged.
 _LEFT_OUT: set[str] = set()
@@ -98,17 +100,17 @@ def enforce(request: Request, handler: ContentHandler) -> Request:
 def _respelled(options: Options, handler: ContentHandler) -> Options:
     """Return the options with settings in `extra` renamed to sagewire's names if this request format spells them so.
 
-    Servers ignore fields they do not know: an OpenAI-shaped server ignores `max_new_tokens`.
+    Servers ignore fields they do not know: an OpenAI-shaped server ignores `max_new_tokens`, TGI `max_tokens`.
     """
     moved: dict[str, Any] = {}
     for name, value in options.extra.items():
-        setting = SPELLINGS.get(name)
+        setting = _SPELLINGS.get(name)
         if setting is not None and handler.option_names.get(setting, name) != name and value is not None:
             moved[name] = value
     if not moved:
         return options
     rest = {name: value for name, value in options.extra.items() if name not in moved}
-    settings: dict[str, Any] = {SPELLINGS[name]: value for name, value in moved.items()}
+    settings: dict[str, Any] = {_SPELLINGS[name]: value for name, value in moved.items()}
     return make_options(replace(options, extra=rest), **settings)
 
 

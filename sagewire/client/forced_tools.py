@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from sagewire.content_handlers.base import ContentHandler
 from sagewire.errors import ToolCallMissing, UnsupportedFeature, excerpt
@@ -120,7 +121,10 @@ def _one_call(tool: Tool, definitions: dict[str, Any]) -> dict[str, Any]:
     moved: dict[str, Any] = {}
     for keyword in ("$defs", "definitions"):
         for name, definition in (parameters.pop(keyword, None) or {}).items():
-            names[f"#/{keyword}/{name}"] = f"#/$defs/{tool.name}.{name}"
+            # As a JSON pointer writes it, and as a URL's fragment does.
+            pointer = name.replace("~", "~0").replace("/", "~1")
+            for written in (name, pointer, quote(pointer, safe="~")):
+                names[f"#/{keyword}/{written}"] = f"#/$defs/{tool.name}.{pointer}"
             moved[f"{tool.name}.{name}"] = definition
     root = f"#/$defs/{tool.name}"
     definitions |= {name: _renamed(definition, names, root) for name, definition in moved.items()}

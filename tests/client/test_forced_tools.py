@@ -1,12 +1,16 @@
 """Tools that must be called, on containers that take plain text."""
 
+import jsonschema
 import orjson
 import pytest
 
 from sagewire import Client, Tool, UnsupportedFeature, UsageError, WireError
+from sagewire.client.forced_tools import call_schema
 from sagewire.emulator import Emulator
 from sagewire.emulator.endpoints import EndpointSpec
 from sagewire.emulator.engines import Scripted
+
+from ..cases import each
 
 CITY = {"type": "object", "properties": {"city": {"$ref": "#/$defs/City"}}, "required": ["city"]}
 WEATHER = Tool("weather", "Tell the weather.", {**CITY, "$defs": {"City": {"type": "string", "maxLength": 9}}})
@@ -132,3 +136,28 @@ def test_a_tool_that_is_not_on_offer():
 def test_two_schemas_at_once():
     with pytest.raises(UnsupportedFeature, match="response_format"):
         client().chat("?", tools=[WEATHER], tool_choice="required", response_format={"type": "json_object"})
+
+
+A = {"type": "object", "properties": {"n": {"$ref": "#/$defs/A"}}}
+REFERRING = [
+    ({"type": "object", "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": A}}, {"a": {"n": {}}}),
+    ({"$ref": "#/$defs/A", "$defs": {"A": A}}, {"n": {"n": {}}}),
+    ({"allOf": [{"$ref": "#/$defs/A"}], "$defs": {"A": A}}, {"n": {}}),
+    ({"type": "object", "properties": {"$ref": {"type": "string"}, "a": {"$ref": "#/properties/$ref"}}}, {"a": "x"}),
+    ({"type": "object", "properties": {"a/b": {"type": "integer"}, "c": {"$ref": "#/properties/a~1b"}}}, {"c": 3}),
+    *(
+        ({"type": "object", "properties": {"a": {"$ref": f"#/$defs/{written}"}}, "$defs": {name: {"type": "integer"}}},
+         {"a": 3})
+        for name, written in (("Box[int]", "Box[int]"), ("Box[int]", "Box%5Bint%5D"), ("a/b", "a~1b"), ("a~b", "a~0b"),
+                              ("a b", "a%20b"))
+    ),
+]  # fmt: skip
+
+
+@each(("parameters", "arguments"), REFERRING)
+def test_references_of_a_forced_call_lead_somewhere(parameters, arguments):
+    schema = call_schema([Tool("f", "", parameters), Tool("g", "", parameters)])
+    check = jsonschema.Draft202012Validator(schema)
+    for name in ("f", "g"):
+        check.validate({"name": name, "arguments": arguments})
+        assert not check.is_valid({"name": name, "arguments": {**arguments, next(iter(arguments)): [None]}})

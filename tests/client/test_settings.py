@@ -8,6 +8,8 @@ from sagewire import Client
 from sagewire.testing import FakeTransport
 from sagewire.types import Options, make_options
 
+from ..cases import each
+
 CHAT = json.dumps({"choices": [{"index": 0, "message": {"content": "ok"}, "finish_reason": "stop"}]}).encode()
 TEXT = b'[{"generated_text": "ok"}]'
 
@@ -33,6 +35,18 @@ def test_the_later_word_wins_under_either_name(earlier, later, handler, name):
     assert {key: written[key] for key in SPELLINGS if key in written} == {name: 7}
     written = sent(handler, standing)
     assert {key: written[key] for key in SPELLINGS if key in written} == {name: 512}
+
+
+@each(("handler", "name", "wire"), [
+    (handler, name, wire)
+    for handler, wire in (("tgi", "max_new_tokens"), ("lmi", "max_new_tokens"), ("hf_pipeline", "max_new_tokens"),
+                          ("openai_chat", "max_tokens"), ("tgi_chat", "max_tokens"))
+    for name in SPELLINGS
+])  # fmt: skip
+def test_every_spelling_in_extra_reaches_the_wire_under_its_own_name(handler, name, wire):
+    for standing in ({}, {"max_tokens": 512}):
+        written = sent(handler, standing, extra={name: 7})
+        assert {key: written[key] for key in SPELLINGS if key in written} == {wire: 7}
 
 
 def test_stop_strings_have_two_spellings():
