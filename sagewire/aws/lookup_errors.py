@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -83,9 +84,9 @@ def translate(error: Exception, doing: str = "") -> SagewireError | None:
     """Return sagewire's error for one of botocore's, `None` for an exception that is not botocore's."""
     from botocore import exceptions
 
-    if not isinstance(error, (exceptions.BotoCoreError, exceptions.ClientError)):
-        return None
     prefix = f"{doing}: " if doing else ""
+    if not isinstance(error, (exceptions.BotoCoreError, exceptions.ClientError)):
+        return _from_python(error, prefix) if _in_botocore(error) else None
     if isinstance(error, exceptions.ClientError):
         return _from_response(error, prefix)
     if isinstance(error, exceptions.ProfileNotFound):
@@ -107,7 +108,14 @@ def translate(error: Exception, doing: str = "") -> SagewireError | None:
         exceptions.RefreshWithMFAUnsupportedError,
     )
     if isinstance(error, credentials):
-        return AccessDenied(f"{prefix}{error}", code=type(error).__name__, fault="client")
+        words = str(error).rstrip(": ")
+        return AccessDenied(f"{prefix}{words} ({_cure_of(error)})", code=type(error).__name__, fault="client")
+    if isinstance(error, exceptions.ProxyConnectionError):
+        return EndpointError(
+            f"{prefix}{error} (check HTTPS_PROXY, or the proxies of Config)",
+            code="ProxyConnectionError",
+            retry_safe=True,
+        )
     transient = (
         exceptions.HTTPClientError,
         exceptions.ConnectionError,
@@ -119,7 +127,53 @@ def translate(error: Exception, doing: str = "") -> SagewireError | None:
         unreachable = (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError)
         cure = f" ({UNREACHABLE})" if isinstance(error, unreachable) else ""
         return EndpointError(f"{prefix}{error}{cure}", code=type(error).__name__, retry_safe=True)
-    return UsageError(f"{prefix}{error}")
+    cure = " (check the AWS config and credentials files)" if isinstance(error, _of_files()) else ""
+    return UsageError(f"{prefix}{error}{cure}")
+
+
+def _of_files() -> tuple[type[Exception], ...]:
+    from botocore import exceptions
+
+    return exceptions.ConfigParseError, exceptions.InvalidConfigError
+
+
+def _cure_of(error: Exception) -> str:
+    """Return what to do about credentials that cannot be had."""
+    fields: dict[str, object] = getattr(error, "kwargs", {})
+    provider = str(fields.get("provider", ""))
+    if "missing" in str(error) and provider:
+        return "an access key and its secret go together; give both in the same place"
+    if provider == "custom-process":
+        return "run the profile's credential_process by hand to see why"
+    if provider == "container-role":
+        return "AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI names a service that does not answer"
+    return "`aws sts get-caller-identity` tells whether other programs can use them"
+
+
+def _in_botocore(error: Exception) -> bool:
+    """Return whether an exception was raised by botocore's code, or below it."""
+    at = error.__traceback__
+    while at is not None:
+        if str(at.tb_frame.f_globals.get("__name__")).startswith("botocore."):
+            return True
+        at = at.tb_next
+    return False
+
+
+def _from_python(error: Exception, prefix: str) -> SagewireError | None:
+    """Return the error for what botocore lets through as it is."""
+    if isinstance(error, json.JSONDecodeError):
+        # What a credential process prints are the keys.
+        error.doc = ""
+        words = "the profile's credential_process did not print JSON; run it by hand to see what it prints"
+        return AccessDenied(f"{prefix}{words}", code="CredentialRetrievalError", fault="client")
+    if isinstance(error, OSError) and error.filename is not None:
+        words = f"{error.filename} cannot be used: {error.strerror}; the environment or the profile names it"
+        return AccessDenied(f"{prefix}{words}", code="CredentialRetrievalError", fault="client")
+    if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):
+        cure = "it comes from endpoint_url=, AWS_ENDPOINT_URL, one of its kin, or the profile"
+        return UsageError(f"{prefix}{error}; {cure}")
+    return None
 
 
 def _from_response(error: Exception, prefix: str) -> EndpointError:

@@ -154,7 +154,7 @@ def _account(account: AccountOptions) -> list[Check]:
         with credential_errors():
             session = account.session()
             found = session.region_name
-        checks.append(_region(found))
+            checks.append(_region(found))
         with credential_errors():
             told = session.client("sts", region_name=found or "us-east-1").get_caller_identity()
         checks.append(("credentials", True, told["Arn"]))

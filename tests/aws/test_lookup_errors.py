@@ -1,10 +1,27 @@
 """botocore's exceptions as the kinds they are, with a cure."""
 
+import asyncio
+import json
+import traceback
+
 import pytest
 from botocore import exceptions
+from typer.testing import CliRunner
 
+from sagewire import AsyncClient, Client
 from sagewire.aws.lookup_errors import translate
-from sagewire.errors import AccessDenied, CredentialsExpired, EndpointError, PayloadTooLarge, Throttled
+from sagewire.cli import app
+from sagewire.errors import (
+    AccessDenied,
+    CredentialsExpired,
+    EndpointError,
+    PayloadTooLarge,
+    SagewireError,
+    Throttled,
+    UsageError,
+)
+
+from ..cases import each
 
 
 def refusal(code, status):
@@ -58,3 +75,72 @@ def test_raw_sentences_have_a_cure(error, cure):
 )
 def test_what_broke_on_the_way_may_be_tried_again(error):
     assert translate(error).retry_safe
+
+
+PROFILES = """
+[profile fails]
+credential_process = /bin/false
+[profile prints]
+credential_process = /bin/echo {"SecretAccessKey": "hidden-key"} and more
+[profile lost]
+role_arn = arn:aws:iam::111111111111:role/x
+source_profile = nowhere
+[profile sso]
+sso_session = x
+sso_account_id = 1
+sso_role_name = r
+[sso-session x]
+sso_start_url = https://example.awsapps.com/start
+sso_region = us-east-1
+[profile token]
+role_arn = arn:aws:iam::111111111111:role/x
+web_identity_token_file = /nowhere/token
+[profile half]
+aws_access_key_id = AKIDEXAMPLE
+"""
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "hidden-key"}
+WRONG = [
+    ({"AWS_PROFILE": "fails"}, AccessDenied, "by hand to see why"),
+    ({"AWS_PROFILE": "prints"}, AccessDenied, "did not print JSON"),
+    ({"AWS_PROFILE": "lost"}, UsageError, "check the AWS config"),
+    ({"AWS_PROFILE": "sso"}, CredentialsExpired, "aws sso login"),
+    ({"AWS_PROFILE": "token"}, AccessDenied, "/nowhere/token cannot be used: No such file"),
+    ({"AWS_PROFILE": "half"}, AccessDenied, "go together"),
+    ({"AWS_PROFILE": "nobody"}, UsageError, "list-profiles"),
+    ({"AWS_CONFIG_FILE": "/proc/self/status", "AWS_PROFILE": "x"}, UsageError, "check the AWS config"),
+    ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:9/x"}, AccessDenied, "does not answer"),
+    ({**KEYS, "AWS_ENDPOINT_URL": "nonsense"}, UsageError, "AWS_ENDPOINT_URL"),
+    ({**KEYS, "HTTPS_PROXY": "http://me:hidden-key@127.0.0.1:9"}, EndpointError, "proxy"),
+]
+
+
+@pytest.fixture
+def configured(clean_environment, monkeypatch, tmp_path):
+    (tmp_path / "config").write_text(PROFILES)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0)
+
+
+@each(("variables", "kind", "cure"), WRONG)
+def test_what_is_configured_wrong_is_told_by_a_call_and_by_doctor(configured, variables, kind, cure):
+    async def ask():
+        async with AsyncClient("e", handler="openai_chat", retries=1) as client:
+            await client.chat("Hi")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        for call in (Client("e", handler="openai_chat", retries=1).chat, lambda _: asyncio.run(ask())):
+            with pytest.raises(SagewireError) as caught:
+                call("Hi")
+            assert isinstance(caught.value, kind)
+            assert cure in str(caught.value) or kind is EndpointError
+            shown = [repr(vars(each)) for each in (caught.value, caught.value.__cause__) if each is not None]
+            assert "hidden-key" not in "".join([*traceback.format_exception(caught.value), *shown])
+        found = CliRunner().invoke(app, ["doctor", "--json"])
+    checks = {check["check"]: check for check in json.loads(found.stdout)}
+    assert found.exit_code == 1
+    assert cure in checks["credentials"]["says"]
+    assert "hidden-key" not in found.output
