@@ -81,16 +81,30 @@ def compose(text: str, name: str) -> yaml.MappingNode:
     raise UsageError(f"{name}: expected a mapping with `models` or `model_list`, found nothing of that kind")
 
 
+class _Loader(yaml.SafeLoader):
+    """A loader that says where a value is that it cannot read."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, OverflowError, AttributeError) as error:
+            if isinstance(error, UsageError) or not isinstance(node, yaml.ScalarNode):
+                raise
+            # A date such as 2027-13-45, or a number with more digits than Python reads.
+            raise UsageError(f"{where(node.start_mark)}: a value cannot be read: {error}") from None
+
+
 def construct(root: yaml.MappingNode, name: str) -> dict[str, Any]:
     """Return the values of a tree; plain ones only, whatever its tags say."""
     try:
-        data = yaml.SafeLoader("").construct_document(root)
+        data = _Loader("").construct_document(root)
     except yaml.YAMLError as error:
         raise _not_yaml(error, name) from None
     except RecursionError:
         raise _too_deep(name) from None
+    except UsageError:
+        raise
     except (ValueError, TypeError, OverflowError, AttributeError) as error:
-        # A date such as 2027-13-45, or a number with more digits than Python reads.
         raise UsageError(f"{name}: a value cannot be read: {error}") from None
     assert isinstance(data, dict), "the tree is a mapping"
     return data
@@ -201,14 +215,18 @@ def _flatten(node: yaml.MappingNode) -> yaml.MappingNode:
 def _check_size(root: yaml.Node, name: str) -> None:
     """Refuse a tree whose values, with aliases written out, are too many or nested too deeply."""
     sizes: dict[int, tuple[int, int]] = {}
+    begun: set[int] = set()
 
     def measure(node: yaml.Node, depth: int) -> tuple[int, int]:
         if depth > MAX_DEPTH:
-            raise _too_deep(name)
+            raise UsageError(f"{where(node.start_mark)}: nested too deeply")
         if isinstance(node, yaml.ScalarNode):
             return 1, 0
         known = sizes.get(id(node))
         if known is None:
+            if id(node) in begun:
+                raise UsageError(f"{where(node.start_mark)}: an alias contains itself")
+            begun.add(id(node))
             parts = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
             measured = [measure(one, depth + 1) for one in parts]
             known = 1 + sum(size for size, _ in measured), 1 + max((below for _, below in measured), default=0)
