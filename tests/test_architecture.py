@@ -14,7 +14,7 @@ import sagewire
 PACKAGE = Path(sagewire.__file__).parent
 
 # Every package and module below `sagewire` -> the others it may import; `types` and `errors` are open to all.
-OPEN = {"types", "errors", "_names"}
+OPEN = {"types", "errors", "_names", "_short_repr"}
 # "" is `sagewire.__version__`, for the user agent.
 ALLOWED = {
     "types": set(),
@@ -22,6 +22,7 @@ ALLOWED = {
     "_extras": set(),
     "_forks": set(),
     "_names": set(),
+    "_short_repr": set(),
     "_plugins": set(),
     "telemetry": set(),
     "streaming": set(),
@@ -59,7 +60,7 @@ ALLOWED |= {
     "__main__": {"cli", "_extras"},
 }
 # Modules in the root that begin with an underscore and are open to those who are allowed them above.
-ROOT_MODULES = {"_extras", "_forks", "_names", "_plugins"}
+ROOT_MODULES = {"_extras", "_forks", "_names", "_plugins", "_short_repr"}
 FRAMEWORKS = {"langchain_core", "langchain", "langchain_classic", "llama_index", "openai", "boto3", "starlette", "ray"}
 MAY_IMPORT_FRAMEWORKS = {"integrations", "cli", "demo", "gateway", "bulk", "testing"}
 

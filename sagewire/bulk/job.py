@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypedDict
 
+from sagewire._short_repr import ShortRepr
 from sagewire.bulk.files.storage import format_of
 from sagewire.bulk.files.text import check_encoding
 from sagewire.errors import UsageError, unknown_name
@@ -179,8 +180,8 @@ def split_settings(source: str, model: Any, output: str, settings: Mapping[str, 
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+@dataclass(frozen=True, slots=True, repr=False)
+class Report(ShortRepr):
     """The result of a run.
 
     Args:

@@ -53,6 +53,10 @@ class Progress:
         self.prompt_tokens = self.completion_tokens = self.estimated_tokens = 0
         self.errors: Counter[str] = Counter()
 
+    def __repr__(self) -> str:
+        of = f" of {self.total:,}" if self.total else ""
+        return f"Progress({self.rows:,}{of} rows, {self.failed:,} failed, {self.tokens:,} tokens)"
+
     @property
     def seconds(self) -> float:
         """Seconds since the run began."""

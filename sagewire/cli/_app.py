@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+import typer.core
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -24,7 +25,33 @@ __all__ = ["app", "console", "errors", "friendly"]
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
+# Commands that people look for, and those that do it.
+_COMMANDS_MEANT = {
+    **dict.fromkeys(("describe", "info", "show", "profile"), "inspect"),
+    **dict.fromkeys(("check", "status", "test", "diagnose"), "doctor"),
+    **dict.fromkeys(("complete", "generate", "invoke", "predict", "query"), "ask"),
+    **dict.fromkeys(("serve", "proxy", "server"), "gateway"),
+    **dict.fromkeys(("batch", "run"), "bulk run"),
+    **dict.fromkeys(("embeddings", "encode"), "embed"),
+    **dict.fromkeys(("templates", "models"), "formats"),
+    "key": "keys",
+    "mock": "emulator",
+}
+
+
+class _Commands(typer.core.TyperGroup):
+    """The commands; one of another library's name is answered with ours."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that is meant."""
+        meant = _COMMANDS_MEANT.get(args[0]) if args and args[0] not in self.commands else None
+        if meant is not None:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean '{meant}'?")
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     # Of a bug's traceback: variables may hold credentials.

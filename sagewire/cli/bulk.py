@@ -53,7 +53,10 @@ def run(
     options: ModelOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Run a model over every row. Exits with 1 if it stopped early or rows failed."""
+    """Run a model over every row. Exits with 1 if it stopped early or rows failed.
+
+    Example: sagewire bulk run -i rows.jsonl -m my-endpoint -o answers.parquet --column question
+    """
     flags: dict[str, Any] = {"resume": resume, "overwrite": overwrite, "work_dir": work_dir, "engine": engine}
     flags["engine_options"] = dict(setting(text) for text in engine_option or ())
     settings = {**job.settings(), **bounds.given(), "thinking": thinking, "client_arguments": _client(options, model)}
@@ -70,7 +73,10 @@ def retry(
     options: ModelOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Send the failed rows again and rewrite the output."""
+    """Send the failed rows again and rewrite the output.
+
+    Example: sagewire bulk retry answers.parquet
+    """
     _again(output, work_dir, bounds, options, as_json, retry=True)
 
 
@@ -84,7 +90,10 @@ def resume(
     options: ModelOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Continue a job that was stopped. Its settings are stored, credentials are not."""
+    """Continue a job that was stopped. Its settings are stored, credentials are not.
+
+    Example: sagewire bulk resume answers.parquet
+    """
     _again(output, work_dir, bounds, options, as_json, resume=True)
 
 
@@ -101,7 +110,10 @@ def plan(
     options: ModelOptions,
     as_json: AsJson = False,
 ) -> None:
-    """Estimate rows, tokens, time and concurrency from a sample; writes nothing."""
+    """Estimate rows, tokens, time and concurrency from a sample; writes nothing.
+
+    Example: sagewire bulk plan -i rows.jsonl -m my-endpoint --column question
+    """
     require("pyarrow", "bulk")
     from sagewire import bulk as bulk_jobs
 
@@ -127,7 +139,10 @@ def list_jobs(
     directory: Annotated[str, typer.Argument(help="Directory to search, with its subdirectories.")] = ".",
     as_json: AsJson = False,
 ) -> None:
-    """List the jobs whose work folders lie in a directory: state, rows, size."""
+    """List the jobs whose work folders lie in a directory: state, rows, size.
+
+    Example: sagewire bulk list .
+    """
     require("pyarrow", "bulk")
     from sagewire.bulk import jobs
 
@@ -149,7 +164,10 @@ def show(
     work_dir: WorkDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a job: its state and everything it was given, credentials left out."""
+    """Show a job: its state and everything it was given, credentials left out.
+
+    Example: sagewire bulk show answers.parquet
+    """
     require("pyarrow", "bulk")
     from sagewire.bulk import jobs
 
@@ -174,7 +192,10 @@ def clean(
         bool, typer.Option("--unfinished", help="Delete the answers of a job that is not complete.")
     ] = False,
 ) -> None:
-    """Delete the work folder of a job that is complete. Afterwards it cannot be retried."""
+    """Delete the work folder of a job that is complete. Afterwards it cannot be retried.
+
+    Example: sagewire bulk clean answers.parquet
+    """
     require("pyarrow", "bulk")
     from sagewire.bulk import jobs
 

@@ -48,7 +48,10 @@ def gateway(
     *,
     options: ModelOptions,
 ) -> None:
-    """Serve endpoints to any OpenAI client: chat, completions, embeddings, rerank, responses."""
+    """Serve endpoints to any OpenAI client: chat, completions, embeddings, rerank, responses.
+
+    Example: sagewire gateway --endpoint my-endpoint --port 4000
+    """
     if context.invoked_subcommand is not None:
         return
     _require_extra()
@@ -223,7 +226,10 @@ def add(
     max_budget: Annotated[float | None, typer.Option(min=0, max=1e9, help="Maximum cost in dollars.")] = None,
     budget_duration: Annotated[str, typer.Option(help="When the budget starts anew: 30d, 1mo. Default: never.")] = "",
 ) -> None:
-    """Make a key. It is shown once; the database keeps its hash."""
+    """Make a key. It is shown once; the database keeps its hash.
+
+    Example: sagewire keys add bob --max-budget 20 --expires 90d
+    """
     store, settings = _open(config)
     from sagewire.gateway.durations import after
     from sagewire.gateway.keys import Key, digest_of, new_secret
@@ -255,7 +261,10 @@ def add(
 @keys.command("list")
 @friendly
 def list_keys(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """List the keys in the database, with what they have spent."""
+    """List the keys in the database, with what they have spent.
+
+    Example: sagewire keys list --config gateway.yaml
+    """
     store, _ = _open(config)
     from sagewire.gateway.accounting.budgets import SpendTable
     from sagewire.gateway.accounting.costs import dollars
@@ -281,7 +290,10 @@ def list_keys(config: ConfigFile = None, as_json: AsJson = False) -> None:
 @keys.command("revoke")
 @friendly
 def revoke(name: Annotated[str, typer.Argument(help="The key's name.")], config: ConfigFile = None) -> None:
-    """Revoke a key; running gateways notice within 15 seconds."""
+    """Revoke a key; running gateways notice within 15 seconds.
+
+    Example: sagewire keys revoke bob
+    """
     store, _ = _open(config)
     if not store.remove_key(name):
         raise UsageError(
@@ -298,7 +310,10 @@ def usage(
     days: Annotated[int, typer.Option(min=1, help="Number of days to look back.")] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """Show requests, tokens and dollars by key and model."""
+    """Show requests, tokens and dollars by key and model.
+
+    Example: sagewire keys usage
+    """
     store, _ = _open(config)
     from sagewire.gateway.accounting.costs import dollars
 

@@ -9,9 +9,10 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from sagewire.cli._app import console, errors, friendly, read_input, show_table
+from sagewire.cli._app import console, friendly, read_input, show_table
 from sagewire.cli._options import AsJson, Endpoint, HandlerOptions
 from sagewire.client import Client
+from sagewire.errors import UsageError
 
 
 @friendly
@@ -54,9 +55,6 @@ def rerank(
         rows = [{"index": one.index, "score": one.score, "document": chosen[one.index]} for one in ranking]
         console.out(orjson.dumps(rows).decode(), highlight=False)
         return
-    if not chosen:
-        errors.print("no documents, nothing to order")
-        return
     table = Table("score", Column("document", overflow="fold"), box=None, header_style="bold")
     for one in ranking:
         table.add_row(f"{one.score:.4f}", escape(chosen[one.index]))
@@ -64,4 +62,7 @@ def rerank(
 
 
 def _lines() -> list[str]:
-    return [line for line in read_input().splitlines() if line.strip()]
+    lines = [line for line in read_input().splitlines() if line.strip()]
+    if not lines:
+        raise UsageError("no text: standard input is empty; pipe one text per line in, or give texts as arguments")
+    return lines

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from sagewire._short_repr import ShortRepr
 from sagewire.discovery.describe import Container, Description, first_tag
 from sagewire.errors import UsageError
 
@@ -39,8 +40,8 @@ class ContainerLimits:
     max_batch: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerProfile:
+@dataclass(frozen=True, slots=True, repr=False)
+class ContainerProfile(ShortRepr):
     """The handlers of a container by task, as names in `HANDLERS`; `None` if it has no such route.
 
     Args:

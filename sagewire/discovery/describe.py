@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sagewire._short_repr import ShortRepr
 from sagewire.aws.lookup_errors import credential_errors
 from sagewire.errors import AccessDenied, EndpointError, EndpointNotFound, NotReady, SagewireError
 
@@ -32,8 +33,8 @@ _MAX_PAGES = 100
 LOST = {"Deleting", "Failed", "OutOfService"}
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+@dataclass(frozen=True, slots=True, repr=False)
+class Container(ShortRepr):
     """One container behind an endpoint.
 
     Args:
@@ -53,8 +54,8 @@ class Container:
     model_data: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+@dataclass(frozen=True, slots=True, repr=False)
+class Description(ShortRepr):
     """What the control plane says of one endpoint.
 
     Args:

@@ -82,6 +82,9 @@ class Emulator:
         """Stop answering and close every connection."""
         self._server.stop()
 
+    def __repr__(self) -> str:
+        return f"<Emulator of SageMaker in {self.region}: {', '.join(self.service.endpoints)}>"
+
     @property
     def url(self) -> str:
         """The URL it listens on; also the value for `endpoint_url=`."""

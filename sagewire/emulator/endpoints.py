@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from sagewire._short_repr import ShortRepr
 from sagewire.emulator.dialects import Container, Dialect, get_dialect
 from sagewire.emulator.engines import Engine, get_engine
 from sagewire.emulator.faults import FaultInjection, FaultyEngine, make_fault, split_suffix
@@ -35,8 +36,8 @@ PAYLOAD_BYTES = 25 * 1024 * 1024
 _NAME = re.compile(r"[a-zA-Z0-9](?:-*[a-zA-Z0-9]){0,62}")
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointSpec:
+@dataclass(frozen=True, slots=True, repr=False)
+class EndpointSpec(ShortRepr):
     """One endpoint to emulate; also one inference component or one model of a multi-model endpoint.
 
     Args:

@@ -65,6 +65,10 @@ class TextEncoder:
 class _Reading:
     """What both kinds of streams do with deltas."""
 
+    def __repr__(self) -> str:
+        loop = "async for" if type(self).__name__.startswith("Async") else "for"
+        return f"<{type(self).__name__}: read it with `{loop}`>"
+
     def __init__(self, stream: Any, encoder: Encoder, model: str | None, guard: Guard) -> None:
         self._stream = stream
         self._encoder = encoder

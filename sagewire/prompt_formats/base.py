@@ -51,6 +51,9 @@ class PromptFormat(ABC):
     tokenizer_bos: tuple[str, ...] = ADDED_BOS
     output_parser: str = "plain"
 
+    def __repr__(self) -> str:
+        return f"<prompt format {self.name!r}>"
+
     @property
     def may_think(self) -> bool:
         """Whether models of the family may write reasoning before their answer, as far as the format shows."""

@@ -101,7 +101,7 @@ class CallableFormat(PromptFormat):
         return prompt
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TemplateFormat(TurnFormat):
     """A template in LiteLLM's way of writing: text before and after each role's messages.
 

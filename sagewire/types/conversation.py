@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from sagewire._short_repr import ShortRepr
+
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 
-@dataclass(frozen=True, slots=True)
-class TextPart:
+@dataclass(frozen=True, slots=True, repr=False)
+class TextPart(ShortRepr):
     """A run of text inside a message.
 
     Args:
@@ -21,8 +23,8 @@ class TextPart:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ImagePart:
+@dataclass(frozen=True, slots=True, repr=False)
+class ImagePart(ShortRepr):
     """An image inside a message: a URL, or bytes with their media type.
 
     Args:
@@ -61,8 +63,8 @@ class MediaPart:
 Part: TypeAlias = TextPart | ImagePart | MediaPart
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+@dataclass(frozen=True, slots=True, repr=False)
+class ToolCall(ShortRepr):
     """A function the model asks for.
 
     Args:
@@ -80,8 +82,8 @@ class ToolCall:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+@dataclass(frozen=True, slots=True, repr=False)
+class Tool(ShortRepr):
     """A function the model may ask for.
 
     Args:
@@ -102,8 +104,8 @@ class Tool:
     strict: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+@dataclass(frozen=True, slots=True, repr=False)
+class Message(ShortRepr):
     """One turn of a conversation.
 
     Args:

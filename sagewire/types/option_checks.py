@@ -9,7 +9,7 @@ from typing import Any
 
 from sagewire.errors import UsageError, close_names
 
-__all__ = ["check_option", "json_schema_format"]
+__all__ = ["check_option", "json_schema_format", "number_of_text"]
 
 _SCHEMA_WORDS = {"properties", "$schema", "$defs", "anyOf", "items", "required"}
 _FORMATS = ("text", "json_object", "json_schema")
@@ -29,6 +29,23 @@ def check_option(name: str, value: Any) -> Any:
     """
     check = _CHECKS.get(name)
     return value if check is None else check(name, value)
+
+
+def number_of_text(name: str, value: Any) -> Any:
+    """Return a setting's value, as a number if it is one that is written as text, as environment variables are.
+
+    Example:
+        >>> number_of_text("temperature", "0.5"), number_of_text("max_tokens", "100"), number_of_text("model", "8")
+        (0.5, 100, '8')
+    """
+    if not isinstance(value, str) or name not in _NUMBERS:
+        return value
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
 
 
 def _whole(least: int | None = None, words: str = "") -> Callable[[str, Any], int]:
@@ -158,3 +175,4 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "adapter": _text,
     "extra": _extra,
 }
+_NUMBERS = frozenset(_CHECKS) - {"stop", "logprobs", "response_format", "reasoning_effort", "model", "adapter", "extra"}

@@ -7,6 +7,7 @@ from dataclasses import FrozenInstanceError, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from sagewire._names import NamesHelp, refuse
+from sagewire._short_repr import ShortRepr
 from sagewire.types.conversation import Message, ToolCall
 
 _OF_TEXT = "only some deltas are text; for the text alone: `for text in client.stream(...).text`"
@@ -23,8 +24,8 @@ class _Delta(NamesHelp):
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter", "error", "other"]
 
 
-@dataclass(frozen=True, slots=True)
-class Usage(NamesHelp):
+@dataclass(frozen=True, slots=True, repr=False)
+class Usage(NamesHelp, ShortRepr):
     """Token counts as the server reported them; sagewire never invents any.
 
     Args:
@@ -193,8 +194,8 @@ class Timings:
 _NO_TIMES = Timings()
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseInfo:
+@dataclass(frozen=True, slots=True, repr=False)
+class ResponseInfo(ShortRepr):
     """The service's facts about a response, apart from its body.
 
     Args:
@@ -222,8 +223,8 @@ class ResponseInfo:
 NO_INFO = ResponseInfo()
 
 
-@dataclass(frozen=True, slots=True)
-class Choice(NamesHelp):
+@dataclass(frozen=True, slots=True, repr=False)
+class Choice(NamesHelp, ShortRepr):
     """One of the answers in a `Reply`.
 
     Args:
@@ -338,7 +339,7 @@ class Reply(NamesHelp):
 
         Example:
             >>> Reply((Choice("Four."),)).message
-            Message(role='assistant', content='Four.', tool_calls=(), tool_call_id=None, name=None, thinking=None)
+            Message(role='assistant', content='Four.')
         """
         return Message("assistant", self.text, tool_calls=self.tool_calls, thinking=self.thinking)
 

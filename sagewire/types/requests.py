@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict, Unpack
 
+from sagewire._short_repr import ShortRepr
 from sagewire.errors import UsageError, unknown_name
 from sagewire.types.conversation import Message, Tool
 from sagewire.types.option_checks import check_option
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+@dataclass(frozen=True, slots=True, repr=False)
+class Options(ShortRepr):
     """Generation settings in one vocabulary; each handler translates, repairs or refuses them for its wire.
 
     `None` always means "not set": the server's default applies and nothing is sent.

@@ -8,10 +8,12 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from sagewire.cli import app
 from sagewire.emulator import Emulator, EndpointSpec
+from tests.cases import each
 
 
 @pytest.fixture(scope="module")
@@ -335,3 +337,41 @@ def test_tools_are_rendered(run, tmp_path):
     assert '"get_weather"' in run("render", "qwen2_5", "Hi", "--tools", str(tmp_path / "tools.json")).output
     (tmp_path / "tools.json").write_text("[")
     assert run("render", "qwen2_5", "Hi", "--tools", str(tmp_path / "tools.json")).exit_code == 2
+
+
+def _commands(command, path=()):
+    yield " ".join(path), command
+    for name, sub in getattr(command, "commands", {}).items():
+        yield from _commands(sub, (*path, name))
+
+
+def test_every_command_shows_an_example():
+    groups = {"", "bulk", "keys"}
+    without = [
+        path
+        for path, command in _commands(typer.main.get_command(app))
+        if path not in groups and "Example: sagewire " not in (command.help or "")
+    ]
+    assert not without
+
+
+@each(
+    ("arguments", "told"),
+    [
+        (("describe", "a"), "Did you mean 'inspect'?"),
+        (("aks", "a"), "Did you mean 'ask'?"),
+        (("embed", "a"), "standard input is empty"),
+        (("rerank", "a", "query"), "standard input is empty"),
+        (("ask", "localhost:8000", "Hi"), "did you mean the URL http://localhost:8000?"),
+        (("ask", "a", "Hi", "--role-arn", "me"), "--role-arn 'me' is not a role's ARN"),
+        (("ask", "a", "Hi", "--region", "Ireland"), "did you mean 'eu-west-1'?"),
+    ],
+)
+def test_first_mistakes(run, arguments, told):
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert told in done.output
+
+
+def test_an_endpoint_is_named_in_one_way(run):
+    assert run("ask", "sagemaker/vllm", "Hello").stdout == run("ask", "vllm", "Hello").stdout == "Hello\n"

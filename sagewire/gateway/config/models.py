@@ -26,6 +26,7 @@ from sagewire.gateway.config.public_url import public_url
 from sagewire.gateway.config.server import KeyConfig, Seconds, Section, ServerConfig
 from sagewire.transports.sagemaker.runtime_api import PARAMETERS, check_values
 from sagewire.types import make_options
+from sagewire.types.option_checks import number_of_text
 
 __all__ = ["OF_ROLES", "DeploymentConfig", "GatewayConfig", "KeyConfig", "ModelConfig", "ServerConfig", "TimeLimits"]
 
@@ -183,6 +184,8 @@ class DeploymentConfig(Section):
     @classmethod
     def _known_options(cls, options: dict[str, Any]) -> dict[str, Any]:
         try:
+            # A value out of an environment variable is text.
+            options = {name: number_of_text(name, value) for name, value in options.items()}
             make_options(**options)
         except UsageError as error:
             raise ValueError(str(error)) from None

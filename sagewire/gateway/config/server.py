@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from multiprocessing.context import get_spawning_popen
 from typing import Annotated, Any, Self, SupportsIndex
@@ -22,6 +23,10 @@ class Section(BaseModel):
     """The base of all sections: no unknown keys, no changes after loading, no secrets in messages."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """The keys that the file has; validators fill in many more."""
+        return [(name, value) for name, value in super().__repr_args__() if name in self.model_fields_set]
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         # A worker that is being started gets it through a pipe of its own, as multiprocessing's own keys do.

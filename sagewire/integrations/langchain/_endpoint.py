@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import (
@@ -98,6 +98,11 @@ class EndpointFields(BaseModel):
                 super().__init__(**data)
             except ValidationError as error:
                 raise _own_error(error, type(self), data) from None
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """The fields that were given: most are not."""
+        given = self.model_fields_set - {"metadata"}
+        return [(name, value) for name, value in super().__repr_args__() if name in given and value is not None]
 
     @model_validator(mode="before")
     @classmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from llama_index.core.bridge.pydantic import (
@@ -77,6 +77,18 @@ class Connection(BaseModel):
         super().__init__(**data)
         # Contradictory or incomplete arguments are found here and not in the first call.
         self._pair()
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """The fields that were given: the host's base classes set many by themselves."""
+        kind = type(self)
+        for name, value in super().__repr_args__():
+            field = kind.model_fields.get(name or "")
+            plain = isinstance(value, str | int | float | dict | list)
+            if field is not None and plain and value not in ("", field.get_default(call_default_factory=True)):
+                yield name, value
+
+    def __str__(self) -> str:
+        return repr(self)
 
     def _client_arguments(self) -> dict[str, Any]:
         """Return the arguments both clients are made of."""

@@ -30,7 +30,7 @@ LLAMA_INDEX_SYSTEM = (
 ROLES = ("system", "user", "assistant")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EasyLlm(TurnFormat):
     """An EasyLLM builder: one system message at most, at the start; the answer is always opened.
 

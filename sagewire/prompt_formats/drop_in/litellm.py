@@ -145,7 +145,7 @@ LITELLM_BUILDERS: dict[str, TurnFormat] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LiteLlmBuilders(TurnFormat):
     """All builders under one name: the template variable `builder` says which one writes."""
 

@@ -96,7 +96,7 @@ class PromptBuilder:
         return text
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TurnFormat(PromptFormat):
     """A family described by how each role opens and closes; families that need more override a `write` method.
 
@@ -344,7 +344,7 @@ class TurnFormat(PromptFormat):
             page.add(self.generation)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FoldedFormat(TurnFormat):
     """A family that writes a first system message inside the turn after it.
 

@@ -94,7 +94,7 @@ def system_text(conversation: Conversation, joined: bool) -> str:
     return "\n\n".join(texts) if joined else "".join(texts[-1:])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class DeepSeek(TurnFormat):
     """DeepSeek V3 and R1: system texts at the top, results of tools between marks of their own.
 
@@ -192,7 +192,7 @@ TOOLS_BEFORE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class DeepSeekV30324(TurnFormat):
     """DeepSeek V3-0324 and R1-0528: a question ends with the opening of its answer; each answer has a list of calls.
 

@@ -36,7 +36,7 @@ TOOLS_AFTER = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class DeepSeekV31(TurnFormat):
     """DeepSeek V3.1: an answer to a user begins behind a block of thoughts, or under `thinking=True` inside one.
 

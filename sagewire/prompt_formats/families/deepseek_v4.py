@@ -42,7 +42,7 @@ MORE = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class DeepSeekV4(TurnFormat):
     """DeepSeek V4: calls in DSML, results within the user's turn, thoughts kept if there are tools.
 

@@ -16,7 +16,7 @@ QUOTE = '<|"|>'
 SCHEMA_KEYS = ("description", "type", "properties", "required", "nullable")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Gemma4(TurnFormat):
     """Gemma 4: tools and calls in their own notation, results inside the model's turn.
 

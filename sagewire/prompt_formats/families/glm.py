@@ -37,7 +37,7 @@ TOOLS_AFTER = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Glm45(TurnFormat):
     """GLM-4.5 and 4.6: everything on lines of its own.
 

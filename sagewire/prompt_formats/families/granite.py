@@ -173,7 +173,7 @@ WITH_TOOLS_3_1 = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Granite31(TurnFormat):
     """Granite 3.1 and 3.2: tools in their own turn behind the system text, which says the date."""
 

@@ -21,7 +21,7 @@ HEADS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class KimiK2(TurnFormat):
     """Kimi K2: each role has its own mark, tools are declared in a turn before the system text.
 
@@ -97,7 +97,7 @@ KIMI_K2_0905 = KimiK2(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class KimiThinking(TurnFormat):
     """Kimi K2 Thinking: every answer has a block of thoughts, empty up to the last one without tool calls.
 

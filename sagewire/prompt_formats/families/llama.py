@@ -61,7 +61,7 @@ ANSWER_SHAPE = (
 DAY = "%d %b %Y"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LlamaTools(TurnFormat):
     """Llama 3.1 and later: tools in the first user turn, or with `tools_in_user_message=False` in the system turn.
 

@@ -23,7 +23,7 @@ TOOLS_AFTER = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MiniMaxM2(TurnFormat):
     """MiniMax M2: thinking is written back only after the user's last question, and each answer begins with it."""
 

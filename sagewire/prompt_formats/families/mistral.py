@@ -108,7 +108,7 @@ def check_turns(turns: Sequence[Turn], message: str) -> None:
             user = not user
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MistralTools(TurnFormat):
     """Mistral with tools: the tools, and up to v3 the system text, stand at the user's last turn.
 
@@ -258,7 +258,7 @@ class MistralSmall32(TurnFormat):
                 raise UsageError("Only system, user, assistant, and tool roles are supported!")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Ministral3(TurnFormat):
     """Ministral 3: tools behind the system turn, calls and results without ids.
 

@@ -23,7 +23,7 @@ ORDER = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MistralTekken(TurnFormat):
     """Mistral from v11 on: calls that name their function, messages of one role in a row as one.
 

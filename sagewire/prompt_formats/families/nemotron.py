@@ -18,7 +18,7 @@ __all__ = ["NEMOTRON_3_5_LIGHTNING", "NEMOTRON_3_NANO", "NEMOTRON_3_SUPER", "NEM
 EMPTY = "<think></think>"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Nemotron3(TurnFormat):
     """Nemotron 3: tools and calls as XML, and a block of thoughts in every answer.
 

@@ -27,7 +27,7 @@ EFFORTS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Qwen35(TurnFormat):
     """Qwen 3.5 and later: tools before the system text, calls as XML, each parameter on lines of its own.
 
