@@ -227,7 +227,9 @@ def make_options(base: Options | None = None, /, **given: Unpack[OptionArguments
             if name in SPELLINGS:
                 raise UsageError(f"unknown option {name!r}; did you mean {SPELLINGS[name]!r}?")
             raise UsageError(unknown_name(name, [*_OPTION_NAMES, "extra"], "option"))
-        changes[name] = check_option(name, value)
+        # The scores of a prompt come without a new token, on the servers that have them.
+        if not (name == "max_tokens" and type(value) is int and value == 0 and given.get("logprobs")):
+            changes[name] = check_option(name, value)
     if base.extra or "extra" in changes:
         changes = _merged(base, changes)
     return replace(base, **changes) if changes else base
