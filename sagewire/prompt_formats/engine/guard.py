@@ -34,6 +34,7 @@ COMMON_TOKENS = (
     "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]",
     "[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CONTENT]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[CALL_ID]", "[ARGS]",
     "<tool_sep>", "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>", "<function_calls>", "</function_calls>",
+    "<functions>", "</functions>",
     "<start_function_call>", "<end_function_call>", "<start_function_response>", "<end_function_response>",
     "<start_function_declaration>", "<end_function_declaration>", "<escape>",
     "<TOOLCALL>", "</TOOLCALL>", "<AVAILABLE_TOOLS>", "</AVAILABLE_TOOLS>", "<TOOL_RESPONSE>", "</TOOL_RESPONSE>",
