@@ -332,6 +332,19 @@ def test_the_database_file_is_private(tmp_path) -> None:
         ({"host": "127.0.0.1", "origin": "https://app.example"}, None),
         ({"host": "evil.example:4000"}, "foreign_host"),
         ({"host": ""}, "foreign_host"),
+        *(
+            ({"host": host}, "foreign_host")
+            for host in (
+                "evil.example@localhost",
+                "localhost?.evil.example",
+                "127.1",
+                "localhost%00.evil.example",
+                "evil.example,127.0.0.1",
+                "2130706433",
+                "ｌｏｃａｌｈｏｓｔ",
+                "localhost\t",
+            )
+        ),
         ({"host": "127.0.0.1.evil.example"}, "foreign_host"),
         ({"host": "10.0.0.1"}, "foreign_host"),
         ({"host": "127.0.0.1", "origin": "https://evil.example"}, "foreign_origin"),

@@ -7,6 +7,7 @@ page's owner points at 127.0.0.1 (DNS rebinding).
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ from sagewire.gateway.errors import GatewayError
 
 __all__ = ["check_browser", "is_loopback"]
 
+# A name or an address, and a port; in a URL more could stand there, with the host behind it.
+_HOST = re.compile(r"[A-Za-z0-9._\-:\[\]]+")
 _CURE = "configure a key (`keys` or `server.master_key`) to serve it"
 
 
@@ -29,7 +32,7 @@ def check_browser(method: str, headers: Mapping[str, str], origins: Collection[s
         GatewayError: 403 for a foreign host or origin, 415 for a body that is not declared as JSON.
     """
     host = headers.get("host", "")
-    if not _is_local(f"http://{host}"):
+    if not _HOST.fullmatch(host) or not _is_local(f"http://{host}"):
         raise GatewayError(
             403,
             "foreign_host",
