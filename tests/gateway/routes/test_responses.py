@@ -89,7 +89,7 @@ def test_structured_answers(client: openai.OpenAI) -> None:
         ({"tools": [{"type": "web_search"}]}, "OpenAI's side"),
         ({"input": []}, "must be a text"),
         ({"input": [{"type": "item_reference", "id": "x"}]}, "store: false"),
-        ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "x"}]}]}, "unknown part"),
+        ({"input": [{"role": "user", "content": [{"type": "computer_screenshot", "file_id": "x"}]}]}, "unknown part"),
         ({"include": ["file_search_call.results"]}, "include"),
         ({"include": [[]]}, "include"),
     ],
