@@ -223,7 +223,7 @@ class _Translation:
                 raise self._document.error(
                     (*path, name),
                     "sagewire has nothing like it, and without it the gateway would be open to more; "
-                    "put a proxy in front that does it, and remove it here",
+                    + keys.cure_of(name),
                 )
             if name in taken or name in keys.REFUSED:
                 continue

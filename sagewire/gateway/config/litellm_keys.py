@@ -25,19 +25,22 @@ __all__ = [
     "SETTINGS_NO_EFFECT",
     "SETTINGS_TAKEN",
     "TOP_NO_EFFECT",
+    "cure_of",
 ]
 
 
 # Access restrictions: a gateway that ignored one would allow more than its configuration does.
 REFUSED = _names(
     "agent_access_default_deny admin_only_routes allowed_ips allowed_routes banned_keywords_list "
-    "blocked_user_list custom_auth custom_auth_run_common_checks enable_jwt_auth enable_oauth2_auth "
+    "blocked_user_list custom_auth custom_auth_run_common_checks default_key_generate_params enable_jwt_auth "
+    "enable_oauth2_auth "
     "enable_oauth2_proxy_auth guardrail_list block_requests_for_models_without_pricing "
     "default_max_internal_user_budget enable_tag_filtering enforce_rbac enforce_user_param enforced_params guardrails "
     "litellm_jwtauth max_budget max_end_user_budget max_internal_user_budget max_user_budget post_call_rules "
     "policies policy_attachments pre_call_rules provider_budget_config public_routes "
-    "reject_clientside_metadata_tags role_permissions tag_budget_config"
+    "reject_clientside_metadata_tags role_permissions tag_budget_config upperbound_key_generate_params"
 )
+_NEW_KEYS = _names("default_key_generate_params upperbound_key_generate_params")
 # Values of `callbacks` that mask or refuse requests (litellm/proxy/common_utils/callback_utils.py).
 GUARDS = _names(
     "aporia_prompt_injection azure_content_safety banned_keywords blocked_user_check detect_prompt_injection "
@@ -109,7 +112,7 @@ SETTINGS_NO_EFFECT = _names(
     "add_function_to_prompt add_user_information_to_llm_headers blog_posts_url budget_duration cache "
     "cache_params callback_settings callbacks cold_storage_custom_logger content_policy_fallbacks "
     "custom_prometheus_metadata_labels custom_prometheus_tags default_internal_user_params "
-    "default_key_generate_params default_team_params default_team_settings "
+    "default_team_params default_team_settings "
     "disable_aiohttp_transport disable_copilot_system_to_assistant disable_end_user_cost_tracking "
     "disable_end_user_cost_tracking_prometheus_only disable_hf_tokenizer_download enable_json_schema_validation "
     "enable_preview_features extra_spend_tag_headers failure_callback force_ipv4 "
@@ -119,7 +122,7 @@ SETTINGS_NO_EFFECT = _names(
     "priority_reservation prometheus_initialize_budget_metrics prometheus_metrics_config "
     "prometheus_ui_settings public_model_groups redact_messages_in_exceptions redact_user_api_key_info "
     "require_auth_for_metrics_endpoint return_response_headers s3_callback_params service_callback set_verbose "
-    "success_callback telemetry turn_off_message_logging upperbound_key_generate_params "
+    "success_callback telemetry turn_off_message_logging "
     "use_aiohttp_transport use_chat_completions_url_for_anthropic_messages"
 )
 SETTINGS_NO_EFFECT |= litellm_names.SETTINGS
@@ -173,3 +176,10 @@ TOP_NO_EFFECT = _names(
     "finetune_settings mcp_aliases mcp_servers mcp_tools pass_through_endpoints plugins prompts sandbox_tools "
     "search_tools vector_store_registry worker_registry"
 )
+
+
+def cure_of(name: str) -> str:
+    """Return what to do about one of the names in `REFUSED`."""
+    if name in _NEW_KEYS:
+        return "name the limits of each key where it is made, at /key/generate or with `keys add`, and remove it here"
+    return "put a proxy in front that does it, and remove it here"

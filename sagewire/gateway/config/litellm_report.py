@@ -28,9 +28,7 @@ _SECTIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "router_settings": (keys.ROUTER_TAKEN, keys.ROUTER_NO_EFFECT),
     "general_settings": (keys.GENERAL_TAKEN, keys.GENERAL_NO_EFFECT),
 }
-_RESTRICTS = (
-    "it restricts access, and sagewire has nothing like it: put a proxy in front that does it, and remove it here"
-)
+_RESTRICTS = "it restricts access, and sagewire has nothing like it"
 _PASSED = "passed to the model's server as it is"
 _OPTIONS = frozenset(OptionArguments.__annotations__) - {"model", "extra"}
 # Mappings whose values are often secrets.
@@ -133,10 +131,10 @@ def _effect(document: Document, path: Path, value: Any, taken: frozenset[str]) -
     name = str(path[-1])
     line, key = document.line(path), ".".join(map(str, path))
     if name in keys.REFUSED and value not in _OFF:
-        return KeyEffect(line, key, "refused", _RESTRICTS)
+        return KeyEffect(line, key, "refused", f"{_RESTRICTS}: {keys.cure_of(name)}")
     guards = [one for one in (value if isinstance(value, list) else [value]) if str(one) in keys.GUARDS]
     if name in ("callbacks", "input_callback", "success_callback") and guards:
-        return KeyEffect(line, key, "refused", f"{', '.join(map(str, guards))}: {_RESTRICTS}")
+        return KeyEffect(line, key, "refused", f"{', '.join(map(str, guards))}: {_RESTRICTS}; {keys.cure_of(name)}")
     return KeyEffect(line, key, "works" if name in taken else "no effect")
 
 
@@ -160,7 +158,7 @@ def _parameter(document: Document, path: Path, value: Any) -> KeyEffect:
     name = str(path[-1])
     line, key = document.line(path), ".".join(map(str, path))
     if name in keys.REFUSED and value not in _OFF:
-        return KeyEffect(line, key, "refused", _RESTRICTS)
+        return KeyEffect(line, key, "refused", f"{_RESTRICTS}: {keys.cure_of(name)}")
     idle = name in keys.PARAMS_NO_EFFECT or name in keys.REFUSED or "_cost" in name or keys.SECRET.search(name)
     if name in keys.PARAMS_TAKEN or name in _OPTIONS:
         return KeyEffect(line, key, "works")
