@@ -46,7 +46,7 @@ def chat_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
 
     Example:
         >>> chat_arguments({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "top_k": 1, "guided": "x"})
-        {'messages': (Message(role='user', content='Hi', ...),), 'top_k': 1, 'extra': {'guided': 'x'}}
+        {'messages': (Message(role='user', content='Hi'),), 'top_k': 1, 'extra': {'guided': 'x'}}
     """
     fields = Fields(body)
     _drop_surroundings(fields)

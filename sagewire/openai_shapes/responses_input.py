@@ -47,7 +47,7 @@ def response_arguments(body: Mapping[str, Any], skipped: list[str] | None = None
 
     Example:
         >>> response_arguments({"model": "m", "input": "Hi", "instructions": "Be kind.", "max_output_tokens": 5})
-        {'messages': (Message(role='system', content='Be kind.', ...), Message(role='user', ...)), 'max_tokens': 5}
+        {'messages': (Message(role='system', content='Be kind.'), Message(role='user', content='Hi')), 'max_tokens': 5}
     """
     fields = Fields(body)
     for name, cure in _IMPOSSIBLE.items():
