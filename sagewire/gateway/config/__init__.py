@@ -20,16 +20,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sagewire.errors import UsageError
+from sagewire.gateway.config.deployment import DeploymentConfig, TimeLimits
 from sagewire.gateway.config.document import ENVIRONMENT_MARK, Document, nearest
 from sagewire.gateway.config.litellm_form import LiteLlmConfig
-from sagewire.gateway.config.models import (
-    DeploymentConfig,
-    GatewayConfig,
-    KeyConfig,
-    ModelConfig,
-    ServerConfig,
-    TimeLimits,
-)
+from sagewire.gateway.config.models import GatewayConfig, ModelConfig
+from sagewire.gateway.config.server import KeyConfig, ServerConfig
 from sagewire.gateway.config.yaml_files import INCLUDE, LITELLM_SECTIONS, read_text
 
 __all__ = [

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sagewire.gateway.config import litellm_keys as keys
-from sagewire.gateway.config.document import Document, Path, as_number, nearest
-from sagewire.gateway.config.litellm_params import Defaults, deployment_settings
+from sagewire.gateway.config.document import Document, Path, nearest
+from sagewire.gateway.config.litellm_params import Defaults, deployment_settings, from_environment
 from sagewire.gateway.config.litellm_providers import CATCH_ALL, NotServed
+from sagewire.gateway.config.litellm_sections import SECTIONS, check_sections
 from sagewire.gateway.config.models import GatewayConfig
 from sagewire.gateway.config.patterns import STAR, sorted_patterns
-from sagewire.gateway.config.yaml_files import INCLUDE
 
 __all__ = ["LiteLlmConfig"]
 
@@ -29,22 +29,7 @@ _STRATEGIES = {
 # The others choose without a look at `rpm` and `tpm`, or take them for weights (litellm/router_strategy).
 _LIMITING = frozenset({"usage-based-routing", "usage-based-routing-v2", "latency-based-routing", "cost-based-routing"})
 _ENFORCE = "enforce_model_rate_limits"
-# The types of the settings that are read here.
-_TYPES: Mapping[str, type] = {
-    **dict.fromkeys(
-        ("allowed_fails", "cooldown_time", "default_max_parallel_requests", "max_request_size_mb", "num_retries"), float
-    ),
-    **dict.fromkeys(("redis_db", "redis_port", "request_timeout", "stream_timeout", "timeout"), float),
-    **dict.fromkeys(("default_litellm_params", "model_group_alias", "routing_strategy_args"), dict),
-    **dict.fromkeys(("default_fallbacks", "optional_pre_call_checks"), list),
-}
 _FALLBACKS = ("fallbacks", "context_fallbacks")
-# Keys that some files have in a section that does not read them, with the one that does.
-_MISPLACED = {
-    **dict.fromkeys(("database_url", "master_key"), "general_settings"),
-    **dict.fromkeys(("model_group_alias", "routing_strategy", "default_litellm_params"), "router_settings"),
-    **dict.fromkeys(("callbacks", "drop_params", "success_callback"), "litellm_settings"),
-}
 _STICKY = frozenset({"deployment_affinity", "prompt_caching", "session_affinity"})
 
 
@@ -94,20 +79,6 @@ class LiteLlmConfig(BaseModel):
         return _Translation(self, document, missing, environment).run()
 
 
-def _from_environment(params: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return the parameters with those that LiteLLM takes from variables if the file does not give them."""
-    provider = str(params.get("custom_llm_provider") or params.get("model") or "").partition("/")[0]
-    found = dict(params)
-    prefix = provider.upper().replace("-", "_")
-    if prefix and not provider.startswith("sagemaker"):
-        for name, variable in (("api_base", f"{prefix}_API_BASE"), ("api_key", f"{prefix}_API_KEY")):
-            if found.get(name) is None and found.get("base_url" if name == "api_base" else name) is None:
-                found[name] = environment.get(variable)
-    if provider.startswith("sagemaker") and not found.get("aws_region_name") and not found.get("region_name"):
-        found["aws_region_name"] = environment.get("AWS_REGION_NAME")
-    return found
-
-
 class _Translation:
     def __init__(
         self,
@@ -134,8 +105,6 @@ class _Translation:
 
     def run(self) -> GatewayConfig:
         self._check_sections()
-        self._check_guards()
-        self._check_types()
         models = self._models()
         aliases = self._aliases(self._source.router_settings, models)
         router, settings = self._source.router_settings, self._source.litellm_settings
@@ -201,66 +170,10 @@ class _Translation:
         return "litellm_settings" if name in self._source.litellm_settings else "router_settings"
 
     def _check_sections(self) -> None:
-        top = {*LiteLlmConfig.model_fields, *keys.TOP_NO_EFFECT, INCLUDE}
-        self._check((), self._source.model_extra or {}, LiteLlmConfig.model_fields, keys.TOP_NO_EFFECT, hints=top)
-        for section, taken, idle in (
-            ("litellm_settings", keys.SETTINGS_TAKEN, keys.SETTINGS_NO_EFFECT),
-            ("router_settings", keys.ROUTER_TAKEN, keys.ROUTER_NO_EFFECT),
-            ("general_settings", keys.GENERAL_TAKEN, keys.GENERAL_NO_EFFECT),
-        ):
-            self._check((section,), getattr(self._source, section), taken, idle)
-
-    def _check(
-        self,
-        path: Path,
-        given: Mapping[str, Any],
-        taken: Collection[str],
-        idle: Collection[str],
-        hints: Collection[str] = (),
-    ) -> None:
-        for name, value in given.items():
-            if name in keys.REFUSED and value not in (None, False, [], {}):
-                raise self._document.error(
-                    (*path, name),
-                    "sagewire has nothing like it, and without it the gateway would be open to more; "
-                    + keys.cure_of(name),
-                )
-            if name in taken or name in keys.REFUSED:
-                continue
-            if name not in idle:
-                if name in _MISPLACED and path != (_MISPLACED[name],):
-                    raise self._document.error((*path, name), f"belongs in {_MISPLACED[name]}; it has no effect here")
-                hint = nearest(name, hints or {*taken, *idle})
-                if hint or path != ("litellm_settings",):
-                    raise self._document.error((*path, name), f"unknown key{hint}")
-                # LiteLLM makes any key of this section a variable of its module, there are hundreds.
-            self._note((*path, name), "has no effect in sagewire")
-
-    def _check_guards(self) -> None:
-        """Refuse callbacks that keep something out; without them the gateway would be open to it."""
-        for section in ("litellm_settings", "general_settings"):
-            given = getattr(self._source, section)
-            for name in ("callbacks", "input_callback", "success_callback"):
-                values = given.get(name) or []
-                for value in values if isinstance(values, list) else [values]:
-                    if str(value) in keys.GUARDS:
-                        raise self._document.error(
-                            (section, name),
-                            f"{value!r} keeps something out, and sagewire has nothing like it; put a proxy in front "
-                            "that does it, and remove it here",
-                        )
-
-    def _check_types(self) -> None:
-        for section in ("litellm_settings", "router_settings", "general_settings"):
-            given = getattr(self._source, section)
-            for name, value in given.items():
-                wanted = _TYPES.get(name)
-                if value is None or wanted is None:
-                    continue
-                fits = as_number(value) is not None if wanted is float else isinstance(value, wanted)
-                if not fits:
-                    words = {float: "a number", list: "a list", dict: "a mapping"}[wanted]
-                    raise self._document.error((section, name), f"should be {words}, not {type(value).__name__}")
+        source = self._source
+        sections = {section: getattr(source, section) for section in SECTIONS}
+        for place in check_sections(sections, source.model_extra or {}, LiteLlmConfig.model_fields, self._document):
+            self._note(place, "has no effect in sagewire")
 
     def _models(self) -> dict[str, dict[str, Any]]:
         shared = self._routing()
@@ -273,7 +186,7 @@ class _Translation:
             path: Path = ("model_list", number, "litellm_params")
             limits = {name: entry.model_info.get(name) for name in ("rpm", "tpm")}
             limits |= {name: value for name, value in (("rpm", entry.rpm), ("tpm", entry.tpm)) if value is not None}
-            params = limits | _from_environment(entry.litellm_params, self._environment)
+            params = limits | from_environment(entry.litellm_params, self._environment)
             try:
                 deployment, notes = deployment_settings(params, entry.model_info, defaults, self._document, path)
             except NotServed as error:

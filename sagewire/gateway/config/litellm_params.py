@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sagewire.gateway.config import litellm_keys as keys
+from sagewire.gateway.config.deployment import OF_ROLES
 from sagewire.gateway.config.document import Document, Path, as_number, nearest
 from sagewire.gateway.config.litellm_providers import NotServed, check_provider, place_of, provider_of
-from sagewire.gateway.config.models import OF_ROLES
 from sagewire.types import OptionArguments
 
-__all__ = ["Defaults", "deployment_settings"]
+__all__ = ["Defaults", "deployment_settings", "from_environment"]
 
 JSON = dict[str, Any]
 _OPTIONS = frozenset(OptionArguments.__annotations__) - {"model", "extra"}
@@ -56,6 +56,20 @@ class Defaults:
     limit_requests: bool = False
     limit_tokens: bool = False
     custom_providers: tuple[str, ...] = ()
+
+
+def from_environment(params: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the parameters with those that LiteLLM takes from variables if the file does not give them."""
+    provider = str(params.get("custom_llm_provider") or params.get("model") or "").partition("/")[0]
+    found = dict(params)
+    prefix = provider.upper().replace("-", "_")
+    if prefix and not provider.startswith("sagemaker"):
+        for name, variable in (("api_base", f"{prefix}_API_BASE"), ("api_key", f"{prefix}_API_KEY")):
+            if found.get(name) is None and found.get("base_url" if name == "api_base" else name) is None:
+                found[name] = environment.get(variable)
+    if provider.startswith("sagemaker") and not found.get("aws_region_name") and not found.get("region_name"):
+        found["aws_region_name"] = environment.get("AWS_REGION_NAME")
+    return found
 
 
 def deployment_settings(

@@ -15,6 +15,7 @@ from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import ENVIRONMENT_MARK, Document, Path
 from sagewire.gateway.config.litellm_form import LiteLlmConfig
 from sagewire.gateway.config.litellm_providers import NotServed, check_provider, place_of, provider_of
+from sagewire.gateway.config.litellm_sections import SECTIONS
 from sagewire.gateway.config.models import GatewayConfig
 from sagewire.gateway.config.patterns import STAR
 from sagewire.gateway.config.yaml_files import LITELLM_SECTIONS, read_text
@@ -23,11 +24,6 @@ from sagewire.types import OptionArguments
 __all__ = ["Effect", "KeyEffect", "LiteLlmReport", "explain_litellm"]
 
 Effect = Literal["works", "no effect", "not served", "refused"]
-_SECTIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
-    "litellm_settings": (keys.SETTINGS_TAKEN, keys.SETTINGS_NO_EFFECT),
-    "router_settings": (keys.ROUTER_TAKEN, keys.ROUTER_NO_EFFECT),
-    "general_settings": (keys.GENERAL_TAKEN, keys.GENERAL_NO_EFFECT),
-}
 _RESTRICTS = "it restricts access, and sagewire has nothing like it"
 _PASSED = "passed to the model's server as it is"
 _OPTIONS = frozenset(OptionArguments.__annotations__) - {"model", "extra"}
@@ -111,11 +107,11 @@ class _Nothing(dict[str, str]):
 
 def _effects(document: Document) -> Iterator[KeyEffect]:
     data = document.data
-    for section, (taken, _) in _SECTIONS.items():
+    for section, (taken, _) in SECTIONS.items():
         for name, value in (data.get(section) or {}).items():
             yield _effect(document, (section, name), value, taken)
     for name, value in data.items():
-        if name not in (*_SECTIONS, "model_list"):
+        if name not in (*SECTIONS, "model_list"):
             known = frozenset(LiteLlmConfig.model_fields) | {"include"}
             yield _effect(document, (name,), value, known)
     for number, entry in enumerate(data.get("model_list") or ()):
@@ -167,7 +163,7 @@ def _parameter(document: Document, path: Path, value: Any) -> KeyEffect:
 
 def _remove_refused(data: dict[str, Any]) -> None:
     """Take out what is refused, so that the rest can be read."""
-    places = [data, *(data.get(section) or {} for section in _SECTIONS)]
+    places = [data, *(data.get(section) or {} for section in SECTIONS)]
     places += [entry.get("litellm_params") or {} for entry in data.get("model_list") or ()]
     for place in places:
         for name in [name for name in place if name in keys.REFUSED]:

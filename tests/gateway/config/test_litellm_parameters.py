@@ -3,8 +3,7 @@
 import pytest
 
 from sagewire.errors import UsageError
-from sagewire.gateway.config import parse_config
-from sagewire.gateway.config.models import DeploymentConfig, GatewayConfig
+from sagewire.gateway.config import DeploymentConfig, GatewayConfig, parse_config
 from sagewire.gateway.routing.router import Router
 
 
