@@ -80,7 +80,9 @@ def _check_objects(given: Mapping[str, Any]) -> None:
     if config is not None and not hasattr(config, "merge"):
         raise UsageError(f"config={_shown(config)} is not a botocore.config.Config: write Config(read_timeout=...)")
     if client is not None and not hasattr(client, "invoke_endpoint"):
-        raise UsageError(f"client={_shown(client)} cannot invoke endpoints; pass boto3.client('sagemaker-runtime')")
+        # A value here may be a secret that was meant for another argument.
+        kind = type(client).__name__
+        raise UsageError(f"client={kind} cannot invoke endpoints; pass boto3.client('sagemaker-runtime')")
     if not isinstance(options, Options | Mapping | None):
         raise UsageError(f"options must be Options or a mapping, not {type(options).__name__}")
     limit = given["max_response_bytes"]

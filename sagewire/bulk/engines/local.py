@@ -126,8 +126,7 @@ class LocalEngine:
             self.progress.stopping, self.progress.in_flight = reason, len(self._calls)
             _log.info("stopping: %s; %d calls in flight are waited for", reason, len(self._calls))
             self._giving_up = asyncio.get_running_loop().call_later(STOP_PATIENCE, self._give_up)
-            if self._watch is not None:
-                self._watch(self.progress)
+            self._tell()
         self._worker.stopping.set()
         if self._feeder is not None:
             self._feeder.cancel()
@@ -390,7 +389,8 @@ class LocalEngine:
             if finished:
                 records = [record for record, _ in finished]
                 try:
-                    places = await in_thread(self._parts.append, records)
+                    # A disk that hung for so long that it was not waited for: the file is closed when it is back.
+                    places = await in_thread(self._parts.append, records, discard=lambda _: self._parts.close())
                 except OSError as error:
                     self._disk_failed(error)
                     return
@@ -415,13 +415,18 @@ class LocalEngine:
         if limit is not None and self.progress.failed > limit:
             self.stop(self._bounds.reason("max_errors"))
         self._changed.set()
-        if self._watch is not None:
-            self.progress.concurrency = self._controller.limit
-            try:
-                self._watch(self.progress)
-            except Exception as error:
-                # The caller's mistake; answers are kept all the same.
-                self._fail(error)
+        self.progress.concurrency = self._controller.limit
+        self._tell()
+
+    def _tell(self) -> None:
+        """Call the caller's function, if there is one. Its mistake ends the job; answers are kept all the same."""
+        if (watch := self._watch) is None:
+            return
+        try:
+            watch(self.progress)
+        except Exception as error:
+            self._watch = None
+            self._fail(error)
 
     def _disk_failed(self, error: OSError) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -52,7 +52,8 @@ def not_openai(request: Request, endpoints: Iterable[str]) -> Response | None:
         request: The request.
         endpoints: The names of the endpoints.
     """
-    if service_of(request) or not _OPENAI.fullmatch(request.path):
+    of_aws = service_of(request) or "x-amz-target" in request.headers or "smithy-protocol" in request.headers
+    if of_aws or not _OPENAI.fullmatch(request.path) or (request.path == "/" and request.method == "POST"):
         return None
     name = next(iter(endpoints), "my-endpoint")
     host = request.headers.get("host", "127.0.0.1")

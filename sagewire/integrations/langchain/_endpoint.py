@@ -118,9 +118,10 @@ class EndpointFields(BaseModel):
     @model_validator(mode="after")
     def _early_errors(self) -> Any:
         """Find contradictions when the object is made, not when it is first used."""
-        _ = self._clients
+        # First, since it knows which kind of handler is needed.
         if self.content_handler is not None:
             self._check_handler()
+        _ = self._clients
         return self
 
     def _check_handler(self) -> None:

@@ -65,7 +65,7 @@ def _turns(message: BaseMessage) -> Iterator[Message]:
 
 def _role(message: BaseMessage) -> Role:
     if isinstance(message, ChatMessage):
-        return _ROLES.get(message.role) or as_message({"role": message.role}).role
+        return _ROLES.get(message.role) or as_message({"role": message.role, "content": ""}).role
     if isinstance(message, AIMessage):
         return "assistant"
     kind = message.type.removesuffix("MessageChunk").lower()

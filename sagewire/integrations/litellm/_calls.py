@@ -95,10 +95,12 @@ class ChatCall(_Call):
     def of(cls, model: str, messages: Any, options: dict[str, Any]) -> Self:
         """Return the call with these arguments."""
         wish, dropping, body = _read(model, options)
-        if isinstance(messages, str):
-            raise UsageError("messages must be a list: [{'role': 'user', 'content': ...}]; a text alone is a prompt=")
-        body["messages"] = messages if isinstance(messages, list) else list(messages)
         with _coded(wish):
+            if isinstance(messages, str):
+                raise UsageError(
+                    "messages must be a list: [{'role': 'user', 'content': ...}]; a text alone is a prompt="
+                )
+            body["messages"] = messages if isinstance(messages, list) else list(messages)
             arguments = chat_arguments(body)
         n = arguments.pop("n", None) or 1
         if wish.target.served is not None:

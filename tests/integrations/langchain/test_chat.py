@@ -263,6 +263,16 @@ class TestTraces:
         assert model.profile["tool_calling"] is True
 
 
+class OwnClient:
+    """A client that holds what can be neither copied nor pickled."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def invoke_endpoint(self, **_):
+        raise NotImplementedError
+
+
 class TestCopies:
     def test_pickle_works_and_asks_the_same_endpoint(self):
         model = chat(temperature=0.5)
@@ -279,12 +289,12 @@ class TestCopies:
     @pytest.mark.parametrize("name", ["aws_session_token", "api_key", "client"])
     def test_secrets_and_connections_are_never_pickled(self, name):
         keys = {"aws_access_key_id": "AKIA", "aws_secret_access_key": SECRET} if name.startswith("aws") else {}
-        model = chat(**{name: SECRET, **keys})
+        model = chat(**{name: OwnClient() if name == "client" else SECRET, **keys})
         with pytest.raises(UsageError, match=r"never pickled|cannot be pickled"):
             pickle.dumps(model)
 
     def test_deep_copies_share_what_is_alive(self):
-        model = chat(client=threading.Lock(), model_kwargs={"a": [1]})
+        model = chat(client=OwnClient(), model_kwargs={"a": [1]})
         twin = copy.deepcopy(model)
         assert twin.client is model.client
         assert twin.model_kwargs == model.model_kwargs
@@ -314,7 +324,7 @@ class TestCopies:
         assert again.aws_secret_access_key.get_secret_value() == SECRET
 
     def test_a_boto3_client_is_not_written_down(self):
-        assert "client" not in dumpd(chat(client=object()))["kwargs"]
+        assert "client" not in dumpd(chat(client=OwnClient()))["kwargs"]
 
 
 class TestCache:
