@@ -34,9 +34,11 @@ _ELSEWHERE = frozenset({
 })  # fmt: skip
 # Fields whose keys are words of the caller's or of the model's template, in which no server looks for a model.
 _FREE = frozenset({
-    "audio", "chat_template_kwargs", "guided_json", "json_schema", "logit_bias", "metadata", "prediction", "reasoning",
-    "response_format", "structured_outputs", "text", "web_search_options",
+    "audio", "chat_template_args", "chat_template_kwargs", "guided_json", "json_schema", "logit_bias", "metadata",
+    "prediction", "reasoning", "response_format", "structured_outputs", "text", "web_search_options",
 })  # fmt: skip
+# The parts of a JSON schema whose keys are the caller's words, in whatever field a server takes schemas.
+_SCHEMA = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
 # LiteLLM's settings of one request that choose among servers or keep something out; a request may have some of them,
 # see `request_settings`, but they never go to a server.
 _ROUTING = frozenset({
@@ -62,6 +64,8 @@ _NONE: frozenset[str] = frozenset()
 _CHECKED = frozenset({"model", "adapter", "extra"})
 MAX_STOPS, MAX_STOP_LENGTH = 64, 1_000
 MAX_MESSAGES, MAX_TOOLS, MAX_INPUTS = 10_000, 1_000, 4_096
+# No server has longer names of fields, nor nearly as many.
+MAX_NAME, MAX_FIELDS, MAX_INNER_FIELDS = 200, 1_000, 10_000
 # A text may also come as the numbers of its tokens.
 MAX_TOKENS = 1_000_000
 _MOST = {
@@ -86,20 +90,24 @@ def check_body(route: str, body: Mapping[str, Any]) -> None:
         GatewayError: 400: it names another model, adapter, server or conversation than the configuration does.
     """
     own = _OWN.get(route, _NONE)
+    extra = body.get("extra")
+    extra = extra if isinstance(extra, Mapping) else {}
+    if len(body) + len(extra) > MAX_FIELDS:
+        raise _too_large(f"the request has more than {MAX_FIELDS:,} fields")
     for name, value in body.items():
         if name not in own and name not in _CHECKED and value is not None:
             _check(name, name in _CONTENT)
             if isinstance(value, dict | list) and name not in _FREE:
                 _check_inside(value, name)
-    extra = body.get("extra")
-    if isinstance(extra, Mapping):
-        for name, value in extra.items():
-            _check(name, name in _CONTENT or name in _OPTIONS, "extra.")
-            if isinstance(value, dict | list) and name not in _FREE:
-                _check_inside(value, f"extra.{name}")
+    for name, value in extra.items():
+        _check(name, name in _CONTENT or name in _OPTIONS, "extra.")
+        if isinstance(value, dict | list) and name not in _FREE:
+            _check_inside(value, f"extra.{name}")
 
 
 def _check(name: str, content: bool, prefix: str = "") -> None:
+    if len(name) > MAX_NAME:
+        raise _too_large(f"the name of a field has more than {MAX_NAME} characters")
     choice = _choice(name)
     if choice == "routing":
         cure = "the gateway's configuration decides it; leave it out"
@@ -115,17 +123,24 @@ def _check(name: str, content: bool, prefix: str = "") -> None:
 
 def _check_inside(value: Any, path: str) -> None:
     """Check the keys inside a field that only the server knows: `options` of Ollama, `nvext` of Dynamo."""
-    waiting = [(value, path)]
+    waiting, seen = [(value, path)], 0
     while waiting:
         one, place = waiting.pop()
+        seen += 1 + (len(one) if isinstance(one, dict) else 0)
+        if seen > MAX_INNER_FIELDS:
+            raise _too_large(f"{path[:MAX_NAME]!r} has more than {MAX_INNER_FIELDS:,} fields")
         if isinstance(one, dict):
             for name, inner in one.items():
-                if _choice(name) == "model":
+                if len(name) <= MAX_NAME and _choice(name) == "model":
                     raise _chooses(f"{place}.{name}")
-                if isinstance(inner, dict | list):
+                if isinstance(inner, dict | list) and name not in _SCHEMA:
                     waiting.append((inner, f"{place}.{name}"[:100]))
         else:
             waiting += [(inner, place) for inner in one if isinstance(inner, dict | list)]
+
+
+def _too_large(reason: str) -> GatewayError:
+    return GatewayError(400, "field_not_allowed", f"{reason}; leave out what no server reads")
 
 
 def _chooses(field: str) -> GatewayError:

@@ -97,6 +97,7 @@ class ResponseEvents:
         self._open: _Item | None = None
         # Calls behind which others began before their arguments were complete: servers send those in turns.
         self._unfinished: dict[object, _Item] = {}
+        self._ended_calls: set[object] = set()
         self._finish: str | None = None
 
     def encode(self, delta: Delta) -> list[JSON]:
@@ -151,8 +152,11 @@ class ResponseEvents:
             more: JSON = {"content_index": 0, "logprobs": []}
             self._add(item, delta["content"], "response.output_text.delta", events, **more)
         for call in delta.get("tool_calls", ()):
-            item = self._switch("function_call", events, call)
             arguments = call["function"]["arguments"]
+            if call["index"] in self._ended_calls and not arguments.strip():
+                # White space behind a call that is whole.
+                continue
+            item = self._switch("function_call", events, call)
             if arguments:
                 self._add(item, arguments, "response.function_call_arguments.delta", events)
 
@@ -191,6 +195,8 @@ class ResponseEvents:
         return item
 
     def _close_item(self, item: _Item, events: list[JSON]) -> None:
+        if item.kind == "function_call":
+            self._ended_calls.add(item.key)
         text = "".join(item.pieces)
         location: JSON = {"item_id": item.id, "output_index": item.index}
         if item.kind == "message":

@@ -75,6 +75,11 @@ CHOICES = [
     {"options": {"model": "secret"}},
     {"nvext": {"plugins": [{"loraName": "secret"}]}},
     {"extra": {"vllm_xargs": {"lora_path": "secret"}}},
+    # Looking at all of these would take the other callers' time.
+    {"x" * 201: 1},
+    {f"field_{number}": 1 for number in range(1_001)},
+    {"nvext": {"inner": {f"field_{number}": 1 for number in range(10_001)}}},
+    {"extra": {"nested": [[[]] for _ in range(10_001)]}},
 ]
 
 
@@ -97,7 +102,10 @@ keys:
     assert vllm.bodies == []
     # What changes neither goes through.
     fine = {
-        "extra": {"guided_choice": ["a"]},
+        "extra": {
+            "guided_choice": ["a"],
+            "guided_decoding": {"json": {"properties": {"car_model": {"type": "string"}}}},
+        },
         "chat_template_kwargs": {"model_identity": "x"},
         "adapter": None,
         "models": None,
