@@ -81,7 +81,7 @@ CALLS = {
     "in turns": [(0, "a", "f", ""), (1, "b", "g", ""), (0, None, None, '{"x":'), (1, None, None, '{"y":'),
                  (0, None, None, "1}"), (1, None, None, "2}")],
     "the first late": [(0, "a", "f", ""), (1, "b", "g", '{"y":2}'), (0, None, None, '{"x":1}')],
-    "white space late": [(0, "a", "f", '{"x":1}'), (1, "b", "g", '{"y":'), (0, None, None, "\n"), (1, None, None, "2}")],
+    "blanks late": [(0, "a", "f", '{"x":1}'), (1, "b", "g", '{"y":'), (0, None, None, "\n"), (1, None, None, "2}")],
     "one after the other": [(0, "a", "f", '{"x":'), (0, None, None, "1}"), (1, "b", "g", '{"y":2}')],
 }  # fmt: skip
 
