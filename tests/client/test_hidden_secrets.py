@@ -276,3 +276,42 @@ def test_a_url_without_a_key_stays_text():
 def test_the_password_of_a_proxy_is_not_pickled():
     with pytest.raises(UsageError, match="HTTPS_PROXY"):
         pickle.dumps(Client("e", handler="tgi", region_name="us-east-1", config=PROXY))
+
+
+ON_HTTP = [
+    *((llama_index_on_http, kind, "url") for kind in LLAMA_INDEX[1]),
+    *((langchain_on_http, kind, "endpoint_url") for kind in LANGCHAIN[1]),
+]
+
+
+@each(("make", "kind", "name"), ON_HTTP)
+def test_a_url_that_was_written_without_its_key_is_not_read(make, kind, name):
+    model = make(kind)
+    written = model.model_dump(mode="json")[name]
+    assert written.endswith("code=***")
+    for url in (written, written.replace("***", "%2A%2A%2A"), "https://h/v1?***", "https://me:***@h/v1"):
+        with pytest.raises(ValueError, match="give the URL again"):
+            type(model)(**{name: url, "content_handler": model.content_handler})
+
+
+@each(("make", "kind", "name"), ON_HTTP)
+def test_a_url_that_is_assigned_later_is_hidden_too(make, kind, name):
+    made = make(kind)
+    handler = {"content_handler": made.content_handler} if made.content_handler else {}
+    model = type(made)(**{name: "https://llm.example.org"}, **handler)
+    assert "llm.example.org" in repr(model)
+    setattr(model, name, WITH_KEY)
+    assert "hidden-key" not in f"{model!r} {model}"
+    with pytest.raises(UsageError, match=f"{name} is a secret"):
+        pickle.dumps(model)
+
+
+@each("make", [
+    lambda: llama_index("HuggingFaceEndpointLLM", url="https://h", content_handler="tgi", cookies={"a": None}),
+    lambda: llama_index("HuggingFaceEndpointLLM", url="https://h", content_handler="tgi", headers={"a": None}),
+    lambda: langchain("HuggingFaceEndpoint", endpoint_url="https://h", additional_headers={"a": None}),
+    lambda: langchain("HuggingFaceEndpoint", endpoint_url="https://h", server_kwargs={"headers": {"a": None}}),
+])  # fmt: skip
+def test_a_header_or_a_cookie_without_a_value_is_refused(make):
+    with pytest.raises(ValueError, match="'a' is None"):
+        make()

@@ -26,6 +26,7 @@ from sagewire.errors import UsageError, concise, unknown_name
 from sagewire.http.deadlines import Timeouts
 from sagewire.http.secret_urls import check_pickled_proxies
 from sagewire.integrations._client_pool import ClientPair, current_pair
+from sagewire.integrations._secret_fields import hidden_url
 from sagewire.integrations.langchain._custom import adapted
 from sagewire.integrations.langchain._identity import identity_of
 from sagewire.types.secret import Secret
@@ -102,7 +103,8 @@ class EndpointFields(BaseModel):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """The fields that were given: most are not."""
         given = self.model_fields_set - {"metadata"}
-        return [(name, value) for name, value in super().__repr_args__() if name in given and value is not None]
+        shown = [(name, value) for name, value in super().__repr_args__() if name in given and value is not None]
+        return [(name, hidden_url(name, value)) for name, value in shown]
 
     @model_validator(mode="before")
     @classmethod
@@ -160,7 +162,7 @@ class EndpointFields(BaseModel):
 
     def __getstate__(self) -> dict[Any, Any]:
         secrets = [name for name in self._secret if getattr(self, name) is not None]
-        secrets += [name for name in self.__dict__ if isinstance(self.__dict__[name], Secret)]
+        secrets += [name for name, value in self.__dict__.items() if isinstance(hidden_url(name, value), Secret)]
         check_pickled_proxies(getattr(self, "config", None))
         for name in secrets:
             raise UsageError(

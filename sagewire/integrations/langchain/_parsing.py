@@ -82,7 +82,8 @@ class InstanceOfAnswer(_WholeTexts, PydanticOutputParser[Any]):
     def _parse_obj(self, obj: Any) -> Any:
         try:
             return validated(self.pydantic_object, obj)
-        except ValidationError as error:
+        except ValueError as error:
+            # The ValidationError of pydantic v2, or that of v1.
             raise self._parser_exception(error, obj) from error
 
 

@@ -28,7 +28,7 @@ from sagewire.http.abandonable import in_thread
 from sagewire.http.secret_urls import check_pickled_proxies
 from sagewire.integrations._client_pool import ClientPair, current_pair
 from sagewire.integrations._endpoint_names import with_endpoint_name
-from sagewire.integrations._secret_fields import SecretText
+from sagewire.integrations._secret_fields import SecretText, hidden_url
 from sagewire.transports.base import Retries
 from sagewire.types.secret import Secret, reveal
 
@@ -83,7 +83,7 @@ class Connection(BaseModel):
         kind = type(self)
         for name, value in super().__repr_args__():
             field = kind.model_fields.get(name or "")
-            plain = isinstance(value, str | int | float | dict | list)
+            plain = isinstance(hidden_url(name, value), str | int | float | dict | list)
             if field is not None and plain and value not in ("", field.get_default(call_default_factory=True)):
                 yield name, value
 
@@ -173,7 +173,7 @@ class Connection(BaseModel):
 
     def __getstate__(self) -> dict[Any, Any]:
         given = [name for name in self._named("secret_fields") if getattr(self, name)]
-        given += [name for name, value in self.__dict__.items() if isinstance(value, Secret)]
+        given += [name for name, value in self.__dict__.items() if isinstance(hidden_url(name, value), Secret)]
         if given:
             raise UsageError(
                 f"{given[0]} is a secret and is never pickled; use a profile, a role session or the environment instead"

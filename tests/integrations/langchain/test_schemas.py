@@ -15,12 +15,15 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, NotRequired, Type
 import jsonschema
 import pytest
 from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessageChunk
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import TypedDict
 
 from sagewire import SagewireError, UsageError
 from sagewire.integrations.langchain import ChatHuggingFaceEndpoint
+from sagewire.integrations.langchain._parsing import InstanceOfAnswer
 from tests.cases import each
 
 T = TypeVar("T")
@@ -346,4 +349,22 @@ def test_a_stream_that_never_fits_ends_with_the_error_of_a_whole_answer(say, met
     with pytest.raises(ValueError, match="kind"):
         chain.invoke("q")
     with pytest.raises(ValueError, match="kind"):
+        list(chain.stream("q"))
+
+
+class OldNumber(BaseModelV1):
+    x: int
+    y: int
+
+
+@pytest.mark.filterwarnings("ignore:.*[pP]ydantic.*:UserWarning")
+def test_a_class_of_pydantic_v1_is_read_as_it_grows_and_what_does_not_fit_is_a_parser_error(say):
+    chain = say('{"x": 12, "y": 3}').with_structured_output(OldNumber, method="json_mode")
+    assert list(chain.stream("q"))[-1] == chain.invoke("q") == OldNumber(x=12, y=3)
+    pieces = [AIMessageChunk(piece) for piece in ('{"x"', ": 12", ', "y": 3', "}")]
+    assert list(InstanceOfAnswer(pydantic_object=OldNumber).transform(iter(pieces)))[-1] == OldNumber(x=12, y=3)
+    chain = say('{"x": "cow"}').with_structured_output(OldNumber, method="json_mode")
+    with pytest.raises(OutputParserException, match="OldNumber"):
+        chain.invoke("q")
+    with pytest.raises(OutputParserException, match="OldNumber"):
         list(chain.stream("q"))

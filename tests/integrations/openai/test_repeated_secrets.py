@@ -9,7 +9,9 @@ import openai
 import pytest
 
 from sagewire.aws.session import static_session
+from sagewire.http.request import Request
 from sagewire.integrations.openai import async_openai_client, openai_client
+from sagewire.integrations.openai._sent_request import SentRequest
 
 from ...cases import each
 from ...transports.conftest import Server
@@ -143,3 +145,101 @@ def test_the_key_of_a_later_attempt_is_the_key(server):
     assert len(seen) == 2
     assert seen[0] == seen[1]
     assert seen[0].startswith("Bearer ")
+
+
+TOLD = {"authorization": "Bearer hidden-token", "x-team": "assistant", "x-project": "weather"}
+GOOD = json.dumps({"choices": [{"message": {"role": "assistant", "content": "No error in the weather data."}}]})
+UNCHANGED = [
+    GOOD,
+    json.dumps(json.loads(GOOD), indent=1),
+    json.dumps({"object": "response", "error": None, "output": [{"role": "assistant", "text": "weather"}]}),
+    f"data: {GOOD}\n\ndata: {GOOD}\r\n\r\n: assistant error\r\rdata: [DONE]",
+    f"{GOOD}\n{GOOD}\n",
+    "an error of the weather, said the assistant\n\n",
+]
+FAILURES = [
+    '{"error": {"message": "weather, hidden-token"}}',
+    '{\n "error": {\n  "message": "weather, hidden-token"\n }\n}\n',
+    '{"error": {"message": "weather, hidden-token"',
+    '{"object": "error", "message": "weather, hidden-token"}',
+    'data: {"error": "weather, hidden-token"}\n\n',
+    'data: {"error":\r\ndata: "weather, hidden-token"}\r\n\r\n',
+    'event: error\rdata: weather, hidden-token\r\r',
+    'event: error\ndata: weather, hidden-token',
+    'data: {"type": "error", "message": "weather, hidden-token"}\n\n',
+    'data: {"type": "response.failed", "response": {"id": "weather, hidden-token"}}\n\n',
+]  # fmt: skip
+
+
+def handed_on(wanted, *, at=None):
+    """Return a body as it is handed on, cut at one place or at every byte."""
+    sent = SentRequest(Request("/v1/chat/completions?api-version=weather", TOLD, b""), {})
+    cuts = [wanted[:at], wanted[at:]] if at is not None else [bytes([byte]) for byte in wanted]
+    return b"".join(sent.pieces(chunk for chunk in cuts)).decode()
+
+
+def each_way(body):
+    data = body.encode()
+    return {handed_on(data), *(handed_on(data, at=at) for at in range(len(data) + 1))}
+
+
+@each("body", UNCHANGED)
+def test_a_good_answer_is_handed_on_as_it_came_whatever_the_headers_say(body):
+    assert each_way(body) == {body}
+
+
+@each("body", FAILURES)
+def test_an_error_with_a_good_status_is_masked_wherever_it_is_cut(body):
+    masked = body.replace("weather", "***").replace("hidden-token", "***")
+    assert each_way(body) == {masked}
+    if body.startswith(("data", "event")) and body.endswith(("\n\n", "\r\r")):
+        good = f"data: {GOOD}\n\n"
+        assert each_way(good + body + good) == {good + masked + good}
+
+
+def test_an_error_beside_choices_loses_what_lets_somebody_in_alone():
+    body = '{"choices": [{"text": "weather"}], "error": {"message": "weather, hidden-token"}}'
+    assert each_way(body) == {body.replace("hidden-token", "***")}
+
+
+def test_a_long_error_is_masked_to_its_end_and_a_long_answer_is_not():
+    long = "-" * (1 << 20)
+    said = [f'data: {{"error": "{long}', "weather, ", 'hidden-token"}\n\n', f"data: {GOOD}\n\n"]
+    sent = SentRequest(Request("/", TOLD, b""), {})
+    told = b"".join(sent.pieces(piece.encode() for piece in said)).decode()
+    assert told == "".join(said[:3]).replace("weather", "***").replace("hidden-token", "***") + said[3]
+    body = GOOD.replace("data.", f"data. {long}")
+    assert handed_on(body.encode(), at=len(body) - 9) == body
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_openai_clients_read_a_good_answer_that_speaks_of_errors(server, way, stream):
+    part = json.loads(GOOD)["choices"][0]["message"]
+    event = {"choices": [{"index": 0, "delta": part}]}
+
+    def script(peer, seen):
+        if not stream:
+            peer.answer(GOOD.encode())
+            return
+        peer.send(EVENTS + f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode())
+        peer.close()
+
+    server.script = script
+    headers = {"x-team": "assistant", "x-project": "weather"}
+    told = {**arguments(server), "default_headers": headers}
+    asked = {"model": "", "messages": MESSAGES, "stream": stream}
+
+    async def ask_once():
+        async with async_openai_client("e", **told) as client:
+            answer = await client.chat.completions.create(**asked)
+            return [chunk async for chunk in answer] if stream else answer
+
+    if way == "sync":
+        with openai_client("e", **told) as client:
+            answer = client.chat.completions.create(**asked)
+            answer = list(answer) if stream else answer
+    else:
+        answer = asyncio.run(ask_once())
+    found = answer[0].choices[0].delta if stream else answer.choices[0].message
+    assert (found.role, found.content) == (part["role"], part["content"])
