@@ -5,10 +5,13 @@ Tokens are reserved before a request is served, and settled when it has ended an
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import math
+import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -21,9 +24,9 @@ from limits.errors import StorageError
 from sagewire._extras import install_command
 from sagewire.errors import UsageError
 from sagewire.gateway.accounting.database import Store
-from sagewire.gateway.accounting.database_calls import DatabaseCalls
-from sagewire.gateway.accounting.rate_table import Counted, RateTable
-from sagewire.gateway.accounting.store_errors import StoreError
+from sagewire.gateway.accounting.database_calls import LONGEST_QUEUE, DatabaseCalls
+from sagewire.gateway.accounting.rate_table import Count, Counted, GiveBack, RateTable, Step, Take, Taken
+from sagewire.gateway.accounting.store_errors import StoreBusy, StoreError
 from sagewire.gateway.config import GatewayConfig
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key, from_config
@@ -35,6 +38,8 @@ T = TypeVar("T")
 _log = logging.getLogger("sagewire.gateway")
 # Seconds without a request to Redis after one failed.
 PAUSE = 5.0
+# Steps in one transaction of the database, which others wait for.
+STEPS = 200
 
 LIMIT_HEADERS = tuple(
     f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in ("requests", "tokens")
@@ -44,34 +49,137 @@ LIMIT_HEADERS = tuple(
 class _Counters(Protocol):
     """The counts of one place; each step is done as a whole, however many are at it."""
 
-    async def reserve(self, name: str, limit: int, tokens: int) -> Counted:
-        """Count up to so many tokens, as far as the limit goes."""
+    async def take(self, asked: Take) -> Taken:
+        """Count a request and its tokens, both or neither."""
         ...
 
     async def count(self, name: str, limit: int, tokens: int) -> None:
         """Count tokens, also beyond the limit, or give them back if the number is negative."""
         ...
 
-    async def request(self, name: str, limit: int, cost: int) -> Counted:
-        """Count requests, all of them or none."""
-        ...
+
+class _Waiting:
+    """A step that waits for its transaction."""
+
+    def __init__(self, step: Step) -> None:
+        loop = asyncio.get_running_loop()
+        self.step = step
+        self.since = loop.time()
+        self.answer: asyncio.Future[Taken] = loop.create_future()
+        # Both are set under the lock of the counters.
+        self.given_up = False
+        self.taken: Taken | None = None
+
+    def failed(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
 
 class _InDatabase:
-    """Both limits in the database."""
+    """Both limits in the database. What waits while one transaction runs is done together in the next one."""
 
     def __init__(self, store: Store) -> None:
         self._table = RateTable(store)
         self._calls = DatabaseCalls(store, consequence="rate limits count per process")
+        self._waiting: deque[_Waiting] = deque()
+        self._late: deque[Step] = deque()
+        self._lock = threading.Lock()
+        self._working: asyncio.Task[None] | None = None
 
-    async def reserve(self, name: str, limit: int, tokens: int) -> Counted:
-        return await self._calls.run(self._table.reserve, name, limit, tokens)
+    async def take(self, asked: Take) -> Taken:
+        return await self._done(asked)
 
     async def count(self, name: str, limit: int, tokens: int) -> None:
-        await self._calls.run(self._table.count, name, tokens)
+        await self._done(Count(name, tokens))
 
-    async def request(self, name: str, limit: int, cost: int) -> Counted:
-        return await self._calls.run(self._table.request, name, limit, cost)
+    async def _done(self, step: Step) -> Taken:
+        waiting = _Waiting(step)
+        self._waiting.append(waiting)
+        self._begin()
+        try:
+            return await waiting.answer
+        except BaseException:
+            self._give_up(waiting)
+            raise
+
+    def _begin(self) -> None:
+        if self._working is None or self._working.done():
+            self._working = asyncio.create_task(self._work())
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        """Give back what a step has taken or will take; its caller is gone, or counts elsewhere."""
+        with self._lock:
+            waiting.given_up = True
+            if waiting.taken is None or not isinstance(waiting.step, Take):
+                return
+        self._late.append(GiveBack(waiting.step.name, waiting.taken))
+        self._begin()
+
+    async def _work(self) -> None:
+        batch: list[_Waiting] = []
+        try:
+            while True:
+                batch = self._next()
+                try:
+                    found = await self._calls.run(self._run, batch)
+                except Exception as error:
+                    for one in batch:
+                        one.failed(error)
+                else:
+                    for one, taken in zip(batch, found, strict=True):
+                        if not one.answer.done():
+                            one.answer.set_result(taken)
+                if not self._waiting:
+                    return
+        except BaseException:
+            # Nobody would answer them.
+            for one in (*batch, *self._waiting):
+                one.answer.cancel()
+            self._waiting.clear()
+            raise
+
+    def _next(self) -> list[_Waiting]:
+        """Return the steps of the next transaction, without those that nobody waits for or that waited too long."""
+        batch: list[_Waiting] = []
+        now = asyncio.get_running_loop().time()
+        while self._waiting and len(batch) < STEPS:
+            one = self._waiting.popleft()
+            # Tokens that were used are counted in any case.
+            if isinstance(one.step, Take):
+                if now - one.since > LONGEST_QUEUE:
+                    one.failed(StoreBusy("the database has too much to do"))
+                if one.answer.done():
+                    continue
+            batch.append(one)
+        return batch
+
+    def _run(self, batch: list[_Waiting]) -> list[Taken]:
+        """Do steps, in a thread; what nobody waits for any more is given back."""
+        late = self._pop_late()
+        try:
+            found = self._table.run([*late, *(one.step for one in batch)])[len(late) :]
+        except StoreError:
+            # Their turn comes with the next step.
+            self._late.extend(late)
+            raise
+        with self._lock:
+            for one, taken in zip(batch, found, strict=True):
+                one.taken = taken
+                if one.given_up and isinstance(one.step, Take):
+                    self._late.append(GiveBack(one.step.name, taken))
+        late = self._pop_late()
+        if late:
+            try:
+                self._table.run(late)
+            except StoreError:
+                self._late.extend(late)
+        return found
+
+    def _pop_late(self) -> list[Step]:
+        with self._lock:
+            late = list(self._late)
+            self._late.clear()
+        return late
 
 
 class _InStorage:
@@ -86,7 +194,26 @@ class _InStorage:
         self._tokens = FixedWindowRateLimiter(storage)
         self.storage = storage
 
-    async def reserve(self, name: str, limit: int, tokens: int) -> Counted:
+    async def take(self, asked: Take) -> Taken:
+        tokens = None if asked.tokens is None else await self._reserve(asked.name, *asked.tokens)
+        if asked.requests is None or (tokens is not None and not tokens.taken):
+            return Taken(tokens)
+        try:
+            requests = await self._request(asked.name, *asked.requests)
+        except BaseException:
+            # Also if the caller was cancelled. What cannot be given back ends with the minute.
+            with contextlib.suppress(Exception):
+                await self._give_back(asked, tokens)
+            raise
+        if not requests.taken:
+            await self._give_back(asked, tokens)
+        return Taken(tokens, requests)
+
+    async def _give_back(self, asked: Take, tokens: Counted | None) -> None:
+        if asked.tokens is not None and tokens is not None:
+            await self.count(asked.name, asked.tokens[0], -tokens.taken)
+
+    async def _reserve(self, name: str, limit: int, tokens: int) -> Counted:
         item = RateLimitItemPerMinute(limit)
         key, expiry = item.key_for("tokens", name), item.get_expiry()
         wanted = max(1, min(tokens, item.amount))
@@ -104,7 +231,7 @@ class _InStorage:
         if tokens > 0 or await self.storage.get(key) >= -tokens:
             await self.storage.incr(key, item.get_expiry(), amount=tokens)
 
-    async def request(self, name: str, limit: int, cost: int) -> Counted:
+    async def _request(self, name: str, limit: int, cost: int) -> Counted:
         item = RateLimitItemPerMinute(limit)
         admitted = await self._requests.hit(item, "requests", name, cost=cost)
         stats = await self._requests.get_window_stats(item, "requests", name)
@@ -175,23 +302,21 @@ class RateLimits:
             Response headers with the remaining quota, under OpenAI's names, and the reservation, to be settled.
 
         Raises:
-            GatewayError: A limit is reached; `retry-after` says when to come back.
+            GatewayError: 429 if a limit is reached, 503 if the database has too much to do; `retry-after` says when to
+                come back.
         """
         quota = key.quota
         headers: dict[str, str] = {}
-        reservation = Reservation(quota)
-        if quota.tokens is not None:
-            reservation, reset, left = await self._reserve(quota, quota.tokens, tokens)
-            headers |= _headers("tokens", quota.tokens, left, reset)
-            if not reservation.tokens:
-                raise _too_many(key, "tokens", quota.tokens, reset, headers)
-        if quota.requests is not None:
-            admitted, reset, left = await self._request(quota, quota.requests, requests)
-            headers |= _headers("requests", quota.requests, left, reset)
-            if not admitted:
-                await self.settle(reservation, 0)
-                raise _too_many(key, "requests", quota.requests, reset, headers)
-        return headers, reservation
+        found = await self._take(quota, requests, tokens)
+        if quota.tokens is not None and found.tokens is not None:
+            headers |= _headers("tokens", quota.tokens, found.tokens.left, found.tokens.reset)
+            if not found.tokens.taken:
+                raise _too_many(key, "tokens", quota.tokens, found.tokens.reset, headers)
+        if quota.requests is not None and found.requests is not None:
+            headers |= _headers("requests", quota.requests, found.requests.left, found.requests.reset)
+            if not found.requests.taken:
+                raise _too_many(key, "requests", quota.requests, found.requests.reset, headers)
+        return headers, _reservation(quota, found)
 
     async def take(self, quota: Quota, *, tokens: int = 1) -> Reservation | float:
         """Count a request of a deployment, and reserve its tokens.
@@ -203,17 +328,11 @@ class RateLimits:
         Returns:
             The reservation, to be settled; or the seconds until there are more requests or tokens if none is left.
         """
-        reservation = Reservation(quota)
-        if quota.tokens is not None:
-            reservation, reset, _ = await self._reserve(quota, quota.tokens, tokens)
-            if not reservation.tokens:
-                return max(0.0, reset - time.time())
-        if quota.requests is not None:
-            admitted, reset, _ = await self._request(quota, quota.requests, 1)
-            if not admitted:
-                await self.settle(reservation, 0)
-                return max(0.0, reset - time.time())
-        return reservation
+        found = await self._take(quota, 1, tokens)
+        for counted in (found.tokens, found.requests):
+            if counted is not None and not counted.taken:
+                return max(0.0, counted.reset - time.time())
+        return _reservation(quota, found)
 
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """Count the tokens of a finished request in place of those that were reserved for it."""
@@ -232,24 +351,36 @@ class RateLimits:
             with contextlib.suppress(Exception):
                 await storage.bridge.storage.aclose()
 
-    async def _reserve(self, quota: Quota, limit: int, tokens: int) -> tuple[Reservation, float, int]:
-        found = await self._ask(lambda counters: counters.reserve(quota.name, limit, tokens))
-        return Reservation(quota, found.taken, found.reset), found.reset, found.left
+    async def _take(self, quota: Quota, requests: int, tokens: int) -> Taken:
+        asked = Take(
+            quota.name,
+            None if quota.tokens is None else (quota.tokens, tokens),
+            # One that counts as more requests than there may be at all would never be served.
+            None if quota.requests is None else (quota.requests, min(requests, quota.requests)),
+        )
+        if not asked.counters():
+            return Taken()
+        try:
+            return await self._ask(lambda counters: counters.take(asked))
+        except StoreBusy:
+            raise GatewayError(
+                503,
+                "rate_limits_unavailable",
+                "too many requests are waiting for their rate limits; try again",
+                headers={"retry-after": "5"},
+            ) from None
 
     async def _count_tokens(self, quota: Quota, limit: int, tokens: int) -> None:
         if tokens:
-            await self._ask(lambda counters: counters.count(quota.name, limit, tokens))
-
-    async def _request(self, quota: Quota, limit: int, requests: int) -> tuple[bool, float, int]:
-        # One that counts as more requests than there may be at all would never be served.
-        cost = min(requests, limit)
-        found = await self._ask(lambda counters: counters.request(quota.name, limit, cost))
-        return found.taken > 0, found.reset, found.left
+            with contextlib.suppress(StoreBusy):
+                await self._ask(lambda counters: counters.count(quota.name, limit, tokens))
 
     async def _ask(self, question: Callable[[_Counters], Awaitable[T]]) -> T:
         if self._shared is not None and self._clock() >= self._paused_until:
             try:
                 return await question(self._shared)
+            except StoreBusy:
+                raise  # it answers, so nobody may count elsewhere
             except StoreError:
                 pass  # the database's calls have said so
             except (StorageError, OSError, TimeoutError) as error:
@@ -259,6 +390,10 @@ class RateLimits:
                     _log.warning("redis does not answer (%s): rate limits count per process now", type(reason).__name__)
             self._paused_until = self._clock() + PAUSE
         return await question(self._local)
+
+
+def _reservation(quota: Quota, found: Taken) -> Reservation:
+    return Reservation(quota) if found.tokens is None else Reservation(quota, found.tokens.taken, found.tokens.reset)
 
 
 def _redis(url: str) -> Storage:

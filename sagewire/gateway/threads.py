@@ -67,11 +67,31 @@ class BlockingCalls:
             TimeoutError: There was no result in time.
         """
         async with asyncio.timeout(self._seconds):
-            await self._places.acquire()
-            done = _start(lambda: work(*args, **kwargs), asyncio.get_running_loop())
-            done.add_done_callback(self._ended)
-            # The work itself cannot be cancelled, so its place stays taken.
-            return await asyncio.shield(done)
+            await self.enter()
+            return await self._run(work, *args, **kwargs)
+
+    async def enter(self) -> None:
+        """Wait for a place, without a limit. Who has one calls `run_entered` or `leave`."""
+        await self._places.acquire()
+
+    def leave(self) -> None:
+        """Give back a place that is not used."""
+        self._places.release()
+
+    async def run_entered(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the result of blocking work in the place that the caller has; the time limit is for the work alone.
+
+        Raises:
+            TimeoutError: There was no result in time.
+        """
+        async with asyncio.timeout(self._seconds):
+            return await self._run(work, *args, **kwargs)
+
+    async def _run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        done = _start(lambda: work(*args, **kwargs), asyncio.get_running_loop())
+        done.add_done_callback(self._ended)
+        # The work itself cannot be cancelled, so its place stays taken.
+        return await asyncio.shield(done)
 
     def _ended(self, done: asyncio.Future[T]) -> None:
         self._places.release()

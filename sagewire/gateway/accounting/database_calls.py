@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from sagewire.gateway.accounting.database import Store
-from sagewire.gateway.accounting.store_errors import SchemaMismatch, StoreError
+from sagewire.gateway.accounting.store_errors import SchemaMismatch, StoreBusy, StoreError
 from sagewire.gateway.keys import Key
 from sagewire.gateway.threads import BlockingCalls
 
@@ -19,6 +20,8 @@ T = TypeVar("T")
 _log = logging.getLogger("sagewire.gateway")
 # Calls at once, fewer than there are connections, and seconds for each, while requests wait for them.
 CALLS, PATIENCE = 4, 2.0
+# Seconds that a request waits until its call begins.
+LONGEST_QUEUE = 5.0
 # Seconds for what no request waits for.
 UNHURRIED = 10.0
 # Seconds without a call after one that got no answer.
@@ -49,6 +52,8 @@ class DatabaseCalls:
         self._calls = BlockingCalls(calls, PATIENCE)
         self._unhurried = BlockingCalls(1, UNHURRIED)
         self._paused_until = 0.0
+        self._answers = 0
+        self._waiting: set[asyncio.Timeout] = set()
         self._trouble = ""
 
     async def key(self, digest: str) -> Key | None:
@@ -78,12 +83,13 @@ class DatabaseCalls:
         """Return the result of a call of the store.
 
         Raises:
+            StoreBusy: It answers, but too many calls were before this one.
             StoreError: The database does not answer.
         """
-        if self._clock() < self._paused_until:
-            raise StoreError(f"the database did not answer; it is tried again within {PAUSE:g} s")
+        self._check_pause()
+        await self._enter()
         try:
-            result = await self._calls.run(work, *args, **kwargs)
+            result = await self._calls.run_entered(work, *args, **kwargs)
         except TimeoutError:
             raise self._rest(StoreError(f"the database did not answer within {PATIENCE:g} s")) from None
         except SchemaMismatch as error:
@@ -92,11 +98,41 @@ class DatabaseCalls:
             raise
         except StoreError as error:
             raise self._rest(error) from None
+        self._answers += 1
         self._say("")
         return result
 
+    def _check_pause(self) -> None:
+        if self._clock() < self._paused_until:
+            raise StoreError(f"the database did not answer; it is tried again within {PAUSE:g} s")
+
+    async def _enter(self) -> None:
+        """Wait for a place; a long queue does not mean that the database is silent."""
+        answers = self._answers
+        waiting = asyncio.timeout(LONGEST_QUEUE)
+        try:
+            async with waiting:
+                self._waiting.add(waiting)
+                await self._calls.enter()
+        except TimeoutError:
+            self._check_pause()
+            if self._answers > answers:
+                raise StoreBusy("the database has too much to do") from None
+            raise self._rest(StoreError(f"the database did not answer within {LONGEST_QUEUE:g} s")) from None
+        finally:
+            self._waiting.discard(waiting)
+        try:
+            self._check_pause()
+        except StoreError:
+            self._calls.leave()
+            raise
+
     def _rest(self, error: StoreError) -> StoreError:
         self._paused_until = self._clock() + PAUSE
+        # Whoever waits for a place need not wait for the end of the calls that hang.
+        for waiting in self._waiting:
+            waiting.reschedule(0.0)
+        self._waiting.clear()
         self._say(str(error))
         return error
 

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 __all__ = ["LONG_SECONDS", "long_answers", "postgresql_engine"]
 
-# A worker writes one batch of usage at a time, looks up keys now and then, reserves budgets and stores responses.
-KEPT, CONNECTIONS = 2, 12
+# What a worker may do at once: look up keys 4 and list them 1, reserve budgets 4, count rates 4, read reports 4 and
+# stored responses 2, write usage 1, manage keys 1. That is 21.
+KEPT, CONNECTIONS = 4, 24
 # The server ends a statement by itself; what comes later than that no longer comes.
 STATEMENT_SECONDS, ANSWER_SECONDS = 5, 8.0
 # A change of the tables.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -14,7 +13,7 @@ import sqlalchemy as sa
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.tables import RATES
 
-__all__ = ["Counted", "RateTable"]
+__all__ = ["Count", "Counted", "GiveBack", "RateTable", "Step", "Take", "Taken"]
 
 MINUTE = 60
 # Seconds between two deletions of counters that nobody uses any more.
@@ -36,11 +35,124 @@ class Counted:
     left: int
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one request has taken.
+
+    Args:
+        tokens: Its tokens, `None` if they have no limit.
+        requests: As how many requests it counts, `None` if they have no limit, or if no tokens were left.
+        minute: When that was, in minutes of Unix time.
+    """
+
+    tokens: Counted | None = None
+    requests: Counted | None = None
+    minute: int = 0
+
+
 @dataclass(slots=True)
 class _Row:
     minute: int
     count: int
     previous: int
+
+
+# Counters by kind and name.
+_Rows = Mapping[tuple[str, str], _Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Count a request, and as many of its tokens as there are left; both or neither.
+
+    Args:
+        name: The quota.
+        tokens: Their limit, and how many are wanted; `None` counts none.
+        requests: Their limit, and as how many it counts: all of them, or it is not admitted; `None` counts none.
+    """
+
+    name: str
+    tokens: tuple[int, int] | None = None
+    requests: tuple[int, int] | None = None
+
+    def counters(self) -> list[tuple[str, str]]:
+        """Return the counters that this changes."""
+        kinds = {"tokens": self.tokens, "requests": self.requests}
+        return [(kind, self.name) for kind, asked in kinds.items() if asked is not None]
+
+    def apply(self, rows: _Rows, now: float) -> Taken:
+        """Change them."""
+        tokens, requests, minute = None, None, int(now // MINUTE)
+        if self.tokens is not None:
+            row, (limit, wanted) = rows["tokens", self.name], self.tokens
+            taken = max(0, min(max(1, wanted), min(limit, 2**62) - row.count))
+            tokens, minute = Counted(taken, (row.minute + 1) * MINUTE, max(0, limit - row.count - taken)), row.minute
+        if self.requests is not None and (tokens is None or tokens.taken):
+            row, (limit, cost) = rows["requests", self.name], self.requests
+            requests, minute = _request(row, limit, cost, now), row.minute
+            row.count += requests.taken
+        if tokens is not None and (requests is None or requests.taken):
+            rows["tokens", self.name].count += tokens.taken
+        return Taken(tokens, requests, minute)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Count tokens, also beyond the limit, or give them back if the number is negative.
+
+    Args:
+        name: The quota.
+        tokens: How many.
+    """
+
+    name: str
+    tokens: int
+
+    def counters(self) -> list[tuple[str, str]]:
+        """Return the counters that this changes."""
+        return [("tokens", self.name)]
+
+    def apply(self, rows: _Rows, now: float) -> Taken:
+        """Change them."""
+        row = rows["tokens", self.name]
+        row.count = min(2**62, max(0, row.count + self.tokens))
+        return Taken()
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Give back what a request has taken that nobody waits for any more.
+
+    Args:
+        name: The quota.
+        taken: What it has taken.
+    """
+
+    name: str
+    taken: Taken
+
+    def counters(self) -> list[tuple[str, str]]:
+        """Return the counters that this changes."""
+        kinds = {"tokens": self.taken.tokens, "requests": self.taken.requests}
+        return [(kind, self.name) for kind, counted in kinds.items() if counted is not None]
+
+    def apply(self, rows: _Rows, now: float) -> Taken:
+        """Change them; what was taken in a minute that is over counts no more, except for requests, which slide."""
+        tokens, requests = self.taken.tokens, self.taken.requests
+        if tokens is not None and (requests is None or requests.taken):
+            row = rows["tokens", self.name]
+            if row.minute == self.taken.minute:
+                row.count = max(0, row.count - tokens.taken)
+        if requests is not None:
+            row = rows["requests", self.name]
+            if row.minute == self.taken.minute:
+                row.count = max(0, row.count - requests.taken)
+            elif row.minute == self.taken.minute + 1:
+                row.previous = max(0, row.previous - requests.taken)
+        return Taken()
+
+
+Step = Take | Count | GiveBack
 
 
 class RateTable:
@@ -56,61 +168,54 @@ class RateTable:
         self._clock = clock
         self._purge_at = 0.0
 
-    def reserve(self, name: str, limit: int, tokens: int) -> Counted:
-        """Count up to so many tokens, as far as the limit of this minute goes.
+    def run(self, steps: Sequence[Step]) -> list[Taken]:
+        """Do steps one after the other, in one transaction.
 
         Raises:
             StoreError: The database does not answer.
         """
-        with self._locked("tokens", name) as row:
-            taken = max(0, min(max(1, tokens), limit - row.count))
-            row.count += taken
-        return Counted(taken, (row.minute + 1) * MINUTE, max(0, limit - row.count))
-
-    def count(self, name: str, tokens: int) -> None:
-        """Count tokens, also beyond the limit, or give them back if the number is negative.
-
-        Raises:
-            StoreError: The database does not answer.
-        """
-        with self._locked("tokens", name) as row:
-            row.count = min(2**62, max(0, row.count + tokens))
-
-    def request(self, name: str, limit: int, cost: int) -> Counted:
-        """Count requests, all of them or none; the minute slides, so that no two bursts meet at its end.
-
-        Raises:
-            StoreError: The database does not answer.
-        """
-        with self._locked("requests", name) as row:
+        self._purge()
+        # Names have any length. In one order everywhere, so that two workers never wait for each other's rows.
+        hashed = {counter: _hashed(*counter) for step in steps for counter in step.counters()}
+        with self._store.transaction("count rates in") as connection:
+            minute = int(self._clock() // MINUTE)
+            ordered = sorted(hashed, key=hashed.__getitem__)
+            rows = {counter: self._locked(connection, hashed[counter], minute) for counter in ordered}
             now = self._clock()
-            share = 1 - min(1.0, max(0.0, now / MINUTE - row.minute))
-            used = math.floor(row.previous * share) + row.count
-            taken = cost if used + cost <= limit else 0
-            row.count += taken
-        # When one more of the minute before no longer counts, else at the end of this one.
-        left = MINUTE * share % (MINUTE / row.previous) if row.previous else MINUTE * share
-        return Counted(taken, now + left, max(0, limit - used - taken))
+            found = [step.apply(rows, now) for step in steps]
+            for counter, row in rows.items():
+                values = {"minute": row.minute, "count": row.count, "previous": row.previous}
+                connection.execute(sa.update(RATES).where(RATES.c.counter == hashed[counter]).values(**values))
+        return found
 
-    @contextmanager
-    def _locked(self, kind: str, name: str) -> Iterator[_Row]:
-        """Return a counter as it is in this minute; it is written at the end of the block, and locked until then."""
+    def _purge(self) -> None:
         now = self._clock()
         if now >= self._purge_at:
             self._purge_at = now + PURGE_SECONDS
             with self._store.transaction("delete rate counts from") as connection:
                 connection.execute(sa.delete(RATES).where(RATES.c.minute < now // MINUTE - 1))
-        # Names have any length.
-        counter = hashlib.blake2b(f"{kind} {name}".encode(), digest_size=16).hexdigest()
-        minute = int(now // MINUTE)
-        with self._store.transaction("count rates in") as connection:
-            first = self._store.insert(RATES).values(counter=counter, minute=minute, count=0, previous=0)
-            found = first.on_conflict_do_update(index_elements=["counter"], set_={"counter": first.excluded.counter})
-            before = connection.execute(found.returning(RATES)).mappings().one()
-            row = _Row(before["minute"], before["count"], before["previous"])
-            # The clock of another machine may be ahead.
-            if row.minute < minute:
-                row = _Row(minute, 0, row.count if row.minute == minute - 1 else 0)
-            yield row
-            values = {"minute": row.minute, "count": row.count, "previous": row.previous}
-            connection.execute(sa.update(RATES).where(RATES.c.counter == counter).values(**values))
+
+    def _locked(self, connection: sa.Connection, counter: str, minute: int) -> _Row:
+        """Return a counter as it is in this minute; it is locked until the transaction ends."""
+        first = self._store.insert(RATES).values(counter=counter, minute=minute, count=0, previous=0)
+        found = first.on_conflict_do_update(index_elements=["counter"], set_={"counter": first.excluded.counter})
+        before = connection.execute(found.returning(RATES)).mappings().one()
+        row = _Row(before["minute"], before["count"], before["previous"])
+        # The clock of another machine may be ahead.
+        if row.minute < minute:
+            row = _Row(minute, 0, row.count if row.minute == minute - 1 else 0)
+        return row
+
+
+def _hashed(kind: str, name: str) -> str:
+    return hashlib.blake2b(f"{kind} {name}".encode(), digest_size=16).hexdigest()
+
+
+def _request(row: _Row, limit: int, cost: int, now: float) -> Counted:
+    """Return what a request would take; the minute slides, so that no two bursts meet at its end."""
+    share = 1 - min(1.0, max(0.0, now / MINUTE - row.minute))
+    used = math.floor(row.previous * share) + row.count
+    taken = cost if used + cost <= limit else 0
+    # When one more of the minute before no longer counts, else at the end of this one.
+    left = MINUTE * share % (MINUTE / row.previous) if row.previous else MINUTE * share
+    return Counted(taken, now + left, max(0, limit - used - taken))

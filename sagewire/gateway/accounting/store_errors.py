@@ -9,11 +9,15 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from sagewire.errors import SagewireError
 
-__all__ = ["SchemaMismatch", "StoreError", "as_store_error"]
+__all__ = ["SchemaMismatch", "StoreBusy", "StoreError", "as_store_error"]
 
 
 class StoreError(SagewireError):
     """A failure of the database: keys cannot be checked, or usage cannot be written."""
+
+
+class StoreBusy(StoreError):
+    """A database that answers, but has more to do than callers can wait for."""
 
 
 class SchemaMismatch(StoreError):
