@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any, cast, get_args
 
 from sagewire.errors import UsageError
-from sagewire.types.content.blocks import Content, read_content, read_reasoning, read_result
+from sagewire.types.content.blocks import Content, read_content, read_reasoning
+from sagewire.types.content.results import read_result
 from sagewire.types.conversation import ImagePart, Message, Part, Role, Tool, ToolCall
 from sagewire.types.wrong_values import (
     A_MESSAGE,

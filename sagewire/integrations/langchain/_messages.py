@@ -10,8 +10,9 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, Functio
 
 from sagewire.errors import UsageError
 from sagewire.types import Message, Role, ToolCall, as_message
-from sagewire.types.content.blocks import Content, read_content, read_reasoning, read_result
+from sagewire.types.content.blocks import Content, read_content, read_reasoning
 from sagewire.types.content.left_out import say_left_out
+from sagewire.types.content.results import read_result
 from sagewire.types.openai_shape import function_id
 
 __all__ = ["REASONING", "to_messages"]
@@ -45,7 +46,8 @@ def _turns(message: BaseMessage) -> Iterator[Message]:
         return
     if isinstance(message, FunctionMessage):
         # OpenAI's older form, in which a call and its result belong together by their name.
-        yield Message("tool", message.text, tool_call_id=function_id(message.name), name=message.name)
+        result = read_result(message.content)
+        yield Message("tool", result, tool_call_id=function_id(message.name), name=message.name)
         return
     role = _role(message)
     content = read_content(message.content, answered=role == "assistant")

@@ -13,7 +13,7 @@ from sagewire.types.content.media import decode_base64, read_image, read_media, 
 from sagewire.types.content.untyped import typed
 from sagewire.types.conversation import ImagePart, MediaPart, Part, TextPart, ToolCall
 
-__all__ = ["Content", "read_content", "read_reasoning", "read_result"]
+__all__ = ["Content", "as_json", "read_content", "read_reasoning"]
 
 _TEXTS = frozenset({"text", "input_text", "output_text", "refusal", "guard_content"})
 _IMAGES = frozenset({"image", "image_url", "input_image"})
@@ -96,32 +96,6 @@ def read_content(content: Any, *, answered: bool = False) -> Content:
     return found
 
 
-def read_result(content: Any) -> str | tuple[Part, ...]:
-    """Return what a tool returned: parts as they are, and anything else as JSON.
-
-    Data are not taken apart: a list of records is one JSON text, also if its records have a `type` or a `text`.
-
-    Example:
-        >>> read_result([{"type": "Feature", "text": "Bergen"}])
-        '[{"type": "Feature", "text": "Bergen"}]'
-    """
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, Iterable) or isinstance(content, Mapping | bytes):
-        return _json(content)
-    items = list(content)
-    if not items or not any(_is_block(item) for item in items if not isinstance(item, str)):
-        return read_content(items).body if items and all(isinstance(item, str) for item in items) else _json(items)
-    blocks = [item if isinstance(item, str) or _is_block(item) else _json(item) for item in items]
-    found = read_content(blocks)
-    if found.results and not found.parts:
-        # A tool's message around the block in which another provider keeps it.
-        return read_result(found.results[0][1])
-    return found.body
-
-
 def read_reasoning(value: Any) -> str:
     """Return the text of reasoning: a text, or the blocks and objects in which providers keep it; "" without any."""
     if isinstance(value, str):
@@ -135,12 +109,9 @@ def read_reasoning(value: Any) -> str:
     return "".join(map(read_reasoning, value)) if isinstance(value, list | tuple) else ""
 
 
-def _is_block(item: Any) -> bool:
-    if isinstance(item, TextPart | ImagePart | MediaPart):
-        return True
-    if not isinstance(item, Mapping) or item.get("type") not in _KNOWN:
-        return False
-    return item["type"] != "text" or isinstance(item.get("text", False), str | None)
+def as_json(value: Any) -> str:
+    """Return data as JSON text; what JSON lacks, as Python prints it."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _read_block(block: Mapping[str, Any], found: Content, answered: bool) -> None:
@@ -190,7 +161,7 @@ def _text(block: Mapping[str, Any]) -> str:
 def _document(block: Mapping[str, Any]) -> str:
     kind = block["type"]
     if kind == "json":
-        return _json(block.get("json"))
+        return as_json(block.get("json"))
     if kind == "text-plain":
         text = block.get("text")
         if text is None and isinstance(block.get("base64"), str):
@@ -220,12 +191,8 @@ def _tool_call(block: Mapping[str, Any]) -> ToolCall:
         value = {"input": value}
     # OpenAI's Responses API has an `id` of the block and a `call_id` of the call.
     call_id = str(block.get("call_id") or block.get("id") or "")
-    arguments = value if isinstance(value, str) else _json(value)
+    arguments = value if isinstance(value, str) else as_json(value)
     return ToolCall(call_id, str(block.get("name") or ""), arguments)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _shown(block: Mapping[str, Any]) -> str:
