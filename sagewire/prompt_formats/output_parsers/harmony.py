@@ -3,7 +3,8 @@
     <|channel|>analysis<|message|>...<|end|><|start|>assistant<|channel|>final<|message|>...<|return|>
     <|channel|>commentary to=functions.f <|constrain|>json<|message|>{...}<|call|>
 
-The body of a call is JSON, or the raw text of an offered tool's only parameter: Python, to which the model writes code.
+The body of a call is JSON. Code that the model writes to the built-in tool `python` is the text of its only parameter;
+so is what a header calls code, if the tool takes nothing but code.
 
 Servers that drop control tokens leave `analysis...assistantfinal...`, which is read as far as it can be surely.
 
@@ -14,8 +15,8 @@ from __future__ import annotations
 
 import re
 
-from sagewire.prompt_formats.output_parsers.engine.json_calls import read_arguments
-from sagewire.prompt_formats.output_parsers.engine.json_text import to_json
+from sagewire.prompt_formats.output_parsers.engine.json_calls import normal_arguments, read_arguments
+from sagewire.prompt_formats.output_parsers.engine.json_text import from_json, to_json
 from sagewire.prompt_formats.output_parsers.engine.markers import Markers
 from sagewire.prompt_formats.output_parsers.engine.output import Calls, Prose
 from sagewire.prompt_formats.output_parsers.engine.output_syntax import OutputSyntax
@@ -24,16 +25,21 @@ from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Sourc
 __all__ = ["GPT_OSS"]
 
 START, CHANNEL, MESSAGE = "<|start|>", "<|channel|>", "<|message|>"
-ENDS = ("<|end|>", "<|return|>", "<|call|>")
+CALL = "<|call|>"
+ENDS = ("<|end|>", "<|return|>", CALL)
 MAX_HEADER = 300
 
 HEADER_TEXT = re.compile(r"[^<\n]*")
 HEADER_TOKENS = (CHANNEL, "<|constrain|>")
 RECIPIENT = re.compile(r"\bto=(\S+?)(?=\s|<\||$)")
 CHANNEL_NAME = re.compile(r"<\|channel\|>\s*(\w+)")
-# What a header says of a body that is not JSON.
-RAW = re.compile(r"(?:\s|<\|constrain\|>)code\s*$")
+# What a header says of the body.
+SAYS_CODE = re.compile(r"(?:\s|<\|constrain\|>)code\s*$")
+SAYS_JSON = re.compile(r"(?:\s|<\|constrain\|>)json\b")
+# The only parameter of a tool that takes code.
+CODE_PARAMETERS = ("code", "input", "program", "python_code", "script", "source", "source_code")
 BODY_END = Markers(ENDS)
+BODY_END_OR_NEXT = Markers((*ENDS, START, CHANNEL))
 # Recipients that are no tools.
 SPEAKERS = ("assistant", "user", "all")
 
@@ -61,14 +67,11 @@ def _read_header(source: Source, header: str) -> Wait[str]:
 def _read_message(source: Source, calls: Calls, header: str) -> Wait[None]:
     # A header that was begun twice means the last channel.
     channel = (CHANNEL_NAME.findall(header) or [""])[-1]
-    recipient = (RECIPIENT.findall(header) or ["all"])[-1].removeprefix("functions.")
+    address = (RECIPIENT.findall(header) or ["all"])[-1]
+    recipient = address.removeprefix("functions.")
     source.opened()
     if recipient not in SPEAKERS and channel != "final":
-        parameter = calls.offered.only_text(recipient)
-        if parameter is not None and ((yield from source.skip_space()) != "{" or RAW.search(header)):
-            yield from _read_raw(source, calls, recipient, parameter)
-        else:
-            yield from read_arguments(source, calls, recipient)
+        yield from _read_call(source, calls, header, address)
     elif channel == "analysis":
         yield from read_reasoning(source, calls, ENDS, START)
     else:
@@ -76,15 +79,61 @@ def _read_message(source: Source, calls: Calls, header: str) -> Wait[None]:
         calls.text.separate()
 
 
-def _read_raw(source: Source, calls: Calls, name: str, parameter: str) -> Wait[None]:
-    """Read a body that is not JSON; only the end of the message says that it is complete."""
+def _read_call(source: Source, calls: Calls, header: str, address: str) -> Wait[None]:
+    name = address.removeprefix("functions.")
+    parameter = calls.offered.only_text(name)
+    says_code = SAYS_CODE.search(header) is not None
+    if parameter is not None and name == "python" and says_code:
+        yield from _read_code(source, calls, name, parameter, sure=True)
+    elif parameter is not None and (
+        (address == "python" and not SAYS_JSON.search(header)) or (says_code and parameter in CODE_PARAMETERS)
+    ):
+        if (yield from source.skip_space()) == "{":
+            yield from read_arguments(source, calls, name)
+        else:
+            yield from _read_code(source, calls, name, parameter, sure=False)
+    else:
+        yield from read_arguments(source, calls, name)
+
+
+def _read_code(source: Source, calls: Calls, name: str, parameter: str, *, sure: bool) -> Wait[None]:
+    """Read a body that is code; only the end of the message says that it is complete.
+
+    Args:
+        source: The text.
+        calls: Where the call goes.
+        name: The tool.
+        parameter: Its only parameter.
+        sure: The body is code whatever it looks like, unless it spells out the parameter; otherwise it is none if it is
+            JSON or fenced, or if the message does not end as calls do.
+    """
+    yield from source.skip_space()
     start = source.place
     try:
-        text, _ = yield from source.until(BODY_END)
+        text, end = yield from source.until(BODY_END if sure else BODY_END_OR_NEXT)
+        # The token is no part of what becomes text if this is no call.
+        source.position -= len(end)
+        source.opened()
     except NotACall:
         if not source.stopped:
             raise
-        text = source.since(start)
+        text, end = source.since(start), source.ending
+    if not text.strip() or (not sure and not end.startswith(CALL)):
+        raise NotACall
+    try:
+        value = from_json(text)
+    except ValueError:
+        if not sure and text.startswith("```"):
+            raise NotACall from None
+    else:
+        spelled_out = isinstance(value, dict) and list(value) == [parameter] and isinstance(value[parameter], str)
+        if spelled_out or not sure:
+            try:
+                text = normal_arguments(text)
+            except ValueError:
+                raise NotACall from None
+            calls.commit(name, text)
+            return
     calls.commit(name, to_json({parameter: text}))
 
 

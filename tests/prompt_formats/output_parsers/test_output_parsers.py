@@ -501,6 +501,83 @@ def test_harmony(raw, prompt, expected):
     assert read("gpt_oss", raw, prompt=prompt) == expected
 
 
+ONE_TEXT = [
+    Tool(name, parameters={"type": "object", "properties": {parameter: {"type": "string"}}})
+    for name, parameter in (("get_weather", "city"), ("python", "code"), ("run", "script"))
+]
+CITY = '{"city": "Bergen"}'
+FINAL = "<|start|>assistant<|channel|>final<|message|>Done.<|return|>"
+
+
+def read_cut(header, body):
+    """Read a message to a tool, whole, in single characters and cut at every place."""
+    raw = f"<|channel|>commentary to={header}<|message|>{body}"
+    expected = read("gpt_oss", raw, ONE_TEXT)
+    for cut in range(1, len(raw)):
+        reader = get_output_parser("gpt_oss", ONE_TEXT)
+        answer = fold([*reader.feed(raw[:cut]), *reader.feed(raw[cut:]), *reader.close()])
+        calls = [(call.name, json.loads(call.arguments)) for call in answer.tool_calls]
+        assert (answer.text, answer.thinking, calls) == expected
+    return expected
+
+
+@each(
+    ("header", "body", "arguments"),
+    [
+        ("functions.get_weather code", CITY, {"city": "Bergen"}),
+        ("functions.get_weather <|constrain|>code", CITY, {"city": "Bergen"}),
+        ("functions.get_weather", CITY, {"city": "Bergen"}),
+        ("functions.get_weather <|constrain|>json", CITY, {"city": "Bergen"}),
+        ("functions.run code", '{"script": "ls"}', {"script": "ls"}),
+        ("functions.run code", "{}", {}),
+        ("functions.run code", "null", {}),
+        ("functions.run code", "ls -l\ncat x", {"script": "ls -l\ncat x"}),
+        ("python", "print(1)", {"code": "print(1)"}),
+        ("python", '{"code": "1"}', {"code": "1"}),
+        ("python json", '{"code": "1"}', {"code": "1"}),
+        ("python code", '{"code": "1"}', {"code": "1"}),
+        ("python code", '{"a": 1}', {"code": '{"a": 1}'}),
+        ("python <|constrain|>code", '"Bergen"', {"code": '"Bergen"'}),
+        ("functions.python code", "[1]", {"code": "[1]"}),
+        ("functions.python <|constrain|>code", "{}", {"code": "{}"}),
+    ],
+)
+def test_harmony_reads_json_unless_the_body_is_code(header, body, arguments):
+    name = header.split()[0].removeprefix("functions.")
+    assert read_cut(header, f"{body}<|call|>") == ("", None, [(name, arguments)])
+
+
+NO_ARGUMENTS = ["", "I will call the tool.", '"Bergen"', '["Bergen"]', f"```json\n{CITY}\n```"]
+
+
+@each(
+    ("header", "body", "end"),
+    [
+        *(
+            (header, body, "<|call|>")
+            for header in ("functions.get_weather", "functions.get_weather code", "functions.get_weather json",
+                           "functions.run", "functions.run json", "functions.python", "python json")
+            for body in NO_ARGUMENTS
+        ),
+        *(
+            (header, body, "<|call|>")
+            for header in ("functions.run code", "python")
+            for body in NO_ARGUMENTS
+            if not body.startswith("I")
+        ),
+        *((header, "I will call the tool.", end) for header in ("functions.run code", "python")
+          for end in ("<|end|>", "<|return|>", "")),
+        ("functions.python code", "", "<|call|>"),
+        ("python code", " ", "<|call|>"),
+        ("functions.run <|constrain|>json", "ls", "<|call|>"),
+    ],
+)  # fmt: skip
+def test_harmony_takes_nothing_else_for_a_call(header, body, end):
+    said = f"<|channel|>commentary to={header}<|message|>{body}"
+    assert read_cut(header, body + end) == (said.rstrip(), None, [])
+    assert read_cut(header, body + end + FINAL) == (f"{said.rstrip()}\n\nDone.", None, [])
+
+
 @pytest.mark.parametrize("version", ["Here is", "Here's"])
 def test_granite_thinks_in_words(version):
     raw = f"{version} my thought process: Hm.\n\n{version} my response:\nYes."

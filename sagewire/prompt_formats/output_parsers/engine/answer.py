@@ -77,7 +77,7 @@ class AnswerParser(BaseDecoder[str, Delta]):
 
     def _finish(self, out: list[Delta]) -> None:
         rest = self._trimmer.close()
-        self._source.ended, self._source.stopped = True, self._trimmer.stopped
+        self._source.ended, self._source.ending = True, self._trimmer.ending
         self._advance(rest, out)
 
     def _advance(self, text: str, out: list[Delta]) -> None:

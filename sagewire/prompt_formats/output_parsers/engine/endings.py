@@ -35,7 +35,7 @@ class EndTrimmer:
         stops: The stop strings in use.
 
     Attributes:
-        stopped: The text ended with a stop string or an end-of-turn token; `False` before `close`.
+        ending: The stop strings and end-of-turn tokens with which the text ended; empty before `close`.
 
     Example:
         >>> trimmer = EndTrimmer(["Human:"])
@@ -43,13 +43,13 @@ class EndTrimmer:
         ('Yes.', '', '')
     """
 
-    __slots__ = ("_begun", "_held", "_run", "_tokens", "stopped")
+    __slots__ = ("_begun", "_held", "_run", "_tokens", "ending")
 
     def __init__(self, stops: Iterable[str] = ()) -> None:
         self._tokens, self._begun = _compile(tuple(stops))
         self._run: list[str] = []  # blanks and tokens, which are dropped if nothing else follows
         self._held = ""  # the beginning of a token
-        self.stopped = False
+        self.ending = ""
 
     def feed(self, text: str) -> str:
         """Take the next piece; return what is certainly not at the end."""
@@ -74,7 +74,7 @@ class EndTrimmer:
         rest = "".join(self._run) + self._held
         self._run, self._held = [], ""
         end = self._strip(rest, len(rest), len(rest))[0]
-        self.stopped = bool(rest[end:].strip())
+        self.ending = rest[end:].strip()
         return rest[:end]
 
     def _strip(self, text: str, end: int, certain: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from sagewire.prompt_formats.output_parsers.engine.json_text import from_json, t
 from sagewire.prompt_formats.output_parsers.engine.output import Calls
 from sagewire.prompt_formats.output_parsers.engine.source import NotACall, Source, Wait
 
-__all__ = ["CallKeys", "read_arguments", "read_bare_list", "read_calls", "scan_value"]
+__all__ = ["CallKeys", "normal_arguments", "read_arguments", "read_bare_list", "read_calls", "scan_value"]
 
 Sink = Callable[[str], None]
 
@@ -252,12 +252,12 @@ def _scan_arguments(source: Source, calls: Calls, here: bool = False) -> Wait[st
 
     yield from scan_value(source, sink, here)
     try:
-        return _normal_arguments("".join(pieces))
+        return normal_arguments("".join(pieces))
     except ValueError:
         raise NotACall(here) from None
 
 
-def _normal_arguments(text: str) -> str:
+def normal_arguments(text: str) -> str:
     """Return the JSON text of an object; raise `ValueError` if it is none."""
     value = from_json(text)
     if isinstance(value, dict):

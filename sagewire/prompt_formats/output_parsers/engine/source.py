@@ -45,21 +45,22 @@ class Source:
         buffer: What has arrived; text before `position` has been read.
         position: The place of the next character in `buffer`.
         ended: Nothing more will arrive.
-        stopped: Nothing more will arrive, because the model ended its turn: a token that says so was there.
+        ending: What said that the model ended its turn: tokens or stop strings, which are not in `buffer`. Empty if
+            nothing did, and until `ended`.
         opening: The place behind the opening of the block that is being read; a block that is none stays text up to
             here, and what follows is searched for markers again.
     """
 
     __slots__ = (
-        "_kept", "_kept_from", "_kept_size", "_offset", "buffer", "ended", "opening", "position",
-        "stopped",
+        "_kept", "_kept_from", "_kept_size", "_offset", "buffer", "ended", "ending", "opening",
+        "position",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.buffer = ""
         self.position = 0
         self.ended = False
-        self.stopped = False
+        self.ending = ""
         self.opening = 0
         self._offset = 0  # how many characters came before `buffer`
         self._kept: list[str] | None = None  # what was read since the checkpoint and is no longer in `buffer`
@@ -75,6 +76,11 @@ class Source:
         self._offset += self.position
         self.buffer = self.buffer[self.position :] + text
         self.position = 0
+
+    @property
+    def stopped(self) -> bool:
+        """Nothing more will arrive, because the model ended its turn."""
+        return bool(self.ending)
 
     @property
     def place(self) -> int:
