@@ -53,9 +53,12 @@ def check_arguments(given: Mapping[str, Any]) -> None:
         if value is not None and not isinstance(value, str):
             raise UsageError(f"{name}={value!r:.60} must be a string, not {type(value).__name__}")
     endpoint, region = given["endpoint"], given["region_name"]
-    if isinstance(endpoint, str) and endpoint and not _NAME.fullmatch(endpoint) and not _is_address(endpoint):
+    # Beside a transport or client of the caller's own, such as a stub, it is only a label.
+    is_label = given["client"] is not None or given["transport"] is not None
+    if isinstance(endpoint, str) and endpoint and not (is_label or _NAME.fullmatch(endpoint) or _is_address(endpoint)):
         raise UsageError(_misspelt(endpoint))
-    if region is not None and not REGION.fullmatch(region):
+    # Servers other than AWS's have regions of their own.
+    if region is not None and given["endpoint_url"] is None and not REGION.fullmatch(region):
         raise UsageError(f"region_name={region!r:.60} is not a region, which looks like us-east-1{_meant(region)}")
     for name in ("endpoint_url", "url"):
         if given[name] is not None:
@@ -116,7 +119,10 @@ def _meant(region: str) -> str:
 
 
 def _check_url(name: str, url: str) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise UsageError(f"{name}={url!r:.80} is not a URL: {error}") from None
     if parts.scheme in ("http", "https") and parts.hostname:
         return
     bare = re.sub(r"^\w*:?/+", "", url)

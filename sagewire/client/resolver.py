@@ -56,6 +56,8 @@ _log = logging.getLogger("sagewire.discovery")
 
 # What TGI, Hugging Face's toolkit and handlers written for it say to OpenAI's fields.
 _NEEDS_INPUTS = re.compile(r"\binputs\b")
+# What TGI says to a prompt that is too long.
+_TOO_LONG = re.compile(r"\btokens\b|\bGiven:|\blonger\b")
 
 _Key = tuple[str | None, ...]
 
@@ -391,7 +393,9 @@ def _lacks_route(error: SagewireError) -> bool:
     """Return whether a server has no OpenAI route: it says so, or takes any path and misses what it reads there."""
     if not isinstance(error, EndpointError) or isinstance(error, ModelError):
         return False
-    return error.status in (404, 405, 501) or (error.status in (400, 422) and bool(_NEEDS_INPUTS.search(error.message)))
+    if error.status in (400, 422):
+        return bool(_NEEDS_INPUTS.search(error.message)) and not _TOO_LONG.search(error.message)
+    return error.status in (404, 405, 501)
 
 
 def _may_be_another(error: SagewireError) -> bool:

@@ -169,13 +169,29 @@ def refuses_usage(error: SagewireError) -> bool:
     return True
 
 
+class _Connecting:
+    """Keeps the transport that a call was made with, for the secrets to mask in its errors."""
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+        self._transport: Any = None
+
+    def __call__(self) -> Any:
+        self._transport = self._connect()
+        return self._transport
+
+    def redact(self, error: Exception) -> None:
+        _redact(error, self._transport)
+
+
 def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, None, None]:
     """Run a call and yield its deltas."""
+    connecting = _Connecting(connect)
     while True:
         prepared = call.prepare()
         try:
-            with call.client._watch(prepared, lambda: call.so_far, lambda error: _redact(error, connect())):
-                transport = connect()
+            with call.client._watch(prepared, lambda: call.so_far, connecting.redact):
+                transport = connecting()
                 if not prepared.request.stream:
                     yield from call.read_whole(prepared, transport.invoke(prepared.invocation))
                     return
@@ -200,11 +216,12 @@ def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, Non
 
 async def answer_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Reply:
     """Run a call that is not to be streamed and return its answer; what `run_async` does, without a generator."""
+    connecting = _Connecting(connect)
     while True:
         prepared = call.prepare() if call.known else await in_thread(call.prepare)
         try:
-            with call.client._watch(prepared, lambda: call.so_far, lambda error: _redact(error, connect())):
-                call.read_whole(prepared, await connect().invoke(prepared.invocation))
+            with call.client._watch(prepared, lambda: call.so_far, connecting.redact):
+                call.read_whole(prepared, await connecting().invoke(prepared.invocation))
             return call.reply
         except (WireError, EndpointError) as error:
             if not await _is_worth_another(call, error):
@@ -218,11 +235,12 @@ async def _is_worth_another(call: CallRun, error: SagewireError) -> bool:
 
 async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> AsyncGenerator[Delta, None]:
     """Run a call and yield its deltas; requests to the control plane wait in a thread."""
+    connecting = _Connecting(connect)
     while True:
         prepared = call.prepare() if call.known else await in_thread(call.prepare)
         try:
-            with call.client._watch(prepared, lambda: call.so_far, lambda error: _redact(error, connect())):
-                transport = connect()
+            with call.client._watch(prepared, lambda: call.so_far, connecting.redact):
+                transport = connecting()
                 if not prepared.request.stream:
                     for delta in call.read_whole(prepared, await transport.invoke(prepared.invocation)):
                         yield delta

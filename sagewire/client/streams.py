@@ -56,7 +56,8 @@ class ReplyStream(NamesHelp):
 
     if not TYPE_CHECKING:
         __bool__, __getitem__, __len__ = no_items(_NO_ITEMS)
-        __aiter__ = __aenter__ = __aexit__ = refuse(
+        # Not `__aiter__`: whoever asks whether this is an AsyncIterable would take it for one.
+        __aenter__ = __aexit__ = refuse(
             "this stream is read with `for` and `with`; sagewire.AsyncClient has one for `async for`"
         )
 
@@ -109,7 +110,7 @@ class AsyncReplyStream(NamesHelp):
 
     if not TYPE_CHECKING:
         __bool__, __getitem__, __len__ = no_items(_NO_ITEMS.replace("`for`", "`async for`"))
-        __iter__ = __enter__ = __exit__ = refuse(
+        __enter__ = __exit__ = refuse(
             "this stream is read with `async for` and `async with`, for example `async for text in stream.text`; "
             "sagewire.Client has one for `for`"
         )

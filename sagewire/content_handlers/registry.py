@@ -93,13 +93,14 @@ def check_any(handler: Any, styles: Iterable[tuple[str, ...]]) -> None:
         styles: Method names that tell a handler of another library, besides those of other kinds.
     """
     if isinstance(handler, str):
-        if handler in _SERVERS:
-            raise UsageError(f"unknown handler {handler!r}; did you mean {' or '.join(map(repr, _SERVERS[handler]))}?")
         if _plugins.is_import_path(handler):
             _plugins.load_import_path(handler)
         elif handler not in known_names():
             _plugins.refresh()
             if handler not in known_names():
+                if handler in _SERVERS:
+                    meant = " or ".join(map(repr, _SERVERS[handler]))
+                    raise UsageError(f"unknown handler {handler!r}; did you mean {meant}?")
                 raise UsageError(unknown_name(handler, known_names(), "handler"))
         return
     kind = handler if isinstance(handler, type) else type(handler)

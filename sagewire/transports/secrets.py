@@ -133,7 +133,7 @@ class Redactor:
             if id(one) in seen:
                 continue
             seen.add(id(one))
-            mask = self.value if isinstance(one, SagewireError) else self._held
+            mask = self.value if isinstance(one, SagewireError) else self._held_by_others
             args = mask(one.args)
             if args != one.args:
                 one.args = args
@@ -145,8 +145,15 @@ class Redactor:
             causes = (one.__context__, one.__cause__)
             found += [each for each in (*inside, *causes) if isinstance(each, BaseException)]
 
-    def _held(self, value: Any) -> Any:
+    def _held_by_others(self, value: Any) -> Any:
         """Return something that another library's exception holds, without the secrets: aiohttp's hold the request."""
+        try:
+            return self._held(value)
+        except Exception:
+            # A foreign object that cannot be looked at, or that holds itself, is left out: it may hold anything.
+            return f"<{type(value).__name__}>"
+
+    def _held(self, value: Any) -> Any:
         if isinstance(value, str | bytes) and len(value) > _KEPT:
             # The whole answer that could not be read: to look through megabytes takes seconds, and nobody reads them.
             return self.value(value[:_KEPT])
@@ -155,7 +162,10 @@ class Redactor:
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return tuple.__new__(type(value), map(self._held, value))
         if isinstance(value, list | tuple):
-            return type(value)(map(self._held, value))
+            # Subclasses may be made of other arguments.
+            kind = list if isinstance(value, list) else tuple
+            items = kind(map(self._held, value))
+            return value if items == value else items
         if isinstance(value, Mapping):
             held = {self._held(name): self._held(item) for name, item in value.items()}
             return held if held != dict(value) else value

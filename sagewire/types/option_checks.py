@@ -149,7 +149,9 @@ def _response_format(name: str, value: Any) -> Mapping[str, Any]:
         raise UsageError(f"{name} has the type {kind!r:.60}; did you mean {' or '.join(map(repr, close))}?")
     if kind == "json_schema":
         inner = value.get("json_schema")
-        if not isinstance(inner, Mapping) or not isinstance(inner.get("schema"), Mapping):
+        # TGI's own form has the schema in `value`.
+        of_tgi = isinstance(value.get("value"), Mapping)
+        if not of_tgi and (not isinstance(inner, Mapping) or not isinstance(inner.get("schema"), Mapping)):
             raise UsageError(f"{name} of type 'json_schema' has no schema; write {json_schema_format('{...}')}")
     return value
 

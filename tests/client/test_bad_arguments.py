@@ -83,5 +83,5 @@ def test_of_a_client(arguments, message):
 
 
 def test_of_a_client_that_is_none():
-    with pytest.raises(UsageError, match=r"client=object \(.*\) cannot invoke endpoints; pass boto3.client"):
+    with pytest.raises(UsageError, match=r"client=object cannot invoke endpoints; pass boto3.client"):
         Client("vllm", client=object())

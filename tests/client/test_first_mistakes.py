@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import traceback
+from collections.abc import AsyncIterable, Iterable
 
 import pytest
 
@@ -238,10 +239,12 @@ async def test_of_operators():
     assert stream
     assert other
     with pytest.raises(TypeError, match=r"`for` and `with`; sagewire\.AsyncClient has one"):
-        async for _ in stream:
+        async with stream:
             pass
-    with pytest.raises(TypeError, match="`async for` and `async with`"):
-        list(other)
+    with pytest.raises(TypeError, match="`async for` and `async with`"), other:
+        pass
+    assert not isinstance(stream, AsyncIterable)
+    assert not isinstance(other, Iterable)
     with pytest.raises(TypeError, match=r"use `with`; sagewire\.AsyncClient"):
         async with Client("a"):
             pass
@@ -276,3 +279,14 @@ def test_errors_of_a_call_have_short_tracebacks(monkeypatch):
     with pytest.raises(EndpointError) as caught:
         client.chat("Hi")
     assert len("".join(traceback.format_exception(caught.value)).splitlines()) > 16
+
+
+def test_what_is_legal_is_not_a_mistake(monkeypatch: pytest.MonkeyPatch):
+    class Stub:
+        def invoke_endpoint(self, **_):
+            raise NotImplementedError
+
+    assert Client("my_model.v1", client=Stub())
+    assert Client("a", region_name="local", endpoint_url="http://127.0.0.1:1")
+    with pytest.raises(UsageError, match="is not a URL"):
+        Client(url="http://[bad")
