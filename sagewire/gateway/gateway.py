@@ -16,7 +16,7 @@ from sagewire.gateway.accounting.metrics import Metrics
 from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.accounting.usage_writer import UsageWriter
 from sagewire.gateway.auth import Authenticator
-from sagewire.gateway.config import GatewayConfig
+from sagewire.gateway.config import GatewayConfig, ServerConfig
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.isolation import check_body, check_sizes
 from sagewire.gateway.keys import Key
@@ -34,8 +34,8 @@ from sagewire.openai_shapes import BadRequest
 __all__ = ["Expand", "Gateway", "Turn"]
 
 _log = logging.getLogger("sagewire.gateway")
-# Returns a body with what it refers to, and how many entries of its `input` come from there.
-Expand = Callable[[Key, dict[str, Any]], Awaitable[tuple[dict[str, Any], int]]]
+# Returns a body with what it refers to, how many entries of its `input` come from there, and `Turn.storing`.
+Expand = Callable[[Key, dict[str, Any]], Awaitable[tuple[dict[str, Any], int, ServerConfig | None]]]
 # Seconds that whoever manages keys waits for the database.
 MANAGEMENT_SECONDS = 10.0
 # Seconds between refreshes of the keys in memory.
@@ -52,6 +52,7 @@ class Turn:
         calls: How many calls it takes: one for each prompt.
         settings: What it asks of the router.
         earlier: How many entries of its `input` were stored before.
+        storing: The settings by which its answer is stored; `None` if responses were not stored when it came.
     """
 
     log: RequestLog
@@ -64,6 +65,7 @@ class Turn:
     calls: int = 1
     settings: RequestSettings = NO_SETTINGS
     earlier: int = 0
+    storing: ServerConfig | None = None
     _expected: tuple[int, int] | None = None
 
     def expected(self) -> tuple[int, int]:
@@ -207,12 +209,12 @@ class Gateway:
         log.model = model.name
         for other in settings.fallbacks or ():
             self._check_fallback(key, other)
-        earlier = 0
+        earlier, storing = 0, None
         if expand is not None:
             # Before anything is reserved: what comes from earlier counts as the prompt that it is.
-            body, earlier = await expand(key, body)
+            body, earlier, storing = await expand(key, body)
             check_sizes(body)
-        turn = Turn(log, key, body, model, router, name, task, number_of_prompts(body), settings, earlier)
+        turn = Turn(log, key, body, model, router, name, task, number_of_prompts(body), settings, earlier, storing)
         await self._reserve(turn)
         return turn
 

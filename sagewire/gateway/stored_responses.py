@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 import orjson
 
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.database_calls import DatabaseCalls
-from sagewire.gateway.accounting.response_table import MAX_ID, ResponseTable, StoredItem, StoredResponse
+from sagewire.gateway.accounting.response_table import MAX_ID, Chain, ResponseTable, StoredItem, StoredResponse
 from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.config import ServerConfig
 from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
+from sagewire.gateway.isolation import MAX_INPUTS
 from sagewire.gateway.keys import Key
+from sagewire.gateway.threads import BlockingCalls
 from sagewire.openai_shapes import BadRequest
 from sagewire.openai_shapes.answers import new_id
 
@@ -30,6 +34,8 @@ _log = logging.getLogger("sagewire.gateway")
 PURGE_SECONDS = 600.0
 # Calls at once, and the share of a key's bytes after which its oldest answers are looked for.
 _CALLS, _SHARE = 2, 20
+# Seconds for a step of the deletions, which no request waits for, and the answers that it deletes.
+_STEP_SECONDS, _STEP = 10.0, 100
 _KINDS = {"function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
 
 
@@ -48,8 +54,13 @@ class StoredResponses:
     def __init__(self, store: Store) -> None:
         self._table = ResponseTable(store)
         self._calls = DatabaseCalls(store, calls=_CALLS, consequence="responses are neither stored nor read")
+        # Apart from those: that a deletion takes long does not mean that the database is away.
+        self._deletions = BlockingCalls(1, _STEP_SECONDS)
         # Bytes that this process has stored for a key since it last looked for the oldest.
         self._since_trim: dict[str, int] = {}
+        self._trims: dict[str, asyncio.Task[int]] = {}
+        # One read of a key at a time, so that none takes the places of all others.
+        self._reading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def expanded(self, key: Key, body: JSON, server: ServerConfig) -> tuple[JSON, int]:
         """Return the body of a request with the stored items that it refers to, and how many come before its own.
@@ -81,7 +92,7 @@ class StoredResponses:
             return []
         if not isinstance(previous, str) or not previous:
             raise BadRequest("'previous_response_id' must be the id of a response", "previous_response_id")
-        chain = await self._run(self._table.chain, _owner(key), previous, most) if _is_id(previous) else None
+        chain = await self._chain(key, previous, most)
         if chain is None or chain.missing is not None:
             lost = "" if chain is None else f"; an earlier one, '{chain.missing}', has expired or was deleted"
             raise GatewayError(
@@ -91,16 +102,21 @@ class StoredResponses:
                 "'input'",
                 param="previous_response_id",
             )
-        if chain.size > most:
-            raise _too_long("previous_response_id", most)
-        return chain.items
+        return _all_of(chain, "previous_response_id", most)
+
+    async def _chain(self, key: Key, id: str, most: int, *, output: bool = True) -> Chain | None:
+        if not _is_id(id):
+            return None
+        return await self._run(key, self._table.chain, _owner(key), id, most, MAX_INPUTS, output=output)
 
     async def _resolved(self, key: Key, items: list[Any], references: list[Any], most: int) -> list[Any]:
         wrong = [one for one in references if not isinstance(one, str) or not one]
         if wrong:
             raise BadRequest("an 'item_reference' needs the 'id' of an item", "input")
         ids = {one for one in references if _is_id(one)}
-        found = await self._run(self._table.items, _owner(key), ids, most)
+        found = await self._run(key, self._table.items, _owner(key), ids, most)
+        if found is None:
+            raise _too_long("input", most)
         missing = next((one for one in references if one not in found), None)
         if missing is not None:
             raise GatewayError(
@@ -134,19 +150,37 @@ class StoredResponses:
         owner, most = _owner(key), server.store_responses_bytes
         try:
             size = await self._calls.run(self._table.add, owner, stored, after(server.store_responses), most)
-            await self._trim(owner, size, most)
         except StoreError as error:
             _log.warning("a response is not stored: %s", error)
             return False
+        self._trim(owner, size, most)
         return size > 0
 
-    async def _trim(self, owner: str, size: int, most: int) -> None:
-        """Delete a key's oldest answers now and then; what it has is summed up for that."""
+    def _trim(self, owner: str, size: int, most: int) -> None:
+        """Delete a key's oldest answers now and then, in the background; what it has is summed up for that."""
         written = self._since_trim.get(owner, most) + size
-        if written * _SHARE >= most:
-            await self._calls.run(self._table.trim, owner, most)
+        if written * _SHARE >= most and owner not in self._trims:
+            # Also if it fails: another try after every answer would only be more of what the database cannot do.
             written = 0
+            task = asyncio.create_task(self._remove(partial(self._table.oldest, owner, most)))
+            self._trims[owner] = task
+            task.add_done_callback(lambda _: self._trims.pop(owner, None))
         self._since_trim[owner] = written
+
+    async def forget(self, key: Key) -> None:
+        """Delete all answers of a key that is revoked."""
+        await self._remove(partial(self._table.oldest, _owner(key), -1))
+
+    async def _remove(self, find: Callable[[], list[int]]) -> int:
+        """Delete what is found in small steps, between which others have their turn; return how many answers."""
+        try:
+            found = await self._deletions.run(find)
+            for start in range(0, len(found), _STEP):
+                await self._deletions.run(self._table.remove, found[start : start + _STEP])
+        except (StoreError, TimeoutError) as error:
+            _log.warning("old responses are not deleted yet: %s", str(error) or "it takes too long")
+            return 0
+        return len(found)
 
     async def get(self, key: Key, id: str) -> JSON:
         """Return an answer.
@@ -154,7 +188,7 @@ class StoredResponses:
         Raises:
             GatewayError: 404 if this key has none of that id, 503 if the database does not answer.
         """
-        found = await self._run(self._table.get, _owner(key), id) if _is_id(id) else None
+        found = await self._run(key, self._table.get, _owner(key), id) if _is_id(id) else None
         if found is None:
             raise _no_response(id)
         return found
@@ -167,12 +201,10 @@ class StoredResponses:
                 not answer.
         """
         most = server.max_body_bytes
-        chain = await self._run(self._table.chain, _owner(key), id, most, output=False) if _is_id(id) else None
+        chain = await self._chain(key, id, most, output=False)
         if chain is None or chain.missing is not None:
             raise _no_response(id if chain is None or chain.missing is None else chain.missing)
-        if chain.size > most:
-            raise _too_long("id", most)
-        return chain.items
+        return _all_of(chain, "id", most)
 
     async def delete(self, key: Key, id: str) -> None:
         """Delete an answer.
@@ -180,21 +212,21 @@ class StoredResponses:
         Raises:
             GatewayError: 404 if this key has none of that id, 503 if the database does not answer.
         """
-        if not _is_id(id) or not await self._run(self._table.delete, _owner(key), id):
+        if not _is_id(id) or not await self._run(key, self._table.delete, _owner(key), id):
             raise _no_response(id)
 
     async def purge(self) -> None:
         """Delete what has expired, now and every ten minutes from now on."""
         while True:
-            try:
-                await self._calls.run(self._table.purge)
-            except StoreError as error:
-                _log.warning("expired responses are not deleted yet: %s", error)
+            while await self._remove(self._table.expired):
+                pass
             await asyncio.sleep(PURGE_SECONDS)
 
-    async def _run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _run(self, key: Key, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        lock = self._reading.setdefault(_owner(key), asyncio.Lock())
         try:
-            return await self._calls.run(work, *args, **kwargs)
+            async with lock:
+                return await self._calls.run(work, *args, **kwargs)
         except StoreError:
             raise GatewayError(
                 503,
@@ -242,13 +274,20 @@ def _no_response(id: str) -> GatewayError:
     return GatewayError(404, "response_not_found", f"there is no response {id[:MAX_ID]!r}", param="id")
 
 
+def _all_of(chain: Chain, field: str, most: int) -> list[JSON]:
+    if chain.too_many:
+        raise _refused(field, f"has more than {MAX_INPUTS} items")
+    if chain.size > most:
+        raise _too_long(field, most)
+    return chain.items
+
+
 def _too_long(field: str, most: int) -> GatewayError:
-    return GatewayError(
-        413,
-        "conversation_too_large",
-        f"the stored conversation is larger than {most} bytes (`server.max_body_bytes`): begin a new one",
-        param=field,
-    )
+    return _refused(field, f"is larger than {most} bytes (`server.max_body_bytes`)")
+
+
+def _refused(field: str, why: str) -> GatewayError:
+    return GatewayError(413, "conversation_too_large", f"the stored conversation {why}: begin a new one", param=field)
 
 
 def page_of(items: Iterable[JSON], *, limit: int, order: str, after: str | None) -> JSON:

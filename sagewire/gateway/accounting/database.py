@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -37,7 +38,10 @@ from sagewire.gateway.keys import Key
 
 __all__ = ["Batch", "Store", "default_url", "open_store"]
 
+_log = logging.getLogger("sagewire.gateway")
 _ATTEMPTS = 5
+# Stored responses that one transaction deletes.
+_RESPONSES_AT_ONCE = 100
 # A process that has written nothing for so long has no batch to repeat.
 _WRITERS_KEPT = timedelta(days=1)
 
@@ -145,14 +149,35 @@ class Store:
                 raise UsageError(f"there is a key named {key.name!r} already; choose another name") from None
             raise
 
-    def remove_key(self, name: str) -> bool:
-        """Delete a key and its stored responses; return whether there was one. Its usage stays."""
+    def remove_key(self, name: str, *, responses: bool = True) -> bool:
+        """Delete a key; return whether there was one. Its usage stays.
+
+        Args:
+            name: The key's name.
+            responses: Delete its stored responses, too. If that fails the key is gone all the same, and they expire.
+        """
         with self.transaction("remove a key from") as connection:
+            owner = connection.execute(sa.select(KEYS.c.digest).where(KEYS.c.name == name)).scalar()
             connection.execute(sa.delete(SPEND).where(SPEND.c.key_name == name))
-            owner = sa.select(KEYS.c.digest).where(KEYS.c.name == name).scalar_subquery()
-            connection.execute(sa.delete(RESPONSE_ITEMS).where(RESPONSE_ITEMS.c.owner == owner))
-            connection.execute(sa.delete(RESPONSES).where(RESPONSES.c.owner == owner))
-            return connection.execute(sa.delete(KEYS).where(KEYS.c.name == name)).rowcount > 0
+            connection.execute(sa.delete(KEYS).where(KEYS.c.name == name))
+        # Not in that transaction: they may be many, and what takes too long is undone as a whole.
+        if owner is not None and responses:
+            try:
+                self._remove_all_responses(owner)
+            except StoreError as error:
+                _log.warning("key %r is revoked, but its stored responses stay until they expire: %s", name, error)
+        return owner is not None
+
+    def _remove_all_responses(self, owner: str) -> None:
+        query = sa.select(RESPONSES.c.number).where(RESPONSES.c.owner == owner).limit(_RESPONSES_AT_ONCE)
+        while found := [row["number"] for row in self.rows(query, "find responses in")]:
+            self.remove_responses(found)
+
+    def remove_responses(self, numbers: Sequence[int]) -> None:
+        """Delete stored responses by their numbers, in one transaction."""
+        with self.transaction("delete responses from") as connection:
+            connection.execute(sa.delete(RESPONSE_ITEMS).where(RESPONSE_ITEMS.c.response.in_(numbers)))
+            connection.execute(sa.delete(RESPONSES).where(RESPONSES.c.number.in_(numbers)))
 
     def add_usage(self, rows: Iterable[UsageRow], batch: Batch | None = None) -> None:
         """Add to the counts; each row is added to the one of its hour, key and model.

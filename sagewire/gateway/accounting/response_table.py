@@ -22,6 +22,8 @@ MAX_ID = 80
 MAX_TURNS = 10_000
 # Rows of one statement, which in all databases may have some tens of thousands of values.
 _AT_ONCE = 500
+# Answers that one transaction deletes: others wait for it.
+_DELETED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,13 @@ class Chain:
         items: Its items from the first one on.
         size: The bytes that they and what goes with them have; more than was allowed if they were not read.
         missing: The id of an earlier answer that is not there, so that the beginning is unknown.
+        too_many: It has more items or answers than are read, and none was.
     """
 
     items: list[JSON]
     size: int = 0
     missing: str | None = None
+    too_many: bool = False
 
 
 class ResponseTable:
@@ -137,13 +141,14 @@ class ResponseTable:
         output = self._store.rows(query.order_by(RESPONSE_ITEMS.c.position), "read a response from")
         return {**orjson.loads(found[0]["body"]), "output": [orjson.loads(row["body"]) for row in output]}
 
-    def chain(self, owner: str, id: str, most: int, *, output: bool = True) -> Chain | None:
+    def chain(self, owner: str, id: str, most: int, most_items: int, *, output: bool = True) -> Chain | None:
         """Return the conversation up to an answer, `None` if there is no such answer.
 
         Args:
             owner: Whose it is.
             id: The answer.
             most: Bytes; a conversation that has more is not read.
+            most_items: Items; likewise.
             output: With that answer's own output.
 
         Raises:
@@ -154,16 +159,29 @@ class ResponseTable:
             return None
         size = int(turns[-1]["total"])
         missing = turns[-1]["previous_id"]
-        if size > most or missing is not None:
-            return Chain([], size, None if size > most else missing)
+        if size > most:
+            return Chain([], size)
+        if missing is not None:
+            # It may be there, and only be farther back than is looked.
+            far = int(turns[-1]["depth"]) >= MAX_TURNS
+            return Chain([], size, None if far else missing, far)
         items: list[JSON] = []
         last = turns[0]["number"]
         # An answer is stored after the one that it goes on from, and has the higher number.
-        for some in _in_parts(sorted(turn["number"] for turn in turns)):
-            here = RESPONSE_ITEMS.c.response.in_(some)
-            query = sa.select(RESPONSE_ITEMS).where(here if output else here & self._asked(last))
+        numbers = sorted(turn["number"] for turn in turns)
+        parts = [RESPONSE_ITEMS.c.response.in_(some) for some in _in_parts(numbers)]
+        wanted = [here if output else here & self._asked(last) for here in parts]
+        # Bytes do not bound their number: an item can be very small.
+        count = 0
+        for here in wanted:
+            query = sa.select(sa.func.count().label("count")).select_from(RESPONSE_ITEMS).where(here)
+            count += int(self._store.rows(query, "read a conversation from")[0]["count"])
+            if count > most_items:
+                return Chain([], size, too_many=True)
+        for here in wanted:
+            bodies = sa.select(RESPONSE_ITEMS.c.body).where(here)
             rows = self._store.rows(
-                query.order_by(RESPONSE_ITEMS.c.response, RESPONSE_ITEMS.c.position), "read a conversation from"
+                bodies.order_by(RESPONSE_ITEMS.c.response, RESPONSE_ITEMS.c.position), "read a conversation from"
             )
             items += [orjson.loads(row["body"]) for row in rows]
         return Chain(items, size)
@@ -184,8 +202,8 @@ class ResponseTable:
         whole = turns.union_all(before)
         return sa.select(whole).order_by(whole.c.depth)
 
-    def items(self, owner: str, ids: Collection[str], most: int) -> dict[str, JSON]:
-        """Return items by their ids, as far as there are; more than `most` bytes are not read.
+    def items(self, owner: str, ids: Collection[str], most: int) -> dict[str, JSON] | None:
+        """Return items by their ids, as far as there are; `None` if they have more than `most` bytes.
 
         Raises:
             StoreError: The database does not answer.
@@ -199,7 +217,7 @@ class ResponseTable:
             places = self._store.rows(here, "read items from")
             size += sum(int(place["size"]) for place in places)
             if size > most:
-                return {}
+                return None
             wanted = sa.tuple_(own.response, own.position).in_([(one["response"], one["position"]) for one in places])
             for row in self._store.rows(sa.select(own.item_id, own.body).where(wanted), "read items from"):
                 found[row["item_id"]] = orjson.loads(row["body"])
@@ -213,11 +231,11 @@ class ResponseTable:
         """
         query = sa.select(RESPONSES.c.number).where(*self._current(owner, id))
         found = [row["number"] for row in self._store.rows(query, "find a response in")]
-        self._delete(found)
+        self.remove(found)
         return bool(found)
 
-    def trim(self, owner: str, most: int) -> None:
-        """Delete the oldest answers of a key, so that the others have no more than `most` bytes.
+    def oldest(self, owner: str, most: int) -> list[int]:
+        """Return the numbers of a key's oldest answers, without which the others have no more than `most` bytes.
 
         Raises:
             StoreError: The database does not answer.
@@ -225,33 +243,32 @@ class ResponseTable:
         own = RESPONSES.c
         total = sa.func.sum(own.size).over(order_by=own.number.desc()).label("total")
         sums = sa.select(own.number, total).where(own.owner == owner).subquery()
-        query = sa.select(sums.c.number).where(sums.c.total > most)
-        self._delete([row["number"] for row in self._store.rows(query, "find old responses in")])
+        query = sa.select(sums.c.number).where(sums.c.total > most).order_by(sums.c.number)
+        return [row["number"] for row in self._store.rows(query, "find old responses in")]
 
-    def purge(self) -> int:
-        """Delete what has expired; return how many answers that were.
+    def expired(self) -> list[int]:
+        """Return the numbers of some answers that have expired, none if there are none.
 
         Raises:
             StoreError: The database does not answer.
         """
         query = sa.select(RESPONSES.c.number).where(RESPONSES.c.expires <= self._now()).limit(_AT_ONCE)
-        deleted = 0
-        while found := [row["number"] for row in self._store.rows(query, "find old responses in")]:
-            self._delete(found)
-            deleted += len(found)
-        return deleted
+        return [row["number"] for row in self._store.rows(query, "find old responses in")]
 
-    def _delete(self, numbers: Collection[int]) -> None:
-        for some in _in_parts(numbers):
-            with self._store.transaction("delete responses from") as connection:
-                connection.execute(sa.delete(RESPONSE_ITEMS).where(RESPONSE_ITEMS.c.response.in_(some)))
-                connection.execute(sa.delete(RESPONSES).where(RESPONSES.c.number.in_(some)))
+    def remove(self, numbers: Collection[int]) -> None:
+        """Delete answers by their numbers, in parts.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        for some in _in_parts(numbers, _DELETED):
+            self._store.remove_responses(some)
 
     def _current(self, owner: str, id: str) -> tuple[sa.ColumnElement[bool], ...]:
         return RESPONSES.c.owner == owner, RESPONSES.c.id == id, RESPONSES.c.expires > self._now()
 
 
-def _in_parts(values: Collection[Any]) -> Iterator[list[Any]]:
+def _in_parts(values: Collection[Any], most: int = _AT_ONCE) -> Iterator[list[Any]]:
     left = iter(values)
-    while some := list(islice(left, _AT_ONCE)):
+    while some := list(islice(left, most)):
         yield some

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from starlette.types import Send
 
+from sagewire.gateway.config import ServerConfig
 from sagewire.gateway.gateway import Gateway, Turn
 from sagewire.gateway.generation import Generation, Opened
 from sagewire.gateway.keys import Key
@@ -32,9 +33,12 @@ class Responses(ModelRoute):
         super().__init__(gateway)
         self.expand = self._expanded
 
-    async def _expanded(self, key: Key, body: JSON) -> tuple[JSON, int]:
+    async def _expanded(self, key: Key, body: JSON) -> tuple[JSON, int, ServerConfig | None]:
+        # Whether responses are stored is decided here, once for the request: a reload may change it meanwhile.
         server = self.gateway.config.server
-        return await self.gateway.responses.expanded(key, body, server) if server.store_responses else (body, 0)
+        if server.store_responses is None:
+            return body, 0, None
+        return *(await self.gateway.responses.expanded(key, body, server)), server
 
     async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
         """Answer whole, or as a stream of events."""
@@ -80,22 +84,20 @@ class _Answer:
 
     def __init__(self, gateway: Gateway, turn: Turn) -> None:
         self._gateway = gateway
-        # As it was when the request came: it may be reloaded meanwhile.
-        self._server = gateway.config.server
         self.turn = turn
         self.readable = turn.body
         self.is_stored = False
-        if self._server.store_responses is not None:
+        if turn.storing is not None:
             self.is_stored = Fields(turn.body).flag("store") is not False
             self.readable = {name: value for name, value in turn.body.items() if name != "previous_response_id"}
         self.id = fresh_id("resp") if self.is_stored else f"resp_{turn.log.request_id}"
 
     async def keep(self, response: JSON) -> None:
         """Store the answer before its caller has it; if that does not work, it says that it is not stored."""
-        if self.is_stored:
-            turn = self.turn
+        turn = self.turn
+        if self.is_stored and turn.storing is not None:
             response["store"] = await self._gateway.responses.keep(
-                turn.key, turn.body, turn.earlier, response, self._server
+                turn.key, turn.body, turn.earlier, response, turn.storing
             )
 
 

@@ -1,6 +1,9 @@
 """Stored answers of the Responses API: two turns with OpenAI's own client, and who may refer to what."""
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +194,7 @@ def test_paths(gateway, path: str, status: int) -> None:
     assert gateway.get(f"/v1/responses/{path}", authorization="Bearer key-of-alice").status == status
 
 
-def test_a_conversation_is_bounded(gateway, client: openai.OpenAI, upstream) -> None:
+def test_a_conversation_is_bounded(gateway, client: openai.OpenAI, upstream, until) -> None:
     calls = len(upstream.calls)
     large = client.responses.create(model="chat", input="x" * 40_000)
     # Few bytes that stand for many.
@@ -205,11 +208,75 @@ def test_a_conversation_is_bounded(gateway, client: openai.OpenAI, upstream) -> 
     assert len(upstream.calls) == calls + 2
     # The key's oldest ones go.
     last = [client.responses.create(model="chat", input="w" * 30_000) for _ in range(5)][-1]
-    with pytest.raises(openai.NotFoundError):
-        client.responses.retrieve(large.id)
+    path = f"/v1/responses/{large.id}"
+    until(lambda: gateway.get(path, authorization="Bearer key-of-alice").status == 404)
     assert client.responses.retrieve(last.id).id == last.id
     many = {"model": "chat", "input": [{"role": "user", "content": ""}] * 5000}
     assert gateway.post("/v1/responses", many, authorization="Bearer key-of-alice").status in (400, 413)
+
+
+def test_items_are_bounded_in_number_and_bytes(client: openai.OpenAI, upstream) -> None:
+    messages = [{"role": "user", "content": ""}] * 50
+    calls, id = len(upstream.calls), None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored_responses, "MAX_INPUTS", 101)
+        for _ in range(2):
+            id = client.responses.create(model="chat", input=messages, previous_response_id=id).id
+        # With its own output, that is one too many.
+        with pytest.raises(openai.APIStatusError, match="more than 101 items") as error:
+            client.responses.create(model="chat", input="Go on", previous_response_id=id)
+        assert error.value.status_code == 413
+        assert len(client.responses.input_items.list(id, limit=1).data) == 1
+        patch.setattr(stored_responses, "MAX_INPUTS", 100)
+        with pytest.raises(openai.APIStatusError, match="more than 100 items") as error:
+            client.responses.input_items.list(id)
+        assert error.value.status_code == 413
+    assert len(upstream.calls) == calls + 2
+    # Items that are there are not said to be missing when they are too large together.
+    answers = [client.responses.create(model="chat", input="x" * 30_000) for _ in range(2)]
+    ids = [one.output[0].id for one in answers] + [
+        client.responses.input_items.list(one.id).data[0].id for one in answers
+    ]
+    references = [{"type": "item_reference", "id": id} for id in ids]
+    with pytest.raises(openai.APIStatusError, match="larger than 100000") as error:
+        client.responses.create(model="chat", input=references)
+    assert error.value.status_code == 413
+
+
+def test_a_deletion_that_fails_harms_nobody(client: openai.OpenAI, monkeypatch, until, caplog) -> None:
+    asked = []
+
+    def oldest(*arguments: object) -> list[int]:
+        asked.append(arguments)
+        raise StoreError("gone")
+
+    monkeypatch.setattr(stored_responses.ResponseTable, "oldest", oldest)
+    first = client.responses.create(model="chat", input="Hello there")
+    assert first.store
+    until(lambda: "not deleted yet: gone" in caplog.text)
+    assert client.responses.create(model="chat", input="Go on", previous_response_id=first.id).store
+    # It is not tried again after each answer.
+    assert len(asked) == 1
+
+
+def test_a_key_reads_one_at_a_time(gateway, client: openai.OpenAI, monkeypatch) -> None:
+    first = client.responses.create(model="chat", input="Hello there")
+    read, at_once, lock = stored_responses.ResponseTable.get, [0, 0], threading.Lock()
+
+    def get(*arguments: Any) -> Any:
+        with lock:
+            at_once[0] += 1
+            at_once[1] = max(at_once)
+        time.sleep(0.02)
+        with lock:
+            at_once[0] -= 1
+        return read(*arguments)
+
+    monkeypatch.setattr(stored_responses.ResponseTable, "get", get)
+    with ThreadPoolExecutor(6) as pool:
+        path, key = f"/v1/responses/{first.id}", "Bearer key-of-alice"
+        assert {one.status for one in pool.map(lambda _: gateway.get(path, authorization=key), range(6))} == {200}
+    assert at_once == [0, 1]
 
 
 def test_what_comes_from_earlier_counts_towards_limits(gateway) -> None:
