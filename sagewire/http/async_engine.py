@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextvars import ContextVar
 from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, finalize, ref
+from weakref import WeakKeyDictionary, WeakSet, finalize, ref
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import UsageError
@@ -326,9 +326,13 @@ def _connector_class() -> Any:
             super().__init__(**arguments)
             self._keepalive = origin.tcp_keepalive
             self._pool_size = origin.pool_size
+            self._lent: WeakSet[Any] = WeakSet()
 
         def hang_up(self) -> None:
             """Close the connections that are in use: nobody reads on when their loop ends."""
+            for connection in list(self._lent):
+                # One that is collected unclosed says so.
+                connection.close()
             for protocol in list(self._acquired):
                 protocol.close()
             # Else closing the session waits for each of them.
@@ -342,6 +346,7 @@ def _connector_class() -> Any:
                 if not progress.reused or _quiet(connection.protocol):
                     break
                 connection.close()
+            self._lent.add(connection)
             progress.connected()
             return connection
 
