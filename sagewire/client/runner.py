@@ -174,14 +174,14 @@ class _Connecting:
 
     def __init__(self, connect: Callable[[], Any]) -> None:
         self._connect = connect
-        self._transport: Any = None
+        self.transport: Any = None
 
     def __call__(self) -> Any:
-        self._transport = self._connect()
-        return self._transport
+        self.transport = self._connect()
+        return self.transport
 
     def redact(self, error: Exception) -> None:
-        _redact(error, self._transport)
+        _redact(error, self.transport)
 
 
 def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, None, None]:
@@ -210,7 +210,7 @@ def run(call: CallRun, connect: Callable[[], Transport]) -> Generator[Delta, Non
             if call.stopped:
                 return
             if not (call.drops_usage(error) or (call.suspects(error) and call.redetect(error))):
-                explain(error, prepared.handler, connect())
+                explain(error, prepared.handler, connecting.transport)
                 raise
 
 
@@ -225,7 +225,7 @@ async def answer_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> 
             return call.reply
         except (WireError, EndpointError) as error:
             if not await _is_worth_another(call, error):
-                explain(error, prepared.handler, connect())
+                explain(error, prepared.handler, connecting.transport)
                 raise
 
 
@@ -262,7 +262,7 @@ async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> Asy
             if call.stopped:
                 return
             if not await _is_worth_another(call, error):
-                explain(error, prepared.handler, connect())
+                explain(error, prepared.handler, connecting.transport)
                 raise
 
 

@@ -53,7 +53,7 @@ class Connector:
         return self._origin.proxy_headers if self._forwards else {}
 
     def connect(self, deadlines: Deadlines) -> Any:
-        """Return a connected `urllib3.connection.HTTPConnection`; raise `EndpointError` if there is none."""
+        """Return a connected `urllib3.connection.HTTPConnection`; raise `EndpointError` if it cannot be made."""
         connection = self._new(deadlines.wait("connect"))
         try:
             # The connection's own limit is for each address, each line of a proxy and each step of TLS by itself.

@@ -143,7 +143,7 @@ class KeyManagement:
 
         Raises:
             BadRequest: It is a key of the file.
-            GatewayError: There is none.
+            GatewayError: No key has this name or hash.
         """
         if not isinstance(given, str) or not given:
             raise BadRequest("'key' must be a key, its hash or its alias", "key")

@@ -54,7 +54,7 @@ REFUSED = frozenset(("expandtabs", "translate", "encode", "to_bytes", "from_byte
 
 
 def compile_template(source: str, limits: TemplateLimits) -> Template:
-    """Return the compiled template; raise a Jinja error if it is none."""
+    """Return the compiled template; raise a Jinja error if it is not valid."""
     if len(source) > limits.template:
         raise TemplateLimit(f"the chat template is longer than {limits.template} characters")
     environment = _environment()
