@@ -28,7 +28,8 @@ settings.register_profile("fuzz", print_blob=True, deadline=None)
 settings.load_profile("repeatable")
 
 # What a developer's machine may have set, and what must not leak into a test.
-FOREIGN = ("AWS_", "HF_", "HUGGING", "SAGEWIRE_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+FOREIGN = ("AWS_", "HF_", "HUGGING", "SAGEWIRE_ENDPOINT", *_PROXIES, *map(str.lower, _PROXIES))
 
 ENDPOINTS = {
     "tgi": "tgi:extractive",

@@ -23,6 +23,8 @@ from .conftest import Server
 
 CALL = Invocation(b"{}")
 ONCE = Retries(attempts=1)
+# A `NO_PROXY` of the developer's, such as the emulator tells to export, would be obeyed.
+pytestmark = pytest.mark.usefixtures("clean_environment")
 
 
 @pytest.fixture(scope="module")
