@@ -141,13 +141,26 @@ def _checked(message: Message) -> Message:
         return replace(message, content="")
     if not isinstance(content, Iterable) or isinstance(content, Mapping | bytes):
         raise wrong_content(content)
+    given = list(content)
+    if message.role == "tool" and any(isinstance(part, Mapping) for part in given):
+        return replace(message, content=read_result(given))
     parts: list[Any] = []
-    for part in content:
+    for part in given:
         # A part of somebody else's own is the handler's to take or to refuse.
-        parts += read_content([part]).parts if isinstance(part, str | Mapping) else [part]
+        parts += _parts_of(part, message.role) if isinstance(part, str | Mapping) else [part]
         if isinstance(part, ImagePart):
             check_image(part)
     return replace(message, content=tuple(parts))
+
+
+def _parts_of(part: str | Mapping[str, Any], role: Role) -> list[Part]:
+    found = read_content([part], answered=role == "assistant")
+    if found.tool_calls or found.thinking or found.results:
+        raise UsageError(
+            "a Message has calls in tool_calls=, reasoning in thinking=, and a tool's result in a message of its own; "
+            "or give the whole message as a mapping, which may have them as blocks of its content"
+        )
+    return found.parts
 
 
 def _thinking(message: Mapping[str, Any]) -> str:

@@ -253,3 +253,29 @@ def test_what_parts_lose_is_said_once(caplog, monkeypatch):
     assert [record.getMessage() for record in caplog.records] == [
         "fields of message parts that are not sent on are left out: ['cache_control']"
     ]
+
+
+@each(
+    "content",
+    [
+        [{"type": "reasoning", "steps": 3}],
+        [{"type": "search_result", "title": "T", "snippet": "The answer is 42"}],
+        [{"type": "tool_call", "name": "f", "when": 3}, {"n": 1}],
+    ],
+)
+def test_a_result_in_a_message_of_ours_is_sent_whole(content):
+    (message,) = as_messages([Message("tool", content, tool_call_id="a")])
+    assert json.loads(message.content) == content
+
+
+@each(
+    "part",
+    [
+        {"type": "tool_use", "id": "a", "name": "f", "input": {}},
+        {"type": "thinking", "thinking": "Hm."},
+        {"type": "tool_result", "tool_use_id": "a", "content": "42"},
+    ],
+)
+def test_blocks_that_are_no_parts_of_a_message_of_ours_are_told(part):
+    with pytest.raises(UsageError, match="give the whole message as a mapping"):
+        as_messages([Message("assistant", [part])])

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import logging
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -15,6 +13,7 @@ from sagewire.emulator import Emulator, EndpointSpec
 from sagewire.errors import EndpointError
 from sagewire.types import Options, PromptRequest
 from tests.cases import each
+from tests.fake_server import JsonHandler, serving
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
 
@@ -45,15 +44,13 @@ REFUSALS = {
 }
 
 
-class Proxy(BaseHTTPRequestHandler):
+class Proxy(JsonHandler):
     """A text-generation pipeline at the root or below a path; the test says how it refuses everything else."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
     status = 404
 
     def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        asked = self.asked()
         if self.path.partition("?")[0].rstrip("/") not in ("", "/my/model"):
             self.do_GET()
         elif "inputs" not in asked:
@@ -67,25 +64,11 @@ class Proxy(BaseHTTPRequestHandler):
     def do_GET(self):
         self.answer(self.status, REFUSALS[self.status])
 
-    def answer(self, status, body):
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
-
 
 @pytest.fixture(scope="module")
 def proxy():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with serving(Proxy) as url:
+        yield url
 
 
 @each(("status", "path", "format"), [

@@ -1,8 +1,6 @@
 """One token at the beginning of a prompt: of the server's tokenizer where it adds one, else of the prompt format."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import contextlib
 from typing import Any, ClassVar
 
 import pytest
@@ -14,13 +12,12 @@ from sagewire.integrations.easyllm import huggingface
 from sagewire.integrations.langchain import ChatHuggingFaceEndpoint
 from sagewire.integrations.llama_index import HuggingFaceEndpointLLM
 from tests.cases import each
+from tests.fake_server import JsonHandler, serving
 
 
-class LlamaCpp(BaseHTTPRequestHandler):
+class LlamaCpp(JsonHandler):
     """llama.cpp with a tokenizer that adds the token, or with one that leaves it to the template."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
     adds = True
     prompts: ClassVar[list[Any]] = []
 
@@ -29,41 +26,19 @@ class LlamaCpp(BaseHTTPRequestHandler):
         self.answer(200 if self.path == "/v1/models" else 404, models if self.path == "/v1/models" else {})
 
     def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        asked = self.asked()
         if self.path == "/tokenize":
             self.answer(200, {"tokens": [1] if self.adds else []})
         else:
             self.prompts.append(asked.get("prompt"))
             self.answer(200, {"choices": [{"index": 0, "text": "Hi", "finish_reason": "stop"}]})
 
-    def answer(self, status, value):
-        body = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
-
 
 @pytest.fixture
 def serve():
-    servers = []
-
-    def start(adds):
+    with contextlib.ExitStack() as servers:
         # Another address each time: what was found out about one is kept.
-        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (LlamaCpp,), {"adds": adds}))
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield lambda adds: servers.enter_context(serving(type("Handler", (LlamaCpp,), {"adds": adds})))
 
 
 MESSAGES = [{"role": "user", "content": "Hi"}]

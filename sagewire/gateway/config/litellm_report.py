@@ -146,7 +146,8 @@ def _why_not_served(document: Document, path: Path, params: Mapping[str, Any]) -
     except NotServed as error:
         return error.reason
     except UsageError:
-        pass  # said as the error of the whole
+        # Reading the whole file tells it.
+        return ""
     return ""
 
 

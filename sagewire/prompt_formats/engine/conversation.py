@@ -61,8 +61,8 @@ class Turn:
         text: The text parts joined, guarded, without the thinking that was found inside.
         calls: The tool calls of an assistant.
         thinking: The reasoning of an assistant, from its own field or from tags in the text; guarded.
-        name: The speaker's or the tool's name, guarded; empty if there is none.
-        call_id: The id of the call a tool answers, guarded; empty if there is none.
+        name: The speaker's or the tool's name, guarded, or an empty text.
+        call_id: The id of the call a tool answers, guarded, or an empty text.
         lead: What is written before the text, inside the turn.
         null: The content was missing, not empty.
         final: The prompt ends inside this turn, because the caller wants it continued.

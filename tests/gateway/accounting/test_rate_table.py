@@ -142,7 +142,7 @@ async def test_what_nobody_waits_for_is_given_back(tmp_path: Path, monkeypatch: 
 async def test_too_long_a_queue_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rates = RateLimits(store=open_store(f"sqlite:///{tmp_path}/keys.db"))
     monkeypatch.setattr(rates, "_local", None)
-    monkeypatch.setattr("sagewire.gateway.rate_limits.LONGEST_QUEUE", -1.0)
+    monkeypatch.setattr("sagewire.gateway.accounting.rate_counters.LONGEST_QUEUE", -1.0)
     with pytest.raises(GatewayError, match="waiting") as caught:
         await rates.admit(Key("k", requests_per_minute=2))
     assert (caught.value.status, caught.value.headers["retry-after"]) == (503, "5")

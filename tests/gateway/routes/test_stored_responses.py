@@ -267,6 +267,7 @@ def test_a_key_reads_one_at_a_time(gateway, client: openai.OpenAI, monkeypatch) 
         with lock:
             at_once[0] += 1
             at_once[1] = max(at_once)
+        # Long enough for another one to begin, if it may.
         time.sleep(0.02)
         with lock:
             at_once[0] -= 1

@@ -7,9 +7,7 @@ import datetime
 import decimal
 import enum
 import json
-import threading
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Annotated, Any, ClassVar, Generic, Literal, NotRequired, TypeVar
 
 import jsonschema
@@ -25,6 +23,7 @@ from sagewire import SagewireError, UsageError
 from sagewire.integrations.langchain import ChatHuggingFaceEndpoint
 from sagewire.integrations.langchain._parsing import InstanceOfAnswer
 from tests.cases import each
+from tests.fake_server import JsonHandler, serving
 
 T = TypeVar("T")
 METHODS = ("json_schema", "function_calling", "json_mode")
@@ -175,17 +174,15 @@ def name_of(schema: Any, method: str) -> str:
     return str(function_of(schema)["name"]) if method == "function_calling" else ""
 
 
-class Answering(BaseHTTPRequestHandler):
+class Answering(JsonHandler):
     """Answers with the text of the test, as text or as a call of the tool that is offered."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
     text, reason, called = "", None, False
-    asked: ClassVar[dict[str, Any]] = {}
+    last: ClassVar[dict[str, Any]] = {}
 
     def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        Answering.asked = asked
+        asked = self.asked()
+        Answering.last = asked
         said = {"role": "assistant", "content": self.text}
         if asked.get("tools") and self.called:
             function = {"name": asked["tools"][0]["function"]["name"], "arguments": self.text}
@@ -195,26 +192,13 @@ class Answering(BaseHTTPRequestHandler):
         body = json.dumps({"id": "x", "choices": [choice]}).encode()
         if streams:
             body = b"data: " + body + b"\n\ndata: [DONE]\n\n"
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream" if streams else "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
+        self.answer(200, body, "text/event-stream" if streams else "application/json")
 
 
 @pytest.fixture(scope="module")
 def model():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield ChatHuggingFaceEndpoint(
-        endpoint_url=f"http://127.0.0.1:{server.server_port}", content_handler="openai_chat", max_retries=0
-    )
-    server.shutdown()
-    server.server_close()
+    with serving(Answering) as url:
+        yield ChatHuggingFaceEndpoint(endpoint_url=url, content_handler="openai_chat", max_retries=0)
 
 
 @pytest.fixture
@@ -227,7 +211,7 @@ def say(model):
 
 
 def sent_schema() -> Any:
-    asked = Answering.asked
+    asked = Answering.last
     if asked.get("tools"):
         return asked["tools"][0]["function"]["parameters"]
     return asked["response_format"]["json_schema"]["schema"]
@@ -262,7 +246,7 @@ def test_strict_leaves_dictionaries_their_keys(say, schema):
 
 def test_annotations_of_a_typed_dict_describe_its_fields(say):
     say("{}").with_structured_output(Part, method="json_schema").invoke("q")
-    described = Answering.asked["response_format"]["json_schema"]
+    described = Answering.last["response_format"]["json_schema"]
     assert described["description"] == "A part of a machine."
     assert described["schema"]["properties"]["name"]["description"] == "what it is called"
 
@@ -294,7 +278,7 @@ def test_a_tool_of_mcp_keeps_its_references(say, schema):
     say("").bind_tools([tool]).invoke("q")
     expected = {key: value for key, value in schema.items() if key != "title"}
     function = {"name": "walk", "description": "Walk.", "parameters": expected}
-    assert Answering.asked["tools"] == [{"type": "function", "function": function}]
+    assert Answering.last["tools"] == [{"type": "function", "function": function}]
 
 
 class Prescription(BaseModel):
