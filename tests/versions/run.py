@@ -24,7 +24,7 @@ from audit import audit
 ROOT = Path(__file__).parents[2]
 AUDIT = "audit"
 RUNNER = ["pytest>=9,<10", "pytest-asyncio>=1.3,<2", "hypothesis>=6.140,<7", "boto3>=1.36,<2", "numpy>=1.26,<3"]
-LANGCHAIN = ["langchain", "langchain-classic", "langchain-tests>=1.1.9,<2"]
+LANGCHAIN = ["langchain", "langchain-classic", "langchain-tests>=1.1.9,<2", "jsonschema>=4.21,<5"]
 # LlamaIndex 0.13 warns while it is imported: about a pydantic field, and about code it deprecated itself.
 OLD_LLAMA_INDEX = ["-W", "ignore::UserWarning", "-W", "ignore::DeprecationWarning"]
 # It sends raw bodies through OpenAI's client, which 2.0 had no argument for.
