@@ -111,4 +111,4 @@ class PromptFormat(ABC):
         return self.output_parser in _TOKENS_ALWAYS or (bool(tools) and self.output_parser not in _TEXT_MARKS)
 
 
-_SIGNS_OF_THINKING = ("think", "channel", "reason")
+_SIGNS_OF_THINKING = ("think", "thought", "channel", "reason")

@@ -24,8 +24,9 @@ PUBLISHED = (
 TASKED = r"^(?:huggingface|meta|openai|deepseek|mistral|model)-(?:llm|vlm|reasoning|textgeneration(?:1|neuron)?)-"
 # How the weights are stored, which changes nothing about the prompt.
 STORED = (
-    r"(?:-(?:awq|gptq|gguf|ggml|exl[23]|aqlm|hqq|bnb|mlx|dwq|onnx|marlin|autoround|auto-round|torchao|quip|eetq|u?int[48]"
-    r"|fp(?:4|8|16|32)|nvfp4|mxfp[468]|bf16|f16|f32|w\d+a\d+|\d-?bits?|q\d(?:-[01k](?:-(?:s|m|l|xl))?)?|iq\d-(?:xxs|xs|s|m|nl)|ud"
+    r"(?:-(?:awq|gptq|gguf|ggml|exl[23]|aqlm|hqq|bnb|mlx|dwq(?:-v\d|-\d{6})?|onnx|marlin|autoround|auto-round|torchao|quip|eetq|u?int[48]"
+    r"|fp(?:4(?:-v\d)?|8|16|32)|nvfp4(?:-v\d)?|mxfp[468]|bf16|f16|f32|w\d+a\d+|\d-?bits?|q\d(?:-[01k](?:-(?:s|m|l|xl))?|f16)?"
+    r"|iq\d-(?:xxs|xs|s|m|nl)|ud|\d{5}-of-\d{5}"
     r"|imatrix|i1|dynamic|quantized|quantised|block|kv|g\d+|gs\d+|gb\d+|hf|neuron|smoothquant|static|per-tensor|qat|unquantized|\db-\d+g"
     r"|tensorrt|trtllm|ov|openvino|actorder|sym|asym|safetensors|unsloth|(?:fp|int)\d+mix))+$"
 )
@@ -106,6 +107,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"glm-4-7(?:-flash)?|glm-5", "glm4_7"),
     (r"glm-5-1", "glm5_1"),
     (r"glm-5-2", "glm5_2"),
+    (r"glm-5-3(?:-flash)?", "glm5_3"),
     # Moonshot, MiniMax, OpenAI.
     (r"kimi-k2-instruct", "kimi_k2"),
     (r"kimi-k2-instruct-0905", "kimi_k2_0905"),
@@ -158,10 +160,12 @@ RULES: tuple[tuple[str, str], ...] = (
     (rf"tulu-2-(?:dpo-)?{SIZE}", "tulu_2"),
     (rf"exaone-3-5-{SIZE}-instruct", "exaone3_5"),
     (rf"exaone-4-0-{SIZE}", "exaone4"),
+    (r"exaone-deep-(?:2-4b|32b)", "exaone_deep"),
     (r"ai21-jamba-(?:mini|large)-1-6", "jamba_1_6"),
     (r"smollm2-(?:135m|360m|1-7b)-instruct", "smollm2"),
     (r"smollm3-3b", "smollm3_hub"),
     (r"seed-oss-36b-instruct", "seed_oss"),
+    (r"ling-3-0-(?:flash|tiny)", "ling_3"),
     (r"apertus-(?:8b|70b)-instruct-2509", "apertus"),
     (r"ernie-4-5-(?:0-3b|21b-a3b|300b-a47b)-pt", "ernie_4_5"),
     (r"lfm2-(?:350m|700m|2-6b|8b-a1b)", "lfm2"),
@@ -208,24 +212,29 @@ THINKING_NAMES = re.compile(
     r"|gemma-4|glm-5-3)(?:-|$)"
 )
 SEPARATORS = re.compile(r"[^a-z0-9]+")
-# Ollama's `qwen3:4b`: its library moves such a name on to newer models, and writes prompts with templates of its own.
-LIBRARY_TAG = re.compile(r"[\w.-]+:[\w.-]+")
+# What stands behind a name: the file of a GGUF repository, as in `Qwen3-8B-GGUF:Q4_K_M`, or a tag of Ollama's library.
+TAG = re.compile(r"(?<=[^/:]):([\w.-]+)/?$")
+# Hosts where a tag `latest` means any of a repository's files.
+HUB = re.compile(r"^(?:https?://)?(?:hf\.co|huggingface\.co)/")
+# A folder of the Hub's cache: `models--Qwen--Qwen3-8B`, or one of the snapshots in it.
+CACHED = re.compile(r"(?:^|/)models--(?:[^/]*--)?([^/]+?)(?:/snapshots/[^/]+)?$")
 
 
 def format_of_model(model_id: str) -> str | None:
     """Return the name of the format a model's id stands for; `None` if no rule knows it.
 
-    The organisation does not count, and neither does how the weights are stored. Base models have no format, and
-    neither have the tags of Ollama's library.
+    The organisation does not count, and neither does how the weights are stored. Base models have no format. Neither
+    have names of Ollama's library such as `qwen3:4b`: it moves them on to newer models, and writes prompts with
+    templates of its own. A pinned revision of a repository (`@`, but for `@main`) may hold an older template, and has
+    none either.
 
     >>> format_of_model("Qwen/Qwen2.5-7B-Instruct-AWQ")
     'qwen2_5'
     >>> format_of_model("meta-textgeneration-llama-3-1-8b-instruct")
     'llama3_1'
     """
-    if LIBRARY_TAG.fullmatch(model_id):
-        return None
-    for name in _bare_names(model_id):
+    untagged = _without_tag(model_id)
+    for name in _bare_names(untagged) if untagged is not None else ():
         match = _all_rules().fullmatch(name)
         if match is not None and match.lastindex is not None:
             return RULES[match.lastindex - 1][1]
@@ -275,6 +284,20 @@ def _all_rules() -> re.Pattern[str]:
     return re.compile("|".join(f"({rule})" for rule, _ in RULES))
 
 
+def _without_tag(model_id: str) -> str | None:
+    """Return an id without a tag that names one of the model's files; `None` if its tag tells which model it is."""
+    model_id = model_id.removesuffix("@main")
+    found = TAG.search(model_id)
+    if found is None:
+        return model_id
+    name, tag = model_id[: found.start()], SEPARATORS.sub("-", found[1].lower())
+    if HUB.match(model_id) and tag == "latest":
+        return name
+    stored = re.fullmatch(STORED, f"-{tag}") is not None
+    # A name of Ollama's library has the size in its tag; a bare name that has it itself is that of the model's files.
+    return name if stored and ("/" in name or re.search(rf"(?:^|-){SIZE}(?:-|$)", _plain(name))) else None
+
+
 def _bare_names(model_id: str) -> Iterable[str]:
     """Return the name, and what is left of it without publisher, task and storage."""
     names = [_plain(model_id)]
@@ -288,6 +311,7 @@ def _plain(model_id: str) -> str:
 
     That of `models--Qwen--Qwen3-8B`, a folder of the Hub's cache, is `qwen3-8b`.
     """
-    name = model_id.rstrip("/").rpartition("/")[2].lower().removesuffix(".gguf")
-    name = name.rpartition("--")[2] if name.startswith("models--") else name
+    path = model_id.replace("\\", "/").rstrip("/")
+    cached = CACHED.search(path)
+    name = (cached[1] if cached else path.rpartition("/")[2]).lower().removesuffix(".gguf")
     return SEPARATORS.sub("-", name).strip("-")

@@ -22,6 +22,7 @@ BUILT_IN = {
     "zai-org/GLM-4.6": "glm4_5",
     "zai-org/GLM-4.7-Flash": "glm4_7",
     "zai-org/GLM-5": "glm4_7",
+    "zai-org/GLM-5.3-Flash": "glm5_3",
     "THUDM/GLM-4-9B-0414": "glm4_0414",
     "zai-org/GLM-4-32B-0414": "glm4_0414",
     "THUDM/glm-4-9b-chat": "glm4",
@@ -125,7 +126,6 @@ BUILT_IN = {
 }
 # Ids that are refused, and why: their own chat template has to be loaded.
 REFUSED = {
-    "zai-org/GLM-5.3-Flash": "unseen",
     "zai-org/GLM-Z1-9B-0414": "thinks; unseen",
     "Qwen/Qwen3-Coder-Next": "unseen",
     "Qwen/Qwen3-Omni-30B-A3B-Instruct": "speech and images",

@@ -74,7 +74,8 @@ def read_files(
         return _from_file(path, template_name)
     if isinstance(source, Path) or path.is_absolute() or str(source).startswith((".", "~")):
         raise UsageError(f"There is no file or folder {str(source)!r}.")
-    reader = _hub_reader(str(source), revision, token, local_files_only)
+    repository, _, pinned = str(source).partition("@")
+    reader = _hub_reader(repository, revision or pinned or None, token, local_files_only)
     return _from_reader(str(source), reader, template_name)
 
 

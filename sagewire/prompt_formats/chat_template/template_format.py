@@ -268,10 +268,11 @@ def load_format(
 
     Args:
         source: A model's folder; a `tokenizer_config.json`, `chat_template.json` or `.jinja` file; the content of
-            such a JSON file as a dict; a folder on S3 (`s3://bucket/folder`); or an id on the Hugging Face Hub.
+            such a JSON file as a dict; a folder on S3 (`s3://bucket/folder`); or an id on the Hugging Face Hub, with a
+            revision as in `me/model@v2` or without.
         template_name: Which of several templates; by default `tool_use` if there is one and tools are given, and
             `default` otherwise.
-        revision: A branch, tag or commit on the Hub.
+        revision: A branch, tag or commit on the Hub; goes before that of the id.
         token: A Hub token; `None`: the one huggingface_hub knows, `False`: none.
         local_files_only: Use what huggingface_hub has cached and do not ask the Hub. Its environment variables, such
             as `HF_HUB_OFFLINE` and `HF_HOME`, count as well.

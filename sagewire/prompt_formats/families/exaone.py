@@ -6,7 +6,7 @@ from sagewire.errors import UsageError
 from sagewire.prompt_formats.engine.conversation import Conversation, Turn
 from sagewire.prompt_formats.engine.turns import Block, PromptBuilder, TurnFormat
 
-__all__ = ["EXAONE3_5", "EXAONE4"]
+__all__ = ["EXAONE3_5", "EXAONE4", "EXAONE_DEEP"]
 
 END = "[|endofturn|]\n"
 NO_THOUGHT = "<think>\n\n</think>\n\n"
@@ -31,6 +31,28 @@ EXAONE3_5 = TurnFormat(
     generation="[|assistant|]",
     stops=("[|endofturn|]",),
     special_tokens=("[BOS]", "[|system|]", "[|user|]", "[|assistant|]", "[|endofturn|]"),
+)
+
+
+class ExaoneDeep(TurnFormat):
+    """EXAONE Deep: answers begin inside a block of thoughts, of which the history keeps none."""
+
+    def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
+        """Return the answer behind the thinking; the thinking is not written back."""
+        written = self.policy == "allow" or text.lstrip().startswith("<thought>")
+        return None, text.split("</thought>")[-1].lstrip("\n") if written and "</thought>" in text else text
+
+
+EXAONE_DEEP = ExaoneDeep(
+    name="exaone_deep",
+    roles={"user": Block("[|user|]", "")},
+    other=Block("[|{role}|]", "[|endofturn|]"),
+    separator="\n",
+    default_system="",
+    generation="[|assistant|]<thought>\n",
+    stops=EXAONE3_5.stops,
+    special_tokens=(*EXAONE3_5.special_tokens, "<thought>", "</thought>"),
+    output_parser="exaone_deep",
 )
 
 

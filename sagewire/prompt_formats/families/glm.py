@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from sagewire.prompt_formats.engine.conversation import Call, Conversation, Turn
 from sagewire.prompt_formats.engine.turns import Block, PromptBuilder, TurnFormat
 
-__all__ = ["GLM4", "GLM4_0414", "GLM4_5", "GLM4_7", "GLM5_1", "GLM5_2"]
+__all__ = ["GLM4", "GLM4_0414", "GLM4_5", "GLM4_7", "GLM5_1", "GLM5_2", "GLM5_3"]
 
 # An empty message is left out altogether, and so is a role the template does not know.
 GLM4 = TurnFormat(
@@ -55,7 +56,7 @@ class Glm45(TurnFormat):
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
-        turns, line = conversation.turns, self.line
+        turns, line = self.order_results(conversation.turns), self.line
         question = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=-1)
         page.add("[gMASK]<sop>")
         self.write_head(conversation, page)
@@ -76,6 +77,10 @@ class Glm45(TurnFormat):
                 conversation.lost_turn(turn)
         if conversation.generate:
             page.add("<|assistant|>", self.opening(thinks=bool(conversation.option("enable_thinking", True))))
+
+    def order_results(self, turns: list[Turn]) -> list[Turn]:
+        """Return the turns with the results of tools in the family's order: that of the conversation."""
+        return turns
 
     def write_head(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write what stands before the first turn: the tools."""
@@ -132,6 +137,8 @@ class Glm51(Glm47):
     """GLM-5.1: tools without the shell around them, and blocks of thoughts that may be empty."""
 
     empty = "</think>"
+    # Whether earlier thoughts are left out unless `clear_thinking` says so.
+    clears = True
 
     def tool_text(self, conversation: Conversation, tool: dict[str, Any]) -> str:
         """Return a tool on its own line, but nothing for one that is loaded later."""
@@ -146,7 +153,7 @@ class Glm51(Glm47):
         thinking = conversation.turns[place].thinking
         if thinking is None and self.thinks_anyway(conversation, place, question):
             thinking = ""
-        kept = place > question or not conversation.option("clear_thinking", True)
+        kept = place > question or not conversation.option("clear_thinking", self.clears)
         return self.empty if thinking is None or not kept else f"<think>{thinking}</think>"
 
     def thinks_anyway(self, conversation: Conversation, place: int, question: int) -> bool:
@@ -181,6 +188,35 @@ class Glm52(Glm51):
         return "<think>" if thinks else "<think></think>"
 
 
+class Glm53(Glm52):
+    """GLM-5.3: always thinks, keeps earlier thoughts, and writes results in the order of their calls."""
+
+    clears = False
+
+    def write_head(self, conversation: Conversation, page: PromptBuilder) -> None:
+        """Write what stands before the first turn: how much to think, and the tools."""
+        effort = conversation.option("reasoning_effort")
+        page.add(f"<|system|>Reasoning Effort: {effort.capitalize() if effort in ('low', 'high') else 'Max'}")
+        Glm45.write_head(self, conversation, page)
+
+    def opening(self, thinks: bool) -> str:
+        """Return what an answer begins with."""
+        return "<think>"
+
+    def order_results(self, turns: list[Turn]) -> list[Turn]:
+        """Return the turns, the results after each answer in the order of its calls if all ids tell it."""
+        ordered: list[Turn] = []
+        calls: list[str] = []
+        for role, group in groupby(turns, key=lambda turn: turn.role):
+            found = list(group)
+            ids = [turn.call_id for turn in found]
+            if role == "tool" and len({*calls, ""}) > len(calls) and len({*ids}) == len(ids) and {*ids} <= {*calls}:
+                found = [found[ids.index(call)] for call in calls if call in ids]
+            ordered += found
+            calls = [call.id for call in found[-1].calls]
+        return ordered
+
+
 class Glm40414(TurnFormat):
     """GLM-4-0414: all system texts first; the published template has no place for tool calls and results."""
 
@@ -210,6 +246,7 @@ GLM4_5 = Glm45(name="glm4_5", variables=("enable_thinking",), **_GLM)
 GLM4_7 = Glm47(name="glm4_7", line="", variables=("enable_thinking", "clear_thinking"), **_GLM)
 GLM5_1 = Glm51(name="glm5_1", line="", variables=("enable_thinking", "clear_thinking"), **_GLM)
 GLM5_2 = Glm52(name="glm5_2", line="", variables=("enable_thinking", "clear_thinking", "reasoning_effort"), **_GLM)
+GLM5_3 = Glm53(name="glm5_3", line="", variables=("clear_thinking", "reasoning_effort"), **_GLM)
 GLM4_0414 = Glm40414(
     name="glm4_0414",
     roles={role: Block(f"<|{role}|>\n", "") for role in ("system", "user", "assistant")},

@@ -73,6 +73,7 @@ __all__ = ["OUTPUT_PARSERS", "AnswerParser", "ThinkingTags", "get_output_parser"
 
 PLAIN = OutputSyntax(name="plain", thinking=())
 THINKING = OutputSyntax(name="thinking", often_opened=True)
+EXAONE_DEEP = OutputSyntax(name="exaone_deep", thinking=(ThinkingTags("<thought>", "</thought>"),), often_opened=True)
 
 OUTPUT_PARSERS: dict[str, OutputSyntax] = {
     "apertus": APERTUS,
@@ -84,6 +85,7 @@ OUTPUT_PARSERS: dict[str, OutputSyntax] = {
     "deepseek_v32": DEEPSEEK_V32,
     "dots": DOTS,
     "ernie45": ERNIE45,
+    "exaone_deep": EXAONE_DEEP,
     "function_gemma": FUNCTION_GEMMA,
     "functionary": FUNCTIONARY,
     "gemma4": GEMMA4,

@@ -348,8 +348,8 @@ def hub(monkeypatch, tmp_path):
 
         def answer(self, body):
             repository, _, rest = self.path.partition("/resolve/")
-            name = rest.partition("/")[2]
-            asked.append((self.command, name))
+            revision, _, name = rest.partition("/")
+            asked.extend([(self.command, name), ("revision", revision)])
             data = files.get(name, b"") if repository == "/me/mine" else b""
             self.send_response(200 if data else 404)
             self.send_header("X-Repo-Commit", "a" * 40)
@@ -386,6 +386,14 @@ def test_a_repository_on_the_hub_and_then_from_its_cache(hub):
     hub.clear()
     assert load_format("me/mine", local_files_only=True).render(HELLO) == RENDERED
     assert hub == []
+
+
+def test_a_revision_behind_the_id(hub):
+    assert load_format("me/mine@v2", token=False).render(HELLO) == RENDERED
+    assert {revision for what, revision in hub if what == "revision"} == {"v2"}
+    hub.clear()
+    load_format("me/mine@v2", revision="v3", token=False)
+    assert {revision for what, revision in hub if what == "revision"} == {"v3"}
 
 
 def test_repositories_that_are_not_there(hub):
