@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import sys
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, wraps
 from opcode import opmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+__all__ = [
+    "NamesHelp",
+    "explains_arguments",
+    "missing",
+    "missing_name",
+    "named_elsewhere",
+    "no_items",
+    "refuse",
+    "usage_error",
+    "wrong_arguments",
+]
 
-__all__ = ["NamesHelp", "missing", "missing_name", "named_elsewhere", "no_items", "refuse"]
+C = TypeVar("C", bound=Callable[..., Any])
 
 _ROOT = Path(__file__).parent
 # Where public names are looked for, the likely places first.
@@ -161,6 +171,84 @@ def _meant(kind: type[NamesHelp], name: str) -> str:
         return f": {kind._instead[name].replace('{name}', name)}"
     close = _close(name, [each for each in dir(kind) if not each.startswith("_")])
     return f"; did you mean {close!r}?" if close else ""
+
+
+def explains_arguments(**meant: str) -> Callable[[C], C]:
+    """Return a decorator for a class or function: `UsageError` says what was meant by arguments it does not take.
+
+    It costs a Python call, so it is not for what each call of an endpoint makes.
+
+    Args:
+        **meant: Names that other libraries use, with what to write instead.
+    """
+
+    def decorate(made: C) -> C:
+        plain: Callable[..., Any] = made.__init__ if isinstance(made, type) else made  # type: ignore[misc]
+        skipped = 1 if isinstance(made, type) else 0
+
+        @wraps(plain)
+        def run(*args: Any, **named: Any) -> Any:
+            try:
+                return plain(*args, **named)
+            except TypeError:
+                problem = wrong_arguments(made.__name__, plain, args, named, meant, skipped)
+                if not problem:
+                    raise
+            raise usage_error(problem)
+
+        if not isinstance(made, type):
+            return cast(C, run)
+        made.__init__ = run  # type: ignore[misc]
+        return made
+
+    return decorate
+
+
+def usage_error(problem: str) -> Exception:
+    """Return the error for a wrong call, with a short traceback."""
+    from sagewire.errors import UsageError, concise
+
+    return concise(UsageError(problem))
+
+
+def wrong_arguments(
+    name: str,
+    function: Callable[..., Any],
+    args: Sequence[object],
+    named: Mapping[str, object],
+    meant: Mapping[str, str],
+    skipped: int = 0,
+) -> str:
+    """Return what is wrong with the arguments of a call, an empty string if the function takes them.
+
+    Args:
+        name: The name that the caller wrote.
+        function: The function.
+        args: The arguments by position.
+        named: The arguments by name.
+        meant: Names that other libraries use, with what to write instead.
+        skipped: How many of `args` the caller did not write: 1 for `self`.
+    """
+    # The errors' types name that of replies, which are made with this module.
+    from sagewire.errors import unknown_name
+
+    parameters = list(inspect.signature(function).parameters.values())
+    known = [each.name for each in parameters[skipped:] if each.kind is not each.VAR_KEYWORD]
+    for given in named:
+        if given in meant:
+            return f"{name}() has no argument {given!r}: {meant[given]}"
+        if given not in known:
+            return unknown_name(given, known, f"argument of {name}()")
+    by_place = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+    if len(args) > len(by_place):
+        most = len(by_place) - skipped
+        count = f"{most} argument{'s' * (most != 1)}"
+        return f"{name}() takes at most {count} without a name. Known: {', '.join(known)}"
+    if twice := [each for each in by_place[: len(args)] if each in named]:
+        return f"{name}() got {twice[0]!r} twice, once without its name"
+    optional = [each.name for each in parameters if each.default is not each.empty]
+    missing = [each for each in known if each not in {*by_place[: len(args)], *named, *optional}]
+    return f"{name}() needs {' and '.join(map(repr, missing))}" if missing else ""
 
 
 def refuse(cure: str) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from sagewire._names import missing
+from sagewire._names import explains_arguments, missing
 from sagewire.errors import EndpointError
 from sagewire.types import Embeddings, Ranking, Reply, ResponseInfo, Usage
 
@@ -86,6 +86,13 @@ class CallEnded:
     cancelled: bool = False
 
 
+@explains_arguments(
+    on_error="use on_response=, which is told of errors, too: call.error",
+    on_start="use on_request=",
+    on_end="use on_response=",
+    before_request="use on_request=",
+    after_response="use on_response=",
+)
 @dataclass(frozen=True, slots=True)
 class Hooks:
     """Functions of your own that are told about calls; they must be quick, and must not raise.

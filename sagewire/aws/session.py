@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sagewire._forks import reset_in_child
+from sagewire._names import explains_arguments
 from sagewire.aws.credential_cache import BotocoreSource, CredentialSource, StaticSource
 from sagewire.aws.credential_providers import (
     AssumeRole,
@@ -231,6 +232,17 @@ def named_session(
     return session
 
 
+@explains_arguments(
+    **dict.fromkeys(("role", "arn", "RoleArn", "aws_role_arn"), "give the ARN first, or as role_arn="),
+    region="use region_name=",
+    ExternalId="use external_id=",
+    DurationSeconds="use duration=",
+    RoleSessionName="use session_name=",
+    **dict.fromkeys(("session", "base_session", "boto_session"), "use source="),
+    profile_name="use source=, the name of a profile or a session",
+    serial_number="use mfa_serial=",
+    token_code="use mfa=, a function that returns the code",
+)
 def assume_role_session(
     role_arn: str,
     *,

@@ -19,6 +19,7 @@ from sagewire.client.misplaced import (
     METHODS_OF_OTHERS,
     RERANK_ARGUMENTS,
     Misplaced,
+    check_endpoint_kwargs,
     explains_missing,
     refuse_misplaced,
 )
@@ -139,7 +140,7 @@ class AsyncClient(ClientBase):
         texts = as_texts(texts, "texts")
         if not texts:
             return Embeddings()
-        options = EmbedOptions(input_type, dimensions, truncate, normalize, model, extra or {})
+        options = EmbedOptions(input_type, dimensions, truncate, normalize, model, {} if extra is None else extra)
         return await self._work(
             lambda finding: self._embedding(texts, options, endpoint_kwargs, finding),
             endpoint_kwargs,
@@ -238,6 +239,7 @@ class AsyncClient(ClientBase):
         progress: bool | Progress = False,
     ) -> T:
         """Run a job; start again if the container has changed."""
+        check_endpoint_kwargs(endpoint_kwargs)
         began = time.monotonic()
         finding = await self._find(endpoint_kwargs)
         spent = time.monotonic() - began

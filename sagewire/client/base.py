@@ -310,7 +310,7 @@ class ClientBase(NamesHelp):
     ) -> Reranking:
         handler = finding.rerank_handler()
         parameters = {**finding.parameters, **(endpoint_kwargs or {})}
-        return Reranking(handler, query, documents, top_n, extra or {}, parameters)
+        return Reranking(handler, query, documents, top_n, {} if extra is None else extra, parameters)
 
     def _watch(
         self, prepared: PreparedCall, answer: Callable[[], Reply], mask: Callable[[Exception], None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -12,6 +12,7 @@ from sagewire.content_handlers.rerank import RerankHandler, join_rankings
 from sagewire.errors import EndpointError, ModelError, PayloadTooLarge, UsageError
 from sagewire.transports.base import Body
 from sagewire.types import Embeddings, EmbedOptions, Invocation, Ranking
+from sagewire.types.option_checks import check_option
 
 __all__ = ["BatchJob", "Embedding", "Reranking", "as_texts", "split_batch"]
 
@@ -96,6 +97,12 @@ class Reranking:
     extra: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("top_n", "extra"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, check_option(name, value))
+
     @property
     def doing(self) -> str:
         """The label of the job on a progress bar."""
@@ -129,11 +136,12 @@ def as_texts(value: Iterable[str], what: str) -> Sequence[str]:
     """Return texts as a sequence.
 
     Raises:
-        UsageError: It is a single string, which would be split into characters, or cannot be iterated over.
+        UsageError: It is a single string, which would be split into characters, or no collection with an order.
     """
     if isinstance(value, str | bytes):
         raise UsageError(f"{what} must be a list of strings; put a single one into a list")
-    if not isinstance(value, Iterable):
+    # Of a mapping only the keys would be sent, and a set has no order to which the answers could belong.
+    if not isinstance(value, Iterable) or isinstance(value, Mapping | Set):
         raise UsageError(f"{what} must be a list of strings, not {type(value).__name__}")
     return value if isinstance(value, Sequence) else list(value)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sagewire._extras import require
 from sagewire.client.batch_run import Progress
+from sagewire.errors import UsageError
 
 __all__ = ["shown"]
 
@@ -27,10 +28,12 @@ def shown(progress: bool | Progress, doing: str) -> Iterator[Progress | None]:
         progress: `True` for a bar, which needs the extra `cli` in a terminal; or a function.
         doing: The label of the bar.
     """
-    if progress is False:
+    if progress is False or progress is None:
         yield None
     elif callable(progress):
         yield progress
+    elif progress is not True:
+        raise UsageError(f"progress={progress!r:.60} must be True, False, or a function of two numbers: done, and all")
     elif (display := _notebook_display()) is not None:
         bar = _NotebookBar(display, doing)
         try:

@@ -18,7 +18,14 @@ from sagewire.client.base import ClientBase, MessagesLike, ToolChoice, ToolsLike
 from sagewire.client.batch_run import BatchRun, Progress
 from sagewire.client.batching import Batch, BatchJob, as_texts
 from sagewire.client.finding import Finding
-from sagewire.client.misplaced import EMBED_ARGUMENTS, RERANK_ARGUMENTS, Misplaced, explains_missing, refuse_misplaced
+from sagewire.client.misplaced import (
+    EMBED_ARGUMENTS,
+    RERANK_ARGUMENTS,
+    Misplaced,
+    check_endpoint_kwargs,
+    explains_missing,
+    refuse_misplaced,
+)
 from sagewire.client.progress import shown
 from sagewire.client.runner import CallRun, explain, run
 from sagewire.client.streams import ReplyStream
@@ -230,7 +237,7 @@ class Client(ClientBase):
         texts = as_texts(texts, "texts")
         if not texts:
             return Embeddings()
-        options = EmbedOptions(input_type, dimensions, truncate, normalize, model, extra or {})
+        options = EmbedOptions(input_type, dimensions, truncate, normalize, model, {} if extra is None else extra)
         return self._work(
             lambda finding: self._embedding(texts, options, endpoint_kwargs, finding),
             endpoint_kwargs,
@@ -354,6 +361,7 @@ class Client(ClientBase):
         progress: bool | Progress = False,
     ) -> T:
         """Run a job; start again if the container has changed."""
+        check_endpoint_kwargs(endpoint_kwargs)
         began = time.monotonic()
         finding = self._resolver.finding(endpoint_kwargs)
         spent = time.monotonic() - began

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, cast
 
+from sagewire._names import explains_arguments
 from sagewire.errors import UsageError
 from sagewire.http.deadlines import Timeouts
 from sagewire.http.secret_urls import check_login, hide_url, shown_url
@@ -130,6 +131,13 @@ class SageMaker(TransportChoice):
         return AsyncSageMakerTransport(cast(str, route.endpoint), **route.for_sagemaker)
 
 
+@explains_arguments(
+    input_location="use upload_to=, a folder on S3",
+    bucket="use upload_to='s3://bucket/folder'",
+    s3_uri="use upload_to=, a folder on S3",
+    output_location="leave it out: the endpoint's configuration names it",
+    timeout="use Client(..., timeout=Timeouts(total=...))",
+)
 @dataclass(frozen=True, slots=True)
 class AsyncInference(TransportChoice):
     """Calls to an endpoint with Asynchronous Inference: the answer comes by way of S3.
@@ -178,6 +186,7 @@ class AsyncInference(TransportChoice):
         return {"upload_to": self.upload_to, "cleanup": self.cleanup, "poll": self.poll, "tickets": self.tickets}
 
 
+@explains_arguments()
 @dataclass(frozen=True, slots=True)
 class Boto3(TransportChoice):
     """Calls that go through your own boto3 client, untouched: its hooks, stubs and settings apply.
@@ -230,6 +239,16 @@ class Boto3(TransportChoice):
         }
 
 
+@explains_arguments(
+    base_url="use url=",
+    api_base="use url=",
+    api_key="use token=",
+    bearer="use token=",
+    timeout="use Client(..., timeout=...)",
+    retries="use Client(..., retries=...)",
+    ssl="use verify=, a file of CA certificates",
+    cert="use verify= for CA certificates; a certificate of the client's own cannot be given",
+)
 @dataclass(frozen=True, slots=True)
 class Http(TransportChoice):
     """Calls to a plain HTTP server: a Hugging Face endpoint, vLLM, TGI, TEI, llama.cpp, Ollama.

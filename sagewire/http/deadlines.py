@@ -6,12 +6,23 @@ import math
 import time
 from dataclasses import dataclass
 
+from sagewire._names import explains_arguments
 from sagewire.errors import EndpointTimeout, UsageError
 from sagewire.http.errors import timeout_error
 
 __all__ = ["Deadlines", "Timeouts"]
 
 
+@explains_arguments(
+    read="use idle= between two pieces of an answer, and first_byte= until the first",
+    read_timeout="use idle= between two pieces of an answer, and first_byte= until the first",
+    sock_read="use idle= between two pieces of an answer, and first_byte= until the first",
+    connect_timeout="use connect=",
+    sock_connect="use connect=",
+    timeout="use total= for the whole call, or the client's timeout= for each wait",
+    pool="leave it out: a call opens a connection of its own if none is free",
+    write="leave it out: connect=, first_byte= and total= limit a call that cannot send",
+)
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Time deadlines in seconds; `None` means no limit.

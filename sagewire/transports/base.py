@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sagewire._names import explains_arguments
 from sagewire.errors import EndpointError, UsageError
 from sagewire.http.deadlines import Timeouts
 from sagewire.types import Invocation, ResponseInfo
@@ -27,6 +28,14 @@ __all__ = [
 ]
 
 
+@explains_arguments(
+    max_attempts="use attempts=, which counts the first call, too",
+    total_max_attempts="use attempts=, which counts the first call, too",
+    **dict.fromkeys(("max_retries", "num_retries", "retries", "total"), "use attempts=, one more than the retries"),
+    **dict.fromkeys(("backoff", "backoff_factor", "delay"), "use base_delay=, which is doubled each time"),
+    **dict.fromkeys(("max_backoff", "backoff_max", "max_wait"), "use max_delay="),
+    mode="leave it out: delays are doubled each time, with jitter",
+)
 @dataclass(frozen=True, slots=True)
 class Retries:
     """How often and how patiently to try again before the first byte; nothing is retried after it.

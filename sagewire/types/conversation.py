@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Never, TypeAlias
 
+from sagewire._names import explains_arguments, usage_error, wrong_arguments
 from sagewire._short_repr import ShortRepr
 
+_MISSING: Any = object()
+_TEXTS = ("text", "message", "msg", "body", "parts", "blocks")
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
 
@@ -23,6 +26,12 @@ class TextPart(ShortRepr):
     text: str
 
 
+@explains_arguments(
+    **dict.fromkeys(("path", "file", "filename"), "use data=pathlib.Path('image.png').read_bytes()"),
+    **dict.fromkeys(("image", "bytes", "base64"), "use data= with the bytes of the file, or url="),
+    image_url="use url=",
+    mime_type="use media_type=",
+)
 @dataclass(frozen=True, slots=True, repr=False)
 class ImagePart(ShortRepr):
     """An image inside a message: a URL, or bytes with their media type.
@@ -82,6 +91,12 @@ class ToolCall(ShortRepr):
     arguments: str
 
 
+@explains_arguments(
+    **dict.fromkeys(
+        ("schema", "args_schema", "input_schema", "inputSchema", "arguments"), "use parameters=, a JSON schema"
+    ),
+    **dict.fromkeys(("func", "function", "fn"), "leave it out: a Tool describes a function, and your program calls it"),
+)
 @dataclass(frozen=True, slots=True, repr=False)
 class Tool(ShortRepr):
     """A function the model may ask for.
@@ -104,7 +119,7 @@ class Tool(ShortRepr):
     strict: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, init=False)
 class Message(ShortRepr):
     """One turn of a conversation.
 
@@ -126,9 +141,44 @@ class Message(ShortRepr):
     thinking: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
 
+    # As the dataclass's own, but for names that it does not take; each turn of a conversation comes through here.
+    def __init__(
+        self,
+        role: Role,
+        content: str | tuple[Part, ...] = "",
+        tool_calls: tuple[ToolCall, ...] = (),
+        tool_call_id: str | None = None,
+        name: str | None = None,
+        thinking: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+        **unknown: Never,
+    ) -> None:
+        if unknown or role is _MISSING:
+            given = {"role": role} if role is not _MISSING else {}
+            raise usage_error(_wrong_message({**given, **unknown}))
+        put = object.__setattr__
+        put(self, "role", role)
+        put(self, "content", content)
+        put(self, "tool_calls", tool_calls)
+        put(self, "tool_call_id", tool_call_id)
+        put(self, "name", name)
+        put(self, "thinking", thinking)
+        put(self, "extra", {} if extra is None else extra)
+
     @property
     def text(self) -> str:
         """The text of all text parts, joined without separator."""
         if isinstance(self.content, str):
             return self.content
         return "".join(part.text for part in self.content if isinstance(part, TextPart))
+
+
+# Type checkers see that a role is needed; without one, the error says how a message is written.
+Message.__init__.__defaults__ = (_MISSING, *(Message.__init__.__defaults__ or ()))
+
+
+def _wrong_message(given: Mapping[str, object]) -> str:
+    if "role" not in given:
+        return "Message() needs a role and a content: Message('user', 'Hi')"
+    meant = {**dict.fromkeys(_TEXTS, "use content="), "tool_result": "use Message('tool', text, tool_call_id=...)"}
+    return wrong_arguments("Message", Message.__init__, (), given, meant, 1)

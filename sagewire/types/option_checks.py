@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sagewire.errors import UsageError, close_names
 
-__all__ = ["check_option", "json_schema_format", "number_of_text"]
+__all__ = ["check_input_type", "check_option", "json_schema_format", "number_of_text"]
 
 _SCHEMA_WORDS = {"properties", "$schema", "$defs", "anyOf", "items", "required"}
 _FORMATS = ("text", "json_object", "json_schema")
@@ -116,6 +116,21 @@ def _strings(name: str, value: Any) -> tuple[str, ...]:
     return texts
 
 
+def check_input_type(value: Any, known: Sequence[str]) -> None:
+    """Raise `UsageError` if the purpose of texts to be embedded is not a known one.
+
+    Args:
+        value: The purpose.
+        known: Those that there are.
+    """
+    if value in known:
+        return
+    text = str(value).lower().removeprefix("search_")
+    close = close_names("document" if text in _DOCUMENTS else text, known, 1)
+    hint = f"; did you mean {close[0]!r}?" if close else f". Known: {', '.join(known)}"
+    raise UsageError(f"input_type={value!r:.60} is not a purpose of texts{hint}")
+
+
 def _extra(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise UsageError(f"{name} must be a mapping, not {type(value).__name__}")
@@ -156,6 +171,8 @@ def _response_format(name: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
+# Other libraries' words for texts that are searched.
+_DOCUMENTS = ("doc", "passage", "passages", "text", "corpus")
 _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "max_tokens": _whole(1, "; leave it out for the server's own limit"),
     "temperature": _number(0),
@@ -176,5 +193,10 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "model": _text,
     "adapter": _text,
     "extra": _extra,
+    # Of embeddings and rankings.
+    "dimensions": _whole(1, "; leave it out for the model's own length"),
+    "truncate": _switch,
+    "normalize": _switch,
+    "top_n": _whole(1, "; leave it out for all documents"),
 }
 _NUMBERS = frozenset(_CHECKS) - {"stop", "logprobs", "response_format", "reasoning_effort", "model", "adapter", "extra"}

@@ -95,6 +95,7 @@ _ELSEWHERE = {
     "do_sample": "temperature=0 takes the most likely tokens; extra={'do_sample': ...} is the container's own switch",
     "return_full_text": "put the prompt before the answer yourself",
     "echo": "put the prompt before the answer yourself",
+    **dict.fromkeys(("best_of", "num_return_sequences"), "use n= for several answers"),
     "verbose": "switch the log on, logging.getLogger('sagewire').setLevel('DEBUG')",
 }
 # Other spellings of a setting: those of Hugging Face's servers, and OpenAI's newer one.

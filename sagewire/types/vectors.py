@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 from sagewire._names import NamesHelp
+from sagewire.types.option_checks import check_input_type, check_option
 from sagewire.types.replies import NO_INFO, ResponseInfo, Usage
 
 if TYPE_CHECKING:
@@ -36,6 +37,14 @@ class EmbedOptions:
     normalize: bool | None = None
     model: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.input_type is not None:
+            check_input_type(self.input_type, get_args(InputType))
+        for name in ("dimensions", "truncate", "normalize", "model", "extra"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, check_option(name, value))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -5,6 +5,8 @@ import math
 import pytest
 
 from sagewire import AsyncClient, Client, PayloadTooLarge, UsageError
+from sagewire.types import EmbedOptions
+from tests.cases import each
 
 DEEP: dict[str, object] = {"type": "object"}
 for _ in range(2000):
@@ -63,6 +65,52 @@ def test_of_an_embedding_or_a_ranking(emulator, texts):
     with pytest.raises(UsageError, match="query must be a string"):
         Client("tgi", handler="tei_rerank").rerank(None, ["Hi"])
     assert not emulator.calls
+
+
+VECTORS = {
+    "dimensions": (-5, 0, "x", "256", True, 2.5, [3]),
+    "truncate": ("yes", 1, 0, "END"),
+    "normalize": ("l2", 1),
+    "model": (3, []),
+    "input_type": ("qury", 3, "search_query", "passage"),
+    "extra": ("x", [1], [], {1: 2}, 3),
+    "endpoint_kwargs": ("x", 3, [1]),
+    "max_concurrency": (0, "4", True, 1.5),
+    "progress": ("yes", 3),
+}
+RANKINGS = {
+    "top_n": ("1", True, 0, -1, 1.5, [1]),
+    "extra": ("x", 3, [], {1: 2}),
+    "endpoint_kwargs": ("x", 3),
+}
+
+
+@each(
+    ("method", "name", "value"),
+    [
+        *(("embed", name, value) for name, values in VECTORS.items() for value in values),
+        *(("rerank", name, value) for name, values in RANKINGS.items() for value in values),
+    ],
+)
+def test_of_settings_of_vectors(method, name, value):
+    given = {"embed": (["Hi"],), "rerank": ("Hi", ["a", "b"])}[method]
+    handler = {"embed": "tei", "rerank": "tei_rerank"}[method]
+    # Nothing listens there: a value that is not refused fails otherwise.
+    client = Client(url="http://127.0.0.1:9", handler=handler, retries=1)
+    with pytest.raises(UsageError, match=name):
+        getattr(client, method)(*given, **{name: value})
+
+
+@each(("given", "told"), [("search_query", "'query'"), ("passage", "'document'"), ("qury", "'query'"), (3, "Known")])
+def test_of_the_purpose_of_texts(given, told):
+    with pytest.raises(UsageError, match=told):
+        EmbedOptions(input_type=given)
+
+
+@each("texts", [{"a": 1}, {"a"}, frozenset("a"), 5, None, "a", b"a"])
+def test_of_collections_of_texts(texts):
+    with pytest.raises(UsageError, match="texts must be a list of strings"):
+        Client(url="http://127.0.0.1:9", handler="tei").embed(texts)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """The first mistakes of a newcomer: one error that says what is wrong and what to write, with a short traceback."""
 
+import inspect
 import subprocess
 import sys
 import traceback
 from collections.abc import AsyncIterable, Iterable
+from dataclasses import fields, replace
 
 import pytest
 
@@ -11,15 +13,21 @@ import sagewire
 from sagewire import (
     AsyncClient,
     AsyncInference,
+    Boto3,
     Client,
     EndpointError,
+    Hooks,
+    Http,
     ImagePart,
     Message,
     Options,
     Reply,
+    Retries,
     TextPart,
+    Timeouts,
     Tool,
     UsageError,
+    assume_role_session,
 )
 from sagewire.types import Choice, Embeddings, MetadataDelta, Usage
 from tests.cases import each
@@ -204,6 +212,53 @@ async def test_of_the_other_methods():
         assert message in str(caught.value)
     with pytest.raises(UsageError, match=r"embed\(\) needs its texts first"):
         await AsyncClient(url="http://127.0.0.1:9", handler="tei").embed()
+
+
+CONSTRUCTORS = [
+    (lambda: Timeouts(connct=1), "unknown argument of Timeouts() 'connct'; did you mean 'connect'?"),
+    (lambda: Timeouts(read=5), "Timeouts() has no argument 'read': use idle= between two pieces"),
+    (lambda: Timeouts(1, 2, 3, 4, 5), "takes at most 4 arguments without a name. Known: connect, first_byte, idle"),
+    (lambda: Timeouts(1, connect=2), "got 'connect' twice, once without its name"),
+    (lambda: Retries(max_attempts=3), "use attempts=, which counts the first call"),
+    (lambda: Retries(atempts=3), "did you mean 'attempts'?"),
+    (lambda: Hooks(on_error=print), "use on_response=, which is told of errors"),
+    (lambda: Message(), "Message() needs a role and a content: Message('user', 'Hi')"),
+    (lambda: Message(content="Hi"), "Message() needs a role and a content"),
+    (lambda: Message("user", text="Hi"), "Message() has no argument 'text': use content="),
+    (lambda: Message("user", contnt="Hi"), "unknown argument of Message() 'contnt'; did you mean 'content'?"),
+    (lambda: Tool(), "Tool() needs 'name'"),
+    (lambda: Tool("f", input_schema={}), "use parameters=, a JSON schema"),
+    (lambda: ImagePart(path="a.png"), "use data=pathlib.Path('image.png').read_bytes()"),
+    (lambda: AsyncInference(bucket="b"), "use upload_to='s3://bucket/folder'"),
+    (lambda: Http(), "Http() needs 'url'"),
+    (lambda: Http("http://a", api_key="a secret"), "Http() has no argument 'api_key': use token="),
+    (lambda: Boto3(), "Boto3() needs 'client'"),
+    (lambda: assume_role_session("arn", region="a"), "use region_name="),
+    (lambda: assume_role_session("arn", "us-east-1"), "takes at most 1 argument without a name"),
+]
+
+
+@each(("make", "told"), CONSTRUCTORS)
+def test_of_values(make, told):
+    with pytest.raises(UsageError) as caught:
+        make()
+    assert told in str(caught.value)
+    assert "secret" not in str(caught.value)
+    # The line of the caller's, and the one that raised.
+    assert len(traceback.extract_tb(caught.value.__traceback__)) <= 4
+    assert caught.value.__suppress_context__
+
+
+def test_a_message_is_made_as_its_fields_say():
+    parameters = inspect.signature(Message).parameters
+    for field in fields(Message):
+        default = None if field.name == "extra" else field.default
+        assert field.name == "role" or parameters[field.name].default == default
+    assert Message("user").extra == {}
+    assert replace(Message("user", "a", name="b"), content="c") == Message("user", "c", name="b")
+    # An error of the value itself is not taken for one of its arguments.
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Message("user", [TextPart("a")]))
 
 
 ATTRIBUTES = [

@@ -1,11 +1,13 @@
 """Embeddings and rerankers: their shapes, their refusals, and that near texts are near."""
 
 import base64
+import itertools
 import struct
 
 import pytest
 
 from sagewire.emulator import vectors
+from tests.cases import each
 
 from .containers import Container
 
@@ -93,6 +95,28 @@ def test_refusals(dialect, body, status, words):
     answer = Container(dialect).ask(body)
     assert answer.status == status
     assert words in answer.body.decode()
+
+
+SIZES = {
+    "tei": ({"inputs": TEXTS}, "dimensions", 422),
+    "vllm_pooling": ({"input": TEXTS}, "dimensions", 400),
+    "openai_embeddings": ({"input": TEXTS}, "dimensions", 400),
+    "cohere_embed": ({"texts": TEXTS, "input_type": "search_query"}, "output_dimension", 400),
+    "vllm_rerank": ({"query": "a", "documents": TEXTS}, "top_n", 400),
+    "cohere_rerank": ({"query": "a", "documents": TEXTS}, "top_n", 400),
+}
+
+
+@each(
+    ("dialect", "value"),
+    [*itertools.product(SIZES, (-5, 2.5, "x", True, [3])), *itertools.product(list(SIZES)[:4], (0, 10**7, 2**70))],
+)
+def test_lengths_that_cannot_be_are_refused(dialect, value):
+    body, name, status = SIZES[dialect]
+    answer = Container(dialect).ask(body | {name: value})
+    # JSON's numbers end at 64 bits for some servers.
+    assert answer.status in (status, 400)
+    assert name in answer.body.decode() or value == 2**70
 
 
 def test_rerankers_name_things_differently():

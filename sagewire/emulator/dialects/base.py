@@ -18,7 +18,21 @@ from sagewire.emulator.generation import Event, Generation, RawAnswer, prompt_to
 from sagewire.emulator.http_values import Request, Response, Step, json_response
 from sagewire.emulator.vocabulary import NO_SPECIAL_TOKENS, Vocabulary, vocabulary_of
 
-__all__ = ["Container", "Dialect", "Refusal", "Route", "begin", "flag", "json_body", "new_id", "sse", "streamed"]
+__all__ = [
+    "Container",
+    "Dialect",
+    "Refusal",
+    "Route",
+    "begin",
+    "best",
+    "flag",
+    "json_body",
+    "new_id",
+    "sse",
+    "streamed",
+]
+
+LONGEST_VECTOR = 8192
 
 
 class Refusal(Exception):
@@ -80,6 +94,20 @@ class Container:
     def prompt_tokens(self, turn: Turn) -> int:
         """Count the tokens of a request."""
         return prompt_tokens(turn, self.vocabulary)
+
+    def refused_size(self, size: Any) -> str:
+        """Return why vectors of a length cannot be made, as the end of a sentence; an empty string if they can.
+
+        Hashed words fit vectors of any length, so only lengths that no model has are refused.
+        """
+        if size is None:
+            return ""
+        if isinstance(size, bool) or not isinstance(size, int):
+            return f"must be a whole number, not {size!r:.40}"
+        if size < 1:
+            return "must be positive"
+        most = max(self.dimensions, LONGEST_VECTOR)
+        return "" if size <= most else f"must be at most {most}"
 
     def embed(self, texts: Sequence[str], size: int | None = None) -> list[list[float]]:
         """Return a vector per text: the model's own, if there is one, else hashed words.
@@ -212,6 +240,17 @@ def begin(generation: Generation) -> Iterator[Event]:
     events = iter(generation)
     first = next(events, None)
     return events if first is None else itertools.chain([first], events)
+
+
+def best(scores: Sequence[float], top_n: Any) -> list[tuple[int, float]]:
+    """Return index and score of the best documents, all of them if `top_n` is missing or 0.
+
+    Raises:
+        ValueError: `top_n` is not such a number.
+    """
+    if top_n is not None and (isinstance(top_n, bool) or not isinstance(top_n, int) or top_n < 0):
+        raise ValueError(f"top_n must be a positive whole number, not {top_n!r:.40}")
+    return sorted(enumerate(scores), key=lambda item: (-item[1], item[0]))[: top_n or None]
 
 
 def new_id() -> str:

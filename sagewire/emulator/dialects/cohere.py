@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import orjson
 
 from sagewire.emulator import tokens
-from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, begin, json_body, new_id, streamed
+from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, begin, best, json_body, new_id, streamed
 from sagewire.emulator.engines.base import EngineFailure, Turn, sampling_of
 from sagewire.emulator.generation import CallStart, CallToken, Generation, Token
 from sagewire.emulator.http_values import Request, Response, json_response
@@ -187,6 +187,8 @@ class CohereEmbed(_Marketplace):
             if kind not in self.types:
                 raise _refusal(f"invalid request: embedding type {kind!r} is not supported")
         size = body.get("output_dimension")
+        if problem := container.refused_size(size):
+            raise _refusal(f"invalid request: output_dimension {problem}")
         rows = container.embed(texts, size)
         typed = {kind: [_as_type(row, kind) for row in rows] for kind in kinds or ()}
         billed = {"input_tokens": sum(map(tokens.count, texts))}
@@ -210,8 +212,10 @@ class CohereRerank(_Marketplace):
         if not isinstance(documents, list) or not documents:
             raise _refusal("invalid request: list of documents must not be empty")
         texts = [_document_text(item) for item in documents]
-        found = list(enumerate(container.relevance(query, texts)))
-        ranked = sorted(found, key=lambda item: (-item[1], item[0]))[: body.get("top_n") or None]
+        try:
+            ranked = best(container.relevance(query, texts), body.get("top_n"))
+        except ValueError as error:
+            raise _refusal(f"invalid request: {error}") from None
         results: list[JSON] = [{"index": index, "relevance_score": score} for index, score in ranked]
         if body.get("return_documents"):
             for result in results:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import orjson
 
 from sagewire.emulator import tokens, vectors
-from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, json_body, new_id
+from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, best, json_body, new_id
 from sagewire.emulator.dialects.openai_request import BadRequest, read_messages
 from sagewire.emulator.dialects.vllm import Vllm
 from sagewire.emulator.engines.base import EngineFailure, text_of
@@ -57,6 +57,8 @@ class VllmPooling(Vllm):
         if kind not in ("float", "base64"):
             raise BadRequest("Input should be 'float' or 'base64'", "encoding_format")
         size = body.get("dimensions")
+        if problem := container.refused_size(size):
+            raise BadRequest(f"dimensions {problem}", "dimensions", shape=False)
         window = container.number(self.window_name, 8192)
         for text in texts:
             if (number := tokens.count(text)) > window and not body.get("truncate_prompt_tokens"):
@@ -76,8 +78,10 @@ class VllmPooling(Vllm):
         if not isinstance(query, str) or not isinstance(documents, list) or not documents:
             raise BadRequest("Field required", "documents")
         texts = [item if isinstance(item, str) else str(item.get("text", "")) for item in documents]
-        found = list(enumerate(container.relevance(query, texts)))
-        ranked = sorted(found, key=lambda item: (-item[1], item[0]))[: body.get("top_n") or None]
+        try:
+            ranked = best(container.relevance(query, texts), body.get("top_n"))
+        except ValueError as error:
+            raise BadRequest(str(error), "top_n", shape=False) from None
         results = [
             {"index": index, "document": {"text": texts[index]}, "relevance_score": score} for index, score in ranked
         ]

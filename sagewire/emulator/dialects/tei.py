@@ -100,12 +100,21 @@ class Tei(Dialect):
             text = f"batch size {len(texts)} > maximum allowed batch size {most}"
             raise Refusal(_error(422, text, "Validation"))
 
+    def size(self, body: Mapping[str, Any], container: Container) -> int | None:
+        """Return the length of vectors that is asked for, checked."""
+        size = body.get("dimensions")
+        problem = container.refused_size(size)
+        if problem and type(size) is not int:
+            raise _plain(f"Failed to deserialize the JSON body into the target type: dimensions {problem}")
+        if problem:
+            raise Refusal(_error(422, f"`dimensions` {problem}", "Validation"))
+        return size
+
     def embed(self, request: Request, container: Container) -> Response:
         """Answer `/embed`: always a list of lists."""
         body = self.body(request)
         texts = self.inputs(body.get("inputs"), container, body.get("truncate"))
-        size = body.get("dimensions")
-        rows = container.embed(texts, size)
+        rows = container.embed(texts, self.size(body, container))
         if body.get("normalize", True):
             rows = [vectors.normalized(row) for row in rows]
         elif not isinstance(container.engine, VectorEngine):
@@ -139,9 +148,8 @@ class Tei(Dialect):
         if len(texts) > most:
             text = f"batch size {len(texts)} > maximum allowed batch size {most}"
             return json_response(422, {"message": text, "code": 422, "type": "validation"})
-        size = body.get("dimensions")
         packed = body.get("encoding_format") == "base64"
-        rows = container.embed(texts, size)
+        rows = container.embed(texts, self.size(body, container))
         data = [
             {"object": "embedding", "embedding": vectors.as_base64(row) if packed else row, "index": index}
             for index, row in enumerate(rows)
