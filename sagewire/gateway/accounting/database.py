@@ -260,8 +260,10 @@ class Store:
             check_schema(connection)
 
     def close(self) -> None:
-        """Close all connections."""
-        self._engine.dispose()
+        """Close all connections; those in use are closed once they are given back."""
+        # In memory all share one connection, and closing it under a statement would crash the process.
+        with self._read_lock:
+            self._engine.dispose()
 
 
 def default_url() -> str:
