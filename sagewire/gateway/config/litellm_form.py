@@ -227,7 +227,7 @@ class _Translation:
         if name in self._not_served:
             return self._not_served[name]
         patterns = sorted_patterns([*models, *self._not_served])
-        best = next((one.name for one in patterns if one.star(name) is not None), "")
+        best = next((one.name for one in patterns if one.stars(name) is not None), "")
         return self._not_served.get(best)
 
     def _served(self, names: list[Any], models: Mapping[str, Any], place: Path) -> list[Any]:
@@ -268,7 +268,11 @@ class _Translation:
                 raise self._document.error(path, "a star needs one in the model's name")
             if params.get("api_base") or params.get("base_url"):
                 raise self._document.error(path, "a server of your own needs its provider, for example hosted_vllm/*")
-            found = {entry.model_name.replace(STAR, f"{provider}/{STAR}"): provider for provider in CATCH_ALL}
+            # Every name with a slash, which those of all providers have.
+            whole = STAR if entry.model_name == f"{STAR}/{STAR}" else entry.model_name
+            if whole.count(STAR) > 1:
+                raise self._document.error(path, f"has one star, and the model's name {whole.count(STAR)}: write one")
+            found = {whole.replace(STAR, f"{provider}/{STAR}"): provider for provider in CATCH_ALL}
             self._note(path, f"stands for {', '.join(found)}; sagewire serves no other providers")
             for name, provider in found.items():
                 if name not in named:

@@ -87,7 +87,7 @@ class GatewayConfig(Section):
     """Everything a gateway is configured with."""
 
     models: dict[str, ModelConfig] = Field(
-        min_length=1, description="Each model under the name that clients use; with a star in it, every name that fits."
+        min_length=1, description="Each model under the name that clients use; with stars in it, every name that fits."
     )
     aliases: dict[str, str] = Field(default_factory=dict, description="Further names of models.")
     hidden_aliases: list[str] = Field(default_factory=list, description="Aliases that are not listed.")
@@ -100,7 +100,7 @@ class GatewayConfig(Section):
     server: ServerConfig = Field(default=ServerConfig(), description="Settings of the gateway itself.")
     not_served: dict[str, str] = Field(
         default_factory=dict,
-        description="Names, also with a star, that get a 404 with the reason given here, whatever pattern they fit.",
+        description="Names, also with stars, that get a 404 with the reason given here, whatever pattern they fit.",
     )
     environment: dict[str, SecretStr] = Field(default_factory=dict, description="Environment variables to set.")
     notes: tuple[str, ...] = Field(default=(), description="Settings that were read and have no effect.", exclude=True)
@@ -130,8 +130,6 @@ class GatewayConfig(Section):
         for name in self.not_served:
             if name in self.models or name in self.aliases:
                 yield ("not_served", name), f"'{name}' is served, too"
-            if name.count(STAR) > 1:
-                yield ("not_served", name), "a name has one star at most"
         for place, what, wanted in self._references():
             pattern = place[0] != "keys" and self.stars_in(wanted)
             if pattern:
@@ -202,7 +200,7 @@ class GatewayConfig(Section):
     def _most_specific(self, name: str) -> str | None:
         if (name in self.models and not self.stars_in(name)) or name in self.not_served:
             return name
-        return next((one.name for one in self._patterns if one.star(name) is not None), None)
+        return next((one.name for one in self._patterns if one.stars(name) is not None), None)
 
     def canonical(self, name: str) -> str | None:
         """Return the model a name means, `None` for nothing known.
@@ -220,7 +218,7 @@ class GatewayConfig(Section):
         if not self.stars_in(entry):
             return entry, self.models[entry]
         name = self.aliases.get(name, name)
-        settings = concrete(self.models[entry], Pattern(entry).star(name) or "")
+        settings = concrete(self.models[entry], Pattern(entry).stars(name) or ())
         return None if settings is None else (name, settings)
 
     @cached_property

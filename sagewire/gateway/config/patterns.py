@@ -1,4 +1,4 @@
-"""Names with a star: one entry for every endpoint or model whose name fits."""
+"""Names with stars: one entry for every endpoint or model whose name fits."""
 
 from __future__ import annotations
 
@@ -40,20 +40,36 @@ _STARRED = {"endpoint": _AWS_NAME, "inference_component": _AWS_NAME, "served_mod
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A model's name with one star.
+    """A model's name with stars.
 
     Example:
-        >>> Pattern("team-*").star("team-llama"), Pattern("team-*").star("llama")
-        ('llama', None)
+        >>> Pattern("team-*").stars("team-llama"), Pattern("*-at-*").stars("qwen-at-home"), Pattern("team-*").stars("x")
+        (('llama',), ('qwen', 'home'), None)
     """
 
     name: str
 
-    def star(self, name: str) -> str | None:
-        """Return the part of a name that the star stands for, `None` if the name does not fit."""
-        before, _, after = self.name.partition(STAR)
-        fits = len(name) >= len(before) + len(after) and name.startswith(before) and name.endswith(after)
-        return name[len(before) : len(name) - len(after)] if fits else None
+    def stars(self, name: str) -> tuple[str, ...] | None:
+        """Return the parts of a name that the stars stand for, `None` if the name does not fit.
+
+        Where several ways fit, each star from the left stands for as much as it can, as in LiteLLM. The texts between
+        are looked for from the right, which finds the same in one pass: callers choose the names.
+        """
+        first, *between = self.name.split(STAR)
+        if not between:
+            return None
+        last = between.pop()
+        if len(name) < len(first) + len(last) or not (name.startswith(first) and name.endswith(last)):
+            return None
+        end = len(name) - len(last)
+        found: list[str] = []
+        for text in reversed(between):
+            at = name.rfind(text, len(first), end)
+            if at < 0:
+                return None
+            found.append(name[at + len(text) : end])
+            end = at
+        return (name[len(first) : end], *reversed(found))
 
 
 def sorted_patterns(names: Iterable[str]) -> list[Pattern]:
@@ -62,7 +78,12 @@ def sorted_patterns(names: Iterable[str]) -> list[Pattern]:
     The longest comes first, in the way in which LiteLLM measures (litellm/router_utils/pattern_match_deployments.py).
     """
     found = [Pattern(name) for name in names if STAR in name]
-    return sorted(found, key=lambda pattern: len(re.escape(pattern.name)), reverse=True)
+    return sorted(found, key=_specificity, reverse=True)
+
+
+def _specificity(pattern: Pattern) -> tuple[int, int]:
+    regex = re.escape(pattern.name).replace(re.escape(STAR), "(.*)")
+    return len(regex), sum(regex.count(special) for special in "*+?\\^$|()")
 
 
 class Deployment(Protocol):
@@ -104,12 +125,18 @@ def has_star(deployment: Deployment) -> bool:
     return any(STAR in (getattr(deployment, field) or "") for field in _STARRED)
 
 
-def concrete(model: M, star: str) -> M | None:
+def _filled(template: str, stars: Sequence[str]) -> str:
+    """Return a text with what the stars stand for in their places."""
+    first, *rest = template.split(STAR)
+    return first + "".join(star + text for star, text in zip(stars, rest, strict=True))
+
+
+def concrete(model: M, stars: Sequence[str]) -> M | None:
     """Return a pattern's settings for one name.
 
     Args:
         model: The settings with stars.
-        star: What the caller wrote in the place of the star.
+        stars: What the caller wrote in the places of the stars.
 
     Returns:
         `None` if the name cannot belong to an endpoint or a model: it must neither leave its place in a URL nor be
@@ -122,7 +149,7 @@ def concrete(model: M, star: str) -> M | None:
             template = getattr(deployment, field)
             if template is None or STAR not in template:
                 continue
-            changed[field] = template.replace(STAR, star)
+            changed[field] = _filled(template, stars)
             if not rule.fullmatch(changed[field]):
                 return None
         if "served_model" in changed and deployment.url == HUGGING_FACE_ROUTER:
@@ -137,26 +164,27 @@ def mistakes(name: str, model: Model) -> Iterator[tuple[int, str]]:
     """Return the mistakes in the stars of a model: a deployment's number, and the message."""
     starred = [has_star(one) for one in model.deployments]
     for number, one in enumerate(model.deployments):
-        if name.count(STAR) > 1:
-            yield number, f"the name {name!r} may have one star, not {name.count(STAR)}"
-        elif starred[number] and STAR not in name:
+        if starred[number] and STAR not in name:
             yield number, f"a star needs one in the model's name, for example '{name}-*'"
         elif starred[number] != starred[0]:
             yield number, f"of the deployments of {name!r} either all have a star or none"
         else:
-            yield from ((number, message) for message in _mistakes_of(one, STAR in name))
+            yield from ((number, message) for message in _mistakes_of(one, name.count(STAR)))
 
 
-def _mistakes_of(deployment: Deployment, pattern: bool) -> Iterator[str]:
-    if pattern and STAR in (deployment.url or ""):
+def _mistakes_of(deployment: Deployment, stars: int) -> Iterator[str]:
+    if stars and STAR in (deployment.url or ""):
         yield f"`url` cannot have a star: callers would choose the server; {', '.join(_STARRED)} can"
     for field, rule in _STARRED.items():
         template = getattr(deployment, field) or ""
-        if template.count(STAR) > 1:
-            yield f"`{field}` may have one star, not {template.count(STAR)}"
+        if template.count(STAR) not in (0, stars):
+            yield (
+                f"`{field}` {template!r} has {template.count(STAR)} stars, and the model's name {stars}: write as many, "
+                "or none"
+            )
         elif STAR in template and not rule.fullmatch(template.replace(STAR, "x")):
             yield f"`{field}` {template!r} cannot become a valid name, whatever the star stands for"
-    if deployment.format == STAR and not (pattern and has_star(deployment)):
+    if deployment.format == STAR and not (stars and has_star(deployment)):
         yield "`format: '*'` is for the deployments of a pattern"
 
 

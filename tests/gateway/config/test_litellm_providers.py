@@ -114,7 +114,6 @@ def test_requests_for_them_are_told_why(start) -> None:
     ("text", "says"),
     [
         ("not_served: {m: gone}", "line 2: not_served.m: 'm' is served, too"),
-        ("not_served: {a-*-*: gone}", "one star at most"),
         ("not_served: {x: [1]}", "string"),
         ("aliases: {x: y}\nnot_served: {y: gone}", "alias 'x'"),
     ],

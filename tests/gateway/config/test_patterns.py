@@ -1,6 +1,8 @@
 """Models whose names have a star: what fits, where it goes, who may use it, and what is kept of it."""
 
 import asyncio
+import json
+import re
 
 import pytest
 from hypothesis import given
@@ -10,9 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from sagewire.emulator import Emulator
 from sagewire.errors import EndpointNotFound, ModelError, UsageError
 from sagewire.gateway.config import parse_config
+from sagewire.gateway.config.patterns import Pattern
 from sagewire.gateway.routing import model_cache
 from sagewire.gateway.routing.deployments import Deployment
 from sagewire.gateway.routing.router import Router
+from tests.cases import each
 
 HI = {"messages": [{"role": "user", "content": "Hello there"}]}
 CHAT = "/v1/chat/completions"
@@ -135,7 +139,6 @@ def test_hostile_names_are_no_models(start, upstream: Emulator) -> None:
 
 @given(st.text(max_size=80))
 def test_no_other_names_reach_a_url(name: str) -> None:
-    import re
 
     config = parse_config("models: {'*': {endpoint: '*'}, 'm/*': {url: 'http://h', served_model: '*'}}")
     found = config.settings(name)
@@ -158,8 +161,8 @@ def test_no_other_names_reach_a_url(name: str) -> None:
             "models:\n  a: {endpoint: b}\n  m:\n    endpoint: '*'",
             "line 3: models.m.*a star needs one in the model's name",
         ),
-        ("models:\n  'a-*-*':\n    endpoint: '*'", "line 2: .*may have one star, not 2"),
-        ("models:\n  'a-*':\n    endpoint: '*-*'", "line 2: .*`endpoint` may have one star, not 2"),
+        ("models:\n  'a-*-*':\n    endpoint: '*'", "line 2: .*`endpoint` .* has 1 stars, and the model's name 2: write"),
+        ("models:\n  'a-*':\n    endpoint: '*-*'", "line 2: .*`endpoint` .* has 2 stars, and the model's name 1: write"),
         ("models:\n  'a-*':\n    endpoint: '*/x'", "line 2: .*cannot become a valid name"),
         ("models:\n  'a-*':\n    url: 'http://h'\n    served_model: '../*'", "line 2: .*cannot become a valid name"),
         ("models:\n  'a-*':\n    url: 'http://*.example.com'", "line 2: .*`url` cannot have a star.*served_model"),
@@ -230,6 +233,43 @@ def test_litellms_wildcards() -> None:
     assert [one.endpoint for one in config.settings("gpt-4o")[1].deployments] == ["one", "two"]
 
 
+@each(
+    ("name", "model", "asked", "served"),
+    [
+        ("fo::*:static::*", "openai/fo::*:static::*", "fo::hi::static::hi", "fo::hi::static::hi"),
+        ("*-at-*", "hosted_vllm/*/*", "qwen-at-home", "qwen/home"),
+        # As in LiteLLM, the first star takes as much as it can.
+        ("*-*", "hosted_vllm/*/*", "a-b-c", "a-b/c"),
+        ("*a*a", "hosted_vllm/x*y*", "aaaa", "xaay"),
+        ("*/*", "hosted_vllm/*/*", "org/model", "org/model"),
+        ("*/*", "hosted_vllm/one", "org/model", "one"),
+        ("*/*", "hosted_vllm/*/*", "model", None),
+        ("a*b*c", "hosted_vllm/*-*", "abc", None),
+        ("a*b*c", "hosted_vllm/*-*", "a1b2c3", None),
+        ("a*b*b", "hosted_vllm/*-*", "axb", None),
+        ("x*" * 40, "hosted_vllm/" + "y*" * 40, "x" * 100_000, None),
+    ],
+)
+def test_several_stars(name: str, model: str, asked: str, served: str | None) -> None:
+    litellm = {"model_name": name, "litellm_params": {"model": model, "api_base": "http://h/v1"}}
+    config = parse_config(json.dumps({"model_list": [litellm]}), "proxy.yaml", {})
+    found = config.settings(asked)
+    assert (found[1].deployments[0].served_model if found else None) == served
+
+
+@given(st.lists(st.text("ab", max_size=2), min_size=2, max_size=4), st.text("ab", max_size=8))
+def test_stars_stand_for_what_litellms_regular_expressions_find(texts: list[str], name: str) -> None:
+    found = re.fullmatch("(.*)".join(texts), name)
+    assert Pattern("*".join(texts)).stars(name) == (found.groups() if found else None)
+
+
+def test_litellms_catch_all_with_a_slash() -> None:
+    text = "model_list:\n  - {model_name: '*/*', litellm_params: {model: '*', aws_region_name: eu-west-1}}\n"
+    config = parse_config(text, "proxy.yaml", {})
+    assert config.settings("sagemaker_chat/llama")[1].deployments[0].endpoint == "llama"
+    assert config.settings("llama") is None
+
+
 def test_litellms_catch_all() -> None:
     text = "model_list:\n  - {model_name: '*', litellm_params: {model: '*', aws_region_name: eu-west-1}}\n"
     text += "  - {model_name: 'sagemaker/*', litellm_params: {model: 'sagemaker_chat/my-*'}}\n"
@@ -248,7 +288,8 @@ def test_litellms_catch_all() -> None:
     [
         ("m", "sagemaker_chat/*", "line 3: model_list.1.litellm_params: a star needs one in the model's name"),
         ("m", "'*'", "line 3: .*a star needs one"),
-        ("'a-*-*'", "sagemaker_chat/*-*", "line 3: .*may have one star, not 2"),
+        ("'a-*-*'", "sagemaker_chat/*", "line 3: .*has 1 stars, and the model's name 2: write"),
+        ("'a-*-*'", "'*'", "line 3: .*has one star, and the model's name 2: write one"),
         ("'*'", "azur/*", "line 3: .*not 'azur'"),
         ("'*'", "'openai/*', api_base: null", "line 3: .*openai/\\* needs `api_base`"),
         ("'*'", "'*', api_base: 'http://h'", "line 3: .*needs its provider, for example hosted_vllm/"),
