@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from sagewire.errors import SagewireError
 from sagewire.gateway.accounting.budgets import Budgets
-from sagewire.gateway.accounting.costs import USUAL_SECONDS, dearest, dollars
+from sagewire.gateway.accounting.costs import USUAL_SECONDS, Prices, dearest, dollars
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.metrics import Metrics
 from sagewire.gateway.accounting.store_errors import StoreError
@@ -22,7 +22,7 @@ from sagewire.gateway.isolation import check_body, check_sizes
 from sagewire.gateway.keys import Key
 from sagewire.gateway.quota import estimated_answer, estimated_prompt, number_of_prompts
 from sagewire.gateway.rate_limits import RateLimits, require_shared_counts
-from sagewire.gateway.request_log import RequestLog
+from sagewire.gateway.request_log import RequestLog, used_tokens
 from sagewire.gateway.request_settings import NO_SETTINGS, RequestSettings, take_settings
 from sagewire.gateway.routing.deployments import Deployment, Task
 from sagewire.gateway.routing.router import Model, Router
@@ -232,8 +232,23 @@ class Gateway:
             headers, log.reservation = await self.rates.admit(key, requests=turn.calls, tokens=prompt + answer)
             log.headers |= headers
         if key.max_budget is not None:
-            prices = dearest(one.prices for one in turn.model.deployments if one.prices is not None)
+            prices = dearest(self._prices(turn))
             log.budget = await self.budgets.reserve(key, prices.cost(prompt, answer, USUAL_SECONDS))
+
+    def _prices(self, turn: Turn) -> Iterator[Prices]:
+        """Yield the prices of all deployments that may answer: those of fallbacks, too, may be the highest."""
+        waiting, seen = [turn.model.name], set[str]()
+        while waiting:
+            found = self.config.settings(waiting.pop())
+            if found is None or found[0] in seen or (seen and not self.allows(turn.key, found[0])):
+                continue
+            name, model = found
+            seen.add(name)
+            yield from (one.prices for one in model.deployments if one.prices is not None)
+            if turn.settings.fallbacks is None:
+                waiting += [*(model.fallbacks or self.config.default_fallbacks), *model.context_fallbacks]
+            else:
+                waiting += turn.settings.fallbacks
 
     def check_countable(self, key: Key, status: int = 400) -> None:
         """Raise `GatewayError` if a key has rate limits, and workers that could not count them together."""
@@ -308,7 +323,7 @@ class Gateway:
                     await self.rates.settle(log.lease.reservation, tokens)
             if log.model:
                 failed = log.error is not None
-                unmetered = log.usage is None and log.called and (not failed or log.gone)
+                unmetered = log.usage is None and log.called and (not failed or log.gone or log.timed_out)
                 self.usage_writer.note(
                     log.key.name,
                     served,
@@ -335,35 +350,20 @@ class Gateway:
 
     @staticmethod
     def _tokens_of(log: RequestLog) -> int:
-        """Return the tokens to charge: as the server counted, else as estimated from what was sent and received.
-
-        Who hangs up before the count arrives has used them all the same. Of an answer that was not streamed nothing is
-        known then, so that the reservation stands.
-        """
-        if not log.called:
+        """Return the tokens to charge to the limits of the key and the deployment."""
+        if log.key is None or not (log.lease or log.reservation) or not log.is_charged:
             return 0
-        if log.usage is not None and log.usage.total_tokens is not None:
-            return max(0, log.usage.total_tokens)
-        if log.key is None or not (log.lease or log.reservation):
-            return 0
-        if log.reservation is not None and log.gone and not log.stream:
-            return log.reservation.tokens
-        if log.error is not None and not log.stream and not log.gone:
-            return 0
-        return estimated_prompt(log.body) + log.answer_tokens
+        if log.is_cut_short and log.reservation is not None:
+            return max(log.reservation.tokens, sum(used_tokens(log)))
+        return sum(used_tokens(log))
 
     @staticmethod
     def _cost_of(log: RequestLog) -> int:
-        """Return the nanodollars of a request, by the same rules as its tokens; failing costs nothing."""
-        begun = log.stream and log.first_piece is not None
-        if log.prices is None or (log.error is not None and not begun and not log.gone):
+        """Return the nanodollars of a request, by the same rules as its tokens."""
+        if log.prices is None or not log.is_charged:
             return 0
-        if log.gone and not log.stream and log.budget is not None:
-            return log.budget.nanodollars
-        usage = log.usage
-        if usage is None or (usage.prompt_tokens is None and usage.completion_tokens is None):
-            return log.prices.cost(estimated_prompt(log.body), log.answer_tokens, log.seconds)
-        return log.prices.cost(usage.prompt_tokens or 0, usage.completion_tokens or 0, log.seconds)
+        cost = log.prices.cost(*used_tokens(log), log.seconds)
+        return max(log.budget.nanodollars, cost) if log.is_cut_short and log.budget is not None else cost
 
     def attempt_failed(self, model: Model, deployment: Deployment, error: SagewireError) -> None:
         """Count a failed call of a deployment, whether or not another one makes it good."""

@@ -16,11 +16,13 @@ from sagewire.errors import EndpointTimeout, SagewireError
 from sagewire.gateway.config import DeploymentConfig
 from sagewire.gateway.errors import GatewayError, envelope_of
 from sagewire.gateway.gateway import Gateway, Turn
+from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routing.affinity import conversation_id, prefix_id
 from sagewire.gateway.routing.deployments import Deployment
 from sagewire.gateway.routing.router import Model, Served, Wanted
 from sagewire.gateway.routing.sticky_sessions import session_is_gone
 from sagewire.gateway.server.http_exchange import EventStream, KeepAlive, while_connected
+from sagewire.openai_shapes.answers import add_usage
 from sagewire.types import Delta, OptionArguments, Reply, TextDelta, ThinkingDelta, ToolCallDelta, UsageDelta
 
 __all__ = ["PROMPTS_IN_FLIGHT", "Callee", "ChunkEvents", "Events", "Generation", "Opened"]
@@ -263,7 +265,8 @@ class Generation:
             last = events.error(self._failed(error))
         served.lease.succeeded()
         reply = opened.stream.reply
-        log.usage = reply.usage or log.usage
+        if reply.usage is not None:
+            log.counted(reply.usage)
         log.upstream_id = reply.info.request_id
         await keep_alive.stop()
         await out.end(last)
@@ -281,7 +284,7 @@ class Generation:
         elif isinstance(delta, ToolCallDelta):
             self._turn.log.answered(delta.arguments)
         elif isinstance(delta, UsageDelta):
-            self._turn.log.usage = delta.usage
+            self._turn.log.counted(delta.usage)
 
     async def _serve(self, work: Callable[[Deployment], Awaitable[T]]) -> Served[T]:
         gateway, turn, log = self._gateway, self._turn, self._turn.log
@@ -305,7 +308,7 @@ class Generation:
         serving = turn.router.serve(
             turn.model, work, wanted=wanted, allowed=lambda name: gateway.allows(turn.key, name), failed=failed
         )
-        served = await (serving if settings.seconds is None else _within(settings.seconds, serving))
+        served = await (serving if settings.seconds is None else _within(settings.seconds, serving, log))
         log.attempts += 1
         log.lease = served.lease
         log.deployment = served.lease.deployment.label
@@ -391,18 +394,25 @@ class Generation:
             headers["x-sagewire-dropped"] = ", ".join([*self.skipped, *options])
 
     def note_replies(self, replies: list[Reply]) -> None:
-        """Note the text of whole answers, for servers that do not count tokens."""
+        """Note the texts of whole answers, for servers that do not count tokens, and what those count that do."""
+        log = self._turn.log
         for reply in replies:
+            before = log.answer_tokens
             for choice in reply.choices:
-                self._turn.log.answered(choice.text + (choice.thinking or ""))
+                log.answered(choice.text + (choice.thinking or ""))
+            if reply.usage is not None:
+                log.usage = reply.usage if log.usage is None else add_usage([log.usage, reply.usage])
+                log.counted_tokens += log.answer_tokens - before
 
 
-async def _within(seconds: float, serving: Coroutine[Any, Any, Served[T]]) -> Served[T]:
+async def _within(seconds: float, serving: Coroutine[Any, Any, Served[T]], log: RequestLog) -> Served[T]:
     try:
         async with asyncio.timeout(seconds) as limit:
             return await serving
     except TimeoutError:
         if not limit.expired():
             raise
+        # The caller's own doing, like hanging up.
+        log.timed_out = True
         says = f"no answer within the {seconds:g} s of 'timeout' in the request"
         raise GatewayError(504, "request_timeout", says, param="timeout") from None

@@ -12,6 +12,7 @@ __all__ = ["Quota", "estimated_answer", "estimated_prompt", "estimated_tokens", 
 ATTACHMENT = 500
 # Tokens of an answer whose request names no limit.
 USUAL_ANSWER = 256
+_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "n_predict")
 _TEXTS = ("messages", "prompt", "input", "instructions", "query", "documents", "tools")
 _ATTACHMENTS = frozenset({"image_url", "input_image", "input_audio", "input_file", "file", "video_url", "audio_url"})
 
@@ -84,7 +85,7 @@ def estimated_answer(body: Mapping[str, Any]) -> int:
     """Return how many tokens the answers of a request may have at most, or usually have if it sets no limit."""
     if "messages" not in body and "prompt" not in body and not ("input" in body and "max_output_tokens" in body):
         return 0
-    given = [body.get(name) for name in ("max_completion_tokens", "max_tokens", "max_output_tokens")]
-    limit = next((one for one in given if isinstance(one, int) and one >= 0), USUAL_ANSWER)
-    answers = body.get("n")
-    return limit * (answers if isinstance(answers, int) and answers > 0 else 1) * number_of_prompts(body)
+    # Of several spellings of one setting servers read different ones.
+    limits = [one for name in _LIMITS if isinstance(one := body.get(name), int) and one >= 0]
+    answers = [one for name in ("n", "best_of") if isinstance(one := body.get(name), int) and one > 0]
+    return max(limits, default=USUAL_ANSWER) * max(answers, default=1) * number_of_prompts(body)

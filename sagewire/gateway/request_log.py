@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagewire.gateway.accounting.costs import Prices, dollars
 from sagewire.gateway.keys import Key
-from sagewire.gateway.quota import estimated_tokens
+from sagewire.gateway.quota import estimated_prompt, estimated_tokens, number_of_prompts
 from sagewire.types import Usage
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sagewire.gateway.rate_limits import Reservation
     from sagewire.gateway.routing.deployments import Lease
 
-__all__ = ["RequestLog", "request_id_of"]
+__all__ = ["RequestLog", "request_id_of", "used_tokens"]
 
 # The characters that SageMaker allows in InferenceId; safe in logs, too.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -54,10 +54,12 @@ class RequestLog:
         cost: In nanodollars.
         body: What was asked; only to estimate tokens, never logged.
         answer_tokens: Tokens of the answer so far, as estimated from its text.
+        counted_tokens: Those of them that `usage` has, which may be of the first of several prompts only.
         conversation: What the caller calls the conversation it belongs to.
         characters: Of the streamed answer so far.
         headers: Further headers of the response.
         gone: The caller has hung up.
+        timed_out: The time limit of the request itself is over.
     """
 
     request_id: str
@@ -88,18 +90,40 @@ class RequestLog:
     usage: Usage | None = None
     characters: int = 0
     answer_tokens: int = 0
+    counted_tokens: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     gone: bool = False
+    timed_out: bool = False
 
     @property
     def seconds(self) -> float:
         """How long it has taken so far."""
         return time.perf_counter() - self.started
 
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the caller did not wait for a whole answer, of which nothing is known then: what was set aside."""
+        return (self.gone or self.timed_out) and not self.stream and self.lease is None
+
+    @property
+    def is_charged(self) -> bool:
+        """Whether it costs its key something: a failure does not, unless it was the caller's, or behind an answer."""
+        begun = self.first_piece is not None or self.answer_tokens > 0 or self.usage is not None
+        return self.called and (self.error is None or self.gone or self.timed_out or begun)
+
     def piece(self) -> None:
         """Note that a piece of the answer is there."""
         if self.first_piece is None:
             self.first_piece = self.seconds
+
+    def counted(self, usage: Usage) -> None:
+        """Note the token counts of all of the answer so far."""
+        self.usage = usage
+        self.counted_tokens = self.answer_tokens
+
+    def begin_anew(self) -> None:
+        """Forget an answer that another call replaces."""
+        self.usage, self.answer_tokens, self.counted_tokens, self.characters = None, 0, 0, 0
 
     def answered(self, text: str) -> None:
         """Note more text of the answer."""
@@ -133,3 +157,23 @@ class RequestLog:
             "error": self.error,
         }
         return {name: value for name, value in line.items() if value not in (None, "")}
+
+
+def used_tokens(log: RequestLog) -> tuple[int, int]:
+    """Return the tokens of prompt and answer: as the server counted, else as estimated from their texts.
+
+    Who hangs up before the counts arrive has used them all the same.
+    """
+    usage = log.usage
+    counted = None if usage is None else usage.prompt_tokens
+    prompt = estimated_prompt(log.body) if counted is None else max(0, counted)
+    if usage is None or usage.completion_tokens is None:
+        return prompt, log.answer_tokens
+    completion = max(0, usage.completion_tokens)
+    more = log.answer_tokens - log.counted_tokens if log.error is not None else 0
+    if more > 0:
+        # Of a further prompt, whose counts have not come.
+        prompts = number_of_prompts(log.body)
+        prompt += estimated_prompt(log.body) // prompts if prompts > 1 else 0
+        completion += more
+    return prompt, completion

@@ -12,9 +12,9 @@ from weakref import WeakValueDictionary
 import orjson
 
 from sagewire.gateway.accounting.database import Store
-from sagewire.gateway.accounting.database_calls import DatabaseCalls
+from sagewire.gateway.accounting.database_calls import LONGEST_QUEUE, DatabaseCalls
 from sagewire.gateway.accounting.response_table import MAX_ID, Chain, ResponseTable, StoredItem, StoredResponse
-from sagewire.gateway.accounting.store_errors import StoreError
+from sagewire.gateway.accounting.store_errors import StoreBusy, StoreError
 from sagewire.gateway.config import ServerConfig
 from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
@@ -59,8 +59,8 @@ class StoredResponses:
         # Bytes that this process has stored for a key since it last looked for the oldest.
         self._since_trim: dict[str, int] = {}
         self._trims: dict[str, asyncio.Task[int]] = {}
-        # One read of a key at a time, so that none takes the places of all others.
-        self._reading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # One call of a key at a time, so that none takes the places of all others.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def expanded(self, key: Key, body: JSON, server: ServerConfig) -> tuple[JSON, int]:
         """Return the body of a request with the stored items that it refers to, and how many come before its own.
@@ -149,7 +149,7 @@ class StoredResponses:
         stored = StoredResponse(response["id"], rest, kept, body.get("previous_response_id"))
         owner, most = _owner(key), server.store_responses_bytes
         try:
-            size = await self._calls.run(self._table.add, owner, stored, after(server.store_responses), most)
+            size = await self._in_turn(key, self._table.add, owner, stored, after(server.store_responses), most)
         except StoreError as error:
             _log.warning("a response is not stored: %s", error)
             return False
@@ -223,10 +223,8 @@ class StoredResponses:
             await asyncio.sleep(PURGE_SECONDS)
 
     async def _run(self, key: Key, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        lock = self._reading.setdefault(_owner(key), asyncio.Lock())
         try:
-            async with lock:
-                return await self._calls.run(work, *args, **kwargs)
+            return await self._in_turn(key, work, *args, **kwargs)
         except StoreError:
             raise GatewayError(
                 503,
@@ -234,6 +232,19 @@ class StoredResponses:
                 "stored responses cannot be read now; try again",
                 headers={"retry-after": "5"},
             ) from None
+
+    async def _in_turn(self, key: Key, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return the result of a call that comes behind the others of its key."""
+        turn = self._turns.setdefault(_owner(key), asyncio.Lock())
+        try:
+            async with asyncio.timeout(LONGEST_QUEUE):
+                await turn.acquire()
+        except TimeoutError:
+            raise StoreBusy("the key has too many stored responses on their way") from None
+        try:
+            return await self._calls.run(work, *args, **kwargs)
+        finally:
+            turn.release()
 
 
 def _owner(key: Key) -> str:

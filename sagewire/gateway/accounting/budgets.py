@@ -8,7 +8,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
 
 import sqlalchemy as sa
 
@@ -16,7 +18,7 @@ from sagewire.gateway.accounting.costs import nanodollars
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.database_calls import DatabaseCalls
 from sagewire.gateway.accounting.store_errors import StoreError
-from sagewire.gateway.accounting.tables import SPEND, USAGE, as_utc
+from sagewire.gateway.accounting.tables import RESERVED, SPEND, USAGE, as_utc
 from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key
@@ -24,6 +26,8 @@ from sagewire.gateway.keys import Key
 __all__ = ["BudgetReservation", "Budgets", "Spend", "SpendTable"]
 
 Now = Callable[[], datetime]
+# After so long, what is set aside for a request is given back if another one needs it.
+_LONGEST = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,13 @@ class BudgetReservation:
         key: The key.
         nanodollars: How much; 0 if nothing is left.
         spend: What it has spent by then, with what is set aside.
+        id: Its row in the database.
     """
 
     key: Key
     nanodollars: int
     spend: Spend
+    id: str = ""
 
 
 class SpendTable:
@@ -73,12 +79,17 @@ class SpendTable:
             StoreError: The database does not answer.
         """
         with self._store.transaction("reserve a budget in") as connection:
-            before = self._locked(connection, key, make=True)
-            left = nanodollars(key.max_budget or 0.0) - before.nanodollars
-            taken = max(0, min(max(1, wanted), left))
-            spend = Spend(before.nanodollars + taken, before.resets_at)
-            self._write(connection, key, spend)
-        return BudgetReservation(key, taken, spend)
+            _, before = self._locked(connection, key, make=True)
+            most, wanted = nanodollars(key.max_budget or 0.0), max(1, wanted)
+            if most - before.nanodollars < wanted:
+                before = self._without_old(connection, key, before)
+            taken = max(0, min(wanted, most - before.nanodollars))
+            found = BudgetReservation(key, taken, Spend(before.nanodollars + taken, before.resets_at), uuid4().hex)
+            self._write(connection, key.name, found.spend)
+            if taken:
+                row = {"id": found.id, "key_name": key.name, "nanodollars": taken, "resets_at": before.resets_at}
+                connection.execute(sa.insert(RESERVED).values(**row, until=self._now() + _LONGEST))
+        return found
 
     def settle(self, reservation: BudgetReservation, cost: int) -> None:
         """Count the cost of a finished request in place of what was set aside for it.
@@ -88,11 +99,15 @@ class SpendTable:
         """
         key = reservation.key
         with self._store.transaction("settle a budget in") as connection:
-            before = self._locked(connection, key)
-            # What was set aside in a period that is over no longer counts.
-            current = before.resets_at == reservation.spend.resets_at
+            here = RESERVED.c.id == reservation.id
+            # The row of the key first, as everywhere; the key may have another name by now.
+            now_named = sa.func.coalesce(sa.select(RESERVED.c.key_name).where(here).scalar_subquery(), key.name)
+            name, before = self._locked(connection, key, now_named)
+            kept = connection.execute(sa.delete(RESERVED).where(here).returning(RESERVED.c.id)).first() is not None
+            # What was set aside in a period that is over no longer counts, nor what was given back after a while.
+            current = kept and before.resets_at == reservation.spend.resets_at
             spent = before.nanodollars - (reservation.nanodollars if current else 0)
-            self._write(connection, key, Spend(max(0, spent) + cost, before.resets_at))
+            self._write(connection, name, Spend(max(0, spent) + cost, before.resets_at))
 
     def of(self, key: Key) -> Spend:
         """Return what a key has spent: of its budget, or in all if it has none.
@@ -103,29 +118,48 @@ class SpendTable:
         with self._store.transaction("read a budget from") as connection:
             if key.max_budget is None:
                 return Spend(int(connection.execute(sa.select(_used_by(key))).scalar() or 0))
-            return self._locked(connection, key, make=True)
+            _, spend = self._locked(connection, key, make=True)
+            return spend
 
-    def _locked(self, connection: sa.Connection, key: Key, *, make: bool = False) -> Spend:
-        """Return the spend of the current period; the row stays locked until the transaction ends."""
+    def _without_old(self, connection: sa.Connection, key: Key, spend: Spend) -> Spend:
+        """Give back what is set aside for requests that must have ended: their processes were killed."""
+        old = sa.delete(RESERVED).where(RESERVED.c.key_name == key.name, RESERVED.c.until <= self._now())
+        rows = connection.execute(old.returning(RESERVED.c.nanodollars, RESERVED.c.resets_at)).all()
+        given_back = sum(
+            int(amount) for amount, period in rows if (None if period is None else as_utc(period)) == spend.resets_at
+        )
+        return Spend(max(0, spend.nanodollars - given_back), spend.resets_at)
+
+    def _locked(
+        self, connection: sa.Connection, key: Key, name: Any = None, *, make: bool = False
+    ) -> tuple[str, Spend]:
+        """Return the key's name and its spend of the current period; the row stays locked until the transaction ends.
+
+        Args:
+            connection: In a transaction.
+            key: The key.
+            name: An expression for its name, if that may have changed.
+            make: Make the row if there is none.
+        """
         same = {"nanodollars": SPEND.c.nanodollars}
-        here = SPEND.c.key_name == key.name
+        here = SPEND.c.key_name == (key.name if name is None else name)
         row = connection.execute(sa.update(SPEND).where(here).values(same).returning(SPEND)).mappings().first()
         if row is None and make:
             first = self._store.insert(SPEND).values(key_name=key.name, nanodollars=_before(key), resets_at=None)
             again = first.on_conflict_do_update(index_elements=["key_name"], set_=same)
             row = connection.execute(again.returning(SPEND)).mappings().first()
         if row is None:
-            return Spend(0)
+            return key.name, Spend(0)
         resets_at = None if row["resets_at"] is None else as_utc(row["resets_at"])
         now = self._now()
         if resets_at is not None and resets_at <= now:
-            return Spend(0, _next_reset(key, now))
-        return Spend(int(row["nanodollars"]), _reset(key, resets_at, now))
+            return row["key_name"], Spend(0, _next_reset(key, now))
+        return row["key_name"], Spend(int(row["nanodollars"]), _reset(key, resets_at, now))
 
     @staticmethod
-    def _write(connection: sa.Connection, key: Key, spend: Spend) -> None:
+    def _write(connection: sa.Connection, name: str, spend: Spend) -> None:
         values = {"nanodollars": spend.nanodollars, "resets_at": spend.resets_at}
-        connection.execute(sa.update(SPEND).where(SPEND.c.key_name == key.name).values(**values))
+        connection.execute(sa.update(SPEND).where(SPEND.c.key_name == name).values(**values))
 
 
 def _next_reset(key: Key, now: datetime) -> datetime | None:

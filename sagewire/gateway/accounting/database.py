@@ -27,6 +27,7 @@ from sagewire.gateway.accounting.tables import (
     BATCHES,
     COUNTS,
     KEYS,
+    RESERVED,
     RESPONSE_ITEMS,
     RESPONSES,
     SPEND,
@@ -144,6 +145,8 @@ class Store:
                     connection.execute(sa.delete(SPEND).where(SPEND.c.key_name == key.name))
                     spent = sa.update(SPEND).where(SPEND.c.key_name == before)
                     connection.execute(spent.values(key_name=key.name))
+                    reserved = sa.update(RESERVED).where(RESERVED.c.key_name == before)
+                    connection.execute(reserved.values(key_name=key.name))
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):
                 raise UsageError(f"there is a key named {key.name!r} already; choose another name") from None
@@ -159,6 +162,7 @@ class Store:
         with self.transaction("remove a key from") as connection:
             owner = connection.execute(sa.select(KEYS.c.digest).where(KEYS.c.name == name)).scalar()
             connection.execute(sa.delete(SPEND).where(SPEND.c.key_name == name))
+            connection.execute(sa.delete(RESERVED).where(RESERVED.c.key_name == name))
             connection.execute(sa.delete(KEYS).where(KEYS.c.name == name))
         # Not in that transaction: they may be many, and what takes too long is undone as a whole.
         if owner is not None and responses:

@@ -14,6 +14,7 @@ __all__ = [
     "LATENCIES",
     "RATES",
     "REQUESTS",
+    "RESERVED",
     "RESPONSES",
     "RESPONSE_ITEMS",
     "SPEND",
@@ -100,6 +101,16 @@ SPEND = sa.Table(
     sa.Column("key_name", sa.String(200), primary_key=True),
     sa.Column("nanodollars", sa.BigInteger, nullable=False),
     sa.Column("resets_at", sa.DateTime(timezone=True), nullable=True),
+)
+# The part of that which is set aside for requests; one whose process was killed is given back after a while.
+RESERVED = sa.Table(
+    "sagewire_budget_reservations",
+    TABLES,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("key_name", sa.String(200), nullable=False),
+    sa.Column("nanodollars", sa.BigInteger, nullable=False),
+    sa.Column("resets_at", sa.DateTime(timezone=True), nullable=True),
+    sa.Column("until", sa.DateTime(timezone=True), nullable=False),
 )
 # The last batch of usage that each process has written.
 BATCHES = sa.Table(

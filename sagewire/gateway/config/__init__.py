@@ -115,6 +115,15 @@ def _own_variables(document: Document, environment: Mapping[str, str]) -> dict[s
     return found
 
 
+# Of pydantic's own messages, those that do not say what to write instead.
+_PLAIN = {
+    "string_type": "should be a text; put it in quotes",
+    "list_type": "should be a list, each entry on a line that begins with '- '",
+    "dict_type": "should be a mapping, each line with a name, a colon and a value",
+    "model_type": "should be a mapping, each line with a name, a colon and a value",
+}
+
+
 def _readable(error: ValidationError, document: Document, model: type[BaseModel]) -> UsageError:
     found = error.errors(include_url=False, include_context=False, include_input=False)
     # A misspelt key mostly explains the others: the right one is missing.
@@ -125,7 +134,7 @@ def _readable(error: ValidationError, document: Document, model: type[BaseModel]
         if item["type"] == "extra_forbidden":
             message = f"unknown key{nearest(str(path[-1]), _keys_at(path[:-1], model))}"
         else:
-            message = item["msg"].removeprefix("Value error, ")
+            message = _PLAIN.get(item["type"], item["msg"].removeprefix("Value error, "))
         lines.append(str(document.error(path, message)))
     return UsageError("\n".join(lines))
 

@@ -42,7 +42,10 @@ class Document:
         self.name = name
         files = {} if files is None else files
         self._root = join(read_included(compose(text, name), path, files))
-        self.data: Any = construct(self._root, name)
+        # As in Compose files, such a key only holds what others take over by an anchor.
+        self.data: Any = {
+            key: value for key, value in construct(self._root, name).items() if not str(key).startswith("x-")
+        }
 
     def line(self, path: Sequence[str | int]) -> int:
         """Return the line of the value at a path, or of the closest thing above it that is in its file."""

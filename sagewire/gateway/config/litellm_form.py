@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from sagewire.errors import UsageError
 from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, nearest
 from sagewire.gateway.config.litellm_params import Defaults, deployment_settings, from_environment
 from sagewire.gateway.config.litellm_providers import CATCH_ALL, NotServed
-from sagewire.gateway.config.litellm_sections import SECTIONS, check_sections
+from sagewire.gateway.config.litellm_sections import SECTIONS, check_model_info, check_sections, without_effect
 from sagewire.gateway.config.models import GatewayConfig
 from sagewire.gateway.config.patterns import STAR, sorted_patterns
 
@@ -62,6 +63,12 @@ class LiteLlmConfig(BaseModel):
     environment_variables: dict[str, Any] = Field(default_factory=dict)
     credential_list: list[_Credential] = Field(default_factory=list)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_sections(cls, value: Any) -> Any:
+        """Leave out sections whose keys are all commented out, as LiteLLM does."""
+        return {name: item for name, item in value.items() if item is not None} if isinstance(value, dict) else value
+
     def translated(
         self, document: Document, missing: Sequence[tuple[Path, str]], environment: Mapping[str, str]
     ) -> GatewayConfig:
@@ -90,6 +97,7 @@ class _Translation:
         self._source = source
         self._environment = environment
         self._document = document
+        self._missing = missing
         self._notes: list[str] = []
         # The entries of `model_list` that each model's deployments come from.
         self._entries: dict[str, list[int]] = {}
@@ -173,7 +181,7 @@ class _Translation:
         source = self._source
         sections = {section: getattr(source, section) for section in SECTIONS}
         for place in check_sections(sections, source.model_extra or {}, LiteLlmConfig.model_fields, self._document):
-            self._note(place, "has no effect in sagewire")
+            self._note(place, without_effect(place, getattr(source, str(place[0]), None)))
 
     def _models(self) -> dict[str, dict[str, Any]]:
         shared = self._routing()
@@ -187,14 +195,17 @@ class _Translation:
             limits = {name: entry.model_info.get(name) for name in ("rpm", "tpm")}
             limits |= {name: value for name, value in (("rpm", entry.rpm), ("tpm", entry.tpm)) if value is not None}
             params = limits | from_environment(entry.litellm_params, self._environment)
+            check_model_info(entry.model_info, (*path[:-1], "model_info"), self._document)
             try:
                 deployment, notes = deployment_settings(params, entry.model_info, defaults, self._document, path)
             except NotServed as error:
                 # A base that is given and empty was meant to be one.
                 if error.needs_base and not entry.litellm_params.keys().isdisjoint(("api_base", "base_url")):
-                    raise
+                    raise self._with_variables(error, path) from None
                 left_out.append((entry, error))
                 continue
+            except UsageError as error:
+                raise self._with_variables(error, path) from None
             self._notes += notes
             self._entries.setdefault(entry.model_name, []).append(number)
             model = models.setdefault(entry.model_name, {"deployments": [], **shared})
@@ -209,6 +220,11 @@ class _Translation:
         self._note_certificates(models)
         self._leave_out(left_out, models)
         return models
+
+    def _with_variables(self, error: UsageError, path: Path) -> UsageError:
+        """Return the error for an entry, with the variables that it names and that are not set."""
+        unset = [variable for place, variable in self._missing if place[: len(path)] == path]
+        return UsageError(f"{error}; not set: the environment variable {', '.join(unset)}") if unset else error
 
     def _leave_out(self, left_out: list[tuple[_Entry, NotServed]], models: Mapping[str, Any]) -> None:
         """Note deployments that are not served. Their names are kept, so that no pattern or fallback takes them."""

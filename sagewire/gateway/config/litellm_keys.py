@@ -35,12 +35,15 @@ REFUSED = _names(
     "blocked_user_list custom_auth custom_auth_run_common_checks default_key_generate_params enable_jwt_auth "
     "enable_oauth2_auth "
     "enable_oauth2_proxy_auth guardrail_list block_requests_for_models_without_pricing "
-    "default_max_internal_user_budget enable_tag_filtering enforce_rbac enforce_user_param enforced_params guardrails "
+    "default_api_key_rpm_limit default_api_key_tpm_limit default_max_internal_user_budget enable_tag_filtering "
+    "enforce_rbac enforce_user_param enforced_params guardrails "
     "litellm_jwtauth max_budget max_end_user_budget max_internal_user_budget max_user_budget post_call_rules "
     "policies policy_attachments pre_call_rules provider_budget_config public_routes "
     "reject_clientside_metadata_tags role_permissions tag_budget_config upperbound_key_generate_params"
 )
-_NEW_KEYS = _names("default_key_generate_params upperbound_key_generate_params")
+_NEW_KEYS = _names(
+    "default_api_key_rpm_limit default_api_key_tpm_limit default_key_generate_params upperbound_key_generate_params"
+)
 # Values of `callbacks` that mask or refuse requests (litellm/proxy/common_utils/callback_utils.py).
 GUARDS = _names(
     "aporia_prompt_injection azure_content_safety banned_keywords blocked_user_check detect_prompt_injection "
@@ -72,7 +75,7 @@ PARAMS_NO_EFFECT = _names(
     "auto_router_embedding_model base_model budget_duration cache cache_control_injection_points cache_key "
     "caching caching_groups complexity_router_config complexity_router_default_model "
     "configurable_clientside_auth_params context_window_fallback_dict custom_prompt_dict "
-    "default_api_key_rpm_limit default_api_key_tpm_limit enable_json_schema_validation enable_prompt_caching "
+    "enable_json_schema_validation enable_prompt_caching "
     "ensure_alternating_roles fallbacks fastest_response force_timeout id itpm "
     "langfuse_host langfuse_public_key langfuse_secret langfuse_secret_key litellm_call_id "
     "litellm_disabled_callbacks litellm_metadata litellm_request_debug litellm_session_id litellm_system_prompt "

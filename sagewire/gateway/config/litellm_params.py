@@ -161,9 +161,8 @@ def _options(given: JSON, settings: JSON, document: Document, path: Path) -> lis
         if name in keys.PARAMS_TAKEN:
             continue
         if name in keys.REFUSED and value not in (None, False, [], {}):
-            raise document.error(
-                (*path, name), "sagewire has none, and without it the model would be open to more; remove it here"
-            )
+            says = "sagewire has nothing like it, and without it the model would be open to more; "
+            raise document.error((*path, name), says + keys.cure_of(name))
         if name in _OPTIONS:
             options[name] = value
         elif name in keys.PARAMS_NO_EFFECT or name in keys.REFUSED or "_cost" in name or keys.SECRET.search(name):

@@ -9,7 +9,7 @@ from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, as_number, nearest
 from sagewire.gateway.config.yaml_files import INCLUDE
 
-__all__ = ["SECTIONS", "check_sections"]
+__all__ = ["SECTIONS", "check_model_info", "check_sections", "without_effect"]
 
 # The keys of each section that are read, and those without effect.
 SECTIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
@@ -18,6 +18,7 @@ SECTIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "general_settings": (keys.GENERAL_TAKEN, keys.GENERAL_NO_EFFECT),
 }
 _CALLBACKS = ("callbacks", "input_callback", "success_callback")
+_LOGGERS = frozenset({*_CALLBACKS, "failure_callback", "service_callback", "audit_log_callbacks"})
 # The types of the settings that are read.
 _TYPES: Mapping[str, type] = {
     **dict.fromkeys(
@@ -87,6 +88,38 @@ def _without_effect(
             # LiteLLM makes any key of this section a variable of its module, there are hundreds.
         found.append((*path, name))
     return found
+
+
+def without_effect(place: Path, section: Any) -> str:
+    """Return the words for a key without effect; callbacks are named.
+
+    Args:
+        place: The key's place.
+        section: The section it is in.
+    """
+    name = place[-1]
+    given = section.get(name) if name in _LOGGERS and isinstance(section, Mapping) else None
+    callbacks = [str(one) for one in (given if isinstance(given, list) else [given]) if one]
+    if not callbacks:
+        return "has no effect in sagewire"
+    says = f"{', '.join(callbacks)[:200]}: no callback has an effect in sagewire"
+    own = [one for one in callbacks if "." in one]
+    if own:
+        says += f"; {', '.join(own)[:200]}, code of your own, is not run: what it would change or refuse passes"
+    return says
+
+
+def check_model_info(info: Mapping[str, Any], path: Path, document: Document) -> None:
+    """Raise `UsageError` if a `model_info` keeps callers out of a model.
+
+    LiteLLM gives a model with a `team_id` to the keys of that team alone.
+    """
+    if info.get("team_id") is not None:
+        raise document.error(
+            (*path, "team_id"),
+            "sagewire has no teams, and without it everybody could use the model; list the models of each key where it "
+            "is made, at /key/generate or with `keys add`, and remove it here",
+        )
 
 
 def _check_guards(document: Document, section: str, given: Mapping[str, Any]) -> None:

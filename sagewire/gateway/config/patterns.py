@@ -177,11 +177,9 @@ def _mistakes_of(deployment: Deployment, stars: int) -> Iterator[str]:
         yield f"`url` cannot have a star: callers would choose the server; {', '.join(_STARRED)} can"
     for field, rule in _STARRED.items():
         template = getattr(deployment, field) or ""
-        if template.count(STAR) not in (0, stars):
-            yield (
-                f"`{field}` {template!r} has {template.count(STAR)} stars, and the model's name {stars}: write as many, "
-                "or none"
-            )
+        own = template.count(STAR)
+        if own not in (0, stars):
+            yield f"`{field}` {template!r} has {own} stars, and the model's name {stars}: write as many, or none"
         elif STAR in template and not rule.fullmatch(template.replace(STAR, "x")):
             yield f"`{field}` {template!r} cannot become a valid name, whatever the star stands for"
     if deployment.format == STAR and not (stars and has_star(deployment)):

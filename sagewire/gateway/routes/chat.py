@@ -37,7 +37,7 @@ from sagewire.openai_shapes import (
 )
 from sagewire.openai_shapes.answers import add_usage
 from sagewire.openai_shapes.plain import plain_chat
-from sagewire.types import Delta, Reply, Usage
+from sagewire.types import Delta, Reply, Usage, UsageDelta
 
 __all__ = ["Chat", "Completions", "stream_chat", "whole_chat"]
 
@@ -111,7 +111,6 @@ async def whole_chat(
         return reply
 
     reply = await generation.whole(call)
-    turn.log.usage = reply.usage
     turn.log.upstream_id = reply.info.request_id
     generation.note_replies([reply])
     return reply
@@ -154,10 +153,14 @@ class Completions(ModelRoute):
 
         async def call(callee: Callee) -> list[Reply]:
             arguments = generation.fitting(callee, prompts.arguments)
+            turn.log.begin_anew()
 
-            def complete(number: int) -> Awaitable[Reply]:
+            async def complete(number: int) -> Reply:
                 text, options = prompts.of(number, arguments, callee)
-                return callee.client.complete(text, **options, endpoint_kwargs=callee.parameters)
+                reply = await callee.client.complete(text, **options, endpoint_kwargs=callee.parameters)
+                # At once: if another prompt fails, this one has been answered all the same.
+                generation.note_replies([reply])
+                return reply
 
             if len(prompts.texts) == 1:
                 return [await complete(0)]
@@ -166,7 +169,6 @@ class Completions(ModelRoute):
 
         replies = await generation.whole(call)
         turn.log.usage = add_usage([reply.usage for reply in replies])
-        generation.note_replies(replies)
         id = f"cmpl-{turn.log.request_id}"
         body = text_completion(replies, model=turn.name, id=id, echo=prompts.echo, echoed=prompts.server_echoes)
         await respond_json(send, 200, body)
@@ -255,10 +257,18 @@ class _InTurn:
         self.at = 0
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
+        before: list[Usage | None] = []
         for number, stream in enumerate(self._streams):
             self.at = number
             async for delta in stream:
-                yield delta
+                if isinstance(delta, UsageDelta):
+                    # Of all prompts so far, like the answer that has been noted.
+                    usage = add_usage([*before, delta.usage])
+                    if usage is not None:
+                        yield UsageDelta(usage)
+                else:
+                    yield delta
+            before.append(stream.reply.usage)
 
     @property
     def reply(self) -> Reply:

@@ -3,24 +3,35 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from sagewire.errors import UsageError
-from sagewire.gateway.accounting.budgets import Budgets, SpendTable
+from sagewire.gateway.accounting.budgets import BudgetReservation, Budgets, SpendTable
 from sagewire.gateway.accounting.costs import Prices, nanodollars
 from sagewire.gateway.accounting.database import StoreError, open_store
+from sagewire.gateway.accounting.tables import RESERVED
 from sagewire.gateway.config import parse_config
 from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key
+from sagewire.gateway.quota import estimated_answer
+from sagewire.gateway.request_log import RequestLog, used_tokens
+from sagewire.gateway.routes.chat import _InTurn
+from sagewire.types import Reply, TextDelta, Usage, UsageDelta
+from tests.cases import each
 
 NOW = datetime(2027, 1, 31, 12, tzinfo=UTC)
 DOLLAR = 10**9
 MASTER = {"authorization": "Bearer sk-master-key"}
 BOB = {"authorization": "Bearer sk-bob"}
+HELLO = [{"role": "user", "content": "Hello"}]
+NEVER = [{"role": "user", "content": "never"}]
 
 
 def config(url: str, key: str = "max_budget: 0.001") -> str:
@@ -70,6 +81,92 @@ def test_a_request_that_fails_costs_nothing(start, vllm, until) -> None:
     until(lambda: SpendTable(gateway.gateway.store).of(key).nanodollars == 0)
 
 
+@each(
+    ("path", "more", "status", "spent"),
+    [
+        # The caller's own time limit is over: what was set aside stands, as for one who hangs up.
+        ("chat/completions", {"messages": NEVER, "timeout": 0.1}, 504, 230_000),
+        # The prompt was sent, and nothing came back.
+        ("chat/completions", {"messages": NEVER, "timeout": 0.1, "stream": True}, 504, 30_000),
+        # Of three prompts two are answered, at 60 and 40 tokens each, and one is refused.
+        ("completions", {"prompt": ["a", "b", "refused"]}, 400, 2_800_000),
+        ("completions", {"prompt": ["refused"]}, 400, 0),
+        ("chat/completions", {"messages": [{"role": "user", "content": "refused"}]}, 400, 0),
+    ],
+)
+def test_what_was_done_for_a_caller_is_not_free(
+    start, vllm, until, path: str, more: dict[str, Any], status: int, spent: int
+) -> None:
+    ended = threading.Event()
+    vllm.answers["never"] = lambda headers: (200, {"late": ended.wait(20)})
+    vllm.answers["refused"] = 400, {"error": {"message": "too long"}}
+    gateway = start(config(vllm.url, "max_budget: 1").replace("attempts: 1", "attempts: 1, max_concurrency: 1"))
+    key = next(iter(gateway.gateway.access._configured.values()))
+    assert gateway.post(f"/v1/{path}", {"model": "m", "max_tokens": 10, **more}, **BOB).status == status
+    ended.set()
+    until(lambda: SpendTable(gateway.gateway.store).of(key).nanodollars == spent)
+
+
+def test_fallbacks_are_set_aside_at_their_own_price(start, vllm, until) -> None:
+    vllm.answers['"cheap"'] = 500, {"error": {"message": "broken"}}
+    one = f"url: '{vllm.url}', handler: openai_chat, attempts: 1"
+    gateway = start(
+        f"""
+models:
+  cheap: {{{one}, served_model: cheap, fallbacks: [dear], input_cost_per_token: 0.0000001}}
+  free: {{{one}, served_model: cheap}}
+  dear: {{{one}, served_model: dear, input_cost_per_token: 0.001, output_cost_per_token: 0.001}}
+keys: [{{name: bob, key: sk-bob, max_budget: 1}}, {{name: eve, key: sk-eve, max_budget: 1, models: [cheap]}}]
+"""
+    )
+    parts: list[int] = []
+    reserve = SpendTable.reserve
+
+    def remembered(table: SpendTable, key: Key, wanted: int) -> BudgetReservation:
+        parts.append(wanted)
+        return reserve(table, key, wanted)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(SpendTable, "reserve", remembered)
+        assert ask(gateway, model="cheap").status == 200
+        assert ask(gateway, model="free", fallbacks=["dear"]).status == 200
+        assert ask(gateway, model="cheap", fallbacks=[]).status == 502
+        # Fallbacks that a key may not use do not answer.
+        body = {"model": "cheap", "max_tokens": 10, "messages": HELLO}
+        assert gateway.post("/v1/chat/completions", body, authorization="Bearer sk-eve").status == 502
+    assert parts == [13_000_000, 13_000_000, 300, 300]
+
+
+def test_tokens_of_an_answer_that_is_cut_short() -> None:
+    log = RequestLog("id", "POST", "/", body={"prompt": ["aaaa", "bbbb"]}, stream=True, error="client_gone")
+    log.answered("x" * 40)
+    assert used_tokens(log) == (2, 10)
+    log.counted(Usage(7, 12))
+    assert used_tokens(log) == (7, 12)
+    # The second prompt, and what has come of its answer.
+    log.answered("y" * 400)
+    assert used_tokens(log) == (8, 112)
+    log.error = None
+    assert used_tokens(log) == (7, 12)
+
+
+async def test_counts_of_several_streams_are_summed_up_on_the_way() -> None:
+    class One:
+        reply = Reply(usage=Usage(5, 6))
+
+        async def __aiter__(self):
+            yield TextDelta("a")
+            yield UsageDelta(Usage(5, 6))
+
+    found = [delta async for delta in _InTurn([One(), One()])]
+    assert [delta.usage for delta in found if isinstance(delta, UsageDelta)] == [Usage(5, 6), Usage(10, 12)]
+
+
+def test_estimates_count_every_spelling() -> None:
+    body = {"prompt": "a", "max_tokens": 1, "max_completion_tokens": 9, "n": 2, "best_of": 5}
+    assert estimated_answer(body) == 45
+
+
 def test_keys_with_budgets_over_http(start, vllm, until) -> None:
     gateway = start(config(vllm.url))
     body = {"key_alias": "eve", "max_budget": 2, "budget_duration": "1mo"}
@@ -107,6 +204,29 @@ def test_parallel_requests_of_several_workers_share_a_budget(tmp_path: Path) -> 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda one: tables[0].settle(one, DOLLAR // 100), good))
     assert tables[1].of(key).nanodollars == DOLLAR // 10
+
+
+def test_what_a_killed_process_has_set_aside_is_given_back(tmp_path: Path) -> None:
+    now = [NOW]
+    store = open_store(f"sqlite:///{tmp_path}/keys.db")
+    table = SpendTable(store, lambda: now[0])
+    key = Key("k", "digest", max_budget=1.0)
+    store.add_key(key)
+    lost = table.reserve(key, 2 * DOLLAR)
+    assert (lost.nanodollars, table.reserve(key, 1).nanodollars) == (DOLLAR, 0)
+    now[0] += timedelta(minutes=16)
+    late = table.reserve(key, DOLLAR // 2)
+    assert late.nanodollars == DOLLAR // 2
+    # One that was only slow pays what it cost, and takes nothing else away.
+    table.settle(lost, DOLLAR // 10)
+    assert table.of(key).nanodollars == DOLLAR * 6 // 10
+    # The key has another name before its request has ended.
+    renamed = replace(key, name="renamed")
+    store.update_key(renamed)
+    table.settle(late, DOLLAR // 5)
+    assert table.of(renamed).nanodollars == DOLLAR * 3 // 10
+    with store.transaction("count rows of") as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(RESERVED)).scalar() == 0
 
 
 def test_a_budget_starts_anew() -> None:

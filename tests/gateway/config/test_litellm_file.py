@@ -6,6 +6,7 @@ import pytest
 from sagewire.emulator import EndpointSpec
 from sagewire.errors import UsageError
 from sagewire.gateway.config import parse_config
+from tests.cases import each
 
 CONFIG = """
 model_list:
@@ -127,7 +128,7 @@ def test_settings_reach_what_they_are_for() -> None:
     ("text", "says"),
     [
         ("litellm_credential_name: taem", "line 9: .*no credential 'taem'.*did you mean 'team'"),
-        ("guardrails: [pii]", "line 9: .*guardrails: sagewire has none"),
+        ("guardrails: [pii]", "line 9: .*guardrails: sagewire has nothing like it"),
         ("max_tokens: 3\n      extra_body: [top_k]", "line 10: .*extra_body: should be a mapping"),
     ],
 )
@@ -135,3 +136,40 @@ def test_settings_that_cannot_be_kept(text: str, says: str) -> None:
     changed = LAYOUTS.replace("      extra_body: {top_k: 3}\n", "").replace("litellm_credential_name: team", text)
     with pytest.raises(UsageError, match=says):
         parse_config(changed, "config.yaml", {"SECRET": "s"})
+
+
+ENTRY = "model_list:\n  - model_name: m\n    litellm_params: {model: hosted_vllm/m, api_base: 'http://h/v1'}\n"
+
+
+@each(
+    ("text", "says"),
+    [
+        # In LiteLLM only the team's keys may use such a model.
+        (ENTRY + "    model_info: {id: one, team_id: team-a}\n", "line 4: model_list.0.model_info.team_id: .*no teams"),
+        (ENTRY.replace("'http", "os.environ/NOT_THERE, x: 'http"), "line 3: .*not set: .* NOT_THERE"),
+        (ENTRY.replace("'http://h/v1'", "x, default_api_key_rpm_limit: 3"), "line 3: .*where it is made"),
+        (ENTRY.replace("m\n", "1\n", 1), "line 2: .*should be a text; put it in quotes"),
+        (ENTRY + "router_settings: [a]\n", "line 4: router_settings: should be a mapping, each line"),
+        ("model_list: m\n", "line 1: model_list: should be a list, each entry"),
+    ],
+)
+def test_what_is_refused_says_what_to_write(text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        parse_config(text, "proxy.yaml", {})
+
+
+@each(
+    ("text", "notes"),
+    [
+        # All of their keys are commented out.
+        ("litellm_settings:\nrouter_settings:\ngeneral_settings:\nenvironment_variables:\ncredential_list:\n", []),
+        ("x-common: &c {a: os.environ/NOT_THERE}\nx-other: *c\n", []),
+        ("litellm_settings: {success_callback: [langfuse, s3]}\n", ["langfuse, s3: no callback has an effect"]),
+        ("litellm_settings: {callbacks: hooks.guard}\n", ["hooks.guard, code of your own, is not run"]),
+        ("litellm_settings: {callbacks: [otel, hooks.guard]}\n", ["otel, hooks.guard: no", "; hooks.guard, code"]),
+    ],
+)
+def test_what_is_read_and_noted(text: str, notes: list[str]) -> None:
+    config = parse_config(ENTRY + text, "proxy.yaml", {})
+    assert len(config.notes) == bool(notes)
+    assert all(note in config.notes[0] for note in notes)

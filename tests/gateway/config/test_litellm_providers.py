@@ -114,7 +114,7 @@ def test_requests_for_them_are_told_why(start) -> None:
     ("text", "says"),
     [
         ("not_served: {m: gone}", "line 2: not_served.m: 'm' is served, too"),
-        ("not_served: {x: [1]}", "string"),
+        ("not_served: {x: [1]}", "should be a text"),
         ("aliases: {x: y}\nnot_served: {y: gone}", "alias 'x'"),
     ],
 )

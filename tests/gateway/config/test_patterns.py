@@ -161,8 +161,14 @@ def test_no_other_names_reach_a_url(name: str) -> None:
             "models:\n  a: {endpoint: b}\n  m:\n    endpoint: '*'",
             "line 3: models.m.*a star needs one in the model's name",
         ),
-        ("models:\n  'a-*-*':\n    endpoint: '*'", "line 2: .*`endpoint` .* has 1 stars, and the model's name 2: write"),
-        ("models:\n  'a-*':\n    endpoint: '*-*'", "line 2: .*`endpoint` .* has 2 stars, and the model's name 1: write"),
+        (
+            "models:\n  'a-*-*':\n    endpoint: '*'",
+            "line 2: .*`endpoint` .* has 1 stars, and the model's name 2",
+        ),
+        (
+            "models:\n  'a-*':\n    endpoint: '*-*'",
+            "line 2: .*`endpoint` .* has 2 stars, and the model's name 1",
+        ),
         ("models:\n  'a-*':\n    endpoint: '*/x'", "line 2: .*cannot become a valid name"),
         ("models:\n  'a-*':\n    url: 'http://h'\n    served_model: '../*'", "line 2: .*cannot become a valid name"),
         ("models:\n  'a-*':\n    url: 'http://*.example.com'", "line 2: .*`url` cannot have a star.*served_model"),

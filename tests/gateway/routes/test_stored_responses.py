@@ -259,11 +259,12 @@ def test_a_deletion_that_fails_harms_nobody(client: openai.OpenAI, monkeypatch, 
     assert len(asked) == 1
 
 
-def test_a_key_reads_one_at_a_time(gateway, client: openai.OpenAI, monkeypatch) -> None:
+@each("work", ["get", "add"])
+def test_a_key_reads_and_stores_one_at_a_time(gateway, client: openai.OpenAI, monkeypatch, work: str) -> None:
     first = client.responses.create(model="chat", input="Hello there")
-    read, at_once, lock = stored_responses.ResponseTable.get, [0, 0], threading.Lock()
+    do, at_once, lock = getattr(stored_responses.ResponseTable, work), [0, 0], threading.Lock()
 
-    def get(*arguments: Any) -> Any:
+    def slowly(*arguments: Any) -> Any:
         with lock:
             at_once[0] += 1
             at_once[1] = max(at_once)
@@ -271,12 +272,17 @@ def test_a_key_reads_one_at_a_time(gateway, client: openai.OpenAI, monkeypatch) 
         time.sleep(0.02)
         with lock:
             at_once[0] -= 1
-        return read(*arguments)
+        return do(*arguments)
 
-    monkeypatch.setattr(stored_responses.ResponseTable, "get", get)
-    with ThreadPoolExecutor(6) as pool:
-        path, key = f"/v1/responses/{first.id}", "Bearer key-of-alice"
-        assert {one.status for one in pool.map(lambda _: gateway.get(path, authorization=key), range(6))} == {200}
+    def call(_: int) -> int:
+        if work == "add":
+            return gateway.post("/v1/responses", {"model": "chat", "input": "Hi"}, **key).status
+        return gateway.get(f"/v1/responses/{first.id}", **key).status
+
+    key = {"authorization": "Bearer key-of-alice"}
+    with monkeypatch.context() as patched, ThreadPoolExecutor(6) as pool:
+        patched.setattr(stored_responses.ResponseTable, work, slowly)
+        assert set(pool.map(call, range(6))) == {200}
     assert at_once == [0, 1]
 
 
@@ -332,7 +338,7 @@ def test_off_by_default(start, upstream) -> None:
         ("forever", "not a duration"),
         ("0d", "not a duration"),
         ("999999mo", "beyond the year 9999"),
-        ("7", "string"),
+        ("7", "should be a text"),
     ],
 )
 def test_durations_that_are_none(value: str, says: str) -> None:
