@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import io
-import select
 import ssl
-import sys
 import threading
 from collections.abc import AsyncGenerator, Callable
-from contextvars import ContextVar
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, WeakSet, finalize, ref
+from weakref import WeakKeyDictionary, finalize, ref
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import UsageError
+from sagewire.http.async_connector import Progress, connector_class, current_progress
+from sagewire.http.async_exchange import Answer, exchange
 from sagewire.http.async_response import AsyncResponse, hang_up
 from sagewire.http.deadlines import Deadlines
 from sagewire.http.errors import (
@@ -27,13 +26,14 @@ from sagewire.http.errors import (
     tls_error,
     unanswered,
 )
-from sagewire.http.origin import Origin, keepalive_options
+from sagewire.http.origin import Origin, host_header
 from sagewire.http.proxy_tls import client_context
 from sagewire.http.request import Request
-from sagewire.http.timer_pool import Timer, TimerPool
+from sagewire.http.timer_pool import TimerPool
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession
+    import aiohttp
+    from aiohttp import ClientResponse, ClientSession
 
 __all__ = ["AsyncEngine", "AsyncResponse"]
 
@@ -63,6 +63,7 @@ class AsyncEngine:
         self._tls: Any = None
         parts, self._secure = origin.parts, origin.secure
         self._base_url = f"{parts.scheme}://{parts.netloc}"
+        self._host = host_header(origin.url)
         self.reset_after_fork()
         reset_in_child(self)
 
@@ -95,7 +96,7 @@ class AsyncEngine:
             owner = self._owners.get(asyncio.get_running_loop())
             if owner is None or owner.session.closed:
                 owner = await self._open()
-            progress = _Progress(deadlines, owner.alarms)
+            progress = Progress(deadlines, owner.alarms)
             try:
                 return await self._send(owner, request, deadlines, progress)
             except _Lost as lost:
@@ -106,46 +107,30 @@ class AsyncEngine:
                 if sent and not resend:
                     raise unanswered(error) from lost
 
-    async def _send(self, owner: _Owner, request: Request, deadlines: Deadlines, progress: _Progress) -> AsyncResponse:
+    async def _send(self, owner: _Owner, request: Request, deadlines: Deadlines, progress: Progress) -> AsyncResponse:
         import aiohttp
+        from aiohttp.http import HttpProcessingError
 
-        headers, tunnel_headers = self._headers(request)
-        body: Any = request.body if len(request.body) < _LARGE_BODY else _LargeBody(request.body, progress)
-        current = _current.set(progress)
+        current = current_progress.set(progress)
         try:
             with progress:
-                response = await owner.session.request(
-                    request.method,
-                    _url(self._base_url + request.path),
-                    data=body,
-                    headers=headers,
-                    skip_auto_headers=None if headers.keys() >= _AUTO_HEADERS else _AUTO_HEADERS,
-                    allow_redirects=False,
-                    proxy=self._origin.proxy,
-                    proxy_headers=tunnel_headers,
-                )
+                response: Answer | ClientResponse
+                if self._origin.proxy is None and len(request.body) < _LARGE_BODY:
+                    response = await self._exchange(owner, request)
+                else:
+                    response = await self._request(owner.session, request, progress)
         except TimeoutError:
             raise deadlines.expired(progress.phase) from None
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
-            raise tls_error(error, deadlines.where) from error
-        except aiohttp.ClientConnectorDNSError as error:
-            reason = f"{error.host!r} cannot be found: {UNRESOLVED}"
-            raise connection_error(reason, self._origin.route(deadlines.where)) from error
-        except aiohttp.ClientConnectorError as error:
-            raise connection_error(error, self._origin.route(deadlines.where)) from error
-        except aiohttp.ClientHttpProxyError as error:
-            raise proxy_refusal(error.status, error.message, self._origin.route(deadlines.where)) from error
-        except aiohttp.ClientResponseError as error:
+        except (aiohttp.ClientResponseError, HttpProcessingError) as error:
+            if isinstance(error, aiohttp.ClientHttpProxyError):
+                raise proxy_refusal(error.status, error.message, self._origin.route(deadlines.where)) from error
             raise protocol_error(error.message, deadlines.where) from None
         except (aiohttp.ClientConnectionError, OSError) as error:
-            # Under TLS 1.3 a server's objections to the handshake arrive with its first bytes.
-            if isinstance(error.__cause__, ssl.SSLError):
-                raise tls_error(error.__cause__, deadlines.where) from error
-            raise _Lost from error
+            raise self._translated(error, deadlines) from error
         except ValueError as error:
             raise UsageError(f"a header's value cannot be sent: {error}") from None
         finally:
-            _current.reset(current)
+            current_progress.reset(current)
         if response.status < 200:
             # aiohttp reads past the other interim answers by itself.
             hang_up(response)
@@ -155,6 +140,42 @@ class AsyncEngine:
             hang_up(response)
             raise protocol_error("its Transfer-Encoding is not 'chunked'", deadlines.where)
         return AsyncResponse(response, deadlines, owner.alarms)
+
+    def _translated(self, error: aiohttp.ClientConnectionError | OSError, deadlines: Deadlines) -> Exception:
+        import aiohttp
+
+        route = self._origin.route(deadlines.where)
+        match error:
+            case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+                return tls_error(error, deadlines.where)
+            case aiohttp.ClientConnectorDNSError():
+                return connection_error(f"{error.host!r} cannot be found: {UNRESOLVED}", route)
+            case aiohttp.ClientConnectorError():
+                return connection_error(error, route)
+        # Under TLS 1.3 a server's objections to the handshake arrive with its first bytes.
+        if isinstance(error.__cause__, ssl.SSLError):
+            return tls_error(error.__cause__, deadlines.where)
+        return _Lost()
+
+    async def _exchange(self, owner: _Owner, request: Request) -> Answer:
+        head = request.head(self._host)
+        connection = await owner.connector.connect(owner.template, [], owner.session.timeout)
+        return await exchange(connection, head, request.body, has_body=request.method != "HEAD")
+
+    async def _request(self, session: ClientSession, request: Request, progress: Progress) -> ClientResponse:
+        """Send a request that goes through a proxy, or that is large, with all that aiohttp does for these."""
+        headers, tunnel_headers = self._headers(request)
+        body: Any = request.body if len(request.body) < _LARGE_BODY else _LargeBody(request.body, progress)
+        return await session.request(
+            request.method,
+            _url(self._base_url + request.path),
+            data=body,
+            headers=headers,
+            skip_auto_headers=None if headers.keys() >= _AUTO_HEADERS else _AUTO_HEADERS,
+            allow_redirects=False,
+            proxy=self._origin.proxy,
+            proxy_headers=tunnel_headers,
+        )
 
     def _headers(self, request: Request) -> tuple[dict[str, str], dict[str, str] | None]:
         """Return the headers of the request, and those that open a tunnel through a proxy."""
@@ -168,7 +189,7 @@ class AsyncEngine:
         loop = asyncio.get_running_loop()
         closing = asyncio.Lock()
         generator = _own(self._context(), self._origin, partial(_forget, ref(self), loop), closing)
-        owner = _Owner(generator, await anext(generator), TimerPool(loop), closing)
+        owner = _Owner(generator, await anext(generator), self._base_url, TimerPool(loop), closing)
         # Kept alive by this and not by the engine alone, so that a dropped engine leaves a session that can still be
         # closed.
         owner.finalizer = finalize(self, _release, loop, owner)
@@ -189,19 +210,29 @@ class AsyncEngine:
 
 
 class _Owner:
-    """A loop's session and timers, and the generator that closes the session with the loop."""
+    """A loop's session and timers, and the generator that closes the session with the loop.
 
-    __slots__ = ("_closing", "_generator", "alarms", "finalizer", "session")
+    Attributes:
+        connector: The session's connections.
+        template: Says where they lead.
+    """
+
+    __slots__ = ("_closing", "_generator", "alarms", "connector", "finalizer", "session", "template")
 
     def __init__(
         self,
         generator: AsyncGenerator[ClientSession, None],
         session: ClientSession,
+        url: str,
         alarms: TimerPool,
         closing: asyncio.Lock,
     ) -> None:
+        import aiohttp
+
         self._generator = generator
         self.session = session
+        self.connector: Any = session.connector
+        self.template = aiohttp.ClientRequest("POST", _url(url), loop=alarms.loop)
         self.alarms = alarms
         self._closing = closing
         self.finalizer: finalize[..., AsyncEngine] | None = None
@@ -224,9 +255,7 @@ async def _own(
 ) -> AsyncGenerator[ClientSession, None]:
     import aiohttp
 
-    connector = _connector_class()(
-        origin, limit=0, ssl=context, keepalive_timeout=_KEEP_ALIVE_SECONDS, ttl_dns_cache=60
-    )
+    connector = connector_class()(origin, limit=0, ssl=context, keepalive_timeout=_KEEP_ALIVE_SECONDS, ttl_dns_cache=60)
     session = aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
@@ -280,122 +309,15 @@ def _why(lost: _Lost) -> BaseException | str:
     return lost.__cause__ or lost
 
 
-def _was_sent(lost: _Lost, progress: _Progress) -> bool:
+def _was_sent(lost: _Lost, progress: Progress) -> bool:
     # Writing to a connection that is being closed is refused before anything is sent.
     return progress.phase == "first_byte" and "closing transport" not in str(lost.__cause__)
-
-
-class _Progress(Timer):
-    """How far a request has come, and its time limit, which is set anew at each step."""
-
-    __slots__ = ("deadlines", "phase", "reused")
-
-    def __init__(self, deadlines: Deadlines, alarms: TimerPool) -> None:
-        Timer.__init__(self, None, alarms)
-        self.deadlines = deadlines
-        self.phase = "connect"
-        self.reused = True
-        # Raises once there is no time left for the whole call.
-        deadlines.left()
-
-    def connecting(self) -> None:
-        """No idle connection is left, so that one is opened; to take an idle one needs no time."""
-        self.reused = False
-        self.set(self.deadlines.wait("connect"))
-
-    def connected(self) -> None:
-        self.phase = "first_byte"
-        self.set(self.deadlines.wait("first_byte"))
-
-    def sent(self) -> None:
-        self.set(self.deadlines.wait("first_byte"))
-
-
-# aiohttp's tracing tells all this as well, for a fifth of the time of a call.
-_current: ContextVar[_Progress] = ContextVar("sagewire_progress")
-
-
-@cache
-def _connector_class() -> Any:
-    import aiohttp
-
-    class Connector(aiohttp.TCPConnector):
-        """Tells the request that waits for a connection that it has one, and whether that was used before."""
-
-        def __init__(self, origin: Origin, **arguments: Any) -> None:
-            super().__init__(**arguments)
-            self._keepalive = origin.tcp_keepalive
-            self._pool_size = origin.pool_size
-            self._lent: WeakSet[Any] = WeakSet()
-
-        def hang_up(self) -> None:
-            """Close the connections that are in use: nobody reads on when their loop ends."""
-            for connection in list(self._lent):
-                # One that is collected unclosed says so.
-                connection.close()
-            for protocol in list(self._acquired):
-                protocol.close()
-            # Else closing the session waits for each of them.
-            self._acquired.clear()
-
-        async def connect(self, *arguments: Any, **named: Any) -> Any:
-            progress = _current.get()
-            while True:
-                progress.reused = True
-                connection = await super().connect(*arguments, **named)
-                if not progress.reused or _quiet(connection.protocol):
-                    break
-                connection.close()
-            self._lent.add(connection)
-            progress.connected()
-            return connection
-
-        async def _create_connection(self, *arguments: Any, **named: Any) -> Any:
-            _current.get().connecting()
-            protocol = await super()._create_connection(*arguments, **named)
-            if self._keepalive:
-                _keep_alive(protocol.transport)
-            return protocol
-
-        def _release(self, key: Any, protocol: Any, **named: Any) -> None:
-            # aiohttp bounds the connections in use; boto3's pool size is of those that are kept.
-            if self._pool_size is not None and len(self._conns.get(key, ())) >= self._pool_size:
-                named["should_close"] = True
-            super()._release(key, protocol, **named)
-
-    return Connector
-
-
-def _quiet(protocol: Any) -> bool:
-    """Return whether the server has neither closed an idle connection nor sent anything on it.
-
-    The loop may not have come round to reading it yet. Whatever came would be taken for the next answer.
-    """
-    if protocol.should_close:
-        return False
-    sock = protocol.transport.get_extra_info("socket")
-    return sock is None or not _readable(sock)
-
-
-def _readable(sock: Any) -> bool:
-    if sys.platform == "win32" or not hasattr(select, "poll"):
-        return bool(select.select([sock], [], [], 0)[0])
-    waiting = select.poll()
-    waiting.register(sock, select.POLLIN)
-    return bool(waiting.poll(0))
-
-
-def _keep_alive(transport: Any) -> None:
-    sock = transport.get_extra_info("socket") if transport is not None else None
-    if sock is not None:
-        for option in keepalive_options():
-            sock.setsockopt(*option)
 
 
 class _LargeBody(io.BytesIO):
     """A body that is sent in pieces, each of which proves that the server still listens."""
 
-    def __init__(self, data: bytes, progress: _Progress) -> None:
+    def __init__(self, data: bytes, progress: Progress) -> None:
         super().__init__(data)
         self._progress = progress
         self._loop = asyncio.get_running_loop()

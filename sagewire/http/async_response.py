@@ -16,6 +16,8 @@ from sagewire.http.timer_pool import Alarm, TimerPool
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
+    from sagewire.http.async_exchange import Answer
+
 __all__ = ["AsyncResponse", "hang_up"]
 
 _NO_LIMIT = 1 << 62
@@ -33,7 +35,7 @@ class AsyncResponse:
         headers: The headers; looked up case-insensitively.
     """
 
-    def __init__(self, response: ClientResponse, deadlines: Deadlines, alarms: TimerPool) -> None:
+    def __init__(self, response: Answer | ClientResponse, deadlines: Deadlines, alarms: TimerPool) -> None:
         self.status = response.status
         self.headers = response.headers
         self._response = response
@@ -205,7 +207,7 @@ class AsyncResponse:
                 self._alarms.loop.call_soon_threadsafe(hang_up, self._response)
 
 
-def hang_up(response: ClientResponse) -> None:
+def hang_up(response: Answer | ClientResponse) -> None:
     """Close an answer's connection at once."""
     # Closing alone would wait until the rest of the request is sent, which may be never.
     connection = response.connection

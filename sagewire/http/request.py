@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from sagewire.errors import UsageError
 
 __all__ = ["Request"]
 
@@ -24,3 +27,29 @@ class Request:
     body: bytes = field(repr=False)
     method: str = "POST"
     names_host: bool = False
+
+    def head(self, host: str, prefix: str = "", further: Mapping[str, str] | None = None) -> bytes:
+        """Return the request line and the headers as they are sent.
+
+        Args:
+            host: The `Host` header, unless the request names its own.
+            prefix: What stands before the path: the whole address for a proxy that forwards.
+            further: More headers.
+
+        Raises:
+            UsageError: A header cannot be sent.
+        """
+        lines = [f"{self.method} {prefix}{self.path} HTTP/1.1"]
+        if not self.names_host:
+            lines.append(f"Host: {host}")
+        if further:
+            lines += [f"{name}: {value}" for name, value in further.items()]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
+        text = "\r\n".join(lines)
+        if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1 or "\0" in text:
+            raise UsageError("a header's value cannot be sent: it holds a line break or a null byte")
+        try:
+            return text.encode("latin-1")
+        except UnicodeEncodeError:
+            raise UsageError("a header's value holds characters that HTTP cannot carry") from None

@@ -14,7 +14,7 @@ from collections import deque
 from contextlib import suppress
 
 from sagewire._forks import reset_in_child
-from sagewire.errors import EndpointError, UsageError
+from sagewire.errors import EndpointError
 from sagewire.http.deadlines import Deadlines
 from sagewire.http.errors import unanswered
 from sagewire.http.origin import Origin
@@ -71,7 +71,7 @@ class SyncEngine:
             deadlines: The call's clock.
             resend: Replace it also if the whole request was sent on it, so that the server may have acted on it.
         """
-        head = self._head(request)
+        head = request.head(self._connector.host_header, self._prefix, self._connector.extra_headers)
         connection = self._take()
         if connection is not None:
             try:
@@ -91,21 +91,6 @@ class SyncEngine:
         except BaseException:
             connection.close()
             raise
-
-    def _head(self, request: Request) -> bytes:
-        lines = [f"{request.method} {self._prefix}{request.path} HTTP/1.1"]
-        if not request.names_host:
-            lines.append(f"Host: {self._connector.host_header}")
-        lines += [f"{name}: {value}" for name, value in self._connector.extra_headers.items()]
-        lines += [f"{name}: {value}" for name, value in request.headers.items()]
-        lines.append(f"Content-Length: {len(request.body)}\r\n\r\n")
-        text = "\r\n".join(lines)
-        if text.count("\n") != len(lines) + 1 or text.count("\r") != len(lines) + 1:
-            raise UsageError("a header's value holds a line break")
-        try:
-            return text.encode("latin-1")
-        except UnicodeEncodeError:
-            raise UsageError("a header's value holds characters that HTTP cannot carry") from None
 
     def _take(self) -> Connection | None:
         while True:
