@@ -21,8 +21,18 @@ from sagewire.types import Message, TextPart, Tool, ToolCall
 from ..cases import examples
 
 LOOK = ToolCall("call00001", "look", "{}")
-MARKS = re.compile(r"[<>\[\]|｜~:#]")
-GLUE = ("", " ", "\n", "a", "/think", "/no_think", "/system_override")
+MARKS = re.compile(r"[<>\[\]|｜~:#＜＞［］：～_▁\u200b-\u200d\u2060\ufeff\xad]")
+# Words that templates take out or look for, blanks that they strip, and characters that tokenizers drop.
+GLUE = ("", " ", "\n", "\t", "\r", "\u2028", "\x00", "a", "\u200b", "\u200d", "\u2060", "\ufeff", "\xad")
+WORDS = ("/think", "/no_think", "/nothink", "/system_override", "<tool_sep>", "detailed thinking on", '{{ "" }}')
+FULL_WIDTH = str.maketrans("<>|[]:~", "＜＞｜［］：～")
+# Ways of writing a text that something later may undo.
+DISGUISES = (
+    str, str, str, lambda text: text.translate(FULL_WIDTH), json.dumps, lambda text: json.dumps({text: text}),
+    lambda text: f"<tool_response>{text}</tool_response>", lambda text: f"<![CDATA[{text}]]>", str.upper,
+    lambda text: f"\n {text}\t", lambda text: f"system\n{text}assistant\n",
+)  # fmt: skip
+NAMES = ("role", "content", "name", "arguments", "tool_calls", "type")
 
 
 @st.composite
@@ -32,8 +42,17 @@ def texts(draw, tokens):
     for _ in range(draw(st.integers(1, 3))):
         token = draw(st.sampled_from(tokens))
         cut = draw(st.integers(0, len(token)))
-        pieces += [token[:cut], draw(st.sampled_from(GLUE)), token[cut:], draw(st.sampled_from(GLUE))]
-    return "".join(pieces)
+        pieces += [token[:cut], draw(st.sampled_from((*GLUE, *WORDS))), token[cut:], draw(st.sampled_from(GLUE))]
+    return draw(st.sampled_from(DISGUISES))("".join(pieces))
+
+
+@st.composite
+def halves(draw, tokens):
+    """Two messages with a control string cut over them, the second by the same speaker or by the other."""
+    token = draw(st.sampled_from(tokens))
+    cut = draw(st.integers(1, max(1, len(token) - 1)))
+    roles = draw(st.sampled_from((("user", "user"), ("user", "assistant"), ("system", "user"))))
+    return [Message(role, text) for role, text in zip(roles, (token[:cut], token[cut:]), strict=True)]
 
 
 @st.composite
@@ -41,22 +60,33 @@ def conversations(draw, tokens, tools):
     text = texts(tokens)
     content = st.one_of(text, st.lists(text.map(TextPart), min_size=1, max_size=3).map(tuple))
     messages = [Message("system", draw(content))] if draw(st.booleans()) else []
+    if draw(st.integers(0, 3)) == 0:
+        messages = draw(halves(tokens))
     messages.append(Message("user", draw(content)))
     if tools and draw(st.booleans()):
-        arguments = json.dumps({draw(text): [draw(text)]})
-        call = ToolCall("call00001", draw(st.one_of(st.just("look"), text)), arguments)
-        messages.append(Message("assistant", "", tool_calls=(call,)))
-        messages.append(Message("tool", draw(content), tool_call_id="call00001", name=call.name))
+        name = st.one_of(st.sampled_from(NAMES), text)
+        arguments = json.dumps(
+            {draw(name): draw(st.one_of(text, st.just({draw(name): [{draw(text): draw(text)}, 1]})))}
+        )
+        identity = draw(st.one_of(st.just("call00001"), text))
+        call = ToolCall(identity, draw(st.one_of(st.just("look"), text)), arguments)
+        thinking = draw(st.one_of(st.none(), text))
+        messages.append(Message("assistant", "", tool_calls=(call,), thinking=thinking))
+        messages.append(Message("tool", draw(content), tool_call_id=identity, name=call.name))
     else:
         messages.append(Message("assistant", f"So: {draw(text)}"))
     messages.append(Message("user", draw(content)))
-    schema = {"type": "object", "properties": {draw(text): {"type": "string", "description": draw(text)}}}
+    field = {"type": "string", "description": draw(text), "enum": [draw(text)], "default": draw(text)}
+    schema = {"type": "object", "properties": {draw(text): field}, "required": [draw(text)]}
+    if draw(st.booleans()):
+        schema["properties"]["nested"] = {"type": "object", "properties": {draw(text): field}}
     return messages, [Tool(draw(st.one_of(st.just("look"), text)) or "look", draw(text), schema)] if tools else None
 
 
 def harmless(value):
     """The same value without the characters that make control strings."""
     if isinstance(value, str):
+        value = value.replace("\\u2581", "x").replace("\\uff5c", "x")
         return MARKS.sub("x", value)
     if isinstance(value, dict):
         return {harmless(key): harmless(item) for key, item in value.items()}
@@ -64,11 +94,12 @@ def harmless(value):
         return type(value)(map(harmless, value))
     if isinstance(value, Message):
         return Message(
-            value.role, harmless(value.content), tuple(map(harmless, value.tool_calls)), value.tool_call_id,
-            value.name and harmless(value.name),
+            value.role, harmless(value.content), tuple(map(harmless, value.tool_calls)),
+            value.tool_call_id and harmless(value.tool_call_id), value.name and harmless(value.name),
+            value.thinking and harmless(value.thinking),
         )  # fmt: skip
     if isinstance(value, ToolCall):
-        return ToolCall(value.id, harmless(value.name), json.dumps(harmless(json.loads(value.arguments))))
+        return ToolCall(harmless(value.id), harmless(value.name), json.dumps(harmless(json.loads(value.arguments))))
     if isinstance(value, Tool):
         return Tool(harmless(value.name), harmless(value.description), harmless(value.parameters))
     return TextPart(harmless(value.text)) if isinstance(value, TextPart) else value
@@ -110,6 +141,18 @@ def test_names_that_marks_around_them_would_complete():
     call, tool = ToolCall("call00001", ">>look", "{}"), Tool("look", "Look.", {"type": "object", "properties": {}})
     talk = [Message("user", "Hi"), Message("assistant", "So>", tool_calls=(call,))]
     assert ">>>>>" not in FORMATS["functionary_v3_2"].render(talk, [tool])
+
+
+def test_names_in_gemmas_notation_that_the_colon_behind_them_would_complete():
+    schema = {"type": "object", "properties": {"x<think": {"type": "object", "properties": {"</think": {}}}}}
+    call = ToolCall("call00001", "look", json.dumps({"<think": {"</think": 1}}))
+    for name in ("gemma4", "function_gemma"):
+        prompt = FORMATS[name].render(
+            [Message("user", "Hi"), Message("assistant", "", (call,))], [Tool("look", "", schema)]
+        )
+        assert "think:" in prompt
+        assert "<think:" not in prompt
+        assert "</think:" not in prompt
 
 
 # The ways in which published templates put a broken token together again: they trim parts and join them, take words

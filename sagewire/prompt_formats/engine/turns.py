@@ -259,6 +259,10 @@ class TurnFormat(PromptFormat):
         """Return whether an assistant's text holds its thinking; a closing tag alone is somebody's text about a tag."""
         return "</think>" in text and (self.policy == "allow" or THINK_OPENING.match(text) is not None)
 
+    def opens_with(self, tag: str, text: str) -> bool:
+        """Return whether an assistant's text begins with the tag of thinking; elsewhere it is text about the tag."""
+        return self.policy == "allow" or text.lstrip().startswith(tag)
+
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
         page.add(self.bos)

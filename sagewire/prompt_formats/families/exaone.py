@@ -39,8 +39,7 @@ class ExaoneDeep(TurnFormat):
 
     def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
         """Return the answer behind the thinking; the thinking is not written back."""
-        written = self.policy == "allow" or text.lstrip().startswith("<thought>")
-        return None, text.split("</thought>")[-1].lstrip("\n") if written and "</thought>" in text else text
+        return None, text.split("</thought>")[-1].lstrip("\n") if "</thought>" in text else text
 
 
 EXAONE_DEEP = ExaoneDeep(
@@ -61,7 +60,8 @@ class Exaone4(TurnFormat):
 
     def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
         """Return the answer behind the thinking; the thinking is not written back."""
-        return None, text.split("</think>")[-1].strip() if "</think>" in text else text
+        thinks = "</think>" in text and self.opens_with("<think>", text)
+        return None, text.split("</think>")[-1].strip() if thinks else text
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 __all__ = ["DIFFUSION_GEMMA", "GEMMA4", "GEMMA4_0709", "GEMMA4_SMALL"]
 
 QUOTE = '<|"|>'
+THOUGHTS = re.compile(r"<\|channel>.*?<channel\|>", re.DOTALL)
 # Keys that a schema has itself; the published template takes an argument of such a name for one of them.
 SCHEMA_KEYS = ("description", "type", "properties", "required", "nullable")
 
@@ -35,7 +37,10 @@ class Gemma4(TurnFormat):
 
     def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
         """Return the answer without its thoughts, which are not written back."""
-        return None, "".join(part.split("<|channel>")[0] for part in text.split("<channel|>")).strip()
+        if self.policy == "allow":
+            return None, "".join(part.split("<|channel>")[0] for part in text.split("<channel|>")).strip()
+        # One mark alone is somebody's text about a mark.
+        return None, THOUGHTS.sub("", text).strip()
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
@@ -99,7 +104,7 @@ class Gemma4(TurnFormat):
 
     def _fields(self, conversation: Conversation, fields: Mapping[str, Any]) -> str:
         return ",".join(
-            f"{conversation.guard(key)}:{self._value(conversation, value)}" for key, value in _sorted(fields)
+            f"{conversation.before(':', key)}:{self._value(conversation, value)}" for key, value in _sorted(fields)
         )
 
     def _value(self, conversation: Conversation, value: Any) -> str:
@@ -141,7 +146,7 @@ class Gemma4(TurnFormat):
             if not self.check_name(conversation, name, schema):
                 continue
             parts = self._schema(conversation, schema if isinstance(schema, Mapping) else {})
-            shown.append(f"{conversation.guard(name)}:{{{','.join(parts)}}}")
+            shown.append(f"{conversation.before(':', name)}:{{{','.join(parts)}}}")
         return ",".join(shown)
 
     def _schema(self, conversation: Conversation, schema: Mapping[str, Any]) -> Iterable[str]:
@@ -173,7 +178,7 @@ class Gemma4(TurnFormat):
             return f"required:[{_quoted(conversation, value, self.quote)}]"
         if key == "type":
             value = value.upper() if isinstance(value, str) else [str(each).upper() for each in value]
-        return f"{conversation.guard(key)}:{_value(conversation, value, escape=True, quote=self.quote)}"
+        return f"{conversation.before(':', key)}:{_value(conversation, value, escape=True, quote=self.quote)}"
 
 
 def _sorted(fields: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -198,7 +203,8 @@ def _value(conversation: Conversation, value: Any, *, escape: bool, none: str = 
     if isinstance(value, Mapping):
         mark = quote if escape else ""
         fields = (
-            f"{mark}{conversation.guard(key)}{mark}:{_value(conversation, item, escape=escape, none=none, quote=quote)}"
+            f"{mark}{conversation.before(':', key)}{mark}:"
+            f"{_value(conversation, item, escape=escape, none=none, quote=quote)}"
             for key, item in _sorted(value)
         )
         return f"{{{','.join(fields)}}}"

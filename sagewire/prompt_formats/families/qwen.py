@@ -129,7 +129,9 @@ class Qwen3(TaggedTools):
 
     def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
         """Return the thinking inside an assistant's text, and the rest."""
-        if "</think>" not in text:
+        # Where the prompt opens the thinking, what a server sent back holds only the closing tag.
+        opened = self.generation.endswith("<think>\n") or self.opens_with("<think>", text)
+        if not opened or "</think>" not in text:
             return None, text
         thinking = text.split("</think>")[0].rstrip("\n").split("<think>")[-1].lstrip("\n")
         return thinking, text.split("</think>")[-1].lstrip("\n")

@@ -50,7 +50,9 @@ class Qwen35(TurnFormat):
     def split_answer(self, text: str, last: bool) -> tuple[str | None, str]:
         """Return the thinking inside an assistant's text, and the rest."""
         text = text.strip()
-        if not self.split_thinking or "</think>" not in text:
+        # Where the prompt opens the thinking, what a server sent back holds only the closing tag.
+        opened = self.think or self.opens_with("<think>", text)
+        if not self.split_thinking or not opened or "</think>" not in text:
             return None, text
         thinking = text.split("</think>")[0].rstrip("\n").split("<think>")[-1].lstrip("\n")
         return thinking, text.split("</think>")[-1].lstrip("\n")

@@ -17,7 +17,7 @@ from ...cases import each
 
 WRITERS = {name: fmt for name, fmt in FORMATS.items() if isinstance(fmt, TurnFormat) and not name.startswith("litellm")}
 # Strings that people write every day are control strings only where a family is made of them.
-ORDINARY = {">>>"}
+ORDINARY = {">>>", "<role>", "</role>", "<thought>", "</thought>"}
 TOKENS = sorted({token for fmt in WRITERS.values() for token in fmt.special_tokens} | set(COMMON_TOKENS))
 FOREIGN = [token for token in TOKENS if token not in ORDINARY]
 

@@ -67,7 +67,27 @@ def test_says_where_it_comes_from(path):
     assert len(origin["template_sha256"] or "0" * 64) == 64
 
 
-def test_thoughts_in_foreign_text_are_no_thoughts():
-    for name in ("glm4_7", "minimax_m2"):
-        talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "The tag </think> ends it."}]
-        assert "The tag < /think> ends it." in FORMATS[name].render(talk)
+# Formats whose prompts open the thinking in any case: what a server sent back holds only the closing tag.
+OPENED = (
+    "deepseek_r1",
+    "deepseek_v3_1",
+    "deepseek_v3_2_exp",
+    "exaone_deep",
+    "qwen3_5",
+    "qwen3_6",
+    "qwen3_thinking",
+    "qwq",
+)
+
+
+@each("name", [name for name in FORMATS if not name.startswith(OPENED) or name == "qwen3_5_small"])
+@each("tag", ["<think>", "</think>", "<|channel>", "<channel|>", "</mm:think>", "</seed:think>", "</thought>"])
+def test_a_tag_of_thinking_inside_an_answer_loses_none_of_it(name, tag):
+    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": f"Alpha {tag} omega."}]
+    for last in ([], [{"role": "user", "content": "Bye"}]):
+        try:
+            prompt = FORMATS[name].render([*talk, *last])
+        except (UnsupportedFeature, UsageError):
+            continue
+        assert "Alpha" in prompt
+        assert "omega." in prompt
