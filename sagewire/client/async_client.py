@@ -24,7 +24,7 @@ from sagewire.client.misplaced import (
     refuse_misplaced,
 )
 from sagewire.client.progress import shown
-from sagewire.client.resolver import ReadyWait
+from sagewire.client.ready_wait import ReadyWait
 from sagewire.client.runner import CallRun, answer_async, explain, run_async
 from sagewire.client.streams import AsyncReplyStream
 from sagewire.content_handlers.base import Request
@@ -195,6 +195,15 @@ class AsyncClient(ClientBase):
                 return found
             await asyncio.sleep(delay)
 
+    async def look_up(self) -> None:
+        """Wait until `handler`, `format` and `profile()` answer without waiting, with all tasks that wait for the same.
+
+        Raises:
+            SagewireError: As `profile`.
+        """
+        if not self._resolver.known():
+            await self._resolver.look_up()
+
     async def close(self) -> None:
         """Give back pooled connections of the running event loop. The client may be used again."""
         if self._transport is not None:
@@ -227,9 +236,12 @@ class AsyncClient(ClientBase):
 
     async def _find(self, endpoint_kwargs: Mapping[str, Any] | None) -> Finding:
         """Return the finding for a call. The control plane is asked through botocore, which blocks."""
-        if self._resolver.known(endpoint_kwargs):
-            return self._resolver.finding(endpoint_kwargs)
-        return await in_thread(self._resolver.finding, endpoint_kwargs)
+        resolver = self._resolver
+        if not resolver.known(endpoint_kwargs):
+            await resolver.look_up(endpoint_kwargs)
+        # A lifetime that ended in between is rare, and the next look-up not in the way.
+        known = resolver.known(endpoint_kwargs) or not resolver.discovers
+        return resolver.finding(endpoint_kwargs) if known else await in_thread(resolver.finding, endpoint_kwargs)
 
     async def _work(
         self,
@@ -248,8 +260,9 @@ class AsyncClient(ClientBase):
             try:
                 answer = await self._work_off(BatchRun(work, max_concurrency, tell, spent))
             except (WireError, EndpointError) as error:
-                suspects = self._resolver.suspects(error)
-                if not (suspects and await in_thread(self._resolver.found_other, error, endpoint_kwargs, finding)):
+                resolver = self._resolver
+                suspects = resolver.suspects(error)
+                if not (suspects and await resolver.found_other_async(error, endpoint_kwargs, finding)):
                     explain(error, work.handler, self._connect())
                     raise
                 again = make(await self._find(endpoint_kwargs))

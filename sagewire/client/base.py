@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol, Self
 
+from sagewire._forks import reset_in_child
 from sagewire._names import NamesHelp
 from sagewire.client.argument_checks import as_switch, check_arguments
 from sagewire.client.batching import BatchJob, Embedding, Reranking
@@ -146,6 +147,11 @@ class ClientBase(NamesHelp):
     def _start(self) -> None:
         self._usage_refused = False
         self._resolver = EndpointResolver(self._settings)
+        self.reset_after_fork()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Forget the lock; another thread of the parent may have held it."""
         self._connecting = threading.Lock()
 
     @property

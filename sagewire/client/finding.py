@@ -6,6 +6,7 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any, Literal
 
+from sagewire._forks import reset_in_child
 from sagewire.client.config import ClientConfig
 from sagewire.content_handlers import get_handler
 from sagewire.content_handlers.base import ContentHandler
@@ -44,8 +45,13 @@ class Templates:
 
     def __init__(self, settings: ClientConfig) -> None:
         self._settings = settings
-        self._lock = threading.Lock()
         self._read: tuple[str, PromptFormat] | None = None
+        self.reset_after_fork()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Forget the lock; another thread of the parent may have held it."""
+        self._lock = threading.Lock()
 
     @property
     def needed(self) -> bool:
@@ -75,13 +81,23 @@ class Finding:
         templates: The client's chat template.
         profile: The container; `None` if the handler was named.
         until: When the endpoint is detected again, on the monotonic clock.
+        incomplete: Part of the endpoint's description may not be read.
     """
 
     def __init__(
-        self, settings: ClientConfig, templates: Templates, profile: ContainerProfile | None, until: float
+        self,
+        settings: ClientConfig,
+        templates: Templates,
+        profile: ContainerProfile | None,
+        until: float,
+        *,
+        incomplete: bool = False,
     ) -> None:
         self.profile = profile
         self.until = until
+        self.incomplete = incomplete
+        # It could not be checked when it should have been.
+        self.held = False
         self._settings = settings
         self._templates = templates
         self._made: dict[Task | Literal["format"], Any] = {}

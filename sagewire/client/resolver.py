@@ -6,46 +6,46 @@ Discovery serves the call, never the other way round: while the control plane ca
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from sagewire._forks import reset_in_child
 from sagewire.aws.lookup_errors import credential_errors
 from sagewire.client.config import ClientConfig
 from sagewire.client.finding import Finding, Task, Templates
+from sagewire.client.other_container import lacks_route, may_be_another
+from sagewire.client.ready_wait import ReadyWait
 from sagewire.client.transport_choices import AsyncInference
 from sagewire.discovery.container_rules import ContainerProfile, detect
-from sagewire.discovery.describe import LOST, UNREACHABLE, Description, describe
+from sagewire.discovery.describe import UNREACHABLE, Description, describe
 from sagewire.discovery.http_server import UNKNOWN, detect_server, detect_url
 from sagewire.discovery.probe import probe
 from sagewire.errors import (
     AccessDenied,
     EndpointError,
-    ModelError,
-    ModelStreamError,
-    ResponseTooLarge,
     SagewireError,
-    StreamTruncated,
-    ToolCallMissing,
     UsageError,
-    WireError,
     concise,
 )
+from sagewire.http.abandonable import SharedCalls, call_within
 from sagewire.http.deadlines import Timeouts
 from sagewire.http.errors import timeout_error
 from sagewire.transports.base import Retries
 from sagewire.types import Invocation
 
-__all__ = ["EndpointResolver", "ReadyWait", "Task"]
+__all__ = ["EndpointResolver", "Task"]
 
 # Endpoints are redeployed with other containers, but not every minute.
 LIFETIME = 900.0
 # How long an old finding holds while detection fails, and how long no other attempt is made after a failed one.
 GRACE = 60.0
+# The same after an answer that does not fit, if the control plane could not be asked whether the container changed.
+_DOUBT = 5.0
 # Parameters that choose a target within the endpoint: each may be another container.
 _CHOICES = ("InferenceComponentName", "TargetVariant", "TargetContainerHostname")
 _MAX_FINDINGS = 64
@@ -53,11 +53,6 @@ _MAX_FINDINGS = 64
 _ASKING = Timeouts(connect=5.0, first_byte=10.0, idle=10.0, total=20.0)
 
 _log = logging.getLogger("sagewire.discovery")
-
-# What TGI, Hugging Face's toolkit and handlers written for it say to OpenAI's fields.
-_NEEDS_INPUTS = re.compile(r"\binputs\b")
-# What TGI says to a prompt that is too long.
-_TOO_LONG = re.compile(r"\btokens\b|\bGiven:|\blonger\b")
 
 _Key = tuple[str | None, ...]
 
@@ -86,7 +81,14 @@ class EndpointResolver:
         if settings.format is not None:
             # Better here than inside an event loop.
             import sagewire.prompt_formats  # noqa: F401
-        self._lock = threading.Lock()
+        self.reset_after_fork()
+        reset_in_child(self)
+
+    def reset_after_fork(self) -> None:
+        """Forget the locks and the look-ups under way; threads of the parent may have held them."""
+        # One for each target: a variant that takes long holds up no other.
+        self._locks: dict[_Key, threading.Lock] = {}
+        self._shared = SharedCalls()
 
     def known(self, endpoint_kwargs: Mapping[str, Any] | None = None) -> bool:
         """Return whether a finding and all of its parts are available without waiting."""
@@ -119,6 +121,21 @@ class EndpointResolver:
         assert profile is not None
         return profile
 
+    async def look_up(self, endpoint_kwargs: Mapping[str, Any] | None = None) -> None:
+        """Wait until `finding` has what it needs, together with all other tasks that wait for the same.
+
+        Raises:
+            SagewireError: As `finding`.
+        """
+        await self._shared.run(self._key(endpoint_kwargs), self._prepare, endpoint_kwargs)
+
+    def _prepare(self, endpoint_kwargs: Mapping[str, Any] | None) -> None:
+        found = self.finding(endpoint_kwargs)
+        if self._templates.needed:
+            # An error of the format is one of those calls that need it.
+            with suppress(SagewireError):
+                found.format(found.handler("chat"))
+
     def finding(self, endpoint_kwargs: Mapping[str, Any] | None = None) -> Finding:
         """Return the finding for calls with these parameters; may wait.
 
@@ -138,8 +155,6 @@ class EndpointResolver:
         timeouts = self._settings.timeouts
         if timeouts is None or timeouts.total is None or self.known(endpoint_kwargs):
             return self._found(endpoint_kwargs)
-        from sagewire.http.abandonable import call_within
-
         try:
             return call_within(timeouts.total, partial(self._found, endpoint_kwargs))
         except TimeoutError as error:
@@ -151,21 +166,29 @@ class EndpointResolver:
 
     def suspects(self, error: SagewireError) -> bool:
         """Return whether an error is a reason to detect the endpoint again."""
-        return self.discovers and _may_be_another(error) and time.monotonic() >= self._settled_until
+        return self.discovers and may_be_another(error) and time.monotonic() >= self._settled_until
 
     def found_other(self, error: SagewireError, endpoint_kwargs: Mapping[str, Any] | None, before: Finding) -> bool:
         """Return whether the endpoint turns out to have changed, after an error that looks like it; may wait."""
         if not self.suspects(error):
             return False
-        if _lacks_route(error) and before.profile is not None and before.profile.container == UNKNOWN:
+        if lacks_route(error) and before.profile is not None and before.profile.container == UNKNOWN:
             return self._try_out(self._key(endpoint_kwargs), before)
         if self._findings.get(self._key(endpoint_kwargs)) is before:
             self.forget()
-        changed = self._found(endpoint_kwargs).profile != before.profile
+        found = self._found(endpoint_kwargs)
+        changed = found.profile != before.profile
         if not changed:
             # Nothing changed. Not every bad answer is worth another detection.
-            self._settled_until = time.monotonic() + GRACE
+            self._settled_until = time.monotonic() + (_DOUBT if found.held else GRACE)
         return changed
+
+    async def found_other_async(
+        self, error: SagewireError, endpoint_kwargs: Mapping[str, Any] | None, before: Finding
+    ) -> bool:
+        """`found_other`, for tasks: those that met the same at the same time ask once."""
+        asked = (self._key(endpoint_kwargs), id(before), lacks_route(error))
+        return await self._shared.run(asked, self.found_other, error, endpoint_kwargs, before)
 
     def description(self) -> Description:
         """Return a fresh description of the endpoint from the control plane."""
@@ -186,8 +209,6 @@ class EndpointResolver:
 
     def wait_until_serving(self, budget: float, on_progress: Callable[[Description], None] | None) -> Description:
         """Ask until the endpoint can answer; see `Client.wait_for_ready`."""
-        from sagewire.http.abandonable import call_within
-
         wait = ReadyWait(budget)
         while True:
             try:
@@ -211,7 +232,7 @@ class EndpointResolver:
         if found is not None and time.monotonic() < found.until:
             return found
         failed_before = self._failures.get(key)
-        with self._lock:
+        with self._lock(key):
             found = self._findings.get(key)
             if found is not None and time.monotonic() < found.until:
                 return found
@@ -221,12 +242,17 @@ class EndpointResolver:
                 raise failure.error
             return self._look(key, found)
 
+    def _lock(self, key: _Key) -> threading.Lock:
+        if len(self._locks) > _MAX_FINDINGS:
+            self._locks.clear()
+        return self._locks.setdefault(key, threading.Lock())
+
     def _try_out(self, key: _Key, before: Finding) -> bool:
         """Probe a server without self-description that lacks the route of the call; return whether that helped.
 
         Such are Hugging Face Inference Endpoints with the toolkit or a `handler.py`, and TGI behind some proxies.
         """
-        with self._lock:
+        with self._lock(key):
             if self._findings.get(key) is not before:
                 return True
             profile = self._tried_out()
@@ -238,29 +264,39 @@ class EndpointResolver:
 
     def _look(self, key: _Key, old: Finding | None) -> Finding:
         try:
-            profile = self._detect(key)
+            profile, told = self._detect(key)
         except SagewireError as error:
             if old is None:
                 remembered = GRACE if isinstance(error, EndpointError) and error.code == UNREACHABLE else 0.0
                 self._failures[key] = _Failure(error, time.monotonic() + remembered)
                 raise
-            _log.warning("%s: the last detected profile still holds, because: %s", self._settings.target, error)
-            old.until = time.monotonic() + GRACE
-            return old
-        _log.info("%s: %s", self._settings.target, profile.container)
+            return self._hold(old, error)
         self._failures.pop(key, None)
-        until = time.monotonic() + self._lifetime
+        missing = told.incomplete if told is not None else ()
+        if old is not None and missing and not old.incomplete and _same_image(old.profile, profile):
+            # The part that is missing may be what tells the handler.
+            return self._hold(old, missing[0])
+        _log.info("%s: %s", self._settings.target, profile.container)
+        passing = told is not None and told.passing
+        until = time.monotonic() + (min(GRACE, self._lifetime) if passing else self._lifetime)
         if old is not None and old.profile == profile:
-            old.until = until
+            old.until, old.held, old.incomplete = until, False, bool(missing)
             return old
         if len(self._findings) >= _MAX_FINDINGS:
             self._findings.clear()
-        self._findings[key] = found = Finding(self._settings, self._templates, profile, until)
+        found = Finding(self._settings, self._templates, profile, until, incomplete=bool(missing))
+        self._findings[key] = found
         return found
 
-    def _detect(self, key: _Key) -> ContainerProfile:
+    def _hold(self, old: Finding, reason: object) -> Finding:
+        _log.warning("%s: the last detected profile still holds, because: %s", self._settings.target, reason)
+        old.until, old.held = time.monotonic() + GRACE, True
+        return old
+
+    def _detect(self, key: _Key) -> tuple[ContainerProfile, Description | None]:
+        """Return the profile and, if it follows from one, the description."""
         if self._settings.url is not None:
-            return detect_url(self._settings.url) or self._detect_server()
+            return detect_url(self._settings.url) or self._detect_server(), None
         if self._settings.probe and not isinstance(self._settings.transport, AsyncInference):
             try:
                 return self._described(key)
@@ -269,7 +305,7 @@ class EndpointResolver:
                 if not may_not_ask:
                     raise
                 _log.info("%s: probing its request format, because: %s", self._settings.target, error)
-                return probe(self._try, self._settings.target)
+                return probe(self._try, self._settings.target), None
         return self._described(key)
 
     def _detect_server(self) -> ContainerProfile:
@@ -298,13 +334,13 @@ class EndpointResolver:
         )  # fmt: skip
         return profile
 
-    def _described(self, key: _Key) -> ContainerProfile:
+    def _described(self, key: _Key) -> tuple[ContainerProfile, Description]:
         found = self._describe(key)
         retries = self._settings.retries
         # Auto scaling starts from zero copies only when a call is refused, so a client that waits has to call.
         if not (found.copies == 0 and retries and retries.wait_for_ready):
             found.require_serving()
-        return detect(found, key[2])
+        return detect(found, key[2]), found
 
     def _ask_server(self, path: str, body: bytes = b"") -> bytes:
         retries, timeouts = self._settings.retries, self._settings.timeouts
@@ -328,6 +364,10 @@ class EndpointResolver:
             transport.close()
 
 
+def _same_image(before: ContainerProfile | None, now: ContainerProfile) -> bool:
+    return before is not None and before.reasons[:1] == now.reasons[:1]
+
+
 def _sooner(one: Timeouts, other: Timeouts) -> Timeouts:
     """Return the shorter of two time limits, each by itself."""
     limits = {name: (getattr(one, name), getattr(other, name)) for name in ("connect", "first_byte", "idle", "total")}
@@ -340,71 +380,3 @@ class _Failure:
     def __init__(self, error: SagewireError, until: float) -> None:
         self.error = error
         self.until = until
-
-
-class ReadyWait:
-    """The wait for an endpoint to be in service.
-
-    Args:
-        budget: Seconds to wait at most.
-    """
-
-    def __init__(self, budget: float) -> None:
-        self._budget = budget
-        self._until = time.monotonic() + budget
-        self._delay = 1.0
-        self._last: Description | None = None
-
-    @property
-    def left(self) -> float:
-        """The seconds that are left."""
-        return max(self._until - time.monotonic(), 0.001)
-
-    def delay_after(self, found: Description, on_progress: Callable[[Description], None] | None) -> float | None:
-        """Return the seconds until the next check, `None` if the endpoint is in service.
-
-        Raises:
-            NotReady: Time is up, or waiting does not help.
-        """
-        self._last = found
-        if on_progress is not None:
-            on_progress(found)
-        left = self._until - time.monotonic()
-        if found.serving or found.status in LOST or left <= 0:
-            found.require_serving()
-            return None
-        delay, self._delay = min(self._delay, left), min(self._delay * 2, 30.0)
-        return delay
-
-    def failed(self, error: TimeoutError) -> SagewireError:
-        """Return the error for a check that did not finish in time."""
-        if isinstance(error, SagewireError):
-            return error
-        status = "is not known" if self._last is None else f"was {self._last.status!r} when it was last seen"
-        return EndpointError(
-            f"SageMaker's control plane did not answer within the {self._budget:g} s of wait_for_ready; the endpoint's "
-            f"status {status}",
-            code=UNREACHABLE,
-            retry_safe=True,
-        )
-
-
-def _lacks_route(error: SagewireError) -> bool:
-    """Return whether a server has no OpenAI route: it says so, or takes any path and misses what it reads there."""
-    if not isinstance(error, EndpointError) or isinstance(error, ModelError):
-        return False
-    if error.status in (400, 422):
-        return bool(_NEEDS_INPUTS.search(error.message)) and not _TOO_LONG.search(error.message)
-    return error.status in (404, 405, 501)
-
-
-def _may_be_another(error: SagewireError) -> bool:
-    """Return whether an error is one that the wrong request format causes."""
-    if isinstance(error, WireError):
-        # Answers that broke off, were too long, or lacked a tool call do not point to a wrong format.
-        other = ModelStreamError | ResponseTooLarge | StreamTruncated | ToolCallMissing
-        return not isinstance(error, other)
-    if isinstance(error, ModelError):
-        status = error.original_status
-        return status is not None and 400 <= status < 500 and status != 429 and not error.context_exceeded
-    return isinstance(error, EndpointError) and (error.status in (404, 405, 415, 422) or _lacks_route(error))

@@ -114,6 +114,20 @@ class CallRun:
             return replace(prepared, invocation=replace(prepared.invocation, spent=self._spent))
         return prepared
 
+    async def prepare_async(self) -> PreparedCall:
+        """`prepare`, without blocking the event loop."""
+        if self.known:
+            return self.prepare()
+        began = time.monotonic()
+        try:
+            await self.client._resolver.look_up(self._endpoint_kwargs)
+        except SagewireError as error:
+            concise(error)
+            raise
+        finally:
+            self._spent += time.monotonic() - began
+        return self.prepare() if self.known else await in_thread(self.prepare)
+
     def read_whole(self, prepared: PreparedCall, body: Body) -> Iterable[Delta]:
         """Read an answer that came as a whole, and return its deltas if they are wanted."""
         self._whole = prepared.read_whole(body.data, body.info)
@@ -146,6 +160,12 @@ class CallRun:
         self._redetected = True
         assert self._finding is not None
         return self.client._resolver.found_other(error, self._endpoint_kwargs, self._finding)
+
+    async def redetect_async(self, error: SagewireError) -> bool:
+        """`redetect`, without blocking the event loop."""
+        self._redetected = True
+        assert self._finding is not None
+        return await self.client._resolver.found_other_async(error, self._endpoint_kwargs, self._finding)
 
     def drops_usage(self, error: SagewireError) -> bool:
         """Return whether a stream was refused only because it asks for token counts; then no stream does any more."""
@@ -218,7 +238,7 @@ async def answer_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> 
     """Run a call that is not to be streamed and return its answer; what `run_async` does, without a generator."""
     connecting = _Connecting(connect)
     while True:
-        prepared = call.prepare() if call.known else await in_thread(call.prepare)
+        prepared = call.prepare() if call.known else await call.prepare_async()
         try:
             with call.client._watch(prepared, lambda: call.so_far, connecting.redact):
                 call.read_whole(prepared, await connecting().invoke(prepared.invocation))
@@ -230,14 +250,14 @@ async def answer_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> 
 
 
 async def _is_worth_another(call: CallRun, error: SagewireError) -> bool:
-    return call.drops_usage(error) or (call.suspects(error) and await in_thread(call.redetect, error))
+    return call.drops_usage(error) or (call.suspects(error) and await call.redetect_async(error))
 
 
 async def run_async(call: CallRun, connect: Callable[[], AsyncTransport]) -> AsyncGenerator[Delta, None]:
     """Run a call and yield its deltas; requests to the control plane wait in a thread."""
     connecting = _Connecting(connect)
     while True:
-        prepared = call.prepare() if call.known else await in_thread(call.prepare)
+        prepared = call.prepare() if call.known else await call.prepare_async()
         try:
             with call.client._watch(prepared, lambda: call.so_far, connecting.redact):
                 transport = connecting()

@@ -10,7 +10,6 @@ from sagewire.client.async_client import AsyncClient
 from sagewire.client.runner import refuses_usage
 from sagewire.content_handlers.base import ContentHandler
 from sagewire.errors import SagewireError
-from sagewire.http.abandonable import in_thread
 from sagewire.telemetry import is_watched
 from sagewire.transports.base import AsyncByteStream, Body
 from sagewire.types import Invocation, Options
@@ -77,7 +76,7 @@ class Verbatim:
             return True
         if not client._resolver.suspects(error):
             return False
-        return await in_thread(client._resolver.found_other, error, self._endpoint_kwargs, self._finding)
+        return await client._resolver.found_other_async(error, self._endpoint_kwargs, self._finding)
 
     def _invocation(self, body: bytes, *, stream: bool) -> Invocation:
         handler = self.handler

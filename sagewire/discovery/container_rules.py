@@ -17,6 +17,8 @@ from sagewire.errors import UsageError
 
 __all__ = ["ContainerLimits", "ContainerProfile", "detect", "vllm_thinking_field"]
 
+# Longer numbers are none that a container could be configured with.
+_DIGITS = 20
 _JUMPSTART_ID = ("sagemaker-sdk:jumpstart-model-id",)
 _JUMPSTART_VERSION = ("sagemaker-sdk:jumpstart-model-version",)
 # The environment variables in which containers are told which model to load.
@@ -118,7 +120,7 @@ def detect(found: Description, hostname: str | None = None) -> ContainerProfile:
             profile = rule(clues)
             break
     else:
-        seen = container.image or container.model_package or "no image is visible"
+        seen = container.image or container.model_package or "; ".join(("no image is visible", *found.incomplete))
         raise UsageError(
             f"endpoint '{found.endpoint}' runs a container sagewire does not know ({seen}); name its handler, "
             "for example handler='openai_chat' (`sagewire handlers` lists them)"
@@ -200,11 +202,11 @@ def _switched_on(clues: _Clues, names: tuple[str, ...], profile: ContainerProfil
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() and len(text) < _DIGITS else None
 
 
 def _version(tag: str, marker: str) -> tuple[int, ...]:
-    found = re.search(marker + r"(\d+(?:\.\d+)*)", tag)
+    found = re.search(marker + r"(\d{1,9}(?:\.\d{1,9})*)", tag)
     return tuple(int(part) for part in found[1].split(".")) if found else ()
 
 

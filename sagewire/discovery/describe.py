@@ -7,15 +7,24 @@ in a repr and only a few known keys are ever shown.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sagewire._short_repr import ShortRepr
 from sagewire.aws.lookup_errors import credential_errors
-from sagewire.errors import AccessDenied, EndpointError, EndpointNotFound, NotReady, SagewireError
+from sagewire.errors import (
+    AccessDenied,
+    CredentialsExpired,
+    EndpointError,
+    EndpointNotFound,
+    NotReady,
+    SagewireError,
+    Throttled,
+)
 
-__all__ = ["UNREACHABLE", "Container", "Description", "describe"]
+__all__ = ["UNREACHABLE", "UNREADABLE", "Container", "Description", "describe"]
 
 READY = "InService"
 # States in which an endpoint answers: an update keeps the old version in service, and where the way back failed as
@@ -25,9 +34,17 @@ SERVING = {READY, "Updating", "SystemUpdating", "RollingBack", "UpdateRollbackFa
 UNREACHABLE = "control_plane_unreachable"
 """The code of the error for a control plane that cannot be reached."""
 
+UNREADABLE = "control_plane_unreadable"
+"""The code of the error for an answer of the control plane that is not one."""
+
 _DOING = "looking up the endpoint's container"
 # Pages of a hundred each: more than any account has.
 _MAX_PAGES = 100
+# Each request has its own limit; this is for all of them.
+_LONGEST_SECONDS = 20.0
+
+# Proxies and stand-ins for AWS answer with JSON of other shapes, over which botocore stumbles as well.
+_OTHER_SHAPES = (AttributeError, IndexError, KeyError, TypeError)
 
 # States that no waiting ends.
 LOST = {"Deleting", "Failed", "OutOfService"}
@@ -65,12 +82,13 @@ class Description(ShortRepr):
         direct: The caller picks one of several containers by hostname; else they form a pipeline.
         tags: Tags of the endpoint and the model.
         inference_component: The component that is described.
-        components: All components of the endpoint.
+        components: All components of the endpoint, unless one was named.
         copies: Running copies of the component; 0 is scaled to zero.
         asynchronous: Takes InvokeEndpointAsync only.
         serverless: Runs on serverless inference.
         instance_type: For example `ml.g5.2xlarge`.
         incomplete: What could not be read, and why.
+        passing: The reason for that is a passing one, such as throttling.
     """
 
     endpoint: str
@@ -85,6 +103,7 @@ class Description(ShortRepr):
     serverless: bool = False
     instance_type: str | None = None
     incomplete: tuple[str, ...] = ()
+    passing: bool = False
 
     @property
     def serving(self) -> bool:
@@ -119,19 +138,27 @@ def describe(
     Raises:
         EndpointNotFound: The endpoint or component does not exist in that account and region.
         AccessDenied: `sagemaker:DescribeEndpoint` is not allowed; the message names the permission.
-        EndpointError: The control plane failed otherwise.
+        EndpointError: The control plane failed otherwise. A step that is not allowed leaves a description that is
+            `incomplete`; one that fails for a passing reason ends it, since the container's settings would be missing.
     """
     walk = _Walk(control, endpoint)
+    try:
+        return _describe(walk, endpoint, inference_component, variant)
+    except _OTHER_SHAPES as error:
+        raise walk.unreadable() from error
+
+
+def _describe(walk: _Walk, endpoint: str, inference_component: str | None, variant: str | None) -> Description:
     told = walk.call("describe_endpoint", EndpointName=endpoint)
     deployed = _variant(told, variant)
     found = Description(
         endpoint=endpoint,
-        status=told.get("EndpointStatus", "Unknown"),
+        status=told["EndpointStatus"],
         asynchronous=bool(told.get("AsyncInferenceConfig")),
         containers=tuple(Container(image=_image(image)) for image in deployed.get("DeployedImages") or ()),
     )
     config = walk.attempt("describe_endpoint_config", EndpointConfigName=told.get("EndpointConfigName"))
-    configured = _variant(config, variant)
+    configured = _variant(config, variant) if not config or config["ProductionVariants"] else {}
     found = replace(
         found,
         asynchronous=found.asynchronous or bool(config.get("AsyncInferenceConfig")),
@@ -143,7 +170,7 @@ def describe(
         found, tags = _with_model(walk, found, configured["ModelName"], tags)
     elif config:
         found, tags = _with_component(walk, found, inference_component, tags)
-    return replace(found, tags=tags, incomplete=tuple(walk.failures))
+    return replace(found, tags=tags, incomplete=tuple(walk.failures), passing=walk.passing)
 
 
 def _variant(told: Mapping[str, Any], name: str | None) -> Mapping[str, Any]:
@@ -159,47 +186,74 @@ class _Walk:
     def __init__(self, control: Any, endpoint: str) -> None:
         self._control = control
         self._endpoint = endpoint
+        self._until = time.monotonic() + _LONGEST_SECONDS
         self.failures: list[str] = []
+        self.passing = False
 
     def call(self, operation: str, **arguments: Any) -> dict[str, Any]:
         from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
+        if time.monotonic() > self._until:
+            slow = f"it took longer than {_LONGEST_SECONDS:g} s so far"
+            raise _unreachable(slow, self._control, self._endpoint, operation)
         with credential_errors(_DOING):
             try:
                 answer: dict[str, Any] = getattr(self._control, operation)(**arguments)
             except ClientError as error:
-                known = _translate(error, operation, arguments, self._region)
+                known = _translate(error, operation, arguments, self._endpoint, self._region)
                 if known is None:
                     raise
                 raise known from None
             except (HTTPClientError, ConnectionError) as error:
                 raise _unreachable(error, self._control, self._endpoint, operation) from error
+        if not answer:
+            raise self.unreadable()
         return answer
 
     def attempt(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """Call, and note the failure instead of raising it: the rest of the walk may still be enough."""
+        """Call, and note that it is not allowed instead of raising it: the rest of the walk may still be enough."""
         if not all(arguments.values()):
             return {}
         try:
             return self.call(operation, **arguments)
         except SagewireError as error:
+            if _is_passing(error):
+                raise
             self.failures.append(str(error))
             return {}
 
     def tags(self, arn: str | None) -> dict[str, str]:
-        return {tag["Key"]: tag["Value"] for tag in self.pages("list_tags", "Tags", ResourceArn=arn)}
+        # Few containers are told by their tags, so that a call need not fail for them.
+        if self.passing:
+            return {}
+        try:
+            return {tag["Key"]: tag["Value"] for tag in self.pages("list_tags", "Tags", ResourceArn=arn)}
+        except (SagewireError, *_OTHER_SHAPES) as error:
+            self.failures.append(str(error if isinstance(error, SagewireError) else self.unreadable()))
+            self.passing = True
+            return {}
 
     def pages(self, operation: str, key: str, **arguments: Any) -> list[dict[str, Any]]:
         """Return what a listing has on all its pages."""
         found: list[dict[str, Any]] = []
+        token = None
         answer = self.attempt(operation, **arguments)
         for _ in range(_MAX_PAGES):
             found += answer.get(key) or ()
-            token = answer.get("NextToken")
-            if not token:
+            before, token = token, answer.get("NextToken")
+            if not token or token == before:
                 break
             answer = self.attempt(operation, **arguments, NextToken=token)
         return found
+
+    def unreadable(self) -> EndpointError:
+        """Return the error for an answer that is not one."""
+        return EndpointError(
+            f"SageMaker's control plane described '{self._endpoint}' in a form that cannot be read; check that "
+            f"{self._control.meta.endpoint_url} is SageMaker's, {_or_name_it(self._endpoint)}",
+            code=UNREADABLE,
+            retry_safe=True,
+        )
 
     @property
     def _region(self) -> str:
@@ -210,8 +264,7 @@ def _with_model(walk: _Walk, found: Description, name: str, tags: dict[str, str]
     model = walk.attempt("describe_model", ModelName=name)
     if not model:
         return found, tags
-    primary = model.get("PrimaryContainer")
-    listed = model.get("Containers") or ([primary] if primary else [])
+    listed = model.get("Containers") or [model["PrimaryContainer"]]
     containers = tuple(_container(walk, item) for item in listed)
     direct = (model.get("InferenceExecutionConfig") or {}).get("Mode") == "Direct"
     return replace(found, containers=containers or found.containers, direct=direct), walk.tags(
@@ -222,12 +275,14 @@ def _with_model(walk: _Walk, found: Description, name: str, tags: dict[str, str]
 def _with_component(
     walk: _Walk, found: Description, wanted: str | None, tags: dict[str, str]
 ) -> tuple[Description, dict[str, str]]:
-    listed = walk.pages("list_inference_components", "InferenceComponents", EndpointNameEquals=found.endpoint)
-    names = tuple(item["InferenceComponentName"] for item in listed)
-    found = replace(found, components=names)
-    if wanted is None and len(names) != 1:
-        return found, tags
-    name = wanted or names[0]
+    name = wanted
+    if name is None:
+        listed = walk.pages("list_inference_components", "InferenceComponents", EndpointNameEquals=found.endpoint)
+        names = tuple(item["InferenceComponentName"] for item in listed)
+        found = replace(found, components=names)
+        if len(names) != 1:
+            return found, tags
+        name = names[0]
     told = walk.call("describe_inference_component", InferenceComponentName=name)
     specification = told.get("Specification") or (told.get("Specifications") or [{}])[0]
     found = replace(
@@ -254,8 +309,8 @@ def _container(walk: _Walk, told: Mapping[str, Any]) -> Container:
     source = (told.get("ModelDataSource") or {}).get("S3DataSource") or {}
     container = Container(
         # In Describe answers of components the image sits under DeployedImage, elsewhere under Image.
-        image=told.get("Image") or _image(told.get("DeployedImage") or {}),
-        environment=told.get("Environment") or {},
+        image=str(told.get("Image") or _image(told.get("DeployedImage") or {})),
+        environment=_texts(told.get("Environment")),
         hostname=told.get("ContainerHostname"),
         multi_model=told.get("Mode") == "MultiModel",
         model_package=told.get("ModelPackageName"),
@@ -264,9 +319,13 @@ def _container(walk: _Walk, told: Mapping[str, Any]) -> Container:
     if container.model_package and not container.image:
         package = walk.attempt("describe_model_package", ModelPackageName=container.model_package)
         inside = ((package.get("InferenceSpecification") or {}).get("Containers") or [{}])[0]
-        environment = {**(inside.get("Environment") or {}), **container.environment}
-        return replace(container, image=inside.get("Image") or "", environment=environment)
+        environment = {**_texts(inside.get("Environment")), **container.environment}
+        return replace(container, image=str(inside.get("Image") or ""), environment=environment)
     return container
+
+
+def _texts(told: Mapping[str, Any] | None) -> dict[str, str]:
+    return {str(name): str(value) for name, value in (told or {}).items()}
 
 
 def _image(deployed: Mapping[str, Any]) -> str:
@@ -274,7 +333,9 @@ def _image(deployed: Mapping[str, Any]) -> str:
     return deployed.get("SpecifiedImage") or deployed.get("ResolvedImage") or ""
 
 
-def _translate(error: Any, operation: str, arguments: Mapping[str, Any], region: str) -> SagewireError | None:
+def _translate(
+    error: Any, operation: str, arguments: Mapping[str, Any], endpoint: str, region: str
+) -> SagewireError | None:
     told = error.response.get("Error", {})
     code, message = str(told.get("Code", "")), str(told.get("Message", ""))
     meta = error.response.get("ResponseMetadata", {})
@@ -285,18 +346,30 @@ def _translate(error: Any, operation: str, arguments: Mapping[str, Any], region:
         cure = f" (check the name, region and account: `sagewire doctor {name}`)" if "EndpointName" in arguments else ""
         text = f"'{name}' was not found in region {region}{cure}: {message}"
         return EndpointNotFound(text, fault="client", **facts)
+    if code.startswith("Throttl") or code == "RequestLimitExceeded":
+        text = f"{action} is asked too often: {message}; try again later, {_or_name_it(endpoint)}"
+        return Throttled(text, fault="client", retry_safe=True, **facts)
     if "AccessDenied" in code or "Unauthorized" in code:
-        cure = f"Allow {action}, or name the handler yourself: Client('{name}', handler='...')"
+        cure = f"Allow {action}, or name the handler yourself: Client('{endpoint}', handler='...')"
         return AccessDenied(f"{action} is not allowed: {message}. {cure}", fault="client", **facts)
     return None
 
 
-def _unreachable(error: Exception, control: Any, endpoint: str, operation: str) -> EndpointError:
+def _is_passing(error: SagewireError) -> bool:
+    """Return whether a step may succeed the next time."""
+    return isinstance(error, CredentialsExpired) or (isinstance(error, EndpointError) and error.retry_safe)
+
+
+def _or_name_it(endpoint: str) -> str:
+    return f"or name the handler, which skips the look-up: Client('{endpoint}', handler='...')"
+
+
+def _unreachable(error: Exception | str, control: Any, endpoint: str, operation: str) -> EndpointError:
     action = "sagemaker:" + "".join(word.capitalize() for word in operation.split("_"))
     needed = f"the interface VPC endpoint com.amazonaws.{control.meta.region_name}.sagemaker.api and {action}"
     return EndpointError(
         f"SageMaker's control plane could not describe '{endpoint}': {error}. A subnet without internet access "
-        f"needs {needed}. Or name the handler, which skips the look-up: Client('{endpoint}', handler='...')",
+        f"needs {needed}, {_or_name_it(endpoint)}",
         code=UNREACHABLE,
         retry_safe=True,
     )

@@ -21,6 +21,7 @@ Asker = Callable[..., bytes]
 """`ask(path)` GETs a path of the server, `ask(path, body)` POSTs; returns the answer's body, raises `SagewireError`."""
 
 UNKNOWN = "an unknown server"
+_VERSION_LENGTH = 40
 _SERVERS = {"vllm": "vLLM", "sglang": "SGLang", "library": "Ollama"}
 # The tokens of an empty text are those that the tokenizer adds by itself.
 _EMPTY = b'{"content":"","add_special":true}'
@@ -87,67 +88,95 @@ def _ask(ask: Asker, *request: Any) -> Any:
 
 def _tei(info: dict[str, Any]) -> ContainerProfile:
     kind = info["model_type"]
-    names = [kind] if isinstance(kind, str) else list(kind or ())
+    names = [name for name in ([kind] if isinstance(kind, str) else _items(kind)) if isinstance(name, str)]
     kinds = {name.lower() for name in names}
     return ContainerProfile(
-        f"TEI {info.get('version', '')}".strip(),
+        f"TEI {_version(info)}".strip(),
         embed="tei" if "embedding" in kinds else None,
         rerank="tei_rerank" if "reranker" in kinds else None,
-        model_id=info.get("model_id"),
-        limits=ContainerLimits(info.get("max_input_length"), info.get("max_client_batch_size")),
+        model_id=_text(info.get("model_id")),
+        limits=ContainerLimits(_count(info.get("max_input_length")), _count(info.get("max_client_batch_size"))),
         reasons=(f"/info says model_type {', '.join(names)}",),
     )
 
 
 def _tgi(info: dict[str, Any]) -> ContainerProfile:
-    version = str(info.get("version", ""))
-    number = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    version = _version(info)
+    number = _number(version)
     # The chat route came with 1.4.0.
     chat = "tgi_chat" if number >= (1, 4) or not number else "tgi"
     return ContainerProfile(
         f"TGI {version}".strip(),
         chat=chat,
         complete="tgi",
-        model_id=info.get("model_id"),
-        limits=ContainerLimits(info.get("max_total_tokens"), info.get("max_client_batch_size")),
+        model_id=_text(info.get("model_id")),
+        limits=ContainerLimits(_count(info.get("max_total_tokens")), _count(info.get("max_client_batch_size"))),
         reasons=("/info answers as TGI's does",),
     )
 
 
 def _openai(model: dict[str, Any], version: Any) -> ContainerProfile:
-    owner = str(model.get("owned_by", ""))
+    owner = _text(model.get("owned_by")) or ""
     field = _THINKING_FIELDS.get(owner)
     if owner == "vllm":
-        number = str(version.get("version", "")) if isinstance(version, dict) else ""
-        field = vllm_thinking_field(tuple(int(part) for part in number.split(".")[:2] if part.isdigit()))
-    length = model.get("max_model_len")
+        field = vllm_thinking_field(_number(_version(_fields(version))))
     return ContainerProfile(
         _SERVERS.get(owner, "an OpenAI-compatible server"),
         *_OPENAI,
-        model_id=model.get("id"),
+        model_id=_text(model.get("id")),
         thinking_field=field,
-        limits=ContainerLimits(length if isinstance(length, int) else None),
+        limits=ContainerLimits(_count(model.get("max_model_len"))),
         reasons=(f"/v1/models answers, owned_by {owner or 'unknown'}",),
     )
 
 
 def _llamacpp(model: dict[str, Any], props: Any, empty: Any) -> ContainerProfile:
     # `meta.n_ctx` of newer servers is what one conversation has; `/props` may be switched off (--no-props).
-    props = props if isinstance(props, dict) else {}
-    window = (model.get("meta") or {}).get("n_ctx") or (props.get("default_generation_settings") or {}).get("n_ctx")
+    props = _fields(props)
+    window = _count(_fields(model.get("meta")).get("n_ctx"))
+    window = window or _count(_fields(props.get("default_generation_settings")).get("n_ctx"))
     # Some files say that the tokenizer adds no such token, since their template writes it.
-    tokens = empty.get("tokens") if isinstance(empty, dict) else None
-    tools = (props.get("chat_template_caps") or {}).get("supports_tools")
+    tokens = _fields(empty).get("tokens")
+    tools = _fields(props.get("chat_template_caps")).get("supports_tools")
     return ContainerProfile(
         "llama.cpp",
         chat="llamacpp",
         complete="llamacpp_completions",
         embed="openai_embeddings",
         rerank="vllm_rerank",
-        model_id=model.get("id"),
+        model_id=_text(model.get("id")),
         tools=tools if isinstance(tools, bool) else None,
         adds_bos=bool(tokens) if isinstance(tokens, list) else None,
         thinking_field="reasoning_content",
-        limits=ContainerLimits(window if isinstance(window, int) else None),
+        limits=ContainerLimits(window),
         reasons=("/v1/models answers, owned_by llamacpp",),
     )
+
+
+# Other servers answer the same paths with whatever they like.
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _items(value: Any) -> list[Any]:
+    # TEI writes the kind of a model as an object with one field.
+    return list(value) if isinstance(value, list | dict) else []
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _version(told: dict[str, Any]) -> str:
+    version = told.get("version")
+    return version[:_VERSION_LENGTH] if isinstance(version, str) else ""
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())

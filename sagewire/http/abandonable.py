@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-__all__ = ["call_within", "in_background", "in_thread"]
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+__all__ = ["SharedCalls", "call_within", "in_background", "in_thread"]
 
 T = TypeVar("T")
 
@@ -68,6 +71,51 @@ async def in_thread(function: Callable[..., T], *arguments: Any, discard: Callab
             tidy = discard
             future.add_done_callback(lambda late: None if late.exception() else in_background(tidy, late.result()))
         raise
+
+
+class SharedCalls:
+    """Blocking calls that tasks share: those that want the same while it is under way get its result, or its error.
+
+    A thousand tasks that wait for one look-up are one thread, not a thousand.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[Hashable, Future[Any]] = {}
+
+    async def run(self, key: Hashable, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what a blocking function returns, run in its own thread.
+
+        Args:
+            key: Calls with equal keys are one call.
+            function: What to call.
+            *arguments: Its arguments.
+        """
+        import asyncio
+        from concurrent.futures import Future
+
+        mine: Future[T] = Future()
+        # Else a cancelled task would cancel it for the others.
+        mine.set_running_or_notify_cancel()
+        future = self._running.setdefault(key, mine)
+        if future is mine:
+            context = contextvars.copy_context()
+
+            def work() -> None:
+                try:
+                    result = context.run(function, *arguments)
+                except BaseException as error:
+                    self._running.pop(key, None)
+                    mine.set_exception(error)
+                else:
+                    self._running.pop(key, None)
+                    mine.set_result(result)
+
+            try:
+                threading.Thread(target=work, name="sagewire-call", daemon=True).start()
+            except RuntimeError as error:
+                self._running.pop(key, None)
+                mine.set_exception(error)
+        return await asyncio.wrap_future(future)
 
 
 def in_background(function: Callable[..., object], *arguments: Any) -> None:

@@ -8,6 +8,8 @@ from sagewire.client.finding import handler_of
 from sagewire.discovery.http_server import detect_server
 from sagewire.errors import EndpointError
 
+from ..cases import each
+
 
 def server(**answers):
     def ask(path, body=b""):
@@ -57,3 +59,31 @@ def test_llamacpp_is_asked_which_token_it_puts_before_a_text(empty, adds):
     profile = detect_server(server(**said))
     assert profile.adds_bos is adds
     assert handler_of(profile, profile.complete).adds_bos is (adds is not False)
+
+
+ODD = [None, True, 5, -1, 1.5, "x", "", [], {}, [1], [None], {"a": 1}, "9" * 5000, "1." + "9" * 5000, [{"id": 5}]]
+INFO = ("model_type", "version", "model_id", "max_total_tokens", "max_input_length", "max_client_batch_size")
+
+
+@each(
+    "said",
+    [{"info": {kind: "x", name: odd}} for kind in ("model_type", "docker_label") for name in INFO for odd in ODD]
+    + [
+        {"models": {"data": [{"id": "m", "owned_by": owner, name: odd}]}, "version": {"version": odd}}
+        for owner in ("vllm", "llamacpp", "someone")
+        for name in ("id", "owned_by", "max_model_len", "meta")
+        for odd in ODD
+    ]
+    + [
+        {"models": {"data": [{"owned_by": "llamacpp"}]}, "props": {name: odd}, "tokenize": {"tokens": odd}}
+        for name in ("default_generation_settings", "chat_template_caps")
+        for odd in ODD
+    ]
+    + [{name: odd} for name in ("info", "models") for odd in ODD],
+)
+def test_other_servers_answer_with_what_they_like(said):
+    profile = detect_server(server(**said))
+    assert profile.model_id is None or isinstance(profile.model_id, str)
+    assert len(profile.container) < 100
+    for size in (profile.limits.context_window, profile.limits.max_batch):
+        assert size is None or (type(size) is int and size > 0)

@@ -151,8 +151,12 @@ class Connection(BaseModel):
 
     async def _ready(self) -> None:
         """Detect the endpoint's request format in a thread, so that nothing later blocks the event loop."""
-        if not self._known:
-            await in_thread(self._settle if self.fallback_handler else self._pair().client.profile)
+        if self._known:
+            return
+        if self.fallback_handler:
+            await in_thread(self._settle)
+        else:
+            await self._pair().twin.look_up()
 
     @field_serializer("content_handler", check_fields=False)
     def _name_handler(self, value: Any) -> str | None:

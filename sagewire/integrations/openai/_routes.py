@@ -315,4 +315,5 @@ def model_object(name: str) -> JSON:
 
 async def _handler(client: AsyncClient) -> ContentHandler:
     """Return the handler for conversations; the control plane may have to be asked, through botocore, which blocks."""
+    await client.look_up()
     return client.handler if client.known else await in_thread(lambda: client.handler)
