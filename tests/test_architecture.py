@@ -43,6 +43,7 @@ ALLOWED = {
         "aws",
         "telemetry",
         "_extras",
+        "_forks",
     },
     "testing": {"client", "content_handlers", "streaming", "transports", "_extras"},
     "emulator": {"streaming"},
