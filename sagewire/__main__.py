@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
+import os
 import signal
 import sys
 
@@ -9,6 +13,8 @@ from sagewire._extras import require
 from sagewire.errors import MissingExtra
 
 __all__ = ["main"]
+
+_OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE}
 
 
 def main() -> None:
@@ -23,7 +29,30 @@ def main() -> None:
         sys.exit(f"sagewire: {error}")
     from sagewire.cli import app
 
-    app(prog_name="sagewire")
+    for stream in (sys.stdout, sys.stderr):
+        # Where a terminal's or pipe's encoding lacks a character, its code is shown.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            app(prog_name="sagewire")
+        finally:
+            # At the end of the program Python would do it, and could only print that it failed.
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:
+        # Errors of files have a name; writing to standard output has none.
+        if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
+            raise
+        _drop_output()
+        # A reader that closes the pipe early, as `head` does, has seen enough.
+        sys.exit(1 if error.errno == errno.EPIPE else f"sagewire: the output cannot be written: {error.strerror}")
+
+
+def _drop_output() -> None:
+    """Send what is left of standard output nowhere, or Python tries again at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

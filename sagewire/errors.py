@@ -61,6 +61,7 @@ __all__ = [
     "concise",
     "excerpt",
     "unknown_name",
+    "why_unreadable",
 ]
 
 E = TypeVar("E", bound=BaseException)
@@ -98,6 +99,18 @@ def unknown_name(name: str, known: Iterable[str], kind: str) -> str:
         return f"unknown {kind} {name!r}; did you mean {' or '.join(map(repr, close))}?"
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
     return f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}"
+
+
+def why_unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Return why a file cannot be read, without its name and the number of the error.
+
+    Example:
+        >>> why_unreadable(IsADirectoryError(21, "Is a directory", "settings.toml"))
+        'Is a directory'
+    """
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not text in {error.encoding.upper()}"
+    return error.strerror or str(error)
 
 
 def close_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:

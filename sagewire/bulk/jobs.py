@@ -42,8 +42,15 @@ class StoredJob:
 
 
 def find(directory: str = ".") -> Iterator[StoredJob]:
-    """Yield the jobs whose work folders lie in a directory or below it, in the order of their names."""
-    for manifest in sorted(Path(directory).expanduser().rglob("manifest.json")):
+    """Yield the jobs whose work folders lie in a directory or below it, in the order of their names.
+
+    Raises:
+        UsageError: It is not a directory.
+    """
+    folder = Path(directory).expanduser()
+    if not folder.is_dir():
+        raise UsageError(f"{directory} is not a directory")
+    for manifest in sorted(folder.rglob("manifest.json")):
         try:
             yield _read(manifest.parent)
         except UsageError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,7 +62,10 @@ def emulator(
     try:
         interrupted = serve(endpoints or None, host=host, port=port, region=region, ready=_announce)
     except OSError as error:
-        raise UsageError(f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port") from None
+        # asyncio adds the address to the reason, once more.
+        reason = (error.strerror or str(error)).partition(" (while attempting")[0]
+        other = "--port" if error.errno == errno.EADDRINUSE else "--host or --port"
+        raise UsageError(f"cannot listen on {host}:{port}: {reason}; choose another {other}") from None
     if interrupted:
         raise typer.Exit(130)
 

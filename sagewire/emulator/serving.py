@@ -12,7 +12,7 @@ from typing import Any
 
 from sagewire.emulator.emulator import Emulator
 from sagewire.emulator.endpoints import EndpointSpec
-from sagewire.errors import UsageError, unknown_name
+from sagewire.errors import UsageError, unknown_name, why_unreadable
 
 __all__ = ["load_endpoints", "parse_endpoint", "serve"]
 
@@ -44,7 +44,7 @@ def load_endpoints(path: str | Path) -> dict[str, EndpointSpec]:
     try:
         document = tomllib.loads(Path(path).read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+        raise UsageError(f"{path} cannot be read: {why_unreadable(error)}") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from None
     endpoints = document.get("endpoints")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagewire.errors import UsageError
+from sagewire.errors import UsageError, why_unreadable
 from sagewire.migrate.notebooks import migrate_notebook
 from sagewire.migrate.rewrite import Migration, migrate_source
 
@@ -43,23 +44,44 @@ class FileMigration:
         return "".join(difflib.unified_diff(old, new, f"a/{name}", f"b/{name}"))
 
     def write(self) -> None:
-        """Rewrite the file; its line ends stay."""
-        self.path.write_bytes(self.migration.text.encode("utf-8"))
+        """Rewrite the file, all of it or nothing; its line ends and permissions stay.
+
+        Raises:
+            UsageError: The file is read-only, its folder too, or the disk is full.
+        """
+        target = self.path.resolve()
+        beside = target.with_name(f".{target.name}.migrating")
+        try:
+            # Its folder alone would allow to put another one in its place.
+            target.open("r+b").close()
+            try:
+                beside.write_bytes(self.migration.text.encode("utf-8"))
+                shutil.copymode(target, beside)
+                beside.replace(target)
+            finally:
+                beside.unlink(missing_ok=True)
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be written: {error.strerror or error}; it is as it was") from None
 
 
 def find_programs(paths: Iterable[Path]) -> Iterator[Path]:
     """Yield the Python files and notebooks in files and folders; hidden folders and environments are left out.
 
     Raises:
-        UsageError: A path does not exist, or is a file of another kind.
+        UsageError: A path does not exist, is a file of another kind, or a folder without programs.
     """
     for path in paths:
         if path.is_dir():
-            yield from sorted(found for found in path.rglob("*") if _is_program(found.relative_to(path), found))
+            found = sorted(each for each in path.rglob("*") if _is_program(each.relative_to(path), each))
+            if not found:
+                raise UsageError(f"the folder {path} holds no Python file and no notebook")
+            yield from found
         elif not path.exists():
             raise UsageError(f"{path} does not exist")
         elif path.suffix not in _SUFFIXES:
-            raise UsageError(f"{path} is not a program: {' or '.join(_SUFFIXES)}")
+            raise UsageError(f"{path} is not a Python file (.py) or a notebook (.ipynb)")
+        elif not path.is_file():
+            raise UsageError(f"{path} is not a regular file")
         else:
             yield path
 
@@ -79,7 +101,7 @@ def migrate_file(path: Path) -> FileMigration:
     try:
         before = path.read_bytes().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+        raise UsageError(f"{path} cannot be read: {why_unreadable(error)}") from None
     try:
         return FileMigration(path, before, _SUFFIXES[path.suffix](before))
     except UsageError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from sagewire.errors import UsageError
+from sagewire.errors import UsageError, why_unreadable
 
 __all__ = ["compose", "construct", "digest_of", "join", "read_included", "read_text", "where"]
 
@@ -56,7 +56,7 @@ def read_text(path: Path, files: dict[Path, bytes]) -> str:
         files[path] = hashlib.sha256(data).digest()
         return data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from None
+        raise UsageError(f"cannot read {path}: {why_unreadable(error)}") from None
 
 
 def compose(text: str, name: str) -> yaml.MappingNode:

@@ -106,7 +106,7 @@ def test_a_mistake_in_an_included_litellm_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"models\.yaml, line 5: model_list\.2\.litellm_params\.model: .*'azur'"):
         load_config(path)
     (tmp_path / "models.yaml").write_bytes(b"\xff")
-    with pytest.raises(UsageError, match=r"main\.yaml, line 1: include: cannot read .*models\.yaml.*utf-8"):
+    with pytest.raises(UsageError, match=r"main\.yaml, line 1: include: cannot read .*models\.yaml.*UTF-8"):
         load_config(path)
 
 
