@@ -19,6 +19,7 @@ from sagewire.prompt_formats.output_parsers.qwen_xml import Arguments
 __all__ = ["FUNCTION_GEMMA", "GEMMA4"]
 
 MAX_DEPTH = 100
+QUOTE = '<|"|>'
 NAME = re.compile(r"[\w.\-]*")
 KEY = re.compile(r"[^:{}\[\]<>,\n]*")
 BARE = re.compile(r"[^,{}\[\]<>\n]*")
@@ -30,11 +31,13 @@ class _Values:
     Args:
         source: The text.
         quote: The token that stands before and behind a string.
+        quoted: Texts stand between quotes in any case; otherwise a word that is no JSON is the text it is.
     """
 
-    def __init__(self, source: Source, quote: str) -> None:
+    def __init__(self, source: Source, quote: str, quoted: bool = False) -> None:
         self._source = source
         self._quote = quote
+        self._quoted = quoted
         self._end = Markers((quote,))
 
     def string(self) -> Wait[str | None]:
@@ -56,7 +59,7 @@ class _Values:
         return key
 
     def value(self, depth: int = 0) -> Wait[Any]:
-        """Read a value of any kind; a word that is no JSON is the text it is."""
+        """Read a value of any kind."""
         if depth > MAX_DEPTH:
             raise NotACall(here=True)
         text = yield from self.string()
@@ -73,6 +76,8 @@ class _Values:
         try:
             return from_json(word)
         except ValueError:
+            if self._quoted:
+                raise NotACall from None
             return word
 
     def _object(self, depth: int) -> Wait[dict[str, Any]]:
@@ -117,31 +122,51 @@ def _reader(quote: str, *, typed: bool) -> BlockReader:
         # Some models leave out the word.
         yield from source.accept("call")
         yield from source.expect(":")
+        # Others write the colon twice.
+        yield from source.accept("call:")
         name = yield from source.read(NAME)
         if not name:
             raise NotACall
-        yield from source.expect("{")
-        values = _Values(source, quote)
-        arguments = Arguments(calls, name)
-        following = yield from source.skip_space()
-        while following != "}":
-            key = yield from values.key()
-            start = source.place
-            value = yield from values.value()
-            text = value if isinstance(value, str) else source.since(start).strip()
-            if (isinstance(value, str) and not typed) or calls.offered.takes_only_text(name, key):
-                value = calls.offered.value(name, key, text)
-            arguments.add(key, text, value)
-            following = yield from values.separator("}")
-        source.position += 1
+        arguments = yield from _read_fields(source, calls, name, _Values(source, quote), typed)
         arguments.commit()
 
     return read
 
 
+def _read_fields(source: Source, calls: Calls, name: str, values: _Values, typed: bool) -> Wait[Arguments]:
+    yield from source.expect("{")
+    arguments = Arguments(calls, name)
+    following = yield from source.skip_space()
+    while following != "}":
+        key = yield from values.key()
+        start = source.place
+        value = yield from values.value()
+        text = value if isinstance(value, str) else source.since(start).strip()
+        if (isinstance(value, str) and not typed) or calls.offered.takes_only_text(name, key):
+            value = calls.offered.value(name, key, text)
+        arguments.add(key, text, value)
+        following = yield from values.separator("}")
+    source.position += 1
+    return arguments
+
+
+def _read_bare(source: Source, calls: Calls, prompt: str) -> Wait[None]:
+    """Read a call without its marker, as models write behind their thoughts: of an offered tool, and nothing else."""
+    yield from source.skip_space()
+    yield from source.expect("call:")
+    name = yield from source.read(NAME)
+    if not calls.offered.knows(name):
+        raise NotACall
+    arguments = yield from _read_fields(source, calls, name, _Values(source, QUOTE, quoted=True), True)
+    if (yield from source.skip_space()) not in ("", "<"):
+        raise NotACall
+    arguments.commit()
+
+
 GEMMA4 = OutputSyntax(
     name="gemma4",
-    blocks={"<|tool_call>": _reader('<|"|>', typed=True)},
+    blocks={"<|tool_call>": _reader(QUOTE, typed=True)},
+    start=_read_bare,
     closers=("<tool_call|>",),
     silent=("<channel|>",),
     thinking=(ThinkingTags("<|channel>", "<channel|>", paired=True, label="thought"),),

@@ -537,6 +537,9 @@ def read_cut(header, body):
         ("python json", '{"code": "1"}', {"code": "1"}),
         ("python code", '{"code": "1"}', {"code": "1"}),
         ("python code", '{"a": 1}', {"code": '{"a": 1}'}),
+        # The header says that it is code; a body that is none is an error that only Python can tell the model.
+        ("python code", "I will call the tool.", {"code": "I will call the tool."}),
+        ("python <|constrain|>code", "print(1", {"code": "print(1"}),
         ("python <|constrain|>code", '"Bergen"', {"code": '"Bergen"'}),
         ("functions.python code", "[1]", {"code": "[1]"}),
         ("functions.python <|constrain|>code", "{}", {"code": "{}"}),

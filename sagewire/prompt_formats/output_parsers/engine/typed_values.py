@@ -11,6 +11,9 @@ from sagewire.prompt_formats.output_parsers.engine.python_literals import parse_
 __all__ = ["json_types", "resolve", "typed_value"]
 
 MAX_REFERENCES = 16
+# Types as Python names them, which people write into schemas.
+PYTHON_NAMES = {"int": "integer", "float": "number", "double": "number", "bool": "boolean", "str": "string"}
+PYTHON_NAMES |= {"dict": "object", "list": "array", "tuple": "array", "NoneType": "null"}
 SIMPLE = {"integer": int, "number": (int, float), "object": dict, "array": list}
 
 
@@ -30,8 +33,17 @@ def typed_value(text: str, schema: Any, root: Mapping[str, Any], *, untyped_is_j
     if isinstance(value, str) and types & {"array", "object"}:
         # Templates that print a list or an object as Python does teach their models to.
         value = parse_literal(text, value)
+        value = _as_json(_unescaped(text), expected) if isinstance(value, str) else value
         return value if isinstance(value, expected) else text
     return value
+
+
+def _unescaped(text: str) -> str:
+    """Return what stands inside a JSON string; models write lists and objects that way too."""
+    try:
+        return str(from_json(f'"{text.strip()}"')) if '\\"' in text else text
+    except ValueError:
+        return text
 
 
 def _kinds(name: str) -> tuple[type, ...]:
@@ -56,9 +68,9 @@ def json_types(schema: Any, root: Mapping[str, Any], depth: int = 0) -> frozense
         return frozenset()
     kind = schema.get("type")
     if isinstance(kind, str):
-        return frozenset((kind,))
+        return frozenset((PYTHON_NAMES.get(kind, kind),))
     if isinstance(kind, Sequence):
-        return frozenset(name for name in kind if isinstance(name, str))
+        return frozenset(PYTHON_NAMES.get(name, name) for name in kind if isinstance(name, str))
     reference = schema.get("$ref")
     if isinstance(reference, str):
         return json_types(resolve(reference, root), root, depth + 1)
