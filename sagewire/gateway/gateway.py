@@ -108,7 +108,8 @@ class Gateway:
         self.access = Authenticator(config, store, required=require_keys or bool(store.all_keys()))
         self.budgets = Budgets(store)
         self.responses = StoredResponses(store)
-        shared = store if workers > 1 and not store.in_memory else None
+        # One worker counts in the database, too, if gateways on other machines may do so.
+        shared = store if store.on_network or (workers > 1 and not store.in_memory) else None
         self.rates = RateLimits(_plain(config.server.redis_url), shared)
         self.router = Router(config, rates=self.rates, health=self.metrics.report_health)
         self._background: set[asyncio.Task[None]] = set()

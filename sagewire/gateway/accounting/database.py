@@ -69,6 +69,7 @@ class Store:
 
     Attributes:
         in_memory: No other process can see it.
+        on_network: Other machines can see it.
 
     Raises:
         SchemaMismatch: Its tables are of a release that this one cannot work with.
@@ -80,6 +81,7 @@ class Store:
         self.in_memory = in_memory = isinstance(engine.pool, StaticPool)
         # SQLite has one writer at a time, for whom it waits by polling; in memory it has one connection for all.
         self._lock = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
+        self.on_network = engine.dialect.name != "sqlite"
         self._read_lock = self._lock if in_memory else nullcontext()
         try:
             if update:

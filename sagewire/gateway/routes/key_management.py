@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -39,6 +40,10 @@ _LIFTED = {
 _IDLE = frozenset({"metadata", "user_id", "team_id", "tags", "key_type", "send_invite_email", "auto_rotate", "config"})
 
 
+# Owners of keys that there are in LiteLLM and not here.
+_NOBODY = ("user_id", "team_id", "organization_id", "project_id")
+
+
 class KeyManagement:
     """One of `/key/generate`, `/key/info`, `/key/list`, `/key/update` and `/key/delete`.
 
@@ -65,7 +70,7 @@ class KeyManagement:
             body = await read_json(receive, headers, gateway.config.server.max_body_bytes, gateway.alarms)
         if key is not MASTER:
             # Everybody may look at their own.
-            body = {"key": key.name}
+            body = {"key": key.digest}
         answer = getattr(self, f"_{self._action}")
         await respond_json(send, 200, await answer(body), {"cache-control": "no-store"})
 
@@ -73,6 +78,9 @@ class KeyManagement:
         fields = Fields(body)
         secret = fields.text("key") or new_secret()
         name = fields.text("key_alias") or f"key-{digest_of(secret)[:12]}"
+        if any(name == one.name for one in self._configured()):
+            # They would share their limits and what they have spent.
+            raise BadRequest(f"there is a key '{name}' in the configuration file: choose another name", "key_alias")
         key = self._changed(Key(name, digest_of(secret)), fields)
         self._gateway.check_countable(key)
         try:
@@ -106,8 +114,16 @@ class KeyManagement:
             own = [_described(key, spends.of(key), configured=True) for key in self._configured()]
             return own + [_described(key, spends.of(key)) for key in kept]
 
-        found = await self._stored(read)
-        return {"keys": found, "total_count": len(found), "current_page": 1, "total_pages": 1}
+        pages = Fields({name: _whole(value) for name, value in body.items() if name in ("page", "size")})
+        page, size = pages.count("page", 1) or 1, pages.count("size", 1)
+        found = [key for key in await self._stored(read) if _is_asked_for(key, body)]
+        size = size or max(1, len(found))
+        return {
+            "keys": found[(page - 1) * size : page * size],
+            "total_count": len(found),
+            "current_page": page,
+            "total_pages": max(1, math.ceil(len(found) / size)),
+        }
 
     async def _update(self, body: Any) -> JSON:
         fields = Fields(body)
@@ -248,6 +264,18 @@ def _described(key: Key, spend: Spend, *, configured: bool = False) -> JSON:
         "budget_reset_at": spend.resets_at.isoformat() if spend.resets_at else None,
         "spend": dollars(spend.nanodollars),
     }
+
+
+def _is_asked_for(key: JSON, query: JSON) -> bool:
+    """Return whether `/key/list` lists a key: a script may delete what it gets."""
+    if any(query.get(name) for name in _NOBODY):
+        return False
+    wanted = {"key_alias": query.get("key_alias"), "token": query.get("key_hash")}
+    return all(not value or key[name] == value for name, value in wanted.items())
+
+
+def _whole(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
 
 
 def _names(given: str, key: Key) -> bool:

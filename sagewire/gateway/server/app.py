@@ -76,7 +76,8 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
             Route(f"{prefix}/models/{{name:path}}", Models(gateway), methods=["GET"]),
         ]
     # Kubernetes manifests written for LiteLLM ask for the longer names.
-    for name, health in (("live", Live), ("liveliness", Live), ("ready", Ready), ("readiness", Ready)):
+    names = {"live": Live, "liveness": Live, "liveliness": Live, "ready": Ready, "readiness": Ready}
+    for name, health in names.items():
         routes.append(Route(f"/health/{name}", health(gateway), methods=["GET"]))
     for action, method in (
         ("generate", "POST"), ("info", "GET"), ("list", "GET"), ("update", "POST"), ("delete", "POST")
@@ -107,11 +108,23 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
     return app
 
 
+_KNOWN = "/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, /v1/responses, /v1/models"
+# What is known beside a path that is not, by the path's beginning.
+_NEAR = {
+    "/key": "/key/generate, /key/info, /key/list, /key/update, /key/delete",
+    "/health": "/health/live, /health/ready",
+    "/spend": "/status/usage, /status/requests, and `spend` in /key/info and /key/list",
+    "/global/spend": "/status/usage, /status/requests, and `spend` in /key/info and /key/list",
+    "/model": "/model/info, /v1/models; models are changed in the configuration file",
+}
+
+
 def _not_routed(path: str, error: HTTPException) -> GatewayError:
     """Return the error for a path or method without a route."""
     if error.status_code == 405:
-        return GatewayError(405, "method_not_allowed", f"{path[:200]} takes another method", headers=error.headers)
-    known = "/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, /v1/responses, /v1/models"
+        methods = (error.headers or {}).get("Allow") or "another method"
+        return GatewayError(405, "method_not_allowed", f"{path[:200]} takes {methods}", headers=error.headers)
+    known = next((known for start, known in _NEAR.items() if path.startswith(start)), _KNOWN)
     return GatewayError(error.status_code, "unknown_url", f"there is nothing at {path[:200]}; known: {known}")
 
 

@@ -27,6 +27,19 @@ Until = Callable[..., Any]
 HI = {"model": "chat", "messages": [{"role": "user", "content": "Hello there"}]}
 
 
+def test_machines_with_one_worker_each_count_together_in_postgres(start, database: str) -> None:
+    text = (
+        "models: {chat: {endpoint: chat, handler: openai_chat}}\nkeys: [{name: k, key: sk-k, requests_per_minute: 3}]"
+    )
+    machines = [start(text, open_store(database)) for _ in range(2)]
+    found = [
+        machines[number % 2].post("/v1/chat/completions", HI, authorization="Bearer sk-k").status for number in range(8)
+    ]
+    # A minute may begin in between, with three more.
+    assert sorted(found)[:3] == [200] * 3
+    assert found.count(429) >= 2
+
+
 def test_postgres_keeps_keys_and_adds_up_usage(database: str) -> None:
     store, other = open_store(database), open_store(database)
     expires = datetime(2030, 1, 1, tzinfo=UTC)

@@ -1,5 +1,11 @@
 """Keys over HTTP, with the master key, as LiteLLM's clients manage them."""
 
+import pytest
+import urllib3
+
+from sagewire.gateway.keys import Key, digest_of
+from tests.cases import each
+
 TEXT = "models: {chat: {endpoint: chat, handler: openai_chat}, tgi: {endpoint: tgi, handler: tgi, format: chatml}}\n"
 LOCKED = TEXT + "server: {master_key: sk-master-key}\nkeys: [{name: team, key: sk-team}]\n"
 MASTER = {"authorization": "Bearer sk-master-key"}
@@ -71,3 +77,66 @@ def test_limits_that_the_workers_cannot_count_are_refused_when_the_key_is_made(s
 def test_models_as_litellms_clients_read_them(start) -> None:
     found = start(LOCKED).get("/model/info", authorization="Bearer sk-team").json()["data"]
     assert [one["model_name"] for one in found] == ["chat", "tgi"]
+
+
+@each(
+    ("query", "names", "pages"),
+    [
+        ("", ["file", "one", "three", "two"], 1),
+        ("key_alias=one", ["one"], 1),
+        ("key_alias=nobody", [], 1),
+        ("team_id=t", [], 1),
+        ("user_id=u&key_alias=one", [], 1),
+        ("page=2&size=3", ["two"], 2),
+        ("page=9&size=3", [], 2),
+        ("page=2", [], 1),
+    ],
+)
+def test_a_list_has_what_was_asked_for(gateway_of_four, query: str, names: list[str], pages: int) -> None:
+    found = gateway_of_four.get(f"/key/list?{query}", **MASTER).json()
+    assert ([one["key_alias"] for one in found["keys"]], found["total_pages"]) == (names, pages)
+
+
+@pytest.fixture
+def gateway_of_four(start):
+    gateway = start(
+        "models: {m: {url: 'http://127.0.0.1:1', handler: openai_chat}}\n"
+        "server: {master_key: sk-master-key}\nkeys: [{name: file, key: sk-of-file}]\n"
+    )
+    for name in ("one", "two", "three"):
+        assert gateway.post("/key/generate", {"key_alias": name, "key": f"sk-{name}"}, **MASTER).status == 200
+    return gateway
+
+
+@each("query", ["page=0", "page=x", "size=0", "size=-1", "page=1.5"])
+def test_pages_that_are_none(gateway_of_four, query: str) -> None:
+    assert gateway_of_four.get(f"/key/list?{query}", **MASTER).status == 400
+
+
+def test_a_key_sees_itself_and_not_one_of_the_same_name(gateway_of_four) -> None:
+    body = {"key_alias": "file", "key": "sk-other", "rpm_limit": 7}
+    assert gateway_of_four.post("/key/generate", body, **MASTER).status == 400
+    # As `sagewire keys add` makes it, which knows no file.
+    gateway_of_four.gateway.store.add_key(Key("file", digest_of("sk-other"), requests_per_minute=7))
+    for key, limit in (("sk-of-file", None), ("sk-other", 7)):
+        info = gateway_of_four.get("/key/info", authorization=f"Bearer {key}").json()["info"]
+        assert info["rpm_limit"] == limit
+
+
+@each(
+    ("method", "path", "status", "says"),
+    [
+        ("GET", "/spend/logs", 404, "/status/usage"),
+        ("GET", "/global/spend/report", 404, "/status/usage"),
+        ("POST", "/key/regenerate", 404, "/key/generate"),
+        ("POST", "/model/new", 404, "configuration file"),
+        ("GET", "/health/services", 404, "/health/ready"),
+        ("POST", "/v1/messages", 404, "/v1/chat/completions"),
+        ("PUT", "/key/update", 405, "/key/update takes POST"),
+        ("GET", "/health/liveness", 200, "alive"),
+    ],
+)
+def test_what_other_proxies_have(gateway_of_four, method: str, path: str, status: int, says: str) -> None:
+    found = urllib3.request(method, gateway_of_four.url + path, headers=MASTER, retries=False)
+    assert found.status == status
+    assert says in (found.json() if status == 200 else found.json()["error"])["status" if status == 200 else "message"]
