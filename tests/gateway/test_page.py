@@ -1,6 +1,9 @@
 """The page in a real Chromium: what it shows, a streamed chat, light and dark, and reading it aloud."""
 
+import ast
+import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -290,3 +293,36 @@ for (const element of document.querySelectorAll("body *")) {
 }
 return poor;
 """
+
+
+def test_names_of_any_kind(browser: Any, start, upstream) -> None:
+    names = ['it\'s "one" <b>x</b>', "\u202egpj.exe", "long" * 50]
+    text = json.dumps({
+        "models": {name: {"endpoint": "chat", "handler": "openai_chat"} for name in names},
+        "keys": [{"name": f"key {name}", "key": f"sk-{number}"} for number, name in enumerate(names)],
+        "server": {"master_key": "sk-master-key"},
+    })  # fmt: skip
+    gateway = start(text)
+    browser.get(gateway.url)
+    browser.find_element(By.ID, "key").send_keys("sk-master-key", Keys.ENTER)
+    until(browser, lambda: "key it's" in text_of(browser, "key-table"))
+    # What turns text around is written out; nothing is HTML; no column is out of sight.
+    for table in ("models", "key-table"):
+        shown = text_of(browser, table)
+        assert names[0] in shown
+        assert "\\u202egpj.exe" in shown
+        assert browser.execute_script(f"return document.querySelectorAll('#{table} td b').length") == 0
+        wide = f"const box = document.querySelector('#{table}').parentElement; return box.scrollWidth - box.clientWidth"
+        assert browser.execute_script(wide) <= 0
+    offered = [one.get_attribute("value") for one in browser.find_elements(By.CSS_SELECTOR, "#model option")]
+    chooser = Select(browser.find_element(By.ID, "model"))
+    chooser.select_by_index(offered.index(names[0]))
+    # Copied into a shell, it is that name and nothing else.
+    words = shlex.split(text_of(browser, "code").replace("\\\n", " "))
+    assert json.loads(words[words.index("-d") + 1])["model"] == names[0]
+    browser.find_element(By.XPATH, "//*[@role='tab'][text()='openai']").click()
+    for name in names[:2]:
+        chooser.select_by_index(offered.index(name))
+        program = ast.walk(ast.parse(text_of(browser, "code")))
+        assert name in [one.value for one in program if isinstance(one, ast.Constant)]
+    keep(browser, "names")

@@ -4,9 +4,14 @@ export const at = id => document.getElementById(id);
 
 export const headers = () => at("key").value ? { authorization: "Bearer " + at("key").value } : {};
 
+// Characters that nobody sees, or that turn the text around them: a name could look like another one.
+const hidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+
+export const visible = text => String(text).replace(hidden, one => "\\u" + one.charCodeAt(0).toString(16).padStart(4, "0"));
+
 export function element(name, text, className) {
   const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
+  if (text !== undefined) made.textContent = visible(text);
   if (className) made.className = className;
   return made;
 }
@@ -14,8 +19,10 @@ export function element(name, text, className) {
 export function cells(row, values) {
   for (const [text, name] of values) {
     const cell = row.insertCell();
-    cell.textContent = text;
+    cell.textContent = visible(text ?? "");
     if (name) cell.className = name;
+    // One long name must not push the other columns out of sight.
+    if (cell.textContent.length > 30) cell.classList.add("long");
   }
 }
 

@@ -1,6 +1,6 @@
 // Keys, for the master key: make, limit, revoke.
 
-import { at, cells, copy, element, get, post } from "./common.js";
+import { at, cells, copy, element, get, post, visible } from "./common.js";
 import { dollars } from "./usage.js";
 
 let edited = null;
@@ -52,7 +52,7 @@ function say(message) {
 
 function open(key) {
   edited = key;
-  at("dialog-title").textContent = key ? `Limits of ${key.key_alias}` : "New key";
+  at("dialog-title").textContent = key ? `Limits of ${visible(key.key_alias)}` : "New key";
   at("key-save").textContent = key ? "Save" : "Make key";
   at("key-name").value = key?.key_alias ?? "";
   at("key-models").value = key?.models.join(", ") ?? "";
@@ -95,7 +95,7 @@ async function save(event) {
 
 function revoke(key) {
   edited = key;
-  at("revoke-name").textContent = key.key_alias;
+  at("revoke-name").textContent = visible(key.key_alias);
   at("revoke-dialog").returnValue = "";
   at("revoke-dialog").showModal();
 }

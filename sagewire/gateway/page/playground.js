@@ -1,6 +1,6 @@
 // The playground and the code beside it, for chats, embeddings and reranking.
 
-import { at, copy, element, post, send } from "./common.js";
+import { at, copy, element, post, send, visible } from "./common.js";
 import { snippets } from "./snippets.js";
 
 let messages = [], running = null, client = "curl", tasks = {};
@@ -112,7 +112,9 @@ function tab(name) {
 }
 
 function showSnippet() {
-  at("code").firstElementChild.textContent = snippets[at("task").value][client](at("model").value || "MODEL");
+  // JSON's escapes are those of Python and JavaScript, too.
+  const model = visible(JSON.stringify(at("model").value || "MODEL").slice(1, -1));
+  at("code").firstElementChild.textContent = snippets[at("task").value][client](model);
   for (const one of document.querySelectorAll("[role=tab]")) {
     one.setAttribute("aria-selected", one.textContent === client);
     one.tabIndex = one.textContent === client ? 0 : -1;
@@ -135,7 +137,7 @@ export function offer(models) {
     if (known !== tasks[before] && known === at("task").value) showModel();
     return;
   }
-  at("model").replaceChildren(...names.map(name => new Option(name)));
+  at("model").replaceChildren(...names.map(name => new Option(visible(name), name)));
   if (names.includes(before)) at("model").value = before; else showModel();
 }
 

@@ -4,7 +4,7 @@ const base = location.origin + "/v1";
 const curl = (path, body) => `curl ${base}/${path} \\
   -H "Authorization: Bearer $SAGEWIRE_API_KEY" \\
   -H "Content-Type: application/json" \\
-  -d '${body}'`;
+  -d '${body.replaceAll("'", "'\\''")}'`;
 const openai = `import os
 from openai import OpenAI
 

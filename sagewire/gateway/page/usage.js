@@ -1,7 +1,7 @@
 // Usage over time, by model and by key, and the newest requests.
 
 import { chart } from "./charts.js";
-import { at, cells, element, get } from "./common.js";
+import { at, cells, element, get, visible } from "./common.js";
 
 const number = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const exact = new Intl.NumberFormat("en");
@@ -18,7 +18,7 @@ function pick(id, names, all) {
   const chooser = at(id), before = chooser.value;
   const wanted = [...new Set([...names, ...(before ? [before] : [])])].sort();
   if ([...chooser.options].slice(1).map(one => one.value).join("\n") === wanted.join("\n")) return;
-  chooser.replaceChildren(new Option(all, ""), ...wanted.map(name => new Option(name)));
+  chooser.replaceChildren(new Option(all, ""), ...wanted.map(name => new Option(visible(name), name)));
   chooser.value = before;
 }
 
