@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any, Literal
 
+import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sagewire.gateway.server.joined_writes import JoinedWrites
+from sagewire.gateway.server.upgrades import parser_of_rest
 from sagewire.openai_shapes import error_body
 
 __all__ = ["limited_protocol"]
@@ -35,6 +38,9 @@ class LimitedProtocol(HttpToolsProtocol):
     _overhead = 0
     _deadline: asyncio.TimerHandle | None = None
     _completed = False
+    # The request that has just begun offers another protocol; where the parser stopped for that.
+    _offers_upgrade = False
+    _stopped_at = 0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
@@ -48,6 +54,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self._overhead += len(data)
         self._completed = False
         super().data_received(data)
+        while self._offers_upgrade and not self.transport.is_closing():
+            self._offers_upgrade = False
+            self.parser = parser_of_rest(self, self.headers)
+            data = data[self._stopped_at :]
+            super().data_received(data)
         if self.parser is None or self.transport.is_closing():
             return
         if self._overhead > self.max_header_bytes:
@@ -73,6 +84,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._state = "body"
         super().on_headers_complete()
+        self._offers_upgrade = self.parser.should_upgrade()
         if len(self.pipeline) > PIPELINE:
             self.transport.abort()
 
@@ -83,7 +95,15 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_chunk_header(self) -> None:
         self._overhead = max(0, self._overhead - CHUNK_FRAME)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        # uvicorn calls it when the parser has stopped, and drops the rest of the data.
+        stopped = sys.exc_info()[1]
+        self._stopped_at = int(stopped.args[0]) if isinstance(stopped, httptools.HttpParserUpgrade) else 0
+
     def on_message_complete(self) -> None:
+        if self._offers_upgrade:
+            # The parser takes it for a request without a body.
+            return
         self._state, self._overhead, self._completed = "idle", 0, True
         super().on_message_complete()
 
