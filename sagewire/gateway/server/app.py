@@ -76,9 +76,8 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
             Route(f"{prefix}/models/{{name:path}}", Models(gateway), methods=["GET"]),
         ]
     # Kubernetes manifests written for LiteLLM ask for the longer names.
-    names = {"live": Live, "liveness": Live, "liveliness": Live, "ready": Ready, "readiness": Ready}
-    for name, health in names.items():
-        routes.append(Route(f"/health/{name}", health(gateway), methods=["GET"]))
+    for health, names in ((Live, ("live", "liveness", "liveliness")), (Ready, ("ready", "readiness"))):
+        routes += [Route(f"/health/{name}", health(gateway), methods=["GET"]) for name in names]
     for action, method in (
         ("generate", "POST"), ("info", "GET"), ("list", "GET"), ("update", "POST"), ("delete", "POST")
     ):  # fmt: skip
