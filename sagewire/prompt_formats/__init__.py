@@ -98,6 +98,7 @@ FORMATS: dict[str, PromptFormat] = {
     "apertus": apertus.APERTUS,
     "chatml": chatml.CHATML,
     "codellama_70b": llama.CODELLAMA_70B,
+    "command_a": cohere.COMMAND_A,
     "command_r": cohere.COMMAND_R,
     "deepseek_coder": deepseek.DEEPSEEK_CODER,
     "deepseek_llm": deepseek.DEEPSEEK_LLM,

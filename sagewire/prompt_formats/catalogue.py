@@ -22,7 +22,7 @@ FAMILIES: Mapping[str, Sequence[str]] = {
     "EXAONE, Solar": ("exaone", "solar"),
     "Kimi, GLM, MiniMax, Seed-OSS": ("kimi", "glm", "minimax", "seed"),
     "Yi, InternLM, ERNIE, LFM, Ling, Apertus": ("yi", "internlm", "ernie", "lfm", "ling", "apertus"),
-    "Command R, Jamba": ("command_r", "jamba"),
+    "Command A and R, Jamba": ("command_a", "command_r", "jamba"),
     "OLMo, Tülu, SmolLM": ("olmo", "tulu", "smollm"),
     "Zephyr, StableLM, StarChat, TinyLlama": ("zephyr", "stablelm", "starchat", "tinyllama"),
     "Vicuna, Alpaca, WizardLM and their time": (
@@ -37,6 +37,7 @@ MODELS: Mapping[str, Sequence[str]] = {
     "apertus": ("swiss-ai/Apertus-8B-Instruct-2509",),
     "chatml": ("teknium/OpenHermes-2.5-Mistral-7B",),
     "codellama_70b": ("codellama/CodeLlama-70b-Instruct-hf",),
+    "command_a": ("CohereLabs/c4ai-command-a-03-2025", "CohereLabs/c4ai-command-r7b-12-2024"),
     "command_r": ("CohereLabs/c4ai-command-r-08-2024", "CohereLabs/aya-expanse-8b"),
     "deepseek_coder": ("deepseek-ai/deepseek-coder-6.7b-instruct",),
     "deepseek_llm": ("deepseek-ai/deepseek-llm-7b-chat",),

@@ -148,7 +148,7 @@ RULES: tuple[tuple[str, str], ...] = (
     # Cohere.
     (r"(?:c4ai-)?command-r-(?:v01|08-2024)", "command_r"),
     (rf"aya-(?:expanse|23)-{SIZE}", "command_r"),
-    (r"(?:c4ai-)?command-r7b-12-2024", "command_r7b"),
+    (r"(?:c4ai-)?command-(?:a-03-2025|r7b-12-2024)", "command_a"),
     (r"(?:c4ai-)?command-r-plus", "command_r_plus"),
     # Others.
     (r"olmo-(?:1b|7b)(?:-0724)?-instruct", "olmo"),

@@ -188,7 +188,10 @@ class TurnFormat(PromptFormat):
         """
         where = f"prompt format {self.name!r}"
         if tools and not self.supports_tools:
-            cure = "Choose a format of a family with tools, or a handler that takes messages."
+            cure = (
+                "Choose a format of a family with tools, the model's own chat template (format='template'), or a "
+                "handler that takes messages."
+            )
             raise UnsupportedFeature("tools", where, cure)
         guard = make_guard(self.control_strings(template_kwargs), self.control_words(template_kwargs), self.policy)
         turns = read_turns(messages, self.reading(guard, where))

@@ -67,6 +67,28 @@ def test_says_where_it_comes_from(path):
     assert len(origin["template_sha256"] or "0" * 64) == 64
 
 
+def test_command_r7b_without_tools_has_the_template_of_command_a():
+    file = json.loads((FOLDER.parent / "prompt_formats" / "command_r7b.json").read_text(encoding="utf-8"))
+    cases = [
+        case for case in file["cases"] if not case["tools"] and case["expected"] and not case.get("template_kwargs")
+    ]
+    fmt = get_format("command_a", special_tokens="allow", strict=False)
+    alike = [
+        case["name"]
+        for case in cases
+        if not any("tool_calls" in message or message["role"] == "tool" for message in case["messages"])
+    ]
+    assert len(alike) >= 12
+    for case in cases:
+        if case["name"] in alike:
+            prompt = fmt.render(
+                case["messages"],
+                add_generation_prompt=case["add_generation_prompt"],
+                continue_final_message=case["continue_final_message"],
+            )
+            assert prompt == case["expected"], case["name"]
+
+
 # Formats whose prompts open the thinking in any case: what a server sent back holds only the closing tag.
 OPENED = (
     "deepseek_r1",
