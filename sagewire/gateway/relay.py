@@ -6,7 +6,6 @@ their text. What needs reading is read by the same decoders as everything else; 
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -17,6 +16,7 @@ from sagewire.client import AsyncClient
 from sagewire.client.verbatim import Verbatim
 from sagewire.content_handlers import OpenAiChatHandler
 from sagewire.errors import EndpointError, SagewireError, WireError
+from sagewire.gateway.event_template import EventTemplate
 from sagewire.gateway.generation import Events
 from sagewire.streaming.accumulate import Accumulator
 from sagewire.streaming.base import Decoder, finish, owed
@@ -33,10 +33,6 @@ _FIELDS = frozenset({
     "repetition_penalty",
 })  # fmt: skip
 _END = b"\n\n"
-_CONTENT = re.compile(rb'"content"[ \t]*:[ \t]*"')
-_STRING_END = re.compile(rb'(?:[^"\\]|\\.)*"')
-# Text that JSON has one way to write.
-_WRITTEN_ALIKE = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 
 
 class Notes(Protocol):
@@ -220,7 +216,7 @@ class EventRelay:
         self._encoder = encoder
         self._notes = notes
         self._frames = EventStreamDecoder() if framed else None
-        self._template: _Template | None = None
+        self._template: EventTemplate | None = None
         self._held = b""
         # The end of what the decoder has, while that is half an event.
         self._torn = b""
@@ -236,9 +232,12 @@ class EventRelay:
     def feed(self, piece: bytes) -> Iterable[bytes]:
         """Return the events in more of the server's bytes; the first at once, the others together."""
         if self._frames is None:
-            if self._template is not None and not self._held and (copied := self._template.fill(piece)) is not None:
-                # One event in one piece, which is how a model at work sends them.
-                return self._copy(*copied)
+            if self._template is not None and not self._held and (copied := self._template.fill_all(piece)) is not None:
+                # Whole events that fit, which is how a model at work sends them.
+                texts, written = copied
+                for text in texts:
+                    self._notes.text(text.decode("ascii"))
+                return (written,)
             return self._together(self._events(piece))
         return self._together(self._unframed(self._frames, piece))
 
@@ -315,7 +314,7 @@ class EventRelay:
         if deltas:
             only = deltas[0] if whole and len(deltas) == 1 else None
             plain = isinstance(only, TextDelta) and only.choice == 0 and only.text
-            self._template = _Template.of(data, plain, self._encoder) if plain else None
+            self._template = EventTemplate.of(data, plain, self._encoder) if plain else None
 
     def _write(self, deltas: list[Delta]) -> Iterator[bytes]:
         for delta in deltas:
@@ -351,52 +350,3 @@ def _end_of_torn(last: bytes, data: bytes) -> int:
         return 1
     end = data.find(_END)
     return end + 2 if end >= 0 else -1
-
-
-class _Template:
-    """An event whose text is left open, as it is read and as it is written."""
-
-    __slots__ = ("_after", "_before", "_end", "_head", "_least", "_start", "_tail")
-
-    def __init__(self, before: bytes, after: bytes, head: bytes, tail: bytes) -> None:
-        self._before = before
-        self._after = after
-        self._start, self._end, self._least = len(before), -len(after), len(before) + len(after)
-        # Up to the text and from behind it, with its quotes.
-        self._head = head + b'"'
-        self._tail = b'"' + tail
-
-    @classmethod
-    def of(cls, event: bytes, text: str, encoder: Events) -> _Template | None:
-        """Return the template of an event that was read as text, `None` if that cannot be told apart in it."""
-        if not event.startswith(b"data:") or b"\n" in event[:-2] or b"\r" in event:
-            return None
-        places = list(_CONTENT.finditer(event))
-        end = _STRING_END.match(event, places[0].end()) if len(places) == 1 else None
-        if end is None or _text(event[end.start() : end.end() - 1]) != text:
-            return None
-        head, mark, tail = encoder.feed(TextDelta("?")).rpartition(b'"?"')
-        return cls(event[: end.start()], event[end.end() - 1 :], head, tail) if mark else None
-
-    def fill(self, event: bytes) -> tuple[str, bytes] | None:
-        """Return the text of an event and the event to write, `None` if it does not fit."""
-        if len(event) < self._least or not event.startswith(self._before) or not event.endswith(self._after):
-            return None
-        inside = event[self._start : self._end]
-        if _WRITTEN_ALIKE(inside) is not None:
-            return inside.decode("ascii"), self._head + inside + self._tail
-        text = _text(inside)
-        return None if text is None else (text, self._head + orjson.dumps(text)[1:-1] + self._tail)
-
-    def begins(self, data: bytes) -> bool:
-        """Return whether these bytes may be the beginning of an event that fits."""
-        return self._before.startswith(data[: len(self._before)])
-
-
-def _text(inside: bytes) -> str | None:
-    """Return the text of a JSON string without its quotes, `None` if it is not one."""
-    try:
-        text = orjson.loads(b'"' + inside + b'"')
-    except orjson.JSONDecodeError:
-        return None
-    return text if type(text) is str else None

@@ -156,8 +156,8 @@ class AsyncStream:
         return self._response.chunks(limit, self._note_end)
 
     def _note_end(self) -> None:
-        timings = self._info.timings
-        self._info = replace(self._info, timings=replace(timings, total=self._deadlines.elapsed()))
+        first_byte, attempts = self._info.timings.first_byte, self._info.timings.attempts
+        self._info = replace(self._info, timings=Timings(first_byte, self._deadlines.elapsed(), attempts))
 
     def interrupt(self) -> None:
         """End a read that another task is waiting in."""
