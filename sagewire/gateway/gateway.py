@@ -309,7 +309,7 @@ class Gateway:
         """Count a request that has ended."""
         # By entry of the configuration: names that fit a pattern are without number.
         model = self._entry(log.model)
-        served = self._entry(log.served_by) or model
+        served = model if log.served_by in ("", log.model) else self._entry(log.served_by)
         if log.key is not None:
             tokens = self._tokens_of(log)
             if log.reservation is not None:

@@ -68,6 +68,7 @@ MAX_MESSAGES, MAX_TOOLS, MAX_INPUTS = 10_000, 1_000, 4_096
 MAX_NAME, MAX_FIELDS, MAX_INNER_FIELDS = 200, 1_000, 10_000
 # A text may also come as the numbers of its tokens.
 MAX_TOKENS = 1_000_000
+_STOPS = frozenset({"stop", "stop_sequences"})
 _MOST = {
     "stop": MAX_STOPS,
     "stop_sequences": MAX_STOPS,
@@ -176,15 +177,15 @@ def check_sizes(body: Mapping[str, Any]) -> None:
     Raises:
         BadRequest: There are too many to be served without harm to others.
     """
-    for name, most in _MOST.items():
-        value = body.get(name)
-        if isinstance(value, list) and len(value) > most:
+    for name, value in body.items():
+        if name in _MOST and isinstance(value, list) and len(value) > _MOST[name]:
             tokens = name in ("prompt", "input") and isinstance(value[0], int)
             if not tokens or len(value) > MAX_TOKENS:
-                most = MAX_TOKENS if tokens else most
+                most = MAX_TOKENS if tokens else _MOST[name]
                 raise BadRequest(f"{name!r} has {len(value)} entries; at most {most} are served", name)
-    for name in ("stop", "stop_sequences"):
-        given = body.get(name)
-        stops = given if isinstance(given, list) else [given]
-        if any(isinstance(stop, str) and len(stop) > MAX_STOP_LENGTH for stop in stops):
-            raise BadRequest(f"a string in {name!r} is longer than {MAX_STOP_LENGTH} characters; shorten it", name)
+        if name in _STOPS:
+            for stop in value if isinstance(value, list) else [value]:
+                if isinstance(stop, str) and len(stop) > MAX_STOP_LENGTH:
+                    raise BadRequest(
+                        f"a string in {name!r} is longer than {MAX_STOP_LENGTH} characters; shorten it", name
+                    )

@@ -9,7 +9,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, finalize, ref
+from weakref import finalize, ref
 
 from sagewire._forks import reset_in_child
 from sagewire.errors import UsageError
@@ -59,7 +59,8 @@ class AsyncEngine:
         import aiohttp  # noqa: F401
 
         self._origin = origin
-        self._owners: WeakKeyDictionary[asyncio.AbstractEventLoop, _Owner] = WeakKeyDictionary()
+        # Each is taken out when its loop ends: a session refers to its loop, so weak references would be no help.
+        self._owners: dict[asyncio.AbstractEventLoop, _Owner] = {}
         self._tls: Any = None
         parts, self._secure = origin.parts, origin.secure
         self._base_url = f"{parts.scheme}://{parts.netloc}"
@@ -273,7 +274,7 @@ async def _own(
 
 
 def _forget(engine_ref: ref[AsyncEngine], loop: asyncio.AbstractEventLoop) -> None:
-    """Drop a loop that ends: a session refers to its loop, so the weak keys alone would keep both for ever."""
+    """Drop a loop that ends."""
     engine = engine_ref()
     owner = engine._owners.pop(loop, None) if engine is not None else None
     if owner is not None and owner.finalizer is not None:

@@ -190,6 +190,8 @@ class GatewayConfig(Section):
         An entry of that very name wins, then the most specific pattern.
         """
         name = self.aliases.get(name, name)
+        if name in self.models and STAR not in name:
+            return name
         found = self._most_specific(name)
         return found if found in self.models else None
 

@@ -112,7 +112,7 @@ class Deployment:
 
     def offers(self, task: Task) -> bool:
         """Return whether its server has the route of a task, as far as is known."""
-        return self._missing.get(task, 0.0) <= time.monotonic()
+        return task not in self._missing or self._missing[task] <= time.monotonic()
 
     def has_room(self, places: int = 1) -> bool:
         """Return whether a call may begin now: within the concurrency limit, and behind those that wait for it."""

@@ -115,19 +115,23 @@ class Model:
         deadline = time.monotonic() + self.config.queue_seconds
         used_up: dict[Deployment, float] = {}
         while True:
-            offering = [one for one in self.deployments if one.offers(wanted.task)]
-            if not offering:
-                raise self._not_offered(wanted.task)
-            healthy = [one for one in offering if one.breaker.allows(wanted.caller)]
+            offered, healthy = False, []
+            for one in self.deployments:
+                if one.offers(wanted.task):
+                    offered = True
+                    if one.breaker.allows(wanted.caller):
+                        healthy.append(one)
             if not healthy:
-                raise self._unhealthy()
-            within = [one for one in healthy if one not in used_up]
+                raise self._unhealthy() if offered else self._not_offered(wanted.task)
+            within = [one for one in healthy if one not in used_up] if used_up else healthy
             if not within:
                 raise self._used_up(min(used_up[one] for one in healthy))
             lease = await self._place(within, tried, wanted, deadline)
             if lease is None:
                 continue
             lease.again = lease.deployment in tried
+            if not lease.deployment.quota.limited:
+                return lease
             wait = await self._limited(lease, wanted)
             if wait is None:
                 return lease
@@ -140,7 +144,7 @@ class Model:
         places = wanted.places
         free = [one for one in within if one.has_room(self._fitting(one, places))]
         if free:
-            fresh = [one for one in free if one not in tried]
+            fresh = [one for one in free if one not in tried] if tried else free
             best = choose(fresh or free, self.config, affinity=wanted.affinity, stream=wanted.stream)
             return Lease(best, wanted.task, wanted.caller, self._fitting(best, places))
         left = deadline - time.monotonic()
@@ -163,8 +167,6 @@ class Model:
     async def _limited(self, lease: Lease, wanted: Wanted) -> float | None:
         """Count one request of a deployment; if none is left, give the lease back and return the seconds to wait."""
         quota = lease.deployment.quota
-        if not quota.limited:
-            return None
         try:
             found = await self.rates.take(quota, tokens=1 if quota.tokens is None else wanted.tokens())
         except BaseException:

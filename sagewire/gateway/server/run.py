@@ -251,13 +251,22 @@ def _bind(host: str, port: int) -> socket.socket:
     return listening
 
 
+class _AccessLines(logging.StreamHandler[Any]):
+    """Writes the text of each record, and nothing else; a formatter would find out much that no line says."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.stream.write(f"{record.getMessage()}\n")
+            self.stream.flush()
+        except Exception:
+            self.handleError(record)
+
+
 def configure_logging() -> None:
     """Send the access log to standard output as JSON lines, everything else to standard error."""
     access = logging.getLogger("sagewire.gateway.access")
     if not access.handlers:
-        handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        access.addHandler(handler)
+        access.addHandler(_AccessLines(sys.stdout))
         access.setLevel(logging.INFO)
         access.propagate = False
     root = logging.getLogger()
