@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,7 @@ from sagewire.client.enforcement import (
     without_further_fields,
 )
 from sagewire.client.forced_tools import RequireToolCall, force_call
-from sagewire.client.simpler_turns import simpler
-from sagewire.client.system_messages import folded
+from sagewire.client.simpler_turns import rendered
 from sagewire.content_handlers.base import ContentHandler, Request
 from sagewire.errors import SagewireError, UnsupportedFeature, UsageError
 from sagewire.streaming.accumulate import Accumulator, fold, unfold
@@ -317,7 +316,7 @@ def _prepare_rendered(
         chat, make_parser = force_call(chat, handler)
         must_call = tuple(tool.name for tool in chat.tools)
     tools = chat.tools
-    prompt = _render(chat, prompt_format)
+    prompt = rendered(prompt_format, chat.messages, chat.tools)
     if handler.adds_bos:
         # Here, for it loads all formats, which most containers do not need; this one has been loaded already.
         from sagewire.prompt_formats.base import without_bos
@@ -341,36 +340,6 @@ def _prepare_rendered(
         one_call=chat.parallel_tool_calls is False and bool(chat.tools),
         chat=chat,
     )
-
-
-def _render(chat: ChatRequest, prompt_format: PromptFormat) -> str:
-    """Return the prompt.
-
-    What the family does not allow is said in another way: system messages open the next user turn, several calls in
-    one message follow one another, each with its result, and text beside a call stands before it.
-    """
-    try:
-        return prompt_format.render(chat.messages, chat.tools or None)
-    except (UnsupportedFeature, UsageError):
-        for messages in _forms(chat.messages):
-            with suppress(UnsupportedFeature, UsageError):
-                prompt = prompt_format.render(messages, chat.tools or None)
-                _log.info(_SAID_OTHERWISE, prompt_format.name)
-                return prompt
-        raise
-
-
-_SAID_OTHERWISE = (
-    "%s does not allow the conversation's turns as they are: a system message opens the next user turn, calls stand "
-    "each before its result, or a text before its call"
-)
-
-
-def _forms(messages: Sequence[Message]) -> Iterator[tuple[Message, ...]]:
-    yield from simpler(messages)
-    for turns in folded(messages):
-        yield turns
-        yield from simpler(turns)
 
 
 def _stops_for_wire(asked: tuple[str, ...], own: tuple[str, ...], handler: ContentHandler) -> tuple[str, ...]:

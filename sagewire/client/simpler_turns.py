@@ -1,13 +1,106 @@
-"""Turns of assistants in the simpler forms that families know: one call in a message, and no text beside it."""
+"""Conversations in the simpler forms that families know, which say the same.
+
+One call in a message, no text beside it, one message of a role in a row, and short ids of calls.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from sagewire.types import Message
+from sagewire.client.system_messages import folded, joined
+from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.types import Message, Tool
 
-__all__ = ["simpler"]
+if TYPE_CHECKING:
+    from sagewire.prompt_formats.base import PromptFormat
+
+__all__ = ["forms", "rendered", "simpler"]
+
+_log = logging.getLogger("sagewire")
+_SAID_OTHERWISE = (
+    "%s does not allow the conversation's turns as they are: a system message opens the next user turn, calls stand "
+    "each before its result or as the model said them, a text before its call, texts of one role are one message, or "
+    "calls have shorter ids"
+)
+
+
+def rendered(prompt_format: PromptFormat, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
+    """Return the prompt.
+
+    What the family does not allow is said in another way: system messages open the next user turn, several calls in
+    one message follow one another, each with its result, text beside a call stands before it, texts of one role in a
+    row are one message, ids of calls become short, and calls that the family's template drops are written as the model
+    said them.
+
+    Raises:
+        UnsupportedFeature: The format cannot express the conversation in any form.
+        UsageError: The family's template refuses all forms.
+    """
+    try:
+        return prompt_format.render(messages, tools or None)
+    except (UnsupportedFeature, UsageError):
+        known = [(prompt_format, form) for form in forms(messages)]
+        if keeping := prompt_format.keeping_calls():
+            known += [(keeping, form) for form in (tuple(messages), *(form for _, form in known))]
+        for writer, form in known:
+            with suppress(UnsupportedFeature, UsageError):
+                prompt = writer.render(form, tools or None)
+                _log.info(_SAID_OTHERWISE, prompt_format.name)
+                return prompt
+        raise
+
+
+def forms(messages: Sequence[Message]) -> Iterator[tuple[Message, ...]]:
+    """Yield the conversation in other forms, those that are most like it first."""
+    seen = [tuple(messages)]
+    for identified in (tuple(messages), _short_ids(messages)):
+        for turns in (identified, *folded(identified)):
+            for single in (turns, _one_in_a_row(turns)):
+                for form in (single, *simpler(single)):
+                    if form not in seen:
+                        seen.append(form)
+                        yield form
+
+
+def _one_in_a_row(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Return the conversation with texts of one role in a row as one message."""
+    found: list[Message] = []
+    for message in messages:
+        last = found[-1] if found else None
+        if (
+            last is not None
+            and last.role == message.role
+            and message.role in ("user", "assistant")
+            and not (last.tool_calls or message.tool_calls or last.thinking or message.thinking)
+        ):
+            found[-1] = joined(last, message)
+        else:
+            found.append(message)
+    return tuple(found)
+
+
+def _short_ids(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Return the conversation with ids of nine letters and digits, which Mistral's families demand."""
+    return tuple(
+        replace(
+            message,
+            tool_calls=tuple(replace(call, id=_short(call.id)) for call in message.tool_calls),
+            tool_call_id=_short(message.tool_call_id or "") if message.role == "tool" else message.tool_call_id,
+        )
+        if message.tool_calls or message.role == "tool"
+        else message
+        for message in messages
+    )
+
+
+def _short(call_id: str) -> str:
+    fits = len(call_id) == 9 and call_id.isascii() and call_id.isalnum()
+    return call_id if fits else hashlib.sha256(call_id.encode("utf-8", "replace")).hexdigest()[:9]
 
 
 def simpler(messages: Sequence[Message]) -> Iterator[tuple[Message, ...]]:

@@ -102,6 +102,10 @@ class PromptFormat(ABC):
             prompt: The rendered prompt, which may have opened a thinking block that the answer closes.
         """
 
+    def keeping_calls(self) -> PromptFormat | None:
+        """Return the format that keeps tool calls of earlier turns which the family's own template drops, if any."""
+        return None
+
     def needs_special_tokens(self, tools: Sequence[Tool] = ()) -> bool:
         """Return whether the answer has to be read with its control tokens, which servers leave out by default.
 

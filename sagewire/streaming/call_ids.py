@@ -17,8 +17,8 @@ __all__ = ["CallIdStage"]
 class CallIdStage(DeltaStage):
     """Gives a call another id where an earlier turn has a call of the same: results are matched with calls by ids.
 
-    That concerns calls to which the server gave no id, servers that count from `call_0` in every turn, and ids that are
-    made of the time in seconds. Any other id stays as it is.
+    That concerns calls to which the server gave no id, servers that count from `call_0` or `call_get_weather_0` in every
+    turn, and ids that are made of the time in seconds. Any other id stays as it is.
 
     Args:
         taken: The ids of calls that are part of the conversation.
@@ -58,13 +58,16 @@ class CallIdStage(DeltaStage):
 def _numbered(own: str, number: int, choice: int) -> str:
     if _COUNTED.fullmatch(own):
         return made_up_id(choice, number)
+    if counted := _ENDS_IN_A_COUNT.fullmatch(own):
+        return f"{counted[1]}{number}"
     # As short as before: Mistral's chat templates refuse any other kind of id.
     return hashlib.sha256(f"{own}:{number}".encode()).hexdigest()[:9]
 
 
 _COUNTED = re.compile(r"call_\d+(_\d+)?")
+_ENDS_IN_A_COUNT = re.compile(r"(.*[_:.-])\d{1,3}")
 _HASHED = re.compile(r"[0-9a-f]{9}")
 
 
 def _is_made_up(call_id: str) -> bool:
-    return bool(_COUNTED.fullmatch(call_id) or _HASHED.fullmatch(call_id))
+    return bool(_ENDS_IN_A_COUNT.fullmatch(call_id) or _HASHED.fullmatch(call_id))

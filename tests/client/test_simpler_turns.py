@@ -6,9 +6,9 @@ import pytest
 
 from sagewire import Client, Message
 from sagewire.errors import UnsupportedFeature, UsageError
-from sagewire.prompt_formats import get_format
+from sagewire.prompt_formats import FORMATS, get_format
 from sagewire.testing import FakeTransport
-from sagewire.types import ToolCall
+from sagewire.types import Tool, ToolCall
 
 from ..cases import each
 
@@ -75,6 +75,48 @@ def test_text_beside_several_calls(family):
 def test_a_format_by_itself_keeps_to_its_template():
     with pytest.raises(UsageError, match="single tool-calls"):
         get_format("llama3_1").render(TOGETHER)
+    for family in ("granite_3_3", "lfm2", "smollm3_hub", "mistral_v3"):
+        with pytest.raises((UsageError, UnsupportedFeature)):
+            get_format(family).render(BESIDE)
+
+
+CLOCK = Tool("clock", "Tell the time.", {"type": "object", "properties": {"zone": {"type": "string"}}})
+SYSTEM = Message("system", "Be brief.")
+
+
+def called(call_id, text=""):
+    return Message("assistant", text, tool_calls=(ToolCall(call_id, "clock", '{"zone": "CET"}'),))
+
+
+def result(call_id):
+    return Message("tool", "noon", tool_call_id=call_id)
+
+
+LOOPS = {
+    "a call without an id": [HI, called(""), result("")],
+    "an id made up here": [HI, called("call_0"), result("call_0")],
+    "an id of OpenAI's": [SYSTEM, HI, called("call_aBcDeFgH12345678"), result("call_aBcDeFgH12345678")],
+    "text beside calls": [SYSTEM, HI, called("a", "Let me see."), result("a"), called("b", "Again."), result("b")],
+    "a later turn": [SYSTEM, HI, called("a", "Let me see."), result("a"), Message("assistant", "Noon."), HI],
+    "an instruction at the end": [HI, called("a"), result("a"), SYSTEM],
+    "two questions": [HI, Message("user", "And?"), called("a"), result("a")],
+}
+
+
+# One family of each way to write.
+WRITERS = {type(known): name for name, known in FORMATS.items() if known.supports_tools}.values()
+
+
+@each("family", WRITERS)
+def test_no_family_loses_or_refuses_a_loop_of_tools(family):
+    transport = FakeTransport(b'[{"generated_text": "ok"}]')
+    client = Client(transport=transport, handler="tgi", format=family)
+    for name, messages in LOOPS.items():
+        # The last step of an agent may offer no tools any more.
+        client.chat(messages, tools=None if name == "a later turn" else [CLOCK])
+        prompt = json.loads(transport.calls[-1].body)["inputs"]
+        said = ["CET", "noon", *(turn.text for turn in messages if turn.role != "tool")]
+        assert [text for text in said if text not in prompt] == [], name
 
 
 def test_a_family_without_tools_still_refuses_them():

@@ -43,12 +43,17 @@ def test_families_with_a_place_for_it_keep_it_there():
 
 def test_what_is_wrong_otherwise_stays_an_error():
     with pytest.raises(UsageError, match="alternate"):
-        sent("gemma", [S, U, V])
+        sent("gemma", [A, U])
+
+
+def test_two_messages_of_one_role_become_one():
+    assert sent("gemma", [U, V]) == sent("gemma", [Message("user", "Hi\n\nBye")])
 
 
 def test_a_system_message_that_no_user_turn_follows():
     roles = [[(turn.role, turn.text) for turn in turns] for turns in folded([U, S, A, S])]
-    assert roles == [[("user", "Hi\n\nBe brief."), ("assistant", "Hello"), ("user", "Be brief.")]]
+    assert roles[0] == [("user", "Hi\n\nBe brief."), ("assistant", "Hello"), ("user", "Be brief.")]
+    assert roles[-1] == [("user", "Be brief.\n\nBe brief.\n\nHi"), ("assistant", "Hello")]
     assert list(folded([U, A])) == []
 
 

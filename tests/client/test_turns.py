@@ -69,6 +69,14 @@ def test_ids_of_the_server_stay_as_they_are() -> None:
     assert [delta for given in deltas for delta in stage.feed(given)] == deltas
 
 
+@pytest.mark.parametrize("own", ["call_get_weather_0", "functions.f:0", "call-0"])
+def test_a_server_that_counts_in_every_turn(own: str) -> None:
+    stage = CallIdStage([own])
+    (first,), (second,) = (stage.feed(ToolCallDelta(index, own, "f")) for index in (0, 1))
+    assert len({own, first.id, second.id}) == 3
+    assert {own[:-1], first.id[:-1], second.id[:-1]} == {own[:-1]}
+
+
 names = st.sampled_from([None, "", "call_0", "call_1", "call_2", "call_1_0", "x"])
 
 

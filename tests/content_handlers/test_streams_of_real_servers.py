@@ -63,6 +63,11 @@ SAME = [("f", '{"x":1}'), ("f", '{"x":2}')]
         ([[piece("f", '{"x":1}', index=0)], [piece("g", '{"y":2}', index=0)]], TWO),
         ([[piece("f", '{"x":1}', id="a", index=0)], [piece("f", '{"x":2}', id="b", index=0)]], SAME),
         ([[piece("f", '{"x":1}', index=0)], [piece("f", '{"x":2}', index=0)]], SAME),
+        ([[piece("f", "", id="0", index=0)], [piece(None, '{"x":1}', id="0", index=0)],
+          [piece("f", "", id="0", index=0)], [piece(None, '{"x":', id="0", index=0)],
+          [piece(None, "2}", id="0", index=0)]], SAME),
+        ([[piece("f", "", id="a", index=0)], [piece(None, '{"x":1}', index=0)], [piece(None, '{"x":1}', index=0)]],
+         [SAME[0]]),
         # Ids that say nothing.
         ([[piece("f", '{"x":1}', id="same", index=0)], [piece("f", '{"x":2}', id="same", index=1)]], SAME),
         ([[piece("f", '{"x":1}', id="0", index=0)], [piece("g", '{"y":2}', id="0", index=1)]], TWO),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sagewire.errors import WireError
@@ -60,7 +60,10 @@ class ToolCallNormaliser:
         opened: list[_Call] = []
         for position, piece in enumerate(pieces):
             call = None if self._whole else self._find(piece, position if len(pieces) > 1 else -1)
-            if call is None or self._is_other(call, piece) or (piece.bare_name and call in opened):
+            if call is not None and self._follows(call, piece):
+                # TGI names a call in a piece without arguments, which looks like the last call's name once more.
+                call, piece = self._open(piece), replace(piece, name=call.name)
+            elif call is None or self._is_other(call, piece) or (piece.bare_name and call in opened):
                 call = self._open(piece)
             opened.append(call)
             yield from self._add(call, piece)
@@ -99,6 +102,20 @@ class ToolCallNormaliser:
         if piece.name is None and piece.index is None and 0 <= position < len(self._calls):
             return self._calls[position]
         return self._calls[-1] if self._calls else None
+
+    def _follows(self, call: _Call, piece: _Piece) -> bool:
+        """Return whether an unnamed piece begins another call of the same name, index and id."""
+        return (
+            piece.name is None
+            and call.name is not None
+            and piece.index is not None
+            and piece.index in self._by_index
+            and piece.text.startswith("{")
+            # A placeholder is replaced by what follows it.
+            and bool(call.pieces)
+            and call.is_complete
+            and not call.repeats(piece)
+        )
 
     def _is_other(self, call: _Call, piece: _Piece) -> bool:
         """Return whether a piece begins a call although it looks as if it belonged to this one."""
@@ -232,6 +249,8 @@ class _Call:
 
     def take(self, piece: _Piece) -> None:
         """Keep a piece's arguments."""
+        if not piece.arguments:
+            return
         text = piece.arguments.strip()
         if not self.pieces and (not text.startswith("{") or text == "{}"):
             if text not in _NO_ARGUMENTS or text != self.placeholder.strip():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from sagewire.prompt_formats.engine.conversation import (
     read_turns,
 )
 from sagewire.prompt_formats.engine.guard import Policy, make_guard
+from sagewire.prompt_formats.engine.said_calls import CALLS_AS_SAID
 from sagewire.prompt_formats.engine.tools import read_tools
 from sagewire.streaming.base import Decoder
 from sagewire.types import Delta, Message, Tool
@@ -125,6 +126,7 @@ class TurnFormat(PromptFormat):
         supports_tools: The family can be told of tools.
         output_parser: How the family writes tool calls; see `prompt_formats.output_parsers`.
         strict: Refuse what the family's own template would drop or misplace.
+        says_calls: Write tool calls of earlier turns as the model said them where the family's template drops them.
         policy: What happens to control strings in foreign text.
     """
 
@@ -152,6 +154,7 @@ class TurnFormat(PromptFormat):
     supports_tools: bool = False
     output_parser: str = "plain"
     strict: bool = True
+    says_calls: bool = False
     policy: Policy = "neutralise"
 
     def render(
@@ -227,6 +230,10 @@ class TurnFormat(PromptFormat):
         from sagewire.prompt_formats.output_parsers import get_output_parser
 
         return get_output_parser(self.output_parser, tools, stops=self.stops, prompt=prompt)
+
+    def keeping_calls(self) -> TurnFormat | None:
+        """Return the format that keeps the tool calls its template drops."""
+        return replace(self, says_calls=True) if self.supports_tools and not self.says_calls else None
 
     # What a family may override.
 
@@ -306,8 +313,7 @@ class TurnFormat(PromptFormat):
 
     def write_turn(self, conversation: Conversation, page: PromptBuilder, turn: Turn, last: bool) -> None:
         """Write one message."""
-        if turn.calls:
-            conversation.lost("tool calls")
+        said = self.calls_as_said(conversation, turn) if turn.calls else ""
         block = self.roles.get(turn.role)
         if block is None:
             block = self.block_of_stranger(conversation, turn)
@@ -322,7 +328,15 @@ class TurnFormat(PromptFormat):
                 before = before.replace("{Role}", turn.role.title())
         page.add(before, turn.lead)
         page.say(turn, turn.text.strip() if block.trim else turn.text)
-        page.add(block.after if block.last is None or not last else block.last)
+        page.add(said, block.after if block.last is None or not last else block.last)
+
+    def calls_as_said(self, conversation: Conversation, turn: Turn) -> str:
+        """Return the calls of a turn as the model said them, if that is wanted: the family's template drops them."""
+        write = CALLS_AS_SAID.get(self.output_parser) if self.says_calls else None
+        if write is None:
+            conversation.lost("tool calls")
+            return ""
+        return write(conversation, turn)
 
     def block_of_stranger(self, conversation: Conversation, turn: Turn) -> Block | None:
         """Return how a role the family does not know is written; `None` if it is left out."""

@@ -131,11 +131,10 @@ class SmolLM3(TurnFormat):
         page.add("<|im_start|>system\n", self.system_turn(conversation, system, mode))
         for place, turn in enumerate(turns):
             if turn.role == "assistant":
-                if turn.calls:
-                    conversation.lost("tool calls")
+                said = self.calls_as_said(conversation, turn) if turn.calls else ""
                 page.add(ASSISTANT, no_thought)
                 page.say(turn, turn.text.lstrip("\n"))
-                page.add("<|im_end|>\n")
+                page.add(said, "<|im_end|>\n")
             elif place or turn.role != "system":
                 self.write_turn(conversation, page, turn, False)
         if conversation.generate:

@@ -118,13 +118,17 @@ class Falcon3(TurnFormat):
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
-        if not conversation.tools:
-            super().write(conversation, page)
-            return
         turns = conversation.turns
         system = turns[0] if turns[0].role == "system" else None
-        page.add("<|system|>\n", "" if system is None else system.text, TOOLS_BEFORE)
-        page.add(conversation.json(conversation.tools, indent=2), TOOLS_AFTER)
+        if conversation.tools:
+            page.add("<|system|>\n", "" if system is None else system.text, TOOLS_BEFORE)
+            page.add(conversation.json(conversation.tools, indent=2), TOOLS_AFTER)
+        elif self.says_calls and any(turn.calls for turn in turns):
+            if system is not None:
+                self.write_turn(conversation, page, system, False)
+        else:
+            super().write(conversation, page)
+            return
         for place, turn in enumerate(turns):
             if turn is system:
                 continue

@@ -78,6 +78,9 @@ class Granite30(TurnFormat):
             tools = "\n\n".join(conversation.json(tool, indent=4) for tool in conversation.tools)
             page.add("<|start_of_role|>available_tools<|end_of_role|>\n", tools, "<|end_of_text|>\n")
         for turn in conversation.turns:
+            if turn.role == "tool" and self.says_calls:
+                # The published template has only this name for a result.
+                turn.role = "tool_response"
             if not (turn.calls and self.calls):
                 self.write_turn(conversation, page, turn, False)
                 continue

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sagewire.prompt_formats.engine.conversation import Conversation
+from sagewire.prompt_formats.engine.conversation import Conversation, Turn
 from sagewire.prompt_formats.engine.tools import fields_of
 from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families.chatml import ASSISTANT, IM, TURN
@@ -32,15 +32,19 @@ class Hermes(TurnFormat):
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
-        if not conversation.tools:
+        turns = conversation.turns
+        if conversation.tools:
+            page.add(self.bos, "<|im_start|>system\n", TOOLS_BEFORE)
+            page.add(
+                "\n".join(conversation.guard(_signature(tool["function"], conversation)) for tool in conversation.tools)
+            )
+            page.add(TOOLS_AFTER, "<|im_end|>\n")
+        elif self.says_calls and any(turn.calls for turn in turns):
+            page.add(self.bos)
+            turns = self.with_default_system(turns, conversation)
+        else:
             super().write(conversation, page)
             return
-        page.add(self.bos, "<|im_start|>system\n", TOOLS_BEFORE)
-        page.add(
-            "\n".join(conversation.guard(_signature(tool["function"], conversation)) for tool in conversation.tools)
-        )
-        page.add(TOOLS_AFTER, "<|im_end|>\n")
-        turns = conversation.turns
         for place, turn in enumerate(turns):
             if turn.calls:
                 if turn.text.strip():
@@ -51,15 +55,15 @@ class Hermes(TurnFormat):
                     page.add(f'\n<tool_call>\n{{"name": "{call.name}", "arguments": {arguments}}}\n</tool_call>')
                 page.add("<|im_end|>\n")
             elif turn.role == "tool":
-                self._write_result(conversation, page, place)
+                self._write_result(turns, page, place)
             elif turn.role in ("system", "user", "assistant"):
                 self.write_turn(conversation, page, turn, False)
             else:
                 conversation.lost_turn(turn)
         self.write_generation(conversation, page)
 
-    def _write_result(self, conversation: Conversation, page: PromptBuilder, place: int) -> None:
-        turns, last = conversation.turns, place == len(conversation.turns) - 1
+    def _write_result(self, turns: Sequence[Turn], page: PromptBuilder, place: int) -> None:
+        last = place == len(turns) - 1
         if place and turns[place - 1].role != "tool":
             page.add("<|im_start|>tool\n")
         page.add("<tool_response>\n", turns[place].text, "\n</tool_response>" if last else "\n</tool_response>\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sagewire.prompt_formats.engine.conversation import Call, Conversation, Turn
+from sagewire.prompt_formats.engine.said_calls import python_call
 from sagewire.prompt_formats.engine.turns import PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families.chatml import ASSISTANT, IM, TURN
 from sagewire.prompt_formats.families.qwen import THINK_TAGS
@@ -13,8 +14,6 @@ __all__ = ["LFM2", "LFM2_5", "LFM2_5_INSTRUCT", "LFM2_V2"]
 
 LIST, LIST_END = "<|tool_list_start|>", "<|tool_list_end|>"
 CALL, CALL_END = "<|tool_call_start|>", "<|tool_call_end|>"
-# What stands for characters of a text that is an argument.
-ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r"})
 RESULT, RESULT_END = "<|tool_response_start|>", "<|tool_response_end|>"
 
 
@@ -64,14 +63,7 @@ class Lfm2Calls(Lfm2):
             page.add(f"{CALL}[{', '.join(self._call(conversation, call) for call in turn.calls)}]{CALL_END}")
 
     def _call(self, conversation: Conversation, call: Call) -> str:
-        fields = (f"{conversation.guard(k)}={self.shown(conversation, v)}" for k, v in call.fields().items())
-        return f"{call.name}({', '.join(fields)})"
-
-    def shown(self, conversation: Conversation, value: Any) -> str:
-        """Return the value of an argument."""
-        if isinstance(value, str):
-            return f"'{conversation.guard(value.translate(ESCAPES))}'"
-        return conversation.json(value) if isinstance(value, dict | list) else str(value)
+        return python_call(conversation, call)
 
 
 class Lfm25(Lfm2Calls):
@@ -93,11 +85,14 @@ class Lfm25(Lfm2Calls):
         self.write_calls(conversation, page, turn)
         page.add("<|im_end|>\n")
 
-    def shown(self, conversation: Conversation, value: Any) -> str:
-        """Return the value of an argument; texts are not escaped."""
-        if isinstance(value, str):
-            return f"'{conversation.guard(value)}'"
-        return conversation.json(value) if isinstance(value, dict) else conversation.guard(str(value))
+    def _call(self, conversation: Conversation, call: Call) -> str:
+        def shown(value: Any) -> str:
+            # Texts are not escaped.
+            if isinstance(value, str):
+                return f"'{conversation.guard(value)}'"
+            return conversation.json(value) if isinstance(value, dict) else conversation.guard(str(value))
+
+        return python_call(conversation, call, shown)
 
 
 class Lfm25Instruct(Lfm2):

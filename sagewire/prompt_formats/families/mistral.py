@@ -98,10 +98,18 @@ MISTRAL_SMALL3 = MistralSmall3(
 )
 
 
-def check_turns(turns: Sequence[Turn], message: str) -> None:
-    """Refuse conversations in which user and assistant do not take turns, tool calls and results apart."""
+def check_turns(turns: Sequence[Turn], message: str, text_of_calls: bool = False) -> None:
+    """Refuse conversations in which user and assistant do not take turns, tool calls and results apart.
+
+    Args:
+        turns: The turns behind the system text.
+        message: The template's own words.
+        text_of_calls: A text right before a call belongs to it; the template counts it as a turn.
+    """
     user = True
-    for turn in turns:
+    for place, turn in enumerate(turns):
+        if text_of_calls and turn.role == "assistant" and place + 1 < len(turns) and turns[place + 1].calls:
+            continue
         if turn.role != "tool" and not turn.calls:
             if (turn.role == "user") != user:
                 raise UsageError(message)
@@ -127,7 +135,7 @@ class MistralTools(TurnFormat):
         turns, space = conversation.turns, self.space
         system = turns[0] if turns[0].role == "system" else None
         turns = turns[1:] if system else turns
-        check_turns(turns, AFTER_SYSTEM)
+        check_turns(turns, AFTER_SYSTEM, self.says_calls)
         last_user = _last_user(conversation, turns)
         if system is not None and system.text.strip() and (last_user < 0 or last_user != len(turns) - 1):
             conversation.lost(
@@ -230,7 +238,7 @@ class MistralSmall32(TurnFormat):
         turns = conversation.turns
         system = turns[0] if turns[0].role == "system" else None
         turns = turns[1:] if system else turns
-        check_turns(turns, AFTER_SYSTEM)
+        check_turns(turns, AFTER_SYSTEM, self.says_calls)
         last_user = _last_user(conversation, turns)
         date = conversation.time().strftime("%Y-%m-%d")
         default = default_texts.MISTRAL_SMALL_3_2.replace("{date}", date)
@@ -279,7 +287,7 @@ class Ministral3(TurnFormat):
         for turn in turns:
             if turn.role not in ("user", "assistant", "tool"):
                 raise UsageError(f"Only user, assistant and tool roles are supported, got {turn.role}.")
-        check_turns(turns, AFTER_SYSTEM_TOOLS)
+        check_turns(turns, AFTER_SYSTEM_TOOLS, self.says_calls)
         for turn in turns:
             if turn.role == "user":
                 page.add("[INST]")
