@@ -17,7 +17,7 @@ __all__ = ["CallIdStage"]
 class CallIdStage(DeltaStage):
     """Gives a call another id where an earlier turn has a call of the same: results are matched with calls by ids.
 
-    That concerns calls to which the server gave no id, servers that count from `call_0` or `call_get_weather_0` in every
+    That concerns calls to which the server gave no id, servers that count from `call_0` (`call_f_0`) in every
     turn, and ids that are made of the time in seconds. Any other id stays as it is.
 
     Args:
