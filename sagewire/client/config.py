@@ -64,7 +64,10 @@ class ClientConfig:
 
     def __post_init__(self) -> None:
         for name in _SECRETS:
-            object.__setattr__(self, name, hide(getattr(self, name)))
+            value = getattr(self, name)
+            if not isinstance(value, str | Secret | None):
+                raise UsageError(f"{name} must be a string, not {type(value).__name__}")
+            object.__setattr__(self, name, hide(value))
         if isinstance(self.endpoint, str) and self.endpoint.startswith(("http://", "https://")):
             raise UsageError(f"{self.endpoint} is a URL, not an endpoint's name; give it as url=")
         if isinstance(self.transport, TransportChoice):

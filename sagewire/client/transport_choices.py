@@ -274,6 +274,15 @@ class Http(TransportChoice):
     cure = "it is for SageMaker endpoints, and calls go to a server behind a URL"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.url, str | Secret):
+            kind = type(self.url).__name__
+            raise UsageError(f"url= must be a string like https://host:8443/path, not {kind}")
+        if not (self.token is None or isinstance(self.token, str | Secret) or callable(self.token)):
+            # Not shown: bytes are a token, too.
+            kind = type(self.token).__name__
+            raise UsageError(f"token= must be a string, or a function that returns one, not {kind}")
+        if not isinstance(self.headers, Mapping):
+            raise UsageError(f"headers= must be a mapping of names to values, not {type(self.headers).__name__}")
         check_login(self.url)
         object.__setattr__(self, "url", hide_url(self.url))
         object.__setattr__(self, "token", hide(self.token))

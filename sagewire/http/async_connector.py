@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import sys
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from sagewire.http.deadlines import Deadlines
@@ -48,6 +48,25 @@ current_progress: ContextVar[Progress] = ContextVar("sagewire_progress")
 
 
 @cache
+def _protocol_class() -> Any:
+    import aiohttp
+    from aiohttp.client_proto import ResponseHandler
+
+    class Protocol(ResponseHandler):
+        """Tells the reader of a body that its framing broke; aiohttp's own lets it wait until time is up."""
+
+        def set_exception(self, exc: Any, *cause: Any) -> None:
+            content: Any = self._payload
+            super().set_exception(exc, *cause)
+            if content is not None:
+                # Later, so that what came before it is read first.
+                error = aiohttp.ClientPayloadError(f"{type(exc).__name__} in the body")
+                self._loop.call_soon(_break_off, content, error)
+
+    return Protocol
+
+
+@cache
 def connector_class() -> Any:
     """Return the class of connectors; aiohttp takes long to import."""
     import aiohttp
@@ -57,6 +76,7 @@ def connector_class() -> Any:
 
         def __init__(self, origin: Origin, **arguments: Any) -> None:
             super().__init__(**arguments)
+            self._factory = partial(_protocol_class(), loop=self._loop)
             self._keepalive = origin.tcp_keepalive
             self._pool_size = origin.pool_size
             self._lent: dict[Any, Any] = {}
@@ -98,6 +118,11 @@ def connector_class() -> Any:
             super()._release(key, protocol, **named)
 
     return Connector
+
+
+def _break_off(content: Any, error: Exception) -> None:
+    if content.exception() is None and not content.is_eof():
+        content.set_exception(error)
 
 
 def _quiet(protocol: Any) -> bool:

@@ -62,8 +62,8 @@ class AsyncEngine:
         # Each is taken out when its loop ends: a session refers to its loop, so weak references would be no help.
         self._owners: dict[asyncio.AbstractEventLoop, _Owner] = {}
         self._tls: Any = None
-        parts, self._secure = origin.parts, origin.secure
-        self._base_url = f"{parts.scheme}://{parts.netloc}"
+        self._secure = origin.secure
+        self._base_url = origin.base
         self._host = host_header(origin.url)
         self.reset_after_fork()
         reset_in_child(self)
@@ -137,7 +137,7 @@ class AsyncEngine:
             hang_up(response)
             raise protocol_error("it switched to another protocol", deadlines.where)
         encoding = response.headers.get("transfer-encoding")
-        if encoding is not None and encoding.strip().lower() != "chunked":
+        if encoding is not None and encoding.lower() != "chunked":
             hang_up(response)
             raise protocol_error("its Transfer-Encoding is not 'chunked'", deadlines.where)
         return AsyncResponse(response, deadlines, owner.alarms)
@@ -166,6 +166,9 @@ class AsyncEngine:
     async def _request(self, session: ClientSession, request: Request, progress: Progress) -> ClientResponse:
         """Send a request that goes through a proxy, or that is large, with all that aiohttp does for these."""
         headers, tunnel_headers = self._headers(request)
+        if not request.names_host:
+            # aiohttp would write the zone of an IPv6 address into it.
+            headers = {"Host": self._host, **headers}
         body: Any = request.body if len(request.body) < _LARGE_BODY else _LargeBody(request.body, progress)
         return await session.request(
             request.method,

@@ -40,6 +40,11 @@ class ChunkedBody:
         self._in_trailer = False
         self._error: HTTPException | None = None
 
+    @property
+    def broken(self) -> bool:
+        """Whether the framing broke, so that waiting for more is of no use."""
+        return self._error is not None
+
     def feed(self, data: bytes) -> bytes:
         """Return the bytes that `data` holds of the body."""
         if self._error is not None:

@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
@@ -27,12 +28,16 @@ __all__ = [
     "proxy_for",
     "split_url",
     "tls_context",
+    "wire_host",
     "without_login",
 ]
 
 _PORTS = {"http": 80, "https": 443}
 _KEEPALIVE_SECONDS = 60
+_BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _AUTHORITY = re.compile(r"[^/?#]*")
+# What the system takes for an IPv4 address besides four numbers.
+_NUMBERS = re.compile(r"(?:0x[0-9a-f]+|\d+)(?:\.(?:0x[0-9a-f]+|\d+)){0,3}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,8 @@ class Origin:
                 # Such a URL may hold a password, and is not shown.
                 raise UsageError(
                     f"a proxy's URL ({scheme[:20] if known else ''}://...) must start with http:// or https:// and "
-                    "name a host; it comes from HTTP_PROXY, HTTPS_PROXY or Config(proxies=...)"
+                    "name a host (SOCKS proxies are not supported); it comes from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY "
+                    "or Config(proxies=...). NO_PROXY names the hosts that are reached directly"
                 )
             object.__setattr__(self, "login", hide(_proxy_login(self.proxy)))
             object.__setattr__(self, "proxy", without_login(self.proxy))
@@ -90,8 +96,15 @@ class Origin:
 
     @property
     def host(self) -> str:
-        """The host's name or address, without brackets."""
-        return self.parts.hostname or ""
+        """The host's name or address as it is looked up, without brackets."""
+        return wire_host(self.parts.hostname or "")
+
+    @property
+    def base(self) -> str:
+        """The URL without its path, with the host as it is looked up."""
+        parts = self.parts
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{parts.scheme}://{host}" if parts.port is None else f"{parts.scheme}://{host}:{parts.port}"
 
     @property
     def port(self) -> int:
@@ -103,7 +116,6 @@ class Origin:
         return f"{where} through the proxy {self.proxy}" if self.proxy is not None else where
 
 
-@lru_cache(maxsize=256)
 def split_url(url: str, name: str = "") -> SplitResult:
     """Return a server's URL taken apart.
 
@@ -114,6 +126,13 @@ def split_url(url: str, name: str = "") -> SplitResult:
     Raises:
         UsageError: It is not an HTTP URL, or its host or port cannot exist.
     """
+    if not isinstance(url, str):
+        raise UsageError(f"{name or 'a URL'} must be a string like https://host:8443/path, not {type(url).__name__}")
+    return _split(url, name)
+
+
+@lru_cache(maxsize=256)
+def _split(url: str, name: str) -> SplitResult:
     fault = _fault(url)
     if fault is not None:
         shown = f"{name}={without_login(url)!r}" if name else repr(without_login(url))
@@ -129,6 +148,9 @@ def _fault(url: str) -> str | None:
         return str(error)
     if parts.scheme not in _PORTS or not host:
         return "it must start with http:// or https:// and name a host"
+    if any(character in url.strip() for character in "\t\r\n"):
+        # The standard library leaves them out, and what is left may be another host.
+        return "it holds line breaks or tabs"
     if any(character.isspace() or not character.isprintable() for character in parts.netloc):
         return "its host holds spaces or control characters"
     try:
@@ -139,6 +161,34 @@ def _fault(url: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=256)
+def wire_host(host: str) -> str:
+    """Return a host as it is looked up: a name in ASCII, an IPv6 zone as the system writes it, IPv4 in four numbers.
+
+    Example:
+        >>> wire_host("127.1"), wire_host("fe80::1%25eth0")
+        ('127.0.0.1', 'fe80::1%eth0')
+    """
+    if ":" in host:
+        return host.replace("%25", "%", 1)
+    if not host.isascii():
+        host = _ascii(host)
+    if _NUMBERS.fullmatch(host):
+        with suppress(OSError):
+            return socket.inet_ntoa(socket.inet_aton(host))
+    return host
+
+
+def _ascii(host: str) -> str:
+    from yarl import URL
+
+    try:
+        # As browsers and curl do it; the codec of the standard library is of 2003.
+        return URL.build(scheme="http", host=host).raw_host or host
+    except ValueError:
+        return host.encode("idna").decode()
+
+
 @lru_cache(maxsize=1024)
 def encoded_path(path: str) -> str:
     """Return a path or query with all characters percent-encoded that HTTP cannot carry; encoded ones stay as they are.
@@ -147,7 +197,8 @@ def encoded_path(path: str) -> str:
         >>> encoded_path("/my model/%C3%A9")
         '/my%20model/%C3%A9'
     """
-    return quote(path, safe="/?%:@!$&'()*+,;=-._~[]")
+    # A percent sign that encodes nothing is one.
+    return quote(_BARE_PERCENT.sub("%25", path), safe="/?%:@!$&'()*+,;=-._~[]")
 
 
 def keepalive_options() -> list[tuple[int, int, int]]:
@@ -161,28 +212,28 @@ def keepalive_options() -> list[tuple[int, int, int]]:
 def host_header(url: str) -> str:
     """Return the `Host` header an HTTP client sends for a URL: lower case, and without the scheme's default port."""
     parts = split_url(url)
-    host = parts.hostname or ""
+    host = wire_host(parts.hostname or "")
     if ":" in host:
-        host = f"[{host}]"
-    elif not host.isascii():
-        host = host.encode("idna").decode()
+        # A zone means something to this machine alone (RFC 6874).
+        host = f"[{host.partition('%')[0]}]"
     return host if parts.port in (None, _PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
 
 
-def proxy_for(url: str, proxies: Mapping[str, str] | None = None) -> str | None:
+def proxy_for(url: str, proxies: Mapping[str, str] | None = None, *, all_proxy: bool = False) -> str | None:
     """Return the proxy to use for a URL, `None` for a direct connection.
 
     Args:
         url: What is to be fetched.
         proxies: Proxies by scheme, as botocore's `Config(proxies=...)` takes them; these are used without regard to
             `NO_PROXY`. Without them the environment decides: `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`.
+        all_proxy: `ALL_PROXY` counts, too, as for curl and requests; boto3 does not know it.
     """
     parts = split_url(url)
     if proxies is None:
         proxies = getproxies()
         if not proxies or _bypasses(proxies.get("no", ""), parts) or proxy_bypass(parts.netloc.rpartition("@")[2]):
             return None
-    proxy = proxies.get(parts.scheme)
+    proxy = (proxies.get(parts.scheme) or (proxies.get("all") if all_proxy else None) or "").strip()
     if not proxy:
         return None
     # botocore accepts "proxy:3128" and "//proxy:3128" as well.
@@ -195,23 +246,36 @@ def _bypasses(listed: str, parts: SplitResult) -> bool:
     The standard library knows names and suffixes only.
     """
     host, port = (parts.hostname or "").rstrip("."), parts.port or _PORTS[parts.scheme]
-    return any(_names(entry.strip().lower(), host, port) for entry in listed.split(",") if entry.strip())
+    return any(_names(entry, host, port) for entry in re.split(r"[,\s]+", listed.lower()) if entry)
 
 
 def _names(entry: str, host: str, port: int) -> bool:
     if entry == "*":
         return True
-    try:
-        return ip_address(host) in ip_network(entry.strip("[]"), strict=False)
-    except ValueError:
-        pass
+    host = wire_host(host)
+    if _is_in(host, entry):
+        return True
     name, colon, wanted = entry.rpartition(":")
-    if colon and wanted.isdecimal():
+    # Without brackets, what follows the last colon of an IPv6 address is part of it.
+    if colon and wanted.isdecimal() and (":" not in name or name.endswith("]")):
         if wanted != str(port):
             return False
-        entry = name.strip("[]")
+        entry = name
+        if _is_in(host, entry):
+            return True
     domain = entry.removeprefix("*").strip(".")
+    if not domain.isascii():
+        with suppress(ValueError):
+            domain = _ascii(domain)
     return bool(domain) and (host == domain or host.endswith(f".{domain}"))
+
+
+def _is_in(host: str, entry: str) -> bool:
+    """Return whether a host is an address, and one of a network."""
+    try:
+        return ip_address(host.partition("%")[0]) in ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        return False
 
 
 def _proxy_login(url: str) -> str | None:

@@ -128,6 +128,8 @@ class Connection:
         return protocol_error(type(error).__name__, deadlines.where)
 
 
+# No body follows these, whatever their headers say.
+_BODILESS = (204, 304)
 # Others are found in bodies of several parts, which are not here yet.
 _NO_HEADER = (
     email.errors.MissingHeaderBodySeparatorDefect,
@@ -147,8 +149,10 @@ def _check_framing(response: http.client.HTTPResponse, deadlines: Deadlines) -> 
     if encodings:
         if [name.strip().lower() for name in encodings] != ["chunked"]:
             raise protocol_error("its Transfer-Encoding is not 'chunked'", deadlines.where)
-        # With blanks around it the standard library does not see it.
-        response.chunked, response.length = True, None
+        # With blanks around it the standard library does not see it, and else it waits for chunks of an answer that has
+        # no body.
+        bodiless = response.status in _BODILESS
+        response.chunked, response.length = not bodiless, 0 if bodiless else None
     if lengths and not encodings and not (len(lengths) == 1 and _is_number(next(iter(lengths)))):
         raise protocol_error("its Content-Length is not a number", deadlines.where)
 

@@ -105,7 +105,7 @@ class SyncResponse:
         response = self._response
         if response.chunked:
             body = ChunkedBody()
-            while not body.ended and (data := response.fp.read1(READ_SIZE)):
+            while not (body.ended or body.broken) and (data := response.fp.read1(READ_SIZE)):
                 if piece := body.feed(data):
                     yield piece
             body.close()

@@ -27,6 +27,8 @@ from sagewire.transports.base import Retries
 from sagewire.transports.http import AsyncHttpTransport, HttpTransport
 from sagewire.types import Invocation
 
+from ..cases import each
+
 CALL = Invocation(b"{}")
 ONCE = Retries(attempts=1)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
@@ -346,6 +348,55 @@ def test_broken_framing_is_a_typed_error(server, carry, read, kind):
     sends(server, BROKEN[kind], close=True)
     with pytest.raises(SagewireError):
         read(carry(retries=ONCE, timeouts=Timeouts(first_byte=3, idle=3)))
+
+
+BREAKS = {
+    "no size": b"zz\r\n",
+    "no line break": b"5\r\nhelloXX\r\n",
+    "a sign": b"-5\r\nhello\r\n",
+    "an empty size": b"\r\nhello\r\n",
+}
+
+
+@each(("name", "apart"), [(name, apart) for name in BREAKS for apart in (False, True)])
+def test_framing_that_breaks_after_good_chunks_is_told_at_once(server, carry, read, name, apart):
+    def script(peer, seen):
+        # The connection stays open.
+        head, broken = chunked(b"good", b"chunks", end=b""), BREAKS[name]
+        if apart:
+            peer.send(head)
+            peer.stopping.wait(0.02)
+            head = b""
+        peer.send(head + broken)
+
+    server.script = script
+    began = time.monotonic()
+    with pytest.raises(SagewireError) as caught:
+        read(carry(retries=ONCE, timeouts=Timeouts(first_byte=20, idle=20)))
+    assert not isinstance(caught.value, TimeoutError)
+    assert time.monotonic() - began < 10
+
+
+@each(
+    ("status", "headers", "behind"),
+    [
+        (status, headers, behind)
+        for status in (204, 304)
+        for headers in (b"", b"content-length: 4\r\n", b"transfer-encoding: chunked\r\n")
+        for behind in (b"", b"4\r\nmore\r\n0\r\n\r\n", b"more")
+    ],
+)
+def test_an_answer_without_a_body_is_not_waited_for(server, carry, status, headers, behind):
+    carrier = carry(retries=ONCE, timeouts=Timeouts(first_byte=20, idle=20))
+    sends(server, b"HTTP/1.1 %d Nothing\r\n" % status + headers + b"\r\n" + behind)
+    began = time.monotonic()
+    with suppress(SagewireError):
+        assert carrier.invoke(CALL).data == b""
+    assert time.monotonic() - began < 5
+    sends(server, whole(b"the next"))
+    with suppress(EndpointError):
+        assert carrier.invoke(CALL).data == b"the next"
+    assert carrier.invoke(CALL).data == b"the next"
 
 
 ODD_FIELDS = [

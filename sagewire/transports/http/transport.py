@@ -157,7 +157,8 @@ def _origin(
     if verify is None:
         verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
     # A key in the query is the target's to keep.
-    return Origin(url.partition("?")[0], ca_bundle=verify, client_cert=cert, proxy=proxy_for(url, proxies))
+    proxy = proxy_for(url, proxies, all_proxy=True)
+    return Origin(url.partition("?")[0], ca_bundle=verify, client_cert=cert, proxy=proxy)
 
 
 class HttpTransport(SyncTransport):
