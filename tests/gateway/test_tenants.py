@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ from sagewire.gateway.quota import estimated_answer, estimated_prompt, estimated
 from sagewire.gateway.rate_limits import RateLimits
 from sagewire.gateway.redaction import Redaction
 from sagewire.gateway.server.browser_guard import check_browser
+from tests.cases import each
 
 POISON = {"messages": [{"role": "user", "content": "poison"}]}
 HELLO = [{"role": "user", "content": "Hello there"}]
@@ -440,12 +442,39 @@ def test_a_second_request_must_come_in_time_too(start, start_of_second: bytes) -
         assert ended(caller)
 
 
+@each("sent", [b"G\x00T / HTTP/1.1\r\n\r\n", STRANGER + b"-5\r\n", STRANGER[:-2] + b"Content-Length: 5\r\n\r\n"])
+def test_what_is_not_http_is_told_so_in_openais_shape(start, sent: bytes) -> None:
+    with connection(start(LIMITS)) as caller:
+        caller.sendall(sent)
+        head, _, body = b"".join(iter(lambda: caller.recv(65536), b"")).rpartition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["error"]["code"] == "invalid_http"
+
+
 def test_a_few_requests_ahead_are_answered(start) -> None:
     with connection(start(LIMITS)) as caller:
         caller.sendall(LIVE * 5)
         found = b""
         while found.count(b"200 OK") < 5:
             found += caller.recv(65536)
+
+
+def test_who_hangs_up_with_further_requests_sent_is_noticed(start, upstream, until, caplog) -> None:
+    gateway = start("models: {slow: {endpoint: slow, handler: openai_chat}}")
+    # Ten seconds of answer.
+    asked = {"model": "slow", "stream": True, "messages": [{"role": "user", "content": "word " * 200}]}
+    body = json.dumps(asked).encode()
+    head = (
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    )
+    started = time.monotonic()
+    with connection(gateway) as caller:
+        caller.sendall((head % len(body) + body) * 3)
+        assert b"200 OK" in caller.recv(4096)
+    until(lambda: not gateway.gateway.live)
+    assert time.monotonic() - started < 8
+    assert "failed" not in caplog.text
+    assert len(upstream.calls) == 1
 
 
 def test_a_large_chunked_body_is_no_large_header(start, vllm) -> None:

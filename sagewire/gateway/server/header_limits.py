@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import httptools
 import orjson
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from sagewire.gateway.server.joined_writes import JoinedWrites
 from sagewire.gateway.server.upgrades import parser_of_rest
@@ -16,11 +16,18 @@ from sagewire.openai_shapes import error_body
 
 __all__ = ["limited_protocol"]
 
-_BODY = orjson.dumps(error_body("the request's headers are too large", status=431, code="headers_too_large"))
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
+
+def _last_answer(status: int, reason: bytes, code: str, message: str) -> bytes:
+    """Return a response behind which the connection is closed."""
+    body = orjson.dumps(error_body(message, status=status, code=code))
+    head = b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+    return head % (status, reason, len(body)) + body
+
+
+_TOO_LARGE = _last_answer(
+    431, b"Request Header Fields Too Large", "headers_too_large", "the request's headers are too large"
 )
+_INVALID = _last_answer(400, b"Bad Request", "invalid_http", "this is not a valid HTTP request")
 # Requests that a client may send ahead of the answers; each holds memory, and OpenAI's clients send none.
 PIPELINE = 32
 # Bytes around the data of a chunk: its size in hexadecimal and two line ends, without extensions.
@@ -41,6 +48,8 @@ class LimitedProtocol(HttpToolsProtocol):
     # The request that has just begun offers another protocol; where the parser stopped for that.
     _offers_upgrade = False
     _stopped_at = 0
+    # The requests before the last one that are not answered yet.
+    _answered_before: tuple[RequestResponseCycle, ...] = ()
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
@@ -49,6 +58,11 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._clear_deadline()
         super().connection_lost(exc)
+        # uvicorn tells only the last request that the caller has gone.
+        for cycle in self._answered_before:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         self._overhead += len(data)
@@ -77,13 +91,21 @@ class LimitedProtocol(HttpToolsProtocol):
         else:
             self._clear_deadline()
 
+    def send_400_response(self, msg: str) -> None:
+        self.transport.write(_INVALID)
+        self.transport.close()
+
     def on_message_begin(self) -> None:
         self._state = "headers"
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._state = "body"
+        before = self.cycle
         super().on_headers_complete()
+        if before is not None and not before.response_complete and before is not self.cycle:
+            waiting = (cycle for cycle in self._answered_before if not cycle.response_complete)
+            self._answered_before = (*waiting, before)
         self._offers_upgrade = self.parser.should_upgrade()
         if len(self.pipeline) > PIPELINE:
             self.transport.abort()
