@@ -92,7 +92,7 @@ def _parsed(document: Document, environment: Mapping[str, str]) -> GatewayConfig
             raise document.error(path, f"the environment variable {variable} is not set")
         return GatewayConfig.model_validate(document.data)
     except ValidationError as error:
-        raise _readable(error, document, LiteLlmConfig if litellm else GatewayConfig) from None
+        raise readable_error(error, document, LiteLlmConfig if litellm else GatewayConfig) from None
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         if isinstance(error, UsageError):
             raise
@@ -124,7 +124,8 @@ _PLAIN = {
 }
 
 
-def _readable(error: ValidationError, document: Document, model: type[BaseModel]) -> UsageError:
+def readable_error(error: ValidationError, document: Document, model: type[BaseModel]) -> UsageError:
+    """Return pydantic's errors about a file in sentences that name their lines."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     # A misspelt key mostly explains the others: the right one is missing.
     unknown = [item for item in found if item["type"] == "extra_forbidden"]

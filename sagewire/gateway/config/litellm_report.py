@@ -8,14 +8,15 @@ from pathlib import Path as FilePath
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from sagewire.errors import UsageError
 from sagewire.gateway.config import litellm_keys as keys
+from sagewire.gateway.config import readable_error
 from sagewire.gateway.config.document import ENVIRONMENT_MARK, Document, Path
 from sagewire.gateway.config.litellm_form import LiteLlmConfig
 from sagewire.gateway.config.litellm_providers import NotServed, check_provider, place_of, provider_of
-from sagewire.gateway.config.litellm_sections import SECTIONS
+from sagewire.gateway.config.litellm_sections import LOGGERS, SECTIONS, check_model_info, without_effect
 from sagewire.gateway.config.models import GatewayConfig
 from sagewire.gateway.config.patterns import STAR
 from sagewire.gateway.config.yaml_files import LITELLM_SECTIONS, read_text
@@ -87,6 +88,8 @@ def explain_litellm(path: FilePath) -> LiteLlmReport:
     try:
         config = LiteLlmConfig.model_validate(document.data).translated(document, (), _Nothing())
         return LiteLlmReport(tuple(found), _own_form(config))
+    except ValidationError as error:
+        return LiteLlmReport(tuple(found), None, str(readable_error(error, document, LiteLlmConfig)))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         return LiteLlmReport(tuple(found), None, str(error))
 
@@ -108,19 +111,34 @@ class _Nothing(dict[str, str]):
 def _effects(document: Document) -> Iterator[KeyEffect]:
     data = document.data
     for section, (taken, _) in SECTIONS.items():
-        for name, value in (data.get(section) or {}).items():
+        for name, value in _mapping(data.get(section)).items():
             yield _effect(document, (section, name), value, taken)
     for name, value in data.items():
         if name not in (*SECTIONS, "model_list"):
             known = frozenset(LiteLlmConfig.model_fields) | {"include"}
             yield _effect(document, (name,), value, known)
-    for number, entry in enumerate(data.get("model_list") or ()):
-        params = entry.get("litellm_params") or {}
+    for number, entry in enumerate(_entries(data)):
+        params = _mapping(entry.get("litellm_params"))
+        try:
+            check_model_info(_mapping(entry.get("model_info")), ("model_list", number, "model_info"), document)
+        except UsageError as error:
+            path = ("model_list", number, "model_info", "team_id")
+            yield KeyEffect(document.line(path), ".".join(map(str, path)), "refused", str(error).partition("id: ")[2])
         for name, value in params.items():
-            path: Path = ("model_list", number, "litellm_params", name)
+            path = ("model_list", number, "litellm_params", name)
             reason = _why_not_served(document, path, params) if name == "model" else ""
             line, key = document.line(path), ".".join(map(str, path))
             yield KeyEffect(line, key, "not served", reason) if reason else _parameter(document, path, value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """Return a mapping, and an empty one for anything else: what is wrong with it is told by reading the whole."""
+    return value if isinstance(value, dict) else {}
+
+
+def _entries(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    listed = data.get("model_list")
+    return [_mapping(entry) for entry in listed] if isinstance(listed, list) else []
 
 
 def _effect(document: Document, path: Path, value: Any, taken: frozenset[str]) -> KeyEffect:
@@ -131,7 +149,10 @@ def _effect(document: Document, path: Path, value: Any, taken: frozenset[str]) -
     guards = [one for one in (value if isinstance(value, list) else [value]) if str(one) in keys.GUARDS]
     if name in ("callbacks", "input_callback", "success_callback") and guards:
         return KeyEffect(line, key, "refused", f"{', '.join(map(str, guards))}: {_RESTRICTS}; {keys.cure_of(name)}")
-    return KeyEffect(line, key, "works" if name in taken else "no effect")
+    if name in taken:
+        return KeyEffect(line, key, "works")
+    says = without_effect(path, {name: value})
+    return KeyEffect(line, key, "no effect", says if name in LOGGERS else "")
 
 
 def _why_not_served(document: Document, path: Path, params: Mapping[str, Any]) -> str:
@@ -164,8 +185,10 @@ def _parameter(document: Document, path: Path, value: Any) -> KeyEffect:
 
 def _remove_refused(data: dict[str, Any]) -> None:
     """Take out what is refused, so that the rest can be read."""
-    places = [data, *(data.get(section) or {} for section in SECTIONS)]
-    places += [entry.get("litellm_params") or {} for entry in data.get("model_list") or ()]
+    places = [data, *(_mapping(data.get(section)) for section in SECTIONS)]
+    places += [_mapping(entry.get("litellm_params")) for entry in _entries(data)]
+    for entry in _entries(data):
+        _mapping(entry.get("model_info")).pop("team_id", None)
     for place in places:
         for name in [name for name in place if name in keys.REFUSED]:
             del place[name]

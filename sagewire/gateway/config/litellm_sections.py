@@ -9,7 +9,7 @@ from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, as_number, nearest
 from sagewire.gateway.config.yaml_files import INCLUDE
 
-__all__ = ["SECTIONS", "check_model_info", "check_sections", "without_effect"]
+__all__ = ["LOGGERS", "SECTIONS", "check_model_info", "check_sections", "without_effect"]
 
 # The keys of each section that are read, and those without effect.
 SECTIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
@@ -18,7 +18,7 @@ SECTIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "general_settings": (keys.GENERAL_TAKEN, keys.GENERAL_NO_EFFECT),
 }
 _CALLBACKS = ("callbacks", "input_callback", "success_callback")
-_LOGGERS = frozenset({*_CALLBACKS, "failure_callback", "service_callback", "audit_log_callbacks"})
+LOGGERS = frozenset({*_CALLBACKS, "failure_callback", "service_callback", "audit_log_callbacks"})
 # The types of the settings that are read.
 _TYPES: Mapping[str, type] = {
     **dict.fromkeys(
@@ -98,7 +98,7 @@ def without_effect(place: Path, section: Any) -> str:
         section: The section it is in.
     """
     name = place[-1]
-    given = section.get(name) if name in _LOGGERS and isinstance(section, Mapping) else None
+    given = section.get(name) if name in LOGGERS and isinstance(section, Mapping) else None
     callbacks = [str(one) for one in (given if isinstance(given, list) else [given]) if one]
     if not callbacks:
         return "has no effect in sagewire"

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from sagewire.cli import app
 from sagewire.gateway.config import parse_config
+from tests.cases import each
 
 FILE = """
 model_list:
@@ -94,3 +95,22 @@ def test_what_else_is_wrong_is_said(check):
     assert "vertex_ai" in done.output
     assert check("models:\n  llama: {endpoint: a}\n").exit_code == 2
     assert check("model_list: 3\n").exit_code in (1, 2)
+
+
+@each(
+    ("more", "says"),
+    [
+        ("litellm_settings: [drop_params]\n", "line 4: litellm_settings: should be a mapping"),
+        ("  - m\n", "line 4: model_list.1: should be a mapping"),
+        ("  - {model_name: n, litellm_params: m}\n", "line 4: model_list.1.litellm_params: should be a mapping"),
+        ("router_settings: 3\n", "line 4: router_settings: should be a mapping"),
+        ("litellm_settings: {callbacks: [hooks.guard]}\n", "hooks.guard, code of your own, is not run"),
+        ("    model_info: {team_id: a}\n", "sagewire has no teams"),
+        ("litellm_settings:\n", "own form"),
+    ],
+)
+def test_files_of_other_shapes(check, more, says):
+    entry = "model_list:\n  - model_name: m\n    litellm_params: {model: hosted_vllm/m, api_base: 'http://h/v1'}\n"
+    done = check(entry + more)
+    assert isinstance(done.exception, SystemExit | None), done.exception
+    assert says in " ".join(done.output.split())
