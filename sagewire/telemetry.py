@@ -68,11 +68,11 @@ class CallEnded:
     Args:
         started: The call.
         seconds: How long it took.
-        info: What the service said about the response, request id and timings included.
+        info: The service's facts about the response, request id and timings included.
         usage: Token counts, if the server sends them.
         model: The model name the server reported.
         finish_reason: Why the answer ended.
-        error: What went wrong, if anything did.
+        error: The error, if the call failed.
         cancelled: The caller stopped reading before the answer was complete.
     """
 

@@ -22,7 +22,7 @@ def github_token(audience: str = "sts.amazonaws.com") -> str:
     """Return a fresh token of the running GitHub Actions job, which needs `permissions: id-token: write`.
 
     Args:
-        audience: Who the token is for; AWS's identity provider usually expects the default.
+        audience: The receiver of the token; AWS's identity provider usually expects the default.
     """
     url = os.environ.get("ACTIONS_ID_TOKEN_REQUEST_URL")
     bearer = os.environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")

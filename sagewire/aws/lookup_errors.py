@@ -66,7 +66,7 @@ def credential_errors(doing: str = "") -> Iterator[None]:
     """Turn botocore's exceptions into sagewire's.
 
     Args:
-        doing: What was being done, for the message: "assuming the role ...".
+        doing: The step that failed, for the message: "assuming the role ...".
     """
     try:
         yield
@@ -163,7 +163,7 @@ def _in_botocore(error: Exception) -> bool:
 def _from_python(error: Exception, prefix: str) -> SagewireError | None:
     """Return the error for what botocore lets through as it is."""
     if isinstance(error, json.JSONDecodeError):
-        # What a credential process prints are the keys.
+        # A credential process prints the keys.
         error.doc = ""
         words = "the profile's credential_process did not print JSON; run it by hand to see what it prints"
         return AccessDenied(f"{prefix}{words}", code="CredentialRetrievalError", fault="client")

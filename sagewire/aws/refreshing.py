@@ -81,7 +81,7 @@ class RefreshingCredentials(BotocoreCredentials):
         try:
             if self.refresh_needed():
                 if self._failed != failed and self._failure is not None:
-                    # Whoever waited for a refresh that failed would only find out the same, one after the other.
+                    # Threads that waited for a failed refresh would only fail the same way, one after the other.
                     raise self._failure
                 self._renew(must_wait)
         finally:

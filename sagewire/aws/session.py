@@ -115,7 +115,7 @@ class Session:
 
 
 SessionLike = Any
-"""A `Session`, a boto3 or botocore session, a profile's name, or `None` for whatever boto3 would find."""
+"""A `Session`, a boto3 or botocore session, a profile's name, or `None` for boto3's own search."""
 
 
 def as_session(session: SessionLike = None, *, region_name: str | None = None) -> Session:
@@ -123,7 +123,7 @@ def as_session(session: SessionLike = None, *, region_name: str | None = None) -
 
     Args:
         session: A `Session`; the name of a profile; a boto3 or botocore session; a `sagemaker.Session`;
-            `None` for whatever boto3 would find.
+            `None` for boto3's own search.
         region_name: The region; a `Session` keeps its own.
     """
     if isinstance(session, Session):
@@ -164,7 +164,7 @@ def _shared(session: Session, region_name: str | None) -> _Shared:
 
 
 def default_session(*, region_name: str | None = None) -> Session:
-    """Return whatever boto3 would find: environment, files, SSO, web identity, container and instance metadata.
+    """Return the identity that boto3 would find: environment, files, SSO, web identity, container or instance metadata.
 
     Args:
         region_name: The region; else as boto3 finds it.
@@ -271,7 +271,7 @@ def assume_role_session(
         tags: Session tags.
         mfa_serial: The device's serial number or ARN, if the role demands one.
         mfa: Returns the current code of that device; called at each refresh.
-        source: Who takes on the role: a session, a profile's name, or `None` for whatever boto3 would find.
+        source: The identity that takes on the role: a session, a profile's name, or `None` for boto3's own search.
         sts_endpoint: Another URL of STS.
 
     Raises:

@@ -123,7 +123,7 @@ def resolve(
 
 
 def check_endpoint_url(endpoint_url: str) -> None:
-    """Raise `UsageError` for what is no base URL of an AWS service."""
+    """Raise `UsageError` if a text is not the base URL of an AWS service."""
     parts = split_url(endpoint_url, "endpoint_url")
     if parts.query or parts.fragment or parts.username is not None:
         raise UsageError(

@@ -202,7 +202,7 @@ class Report(ShortRepr):
         output: The file that was written, if it was.
         dead_letter: The file with the rows that failed, if there are any.
         errors: The most frequent errors with their counts.
-        notes: What was not as asked for: a concurrency that could not be reached, for instance.
+        notes: Settings that could not be met: a concurrency that could not be reached, for instance.
     """
 
     rows: int

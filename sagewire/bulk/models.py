@@ -22,7 +22,7 @@ def open_model(model: Any, arguments: Mapping[str, Any], task: str) -> AsyncClie
     Args:
         model: An endpoint's name, `huggingface/ID-OR-URL`, a URL, or a client.
         arguments: More arguments for the client.
-        task: What it will be asked for.
+        task: The task of the job.
 
     Raises:
         UsageError: It is neither an endpoint's name nor a URL.

@@ -37,7 +37,7 @@ class Plan:
             server does not count are estimated all the same.
         concurrency: Calls in flight that the sample ended with.
         seconds: How long it would take; `None` if nothing was sent.
-        errors: What went wrong in the sample.
+        errors: The errors in the sample.
     """
 
     rows: int

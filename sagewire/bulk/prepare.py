@@ -27,9 +27,9 @@ class Prepared:
     """A job whose arguments and input were checked; nothing was sent.
 
     Args:
-        job: What is to be done.
+        job: The job.
         bounds: Within which bounds.
-        task: What is asked.
+        task: The job's task.
         source: The input.
         storage: Opens files.
         dedup: Whether equal rows are asked once.

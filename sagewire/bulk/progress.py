@@ -103,13 +103,13 @@ class LiveProgress:
     """The progress of workers that are elsewhere, from the counts they send.
 
     Args:
-        before: What earlier runs have done.
+        before: The counts of earlier runs.
         watch: Called with the progress.
         stop: Stops the job if that raises.
 
     Attributes:
-        progress: What is done so far.
-        error: What the callback has raised.
+        progress: The progress so far.
+        error: The callback's exception.
     """
 
     def __init__(self, before: Progress, watch: Callable[[Progress], None] | None, stop: StopSignal) -> None:
@@ -160,8 +160,8 @@ def uncounted(requests: Sequence[Any], records: Sequence[Record]) -> int:
     """Return about how many tokens a call's server has not counted, 0 if it has counted.
 
     Args:
-        requests: What was asked.
-        records: What was answered.
+        requests: The requests.
+        records: Their answers.
     """
     if not requests or all(record.answer.output is None for record in records):
         # A refused call costs nothing.

@@ -89,7 +89,7 @@ class Record:
         row: The row's number.
         answer: Its result.
         spent: Tokens read and written by the calls that this record stands for; rows answered together share one.
-        key: What the row asked, as a digest; equal questions have equal keys.
+        key: The digest of the row's question; equal questions have equal keys.
     """
 
     row: int

@@ -46,7 +46,7 @@ class Task(ABC):
     """One kind of question.
 
     Args:
-        job: What the user wants.
+        job: The job.
     """
 
     default_column: ClassVar[str] = "prompt"

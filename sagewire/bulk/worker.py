@@ -49,7 +49,7 @@ class Question:
 
     Args:
         row: The row's number.
-        request: What to ask.
+        request: The request to send.
         key: The request's digest, if equal rows are sent once.
         line: The row's line in its file.
         path: Its file.
@@ -70,9 +70,9 @@ class Worker:
     """The calls of a job: questions in, records out.
 
     Args:
-        job: What is to be done.
+        job: The job.
         bounds: How patiently.
-        task: What is asked.
+        task: The job's task.
         client: The client to call; its retries should be off.
         controller: When calls may begin.
     """

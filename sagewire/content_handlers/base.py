@@ -38,7 +38,7 @@ __all__ = [
 
 Request = ChatRequest | PromptRequest
 
-# What reading JSON of an unexpected shape raises; the base class turns these into `WireError`.
+# Exceptions of reading JSON of an unexpected shape; the base class turns them into `WireError`.
 _SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 

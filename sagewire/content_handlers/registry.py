@@ -89,7 +89,7 @@ def check_any(handler: Any, styles: Iterable[tuple[str, ...]]) -> None:
     A plug-in's handler is not loaded, since only some programs can; `package.module:Name` is.
 
     Args:
-        handler: What was given.
+        handler: The value that was given.
         styles: Method names that tell a handler of another library, besides those of other kinds.
     """
     if isinstance(handler, str):

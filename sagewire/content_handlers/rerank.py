@@ -65,7 +65,7 @@ class RerankHandler(ABC):
         """Return the request body.
 
         Args:
-            query: What the documents should be relevant to.
+            query: The text that documents are compared with.
             documents: The texts to rank.
             top_n: How many of the best are wanted, `None` for all.
             extra: Anything else, passed to the server under the name given.
@@ -271,7 +271,7 @@ class LmiRerankHandler(JsonRerankHandler):
     """LMI's ONNX rerankers: each document joined to the query, an array of scores out.
 
     Args:
-        separator: What stands between query and document; it belongs to the model's tokenizer.
+        separator: The text between query and document; it belongs to the model's tokenizer.
     """
 
     name = "lmi_rerank"

@@ -45,7 +45,7 @@ def write_no_top_k(settings: dict[str, Any], off: int | None, name: str = "top_k
     Args:
         settings: The settings, which are changed.
         off: The number for it; `None` if the setting has to be left out.
-        name: What the wire calls the setting.
+        name: The wire's name of the setting.
     """
     value = settings.get(name)
     if not isinstance(value, int) or value > 0:

@@ -17,7 +17,7 @@ from sagewire.errors import UsageError
 
 __all__ = ["ContainerLimits", "ContainerProfile", "detect", "vllm_thinking_field"]
 
-# Longer numbers are none that a container could be configured with.
+# No container is configured with longer numbers.
 _DIGITS = 20
 _JUMPSTART_ID = ("sagemaker-sdk:jumpstart-model-id",)
 _JUMPSTART_VERSION = ("sagemaker-sdk:jumpstart-model-version",)
@@ -101,7 +101,7 @@ def detect(found: Description, hostname: str | None = None) -> ContainerProfile:
     """Return the profile of an endpoint's container.
 
     Args:
-        found: What the control plane says.
+        found: The control plane's description.
         hostname: The container to talk to, in a multi-container endpoint whose caller picks one.
 
     Raises:

@@ -87,7 +87,7 @@ class Description(ShortRepr):
         asynchronous: Takes InvokeEndpointAsync only.
         serverless: Runs on serverless inference.
         instance_type: For example `ml.g5.2xlarge`.
-        incomplete: What could not be read, and why.
+        incomplete: The parts that could not be read, and why.
         passing: The reason for that is a passing one, such as throttling.
     """
 

@@ -153,7 +153,7 @@ def _llamacpp(model: dict[str, Any], props: Any, empty: Any) -> ContainerProfile
     )
 
 
-# Other servers answer the same paths with whatever they like.
+# Other servers answer the same paths with anything.
 
 
 def _fields(value: Any) -> dict[str, Any]:

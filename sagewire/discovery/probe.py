@@ -1,7 +1,7 @@
 """Detects a container's handler by trying: tiny requests, and the way it answers or refuses them.
 
 For callers who may invoke an endpoint but not describe it. It costs one or two generations of a single token, so it is
-done only where the caller allows it. What the containers say to a body they do not know: vLLM
+done only if the caller allows it. The containers' answers to a body they do not know: vLLM
 entrypoints/serve/sagemaker/api_router.py, text-generation-inference router/src/lib.rs, text-embeddings-inference
 router/src/http/types.rs, djl_python/lmi_vllm, sagemaker-huggingface-inference-toolkit handler_service.py,
 triton-inference-server src/http_server.cc, the scripts of JumpStart's text2text and embedding models.

@@ -44,7 +44,7 @@ class EndpointSpec(ShortRepr):
         dialect: The container's dialect: a name in `DIALECTS` or a `Dialect`.
         engine: The engine: a name in `ENGINES`, with `=argument` if it takes one, or an `Engine`.
         account: The account that owns it; `None` is the account of the emulator's own user.
-        faults: What goes wrong: `"throttle:2"`, see `FAULTS`.
+        faults: Its faults: `"throttle:2"`, see `FAULTS`.
         status: An endpoint status; `InService` answers.
         latency: Seconds before the first byte.
         model_id: The model's hub id; `None` is the dialect's usual one.
@@ -61,7 +61,7 @@ class EndpointSpec(ShortRepr):
         adapters: LoRA adapters the container has loaded.
         dimensions: The length of embedding vectors.
         sessions: Sticky sessions are switched on.
-        instance_type: What the control plane says it runs on.
+        instance_type: The instance type that the control plane reports.
         serverless: A serverless endpoint, which takes and returns 4 MB and does not stream.
         payload_bytes: The most bytes of a request and of a whole answer; SageMaker's own maximum unless less is set.
     """

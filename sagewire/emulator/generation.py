@@ -92,7 +92,7 @@ class Generation:
         keep_stop: The stop string stays in the text, as TGI has it; vLLM cuts it off.
         limit: Maximum tokens if the turn does not set one.
         vocabulary: The special tokens of the model.
-        special: What becomes of special tokens in the answer: dropped as servers do by default, kept as text, or
+        special: The treatment of special tokens in the answer: dropped as servers do by default, kept as text, or
             flagged as TGI does.
 
     Attributes:

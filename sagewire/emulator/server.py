@@ -29,7 +29,7 @@ class Server:
     """A real HTTP server over a `Service`.
 
     Args:
-        service: What answers.
+        service: The service that answers.
         host: The address to bind.
         port: The port to bind; 0 picks a free one.
     """

@@ -108,7 +108,7 @@ class Authenticator:
             for digest in [digest for digest, (since, _) in self._known.items() if since <= now and digest not in keys]:
                 self.forget(digest)
         for digest, key in keys.items():
-            # What was looked up or changed meanwhile is newer.
+            # A key that was looked up or changed meanwhile is newer.
             if self._known.get(digest, (now,))[0] <= now:
                 self._remember(digest, now, key)
 

@@ -126,7 +126,7 @@ def is_missing_route(error: BaseException, *, of_service: bool) -> bool:
     """Return whether a server answered a first request as one that does not have the route.
 
     Args:
-        error: What the request ended in.
+        error: The error that ended the request.
         of_service: The server is behind a service, SageMaker, whose own 404 is about the endpoint.
     """
     if isinstance(error, WireError):

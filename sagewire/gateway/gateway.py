@@ -50,7 +50,7 @@ class Turn:
         name: The model as the caller named it; answers repeat it.
         task: The kind of request.
         calls: How many calls it takes: one for each prompt.
-        settings: What it asks of the router.
+        settings: Its settings for the router.
         earlier: How many entries of its `input` were stored before.
         storing: The settings by which its answer is stored; `None` if responses were not stored when it came.
     """

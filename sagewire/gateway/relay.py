@@ -1,7 +1,7 @@
 """Plain conversations with OpenAI-shaped servers: passed on without becoming objects on the way.
 
 Most requests are text turns and a few numbers, and most chunks of an answer differ from the one before in nothing but
-their text. What needs reading is read by the same decoders as everything else; the rest is copied between them.
+their text. Parts that must be read go through the same decoders as everything else; the rest is copied.
 """
 
 from __future__ import annotations

@@ -46,16 +46,16 @@ class RequestLog:
         route: The route's name; what did not match any has none.
         model: The model that was asked for.
         served_by: The model that answered, which a fallback makes another one.
-        lease: What it was answered with.
+        lease: The place at the deployment that answered it.
         reservation: The tokens of the key's quota that are set aside for it.
         budget: The part of the key's budget that is set aside for it.
         called: A deployment has been called for it.
         prices: Those of the deployment that was called last.
         cost: In nanodollars.
-        body: What was asked; only to estimate tokens, never logged.
+        body: The request's body; only to estimate tokens, never logged.
         answer_tokens: Tokens of the answer so far, as estimated from its text.
         counted_tokens: Those of them that `usage` has, which may be of the first of several prompts only.
-        conversation: What the caller calls the conversation it belongs to.
+        conversation: The caller's name for the conversation it belongs to.
         characters: Of the streamed answer so far.
         headers: Further headers of the response.
         gone: The caller has hung up.

@@ -12,7 +12,7 @@ from sagewire.openai_shapes.fields import Fields
 __all__ = ["NO_SETTINGS", "RequestSettings", "take_settings"]
 
 MAX_FALLBACKS = 20
-# What asks only that nothing is cached, which is so.
+# Settings that ask for no cache, which the gateway does not have.
 _NO_CACHE = frozenset({"no-cache", "no-store"})
 
 

@@ -71,7 +71,7 @@ class BlockingCalls:
             return await self._run(work, *args, **kwargs)
 
     async def enter(self) -> None:
-        """Wait for a place, without a limit. Who has one calls `run_entered` or `leave`."""
+        """Wait for a place, without a limit. With a place, call `run_entered` or `leave`."""
         await self._places.acquire()
 
     def leave(self) -> None:

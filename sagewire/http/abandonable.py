@@ -23,7 +23,7 @@ def call_within(seconds: float | None, function: Callable[[], T], discard: Calla
 
     Args:
         seconds: How long to wait; `None` calls the function here.
-        function: What to call.
+        function: The function to call.
         discard: Given a result that came too late.
 
     Raises:
@@ -43,7 +43,7 @@ async def in_thread(function: Callable[..., T], *arguments: Any, discard: Callab
     `asyncio.run` waits for all of them. A cancelled caller is let go at once; the call itself ends by its own limits.
 
     Args:
-        function: What to call.
+        function: The function to call.
         *arguments: Its arguments.
         discard: Given a result that the caller was cancelled before.
     """
@@ -87,7 +87,7 @@ class SharedCalls:
 
         Args:
             key: Calls with equal keys are one call.
-            function: What to call.
+            function: The function to call.
             *arguments: Its arguments.
         """
         import asyncio

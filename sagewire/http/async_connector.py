@@ -128,7 +128,7 @@ def _break_off(content: Any, error: Exception) -> None:
 def _quiet(protocol: Any) -> bool:
     """Return whether the server has neither closed an idle connection nor sent anything on it.
 
-    The loop may not have come round to reading it yet. Whatever came would be taken for the next answer.
+    The loop may not have come round to reading it yet. Bytes that came early would be taken for the next answer.
     """
     if protocol.should_close:
         return False

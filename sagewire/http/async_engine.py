@@ -89,7 +89,7 @@ class AsyncEngine:
         A connection that turns out to have been closed while it lay idle is replaced.
 
         Args:
-            request: What to send.
+            request: The request to send.
             deadlines: The call's clock.
             resend: Replace it also if the whole request was sent on it, so that the server may have acted on it.
         """

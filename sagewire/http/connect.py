@@ -30,7 +30,7 @@ class Connector:
 
     Attributes:
         host_header: The `Host` header of requests.
-        target_prefix: What stands before the path in a request line: nothing, or the whole address for a proxy that
+        target_prefix: The text before the path in a request line: nothing, or the whole address for a proxy that
             forwards.
     """
 
@@ -131,7 +131,7 @@ def _translated(error: BaseException, deadlines: Deadlines, origin: Origin) -> E
     if refused is not None:
         return proxy_refusal(int(refused[1]), refused[2], origin.route(deadlines.where))
     if isinstance(error, HTTPException) and not isinstance(error, OSError):
-        # Nobody but a proxy is spoken to before there is a connection.
+        # Only a proxy is called before there is a connection.
         reason = f"the proxy did not answer in HTTP ({type(error).__name__})"
         return connection_error(reason, origin.route(deadlines.where))
     if isinstance(error, HTTPError | OSError):

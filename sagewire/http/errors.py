@@ -33,7 +33,7 @@ def timeout_error(limit: str, seconds: float | None, where: str) -> EndpointTime
     Args:
         limit: `connect`, `first_byte`, `idle` or `total`.
         seconds: The limit.
-        where: Who was being called.
+        where: The server that was being called.
     """
     waited = f"within {seconds:g} s" if seconds is not None else "in time"
     happened = {
@@ -55,8 +55,8 @@ def connection_lost(error: BaseException | str, where: str, *, sent: bool = True
     """Return the error for a connection that broke before the answer.
 
     Args:
-        error: What went wrong.
-        where: Who was being called.
+        error: The error.
+        where: The server that was being called.
         sent: The whole request was sent, so the server may have acted on it: the code is `connection_lost`. Else it is
             `connection`, as if there had been no connection at all.
     """

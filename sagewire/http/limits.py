@@ -18,7 +18,7 @@ __all__ = [
 MAX_RESPONSE_BYTES = 256 << 20
 """The default limit of an answer's body, unpacked; embeddings of large batches take tens of megabytes."""
 
-# The words of an error fit into this; whatever comes behind is not read.
+# The words of an error fit into this; the rest is not read.
 ERROR_BODY_BYTES = 1 << 20
 ERROR_BODY_SECONDS = 10.0
 

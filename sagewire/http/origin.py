@@ -223,7 +223,7 @@ def proxy_for(url: str, proxies: Mapping[str, str] | None = None, *, all_proxy: 
     """Return the proxy to use for a URL, `None` for a direct connection.
 
     Args:
-        url: What is to be fetched.
+        url: The URL to fetch.
         proxies: Proxies by scheme, as botocore's `Config(proxies=...)` takes them; these are used without regard to
             `NO_PROXY`. Without them the environment decides: `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`.
         all_proxy: `ALL_PROXY` counts, too, as for curl and requests; boto3 does not know it.

@@ -33,7 +33,7 @@ class Request:
 
         Args:
             host: The `Host` header, unless the request names its own.
-            prefix: What stands before the path: the whole address for a proxy that forwards.
+            prefix: The text before the path: the whole address for a proxy that forwards.
             further: More headers.
 
         Raises:

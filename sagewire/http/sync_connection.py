@@ -39,7 +39,7 @@ class Connection:
         # When reading ends at the latest, on the monotonic clock.
         self.read_by: float | None = None
         self.ended = False
-        # What the server sent while the request was still being written.
+        # Bytes that the server sent while the request was still being written.
         self.early = bytearray()
 
     def usable(self) -> bool:

@@ -19,8 +19,8 @@ class Sending:
 
     Attributes:
         whole: All of it was handed to the operating system.
-        error: What broke the connection; the server may have said why before it did.
-        early: What the server sent meanwhile.
+        error: The error that broke the connection; the server may have said why before it did.
+        early: The bytes that the server sent meanwhile.
     """
 
     def __init__(self, sock: socket.socket, deadlines: Deadlines) -> None:

@@ -49,7 +49,7 @@ class Alarm:
         loop: The event loop.
 
     Attributes:
-        watch: What it alarms; nothing between two waits.
+        watch: The alarms that it raises; none between two waits.
     """
 
     __slots__ = ("_handle", "_loop", "_when", "watch")

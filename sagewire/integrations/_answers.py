@@ -110,7 +110,7 @@ class Chunks(_Reading):
 
     Args:
         stream: The deltas.
-        encoder: What turns them into chunks.
+        encoder: The encoder that turns them into chunks.
         model: The name under which the answer was asked for.
         guard: The context in which deltas are read.
     """
@@ -237,7 +237,7 @@ def run_all(calls: Iterable[Callable[[], T]]) -> list[T]:
         try:
             return [future.result() for future in futures]
         except BaseException:
-            # What has not begun need not be paid for any more.
+            # Calls that have not begun need not be paid for.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

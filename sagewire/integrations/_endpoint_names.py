@@ -14,7 +14,7 @@ def with_endpoint_name(values: dict[str, Any], *, region: str) -> dict[str, Any]
 
     Args:
         values: The arguments; what they say themselves wins.
-        region: What the class calls its region.
+        region: The class's name for its region.
 
     Raises:
         UsageError: `endpoint_name` is neither a name nor an object that has one.

@@ -47,7 +47,7 @@ def hidden_headers(value: Any) -> dict[str, Secret | None] | None:
         raise ValueError(f"must be a mapping, not {type(value).__name__}")
     for name, text in value.items():
         if text is None:
-            raise ValueError(f"{str(name)!r} is None, which is no text; leave it out")
+            raise ValueError(f"{str(name)!r} is None, which is not text; leave it out")
     return {str(name): _text(text) for name, text in value.items()}
 
 

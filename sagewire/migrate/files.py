@@ -25,7 +25,7 @@ class FileMigration:
     Args:
         path: The file.
         before: Its text.
-        migration: What becomes of it.
+        migration: Its new text, and the notes.
     """
 
     path: Path

@@ -151,7 +151,7 @@ HANDLERS = frozenset(
     {"LLMContentHandler", "ChatModelContentHandler", "EmbeddingsContentHandler", "CrossEncoderContentHandler"}
     | {"BaseIOHandler", "BaseEmbeddingIOHandler"}
 )
-# What runs a model in the program itself, which sagewire does not.
+# Classes that run a model in the program itself, which sagewire does not.
 LOCAL_MODELS = frozenset({"HuggingFacePipeline", "HuggingFaceEmbeddings"})
 
 # Exception, as it is imported -> the one to catch beside it. ValueError is what langchain-community raises.

@@ -24,7 +24,7 @@ class Migration:
 
     Args:
         text: The program; unchanged if there was nothing to rewrite.
-        notes: What a person must look at.
+        notes: The places that a person must look at.
         extras: The extras of sagewire that it needs.
     """
 

@@ -26,7 +26,7 @@ class Survey:
         modules: Old modules from which something moves.
         targets: New modules.
         kept: Whole names that stay with their library.
-        notes: What a person must look at.
+        notes: The places that a person must look at.
         errors: Names of `sagewire` that exception handlers need.
         used: Classes that were called through their module and are now called by name.
     """

@@ -77,7 +77,7 @@ __all__ = [
 ]
 
 
-# What to name for the template that comes with the model.
+# The format that is the model's own template.
 OWN_TEMPLATE = "template"
 TO_OWN_TEMPLATE = (
     "Use the model's own chat template: format='template' takes it from the Hub or from the model's files on S3; "

@@ -95,7 +95,7 @@ class Accumulator:
         """Return the reply as far as it is known.
 
         Args:
-            info: What the service said about the response.
+            info: The service's facts about the response.
         """
         numbers = range(max(self._choices) + 1) if self._choices else (0,)
         return Reply(
@@ -194,7 +194,7 @@ def fold(deltas: Iterable[Delta], info: ResponseInfo = NO_INFO) -> Reply:
 
     Args:
         deltas: In the order they arrived.
-        info: What the service said about the response.
+        info: The service's facts about the response.
 
     Raises:
         WireError: An index is out of bounds, or two tool calls share one.

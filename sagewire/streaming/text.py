@@ -56,7 +56,7 @@ class StopStage(DeltaStage):
     """Ends each answer at the first stop string in its text, wherever the pieces are cut.
 
     The stop string that begins first wins; of several that begin together, the longest. Text is held back only
-    while it could still be the beginning of a stop string. What follows a stop string is dropped: text, thinking,
+    while it could still be the beginning of a stop string. Everything after a stop string is dropped: text, thinking,
     tool calls, log probabilities and the server's own `FinishDelta` of that answer. Token counts and metadata pass.
 
     Args:

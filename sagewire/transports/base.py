@@ -85,7 +85,7 @@ class Body:
 
     Args:
         data: The bytes.
-        info: What the service said about them.
+        info: The service's facts about them.
     """
 
     data: bytes

@@ -179,7 +179,7 @@ class _RetryPlan:
         return backoff.seconds(self._failures - 1, error.retry_after)
 
     def _may_repeat(self, error: EndpointError) -> bool:
-        # What was refused or never arrived was not carried out; anything else may have been.
+        # A request that was refused or never arrived was not carried out; any other may have been.
         if isinstance(error, NotReady | Throttled) or error.code in ("connect", "connection"):
             return True
         return self._call.idempotent

@@ -207,7 +207,7 @@ def _without(text: str, encoding: str) -> str:
 def _masked(text: str, secret: str) -> str:
     first = secret[0]
     if first not in _PLAIN:
-        # Whatever is before it, the secret itself begins with its first letter or digit.
+        # A secret begins with its first letter or digit, after any text before it.
         plain = next((at for at, char in enumerate(secret) if char in _PLAIN), None)
         if plain is None or len(secret) - plain < _SHORTEST:
             return text.replace(secret, MASK)

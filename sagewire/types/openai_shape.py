@@ -65,7 +65,7 @@ def as_messages(value: str | MessageLike | Iterable[MessageLike]) -> tuple[Messa
     if not isinstance(value, Iterable) or isinstance(value, bytes) or not_messages(value):
         raise UsageError(f"messages must be a string or a list of messages, not {shown_message(value)}")
     items = tuple(value)
-    # Whoever has messages already need not have them read one by one.
+    # Messages that are ready need not be read one by one.
     if {*map(type, items)} == {Message}:
         known = cast(tuple[Message, ...], items)
         for message in known:
@@ -188,7 +188,7 @@ def _further_keys(message: Mapping[str, Any], said: Any, thinking: str) -> dict[
             raise UsageError(f"unknown key {key!r} in a message; did you mean {meant!r}?")
     if "content" not in message and message.get("role") in ("user", "system", "developer"):
         raise UsageError(f"a message needs a role and a content: {A_MESSAGE}, got {message!r:.100}")
-    # What stands beside the text is passed on as it is, and so is reasoning that is not a text.
+    # Fields beside the text are passed on as they are, and so is reasoning that is not a text.
     beside = _SAID_OTHERWISE if said else ()
     beside += () if thinking else _THINKING
     return further | {key: message[key] for key in beside if message.get(key)}

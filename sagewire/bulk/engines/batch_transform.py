@@ -62,7 +62,7 @@ async def run_transform(prepared: Prepared, folder: Path, done: Done, stop: Stop
     Args:
         prepared: The job.
         folder: The pass's folder.
-        done: What earlier runs have done.
+        done: The rows that earlier runs have done.
         stop: Ends the waiting.
         **options: See `sagewire.bulk.engines`; `s3_folder` and `instance_type` are needed.
     """
@@ -254,7 +254,7 @@ class _Transform:
         empty = 0 if answered else self._state["empty"] + 1
         self._save(round=self._state["round"] + 1, left=missing, shards=None, created=False, empty=empty)
         if not missing:
-            # With all answers there, whatever else went wrong is for the user to judge.
+            # With all answers there, other problems are for the user to judge.
             return status == "Completed" or reason.startswith("ClientError")
         # Two jobs in succession without an answer: it is not the rows.
         return refused and empty < 2

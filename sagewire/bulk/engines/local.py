@@ -39,7 +39,7 @@ class LocalEngine:
 
     Args:
         worker: Asks the model.
-        task: What is asked.
+        task: The job's task.
         controller: When calls may begin.
         bounds: When to stop.
         parts: The destination of records.

@@ -69,7 +69,7 @@ async def run_on_ray(
     Args:
         prepared: The job.
         folder: The pass's folder, on a file system that all machines share.
-        done: What earlier runs have done.
+        done: The rows that earlier runs have done.
         stop: Ends the job early; calls in flight are waited for.
         show: Called with the counts of all workers as they change.
         connected: Called when Ray has been started or connected to: it takes SIGTERM for itself, and the process would
@@ -116,7 +116,7 @@ class Outcome:
     Args:
         stopped: Why it ended early, `None` if it did not.
         totals: The counts of all workers.
-        notes: What was not as asked for.
+        notes: Settings that could not be met.
     """
 
     stopped: str | None

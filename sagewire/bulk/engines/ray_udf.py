@@ -26,7 +26,7 @@ class RowsOfBatches:
     """The work of an actor of `ray_udf`; the class that Ray is given fills in the arguments.
 
     Args:
-        job: What is to be done.
+        job: The job.
         bounds: How hard to work.
     """
 

@@ -53,7 +53,7 @@ class SegmentWorker:
     """An actor: its share of the calls, for segment after segment.
 
     Args:
-        job: What is to be done.
+        job: The job.
         bounds: How patiently.
         source: The input.
         reserved: Names that no row may have.

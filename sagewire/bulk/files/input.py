@@ -33,7 +33,7 @@ class Source:
         storage: Opens the files.
         files: The files, in order.
         encoding: The encoding of text files; `None` finds it out.
-        delimiter: What separates the cells of CSV files; `None` finds it out.
+        delimiter: The separator of cells in CSV files; `None` detects it.
     """
 
     def __init__(
@@ -264,7 +264,7 @@ def csv_reader(
     Args:
         stream: The file, at its start or at a row.
         file: The file.
-        delimiter: What separates its cells; `None` finds it out, at the start of the file only.
+        delimiter: The separator of its cells; `None` detects it, at the start of the file only.
         header: The names of the columns, if they are known.
 
     Raises:
@@ -290,7 +290,7 @@ def csv_rows(reader: Any, text: CsvText, file: SourceFile, header: list[str] | N
 
     Args:
         reader: A reader that is past the header.
-        text: What it reads.
+        text: The text it reads.
         file: The file.
         header: The columns' names; `None` to count rows only, whatever is in them.
         first: The line that the reader begins at, if it is not the file's second.

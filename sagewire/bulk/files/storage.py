@@ -118,7 +118,7 @@ class Storage:
     """The access to files; can be pickled.
 
     Args:
-        client_arguments: What says whose credentials and which region S3 is asked with, under `Client`'s names.
+        client_arguments: Credentials and region for S3, under `Client`'s names.
     """
 
     client_arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -91,7 +91,7 @@ class Folder:
         """Note down a new job; the records of the job that was here are deleted.
 
         Args:
-            description: What the job was given.
+            description: The job's settings.
             files: The input's files as they are now.
             owns_letters: Whether the dead-letter file that may be there is this job's.
 

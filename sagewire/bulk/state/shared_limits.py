@@ -101,7 +101,7 @@ class SharedLimits:
         """Take back what a worker has not spent.
 
         Args:
-            leave: What it had.
+            leave: Its share.
             spent: Tokens it has spent.
             answers: Calls that were answered for them.
         """

@@ -135,7 +135,7 @@ _TEXT_FIELDS = {
 def _read_generated(payload: Any, field: str) -> Iterator[Delta]:
     answers = payload if isinstance(payload, list) else [payload]
     if answers and isinstance(answers[0], list):
-        # What the pipeline returns for a list of inputs.
+        # The pipeline returns these for a list of inputs.
         answers = answers[0]
     if not answers:
         raise ValueError("an empty array is not an answer")

@@ -81,7 +81,7 @@ class ChatEventReader(EventReader):
         try:
             self._collect(event, choices, deltas)
         except Exception as error:
-            # What came before something that cannot be read counts.
+            # Deltas before an unreadable one count.
             return _before(error, deltas)
         return deltas
 

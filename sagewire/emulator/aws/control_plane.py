@@ -30,9 +30,9 @@ class ControlPlane:
 
     Args:
         endpoints: By name.
-        identities: Who may ask.
+        identities: The callers that are allowed.
         region: The region it pretends to be in.
-        deployments: What callers create and delete.
+        deployments: The endpoints that callers create and delete.
     """
 
     def __init__(

@@ -92,7 +92,7 @@ def deliver(response: Response, faults: Sequence[FaultInjection], *, framed: boo
 
     Args:
         response: The container's answer, with status 200.
-        faults: What goes wrong on the way.
+        faults: The faults on the way.
         framed: Pieces become event-stream frames.
         stream: Pieces are sent as they come; otherwise the body is read first, as the front door does.
     """

@@ -53,8 +53,8 @@ class OpenAiRoute:
     """The route over a runtime.
 
     Args:
-        runtime: What finds and asks the endpoints.
-        identities: Who may call.
+        runtime: The runtime, which finds and calls the endpoints.
+        identities: The callers that are allowed.
         region: The region it pretends to be in.
         clock: Seconds since the epoch.
     """

@@ -67,7 +67,7 @@ class Runtime:
 
     Args:
         endpoints: By name.
-        identities: Who may call.
+        identities: The callers that are allowed.
         region: The region it pretends to be in.
         clock: Seconds since the epoch.
         record: Is told of every request that reaches a container.

@@ -64,7 +64,7 @@ class Storage:
     """All buckets and objects.
 
     Args:
-        identities: Who may call.
+        identities: The callers that are allowed.
         clock: Seconds since the epoch.
         region: The region signatures have to be for.
     """

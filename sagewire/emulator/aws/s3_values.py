@@ -57,7 +57,7 @@ class StoredObject:
         data: The bytes.
         content_type: The content type.
         visible_from: Seconds since the epoch.
-        headers: What was stored with it: user metadata, `Content-Encoding` and the like.
+        headers: The headers stored with it: user metadata, `Content-Encoding` and the like.
         tag: The entity tag of an object that was uploaded in parts, without quotation marks.
     """
 

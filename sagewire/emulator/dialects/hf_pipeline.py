@@ -48,7 +48,7 @@ class HfPipeline(Dialect):
         }
 
     def failure(self, failure: EngineFailure) -> Response:
-        """Return the server's error: 400, whatever happened."""
+        """Return the server's error, always 400."""
         return mms_error(failure.message)
 
     def invoke(self, request: Request, container: Container) -> Response:

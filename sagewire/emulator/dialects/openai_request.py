@@ -28,7 +28,7 @@ class BadRequest(Exception):
     """An invalid request body.
 
     Args:
-        message: What is wrong, in the server's words.
+        message: The mistake, in the server's words.
         param: The field.
         shape: The body does not fit the schema at all; servers that try several schemas hide this message.
     """

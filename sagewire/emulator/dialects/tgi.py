@@ -20,7 +20,7 @@ NO_SHAPE = "Failed to deserialize the JSON body into the target type"
 EOS = Token("</s>", "special")
 # After the text of another server, which tells no log probabilities.
 _EOS_ELSEWHERE = Token("</s>", "special", measured=False)
-# What only TGI's own model server does.
+# Settings that only TGI's own model server has.
 _OF_TGI = ("truncate", "watermark", "decoder_input_details")
 EOS_ID = 2
 

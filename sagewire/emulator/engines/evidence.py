@@ -43,7 +43,7 @@ class Evidence:
     """The values of a conversation, each used at most once unless nothing else is left.
 
     Args:
-        text: What was said, oldest first.
+        text: The messages' texts, oldest first.
     """
 
     def __init__(self, text: str) -> None:

@@ -36,7 +36,7 @@ class FaultInjection:
     """A fault. Each method acts on one step of an answer; the default changes nothing.
 
     Args:
-        argument: What follows the colon in the fault's text.
+        argument: The text after the colon of the fault.
 
     Attributes:
         fails_after: The model fails after this many tokens.

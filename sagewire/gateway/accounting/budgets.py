@@ -50,7 +50,7 @@ class BudgetReservation:
     Args:
         key: The key.
         nanodollars: How much; 0 if nothing is left.
-        spend: What it has spent by then, with what is set aside.
+        spend: The dollars spent by then, reservations included.
         id: Its row in the database.
     """
 
@@ -104,7 +104,7 @@ class SpendTable:
             now_named = sa.func.coalesce(sa.select(RESERVED.c.key_name).where(here).scalar_subquery(), key.name)
             name, before = self._locked(connection, key, now_named)
             kept = connection.execute(sa.delete(RESERVED).where(here).returning(RESERVED.c.id)).first() is not None
-            # What was set aside in a period that is over no longer counts, nor what was given back after a while.
+            # Reservations of a period that is over no longer count, nor those given back after a while.
             current = kept and before.resets_at == reservation.spend.resets_at
             spent = before.nanodollars - (reservation.nanodollars if current else 0)
             self._write(connection, name, Spend(max(0, spent) + cost, before.resets_at))
@@ -228,7 +228,7 @@ class Budgets:
         await self.close()
 
     async def close(self) -> None:
-        """Settle what is not settled yet. What cannot be settled stays set aside."""
+        """Settle the open reservations. One that cannot be settled stays set aside."""
         with contextlib.suppress(StoreError):
             await self._settle_late()
 

@@ -133,7 +133,7 @@ class Store:
             raise
 
     def update_key(self, key: Key) -> None:
-        """Change the key of a digest: its name, models, expiry and limits. What it has spent goes with it.
+        """Change the key of a digest: its name, models, expiry and limits. Its spending stays with it.
 
         Raises:
             UsageError: Another key has that name.
@@ -189,7 +189,7 @@ class Store:
         """Add to the counts; each row is added to the one of its hour, key and model.
 
         Args:
-            rows: What to add.
+            rows: The rows to add.
             batch: Names the rows, so that they are added once only, however often a broken connection makes one try.
         """
         with self.transaction("write usage to") as connection:
@@ -323,7 +323,7 @@ def _engine(url: sa.URL) -> sa.Engine:
         # Several workers share the file: readers and one writer at a time get along in WAL mode.
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
-        # What is deleted, of stored responses for example, is overwritten in the file.
+        # Deleted rows, of stored responses for example, are overwritten in the file.
         connection.execute("PRAGMA secure_delete=ON")
 
     return engine

@@ -35,7 +35,7 @@ class DatabaseCalls:
         store: The store.
         clock: Seconds, monotonic.
         calls: How many may run at once.
-        consequence: What the log says of a database that does not answer.
+        consequence: The log's words about a database that does not answer.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class DatabaseCalls:
 
     def _rest(self, error: StoreError) -> StoreError:
         self._paused_until = self._clock() + PAUSE
-        # Whoever waits for a place need not wait for the end of the calls that hang.
+        # Calls that wait for a place need not wait for those that hang.
         for waiting in self._waiting:
             waiting.reschedule(0.0)
         self._waiting.clear()

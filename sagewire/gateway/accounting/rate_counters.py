@@ -55,7 +55,7 @@ class _Waiting:
 
 
 class CountersInDatabase:
-    """Both limits in the database. What waits while one transaction runs is done together in the next one."""
+    """Both limits in the database. Steps that wait while one transaction runs are done together in the next one."""
 
     def __init__(self, store: Store) -> None:
         self._table = RateTable(store)
@@ -113,7 +113,7 @@ class CountersInDatabase:
                 if not self._waiting:
                     return
         except BaseException:
-            # Nobody would answer them.
+            # They would wait without an answer.
             for one in (*batch, *self._waiting):
                 one.answer.cancel()
             self._waiting.clear()
@@ -183,7 +183,7 @@ class CountersInStorage:
         try:
             requests = await self._request(asked.name, *asked.requests)
         except BaseException:
-            # Also if the caller was cancelled. What cannot be given back ends with the minute.
+            # Also if the caller was cancelled. Counts that cannot be given back end with the minute.
             with contextlib.suppress(Exception):
                 await self._give_back(asked, tokens)
             raise

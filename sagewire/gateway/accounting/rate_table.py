@@ -125,7 +125,7 @@ class GiveBack:
 
     Args:
         name: The quota.
-        taken: What it has taken.
+        taken: The requests and tokens it has taken.
     """
 
     name: str

@@ -48,7 +48,7 @@ class StoredResponse:
     Args:
         id: Its id.
         body: The `response` object without its output.
-        items: What was asked newly, and then the output.
+        items: The new input, followed by the output.
         previous_id: The answer it goes on from.
     """
 

@@ -94,7 +94,7 @@ USAGE = sa.Table(
     sa.Column("model", sa.String(200), primary_key=True),
     *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in COUNTS),
 )
-# What keys with a budget have spent, reservations included.
+# The dollars that keys with a budget have spent, reservations included.
 SPEND = sa.Table(
     "sagewire_spend",
     TABLES,

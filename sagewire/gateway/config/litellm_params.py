@@ -80,7 +80,7 @@ def deployment_settings(
     Args:
         params: `litellm_params`.
         info: `model_info`.
-        defaults: What the other sections say.
+        defaults: The values of the other sections.
         document: The file it was read from.
         path: The place of `params` in it.
 

@@ -57,7 +57,7 @@ class LiteLlmReport:
     Args:
         keys: Its keys, in the order of the file.
         own: The same as YAML in sagewire's form, without what is refused; `None` if something else is wrong with it.
-        error: What is wrong beside the refused keys.
+        error: The mistake beside the refused keys.
     """
 
     keys: tuple[KeyEffect, ...]

@@ -43,7 +43,7 @@ def check_sections(
 
     Args:
         sections: The sections of `SECTIONS`.
-        extra: What the file has beside the parts that are read.
+        extra: The parts of the file that are not read.
         known: The names of the parts that are read.
         document: The file, for the lines of errors.
 

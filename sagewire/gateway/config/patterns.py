@@ -136,7 +136,7 @@ def concrete(model: M, stars: Sequence[str]) -> M | None:
 
     Args:
         model: The settings with stars.
-        stars: What the caller wrote in the places of the stars.
+        stars: The caller's text in the places of the stars.
 
     Returns:
         `None` if the name cannot belong to an endpoint or a model: it must neither leave its place in a URL nor be

@@ -27,7 +27,7 @@ class ModelRoute(ABC):
 
     Attributes:
         name: The route's name in metrics and logs.
-        task: What the route asks of a deployment.
+        task: The task that the route asks of a deployment.
         expand: Puts what a request refers to in its place, once the key may use the model.
     """
 

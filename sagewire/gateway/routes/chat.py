@@ -96,7 +96,7 @@ async def whole_chat(
     """Return the whole answer to a conversation, and note what it took.
 
     Args:
-        turn: What is asked.
+        turn: The request.
         generation: Finds a deployment that answers.
         arguments: Returns those of `AsyncClient.chat`.
         plain: The request as an OpenAI-shaped server takes it, if it can be passed on.

@@ -154,7 +154,7 @@ class KeyManagement:
         """Return the key that is given as itself, as its hash or by its name.
 
         Args:
-            given: What names the key.
+            given: The key, its hash or its name.
             configured: Also one of the configuration file, which cannot be changed here.
 
         Raises:

@@ -76,7 +76,7 @@ class _Answer:
     """An answer on its way to the caller, and to the database if it is stored.
 
     Attributes:
-        turn: What is asked.
+        turn: The request.
         id: The response's id; one that is stored has one that no caller can choose.
         is_stored: Later requests can refer to it.
         readable: The body without what has been put in its place.

@@ -46,7 +46,7 @@ class Deployment:
     Attributes:
         in_flight: Calls in flight.
         latency: How long its answers have taken lately.
-        prices: What its answers cost, if that is known.
+        prices: The price of its answers, if known.
         quota: How many requests and tokens it may use in a minute.
         sessions: Open sticky sessions.
         last_error: The last failure, for the status page; never holds a body or a secret.
@@ -248,7 +248,7 @@ class Waiter:
     """A request that waits for places on any of several deployments.
 
     Args:
-        task: What it asks for.
+        task: The task of the request.
         caller: Whose it is.
         places: How many calls it makes at once.
     """

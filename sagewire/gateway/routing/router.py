@@ -35,9 +35,9 @@ class Wanted:
     """The requirements of a request on a deployment.
 
     Args:
-        task: What it asks for.
+        task: The task of the request.
         caller: Whose request it is.
-        affinity: What ties it to a deployment, if anything does.
+        affinity: The value that ties it to a deployment, if there is one.
         stream: Whether it asks for a stream.
         places: How many calls it makes at once.
         attempts: Maximum calls for it, if fewer than configured.
@@ -103,7 +103,7 @@ class Model:
 
         Args:
             tried: Deployments that have failed this request; they come last.
-            affinity: What ties the request to a deployment, if anything does.
+            affinity: The value that ties the request to a deployment, if there is one.
             stream: Whether a stream is asked for.
             wanted: All that the request asks for, instead of the two before.
 
@@ -307,7 +307,7 @@ class Router:
         Args:
             model: The model that was asked for.
             work: Makes the call; for a stream it returns once the first piece is there.
-            wanted: What the request asks of a deployment.
+            wanted: The request's demands on a deployment.
             allowed: Whether the caller may use a model; other fallbacks are passed over.
             failed: Told of each failed attempt.
 

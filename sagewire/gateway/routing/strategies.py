@@ -24,7 +24,7 @@ def choose(
     Args:
         candidates: Those that can take it, at least one.
         config: How to choose.
-        affinity: What ties the request to a deployment, if anything does.
+        affinity: The value that ties the request to a deployment, if there is one.
         stream: Whether a stream is asked for; it is judged by other times than a whole answer.
     """
     if len(candidates) == 1:

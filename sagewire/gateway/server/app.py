@@ -108,7 +108,7 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
 
 
 _KNOWN = "/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, /v1/responses, /v1/models"
-# What is known beside a path that is not, by the path's beginning.
+# Known paths to name in the answer to an unknown one, by its beginning.
 _NEAR = {
     "/key": "/key/generate, /key/info, /key/list, /key/update, /key/delete",
     "/health": "/health/live, /health/ready",

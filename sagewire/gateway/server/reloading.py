@@ -72,7 +72,7 @@ class Reloader:
             metrics.config_current.set(0)
             return False
         except Exception as error:
-            # Whatever a file makes the parser do, the next good file must still be loaded.
+            # However the parser fails on a file, the next good one must still be loaded.
             _log.error(
                 "the configuration is not reloaded, the one in use stays: %s", type(error).__name__, exc_info=True
             )

@@ -3,7 +3,7 @@
     # from easyllm.clients import huggingface, sagemaker
     from sagewire.integrations.easyllm import huggingface, sagemaker
 
-What was missing there works here: streams, `acreate`, several answers at once, today's containers and their own chat
+These work here and not there: streams, `acreate`, several answers at once, today's containers and their own chat
 templates. Results are OpenAI-shaped, and read as dictionaries or as attributes.
 """
 

@@ -159,7 +159,7 @@ def last_chunk(reply: Reply, model_name: str, said: Mapping[str, Any] | None = N
     """Return the chunk that ends a stream: usage, metadata, why it ended.
 
     Args:
-        reply: What the stream added up to.
+        reply: The whole answer of the stream.
         model_name: The model's name if the server did not report one.
         said: The metadata that messages of the user's own handler, which know the usage too, have said already.
     """

@@ -29,7 +29,7 @@ __all__ = [
     "HuggingFaceSettings",
 ]
 
-# What a text model has for itself.
+# Fields that only the text model has.
 _OF_TEXT = frozenset({"content_handler", "prompt_format", "name", "cache", "metadata", "tags", "return_full_text"})
 _SCHEMES = ("http://", "https://")
 _ADDRESSES = ("endpoint_url", "base_url", "inference_server_url")

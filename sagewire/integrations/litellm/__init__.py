@@ -86,7 +86,7 @@ def completion(model: str, messages: Sequence[Any] = (), **options: Any) -> Open
             `huggingface/<id or URL>`.
         messages: The conversation, OpenAI-shaped.
         **options: OpenAI's parameters (`temperature`, `max_tokens`, `tools`, `stream`, `n`, ...), those of this
-            module, and whatever else the server takes.
+            module, and any others that the server takes.
 
     Returns:
         A `chat.completion`; with `stream=True` its chunks, the first of which has arrived.

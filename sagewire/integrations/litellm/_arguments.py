@@ -22,7 +22,7 @@ _WITHOUT_EFFECT = (
     "litellm_metadata", "litellm_session_id", "litellm_trace_id", "logger_fn", "no-log", "output_cost_per_second",
     "output_cost_per_token", "shared_session", "tags", "verbose",
 )  # fmt: skip
-# What another answer, or another server's answer, would come of.
+# Settings that would lead to another answer, or to another server's.
 _IMPOSSIBLE = {
     "api_version": "leave it out: neither SageMaker nor Hugging Face has versions to choose from",
     "cache": "keep answers yourself",

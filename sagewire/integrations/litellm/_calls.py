@@ -56,7 +56,7 @@ class _Call:
     Args:
         model: The model's name as it was given.
         wish: The server.
-        dropping: What may be left out.
+        dropping: The settings that may be left out.
         arguments: The arguments of the client's method.
         n: How many answers.
         stream: Whether the answer is streamed.

@@ -46,11 +46,11 @@ def register_prompt_template(
     Args:
         model: The model's name as it is given to `completion`, or a name given as `hf_model_name`.
         roles: Role -> `pre_message` and `post_message`.
-        initial_prompt_value: What a prompt begins with.
-        final_prompt_value: What a prompt ends with.
+        initial_prompt_value: The text that a prompt begins with.
+        final_prompt_value: The text that a prompt ends with.
         tokenizer_config: Not taken here: give `hf_model_name`, or a format, instead.
-        bos_token: What stands at the start of each exchange.
-        eos_token: What stands behind each answer.
+        bos_token: The token at the start of each exchange.
+        eos_token: The token behind each answer.
 
     Returns:
         All registered templates.

@@ -43,7 +43,7 @@ _VARIABLES = {
     "aws_web_identity_token": "AWS_WEB_IDENTITY_TOKEN",
     "aws_sts_endpoint": "AWS_STS_ENDPOINT",
 }
-# What only means something together with a role.
+# Settings that mean something only together with a role.
 _OF_A_ROLE = ("aws_session_name", "aws_external_id", "aws_web_identity_token", "aws_sts_endpoint")
 
 

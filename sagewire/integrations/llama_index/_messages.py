@@ -33,7 +33,7 @@ _ROLES: Mapping[MessageRole, Role] = {
     MessageRole.FUNCTION: "tool",
 }
 
-# What is read of a message's `additional_kwargs`.
+# The names that are read in a message's `additional_kwargs`.
 _CARRIED = frozenset({"name", "tool_call_id", "tool_calls", "function_call", "refusal", "audio", *THINKING})
 
 

@@ -25,7 +25,7 @@ def chat_response(reply: Reply, *, single_call: bool = False, clean: Clean | Non
     Args:
         reply: The answer.
         single_call: Show the first tool call only; `raw` has all of them.
-        clean: What the text goes through first.
+        clean: The function that the text goes through first.
     """
     choice = reply.choices[0]
     calls = choice.tool_calls[:1] if single_call else choice.tool_calls

@@ -42,7 +42,7 @@ class SentRequest:
 
     Args:
         request: The request.
-        proxy_headers: What a proxy is told.
+        proxy_headers: The headers for a proxy.
     """
 
     def __init__(self, request: Request, proxy_headers: Mapping[str, str]) -> None:
@@ -128,7 +128,7 @@ class _Blocks:
     def __init__(self, sent: SentRequest) -> None:
         self._sent = sent
         self._ends: tuple[bytes, ...] | None = None
-        # What masks the block that is handed on before its end.
+        # Masks the block that is handed on before its end.
         self._long: Redactor | None = None
         self.rest = bytearray()
 

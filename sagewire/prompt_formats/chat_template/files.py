@@ -30,7 +30,7 @@ class TemplateFiles:
     """What a model's files say.
 
     Args:
-        name: What to call the format.
+        name: The name of the format.
         templates: Name -> source; the usual name is `default`.
         tokens: `bos_token` and the like -> text; what is null is left out.
         special_tokens: Every control token of the vocabulary that the files list.
@@ -200,7 +200,7 @@ def _parse(text: str, file: str) -> dict[str, Any]:
 
 def _read_path(path: Path) -> str:
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise UsageError(f"{path.name} is larger than {MAX_FILE_BYTES} bytes; that is no tokenizer configuration.")
+        raise UsageError(f"{path.name} is larger than {MAX_FILE_BYTES} bytes, too large for a tokenizer configuration.")
     try:
         return path.read_text("utf-8")
     except UnicodeDecodeError as error:

@@ -58,10 +58,10 @@ def formatted_size(budget: Budget, sign: str, format: str, values: object) -> in
     """Return how long a format may get when it is filled in; refuse one that pads to a large width.
 
     Args:
-        budget: What is left for this rendering.
-        sign: What begins a field: `%` or `{`.
+        budget: The rest of this rendering's budget.
+        sign: The character that begins a field: `%` or `{`.
         format: The text with fields.
-        values: What is filled in.
+        values: The values to fill in.
     """
     if (PERCENT_WIDTH if sign == "%" else BRACE_WIDTH).search(format) is not None:
         raise TemplateLimit("the chat template formats with too large a width")

@@ -39,7 +39,7 @@ class MessageWriter:
     Args:
         template: The template's source, which tells what it knows about.
         shape: How the template takes the content of a role's messages.
-        guard: What foreign text goes through.
+        guard: The guard that foreign text goes through.
     """
 
     def __init__(self, template: str, shape: Callable[[str], ContentShape], guard: Guard) -> None:

@@ -53,8 +53,8 @@ class WrittenCall:
     """How a template writes the probe's call into the history.
 
     Attributes:
-        prompt: What comes before the model's own text.
-        text: What the model would have written.
+        prompt: The text before the model's own.
+        text: The text that the model would have written.
     """
 
     __slots__ = ("prompt", "text")

@@ -71,7 +71,7 @@ def render_template(
     Args:
         template: What `compile_template` returned.
         variables: JSON values only.
-        limits: What it may cost.
+        limits: The most that it may cost.
         now: The time for `strftime_now`; `None`: the clock's.
     """
     budget = Budget(limits)
@@ -130,7 +130,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         owner, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
         if owner is __self:
-            # What the rewritten tree calls.
+            # Called by the rewritten tree.
             return __obj(*args)
         budget = BUDGET.get()
         budget.spend()
@@ -156,7 +156,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
         return format
 
-    # What the rewritten tree calls.
+    # Called by the rewritten tree.
 
     def charge(self, text: int) -> bool:
         """One more turn of a loop or a macro, which writes `text` characters of its own."""
@@ -291,7 +291,7 @@ class _Namespace(Namespace):
         super().__setitem__(name, value)
 
     def __repr__(self) -> str:
-        # What one holds may hold others, and is not counted.
+        # Its elements may hold others, and are not counted.
         return "<Namespace>"
 
 

@@ -32,7 +32,7 @@ class SpeakerCheck:
 
     Args:
         tokens: The control strings of the template, besides those of all families.
-        guard: What texts go through as a rule.
+        guard: The guard that texts go through as a rule.
         policy: What happens to control strings in foreign text.
     """
 

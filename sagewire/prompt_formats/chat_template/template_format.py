@@ -278,7 +278,7 @@ def load_format(
             as `HF_HUB_OFFLINE` and `HF_HOME`, count as well.
         special_tokens: What happens to control strings in foreign text: `neutralise`, `allow` or `error`.
         strict: Refuse messages whose text the template leaves out.
-        limits: What the template may cost: `template` and `value` in characters, `work` in bytes and steps,
+        limits: The most that the template may cost: `template` and `value` in characters, `work` in bytes and steps,
             `seconds`; see `TemplateLimits`.
         output_parser: How the model writes calls and thinking; by default what reads back the calls that the template
             writes into the history.

@@ -63,7 +63,7 @@ class Turn:
         thinking: The reasoning of an assistant, from its own field or from tags in the text; guarded.
         name: The speaker's or the tool's name, guarded, or an empty text.
         call_id: The id of the call a tool answers, guarded, or an empty text.
-        lead: What is written before the text, inside the turn.
+        lead: The text before the message's own, inside the turn.
         null: The content was missing, not empty.
         final: The prompt ends inside this turn, because the caller wants it continued.
         value: A tool's result as the caller gave it, where it was given as an object and not as text.
@@ -94,7 +94,7 @@ class Conversation:
         now: The current time, or `None` for the clock.
         date_string: The date as text, for the families that take it as a variable.
         options: Template variables such as `enable_thinking`.
-        guard: What foreign text goes through.
+        guard: The guard that foreign text goes through.
         strict: Refuse what the family's own template would drop or misplace.
         where: The format's name for error messages.
     """
@@ -147,7 +147,7 @@ class MessageReading:
     """How a format wants messages read.
 
     Args:
-        guard: What foreign text goes through.
+        guard: The guard that foreign text goes through.
         join: Makes one text of the text parts; guarded afterwards, so that a token split over two parts is seen.
         split: Finds the thinking inside an assistant's text, where the family writes it there; it is told whether
             the message is the last one.

@@ -36,10 +36,10 @@ class Block:
     """How one role is written.
 
     Args:
-        before: What opens the turn; `{role}` stands for the role's own name, `{Role}` for the same capitalised.
-        after: What closes it.
+        before: The text that opens the turn; `{role}` stands for the role's name, `{Role}` for the same capitalised.
+        after: The text that closes it.
         trim: Blanks around the text are removed first.
-        last: What closes it instead if it is the last message.
+        last: The text that closes it instead if it is the last message.
         skip_empty: Nothing at all is written for an empty text.
     """
 
@@ -103,14 +103,14 @@ class TurnFormat(PromptFormat):
 
     Args:
         name: The format's key in `FORMATS`.
-        bos: What a prompt begins with.
+        bos: The text that a prompt begins with.
         roles: How `system`, `user`, `assistant` and `tool` are written; a role that is missing is written by `other`.
         other: How a role that is not listed is written; `None`: it cannot be.
         stray: As which role the family's template writes one it does not know; refused unless `strict` is off.
-        separator: What is written between two turns.
+        separator: The text between two turns.
         generation: The opening of the assistant's turn.
         generate_after: After which last messages the family opens the assistant's turn.
-        ending: What the family writes at the end where the opening is not wanted.
+        ending: The text at the end if the opening is not wanted.
         ending_after: It does so only after a last message of this role.
         system: Where system messages may stand: `anywhere`, only `first`, or `never`.
         system_error: The family's own words when a system message is out of place; without: strict refuses it.
@@ -235,7 +235,7 @@ class TurnFormat(PromptFormat):
         """Return the format that keeps the tool calls its template drops."""
         return replace(self, says_calls=True) if self.supports_tools and not self.says_calls else None
 
-    # What a family may override.
+    # Methods that a family may override.
 
     def reading(self, guard: Guard, where: str) -> MessageReading:
         """Return how messages are read."""
@@ -349,7 +349,7 @@ class TurnFormat(PromptFormat):
         return self.other
 
     def check_role(self, turn: Turn) -> None:
-        """Refuse a role that is no name, before it is written between marks."""
+        """Refuse a role that is not a name, before it is written between marks."""
         if turn.role not in SAME_ROLES and ROLE_NAME.fullmatch(turn.role) is None:
             raise UsageError(f"{turn.role!r:.60} is not a role: use letters, digits, blanks, '.', ':', '_' and '-'.")
 

@@ -33,7 +33,7 @@ HEADER_TEXT = re.compile(r"[^<\n]*")
 HEADER_TOKENS = (CHANNEL, "<|constrain|>")
 RECIPIENT = re.compile(r"\bto=(\S+?)(?=\s|<\||$)")
 CHANNEL_NAME = re.compile(r"<\|channel\|>\s*(\w+)")
-# What a header says of the body.
+# The ways in which a header announces the kind of body.
 SAYS_CODE = re.compile(r"(?:\s|<\|constrain\|>)code\s*$")
 SAYS_JSON = re.compile(r"(?:\s|<\|constrain\|>)json\b")
 # The only parameter of a tool that takes code.
@@ -43,7 +43,7 @@ BODY_END_OR_NEXT = Markers((*ENDS, START, CHANNEL))
 # Recipients that are no tools.
 SPEAKERS = ("assistant", "user", "all")
 
-# What is left of the headers where a server drops the control tokens.
+# The rest of the headers if a server drops the control tokens.
 GLUED = Markers(("assistantanalysis", "assistantcommentary", "assistantfinal"))
 NAME = re.compile(r"[\w.\-]*")
 

@@ -46,7 +46,7 @@ class Ticket:
         inference_id: SageMaker's id of the request, or the caller's own.
         output: S3 address the answer will be written to.
         failure: S3 address of the error instead; empty if the endpoint has no failure path.
-        input: What was uploaded for it, to be deleted afterwards; empty if the body went along.
+        input: The body uploaded for it, to be deleted afterwards; empty if the body went along.
     """
 
     inference_id: str

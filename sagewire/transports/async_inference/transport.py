@@ -183,8 +183,8 @@ class DeferredTransport(SyncTransport):
         parameters: InvokeEndpointAsync parameters for every call, under boto3's names: `RequestTTLSeconds`,
             `InvocationTimeoutSeconds`, `S3OutputPathExtension` and so on, as strings.
         upload_to: An S3 folder for bodies of more than 128,000 bytes.
-        cleanup: What to delete once the answer was read: `uploads` (what this transport wrote), `all` (also the answer
-            or failure object) or `none`.
+        cleanup: The objects to delete once the answer was read: `uploads` (those that this transport wrote), `all`
+            (also the answer or failure object) or `none`.
         poll: The first and the longest wait between two looks, in seconds.
         tickets: A file for the tickets of `invoke` and `stream`. If the program is killed while it waits, the next run
             collects what it asked for already instead of asking again. One process at a time uses it.

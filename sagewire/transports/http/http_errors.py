@@ -55,7 +55,7 @@ def http_error(
         status: The HTTP status.
         headers: The answer's headers, looked up case-insensitively.
         body: The answer's body.
-        url: What was called, without secrets.
+        url: The URL that was called, without secrets.
         may_sleep: A 503 means that the server is starting.
     """
     fields = json_fields(body)
@@ -75,7 +75,7 @@ def http_error(
         return NotReady(message, retry_safe=True, **flags)
     kind = _KINDS.get(status)
     if kind is None:
-        # Whoever answers is the container itself, or a proxy in front of it.
+        # The answer comes from the container itself, or from a proxy in front of it.
         kind = ModelError if status == 500 else EndpointError
     server_side = status >= 500 or status in (408, 429)
     error = kind(message, fault=_fault(kind, status), retry_safe=server_side, **flags)

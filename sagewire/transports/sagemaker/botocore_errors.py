@@ -22,7 +22,7 @@ def translated(endpoint: str, region: str, limit: str) -> Iterator[None]:
     Args:
         endpoint: The endpoint that is called.
         region: The client's region.
-        limit: What a read timeout means now: `first_byte`, or `idle` once the answer has begun.
+        limit: The limit that a read timeout stands for now: `first_byte`, or `idle` once the answer has begun.
     """
     try:
         yield

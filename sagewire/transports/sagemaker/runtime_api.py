@@ -91,7 +91,7 @@ def request_headers(call: Invocation, parameters: Mapping[str, str], *, stream: 
     """Return the headers of a call, without those of the signature.
 
     Args:
-        call: What is sent.
+        call: The call to send.
         parameters: The parameters of this call, checked; already merged with the transport's own.
         stream: Which of the two routes.
     """

@@ -68,7 +68,7 @@ def read_content(content: Any, *, answered: bool = False) -> Content:
 
     Args:
         content: The content.
-        answered: It is a model's own answer. What a provider's server did for it (a search, running code) is left out
+        answered: It is a model's own answer. The steps of a provider's server (a search, running code) are left out
             where no block is known for it: the answer's text tells what came of it.
 
     Raises:

@@ -20,7 +20,7 @@ def say_left_out(what: str, names: Iterable[str]) -> None:
     """Log the names of things that are not sent on, each once.
 
     Args:
-        what: What they are: "fields of message parts", for example.
+        what: Their kind: "fields of message parts", for example.
         names: Their names.
     """
     new = sorted(name for name in {*names} if (what, name) not in _SAID)

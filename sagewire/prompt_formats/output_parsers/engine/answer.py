@@ -30,7 +30,7 @@ class AnswerParser(BaseDecoder[str, Delta]):
 
     Args:
         style: How the family writes.
-        tools: What the model was given; `None` if that is not known, an empty sequence where it was nothing.
+        tools: The tools that the model was given, which may be none; `None` if that is not known.
         stops: The stop strings in use: one at the very end is removed.
         prompt: The rendered prompt; the empty string where it is not known.
         prompt_opened_thinking: Whether the prompt ended inside reasoning; `None`: see `prompt`.
@@ -56,7 +56,7 @@ class AnswerParser(BaseDecoder[str, Delta]):
         self._source = Source()
         self._calls = Calls(self._source, Offered(tools), streaming=stream_arguments)
         self._opened = _opened(style.thinking, prompt, prompt_opened_thinking)
-        # Nobody knows whether the prompt opened the reasoning.
+        # The prompt may or may not have opened the reasoning.
         self._unsure = self._opened is None and prompt_opened_thinking is None and not prompt
         self._thought = False
         self._unclosed = False  # no closing tag will come

@@ -55,7 +55,7 @@ def read_calls(source: Source, calls: Calls, keys: CallKeys = KEYS, *, bare: boo
     Args:
         source: The text.
         calls: Where the calls go.
-        keys: What the members are called.
+        keys: The names of the members.
         bare: No marker said that this is a call, so it has to look like one: both name and arguments, no members but
             those of a call, and a tool that was offered.
 

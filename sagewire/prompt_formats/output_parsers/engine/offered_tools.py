@@ -43,7 +43,7 @@ class Offered:
         Args:
             tool: The function's name.
             parameter: The parameter's name.
-            text: What the model wrote.
+            text: The model's text.
             untyped_is_json: Where the schema gives no type, read the text as JSON if it is.
         """
         return typed_value(text, self.schema(tool, parameter), self.root(tool), untyped_is_json=untyped_is_json)

@@ -42,7 +42,7 @@ class Source:
     """The text not read yet.
 
     Attributes:
-        buffer: What has arrived; text before `position` has been read.
+        buffer: The text that has arrived; before `position` it has been read.
         position: The place of the next character in `buffer`.
         ended: Nothing more will arrive.
         ending: What said that the model ended its turn: tokens or stop strings, which are not in `buffer`. Empty if
