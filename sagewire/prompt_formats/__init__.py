@@ -184,6 +184,7 @@ FORMATS: dict[str, PromptFormat] = {
     "llama2": llama.LLAMA2,
     "llama3": llama.LLAMA3,
     "llama3_1": llama.LLAMA3_1,
+    "llama3_1_nemotron": llama.LLAMA3_1_NEMOTRON,
     "llama3_2": llama.LLAMA3_2,
     "llama3_2_vision": llama.LLAMA3_2_VISION,
     "llama3_3": llama.LLAMA3_3,

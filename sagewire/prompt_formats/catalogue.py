@@ -105,6 +105,7 @@ MODELS: Mapping[str, Sequence[str]] = {
     "llama2": ("codellama/CodeLlama-34b-Instruct-hf", "meta-llama/Llama-2-7b-chat-hf"),
     "llama3": ("meta-llama/Meta-Llama-3-8B-Instruct",),
     "llama3_1": ("meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Meta-Llama-3.1-405B-Instruct-FP8"),
+    "llama3_1_nemotron": ("nvidia/Llama-3.1-Nemotron-70B-Instruct-HF",),
     "llama3_2": ("meta-llama/Llama-3.2-3B-Instruct",),
     "llama3_2_vision": ("meta-llama/Llama-3.2-11B-Vision-Instruct",),
     "llama3_3": ("meta-llama/Llama-3.3-70B-Instruct",),

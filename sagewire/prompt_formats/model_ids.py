@@ -40,6 +40,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (rf"(?:llama-)?code-?llama-{SIZE}-instruct", "llama2"),
     (r"(?:meta-)?llama-?3-(?:8b|70b)-instruct", "llama3"),
     (r"(?:meta-)?llama-?3-1-(?:8b|70b|405b)-instruct", "llama3_1"),
+    (r"llama-3-1-nemotron-70b-instruct", "llama3_1_nemotron"),
     (r"(?:meta-)?llama-?3-2-(?:1b|3b)-instruct", "llama3_2"),
     (r"(?:meta-)?llama-?3-2-(?:11b|90b)-vision-instruct", "llama3_2_vision"),
     (r"(?:meta-)?llama-?3-3-70b-instruct", "llama3_3"),

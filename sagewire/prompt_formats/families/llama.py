@@ -9,7 +9,17 @@ from sagewire.errors import UsageError
 from sagewire.prompt_formats.engine.conversation import Conversation, Turn
 from sagewire.prompt_formats.engine.turns import ALTERNATE, Block, FoldedFormat, PromptBuilder, TurnFormat
 
-__all__ = ["CODELLAMA_70B", "LLAMA2", "LLAMA3", "LLAMA3_1", "LLAMA3_2", "LLAMA3_2_VISION", "LLAMA3_3", "LLAMA4"]
+__all__ = [
+    "CODELLAMA_70B",
+    "LLAMA2",
+    "LLAMA3",
+    "LLAMA3_1",
+    "LLAMA3_1_NEMOTRON",
+    "LLAMA3_2",
+    "LLAMA3_2_VISION",
+    "LLAMA3_3",
+    "LLAMA4",
+]
 
 HEADER = ("<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 
@@ -68,10 +78,12 @@ class LlamaTools(TurnFormat):
     Args:
         head: What opens a turn, `{role}` for the role.
         end: What closes it.
+        dated: The system turn says the date.
     """
 
     head: str
     end: str
+    dated: bool = True
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
@@ -110,10 +122,10 @@ class LlamaTools(TurnFormat):
     def write_system(
         self, conversation: Conversation, page: PromptBuilder, system: Turn | None, with_tools: bool
     ) -> None:
-        """Write the system turn, which says the date and is there in any case."""
+        """Write the system turn, which is there in any case."""
         date = conversation.guard(conversation.date_string or self.today(conversation))
         page.add(self.head.replace("{role}", "system"), "Environment: ipython\n" if conversation.tools else "")
-        page.add(f"Cutting Knowledge Date: December 2023\nToday Date: {date}\n\n")
+        page.add(f"Cutting Knowledge Date: December 2023\nToday Date: {date}\n\n" if self.dated else "")
         if conversation.tools and with_tools:
             page.add(ASK_SYSTEM, ANSWER_SHAPE, self.tools_text(conversation))
         page.add("" if system is None else system.text.strip(), self.end)
@@ -182,6 +194,7 @@ _LLAMA3: dict[str, Any] = {
 }
 
 LLAMA3_1 = LlamaTools(name="llama3_1", **_LLAMA3)
+LLAMA3_1_NEMOTRON = LlamaTools(name="llama3_1_nemotron", dated=False, **_LLAMA3)
 LLAMA3_2 = Llama32(name="llama3_2", **{**_LLAMA3, "output_parser": "pythonic"})
 # The text of the models that see: blanks around it are kept.
 LLAMA3_2_VISION = Llama32(
