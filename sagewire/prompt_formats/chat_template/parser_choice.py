@@ -99,6 +99,7 @@ THINKING_SIGNS: tuple[tuple[str, str], ...] = (
     ("[THINK]", "mistral"),
     ("<think>", "thinking"),
     ("</think>", "thinking"),
+    ("<thought>", "exaone_deep"),
 )
 
 

@@ -50,6 +50,12 @@ MESSAGE_ENDS = (
 )
 # Characters of a prompt of a few words; the longest of published models have 20,000.
 MAX_PROBE = 1024 * 1024
+# Tags around the thoughts in a text.
+THOUGHTS = (
+    ("<think>", "</think>"), ("<thought>", "</thought>"), ("<|channel>", "<channel|>"), ("[THINK]", "[/THINK]"),
+    ("<mm:think>", "</mm:think>"), ("<seed:think>", "</seed:think>"), ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+)  # fmt: skip
 UNFINISHED = "SAGEWIRE_CONTINUES_HERE "
 
 
@@ -240,14 +246,18 @@ class HubFormat(PromptFormat):
         return f"The chat template of {self.name!r} does not work with this: {type(error).__name__}: {error}."
 
     def _check_nothing_lost(self, written: Sequence[Mapping[str, Any]], prompt: str) -> None:
+        where, cure = f"the chat template of {self.name!r}", "strict=False follows the template, which leaves it out."
         for message in written:
+            for call in message.get("tool_calls") or ():
+                if not _is_in(call["function"]["name"], prompt):
+                    raise UnsupportedFeature("tool calls in the conversation", where, cure)
             content = message.get("content")
             parts = content if isinstance(content, list) else [{"text": content}]
-            for part in parts if message["role"] != "assistant" else ():
+            for part in parts:
                 text = part.get("text")
+                if isinstance(text, str) and message["role"] == "assistant":
+                    text = _without_thoughts(text.partition(UNFINISHED.strip())[0])
                 if isinstance(text, str) and not _is_in(text.strip(), prompt):
-                    cure = "strict=False follows the template, which leaves it out."
-                    where = f"the chat template of {self.name!r}"
                     raise UnsupportedFeature(f"a message of role {message['role']!r} at this place", where, cure)
 
 
@@ -338,6 +348,14 @@ def _cut_at_mark(prompt: str) -> str:
         raise UsageError("The last message cannot be continued: the chat template does not write its text.")
     # The blank behind the mark is gone if the template trims, and then the text's own blanks go as well.
     return prompt[:place] if prompt.startswith(UNFINISHED, place) else prompt[:place].rstrip()
+
+
+def _without_thoughts(text: str) -> str:
+    """Return an answer without its thoughts, which templates may leave out."""
+    for opening, closing in THOUGHTS:
+        text = text[text.rfind(closing) + len(closing) :] if closing in text else text
+        text = text.partition(opening)[0]
+    return text
 
 
 def _is_in(text: str, prompt: str) -> bool:

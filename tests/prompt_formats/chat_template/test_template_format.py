@@ -388,6 +388,28 @@ def test_a_repository_on_the_hub_and_then_from_its_cache(hub):
     assert hub == []
 
 
+SPYING = {"id": "call00001", "type": "function", "function": {"name": "spy", "arguments": {}}}
+CALLS = "{% for m in messages %}[{{ m.role }}]{% if m.tool_calls %}CALL{% else %}{{ m.content }}{% endif %}{% endfor %}"
+DROPS = CALLS.replace("CALL", "{{ m.tool_calls[0].function.name }}")
+SPLITS = CALLS.replace("CALL", "{{ m.content.split('</think>')[-1] | trim }}{{ m.tool_calls[0].function.name }}")
+
+
+def test_what_an_answer_says_beside_its_calls_is_not_lost():
+    def talk(content):
+        answer = {"role": "assistant", "content": content, "tool_calls": [SPYING]}
+        return [HELLO[0], answer, {"role": "tool", "tool_call_id": "call00001", "content": "sunny"}]
+
+    for content in ("Let me look.", "<think>\nHm.\n</think>Let me look."):
+        with pytest.raises(UnsupportedFeature, match="a message of role 'assistant'"):
+            template(DROPS).render(talk(content))
+        assert template(SPLITS).render(talk(content)) == "[user]Hello[assistant]Let me look.spy[tool]sunny"
+        assert template(DROPS, strict=False).render(talk(content)) == "[user]Hello[assistant]spy[tool]sunny"
+    for content in ("", None):
+        assert template(DROPS).render(talk(content)) == "[user]Hello[assistant]spy[tool]sunny"
+        with pytest.raises(UnsupportedFeature, match="tool calls in the conversation"):
+            template(CALLS).render(talk(content))
+
+
 def test_a_revision_behind_the_id(hub):
     assert load_format("me/mine@v2", token=False).render(HELLO) == RENDERED
     assert {revision for what, revision in hub if what == "revision"} == {"v2"}
