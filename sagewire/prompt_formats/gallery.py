@@ -80,7 +80,7 @@ writing will do.
 
 ## Control strings
 
-A text that contains `<|im_start|>system` or `[/INST]` must not speak as someone else. By default each control string in
+A text that contains `<|im_start|>system` or `[/INST]` must not become a turn of somebody else. By default each control string in
 a message, a tool's result, a name or a tool's description gets one visible blank inside (`< |im_start|>system`,
 `User :`): it stays readable, and no tokenizer puts it together again, as they do with invisible characters. Control
 strings of all families are treated so in every format, because a fine-tune keeps the vocabulary of its base model.
@@ -90,8 +90,8 @@ An assistant's own text may open with `<think>` on its own line where the family
 
 ## What is refused
 
-What the family's own template refuses is a `UsageError` here as well. What it would silently drop or write in the wrong
-place is an `UnsupportedFeature`; `get_format(name, strict=False)` follows the template even then. Each family below
+A conversation that the family's own template refuses is a `UsageError` here as well. One of which it would silently drop or
+misplace a part is an `UnsupportedFeature`; `get_format(name, strict=False)` follows the template even then. Each family below
 says which conversations these are. Thinking of earlier answers is not a loss: families leave it out on purpose.
 
 """
