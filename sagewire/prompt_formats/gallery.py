@@ -80,8 +80,8 @@ writing will do.
 
 ## Control strings
 
-A text that contains `<|im_start|>system` or `[/INST]` must not become a turn of somebody else. By default each control string in
-a message, a tool's result, a name or a tool's description gets one visible blank inside (`< |im_start|>system`,
+A text that contains `<|im_start|>system` or `[/INST]` must not become a turn by itself. By default each control string
+in a message, a tool's result, a name or a tool's description gets one visible blank inside (`< |im_start|>system`,
 `User :`): it stays readable, and no tokenizer puts it together again, as they do with invisible characters. Control
 strings of all families are treated so in every format, because a fine-tune keeps the vocabulary of its base model.
 `special_tokens="error"` refuses such texts, `special_tokens="allow"` writes them as they are.
@@ -90,9 +90,10 @@ An assistant's own text may open with `<think>` on its own line where the family
 
 ## What is refused
 
-A conversation that the family's own template refuses is a `UsageError` here as well. One of which it would silently drop or
-misplace a part is an `UnsupportedFeature`; `get_format(name, strict=False)` follows the template even then. Each family below
-says which conversations these are. Thinking of earlier answers is not a loss: families leave it out on purpose.
+A conversation that the family's own template refuses is a `UsageError` here as well. If the template
+would silently drop or misplace a part, it is an `UnsupportedFeature`; `get_format(name, strict=False)` follows the
+template even then. Each family below says which conversations these are. Thinking of earlier answers is not a loss:
+families leave it out on purpose.
 
 """
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.cases import each
+
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 # A cell takes well under a second or two; importing a framework on a busy machine may take longer.
@@ -72,6 +74,24 @@ def test_own_endpoints_are_named_by_documented_variables(path: Path) -> None:
     asked = set(re.findall(r'environ\.get\(\s*"(SAGEWIRE_\w+)"', "\n".join(code(notebook))))
     optional = {"SAGEWIRE_EXTERNAL_ID", "SAGEWIRE_EMBEDDINGS"}
     assert asked - optional <= set(re.findall(r"`(SAGEWIRE_\w+)`", prose))
+
+
+@each(
+    ("number", "name"),
+    [
+        *(("03", name) for name in ("endpoint", "role_arn")),
+        *(("05", name) for name in ("endpoint", "embedder", "reranker")),
+        ("07", "token"),
+        *((number, "embedder") for number in ("09", "11")),
+    ],
+)
+def test_half_of_what_belongs_together_is_refused(number: str, name: str) -> None:
+    path = next(path for path in NOTEBOOKS if path.name.startswith(number))
+    first, _, start, *_ = code(read(path))
+    given = first.replace(f"{name} = None", f"{name} = 'mine'", 1)
+    assert given != first
+    with pytest.raises(ValueError, match=r"name (the|both|all)"):
+        exec(f"{given}\n{start}", {})
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
