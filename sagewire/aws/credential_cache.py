@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Protocol
@@ -16,6 +17,12 @@ from sagewire.errors import AccessDenied
 from sagewire.http.abandonable import in_thread
 
 __all__ = ["BotocoreSource", "CredentialSource", "EnvironmentSource", "StaticSource"]
+
+
+# Seconds before their end from which on botocore does not use credentials without a refresh (botocore/credentials.py).
+_LAST_SECONDS = 600
+# Seconds between two attempts ahead of time.
+_PAUSE_SECONDS = 30.0
 
 
 class CredentialSource(Protocol):
@@ -116,15 +123,22 @@ class BotocoreSource:
         self._lock = threading.Lock()
         self._refresh_lock = threading.Lock()
         self._refresh: Future[Credentials] | None = None
+        # When the next attempt is made ahead of time, on the monotonic clock.
+        self._refresh_at = 0.0
 
     def known(self) -> Credentials | None:
         """Return credentials that are valid now if they are at hand, `None` if they have to be fetched."""
-        loaded = self._loaded
+        loaded, current = self._loaded, self._current
         if loaded is None:
             return None
-        if not _may_wait(loaded) or (self._refresh is not None and not getattr(loaded, "must_wait", True)):
+        if not _may_wait(loaded):
             return self._take()
-        return None
+        if current is None or _must_wait(loaded):
+            return None
+        # They are valid for minutes yet. Nobody waits for the service that gives out new ones, which may be away.
+        if time.monotonic() >= self._refresh_at:
+            self._start_refresh()
+        return current
 
     def get(self, timeout: float | None = None) -> Credentials:
         """Return credentials that are valid now; all that wait for a refresh share one, and its failure."""
@@ -163,6 +177,9 @@ class BotocoreSource:
             error = failure
         with self._refresh_lock:
             self._refresh = None
+            # One that failed ahead of time changed nothing, and a request per call would only add load.
+            pause = _PAUSE_SECONDS if self._loaded is not None and _may_wait(self._loaded) else 0.0
+            self._refresh_at = time.monotonic() + pause
         if error is not None:
             future.set_exception(error)
         else:
@@ -220,3 +237,15 @@ class BotocoreSource:
 def _may_wait(loaded: Any) -> bool:
     needed = getattr(loaded, "refresh_needed", None)
     return needed is not None and bool(needed())
+
+
+def _must_wait(loaded: Any) -> bool:
+    """Return whether credentials that should be refreshed must not be used any more."""
+    own: bool | None = getattr(loaded, "must_wait", None)
+    if own is not None:
+        return own
+    try:
+        return bool(loaded.refresh_needed(_LAST_SECONDS))
+    except TypeError:
+        # A class of the caller's own.
+        return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,7 +17,7 @@ from sagewire.errors import (
     UsageError,
 )
 
-__all__ = ["BAD_KEYS", "NO_CREDENTIALS", "UNREACHABLE", "credential_errors", "translate"]
+__all__ = ["BAD_KEYS", "CLOCK", "NO_CREDENTIALS", "UNREACHABLE", "credential_errors", "translate"]
 
 NO_CREDENTIALS = (
     "no AWS credentials were found; run `aws configure` or `aws sso login`, set AWS_ACCESS_KEY_ID and "
@@ -27,6 +28,7 @@ BAD_KEYS = (
     "these keys do not exist any more, belong to another partition, or to a region that the account has not enabled; "
     "`aws sts get-caller-identity` shows whose they are"
 )
+CLOCK = "check this machine's clock, and set it, for example with NTP"
 UNREACHABLE = "check that the region is right, and the network, DNS, proxies and VPC endpoints"
 
 _DENIED = frozenset(
@@ -57,6 +59,7 @@ _CURES = {
     "NoSuchBucket": "check the bucket's name",
     "InvalidIdentityToken": "the token is not (or no longer) one that the role trusts",
 }
+_CLOCK_WORDS = re.compile(r"Signature (expired|not yet current)")
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "ExpiredIdentityToken", "RequestExpired"})
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "IDPCommunicationError"})
 
@@ -170,6 +173,9 @@ def _from_python(error: Exception, prefix: str) -> SagewireError | None:
     if isinstance(error, OSError) and error.filename is not None:
         words = f"{error.filename} cannot be used: {error.strerror}; the environment or the profile names it"
         return AccessDenied(f"{prefix}{words}", code="CredentialRetrievalError", fault="client")
+    if isinstance(error, RuntimeError) and "still expired" in str(error):
+        words = f"new credentials were given out that have expired already; {CLOCK}, or whatever keeps them in a cache"
+        return CredentialsExpired(f"{prefix}{words}", code="ExpiredToken", fault="client")
     if isinstance(error, ValueError) and str(error).startswith("Invalid endpoint"):
         cure = "it comes from endpoint_url=, AWS_ENDPOINT_URL, one of its kin, or the profile"
         return UsageError(f"{prefix}{error}; {cure}")
@@ -196,6 +202,8 @@ def _from_response(error: Exception, prefix: str) -> EndpointError:
     elif isinstance(status, int) and status >= 500:
         retry_safe = True
     cure = f" ({_CURES[code]})" if code in _CURES else ""
+    if code == "RequestTimeTooSkewed" or _CLOCK_WORDS.match(str(fields.get("Message"))):
+        cure = f" ({CLOCK})"
     return kind(
         f"{prefix}{fields.get('Message') or error}{cure}",
         code=code,

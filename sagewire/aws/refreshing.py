@@ -15,11 +15,15 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.credentials import ReadOnlyCredentials
 
 from sagewire._forks import reset_in_child
+from sagewire.aws.lookup_errors import CLOCK
 from sagewire.types.secret import Secret, reveal
 
 __all__ = ["RefreshingCredentials"]
 
 _log = logging.getLogger("sagewire.aws")
+
+# STS gives out none that last less.
+_SHORTEST_SECONDS = 900.0
 
 Fetched = tuple[str, str, str | None, float]
 
@@ -101,7 +105,11 @@ class RefreshingCredentials(BotocoreCredentials):
             self._renew_at = min(self._wait_at, started + 30.0)
             _log.warning("credentials (%s) could not be refreshed ahead of time: %s", self.method, type(error).__name__)
             return
-        lifetime = max(expires - started, 0.0)
+        lifetime = expires - started
+        if lifetime <= 0:
+            # Fresh ones have not expired: this machine's clock is ahead, by which every call would fetch them anew.
+            _log.warning("credentials (%s) seem to have expired before they were given out; %s", self.method, CLOCK)
+            lifetime, expires = _SHORTEST_SECONDS, started + _SHORTEST_SECONDS
         self._failure = None
         self._held = Secret(ReadOnlyCredentials(access_key, secret_key, token))
         self._wait_at = expires - min(600.0, lifetime / 10)

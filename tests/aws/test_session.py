@@ -7,13 +7,17 @@ import pickle
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import boto3
 import botocore.session
 import pytest
+from botocore.credentials import RefreshableCredentials
 
 from sagewire.aws import credential_providers as recipes
 from sagewire.aws import refreshing
+from sagewire.aws.credential_cache import BotocoreSource
 from sagewire.aws.refreshing import RefreshingCredentials
 from sagewire.aws.session import (
     as_session,
@@ -240,6 +244,15 @@ def test_impossible_arguments(arguments, said):
         assume_role_session(**arguments).source.get()
 
 
+def renewed(source):
+    """Return the key's id once a refresh that goes on beside the calls is over."""
+    source.get()
+    refresh = source._refresh
+    if refresh is not None:
+        refresh.result(10)
+    return source.get().access_key
+
+
 def test_refreshed_ahead_of_expiry_and_not_before(sts, asked, clock):
     session = assume_role_session(ROLE, duration=900)
     keys = []
@@ -249,7 +262,9 @@ def test_refreshed_ahead_of_expiry_and_not_before(sts, asked, clock):
     # 900 s of life; the last quarter is for refreshing: at 0 s, then from 675 s on.
     assert keys == ["ASIA1"] * 12
     clock.ahead += 30
-    assert session.source.get().access_key == "ASIA2"
+    # Nobody waits for it: the old ones are still valid.
+    assert session.source.get().access_key == "ASIA1"
+    assert renewed(session.source) == "ASIA2"
     assert len(asked) == 2
 
 
@@ -266,7 +281,7 @@ def test_a_failed_early_refresh_is_not_the_callers_problem(sts, asked, clock, mo
     monkeypatch.setattr(recipes.AssumeRole, "_ask", fail)
     clock.ahead += 700
     with caplog.at_level(logging.INFO, "sagewire"):
-        assert [session.source.get().access_key for _ in range(5)] == ["ASIA1"] * 5
+        assert [renewed(session.source) for _ in range(5)] == ["ASIA1"] * 5
     assert len(failures) == 1, "it is not tried again at every call"
     assert "hunter2" not in caplog.text
     clock.ahead += 190
@@ -274,6 +289,73 @@ def test_a_failed_early_refresh_is_not_the_callers_problem(sts, asked, clock, mo
         session.source.get()
     monkeypatch.setattr(recipes.AssumeRole, "_ask", good)
     assert session.source.get().access_key == "ASIA2"
+
+
+class Botocores:
+    """Credentials as botocore refreshes them, with a service that takes as long as the test wants."""
+
+    def __init__(self, seconds, refresh):
+        self.calls, self.going = 0, threading.Event()
+
+        def fetch():
+            self.calls += 1
+            self.going.wait(10)
+            return refresh()
+
+        until = datetime.now(UTC) + timedelta(seconds=seconds)
+        self.found = RefreshableCredentials("OLD", "s", "t", until, fetch, "test")
+        self.source = BotocoreSource(lambda: self.found, lambda: self.found)
+
+
+def keys_for(seconds):
+    until = datetime.now(UTC) + timedelta(seconds=seconds)
+    return {"access_key": "NEW", "secret_key": "s", "token": "t", "expiry_time": until.isoformat()}
+
+
+def test_nobody_waits_for_new_keys_while_the_old_ones_are_valid():
+    credentials = Botocores(3600, partial(keys_for, 3600))
+    source = credentials.source
+    assert source.get().access_key == "OLD"
+    credentials.found._expiry_time = datetime.now(UTC) + timedelta(seconds=800)
+    assert [source.get().access_key for _ in range(5)] == ["OLD"] * 5
+    assert asyncio.run(source.get_async()).access_key == "OLD"
+    credentials.going.set()
+    assert renewed(source) == "NEW"
+    assert credentials.calls == 1
+
+
+def test_a_refresh_ahead_of_time_that_fails_is_not_made_again_at_once():
+    def away():
+        raise ConnectionError("away")
+
+    credentials = Botocores(3600, away)
+    credentials.source.get()
+    credentials.found._expiry_time = datetime.now(UTC) + timedelta(seconds=800)
+    credentials.going.set()
+    assert [renewed(credentials.source) for _ in range(5)] == ["OLD"] * 5
+    assert credentials.calls == 1
+    # In the last minutes they are not used without one.
+    credentials.found._expiry_time = datetime.now(UTC) + timedelta(seconds=300)
+    with pytest.raises(ConnectionError):
+        credentials.source.get()
+
+
+def test_a_clock_by_which_new_keys_have_expired(caplog):
+    credentials = Botocores(-5, partial(keys_for, -3600))
+    credentials.going.set()
+    with pytest.raises(CredentialsExpired, match="machine's clock"):
+        credentials.source.get()
+    # STS is not asked for every call, for the service that is called may know better.
+    fetched = []
+
+    def fetch():
+        fetched.append(1)
+        return "A", "s", "t", time.time() - 3600
+
+    made = RefreshingCredentials(fetch, "test")
+    assert [made.get_frozen_credentials().access_key for _ in range(5)] == ["A"] * 5
+    assert len(fetched) == 1
+    assert "clock" in caplog.text
 
 
 def test_200_threads_refresh_once(sts, asked, clock):
