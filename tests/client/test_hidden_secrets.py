@@ -306,6 +306,27 @@ def test_a_url_that_is_assigned_later_is_hidden_too(make, kind, name):
         pickle.dumps(model)
 
 
+ON_SAGEMAKER = [("langchain", kind) for kind in LANGCHAIN[0]] + [("llama_index", kind) for kind in LLAMA_INDEX[0]]
+
+
+@each(("package", "kind"), ON_SAGEMAKER)
+def test_a_url_of_sagemaker_that_holds_a_key_is_shown_without_it(package, kind):
+    """It is refused, but one that is assigned only by the first call."""
+    made = getattr(importlib.import_module(f"sagewire.integrations.{package}"), kind)
+    named = {"endpoint_name": "e", "content_handler": "openai_chat" if "LLM" in kind else None}
+    model = made(**{name: value for name, value in named.items() if value})
+    model.endpoint_url = WITH_KEY
+    built = made.model_construct(**named, endpoint_url=WITH_KEY)
+    copied = made(**{name: value for name, value in named.items() if value}).model_copy(
+        update={"endpoint_url": WITH_KEY}
+    )
+    for each_one in (model, built, copied):
+        shown = f"{each_one.model_dump()} {each_one.model_dump_json()} {getattr(each_one, '_identifying_params', '')}"
+        shown += json.dumps(each_one.to_json(), default=str) if package == "langchain" and "Chat" in kind else ""
+        assert "hidden-key" not in shown
+        assert "code=***" in shown
+
+
 @each("make", [
     lambda: llama_index("HuggingFaceEndpointLLM", url="https://h", content_handler="tgi", cookies={"a": None}),
     lambda: llama_index("HuggingFaceEndpointLLM", url="https://h", content_handler="tgi", headers={"a": None}),

@@ -17,6 +17,7 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     ValidationError,
+    field_serializer,
     model_validator,
 )
 
@@ -24,7 +25,7 @@ from sagewire.aws.session import Session
 from sagewire.client import Client
 from sagewire.errors import UsageError, concise, unknown_name
 from sagewire.http.deadlines import Timeouts
-from sagewire.http.secret_urls import check_pickled_proxies
+from sagewire.http.secret_urls import check_pickled_proxies, shown_url
 from sagewire.integrations._client_pool import ClientPair, current_pair
 from sagewire.integrations._secret_fields import hidden_url
 from sagewire.integrations.langchain._custom import adapted
@@ -222,6 +223,11 @@ class SagemakerFields(EndpointFields):
         "api_key",
     )
 
+    @field_serializer("endpoint_url")
+    def _show_url(self, value: Any) -> Any:
+        # One with a key is refused, but only by the first call if it was assigned.
+        return shown_url(value) if isinstance(value, str) else value
+
     @model_validator(mode="before")
     @classmethod
     def _named(cls, values: Any) -> Any:
@@ -237,6 +243,12 @@ class SagemakerFields(EndpointFields):
     def lc_secrets(self) -> dict[str, str]:
         """Which arguments are secrets, and the environment variables that hold them when the object is loaded."""
         return {name: name.upper() for name in self._secret if name.startswith("aws_")}
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """What LangChain writes in place of the attributes themselves."""
+        url = self.endpoint_url
+        return {} if url is None or shown_url(url) == url else {"endpoint_url": shown_url(url)}
 
     def _target(self) -> dict[str, Any]:
         return {
@@ -265,6 +277,8 @@ class SagemakerFields(EndpointFields):
             "endpoint_kwargs",
         )  # fmt: skip
         known = {name: value for name in names if (value := getattr(self, name)) is not None}
+        if self.endpoint_url is not None:
+            known["endpoint_url"] = shown_url(self.endpoint_url)
         if self.region_name is None and (region := self._region_around()):
             known["region_name"] = region
         if self.aws_access_key_id is not None:

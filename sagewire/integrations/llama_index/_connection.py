@@ -25,7 +25,7 @@ from sagewire.client import AsyncClient, Client
 from sagewire.content_handlers import EMBEDDING_HANDLERS, HANDLERS, RERANK_HANDLERS, ContentHandler
 from sagewire.errors import AccessDenied, CredentialsExpired, UsageError, unknown_name
 from sagewire.http.abandonable import in_thread
-from sagewire.http.secret_urls import check_pickled_proxies
+from sagewire.http.secret_urls import check_pickled_proxies, shown_url
 from sagewire.integrations._client_pool import ClientPair, current_pair
 from sagewire.integrations._endpoint_names import with_endpoint_name
 from sagewire.integrations._secret_fields import SecretText, hidden_url
@@ -223,6 +223,11 @@ class SageMakerConnection(Connection):
             raise UsageError("name the endpoint: endpoint_name='...'")
         given = {**one_of(data, "aws_region_name", "region_name"), "endpoint_name": endpoint_name}
         super().__init__(**with_endpoint_name(given, region="aws_region_name"))
+
+    @field_serializer("endpoint_url")
+    def _show_url(self, value: Any) -> Any:
+        # One with a key is refused, but only by the first call if it was assigned.
+        return shown_url(value) if isinstance(value, str) else value
 
     def _client_arguments(self) -> dict[str, Any]:
         arguments = super()._client_arguments()
