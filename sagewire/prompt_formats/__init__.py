@@ -233,6 +233,7 @@ FORMATS: dict[str, PromptFormat] = {
     "phi3_small": phi.PHI3_SMALL,
     "phi4": phi.PHI4,
     "phi4_mini": phi.PHI4_MINI,
+    "phi4_mini_reasoning": phi.PHI4_MINI_REASONING,
     "phi4_reasoning": phi.PHI4_REASONING,
     "phi4_rev1": phi.PHI4_REV1,
     "qwen1_5": qwen.QWEN1_5,

@@ -148,6 +148,7 @@ MODELS: Mapping[str, Sequence[str]] = {
     "phi3_small": ("microsoft/Phi-3-small-8k-instruct",),
     "phi4": ("microsoft/phi-4",),
     "phi4_mini": ("microsoft/Phi-4-mini-instruct",),
+    "phi4_mini_reasoning": ("microsoft/Phi-4-mini-reasoning",),
     "phi4_reasoning": ("microsoft/Phi-4-reasoning-plus",),
     "qwen1_5": ("Qwen/Qwen1.5-7B-Chat",),
     "qwen2": ("Qwen/Qwen2.5-VL-7B-Instruct", "Qwen/Qwen2-7B-Instruct"),

@@ -127,6 +127,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"phi-?3-5-mini-instruct", "phi3_5"),
     (r"phi-?4", "phi4"),
     (r"phi-?4-mini-instruct", "phi4_mini"),
+    (r"phi-?4-mini-reasoning", "phi4_mini_reasoning"),
     (r"phi-?4-reasoning(?:-plus)?", "phi4_reasoning"),
     # IBM.
     (rf"granite-3-0-{SIZE}-instruct", "granite_3_0"),

@@ -6,7 +6,17 @@ from sagewire.prompt_formats.engine.conversation import Conversation, Turn
 from sagewire.prompt_formats.engine.turns import Block, OpenedFormat, PromptBuilder, TurnFormat
 from sagewire.prompt_formats.families import default_texts
 
-__all__ = ["PHI3_5", "PHI3_MEDIUM", "PHI3_MINI", "PHI3_SMALL", "PHI4", "PHI4_MINI", "PHI4_REASONING", "PHI4_REV1"]
+__all__ = [
+    "PHI3_5",
+    "PHI3_MEDIUM",
+    "PHI3_MINI",
+    "PHI3_SMALL",
+    "PHI4",
+    "PHI4_MINI",
+    "PHI4_MINI_REASONING",
+    "PHI4_REASONING",
+    "PHI4_REV1",
+]
 
 STOPS = ("<|end|>", "<|endoftext|>")
 TOKENS = ("<|user|>", "<|assistant|>", "<|system|>", *STOPS)
@@ -81,6 +91,27 @@ class Phi4Mini(TurnFormat):
         page.add(conversation.guard(tools) if isinstance(tools, str) else conversation.json(tools), "<|/tool|><|end|>")
 
 
+class Phi4MiniReasoning(TurnFormat):
+    """Phi 4 mini reasoning: a system text of its own, with all those of the conversation behind it."""
+
+    def write(self, conversation: Conversation, page: PromptBuilder) -> None:
+        """Write the whole conversation."""
+        turns = conversation.turns
+        first = next((place for place, turn in enumerate(turns) if turn.role != "system"), len(turns))
+        for turn in turns[first:]:
+            if turn.role == "system":
+                conversation.lost_turn(turn)
+        page.add("<|system|>Your name is Phi, an AI math expert developed by Microsoft.")
+        for turn in turns:
+            if turn.role == "system":
+                page.add(" ", turn.text)
+        page.add("<|end|>")
+        for turn in turns:
+            if turn.role != "system":
+                self.write_turn(conversation, page, turn, False)
+        self.write_generation(conversation, page)
+
+
 class Phi4Reasoning(TurnFormat):
     """Phi 4 reasoning: one fixed system text; a system message of the caller is left out, so strict refuses it."""
 
@@ -98,6 +129,16 @@ PHI4_MINI = Phi4Mini(
     stops=STOPS,
     special_tokens=TOKENS,
     output_parser="phi4_mini",
+)
+PHI4_MINI_REASONING = Phi4MiniReasoning(
+    name="phi4_mini_reasoning",
+    other=Block("<|{role}|>", "<|end|>"),
+    generation="<|assistant|>",
+    ending="<|endoftext|>",
+    stops=STOPS,
+    special_tokens=(*TOKENS, "<think>", "</think>"),
+    keep_think=True,
+    output_parser="thinking",
 )
 PHI4_REASONING = Phi4Reasoning(
     name="phi4_reasoning",
