@@ -93,7 +93,7 @@ def _with_own_models(config: dict[str, Any]) -> dict[str, Any]:
             check_provider(provider, document, ())
             place_of(provider, name, params, {}, document, ())
         except NotServed:
-            entry["litellm_params"] = {**params, "model": "sagemaker/" + ("*" if "*" in name else "x")}
+            entry["litellm_params"] = {**params, "model": "sagemaker/" + ("-".join("*" * name.count("*")) or "x")}
             entry["litellm_params"].pop("custom_llm_provider", None)
         except UsageError:
             pass
