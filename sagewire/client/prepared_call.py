@@ -24,7 +24,7 @@ from sagewire.streaming.accumulate import Accumulator, fold, unfold
 from sagewire.streaming.base import Decoder, Pipeline, decode, finish
 from sagewire.streaming.call_ids import CallIdStage
 from sagewire.streaming.eventstream import EventStreamDecoder
-from sagewire.streaming.text import EchoStage, ParserStage, StopStage
+from sagewire.streaming.text import AnswerStopStage, EchoStage, ParserStage, StopStage
 from sagewire.types import (
     ChatRequest,
     Delta,
@@ -65,6 +65,7 @@ class PreparedCall:
         one_call: The answer may hold one tool call only, if the request format has no field for that.
         request: The request as the handler saw it.
         chat: The chat request before it became a prompt.
+        may_think: The text of the answer may open with thinking, which stop strings do not end.
     """
 
     invocation: Invocation
@@ -78,6 +79,7 @@ class PreparedCall:
     one_call: bool = False
     answer_tool: str = ""
     chat: ChatRequest | None = None
+    may_think: bool = False
 
     @property
     def streams(self) -> bool:
@@ -122,7 +124,7 @@ class PreparedCall:
         if self.make_parser is not None:
             stages.append(ParserStage(self.make_parser))
         if self.stops:
-            stages.append(StopStage(self.stops, choices=choices))
+            stages.append((AnswerStopStage if self.may_think else StopStage)(self.stops, choices=choices))
         if self.must_call:
             stages.append(RequireToolCall(self.must_call))
         if self.answer_tool:
@@ -262,7 +264,8 @@ def prepare(
             include_usage=request.include_usage,
         )
     stops = request.options.stop
-    if stops and isinstance(request, ChatRequest) and _thinks(request.options, may_think):
+    thinks = bool(stops) and isinstance(request, ChatRequest) and _thinks(request.options, may_think)
+    if thinks:
         # As on text routes: the server would stop inside the thinking, too.
         request = replace(request, options=replace(request.options, stop=()))
     return PreparedCall(
@@ -271,6 +274,7 @@ def prepare(
         request=request,
         prompt=request.prompt if isinstance(request, PromptRequest) else "",
         stops=stops,
+        may_think=thinks,
         one_call=isinstance(request, ChatRequest)
         and request.parallel_tool_calls is False
         and bool(request.tools)

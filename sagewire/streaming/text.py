@@ -19,7 +19,7 @@ from sagewire.types import (
     UsageDelta,
 )
 
-__all__ = ["EchoStage", "ParserStage", "StopStage", "Utf8Decoder"]
+__all__ = ["AnswerStopStage", "EchoStage", "ParserStage", "StopStage", "Utf8Decoder"]
 
 DeltaStage: TypeAlias = BaseDecoder[Delta, Delta]
 
@@ -164,6 +164,66 @@ class StopStage(DeltaStage):
         self._held[choice] = ""
         self._over.add(choice)
         self._cut.add(choice)
+
+
+_OPEN, _CLOSE = "<think>", "</think>"
+
+
+class AnswerStopStage(StopStage):
+    """Ends each answer at the first stop string behind its thinking, for servers that leave thinking in the text.
+
+    Args:
+        stops: The stop strings, taken literally.
+        choices: How many answers were asked for.
+
+    Example:
+        >>> AnswerStopStage(["2"]).feed(TextDelta("<think>1 2</think>1 2 3"))[:2]
+        [TextDelta(text='<think>1 2</think>', choice=0), TextDelta(text='1 ', choice=0)]
+    """
+
+    def __init__(self, stops: Sequence[str], *, choices: int = 1) -> None:
+        super().__init__(stops, choices=choices)
+        self._early: dict[int, str] = {}
+        self._inside: set[int] = set()
+        self._answers: set[int] = set()
+
+    def _take(self, delta: TextDelta, out: list[Delta]) -> None:
+        choice = delta.choice
+        if choice in self._answers:
+            super()._take(delta, out)
+            return
+        text = self._early.pop(choice, "") + delta.text
+        self._held.setdefault(choice, "")
+        if choice not in self._inside:
+            start = text.lstrip()
+            if len(start) < len(_OPEN) and _OPEN.startswith(start):
+                self._early[choice] = text
+                return
+            if not start.startswith(_OPEN):
+                self._answers.add(choice)
+                super()._take(TextDelta(text, choice), out)
+                return
+            self._inside.add(choice)
+        end = text.find(_CLOSE)
+        if end >= 0:
+            self._answers.add(choice)
+            end += len(_CLOSE)
+        else:
+            end = len(text) - next((n for n in range(len(_CLOSE) - 1, 0, -1) if text.endswith(_CLOSE[:n])), 0)
+        if end:
+            out.append(TextDelta(text[:end], choice))
+        if choice not in self._answers:
+            self._early[choice] = text[end:]
+        elif text[end:]:
+            super()._take(TextDelta(text[end:], choice), out)
+
+    def _release(self, choice: int, out: list[Delta]) -> None:
+        text = self._early.pop(choice, "")
+        if choice in self._inside and text:
+            out.append(TextDelta(text, choice))
+        elif text:
+            self._held[choice] = text
+        super()._release(choice, out)
 
 
 class EchoStage(DeltaStage):

@@ -21,6 +21,14 @@ MAX_BODY_CHARACTERS = 20_000
 _WRAPPED = re.compile(r"Received (?:client|server) error \((\d{1,5})\) from ")
 _MESSAGE = ' with message "'
 _TAIL = re.compile(r'"?\.? See https?://\S')
+# TGI reads what the model wrote for a tool call or a grammar as JSON, and fails if it was cut off.
+_CUT_CALL = re.compile(
+    r"(?i)^(?!.{0,200}\b(?:request|body|payload)\b)(?:.{0,200}[\s:])?"
+    r"EOF while parsing an? (?:object|string|list|value)\b"
+    r"(?! at line 1 column 0\b)",
+    re.DOTALL,
+)
+_CUT_OFF = "the model's tool call ended early, as a rule at max_tokens: raise max_tokens"
 _KEYS = ("message", "Message", "error", "detail", "errorMessage", "error_description", "errors", "msg")
 
 
@@ -71,7 +79,8 @@ def container_message(body: str) -> str:
         found = _words(orjson.loads(body), 0)
     except orjson.JSONDecodeError:
         found = None
-    return excerpt((found or body).strip(), MAX_CHARACTERS)
+    said = excerpt((found or body).strip(), MAX_CHARACTERS)
+    return f"{said} ({_CUT_OFF})" if _CUT_CALL.search(said) else said
 
 
 def _words(value: Any, depth: int) -> str | None:

@@ -8,6 +8,8 @@ from sagewire import Client
 from sagewire.emulator import Emulator, EndpointSpec
 from sagewire.testing import FakeTransport
 
+from ..cases import each
+
 TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {"type": "object", "properties": {}}}}]
 CALL = '<tool_call>\n{"name": "search", "arguments": {"q": "Question: x"}}\n</tool_call>'
 
@@ -135,3 +137,30 @@ def test_nor_where_the_endpoint_says_so(environment, told, clean_environment, mo
             monkeypatch.setenv(name, value)
         Client("e").chat("Hi", stop=["Question:"])
         assert ("stop" in emulator.calls[-1].json) is told
+
+
+THOUGHT = "<think>\nThe Question: 2+2.\n</think>\n\n"
+IN_TEXT = {
+    f"{THOUGHT}Four. Question: next": f"{THOUGHT}Four. ",
+    f"\n{THOUGHT}Four.": f"\n{THOUGHT}Four.",
+    "<think>The Question: cut </thi": "<think>The Question: cut </thi",
+    "<thin": "<thin",
+    "<thinkers> Question: x": "<thinkers> ",
+    "Four. <think> Question: x": "Four. <think> ",
+    "Question: <think>": "",
+}
+
+
+@each(("written", "read"), IN_TEXT.items())
+@each("handler", ["tgi_chat", "lmi_chat", "openai_chat"])
+def test_nor_where_the_server_leaves_thinking_in_the_text(handler, written, read):
+    def answer(delta):
+        return json.dumps({"choices": [{"index": 0, **delta}]}).encode()
+
+    asked = client(answer({"message": {"content": written}, "finish_reason": "stop"}), None, handler)
+    assert asked.chat("2+2?", stop=["Question:"], model="Qwen/Qwen3-8B").text == read
+    pieces = [answer({"delta": {"content": letter}, "finish_reason": None}) for letter in written]
+    end = answer({"delta": {}, "finish_reason": "stop"})
+    events = b"".join(b"data: " + piece + b"\n\n" for piece in (*pieces, end, b"[DONE]"))
+    with client(events, None, handler).stream("2+2?", stop=["Question:"], model="Qwen/Qwen3-8B") as stream:
+        assert "".join(stream.text) == read

@@ -200,6 +200,12 @@ class TestOtherOpenAiServers:
         assert container.ask(CHAT | {"model": "base:lora"}).status == 200
         assert container.ask(CHAT | {"model": "base:other"}).status == 404
 
+    def test_sglang_streams_its_reasoning(self):
+        engine = Scripted([Reply("Four.", thinking="Two and two.")])
+        container = Container("sglang", engine, environment={"SM_SGLANG_REASONING_PARSER": "qwen3"})
+        deltas = [d["choices"][0]["delta"] for d in container.ask(CHAT | {"stream": True}).documents if d["choices"]]
+        assert "".join(delta["reasoning_content"] or "" for delta in deltas) == "Two and two."
+
     def test_sglangs_own_stream_is_cumulative(self):
         answer = Container("sglang").ask({"text": "a b c", "stream": True}, "/generate")
         texts = [document["text"] for document in answer.documents]

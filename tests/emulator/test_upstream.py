@@ -296,6 +296,26 @@ def test_media_details_and_reasoning_of_a_conversation_reach_the_server(server):
     assert answered["reasoning_content"] == answered["reasoning"] == "2 + 2"
 
 
+def test_what_a_request_says_of_schemas_reaches_the_server(server):
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "description": "d", "strict": True, "schema": schema}}
+    functions = [
+        {"name": "f", "description": "", "parameters": schema, "strict": True},
+        {"name": "g", "description": "", "parameters": schema},
+    ]
+    tools = [{"type": "function", "function": function} for function in functions]
+    with served(server, "openai_chat") as emulator:
+        invoke(emulator, {"messages": [{"role": "user", "content": "Hi"}], "response_format": wanted})
+        assert server.calls[-1][1]["response_format"] == wanted
+        invoke(emulator, {"messages": [{"role": "user", "content": "Hi"}], "tools": tools, "tool_choice": "auto"})
+        assert server.calls[-1][1]["tools"] == tools
+
+
+def test_a_named_prompt_is_refused(server):
+    with served(server, "tei") as emulator, pytest.raises(EndpointError, match="`prompt_name` 'query'"):
+        client(emulator, "tei").embed(["x"], extra={"prompt_name": "query"})
+
+
 def piece(name, arguments, **more):
     return {"function": {"name": name, "arguments": arguments}, **more}
 

@@ -127,6 +127,13 @@ def _stops(body: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(stops)
 
 
+def _schema_fields(body: Mapping[str, Any]) -> dict[str, Any]:
+    wanted = body.get("response_format")
+    named = wanted.get("json_schema") if isinstance(wanted, dict) else None
+    fields = named if isinstance(named, dict) else {}
+    return {name: fields[name] for name in ("name", "description", "strict") if fields.get(name) is not None}
+
+
 def _schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
     wanted = body.get("response_format")
     guided = body.get("guided_json") or (body.get("structured_outputs") or {}).get("json")
@@ -183,6 +190,7 @@ def read_chat(body: Any) -> Settings:
         tool_choice=choice,
         parallel_tool_calls=body.get("parallel_tool_calls") is not False,
         json_schema=_schema(body),
+        schema_fields=_schema_fields(body),
         choices=tuple(body.get("guided_choice") or structured.get("choice") or ()),
         pattern=body.get("guided_regex") or structured.get("regex"),
         reasoning=bool(template.get("enable_thinking")) or body.get("reasoning_effort") not in (None, "none"),
@@ -246,6 +254,7 @@ def read_completion(body: Any, default_max_tokens: int | None = 16) -> Completio
             Turn(
                 prompt=text,
                 json_schema=_schema(body),
+                schema_fields=_schema_fields(body),
                 max_tokens=_whole(body.get("max_tokens")) or default_max_tokens,
                 stop=_stops(body),
                 seed=body.get("seed"),

@@ -164,7 +164,7 @@ def _chat_chunks(
             for delta, logprobs in writers[number].write(event):
                 choice = {
                     "index": number,
-                    "delta": delta | style.delta_extra,
+                    "delta": style.delta_extra | delta,
                     "logprobs": logprobs,
                     "finish_reason": None,
                 }
@@ -176,7 +176,7 @@ def _chat_chunks(
 def _last_choice(number: int, run: Generation, writer: _DeltaWriter, settings: Settings, style: Style) -> JSON:
     choice: JSON = {
         "index": number,
-        "delta": writer.last() | style.delta_extra,
+        "delta": style.delta_extra | writer.last(),
         "logprobs": None,
         "finish_reason": style.finish(run.finish, settings.named_tool),
     }

@@ -77,6 +77,16 @@ class Tei(Dialect):
             raise _plain("Failed to deserialize the JSON body into the target type: invalid type")
         return body
 
+    def embed_body(self, request: Request) -> dict[str, Any]:
+        """Return the body of a request for vectors."""
+        body = self.body(request)
+        if (name := body.get("prompt_name")) is not None:
+            # Prompts come with a model's files, and neither the emulator nor a server behind it has these.
+            raise Refusal(
+                _error(422, f"`prompt_name` {name!r}: no prompts were found in the model's files", "Validation")
+            )
+        return body
+
     def inputs(self, given: Any, container: Container, truncate: Any) -> list[str]:
         """Return the texts of a request, checked."""
         texts = [given] if isinstance(given, str) else given
@@ -112,7 +122,7 @@ class Tei(Dialect):
 
     def embed(self, request: Request, container: Container) -> Response:
         """Answer `/embed`: always a list of lists."""
-        body = self.body(request)
+        body = self.embed_body(request)
         texts = self.inputs(body.get("inputs"), container, body.get("truncate"))
         rows = container.embed(texts, self.size(body, container))
         if body.get("normalize", True):
@@ -124,13 +134,13 @@ class Tei(Dialect):
 
     def embed_all(self, request: Request, container: Container) -> Response:
         """Answer `/embed_all`: one vector per token."""
-        body = self.body(request)
+        body = self.embed_body(request)
         texts = self.inputs(body.get("inputs"), container, body.get("truncate"))
         return json_response(200, container.token_vectors(texts))
 
     def similarity(self, request: Request, container: Container) -> Response:
         """Answer `/similarity`: one number per sentence."""
-        given = self.body(request).get("inputs")
+        given = self.embed_body(request).get("inputs")
         if not isinstance(given, dict) or not isinstance(given.get("source_sentence"), str):
             raise _plain("Failed to deserialize the JSON body into the target type: missing field `source_sentence`")
         rows = container.embed([given["source_sentence"], *(given.get("sentences") or ())])

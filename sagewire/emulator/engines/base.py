@@ -38,6 +38,7 @@ class Turn:
         tool_choice: `auto`, `none`, `required`, or the name of the one tool to call.
         parallel_tool_calls: Whether several calls in one answer are allowed.
         json_schema: The answer has to be JSON that fits this schema.
+        schema_fields: What else the request says of the schema: `name`, `description`, `strict`.
         choices: The answer has to be one of these texts.
         pattern: The answer has to match this regular expression.
         reasoning: The answer starts with thinking.
@@ -59,6 +60,7 @@ class Turn:
     tool_choice: str = "auto"
     parallel_tool_calls: bool = True
     json_schema: Mapping[str, Any] | None = None
+    schema_fields: Mapping[str, Any] = field(default_factory=dict)
     choices: tuple[str, ...] = ()
     pattern: str | None = None
     reasoning: bool = False

@@ -265,7 +265,7 @@ class Upstream:
 def _response_format(turn: Turn) -> JSON:
     if turn.json_schema is None:
         return {}
-    schema = {"name": "answer", "schema": dict(turn.json_schema)}
+    schema = {"name": "answer", **turn.schema_fields, "schema": dict(turn.json_schema)}
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 
@@ -342,7 +342,9 @@ def _is_whole(arguments: str) -> bool:
 
 
 def _tool(tool: Tool) -> JSON:
-    function = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    function: JSON = {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+    if tool.strict is not None:
+        function["strict"] = tool.strict
     return {"type": "function", "function": function}
 
 

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import (
@@ -116,6 +116,10 @@ class EndpointFields(BaseModel):
                 if name not in known:
                     cure = "; settings that the server alone knows go into model_kwargs" * ("model_kwargs" in known)
                     raise UsageError(f"{unknown_name(str(name), known, f'argument of {cls.__name__}')}{cure}")
+            for spellings in _spellings(cls):
+                given = [name for name in spellings if values.get(name) is not None]
+                if any(values[name] != values[given[0]] for name in given[1:]):
+                    raise UsageError(f"{' and '.join(given)} are one setting of {cls.__name__}: give one of them")
         return values
 
     @model_validator(mode="after")
@@ -307,6 +311,13 @@ def _argument_names(cls: type[BaseModel]) -> set[str]:
         if isinstance(alias, AliasChoices):
             names |= {each for each in alias.choices if isinstance(each, str)}
     return names
+
+
+def _spellings(cls: type[BaseModel]) -> Iterator[list[str]]:
+    """Yield the names of each argument that has several."""
+    for argument in cls.model_fields.values():
+        if isinstance(argument.validation_alias, AliasChoices):
+            yield [each for each in argument.validation_alias.choices if isinstance(each, str)]
 
 
 def _digest(key: str) -> str:

@@ -90,7 +90,9 @@ class GenerationFields(EndpointFields):
     model: str | None = Field(default=None, validation_alias=AliasChoices("model", "model_name"))
     adapter: str | None = None
     temperature: float | None = None
-    max_tokens: int | None = Field(default=None, validation_alias=AliasChoices("max_tokens", "max_new_tokens"))
+    max_tokens: int | None = Field(
+        default=None, validation_alias=AliasChoices("max_tokens", "max_new_tokens", "max_completion_tokens")
+    )
     top_p: float | None = None
     top_k: int | None = None
     stop: list[str] | str | None = Field(default=None, validation_alias=AliasChoices("stop", "stop_sequences"))
@@ -127,6 +129,10 @@ class GenerationFields(EndpointFields):
             given: The keyword arguments of this call.
         """
         rest = {name: value for name, value in given.items() if name not in _FOR_TRACING}
+        if isinstance(nested := rest.get("model_kwargs"), Mapping) and not self._adapts:
+            # A handler of the user's own gets it as it is; a server would not read a field of this name.
+            del rest["model_kwargs"]
+            rest = {**nested, **rest}
         endpoint_kwargs = rest.pop("endpoint_kwargs", None)
         include_usage = bool(rest.pop("stream_usage", self.stream_usage))
         extra = {**(rest.pop("extra_body", None) or {}), **(rest.pop("extra", None) or {})}

@@ -32,13 +32,18 @@ def as_options(handler: ContentHandler, *layers: Mapping[str, Any]) -> dict[str,
     """
     merged: dict[str, tuple[str, Any]] = {}
     extra: dict[str, Any] = {}
+    foreign = isinstance(handler, LangChainHandler | LlamaIndexHandler)
     for layer in layers:
+        nested = layer.get("model_kwargs")
+        if isinstance(nested, Mapping) and not foreign:
+            # A server would not read a field of this name.
+            layer = {**nested, **{name: value for name, value in layer.items() if name != "model_kwargs"}}
         for name, value in layer.items():
             if name == "extra":
                 extra.update(value or {})
             else:
                 merged[SPELLINGS.get(name, name)] = (name, value)
-    translate = handler.speaks == "messages" and not isinstance(handler, LangChainHandler | LlamaIndexHandler)
+    translate = handler.speaks == "messages" and not foreign
     options: dict[str, Any] = {}
     for general, (name, value) in merged.items():
         known = general if translate else name

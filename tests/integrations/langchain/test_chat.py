@@ -23,6 +23,8 @@ from sagewire.emulator.engines import Reply, Scripted
 from sagewire.errors import ModelError
 from sagewire.integrations.langchain import ChatModelContentHandler, ChatSagemakerEndpoint
 
+from ...cases import each
+
 SECRET = "do-not-show/this-0123456789"
 
 
@@ -48,6 +50,21 @@ class TestOnTheWire:
         }  # fmt: skip
         assert sent.get("max_completion_tokens", sent.get("max_tokens")) == 7
         assert sent["stop"] == ["END"]
+
+    @each("spelling", ["max_tokens", "max_new_tokens", "max_completion_tokens"])
+    def test_one_setting_under_every_spelling(self, last_call, spelling):
+        chat(**{spelling: 5}).invoke("Hi")
+        assert last_call("echo")["max_tokens"] == 5
+        model = chat(max_tokens=5, model_kwargs={"top_k": 3})
+        model.invoke("Hi", model_kwargs={spelling: 7, "priority": 1}, priority=2)
+        sent = last_call("echo")
+        assert {name: sent.get(name) for name in ("max_tokens", "top_k", "priority", "model_kwargs")} == {
+            "max_tokens": 7, "top_k": 3, "priority": 2, "model_kwargs": None,
+        }  # fmt: skip
+        other = "max_new_tokens" if spelling == "max_tokens" else "max_tokens"
+        assert chat(**{spelling: 5, other: 5}).max_tokens == 5
+        with pytest.raises(UsageError, match="are one setting"):
+            chat(**{spelling: 5, other: 6})
 
     def test_stop_strings_of_the_call_replace_those_of_the_model(self, last_call):
         model = chat(stop=["one"])

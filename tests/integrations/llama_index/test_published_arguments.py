@@ -31,6 +31,14 @@ def client(body=b'[{"generated_text": "hi"}]'):
     return made
 
 
+def test_settings_of_a_call_in_a_dictionary():
+    made = client()
+    llm = SageMakerLLM("e", content_handler="tgi", client=made, max_tokens=5, is_chat_model=False)
+    llm.complete("x", model_kwargs={"max_tokens": 7, "watermark": True})
+    sent = json.loads(made.invoke_endpoint.call_args.kwargs["Body"])["parameters"]
+    assert (sent["max_new_tokens"], sent["watermark"], "model_kwargs" in sent) == (7, True, False)
+
+
 def test_none_is_no_setting():
     llm = SageMakerLLM("e", content_handler="tgi", client=client(), model_kwargs=None, endpoint_kwargs=None)
     assert llm.complete("x").text == "hi"

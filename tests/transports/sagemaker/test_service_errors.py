@@ -62,6 +62,26 @@ def test_what_containers_say(name):
     assert container_message(body) == words
 
 
+CUT_CALL = "the model's tool call ended early, as a rule at max_tokens: raise max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("said", "cut"),
+    [
+        ("EOF while parsing an object at line 1 column 203", True),
+        ('Tool error: Failed to parse generated text: EOF while parsing a string at line 1 column 9 "{\\"f"', True),
+        ("Failed to parse the request body as JSON: EOF while parsing a value at line 1 column 0", False),
+        ("EOF while parsing a value at line 1 column 0", False),
+    ],
+)
+def test_a_tool_call_that_was_cut_off_names_the_limit(said, cut):
+    body = json.dumps({"error": said, "error_type": "generation"})
+    assert container_message(body) == (f"{said} ({CUT_CALL})" if cut else said)
+    wrapped = json.dumps({"OriginalStatusCode": 424, "OriginalMessage": body, "Message": "m"}).encode()
+    for error in (error_of(service_error_of(424, {}, wrapped)), http_error(424, {}, body.encode(), url="http://x")):
+        assert ("raise max_tokens" in str(error)) is cut
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)
