@@ -25,8 +25,16 @@ def main() -> None:
     try:
         require("typer", "cli")
         require("rich", "cli")
+        _run()
     except MissingExtra as error:
         sys.exit(f"sagewire: {error}")
+    except KeyboardInterrupt:
+        # While a command runs it says so itself; this is before it began.
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+
+
+def _run() -> None:
     from sagewire.cli import app
 
     for stream in (sys.stdout, sys.stderr):

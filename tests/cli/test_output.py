@@ -64,6 +64,15 @@ def test_other_errors_of_the_system_are_not_taken_for_that(program, monkeypatch)
     assert app is not fail
 
 
+def test_ctrl_c_before_a_command_has_begun(program, monkeypatch, capsys):
+    def interrupt(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sagewire.cli.app", interrupt)
+    assert program(io.StringIO(), "formats") == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
 @pytest.fixture
 def old(tmp_path):
     path = tmp_path / "old.py"
