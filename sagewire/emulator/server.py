@@ -7,8 +7,10 @@ import math
 import socket
 import struct
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sagewire.emulator.http_values import Abort, Request, Response, StreamFailure, Wait
 from sagewire.emulator.service import Service
@@ -22,7 +24,11 @@ BACKLOG = 1024
 START_SECONDS = 30.0
 # Requests that still wait get so long; aiohttp takes 0 for "for ever".
 SHUTDOWN_SECONDS = 0.05
+# Requests that wait for another server at a time.
+THREADS = 64
 _END = object()
+
+T = TypeVar("T")
 
 
 class Server:
@@ -96,6 +102,8 @@ class Server:
         assert self._socket is not None
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
+        # Those of the loop are few, and the loop ends only after the last of them.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sagewire-emulator")
         server = web.Server(self._answer, access_log=None, keepalive_timeout=3600.0)
         runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
@@ -105,6 +113,11 @@ class Server:
             await self._stopping.wait()
         finally:
             await runner.cleanup()
+            # Whoever stops the emulator does not wait for the servers behind it.
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     async def _answer(self, incoming: web.BaseRequest) -> web.StreamResponse:
         from aiohttp import web
@@ -121,7 +134,7 @@ class Server:
         request = Request(incoming.method, incoming.raw_path, headers, body)
         blocks = self._service.blocks(request)
         if blocks:
-            response = await asyncio.to_thread(self._service.handle, request)
+            response = await self._in_thread(self._service.handle, request)
         else:
             response = self._service.handle(request)
         return await self._send(incoming, response, blocks)
@@ -143,7 +156,7 @@ class Server:
         with suppress(ConnectionResetError):
             await outgoing.prepare(incoming)
             while True:
-                step = await asyncio.to_thread(next, steps, _END) if blocks else next(steps, _END)
+                step = await self._in_thread(next, steps, _END) if blocks else next(steps, _END)
                 if step is _END:
                     break
                 if not await _take(incoming, outgoing, step):

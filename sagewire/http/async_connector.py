@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import select
+import socket
 import sys
 from contextvars import ContextVar
 from functools import cache, partial
 from typing import Any
 
+from sagewire.http.abandonable import in_thread
 from sagewire.http.deadlines import Deadlines
 from sagewire.http.origin import Origin, keepalive_options
 from sagewire.http.timer_pool import Timer, TimerPool
@@ -67,6 +69,38 @@ def _protocol_class() -> Any:
 
 
 @cache
+def _resolver_class() -> Any:
+    from aiohttp.abc import AbstractResolver
+
+    class Resolver(AbstractResolver):
+        """Looks up names in threads that nobody has to wait for.
+
+        aiohttp's own takes those of the event loop: they are few, and `asyncio.run` ends only after the last of them.
+        """
+
+        async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[Any]:
+            look_up = partial(
+                socket.getaddrinfo, host, port, family, socket.SOCK_STREAM, flags=getattr(socket, "AI_ADDRCONFIG", 0)
+            )
+            numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+            return [
+                {"hostname": host, "host": _address(*where), "port": where[1], "family": kind, "proto": protocol,
+                 "flags": numeric}
+                for kind, _, protocol, _, where in await in_thread(look_up)
+            ]  # fmt: skip
+
+        async def close(self) -> None:
+            """Do nothing: nothing is kept."""
+
+    return Resolver
+
+
+def _address(host: Any, _port: int, _flow: int = 0, scope: int = 0) -> str:
+    """Return an address with the zone that it belongs to, if it is valid in one only."""
+    return f"{host}%{scope}" if scope and "%" not in host else host
+
+
+@cache
 def connector_class() -> Any:
     """Return the class of connectors; aiohttp takes long to import."""
     import aiohttp
@@ -75,7 +109,7 @@ def connector_class() -> Any:
         """Tells the request that waits for a connection that it has one, and whether that was used before."""
 
         def __init__(self, origin: Origin, **arguments: Any) -> None:
-            super().__init__(**arguments)
+            super().__init__(resolver=_resolver_class()(), **arguments)
             self._factory = partial(_protocol_class(), loop=self._loop)
             self._keepalive = origin.tcp_keepalive
             self._pool_size = origin.pool_size

@@ -41,6 +41,34 @@ async def test_a_silent_control_plane(silent, streamed):
             await AsyncClient("my-llm").chat("Hi")
 
 
+def test_a_name_that_nobody_finds(monkeypatch):
+    """Neither the call nor the end of the loop waits for the system's look-up."""
+    going, known = threading.Event(), socket.getaddrinfo
+
+    def slow(host, *arguments, **named):
+        if host == "slow.example":
+            going.wait(10)
+        return known("127.0.0.1" if host == "slow.example" else host, *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+
+    async def run(kind, limits, own):
+        async with AsyncClient(url="http://slow.example:9", handler="openai_chat", timeout=limits, retries=1) as client:
+            with pytest.raises(kind):
+                async with asyncio.timeout(own):
+                    await asyncio.gather(*(client.chat("Hi") for _ in range(50)))
+
+    asyncio.run(run(EndpointTimeout, Timeouts(total=0.05), None))
+    asyncio.run(run(TimeoutError, Timeouts(), 0.05))
+    with (
+        Client(url="http://slow.example:9", handler="openai_chat", timeout=Timeouts(total=0.05)) as client,
+        pytest.raises(EndpointTimeout),
+    ):
+        client.chat("Hi")
+    assert not going.is_set()
+    going.set()
+
+
 def test_what_has_passed_counts():
     with pytest.raises(EndpointTimeout, match="within 5 s"):
         Deadlines(Timeouts(total=5), "my-llm", spent=5.1).left()

@@ -1,15 +1,18 @@
 """The emulator as a program: endpoints from a file, a clean end, and a real model behind it."""
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from botocore.exceptions import ClientError
 
-from sagewire.emulator import Emulator, EndpointSpec, Upstream, load_endpoints, parse_endpoint, serve
+from sagewire import AsyncClient, Client
+from sagewire.emulator import Echo, Emulator, EndpointSpec, Upstream, load_endpoints, parse_endpoint, serve
 from sagewire.errors import UsageError
 
 TOOL = {
@@ -170,3 +173,30 @@ def test_a_waiting_upstream_does_not_stop_the_others(make_judge):
     judge.whole("fast", {"inputs": "x"})
     assert waiting.is_alive()
     waiting.join()
+
+
+def test_whoever_stops_the_emulator_does_not_wait_for_the_server_behind_it(clean_environment, monkeypatch):
+    going = threading.Event()
+
+    class Stuck(Echo):
+        blocking = True
+
+        def generate(self, *arguments, **named):
+            going.wait(20)
+            return super().generate(*arguments, **named)
+
+    began = time.monotonic()
+    with Emulator({"stuck": EndpointSpec("openai_chat", engine=Stuck()), "other": "tgi:echo"}) as emulator:
+        for name, value in emulator.environ().items():
+            monkeypatch.setenv(name, value)
+
+        async def leave():
+            async with AsyncClient("stuck", handler="openai_chat") as client:
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        await asyncio.gather(*(client.chat("Hi") for _ in range(8)))
+
+        asyncio.run(leave())
+        assert Client("other").describe().serving
+    assert time.monotonic() - began < 10
+    going.set()
