@@ -1,4 +1,7 @@
-"""InclusionAI's Ling 3."""
+"""InclusionAI's Ling 3, as xinference writes it.
+
+The models' own file is another one, so no id stands for this format.
+"""
 
 from __future__ import annotations
 
