@@ -199,4 +199,5 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "normalize": _switch,
     "top_n": _whole(1, "; leave it out for all documents"),
 }
-_NUMBERS = frozenset(_CHECKS) - {"stop", "logprobs", "response_format", "reasoning_effort", "model", "adapter", "extra"}
+_TEXTS_AND_SWITCHES = ("stop", "logprobs", "response_format", "reasoning_effort", "model", "adapter", "extra")
+_NUMBERS = frozenset(_CHECKS) - {*_TEXTS_AND_SWITCHES, "truncate", "normalize"}
