@@ -28,6 +28,11 @@ _SAID_OTHERWISE = (
     "calls have shorter ids"
 )
 
+_TOOLS_CURE = (
+    "Choose a format of a family with tools, the model's own chat template (format='template'), or a handler that "
+    "takes messages."
+)
+
 
 def rendered(prompt_format: PromptFormat, messages: Sequence[Message], tools: Sequence[Tool]) -> str:
     """Return the prompt.
@@ -52,6 +57,13 @@ def rendered(prompt_format: PromptFormat, messages: Sequence[Message], tools: Se
                 prompt = writer.render(form, tools or None)
                 _log.info(_SAID_OTHERWISE, prompt_format.name)
                 return prompt
+        if not getattr(prompt_format, "supports_tools", True) and any(
+            turn.tool_calls or turn.role == "tool" for turn in messages
+        ):
+            # Whatever the template says first, such as that roles have to alternate.
+            raise UnsupportedFeature(
+                "tool calls in the conversation", f"prompt format {prompt_format.name!r}", _TOOLS_CURE
+            ) from None
         raise
 
 

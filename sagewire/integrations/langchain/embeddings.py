@@ -153,3 +153,7 @@ class SagemakerEndpointEmbeddings(SagemakerFields, EndpointEmbeddings):
     Async:
         >>> vector = await embeddings.aembed_query("Why is the sky blue?")  # doctest: +SKIP
     """
+
+    def _embedding_func(self, texts: list[str]) -> list[list[float]]:
+        # Subclasses of the published class call it from an `embed_documents` of their own, once for each batch.
+        return EndpointEmbeddings.embed_documents(self, texts, len(texts) or None)

@@ -98,17 +98,21 @@ MISTRAL_SMALL3 = MistralSmall3(
 )
 
 
-def check_turns(turns: Sequence[Turn], message: str, text_of_calls: bool = False) -> None:
+def check_turns(turns: Sequence[Turn], message: str, loops: bool = False) -> None:
     """Refuse conversations in which user and assistant do not take turns, tool calls and results apart.
 
     Args:
         turns: The turns behind the system text.
         message: The template's own words.
-        text_of_calls: A text right before a call belongs to it; the template counts it as a turn.
+        loops: A text right before a call belongs to it, and the user may speak right behind a result; the template
+            counts the one as a turn and misses one before the other.
     """
     user = True
     for place, turn in enumerate(turns):
-        if text_of_calls and turn.role == "assistant" and place + 1 < len(turns) and turns[place + 1].calls:
+        following = turns[place + 1] if loops and place + 1 < len(turns) else None
+        if following is not None and following.role == "user" and (turn.calls or turn.role == "tool"):
+            user = True
+        elif following is not None and following.calls and turn.role == "assistant":
             continue
         if turn.role != "tool" and not turn.calls:
             if (turn.role == "user") != user:

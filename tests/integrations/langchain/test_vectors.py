@@ -88,6 +88,18 @@ def test_a_handler_of_langchain_community(last_call):
     assert last_call("vectors") == {"inputs": ["x"], "truncate": True}
 
 
+def test_a_subclass_with_batches_of_its_own(emulator):
+    class Batches(SagemakerEndpointEmbeddings):
+        def embed_documents(self, texts, chunk_size=2):
+            parts = [texts[start : start + chunk_size] for start in range(0, len(texts), chunk_size)]
+            return [vector for part in parts for vector in self._embedding_func(part)]
+
+    before = len(emulator.calls)
+    own = Batches(endpoint_name="vectors", content_handler=Handler())
+    assert own.embed_documents(TEXTS) == own._embedding_func(TEXTS)
+    assert len(emulator.calls) - before == 3
+
+
 def test_many_texts_are_sent_in_batches_and_keep_their_order(emulator):
     model = SagemakerEndpointEmbeddings(endpoint_name="vectors", content_handler="tei")
     texts = [f"text number {number}" for number in range(75)]
