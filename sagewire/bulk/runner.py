@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Unpack
 
@@ -143,7 +144,9 @@ async def _run(prepared: Prepared, folder: Folder, watch: OnProgress | None) -> 
     else:
         report = await _run_elsewhere(prepared, folder, watch, engine, options)
     if report.stopped is not None:
-        folder.save(stopped_by=prepared.bounds.reached(report.stopped))
+        # A disk that is full is one reason to stop; what it holds is enough to go on from.
+        with suppress(OSError):
+            folder.save(stopped_by=prepared.bounds.reached(report.stopped))
         return report
     return await _finish(prepared, folder, report)
 

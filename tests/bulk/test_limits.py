@@ -99,6 +99,25 @@ def test_a_disk_that_takes_nothing_is_one_sentence(models, write, tmp_path, monk
     assert bulk.run(source, "sagemaker/chat", output).complete
 
 
+def test_a_disk_that_is_full_later_stops_the_job(models, write, tmp_path, monkeypatch):
+    source, output = write(questions(3)), tmp_path / "out.jsonl"
+    fsync = os.fsync
+
+    def full(handle):
+        if models.calls:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.os, "fsync", full)
+        report = bulk.run(source, "sagemaker/chat", output)
+    assert report.stopped == "the disk is full: No space left on device"
+    assert not output.exists()
+    report = bulk.run(source, "sagemaker/chat", output, resume=True)
+    assert report.complete
+    assert report.rows == 3
+
+
 def test_an_input_that_breaks_off_stops_the_job_and_is_read_again(models, write, tmp_path, monkeypatch, read):
     from sagewire.bulk.files.input import Source
 
