@@ -39,8 +39,13 @@ class EndpointEmbedding(Connection, BaseEmbedding):
     model_kwargs: dict[str, Any] = Field(
         default_factory=dict, description="Settings of every call, under sagewire's or the container's own names."
     )
-    embed_batch_size: int = Field(default=64, description="The most texts in one call.", gt=0, le=2048)
-    max_concurrency: int = Field(default=8, description="Asynchronous batches in flight at once.", gt=0)
+    embed_batch_size: int = Field(
+        default=1024,
+        description="The most texts handed over at a time, which are sent as batches of the container's size.",
+        gt=0,
+        le=2048,
+    )
+    max_concurrency: int = Field(default=16, description="Asynchronous batches in flight at once.", gt=0)
     dimensions: int | None = Field(default=None, description="Ask for shorter vectors.", gt=0)
     truncate: bool | None = Field(default=None, description="Cut texts that are too long, or refuse them.")
     normalize: bool | None = Field(default=None, description="Ask for vectors of length 1.")
@@ -49,6 +54,7 @@ class EndpointEmbedding(Connection, BaseEmbedding):
     replace_newlines: bool = Field(default=False, description="Send line breaks as spaces.")
 
     _slots: _Slots = PrivateAttr(default_factory=_Slots)
+    _turns: _Slots = PrivateAttr(default_factory=_Slots)
 
     def __init__(self, **data: Any) -> None:
         super().__init__(**data)
@@ -78,6 +84,13 @@ class EndpointEmbedding(Connection, BaseEmbedding):
 
     async def _aembed(self, texts: Sequence[str], input_type: InputType) -> list[list[float]]:
         # LlamaIndex starts all batches of an index at once.
+        if "embed_batch_size" not in self.model_fields_set and len(texts) > 1:
+            # Those of the default size are many calls each, so that they take turns.
+            async with self._turns.here(1):
+                made = self._async_client.embed(
+                    texts, input_type=input_type, max_concurrency=self.max_concurrency, **self._options()
+                )
+                return (await made).vectors
         async with self._slots.here(self.max_concurrency):
             return (await self._async_client.embed(texts, input_type=input_type, **self._options())).vectors
 
@@ -107,7 +120,8 @@ class SageMakerEmbedding(SageMakerConnection, EndpointEmbedding):
         content_handler: The request format: a name in `sagewire.content_handlers.EMBEDDING_HANDLERS`, a handler
             object, or one with `serialize_input` and `deserialize_output`. Default: detected.
         model_kwargs: Settings of every call.
-        embed_batch_size: The most texts in one call.
+        embed_batch_size: The most texts handed over at a time. The container's own batches may be smaller; several of
+            them are in flight at once.
         max_concurrency: Asynchronous batches in flight at once.
         dimensions: Ask for shorter vectors, of models trained for that.
         truncate: Cut texts that are too long (`True`) or refuse them (`False`).

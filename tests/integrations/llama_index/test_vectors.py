@@ -92,6 +92,36 @@ async def test_no_more_batches_are_in_flight_than_allowed(embedding, monkeypatch
     assert await limited.aget_text_embedding_batch(texts) == vectors
 
 
+async def test_a_corpus_is_handed_over_in_large_parts(embedding, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LlamaIndex embeds part after part, and only the batches within one are in flight together."""
+    from sagewire import AsyncClient, Client
+    from sagewire.types import Embeddings
+
+    parts: list[tuple[int, Any]] = []
+    running: list[int] = []
+
+    def embed(self: Any, texts: list[str], **named: Any) -> Embeddings:
+        parts.append((len(texts), named.get("max_concurrency")))
+        return Embeddings([[float(text.split()[1])] for text in texts])
+
+    async def embed_async(self: Any, texts: list[str], **named: Any) -> Embeddings:
+        running.append(len(running) + 1)
+        await asyncio.sleep(0)
+        assert len(running) == 1
+        running.pop()
+        return embed(self, texts, **named)
+
+    monkeypatch.setattr(Client, "embed", embed)
+    monkeypatch.setattr(AsyncClient, "embed", embed_async)
+    model, texts = embedding(), [f"text {number}" for number in range(2000)]
+    order = [[float(number)] for number in range(2000)]
+    assert model.get_text_embedding_batch(texts) == order
+    assert parts == [(1024, None), (976, None)]
+    parts.clear()
+    assert await model.aget_text_embedding_batch(texts) == order
+    assert parts == [(1024, 16), (976, 16)]
+
+
 def test_embeddings_work_in_one_event_loop_after_another(embedding) -> None:
     model = embedding(embed_batch_size=1, max_concurrency=2)
     first = asyncio.run(model.aget_text_embedding_batch(TEXTS))
