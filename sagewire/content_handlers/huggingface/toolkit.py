@@ -69,6 +69,10 @@ class HfPipelineHandler(JsonHandler):
     speaks = "prompt"
     path = "/"
     can = Capabilities(streaming=False, n=True)
+    cures: Mapping[str, str] = {
+        "response_format": "A pipeline cannot be held to a schema: make it a tool (method='function_calling', or "
+        "ToolStrategy(Schema) in LangChain's agents), or ask for JSON in the prompt.",
+    }
     option_names: Mapping[str, str] = _GENERATION_NAMES
     takes_extra = True
 

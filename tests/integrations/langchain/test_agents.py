@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
 from pydantic import BaseModel, Field
 
 from sagewire.emulator.engines import Call, EngineFailure, Reply, Scripted
-from sagewire.errors import ModelError
+from sagewire.errors import ModelError, UnsupportedFeature
 from sagewire.integrations.langchain import ChatSagemakerEndpoint
 
 
@@ -80,6 +80,38 @@ def test_tools_run_before_an_agents_structured_answer(add, last_call, container,
     state = create_agent(model, tools=[get_weather], response_format=Weather).invoke(QUESTION)
     assert [message.type for message in state["messages"]][:4] == ["human", "ai", "tool", "ai"]
     assert state["structured_response"] == Weather(city="Paris", sky="blue")
+
+
+WRITTEN = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
+
+
+@pytest.mark.parametrize(
+    ("container", "family", "written"),
+    [
+        ("tgi", "mistral_v3", f"[TOOL_CALLS] [{WRITTEN}]"),
+        ("tgi", "granite_3_3", f"<|tool_call|>[{WRITTEN}]"),
+        ("hf_pipeline", "hermes_3", f"<tool_call>\n{WRITTEN}\n</tool_call>"),
+        ("hf_pipeline", "lfm2", '<|tool_call_start|>[get_weather(city="Paris")]<|tool_call_end|>'),
+    ],
+)
+def test_an_agent_goes_on_although_its_family_drops_calls_or_wants_short_ids(
+    add, last_call, container, family, written
+):
+    endpoint = add(container, Scripted([written, "Sunny.", written, "Still sunny."]))
+    model = ChatSagemakerEndpoint(endpoint_name=endpoint, content_handler=container, prompt_format=family)
+    agent = create_agent(model, tools=[get_weather], system_prompt="Be brief.")
+    state = agent.invoke(QUESTION)
+    state = agent.invoke({"messages": [*state["messages"], HumanMessage("And now?")]})
+    assert [message.type for message in state["messages"]] == ["human", "ai", "tool", "ai"] * 2
+    assert state["messages"][-1].text == "Still sunny."
+    assert last_call(endpoint)["inputs"].count("sunny in Paris") == 2
+
+
+def test_a_pipeline_cannot_be_held_to_a_schema_and_says_what_can(add):
+    model = chat(add("hf_pipeline"), content_handler="hf_pipeline", prompt_format="qwen2_5")
+    agent = create_agent(model, tools=[get_weather], response_format=ProviderStrategy(Weather))
+    with pytest.raises(UnsupportedFeature, match=r"ToolStrategy\(Schema\)"):
+        agent.invoke(QUESTION)
 
 
 CUT = '{"city": "Paris'
