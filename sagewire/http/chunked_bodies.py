@@ -7,6 +7,8 @@ from http.client import HTTPException, IncompleteRead, LineTooLong
 __all__ = ["ChunkedBody"]
 
 _MAX_LINE = 8_192
+# Of the size of a chunk: more than any body has, and less than a number of 64 bits.
+_MAX_DIGITS = 15
 _BREAKS = (b"\r", b"\n")
 _X = (b"x", b"X")
 
@@ -114,7 +116,7 @@ def _size(line: bytes) -> int:
     digits = (line if b";" not in line else line.partition(b";")[0]).strip()
     try:
         # Python also reads a sign, an underscore and 0x.
-        if digits.isalnum() and digits[1:2] not in _X:
+        if digits.isalnum() and digits[1:2] not in _X and len(digits.lstrip(b"0")) <= _MAX_DIGITS:
             return int(digits, 16)
     except ValueError:
         pass

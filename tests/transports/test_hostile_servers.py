@@ -355,6 +355,7 @@ BREAKS = {
     "no line break": b"5\r\nhelloXX\r\n",
     "a sign": b"-5\r\nhello\r\n",
     "an empty size": b"\r\nhello\r\n",
+    "an absurd size": b"f" * 40 + b"\r\nhello\r\n",
 }
 
 
