@@ -8,7 +8,8 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
 import orjson
@@ -191,11 +192,24 @@ def _serve(plan: Plan) -> None:
     from sagewire.gateway.server.run import serve
 
     # Told to end before it serves, it has nothing to drain, and ended as it should, too: 0, as after draining.
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    told = False
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        nonlocal told
+        told = True
+        sys.exit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
     try:
-        raise typer.Exit(serve(plan, ready=lambda url: _announce(url, plan.config)))
+        code = serve(plan, ready=lambda url: _announce(url, plan.config))
+    except Exception:
+        # In the middle of a statement the exit leaves SQLAlchemy in a state that is an error of its own.
+        if not told:
+            raise
+        code = 0
     finally:
         signal.signal(signal.SIGTERM, before)
+    raise typer.Exit(code)
 
 
 def _listed(config: GatewayConfig) -> list[str]:
