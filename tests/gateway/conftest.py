@@ -185,7 +185,7 @@ class Upstream:
 @pytest.fixture
 def vllm() -> Iterator[Upstream]:
     upstream = Upstream()
-    thread = threading.Thread(target=upstream.server.serve_forever, daemon=True)
+    thread = threading.Thread(target=upstream.server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield upstream
     upstream.server.shutdown()

@@ -131,6 +131,8 @@ class Server:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             wrapped = self.wrap(sock)
+            with self._lock:
+                self._socks.add(wrapped)
             peer = Peer(wrapped, number, self.stopping)
             file = wrapped.makefile("rb")
             while (seen := self._read(file, number)) is not None:
@@ -148,7 +150,7 @@ class Server:
             sock.close()
             with self._lock:
                 self.open_now -= 1
-                self._socks.discard(sock)
+                self._socks -= {sock, wrapped}
 
     def _read(self, file, number):
         line = file.readline().decode("latin-1")

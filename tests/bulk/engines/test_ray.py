@@ -189,7 +189,7 @@ class Visitor(BaseHTTPRequestHandler):
 
 def test_calls_in_flight_are_those_of_all_workers(models, write, tmp_path):
     with Crowd(8) as crowd:
-        threading.Thread(target=crowd.serve_forever, daemon=True).start()
+        threading.Thread(target=crowd.serve_forever, args=(0.01,), daemon=True).start()
         report = bulk.run(
             write(questions(120)),
             crowd.url,
