@@ -117,10 +117,14 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_chunk_header(self) -> None:
         self._overhead = max(0, self._overhead - CHUNK_FRAME)
 
-    def _unsupported_upgrade_warning(self) -> None:
-        # uvicorn calls it when the parser has stopped, and drops the rest of the data.
+    def _get_upgrade(self) -> None:
+        # uvicorn asks once more when the parser has stopped, and then drops the rest of the data.
         stopped = sys.exc_info()[1]
-        self._stopped_at = int(stopped.args[0]) if isinstance(stopped, httptools.HttpParserUpgrade) else 0
+        if isinstance(stopped, httptools.HttpParserUpgrade):
+            self._stopped_at = int(stopped.args[0])
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: the offer is passed over."""
 
     def on_message_complete(self) -> None:
         if self._offers_upgrade:
