@@ -71,7 +71,8 @@ def _blocks(path: Path) -> dict[str, str]:
 
 @pytest.mark.skipif(find_spec("mypy") is None, reason="needs mypy")
 @pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="the README is not beside these tests")
-@pytest.mark.parametrize("programs", [programs_of_readme, pytest.param(programs_of_pages, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("programs", [programs_of_readme, programs_of_pages])
 def test_programs_pass_strict_type_checks(programs: Callable[[], dict[str, str]], tmp_path: Path) -> None:
     for name, program in programs().items():
         # Blocks of pages await as notebooks do.
