@@ -139,7 +139,7 @@ class SpendTable:
             connection: In a transaction.
             key: The key.
             name: An expression for its name, if that may have changed.
-            make: Make the row if there is none.
+            make: Make the row if it is missing.
         """
         same = {"nanodollars": SPEND.c.nanodollars}
         here = SPEND.c.key_name == (key.name if name is None else name)

@@ -120,6 +120,19 @@ class Conversation:
         if turn.text.strip() or turn.calls:
             self.lost(f"a message of role {turn.role!r} at this place")
 
+    def systems_first(self) -> tuple[list[Turn], list[Turn]]:
+        """Return the system turns and the others, for templates that write all system texts first.
+
+        Raises:
+            UnsupportedFeature: A system turn stands behind others, and the format is strict.
+        """
+        systems, others = list[Turn](), list[Turn]()
+        for turn in self.turns:
+            if turn.role == "system" and others:
+                self.lost_turn(turn)
+            (systems if turn.role == "system" else others).append(turn)
+        return systems, others
+
     def json(self, value: Any, indent: int | None = None) -> str:
         """Return JSON text as chat templates write it, guarded."""
         return self.guard(dump(value, indent))

@@ -109,7 +109,7 @@ class DeepSeekV4(TurnFormat):
 
 
 def _with_system(conversation: Conversation) -> list[Turn]:
-    """Return the turns, an empty system turn before them if tools have to be described and there is none."""
+    """Return the turns, an empty system turn before them if tools have to be described and it is missing."""
     turns = conversation.turns
     if conversation.tools and all(turn.role != "system" for turn in turns):
         return [Turn("system", ""), *turns]

@@ -222,13 +222,9 @@ class Glm40414(TurnFormat):
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
-        turns = conversation.turns
-        first = next((place for place, turn in enumerate(turns) if turn.role != "system"), len(turns))
-        for turn in turns[first:]:
-            if turn.role == "system":
-                conversation.lost_turn(turn)
+        systems, others = conversation.systems_first()
         page.add("[gMASK]<sop>")
-        for turn in (*(t for t in turns if t.role == "system"), *(t for t in turns if t.role != "system")):
+        for turn in (*systems, *others):
             self.write_turn(conversation, page, turn, False)
         self.write_generation(conversation, page)
 

@@ -120,7 +120,7 @@ class Granite4(TaggedTools):
         return "\n".join(parts)
 
     def write_system(self, conversation: Conversation, page: PromptBuilder, system: str | None) -> None:
-        """Write the system turn; an empty text without tools is none, and so the default is written."""
+        """Write the system turn; the default one if its text is empty and there are no tools."""
         if conversation.tools and system == "":
             page.add(self.open_turn.replace("{role}", "system"), self.system_gap, self.tools_text(conversation))
             page.add(self.close_turn)

@@ -171,7 +171,7 @@ class MistralTools(TurnFormat):
 
 
 def _last_user(conversation: Conversation, turns: Sequence[Turn]) -> int:
-    """Return the place of the user's last turn, where the tools go; -1 if there is none."""
+    """Return the place of the user's last turn, where the tools go; -1 without one."""
     last = max((place for place, turn in enumerate(turns) if turn.role == "user"), default=-1)
     if conversation.tools and last < 0:
         conversation.lost("tools in a conversation without a user's message")

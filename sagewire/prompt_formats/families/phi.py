@@ -96,19 +96,13 @@ class Phi4MiniReasoning(TurnFormat):
 
     def write(self, conversation: Conversation, page: PromptBuilder) -> None:
         """Write the whole conversation."""
-        turns = conversation.turns
-        first = next((place for place, turn in enumerate(turns) if turn.role != "system"), len(turns))
-        for turn in turns[first:]:
-            if turn.role == "system":
-                conversation.lost_turn(turn)
+        systems, others = conversation.systems_first()
         page.add("<|system|>Your name is Phi, an AI math expert developed by Microsoft.")
-        for turn in turns:
-            if turn.role == "system":
-                page.add(" ", turn.text)
+        for turn in systems:
+            page.add(" ", turn.text)
         page.add("<|end|>")
-        for turn in turns:
-            if turn.role != "system":
-                self.write_turn(conversation, page, turn, False)
+        for turn in others:
+            self.write_turn(conversation, page, turn, False)
         self.write_generation(conversation, page)
 
 

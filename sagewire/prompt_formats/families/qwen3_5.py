@@ -177,7 +177,7 @@ QWEN3_8_MAX = Qwen35(
 
 
 def _last_question(turns: Sequence[Turn]) -> int:
-    """Return the place of the user's last turn that is not a tool's result in disguise; -1 if there is none."""
+    """Return the place of the user's last turn that is not a tool's result in disguise; -1 without one."""
     for place in range(len(turns) - 1, -1, -1):
         text = turns[place].text.strip()
         if turns[place].role == "user" and not (

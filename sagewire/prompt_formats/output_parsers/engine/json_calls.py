@@ -258,7 +258,7 @@ def _scan_arguments(source: Source, calls: Calls, here: bool = False) -> Wait[st
 
 
 def normal_arguments(text: str) -> str:
-    """Return the JSON text of an object; raise `ValueError` if it is none."""
+    """Return the JSON text of an object; raise `ValueError` for anything else."""
     value = from_json(text)
     if isinstance(value, dict):
         return text

@@ -63,7 +63,7 @@ class Offered:
         return (self._schemas or {}).get(tool, {})
 
     def schema(self, tool: str, parameter: str) -> Any:
-        """Return the schema of a parameter; `None` if there is none."""
+        """Return the schema of a parameter; `None` if it has no schema."""
         properties = self.root(tool).get("properties")
         return properties.get(parameter) if isinstance(properties, Mapping) else None
 

@@ -172,7 +172,7 @@ class Calls:
         self._source.checkpoint()
 
     def cancel(self) -> None:
-        """The call that was begun is none."""
+        """Take back the call that was begun: it is text."""
         if self._started:
             self.flush()
             self.out.append(ToolCallDelta(self._index, cancelled=True))
