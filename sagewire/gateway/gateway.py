@@ -16,6 +16,7 @@ from sagewire.gateway.accounting.metrics import Metrics
 from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.accounting.usage_writer import UsageWriter
 from sagewire.gateway.auth import Authenticator
+from sagewire.gateway.body_room import BodyRoom
 from sagewire.gateway.config import GatewayConfig, ServerConfig
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.isolation import check_body, check_sizes
@@ -35,7 +36,7 @@ __all__ = ["Expand", "Gateway", "Turn"]
 
 _log = logging.getLogger("sagewire.gateway")
 # Returns a body with what it refers to, how many entries of its `input` come from there, and `Turn.storing`.
-Expand = Callable[[Key, dict[str, Any]], Awaitable[tuple[dict[str, Any], int, ServerConfig | None]]]
+Expand = Callable[[RequestLog, dict[str, Any]], Awaitable[tuple[dict[str, Any], int, ServerConfig | None]]]
 # Seconds that whoever manages keys waits for the database.
 MANAGEMENT_SECONDS = 10.0
 # Seconds between refreshes of the keys in memory.
@@ -107,6 +108,7 @@ class Gateway:
         self.draining = False
         self.access = Authenticator(config, store, required=require_keys or bool(store.all_keys()))
         self.budgets = Budgets(store)
+        self.body_room = BodyRoom()
         self.responses = StoredResponses(store)
         # One worker counts in the database, too, if gateways on other machines may do so.
         shared = store if store.on_network or (workers > 1 and not store.in_memory) else None
@@ -213,7 +215,7 @@ class Gateway:
         earlier, storing = 0, None
         if expand is not None:
             # Before anything is reserved: what comes from earlier counts as the prompt that it is.
-            body, earlier, storing = await expand(key, body)
+            body, earlier, storing = await expand(log, body)
             check_sizes(body)
         turn = Turn(log, key, body, model, router, name, task, number_of_prompts(body), settings, earlier, storing)
         await self._reserve(turn)
@@ -307,6 +309,8 @@ class Gateway:
 
     async def ended(self, log: RequestLog) -> None:
         """Count a request that has ended."""
+        if log.body_room:
+            self.body_room.give_back(log)
         # By entry of the configuration: names that fit a pattern are without number.
         model = self._entry(log.model)
         served = model if log.served_by in ("", log.model) else self._entry(log.served_by)

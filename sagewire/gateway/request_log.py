@@ -53,6 +53,7 @@ class RequestLog:
         prices: Those of the deployment that was called last.
         cost: In nanodollars.
         body: The request's body; only to estimate tokens, never logged.
+        body_room: The bytes of memory that are set aside for it.
         answer_tokens: Tokens of the answer so far, as estimated from its text.
         counted_tokens: Those of them that `usage` has, which may be of the first of several prompts only.
         conversation: The caller's name for the conversation it belongs to.
@@ -80,6 +81,7 @@ class RequestLog:
     prices: Prices | None = None
     cost: int = 0
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    body_room: int = 0
     conversation: str = ""
     upstream_id: str | None = None
     attempts: int = 0

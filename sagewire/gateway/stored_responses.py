@@ -15,11 +15,13 @@ from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.database_calls import LONGEST_QUEUE, DatabaseCalls
 from sagewire.gateway.accounting.response_table import MAX_ID, Chain, ResponseTable, StoredItem, StoredResponse
 from sagewire.gateway.accounting.store_errors import StoreBusy, StoreError
+from sagewire.gateway.body_room import SMALL_BODY, BodyRoom
 from sagewire.gateway.config import ServerConfig
 from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.isolation import MAX_INPUTS
 from sagewire.gateway.keys import Key
+from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.threads import BlockingCalls
 from sagewire.openai_shapes import BadRequest
 from sagewire.openai_shapes.answers import new_id
@@ -62,13 +64,14 @@ class StoredResponses:
         # One call of a key at a time, so that none takes the places of all others.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def expanded(self, key: Key, body: JSON, server: ServerConfig) -> tuple[JSON, int]:
+    async def expanded(self, log: RequestLog, body: JSON, server: ServerConfig, room: BodyRoom) -> tuple[JSON, int]:
         """Return the body of a request with the stored items that it refers to, and how many come before its own.
 
         Args:
-            key: Whose request it is.
-            body: The request.
+            log: The request, whose key is known.
+            body: The request's body.
             server: Says how large it may become.
+            room: The room for large bodies: a few bytes can stand for a long conversation.
 
         Raises:
             BadRequest: A field has the wrong type.
@@ -81,15 +84,19 @@ class StoredResponses:
             return body, 0
         if not isinstance(items, list):
             raise BadRequest("'input' must be a text, or an array of messages and tool results", "input")
-        most = server.max_body_bytes
-        earlier = await self._before(key, previous, most)
+        assert log.key is not None, "it has been checked"
+        key, most, sent = log.key, server.max_body_bytes, log.body_room
+        await room.take(log, most, most)
+        earlier, size = await self._before(key, previous, most)
         if references:
-            items = await self._resolved(key, items, references, most)
+            items, more = await self._resolved(key, items, references, most)
+            size += more
+        room.shrink(log, sent + (size if size > SMALL_BODY else 0))
         return {**body, "input": [*earlier, *items]}, len(earlier)
 
-    async def _before(self, key: Key, previous: Any, most: int) -> list[JSON]:
+    async def _before(self, key: Key, previous: Any, most: int) -> tuple[list[JSON], int]:
         if previous is None:
-            return []
+            return [], 0
         if not isinstance(previous, str) or not previous:
             raise BadRequest("'previous_response_id' must be the id of a response", "previous_response_id")
         chain = await self._chain(key, previous, most)
@@ -102,14 +109,14 @@ class StoredResponses:
                 "'input'",
                 param="previous_response_id",
             )
-        return _all_of(chain, "previous_response_id", most)
+        return _all_of(chain, "previous_response_id", most), chain.size
 
     async def _chain(self, key: Key, id: str, most: int, *, output: bool = True) -> Chain | None:
         if not _is_id(id):
             return None
         return await self._run(key, self._table.chain, _owner(key), id, most, MAX_INPUTS, output=output)
 
-    async def _resolved(self, key: Key, items: list[Any], references: list[Any], most: int) -> list[Any]:
+    async def _resolved(self, key: Key, items: list[Any], references: list[Any], most: int) -> tuple[list[Any], int]:
         wrong = [one for one in references if not isinstance(one, str) or not one]
         if wrong:
             raise BadRequest("an 'item_reference' needs the 'id' of an item", "input")
@@ -128,9 +135,10 @@ class StoredResponses:
             )
         # A few bytes that name a large item many times would become a body without limit.
         sizes = {id: len(orjson.dumps(item)) for id, item in found.items()}
-        if sum(sizes[one] for one in references) > most:
+        size = sum(sizes[one] for one in references)
+        if size > most:
             raise _too_long("input", most)
-        return [found[item["id"]] if _is_reference(item) else item for item in items]
+        return [found[item["id"]] if _is_reference(item) else item for item in items], size
 
     async def keep(self, key: Key, body: JSON, earlier: int, response: JSON, server: ServerConfig) -> bool:
         """Store an answer; return whether it is stored, which it is not if it is too large or the database is away.

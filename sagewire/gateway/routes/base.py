@@ -45,7 +45,8 @@ class ModelRoute(ABC):
         log.conversation = headers.get("x-session-id", "")
         log.key = key = await gateway.access.authenticate(headers)
         # The key comes first: a stranger's body is not even read.
-        body = await read_json(receive, headers, gateway.config.server.max_body_bytes, gateway.alarms)
+        limit = gateway.config.server.max_body_bytes
+        body = await read_json(receive, headers, limit, gateway.alarms, gateway.body_room, log)
         turn = await gateway.admit(log, key, body, self.task, self.expand)
         log.body = turn.body
         await self.answer(turn, Generation(gateway, turn, receive, send), send)

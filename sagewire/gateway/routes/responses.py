@@ -10,7 +10,7 @@ from starlette.types import Send
 from sagewire.gateway.config import ServerConfig
 from sagewire.gateway.gateway import Gateway, Turn
 from sagewire.gateway.generation import Generation, Opened
-from sagewire.gateway.keys import Key
+from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routes.base import ModelRoute
 from sagewire.gateway.routes.chat import stream_chat, whole_chat
 from sagewire.gateway.server.http_exchange import respond_json
@@ -33,12 +33,12 @@ class Responses(ModelRoute):
         super().__init__(gateway)
         self.expand = self._expanded
 
-    async def _expanded(self, key: Key, body: JSON) -> tuple[JSON, int, ServerConfig | None]:
+    async def _expanded(self, log: RequestLog, body: JSON) -> tuple[JSON, int, ServerConfig | None]:
         # Whether responses are stored is decided here, once for the request: a reload may change it meanwhile.
-        server = self.gateway.config.server
+        gateway, server = self.gateway, self.gateway.config.server
         if server.store_responses is None:
             return body, 0, None
-        return *(await self.gateway.responses.expanded(key, body, server)), server
+        return *(await gateway.responses.expanded(log, body, server, gateway.body_room)), server
 
     async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
         """Answer whole, or as a stream of events."""

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from sagewire.gateway.body_room import SMALL_BODY, BodyRoom
 from sagewire.gateway.errors import ClientGone, GatewayError
 from sagewire.gateway.request_log import RequestLog
 from sagewire.http.timer_pool import Alarm, Timer, TimerPool
@@ -38,7 +39,14 @@ def headers_of(scope: Scope) -> Mapping[str, str]:
     return known
 
 
-async def read_json(receive: Receive, headers: Mapping[str, str], limit: int, alarms: TimerPool) -> Any:
+async def read_json(
+    receive: Receive,
+    headers: Mapping[str, str],
+    limit: int,
+    alarms: TimerPool,
+    room: BodyRoom | None = None,
+    log: RequestLog | None = None,
+) -> Any:
     """Return a request's parsed JSON body.
 
     Args:
@@ -46,41 +54,85 @@ async def read_json(receive: Receive, headers: Mapping[str, str], limit: int, al
         headers: The request's.
         limit: Maximum bytes.
         alarms: The timers of the running event loop.
+        room: The room for large bodies, which `log` takes until it is given back.
+        log: The request's; with `room` only.
 
     Raises:
-        GatewayError: 413, it is larger than `limit` bytes; 408, it takes too long.
+        GatewayError: 413, it is larger than `limit` bytes; 408, it takes too long; 429 or 503, there is no room for it.
         BadRequest: It is not JSON.
         ClientGone: The caller hung up halfway.
     """
     announced = headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
+    size = int(announced) if announced.isdigit() else None
+    if size is not None and size > limit:
         raise _too_large(limit)
+    body = _Body(receive, limit, alarms)
+    if room is None or log is None:
+        await body.read(limit)
+    elif not await body.read(SMALL_BODY):
+        # All of it, before more is read: of bodies that grow together, each might wait for the others' room.
+        if body.ended:
+            size = len(body.data)
+        elif size is None or "transfer-encoding" in headers:
+            size = limit
+        await room.take(log, size, limit)
+        await body.read(limit)
+        room.shrink(log, len(body.data))
     try:
-        with Timer(BODY_SECONDS, alarms):
-            body = await _read(receive, limit)
-    except TimeoutError:
-        message = f"the request body did not arrive within {BODY_SECONDS:g} s"
-        raise GatewayError(408, "request_timeout", message, headers={"connection": "close"}) from None
-    try:
-        return orjson.loads(body)
+        return orjson.loads(body.data)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the request body is not JSON: {error}") from None
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
+class _Body:
+    """A body that is arriving.
+
+    Args:
+        receive: ASGI's.
+        limit: Maximum bytes.
+        alarms: The timers of the running event loop.
+
+    Attributes:
+        data: What has arrived; in one piece, since callers may send it in any number of them.
+        ended: That is all.
+    """
+
+    __slots__ = ("_alarms", "_limit", "_receive", "_seconds", "data", "ended")
+
+    def __init__(self, receive: Receive, limit: int, alarms: TimerPool) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._alarms = alarms
+        self._seconds = BODY_SECONDS
+        self.data = bytearray()
+        self.ended = False
+
+    async def read(self, most: int) -> bool:
+        """Read on to the end, or until more than `most` bytes are there; return whether they are not.
+
+        Raises:
+            GatewayError: 413, it is too large; 408, it takes too long.
+            ClientGone: The caller hung up halfway.
+        """
+        began = self._alarms.loop.time()
+        try:
+            with Timer(self._seconds, self._alarms):
+                while not self.ended and len(self.data) <= most:
+                    await self._read_part()
+        except TimeoutError:
+            message = f"the request body did not arrive within {BODY_SECONDS:g} s"
+            raise GatewayError(408, "request_timeout", message, headers={"connection": "close"}) from None
+        self._seconds -= self._alarms.loop.time() - began
+        return len(self.data) <= most
+
+    async def _read_part(self) -> None:
+        message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
-        if not message.get("more_body", False):
-            return b"".join(parts)
+        self.data += message.get("body", b"")
+        if len(self.data) > self._limit:
+            raise _too_large(self._limit)
+        self.ended = not message.get("more_body", False)
 
 
 def _too_large(limit: int) -> GatewayError:

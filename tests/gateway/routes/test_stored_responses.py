@@ -15,6 +15,7 @@ from sagewire.errors import UsageError
 from sagewire.gateway import stored_responses
 from sagewire.gateway.accounting.database import open_store
 from sagewire.gateway.accounting.store_errors import StoreError
+from sagewire.gateway.body_room import BodyRoom
 from sagewire.gateway.config import parse_config
 from tests.cases import each
 
@@ -87,6 +88,21 @@ def test_two_turns(client: openai.OpenAI, upstream, stream: bool) -> None:
     ):
         with pytest.raises(openai.NotFoundError, match="there is no response"):
             call()
+
+
+def test_what_a_few_bytes_stand_for_takes_room(gateway, client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    give_back = BodyRoom.give_back
+    monkeypatch.setattr(BodyRoom, "give_back", lambda room, log: (kept.append(log.body_room), give_back(room, log))[1])
+    # Short enough to take none by itself; the model repeats it.
+    first = client.responses.create(model="chat", input="a" * 35_000)
+    second = client.responses.create(model="chat", input="b", previous_response_id=first.id)
+    item = {"type": "item_reference", "id": second.output[0].id}
+    # The whole room of the key is not too little for a short one.
+    client.responses.create(model="chat", input=[item])
+    client.responses.create(model="chat", input="c", previous_response_id=second.id)
+    assert [size > 70_000 for size in kept if size] == [True, True], kept
+    assert gateway.gateway.body_room._total == 0
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -116,6 +116,28 @@ def test_kept_connections_with_half_a_second_request(server: Server) -> None:
     assert grown / count < 1, f"{grown / count:.2f} MB for each connection"
 
 
+def test_unfinished_bodies_of_a_key(server: Server) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-u\r\n"
+    head += b"content-length: 19900000\r\n\r\n"
+    before = server.megabytes()
+
+    def send(caller: socket.socket) -> None:
+        caller.settimeout(2)
+        # Those that find no room are read no further.
+        with suppress(OSError):
+            caller.sendall(head + b" " * 19_000_000)
+
+    with ExitStack() as stack, ThreadPoolExecutor(30) as pool:
+        list(pool.map(send, [stack.enter_context(server.connect()) for _ in range(30)]))
+        grown = server.megabytes() - before
+        assert (
+            server.post(json.dumps({"model": "chat", "messages": [{"role": "user", "content": "Hi"}]}).encode())[0]
+            == 200
+        )
+    # Half of 200 MB, and the buffers of the connections.
+    assert grown < 100 + 30 * MOST / 2, f"{grown:.0f} MB"
+
+
 def test_the_largest_lists_of_callers(server: Server) -> None:
     text = {"role": "user", "content": "a"}
     bodies = [
