@@ -408,7 +408,7 @@ async def _discover(deployment: Deployment) -> None:
         await deployment.client("chat")
     except SagewireError as error:
         # The first call will meet it again, and its caller gets the error.
-        deployment.last_error = deployment.redaction.text(f"{type(error).__name__}: {error}")[:300]
+        deployment.note_error(error)
         _log.warning("%s: %s", deployment.label, deployment.last_error)
 
 

@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from limits.aio.storage import MemoryStorage
 from limits.errors import StorageError
 
 from sagewire.errors import UsageError
@@ -21,7 +20,8 @@ from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.rate_counters import (
     Counters,
     CountersInDatabase,
-    CountersInStorage,
+    CountersInMemory,
+    CountersInRedis,
     redis_storage,
 )
 from sagewire.gateway.accounting.rate_table import Take, Taken
@@ -81,8 +81,8 @@ class RateLimits:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        self._local: Counters = CountersInStorage(MemoryStorage())
-        self._redis = None if redis_url is None else CountersInStorage(redis_storage(redis_url))
+        self._local: Counters = CountersInMemory()
+        self._redis = None if redis_url is None else CountersInRedis(redis_storage(redis_url))
         self._shared: Counters | None = self._redis
         if self._shared is None and store is not None:
             self._shared = CountersInDatabase(store)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import math
 import threading
 from collections import deque
@@ -18,13 +20,14 @@ from sagewire.gateway.accounting.costs import nanodollars
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.database_calls import DatabaseCalls
 from sagewire.gateway.accounting.store_errors import StoreError
-from sagewire.gateway.accounting.tables import RESERVED, SPEND, USAGE, as_utc
+from sagewire.gateway.accounting.tables import MOST, RESERVED, SPEND, USAGE, as_utc, bounded_sum
 from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key
 
 __all__ = ["BudgetReservation", "Budgets", "Spend", "SpendTable"]
 
+_log = logging.getLogger("sagewire.gateway")
 Now = Callable[[], datetime]
 # After so long, what is set aside for a request is given back if another one needs it.
 _LONGEST = timedelta(minutes=15)
@@ -107,7 +110,7 @@ class SpendTable:
             # Reservations of a period that is over no longer count, nor those given back after a while.
             current = kept and before.resets_at == reservation.spend.resets_at
             spent = before.nanodollars - (reservation.nanodollars if current else 0)
-            self._write(connection, name, Spend(max(0, spent) + cost, before.resets_at))
+            self._write(connection, name, Spend(min(MOST, max(0, spent) + cost), before.resets_at))
 
     def of(self, key: Key) -> Spend:
         """Return what a key has spent: of its budget, or in all if it has none.
@@ -173,8 +176,7 @@ def _reset(key: Key, known: datetime | None, now: datetime) -> datetime | None:
 
 
 def _used_by(key: Key) -> sa.ScalarSelect[int]:
-    total = sa.func.coalesce(sa.func.sum(USAGE.c.nanodollars), 0)
-    return sa.select(total).where(USAGE.c.key_name == key.name).scalar_subquery()
+    return sa.select(bounded_sum(USAGE.c.nanodollars)).where(USAGE.c.key_name == key.name).scalar_subquery()
 
 
 def _before(key: Key) -> sa.ColumnElement[int]:
@@ -237,9 +239,14 @@ class Budgets:
             settling = self._late.popleft()
             try:
                 await self._calls.run(settling.run)
-            except BaseException:
+            except (StoreError, asyncio.CancelledError):
                 self._late.appendleft(settling)
                 raise
+            except Exception as error:
+                # Another try would fail, too, and stop all requests that come after it.
+                _log.error(
+                    "the cost of a request of key %r is not counted: %s", settling.key_name, type(error).__name__
+                )
 
     def _spent(self, key: Key, spend: Spend) -> GatewayError:
         limit = key.max_budget or 0.0
@@ -297,6 +304,10 @@ class _Settling:
         self._table, self._reservation, self._cost = table, reservation, cost
         self._lock = threading.Lock()
         self._done = False
+
+    @property
+    def key_name(self) -> str:
+        return self._reservation.key.name
 
     def run(self) -> None:
         with self._lock:

@@ -16,10 +16,10 @@ from sagewire._extras import install_command
 from sagewire.errors import UsageError
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.database_calls import LONGEST_QUEUE, DatabaseCalls
-from sagewire.gateway.accounting.rate_table import Count, Counted, GiveBack, RateTable, Step, Take, Taken
+from sagewire.gateway.accounting.rate_table import Count, Counted, GiveBack, RateMemory, RateTable, Step, Take, Taken
 from sagewire.gateway.accounting.store_errors import StoreBusy, StoreError
 
-__all__ = ["Counters", "CountersInDatabase", "CountersInStorage", "redis_storage"]
+__all__ = ["Counters", "CountersInDatabase", "CountersInMemory", "CountersInRedis", "redis_storage"]
 
 # Steps in one transaction of the database, which others wait for.
 STEPS = 200
@@ -163,8 +163,23 @@ class CountersInDatabase:
         return late
 
 
-class CountersInStorage:
-    """Both limits over one storage of the `limits` library: this process's memory, or Redis.
+class CountersInMemory:
+    """Both limits in this process."""
+
+    def __init__(self) -> None:
+        self._memory = RateMemory()
+
+    async def take(self, asked: Take) -> Taken:
+        """Count a request and its tokens, both or neither."""
+        return self._memory.run(asked)
+
+    async def count(self, name: str, limit: int, tokens: int) -> None:
+        """Count tokens, also beyond the limit; a negative number gives them back."""
+        self._memory.run(Count(name, tokens))
+
+
+class CountersInRedis:
+    """Both limits over Redis, as a storage of the `limits` library.
 
     Requests slide, so that no two bursts meet at a minute's end. Tokens count also beyond the limit, and are given back
     if more were reserved than used, which a fixed window can do.

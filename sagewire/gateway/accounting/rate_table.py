@@ -1,4 +1,8 @@
-"""Requests and tokens of the current minute in the database, for workers without Redis. Every call blocks."""
+"""Requests and tokens of the current minute: the steps, and where they are counted without Redis.
+
+A minute is one of a clock that nobody sets: of PostgreSQL's, which all machines share, or of this process's. Whoever
+sets a clock ahead and back again must not shut out callers until that time has come.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,20 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.tables import RATES
 
-__all__ = ["Count", "Counted", "GiveBack", "RateTable", "Step", "Take", "Taken"]
+__all__ = ["Count", "Counted", "GiveBack", "RateMemory", "RateTable", "Step", "Take", "Taken"]
 
 MINUTE = 60
 # Seconds between two deletions of counters that nobody uses any more.
 PURGE_SECONDS = 600.0
+# Seconds after which the database is asked for the time again.
+CLOCK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +161,48 @@ class GiveBack:
 Step = Take | Count | GiveBack
 
 
+class RateMemory:
+    """Counters of this process.
+
+    Args:
+        clock: The time, in seconds; default: as it was when the process started, and then what has passed.
+    """
+
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
+        began = time.time() - time.monotonic()
+        self._clock = clock or (lambda: began + time.monotonic())
+        self._rows: dict[tuple[str, str], _Row] = {}
+        self._purge_at = 0.0
+
+    def run(self, step: Step) -> Taken:
+        """Do a step."""
+        now = self._clock()
+        minute = int(now // MINUTE)
+        if now >= self._purge_at:
+            self._purge_at = now + PURGE_SECONDS
+            self._rows = {counter: row for counter, row in self._rows.items() if row.minute >= minute - 1}
+        rows = {counter: self._row(counter, minute) for counter in step.counters()}
+        return _moved(step.apply(rows, now), time.time() - now)
+
+    def _row(self, counter: tuple[str, str], minute: int) -> _Row:
+        row = self._rows.get(counter)
+        if row is None or row.minute != minute:
+            previous = row.count if row is not None and row.minute == minute - 1 else 0
+            row = self._rows[counter] = _Row(minute, 0, previous)
+        return row
+
+
 class RateTable:
-    """Counters that all processes share.
+    """Counters that all processes share, in the database. Every call blocks.
 
     Args:
         store: The database.
-        clock: The time, as a Unix time.
+        clock: The time, as a Unix time; default: PostgreSQL's, or with SQLite that of this machine.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float] | None = None) -> None:
         self._store = store
-        self._clock = clock
+        self._clock = clock or (_DatabaseClock(store) if store.on_network else time.time)
         self._purge_at = 0.0
 
     def run(self, steps: Sequence[Step]) -> list[Taken]:
@@ -177,21 +214,23 @@ class RateTable:
         self._purge()
         # Names have any length. In one order everywhere, so that two workers never wait for each other's rows.
         hashed = {counter: _hashed(*counter) for step in steps for counter in step.counters()}
+        clock = self._clock
+        if isinstance(clock, _DatabaseClock):
+            clock.refresh()
         with self._store.transaction("count rates in") as connection:
-            minute = int(self._clock() // MINUTE)
+            minute = int(clock() // MINUTE)
             ordered = sorted(hashed, key=hashed.__getitem__)
             rows = {counter: self._locked(connection, hashed[counter], minute) for counter in ordered}
-            now = self._clock()
+            now = clock()
             found = [step.apply(rows, now) for step in steps]
             for counter, row in rows.items():
                 values = {"minute": row.minute, "count": row.count, "previous": row.previous}
                 connection.execute(sa.update(RATES).where(RATES.c.counter == hashed[counter]).values(**values))
-        return found
+        return [_moved(one, time.time() - now) for one in found] if isinstance(clock, _DatabaseClock) else found
 
     def _purge(self) -> None:
-        now = self._clock()
-        if now >= self._purge_at:
-            self._purge_at = now + PURGE_SECONDS
+        if time.monotonic() >= self._purge_at:
+            now, self._purge_at = self._clock(), time.monotonic() + PURGE_SECONDS
             with self._store.transaction("delete rate counts from") as connection:
                 connection.execute(sa.delete(RATES).where(RATES.c.minute < now // MINUTE - 1))
 
@@ -201,10 +240,41 @@ class RateTable:
         found = first.on_conflict_do_update(index_elements=["counter"], set_={"counter": first.excluded.counter})
         before = connection.execute(found.returning(RATES)).mappings().one()
         row = _Row(before["minute"], before["count"], before["previous"])
-        # The clock of another machine may be ahead.
         if row.minute < minute:
             row = _Row(minute, 0, row.count if row.minute == minute - 1 else 0)
+        elif row.minute > minute + 1:
+            # The clock was set back: without this the counter would stay full until that minute comes.
+            row = _Row(minute, row.count, 0)
         return row
+
+
+class _DatabaseClock:
+    """The time of the database's machine, which this one's clock is not asked for."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ahead = 0.0
+        self._refresh_at = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self._ahead
+
+    def refresh(self) -> None:
+        """Ask for the time, every now and then; it blocks."""
+        if time.monotonic() >= self._refresh_at:
+            query = sa.select(sa.extract("epoch", sa.func.clock_timestamp()).label("now"))
+            self._ahead = float(self._store.rows(query, "read the time from")[0]["now"]) - time.monotonic()
+            self._refresh_at = time.monotonic() + CLOCK_SECONDS
+
+
+def _moved(taken: Taken, seconds: float) -> Taken:
+    """Return what was taken with its times on this machine's clock."""
+    tokens, requests = taken.tokens, taken.requests
+    return replace(
+        taken,
+        tokens=None if tokens is None else replace(tokens, reset=tokens.reset + seconds),
+        requests=None if requests is None else replace(requests, reset=requests.reset + seconds),
+    )
 
 
 def _hashed(kind: str, name: str) -> str:

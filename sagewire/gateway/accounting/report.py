@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from sagewire.gateway.accounting.costs import dollars
 from sagewire.gateway.accounting.database import Store
-from sagewire.gateway.accounting.tables import COUNTS, LATENCIES, USAGE, UsageRow, as_utc
+from sagewire.gateway.accounting.tables import COUNTS, LATENCIES, USAGE, UsageRow, as_utc, bounded_sum
 
 __all__ = ["HOURS", "percentile", "report"]
 
@@ -59,13 +59,12 @@ def report(
 
 
 def _sums(store: Store, by: sa.Column[Any], where: list[sa.ColumnElement[bool]]) -> list[tuple[Any, Counts]]:
-    sums = [sa.func.sum(USAGE.c[name]) for name in COUNTS]
+    sums = [bounded_sum(USAGE.c[name]) for name in COUNTS]
     query = sa.select(by.label("by"), *(one.label(name) for one, name in zip(sums, COUNTS, strict=True)))
     query = query.where(*where).group_by(by).order_by(sums[0].desc(), by)
     if by is not USAGE.c.hour:
         query = query.limit(MOST_NAMES)
-    # PostgreSQL's sums of BIGINT are NUMERIC.
-    return [(row["by"], tuple(int(row[name]) for name in COUNTS)) for row in store.rows(query, "read usage from")]
+    return [(row["by"], tuple(row[name] for name in COUNTS)) for row in store.rows(query, "read usage from")]
 
 
 def _by_name(store: Store, by: sa.Column[Any], where: list[sa.ColumnElement[bool]]) -> list[dict[str, Any]]:

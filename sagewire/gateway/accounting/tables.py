@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
 
 __all__ = [
     "BATCHES",
     "COUNTS",
     "KEYS",
     "LATENCIES",
+    "MOST",
     "RATES",
     "REQUESTS",
     "RESERVED",
@@ -22,11 +26,32 @@ __all__ = [
     "USAGE",
     "UsageRow",
     "as_utc",
+    "bounded_sum",
 ]
 
 TABLES = sa.MetaData()
 # Upper bounds in seconds; slower requests are in one more class.
 LATENCIES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+# No sum is larger: two of them still fit into 64 bits.
+MOST = 2**62 - 1
+
+
+class bounded_sum(GenericFunction[int]):
+    """SQL's `sum` of a column of counts, 0 for no rows and at most `MOST`; `sum` itself fails beyond 64 bits."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+@compiles(bounded_sum, "sqlite")
+def _in_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    # `total` is a float, which is exact up to 2**53.
+    return f"CAST(MIN(TOTAL({compiler.process(element.clauses, **options)}), {MOST}) AS INTEGER)"
+
+
+@compiles(bounded_sum, "postgresql")
+def _in_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    return f"CAST(LEAST(COALESCE(SUM({compiler.process(element.clauses, **options)}), 0), {MOST}) AS BIGINT)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,9 +120,13 @@ class Deployment:
             self._waiting.popleft()
         return not self._waiting and self._fits(places)
 
+    def fitting(self, places: int) -> int:
+        """Return how many of the places of a request it has at most; the request's calls take turns in them."""
+        return min(places, self.config.max_concurrency or places)
+
     def _fits(self, places: int) -> bool:
         limit = self.config.max_concurrency
-        return limit is None or self.in_flight + places <= limit
+        return limit is None or self.in_flight + min(places, limit) <= limit
 
     def wait(self, waiter: Waiter) -> None:
         """Put a request into the queue for the next free places."""
@@ -137,7 +141,7 @@ class Deployment:
                 if not self.breaker.allows(waiter.caller):
                     waiter.wake(None)
                 elif self._fits(waiter.places):
-                    waiter.wake(Lease(self, waiter.task, waiter.caller, waiter.places))
+                    waiter.wake(Lease(self, waiter.task, waiter.caller, self.fitting(waiter.places)))
                 else:
                     break
             self._waiting.popleft()
@@ -235,6 +239,11 @@ class Deployment:
         """Remember that it has answered a task."""
         self._answered.add(task)
         self._missing.pop(task, None)
+
+    def note_error(self, error: SagewireError) -> None:
+        """Remember for operators that it did not answer."""
+        self.last_ok = False
+        self.last_error = " ".join(self.redaction.text(f"{type(error).__name__}: {error}").split())[:300]
 
     def lacks(self, task: Task, error: SagewireError) -> bool:
         """Return whether an error shows that the server does not have the route of a task, and remember it."""
@@ -348,8 +357,7 @@ class Lease:
         if not isinstance(error, SagewireError) or deployment.lacks(self._task, error) or is_about_request(error):
             breaker.left(self._passage)
         else:
-            deployment.last_ok = False
-            deployment.last_error = deployment.redaction.text(f"{type(error).__name__}: {error}")[:300]
+            deployment.note_error(error)
             if self.again:
                 breaker.left(self._passage)
             else:

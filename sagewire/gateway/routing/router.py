@@ -142,11 +142,11 @@ class Model:
     ) -> Lease | None:
         """Return a lease of the best deployment with room, or of the first to have some; `None` to look again."""
         places = wanted.places
-        free = [one for one in within if one.has_room(self._fitting(one, places))]
+        free = [one for one in within if one.has_room(places)]
         if free:
             fresh = [one for one in free if one not in tried] if tried else free
             best = choose(fresh or free, self.config, affinity=wanted.affinity, stream=wanted.stream)
-            return Lease(best, wanted.task, wanted.caller, self._fitting(best, places))
+            return Lease(best, wanted.task, wanted.caller, best.fitting(places))
         left = deadline - time.monotonic()
         if left <= 0:
             raise GatewayError(
@@ -155,14 +155,10 @@ class Model:
                 f"all deployments of '{self.name}' are at their concurrency limit; try again shortly",
                 headers={"retry-after": "1"},
             )
-        waiter = Waiter(wanted.task, wanted.caller, min(self._fitting(one, places) for one in within))
+        waiter = Waiter(wanted.task, wanted.caller, places)
         for one in within:
             one.wait(waiter)
         return await waiter.lease(left)
-
-    @staticmethod
-    def _fitting(deployment: Deployment, places: int) -> int:
-        return min(places, deployment.config.max_concurrency or places)
 
     async def _limited(self, lease: Lease, wanted: Wanted) -> float | None:
         """Count one request of a deployment; if none is left, give the lease back and return the seconds to wait."""

@@ -67,6 +67,7 @@ class Reloader:
         try:
             config = await in_thread(self._load)
             self._gateway.reload(config)
+            self._gateway.warm_up()
         except SagewireError as error:
             _log.error("the configuration is not reloaded, the one in use stays: %s", error)
             metrics.config_current.set(0)

@@ -24,6 +24,8 @@ _log = logging.getLogger("sagewire.gateway")
 # A worker that dies sooner than this after its start counts as one that cannot start.
 YOUNG = 5.0
 MAX_FAILED_STARTS = 3
+# Seconds until a worker takes the place of one that died young, and of the next ones, doubled each time.
+PAUSE, LONGEST_PAUSE = 0.5, 30.0
 NOT_ON_WINDOWS = "several workers cannot share a socket on Windows; run one, or use WSL or a container"
 # The exit code after Ctrl-C: 128 and the signal's number, as shells and other commands have it.
 INTERRUPTED = 130
@@ -57,6 +59,8 @@ class Supervisor:
         self._drain_seconds = drain_seconds
         self._context = multiprocessing.get_context("spawn")
         self._running: dict[BaseProcess, float] = {}
+        self._due: list[float] = []
+        self._died_young = 0
         self._failed_starts = 0
         self._stopping = False
         self._interrupted = False
@@ -86,6 +90,7 @@ class Supervisor:
                 multiprocessing.connection.wait([worker.sentinel for worker in self._running], timeout=0.2)
                 if not self._stopping and not self._replace_the_dead():
                     return 1
+                self._start_those_due()
             return INTERRUPTED if self._interrupted else 0
         finally:
             self._end()
@@ -105,22 +110,34 @@ class Supervisor:
         self._running[worker] = time.monotonic()
 
     def _replace_the_dead(self) -> bool:
-        for worker, started in list(self._running.items()):
-            if worker.is_alive():
-                if time.monotonic() - started > YOUNG:
-                    self._failed_starts = 0
-                continue
-            del self._running[worker]
+        now = time.monotonic()
+        dead = [worker for worker in self._running if not worker.is_alive()]
+        alive = [started for worker, started in self._running.items() if worker not in dead]
+        if alive and not dead and not self._due and min(now - started for started in alive) > YOUNG:
+            self._died_young = self._failed_starts = 0
+        for worker in dead:
+            started = self._running.pop(worker)
             _log.error("worker %s ended with exit code %s", worker.pid, worker.exitcode)
             # Its gauges would be counted for ever.
             mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
-            if time.monotonic() - started < YOUNG:
-                self._failed_starts += 1
-                if self._failed_starts >= MAX_FAILED_STARTS:
-                    _log.error("workers do not start; giving up")
-                    return False
-            self._start()
+            pause = 0.0
+            if now - started < YOUNG:
+                pause = min(LONGEST_PAUSE, PAUSE * 2**self._died_young) if self._died_young else 0.0
+                self._died_young += 1
+                # One that was killed, for want of memory for example, might have started well.
+                self._failed_starts += worker.exitcode != -signal.SIGKILL
+            self._due.append(now + pause)
+        if self._failed_starts >= MAX_FAILED_STARTS and not any(now - started > YOUNG for started in alive):
+            _log.error("workers do not start; giving up")
+            return False
         return True
+
+    def _start_those_due(self) -> None:
+        now = time.monotonic()
+        for moment in [moment for moment in self._due if moment <= now]:
+            if not self._stopping:
+                self._due.remove(moment)
+                self._start()
 
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = True

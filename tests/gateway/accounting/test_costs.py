@@ -15,7 +15,9 @@ from sagewire.errors import UsageError
 from sagewire.gateway.accounting.budgets import BudgetReservation, Budgets, SpendTable
 from sagewire.gateway.accounting.costs import Prices, nanodollars
 from sagewire.gateway.accounting.database import StoreError, open_store
+from sagewire.gateway.accounting.report import report
 from sagewire.gateway.accounting.tables import RESERVED
+from sagewire.gateway.accounting.usage_writer import UsageWriter
 from sagewire.gateway.config import parse_config
 from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
@@ -227,6 +229,43 @@ def test_what_a_killed_process_has_set_aside_is_given_back(tmp_path: Path) -> No
     assert table.of(renamed).nanodollars == DOLLAR * 3 // 10
     with store.transaction("count rows of") as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(RESERVED)).scalar() == 0
+
+
+async def test_a_server_that_counts_far_too_much_harms_nobody_else(tmp_path: Path, caplog) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/keys.db")
+    budgets, writer = Budgets(store, lambda: NOW), UsageWriter(store, lambda: NOW)
+    one, other = Key("one", "1", max_budget=1e9), Key("other", "2", max_budget=5.0)
+    for reservation in [await budgets.reserve(one, DOLLAR) for _ in range(3)]:
+        await budgets.settle(reservation, 2**62)
+    for model in "abc":
+        for _ in range(3):
+            writer.note("one", model, Usage(2**50, 2**50), failed=False, cost=2**62)
+        await writer.flush()
+    assert (await budgets.reserve(other, 7)).nanodollars == 7
+    with pytest.raises(GatewayError, match="has spent its budget"):
+        await budgets.reserve(one, 1)
+    # Sums over several rows fit, too.
+    assert report(store, 24, now=NOW)["total"]["cost"] >= 2**62 / DOLLAR
+    assert SpendTable(store).of(Key("one", "1")).nanodollars == 2**62 - 1
+    assert "not" not in caplog.text
+
+
+async def test_a_cost_that_cannot_be_counted_stops_no_other(monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    budgets = Budgets(open_store("sqlite://"))
+    key = Key("bob", "1", max_budget=5.0)
+    reservations = [await budgets.reserve(key, 3) for _ in range(2)]
+    settle = SpendTable.settle
+
+    def failing(table: SpendTable, reservation: BudgetReservation, cost: int) -> None:
+        if cost == 1:
+            raise OverflowError
+        settle(table, reservation, cost)
+
+    monkeypatch.setattr(SpendTable, "settle", failing)
+    for number, reservation in enumerate(reservations, 1):
+        await budgets.settle(reservation, number)
+    assert "'bob' is not counted: OverflowError" in caplog.text
+    assert budgets._table.of(key).nanodollars == 3 + 2
 
 
 def test_a_budget_starts_anew() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sagewire.gateway.accounting.database import Store, open_store
-from sagewire.gateway.accounting.rate_table import Count, Counted, RateTable, Take
+from sagewire.gateway.accounting.rate_table import Count, Counted, RateMemory, RateTable, Take
 from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key, digest_of
@@ -81,6 +82,44 @@ def test_minutes(stores: list[Store]) -> None:
     assert reserve(table, "k", 100, 1).left == 99
     # Names have any length and script.
     assert reserve(table, "漢\U0001f600" * 500, 5, 1).taken == 1
+
+
+def test_a_clock_that_was_set_ahead_shuts_nobody_out(stores: list[Store]) -> None:
+    now = [6000.0 + 86400]
+    table = RateTable(stores[0], lambda: now[0])
+    assert (request(table, "k", 1, 1).taken, reserve(table, "k", 100, 100).taken) == (1, 100)
+    now[0] = 6000.0
+    # In the minute after that it holds still, and then no more.
+    assert request(table, "k", 1, 1).reset == 6060.0
+    assert reserve(table, "k", 100, 100).taken == 0
+    now[0] = 6125.0
+    assert (request(table, "k", 1, 1).taken, reserve(table, "k", 100, 100).taken) == (1, 100)
+
+
+def test_times_are_those_of_this_machine(stores: list[Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = [RateTable(stores[0]), RateMemory()]
+    # Of counters that are on PostgreSQL's clock, or on one that nobody sets.
+    ahead = 3600.0 if stores[0].on_network else 0.0
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + ahead)
+    took = tables[0].run([Take("k", requests=(5, 1))])[0].requests
+    own = tables[1].run(Take("k", requests=(5, 1))).requests
+    assert took is not None
+    assert own is not None
+    assert 0 <= took.reset - time.time() <= 61
+    assert 0 <= own.reset - time.time() <= 61
+
+
+def test_counters_of_one_process() -> None:
+    now = [6000.0]
+    memory = RateMemory(lambda: now[0])
+    for number in range(100):
+        memory.run(Take(f"caller {number}", requests=(1, 1)))
+    assert memory.run(Take("caller 7", requests=(1, 1))).requests.taken == 0
+    now[0] += 3600
+    assert memory.run(Take("caller 7", requests=(1, 1))).requests.taken == 1
+    # Those that nobody uses any more are forgotten.
+    assert len(memory._rows) == 1
 
 
 async def test_workers_share_limits_and_go_on_without_the_database(tmp_path: Path, monkeypatch) -> None:

@@ -265,6 +265,28 @@ async def test_every_prompt_takes_a_place() -> None:
     assert model.in_flight == 0
 
 
+async def test_who_waits_takes_as_many_places_as_the_deployment_has() -> None:
+    text = "models: {m: {queue_seconds: 60, deployments: [{endpoint: a, max_concurrency: 2}, "
+    model = router(text + "{endpoint: b, max_concurrency: 10}]}}").models["m"]
+    one, many = model.deployments
+    held = [Lease(one, places=2), *(Lease(many) for _ in range(10))]
+    waiting = asyncio.create_task(model.lease(wanted=Wanted(places=8)))
+    await asyncio.sleep(0)
+    # Two places of the large one are free, which are enough for none of its eight calls at once.
+    for lease in held[1:8]:
+        lease.given_up()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    held[8].given_up()
+    assert (await waiting).deployment is many
+    assert many.in_flight == 2 + 8
+    lease = asyncio.create_task(model.lease(wanted=Wanted(places=8)))
+    await asyncio.sleep(0)
+    held[0].given_up()
+    assert (await lease).deployment is one
+    assert one.in_flight == 2
+
+
 async def test_one_endpoint_in_two_regions_is_two_deployments() -> None:
     text = "models: {m: {affinity: conversation, deployments: [%s]}}"
     twins = ", ".join(f"{{endpoint: llama, region: {region}, handler: tgi}}" for region in ("us-east-1", "eu-west-1"))
