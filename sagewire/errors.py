@@ -149,9 +149,13 @@ class SagewireError(Exception):
 
     Attributes:
         partial: The answer as far as it had been read, or `None`.
+        texts_answered: If `embed` or `rerank` fails between its batches: how many texts had been answered.
+        texts_in_flight: How many more were on their way then.
     """
 
     partial: Reply | None = None
+    texts_answered: int = 0
+    texts_in_flight: int = 0
 
 
 class UsageError(SagewireError, ValueError):

@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from sagewire.client.batching import Batch, BatchJob, split_batch
-from sagewire.errors import EndpointError, Throttled, UsageError
+from sagewire.errors import EndpointError, SagewireError, Throttled, UsageError
 from sagewire.transports.base import Body
 from sagewire.types import Invocation
 
 __all__ = ["MAX_CONCURRENCY", "BatchRun", "Progress"]
 
 T = TypeVar("T")
+E = TypeVar("E", bound=SagewireError)
 Progress = Callable[[int, int], None]
 """A function that is given how many texts are done, and how many there are."""
 
@@ -59,6 +60,7 @@ class BatchRun(Generic[T]):
         self._parts: list[tuple[Batch, T]] = []
         self._done = 0
         self._in_flight = 0
+        self._texts_in_flight = 0
         self._refusals = 0
         self._resume_at = 0.0
         self._progress = progress
@@ -92,11 +94,17 @@ class BatchRun(Generic[T]):
         while self._waiting and self._in_flight < int(self._limit) and time.monotonic() >= self._resume_at:
             started.append(self._waiting.popleft())
             self._in_flight += 1
+            self._texts_in_flight += len(started[-1][1])
         return started
 
     def answered(self, batch: Batch, body: Body) -> None:
         """Take the answer to a batch; raise `WireError`."""
-        self._parts.append((batch, self.work.read(batch, body)))
+        self._texts_in_flight -= len(batch[1])
+        try:
+            self._parts.append((batch, self.work.read(batch, body)))
+        except SagewireError as error:
+            self._with_counts(error)
+            raise
         self._in_flight -= 1
         self._refusals = 0
         self._limit = min(self._limit + 1 / self._limit, float(self._most))
@@ -107,6 +115,7 @@ class BatchRun(Generic[T]):
     def refused(self, batch: Batch, error: EndpointError) -> None:
         """Take a refusal of a batch: it is halved or sent again later; raise the error if neither helps."""
         self._in_flight -= 1
+        self._texts_in_flight -= len(batch[1])
         halves = split_batch(batch, error)
         if halves is not None:
             self._waiting.extendleft(reversed(halves))
@@ -114,11 +123,15 @@ class BatchRun(Generic[T]):
         self._refusals += 1
         alone = self._most == 1 or (self._in_flight == 0 and self._limit <= 1)
         if not isinstance(error, Throttled) or alone or self._refusals >= _MAX_REFUSALS * self._most:
-            raise error
+            raise self._with_counts(error)
         self._limit = max(self._limit / 2, 1.0)
         pause = error.retry_after or min(0.1 * 2.0 ** min(self._refusals, 30), _LONGEST_PAUSE)
         self._resume_at = time.monotonic() + min(pause, _LONGEST_PAUSE)
         self._waiting.appendleft(batch)
+
+    def _with_counts(self, error: E) -> E:
+        error.texts_answered, error.texts_in_flight = self._done, self._texts_in_flight
+        return error
 
     def result(self) -> T:
         """Return the answer to all batches, in the order of the texts."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from sagewire.types import FinishReason, Usage
 
-__all__ = ["finish_reason", "openai_usage", "token_count"]
+__all__ = ["finish_reason", "openai_usage", "token_count", "vector_usage"]
 
 # Words of TGI, LMI, vLLM, SGLang, llama.cpp, Cohere, AI21, Mistral, Ollama, and of proxies in front of providers.
 # In small letters, since some write capitals.
@@ -49,6 +49,12 @@ def token_count(value: Any) -> int | None:
     if type(value) is int:
         return value if 0 <= value <= _MOST_TOKENS else None
     return int(value) if isinstance(value, float) and 0 <= value <= _MOST_TOKENS else None
+
+
+def vector_usage(fields: Mapping[str, Any]) -> Usage:
+    """Return the `usage` object of embeddings and rankings; some servers count `total_tokens` only."""
+    prompt = fields.get("prompt_tokens")
+    return Usage(prompt_tokens=token_count(fields.get("total_tokens") if prompt is None else prompt))
 
 
 def openai_usage(fields: Mapping[str, Any]) -> Usage:

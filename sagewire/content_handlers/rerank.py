@@ -15,7 +15,7 @@ import orjson
 from sagewire.content_handlers.base import not_understood, parse_json
 from sagewire.content_handlers.error_bodies import ErrorBody, find_fault
 from sagewire.content_handlers.openai.chat import route_parameters
-from sagewire.content_handlers.outcome import openai_usage
+from sagewire.content_handlers.outcome import vector_usage
 from sagewire.content_handlers.registry import pick, register
 from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, WireError
 from sagewire.types import RankedDocument, Ranking, Usage
@@ -150,7 +150,7 @@ class JsonRerankHandler(RerankHandler):
             results = self._verified(self.read(payload), count, top_n)
             usage = payload.get("usage") if isinstance(payload, dict) else None
             model = payload.get("model") if isinstance(payload, dict) else None
-            return Ranking(results, openai_usage(usage) if usage else None, model or None)
+            return Ranking(results, vector_usage(usage) if usage else None, model or None)
         except SagewireError:
             raise
         except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

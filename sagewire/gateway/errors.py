@@ -9,6 +9,7 @@ from sagewire.errors import (
     AccessDenied,
     EndpointError,
     EndpointNotFound,
+    EndpointTimeout,
     ModelError,
     SagewireError,
     Throttled,
@@ -26,6 +27,7 @@ __all__ = [
     "is_about_request",
     "is_callers_fault",
     "is_missing_route",
+    "is_time_limit",
 ]
 
 # Errors that every other deployment would answer with, too. 404 and 403 concern a deployment, not the request.
@@ -134,6 +136,13 @@ def is_missing_route(error: BaseException, *, of_service: bool) -> bool:
     if isinstance(error, EndpointNotFound):
         return not of_service
     return isinstance(error, EndpointError) and _container_status(error) in (404, 405, 501)
+
+
+def is_time_limit(error: BaseException) -> bool:
+    """Return whether a server worked on a request until a time limit was over: configured, or SageMaker's own."""
+    if isinstance(error, EndpointTimeout):
+        return error.code != "connect"
+    return isinstance(error, ModelError) and error.original_status == 0
 
 
 def is_callers_fault(error: BaseException) -> bool:

@@ -292,6 +292,7 @@ class Generation:
         def failed(model: Model, deployment: Deployment, error: SagewireError) -> None:
             log.attempts += 1
             log.deployment = deployment.label
+            log.note_failure(error)
             gateway.attempt_failed(model, deployment, error)
 
         settings = turn.settings

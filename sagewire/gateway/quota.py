@@ -6,15 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Quota", "estimated_answer", "estimated_prompt", "estimated_tokens", "number_of_prompts"]
+__all__ = ["Quota", "estimated_answer", "estimated_inputs", "estimated_prompt", "estimated_tokens", "number_of_prompts"]
 
 # Tokens of an image, an audio clip or a file, whatever its size in bytes.
 ATTACHMENT = 500
 # Tokens of an answer whose request names no limit.
 USUAL_ANSWER = 256
-_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "n_predict")
-_TEXTS = ("messages", "prompt", "input", "instructions", "query", "documents", "tools")
+# What a request may use at most, as far as that is counted: sums of a minute have 64 bits.
+MOST_TOKENS = 2**40
+_LIMITS = (
+    "max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_tokens", "n_predict", "num_predict",
+    "max_length", "max_gen_len", "min_tokens",
+)  # fmt: skip
+_ANSWERS = ("n", "best_of", "num_return_sequences", "num_beams")
+# Fields whose texts servers put before the model, and those that only say how.
+_TEXTS = (
+    "messages", "prompt", "input", "instructions", "query", "documents", "tools", "texts", "suffix", "system",
+    "functions", "chat_template_kwargs", "chat_template_args", "extra",
+)  # fmt: skip
 _ATTACHMENTS = frozenset({"image_url", "input_image", "input_audio", "input_file", "file", "video_url", "audio_url"})
+_WORDS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz \n\t\r"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +49,38 @@ class Quota:
 
 
 def estimated_tokens(text: str) -> int:
-    """Return about how many tokens a text has: four characters each of ASCII, one each of any other script.
+    """Return about how many tokens a text has: one for four letters of ASCII, or two digits or signs.
+
+    Any other character is one, beyond the most common 65,536 of Unicode three.
 
     Example:
-        >>> estimated_tokens("Hello there!"), estimated_tokens("こんにちは")
-        (3, 5)
+        >>> estimated_tokens("Hello there!"), estimated_tokens("3.14159"), estimated_tokens("こんにちは")
+        (4, 4, 5)
     """
-    plain = len(text) if text.isascii() else sum(character < "\x80" for character in text)
-    return (plain + 3) // 4 + len(text) - plain
+    plain = text.encode("ascii", "ignore")
+    signs = len(plain.translate(None, _WORDS))
+    rare = 0 if len(plain) == len(text) else len(text.encode("utf-16-le", "surrogatepass")) // 2 - len(text)
+    return (len(plain) + signs + 3) // 4 + len(text) - len(plain) + 2 * rare
 
 
 def estimated_prompt(body: Mapping[str, Any]) -> int:
     """Return about how many tokens the texts of a request have."""
-    return sum(_estimate(body.get(name)) for name in _TEXTS)
+    query, documents = body.get("query"), body.get("documents")
+    if isinstance(query, str) and isinstance(documents, list):
+        # The model reads the query anew with each document.
+        more = estimated_tokens(query) * max(0, len(documents) - 1)
+    else:
+        more = 0
+    return min(more + sum(_estimate(body[name]) for name in _TEXTS if name in body), MOST_TOKENS)
+
+
+def estimated_inputs(body: Mapping[str, Any], count: int) -> int:
+    """Return about how many tokens `count` texts to be embedded or ranked have at most, whichever of them they are."""
+    inputs = body.get("input", body.get("documents"))
+    if not isinstance(inputs, list):
+        return _estimate(inputs) if count else 0
+    query = _estimate(body.get("query"))
+    return sum(sorted(map(_estimate, inputs), reverse=True)[:count]) + query * min(count, len(inputs))
 
 
 def _estimate(value: Any) -> int:
@@ -59,9 +89,9 @@ def _estimate(value: Any) -> int:
     while waiting:
         one = waiting.pop()
         if isinstance(one, str):
-            total += ATTACHMENT if one.startswith("data:") else estimated_tokens(one)
+            total += estimated_tokens(one)
         elif isinstance(one, list):
-            if one and isinstance(one[0], int):
+            if one and isinstance(one[0], int) and set(map(type, one)) <= {int, bool}:
                 total += len(one)
             else:
                 waiting += one
@@ -86,6 +116,15 @@ def estimated_answer(body: Mapping[str, Any]) -> int:
     if "messages" not in body and "prompt" not in body and not ("input" in body and "max_output_tokens" in body):
         return 0
     # Of several spellings of one setting servers read different ones.
-    limits = [one for name in _LIMITS if isinstance(one := body.get(name), int) and one >= 0]
-    answers = [one for name in ("n", "best_of") if isinstance(one := body.get(name), int) and one > 0]
-    return max(limits, default=USUAL_ANSWER) * max(answers, default=1) * number_of_prompts(body)
+    limit = max(_counts(body, _LIMITS), default=USUAL_ANSWER)
+    return min(limit * max([1, *_counts(body, _ANSWERS)]) * number_of_prompts(body), MOST_TOKENS)
+
+
+def _counts(body: Mapping[str, Any], names: tuple[str, ...]) -> list[int]:
+    """Return the whole numbers in fields, however they are written, also in those that go to the server as they are."""
+    found = [body.get(name) for name in names]
+    for name in ("extra", "options"):
+        more = body.get(name)
+        if isinstance(more, dict):
+            found += [more.get(name) for name in names]
+    return [int(min(one, MOST_TOKENS)) for one in found if isinstance(one, int | float) and one >= 0]

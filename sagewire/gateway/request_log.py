@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from sagewire.errors import SagewireError
 from sagewire.gateway.accounting.costs import Prices, dollars
+from sagewire.gateway.errors import is_callers_fault, is_time_limit
 from sagewire.gateway.keys import Key
-from sagewire.gateway.quota import estimated_prompt, estimated_tokens, number_of_prompts
+from sagewire.gateway.quota import estimated_inputs, estimated_prompt, estimated_tokens, number_of_prompts
 from sagewire.types import Usage
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ class RequestLog:
         characters: Of the streamed answer so far.
         headers: Further headers of the response.
         gone: The caller has hung up.
-        timed_out: The time limit of the request itself is over.
+        timed_out: A time limit is over, of the request itself or of a deployment that was answering it.
+        begun_tokens: Of a request with many texts that failed: those of texts that were answered or on their way.
     """
 
     request_id: str
@@ -96,6 +99,7 @@ class RequestLog:
     headers: dict[str, str] = field(default_factory=dict)
     gone: bool = False
     timed_out: bool = False
+    begun_tokens: int = 0
 
     @property
     def seconds(self) -> float:
@@ -109,9 +113,12 @@ class RequestLog:
 
     @property
     def is_charged(self) -> bool:
-        """Whether it costs its key something: a failure does not, unless it was the caller's, or behind an answer."""
+        """Whether it costs its key something.
+
+        A failure does not, unless the caller left, a time limit ended the work, or it came behind a part of the answer.
+        """
         begun = self.first_piece is not None or self.answer_tokens > 0 or self.usage is not None
-        return self.called and (self.error is None or self.gone or self.timed_out or begun)
+        return self.called and (self.error is None or self.gone or self.timed_out or begun or self.begun_tokens > 0)
 
     def piece(self) -> None:
         """Note that a piece of the answer is there."""
@@ -122,6 +129,16 @@ class RequestLog:
         """Note the token counts of all of the answer so far."""
         self.usage = usage
         self.counted_tokens = self.answer_tokens
+
+    def note_failure(self, error: SagewireError) -> None:
+        """Note what a failed call of a deployment had done until then."""
+        self.timed_out = self.timed_out or is_time_limit(error)
+        begun = error.texts_answered
+        if begun or is_callers_fault(error):
+            # What is refused at once must not make the rest free that was sent beside it.
+            begun += error.texts_in_flight
+        if begun:
+            self.begun_tokens = max(self.begun_tokens, estimated_inputs(self.body, begun))
 
     def begin_anew(self) -> None:
         """Forget an answer that another call replaces."""
@@ -164,11 +181,18 @@ class RequestLog:
 def used_tokens(log: RequestLog) -> tuple[int, int]:
     """Return the tokens of prompt and answer: as the server counted, else as estimated from their texts.
 
-    Who hangs up before the counts arrive has used them all the same.
+    Who hangs up before the counts arrive has used them all the same. A server that says 0 of both does not count.
     """
     usage = log.usage
+    if usage is not None and not usage.prompt_tokens and not usage.completion_tokens:
+        usage = None
     counted = None if usage is None else usage.prompt_tokens
-    prompt = estimated_prompt(log.body) if counted is None else max(0, counted)
+    if counted is not None:
+        prompt = max(0, counted)
+    elif log.begun_tokens and log.error is not None and not (log.gone or log.timed_out):
+        prompt = log.begun_tokens
+    else:
+        prompt = estimated_prompt(log.body)
     if usage is None or usage.completion_tokens is None:
         return prompt, log.answer_tokens
     completion = max(0, usage.completion_tokens)

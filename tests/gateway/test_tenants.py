@@ -199,7 +199,7 @@ def test_requests_are_bounded(start, vllm, body: dict[str, Any]) -> None:
 
 def test_estimates() -> None:
     assert estimated_tokens("") == 0
-    assert estimated_tokens("Hello there!") == 3
+    assert estimated_tokens("Hello there!") == 4
     assert estimated_tokens("你好世界") == 4
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
     assert estimated_prompt({"messages": [{"role": "user", "content": [picture]}]}) < 1000

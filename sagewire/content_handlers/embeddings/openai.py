@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sagewire.content_handlers.embeddings.base import JsonEmbeddingHandler
 from sagewire.content_handlers.openai.chat import route_parameters
-from sagewire.content_handlers.outcome import openai_usage
+from sagewire.content_handlers.outcome import vector_usage
 from sagewire.types import Embeddings, EmbedOptions
 
 __all__ = ["OpenAiEmbeddingsHandler", "VllmPoolingHandler", "decode_float32"]
@@ -64,7 +64,7 @@ class OpenAiEmbeddingsHandler(JsonEmbeddingHandler):
                 vector = vector[0]
             rows[index] = decode_float32(vector) if isinstance(vector, str) else vector
         usage = payload.get("usage")
-        return Embeddings(rows, openai_usage(usage) if usage else None, payload.get("model") or None)
+        return Embeddings(rows, vector_usage(usage) if usage else None, payload.get("model") or None)
 
 
 class VllmPoolingHandler(OpenAiEmbeddingsHandler):

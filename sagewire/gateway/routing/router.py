@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from sagewire.errors import AccessDenied, EndpointError, EndpointNotFound, SagewireError
 from sagewire.gateway.config import GatewayConfig, ModelConfig
-from sagewire.gateway.errors import GatewayError, UndetectedContainer, envelope_of, is_callers_fault
+from sagewire.gateway.errors import GatewayError, UndetectedContainer, envelope_of, is_callers_fault, is_time_limit
 from sagewire.gateway.rate_limits import RateLimits
 from sagewire.gateway.routing.deployments import Deployment, Lease, Task, Waiter, unique_labels
 from sagewire.gateway.routing.model_cache import ModelCache
@@ -364,7 +364,7 @@ class Router:
                 lease.deployment.redaction.error(error)
                 failure = error
                 lease.failed(error)
-                if lease.reservation is not None:
+                if lease.reservation is not None and not is_time_limit(error):
                     await self.rates.settle(lease.reservation, 0)
                 failed(model, lease.deployment, error)
                 tried.append(lease.deployment)
