@@ -75,7 +75,8 @@ def outcome(config: dict[str, Any]) -> tuple[str, str]:
 
 
 def _parsed(config: dict[str, Any]) -> GatewayConfig:
-    return parse_config(json.dumps(config), "example.yaml", {"X": "1", "LM_STUDIO_API_BASE": "http://localhost:1"})
+    variables = {"X": "1", "LM_STUDIO_API_BASE": "http://localhost:1", "LITELLM_ENVIRONMENT": "x"}
+    return parse_config(json.dumps(config), "example.yaml", variables)
 
 
 def _with_own_models(config: dict[str, Any]) -> dict[str, Any]:

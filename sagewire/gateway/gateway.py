@@ -291,13 +291,18 @@ class Gateway:
         entry = self.config.entry(model)
         if entry is None:
             return False
-        whole = self.config.models[entry].part_of
-        return key.may_use(entry) or (whole is not None and key.may_use(whole))
+        whole = self.config.models[entry].part_of or entry
+        names = {entry, whole, *self.config.models[entry].access_groups, *self.config.models[whole].access_groups}
+        return any(map(key.may_use, names))
 
     def names_for(self, key: Key) -> list[str]:
         """Return the names of models, patterns and aliases that a key may use, sorted."""
         config = self.config
-        names = {name for name, model in config.models.items() if self.allows(key, name) and model.part_of is None}
+        names = {
+            name
+            for name, model in config.models.items()
+            if model.part_of is None and not model.hidden and self.allows(key, name)
+        }
         names |= {
             alias
             for alias, target in config.aliases.items()

@@ -87,9 +87,15 @@ def as_number(value: Any) -> float | None:
         return None
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint at the name that comes closest, ready to be put behind a message; else nothing."""
-    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return a hint at the name that comes closest, ready to be put behind a message; else nothing.
+
+    Args:
+        name: The unknown name.
+        known: The known ones.
+        cutoff: How alike they must be, from 0 to 1.
+    """
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

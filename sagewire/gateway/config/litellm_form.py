@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sagewire.errors import UsageError
 from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, nearest
+from sagewire.gateway.config.litellm_model_info import add_groups, check_entry, check_served, is_listed
 from sagewire.gateway.config.litellm_params import Defaults, deployment_settings, from_environment
 from sagewire.gateway.config.litellm_providers import CATCH_ALL, NotServed
-from sagewire.gateway.config.litellm_sections import SECTIONS, check_model_info, check_sections, without_effect
+from sagewire.gateway.config.litellm_sections import SECTIONS, check_sections, without_effect
 from sagewire.gateway.config.models import GatewayConfig
 from sagewire.gateway.config.patterns import STAR, sorted_patterns
 
@@ -35,7 +36,7 @@ _STICKY = frozenset({"deployment_affinity", "prompt_caching", "session_affinity"
 
 
 class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
 
     model_name: str
     litellm_params: dict[str, Any]
@@ -190,13 +191,15 @@ class _Translation:
         retries = router.get("num_retries", settings.get("num_retries"))
         models: dict[str, dict[str, Any]] = {}
         left_out: list[tuple[_Entry, NotServed]] = []
+        listed: set[str] = set()
         for number, entry in self._expanded():
             path: Path = ("model_list", number, "litellm_params")
             limits = {name: entry.model_info.get(name) for name in ("rpm", "tpm")}
             limits |= {name: value for name, value in (("rpm", entry.rpm), ("tpm", entry.tpm)) if value is not None}
             params = limits | from_environment(entry.litellm_params, self._environment)
-            check_model_info(entry.model_info, (*path[:-1], "model_info"), self._document)
+            self._notes += check_entry(entry, path[:-1], self._document)
             try:
+                check_served(entry.model_info, self._environment, (*path[:-1], "model_info"), self._document)
                 deployment, notes = deployment_settings(params, entry.model_info, defaults, self._document, path)
             except NotServed as error:
                 # A base that is given and empty was meant to be one.
@@ -210,6 +213,9 @@ class _Translation:
             self._entries.setdefault(entry.model_name, []).append(number)
             model = models.setdefault(entry.model_name, {"deployments": [], **shared})
             model["deployments"].append(deployment)
+            if is_listed(entry.model_info):
+                listed.add(entry.model_name)
+            add_groups(model, entry.model_info, (*path[:-1], "model_info"), self._document)
             if entry.model_info.get("id") and STAR not in entry.model_name:
                 self._by_id[str(entry.model_info["id"])] = entry.model_name, len(model["deployments"]) - 1
             own = entry.litellm_params.get("num_retries", entry.litellm_params.get("max_retries", retries))
@@ -217,6 +223,8 @@ class _Translation:
                 model["keepalive_seconds"] = entry.litellm_params["keepalive_seconds"]
             if own is not None:
                 model["attempts"] = max(model.get("attempts", 1), int(own) + 1)
+        for name in models.keys() - listed:
+            models[name]["hidden"] = True
         self._note_certificates(models)
         self._leave_out(left_out, models)
         return models

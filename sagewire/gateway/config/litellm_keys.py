@@ -15,6 +15,7 @@ __all__ = [
     "GENERAL_NO_EFFECT",
     "GENERAL_TAKEN",
     "GUARDS",
+    "INFO_REFUSED",
     "PARAMS_NO_EFFECT",
     "PARAMS_TAKEN",
     "PRICES",
@@ -26,27 +27,36 @@ __all__ = [
     "SETTINGS_TAKEN",
     "TOP_NO_EFFECT",
     "cure_of",
+    "is_kept_back",
 ]
 
 
 # Access restrictions: a gateway that ignored one would allow more than its configuration does.
 REFUSED = _names(
     "agent_access_default_deny admin_only_routes allowed_ips allowed_routes banned_keywords_list "
-    "blocked_user_list custom_auth custom_auth_run_common_checks default_key_generate_params enable_jwt_auth "
-    "enable_oauth2_auth "
-    "enable_oauth2_proxy_auth guardrail_list block_requests_for_models_without_pricing "
+    "blocked_user_list custom_auth custom_auth_run_common_checks custom_key_generate custom_key_policy "
+    "custom_key_update "
+    "default_key_generate_params disable_custom_api_keys enable_jwt_auth enable_oauth2_auth "
+    "enable_oauth2_proxy_auth fail_closed_rate_limit_enforcement guardrail_list "
+    "block_requests_for_models_without_pricing "
     "default_api_key_rpm_limit default_api_key_tpm_limit default_max_internal_user_budget enable_tag_filtering "
     "enforce_rbac enforce_user_param enforced_params guardrails "
-    "litellm_jwtauth max_budget max_end_user_budget max_internal_user_budget max_user_budget post_call_rules "
+    "litellm_jwtauth max_budget max_end_user_budget max_end_user_budget_id max_internal_user_budget max_user_budget "
+    "post_call_rules "
     "policies policy_attachments pre_call_rules provider_budget_config public_routes "
-    "reject_clientside_metadata_tags role_permissions tag_budget_config upperbound_key_generate_params"
+    "reject_clientside_metadata_tags role_permissions service_account_settings tag_budget_config "
+    "upperbound_key_generate_params "
+    "validate_end_user_id_in_db"
 )
 _NEW_KEYS = _names(
     "default_api_key_rpm_limit default_api_key_tpm_limit default_key_generate_params upperbound_key_generate_params"
 )
+# Keys of `model_info` that keep callers out of a model.
+INFO_REFUSED = _names("access_windows enable_tag_filtering team_id")
 # Values of `callbacks` that mask or refuse requests (litellm/proxy/common_utils/callback_utils.py).
 GUARDS = _names(
     "aporia_prompt_injection azure_content_safety banned_keywords blocked_user_check detect_prompt_injection "
+    "dynamic_rate_limiter dynamic_rate_limiter_v3 "
     "google_text_moderation guardrails_ai hide_secrets lakera_prompt_injection llamaguard_moderations "
     "llmguard_moderations openai_moderations presidio secret_detection"
 )
@@ -94,7 +104,7 @@ ROUTER_TAKEN = _names(
     "optional_pre_call_checks redis_db redis_host redis_password redis_port redis_url routing_strategy "
     "routing_strategy_args stream_timeout timeout"
 )
-ROUTER_NO_EFFECT = _names(
+ROUTER_NO_EFFECT = litellm_names.ROUTER | _names(
     "alerting_config allowed_fails_policy assistants_config auto_router_capability_limit "
     "background_health_check_model_groups cache_kwargs cache_responses caching_groups client_ttl "
     "content_policy_fallbacks debug_level default_priority deployment_affinity_ttl_seconds "
@@ -136,8 +146,8 @@ GENERAL_NO_EFFECT = _names(
     "allow_cli_sso_verification_uri_complete allow_requests_on_db_unavailable allow_unmanaged_response_ids "
     "allow_user_auth allowed_file_extensions apply_user_budget_to_team_keys background_health_check_model_groups "
     "background_health_checks block_robots blocked_file_extensions cancel_on_disconnect "
-    "claude_code_gateway_managed_settings completion_model control_plane_url coordination_redis custom_key_generate "
-    "custom_sso custom_ui_sso_sign_in_handler dangerously_permit_weak_or_unset_master_key database_args "
+    "claude_code_gateway_managed_settings completion_model control_plane_url coordination_redis custom_sso "
+    "custom_ui_sso_sign_in_handler dangerously_permit_weak_or_unset_master_key database_args "
     "database_connect_timeout database_connection_pool_limit database_connection_timeout "
     "database_disable_prepared_statements database_extra_connection_params database_max_idle_connection_lifetime "
     "database_socket_timeout database_type default_team_disabled disable_adding_master_key_hash_to_db "
@@ -146,8 +156,8 @@ GENERAL_NO_EFFECT = _names(
     "disable_reset_budget disable_responses_id_security disable_retry_on_max_parallel_request_limit_error "
     "disable_spend_logs disable_spend_updates enable_claude_code_gateway enable_health_check_routing "
     "enable_mcp_registry enable_openai_websocket_passthrough enable_public_model_hub enforce_fallback_model_access "
-    "fail_closed_rate_limit_enforcement failed_login_block_seconds "
-    "failed_login_window_seconds forward_client_headers_to_llm_api forward_openai_org_id global_max_parallel_requests "
+    "failed_login_block_seconds failed_login_window_seconds forward_client_headers_to_llm_api forward_openai_org_id "
+    "global_max_parallel_requests "
     "health_check_concurrency health_check_details health_check_interval health_check_skip_disabled_background_models "
     "include_call_id_in_error_body infer_model_from_keys key_management_settings key_management_system "
     "litellm_key_header_name max_batch_file_records max_batch_file_size_mb max_batch_file_uploads_per_day "
@@ -165,7 +175,7 @@ GENERAL_NO_EFFECT = _names(
     "password_policy_require_uppercase plugins provider_url_destination_allowed_hosts proxy_batch_polling_interval "
     "proxy_batch_write_at proxy_budget_rescheduler_max_time proxy_budget_rescheduler_min_time "
     "proxy_config_reload_interval_seconds responses_websocket_session_limit_seconds scheduled_job_stagger "
-    "search_tool_deny_by_default service_account_settings spend_capture_rate_check spend_logs_metadata_fields "
+    "search_tool_deny_by_default spend_capture_rate_check spend_logs_metadata_fields "
     "store_model_in_db store_prompts_in_spend_logs supported_db_objects transcribe_media_buckets trusted_proxy_ranges "
     "ui_access_mode ui_password ui_username use_azure_key_vault use_client_credentials_pass_through_routes "
     "use_google_kms use_spend_logs_partitioning user_api_key_cache_max_size user_api_key_cache_ttl "
@@ -181,8 +191,19 @@ TOP_NO_EFFECT = _names(
 )
 
 
+def is_kept_back(name: str) -> bool:
+    """Return whether a key of `litellm_params` is LiteLLM's own, and goes to no server."""
+    own = name in PARAMS_NO_EFFECT or name in REFUSED or "_cost" in name
+    return own or name.startswith("_") or SECRET.search(name) is not None
+
+
+_RULES_OF_KEYS = _names("custom_key_generate custom_key_policy custom_key_update disable_custom_api_keys")
+
+
 def cure_of(name: str) -> str:
     """Return what to do about one of the names in `REFUSED`."""
+    if name in _RULES_OF_KEYS:
+        return "keys are made with the master key: give it only to those who keep the rule, and remove it here"
     if name in _NEW_KEYS:
         return "name the limits of each key where it is made, at /key/generate or with `keys add`, and remove it here"
     return "put a proxy in front that does it, and remove it here"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GENERAL", "PARAMS", "PROVIDERS", "SETTINGS", "names"]
+__all__ = ["GENERAL", "PARAMS", "PROVIDERS", "ROUTER", "SETTINGS", "names"]
 
 
 def names(text: str) -> frozenset[str]:
@@ -71,7 +71,7 @@ SETTINGS = names(
     "input_callback internal_user_budget_duration key_alias_pattern langfuse_enable_update_trace_keys "
     "langsmith_batch_size lemonade_key llama_api_key llamaguard_model_name llamaguard_unsafe_content_categories "
     "llm_guard_mode log_auth_failure_key_identity log_client_error_tracebacks logged_real_time_event_types logging "
-    "longer_context_model_fallback_dict maritalk_key max_end_user_budget_id max_fallbacks max_tokens "
+    "longer_context_model_fallback_dict maritalk_key max_fallbacks max_tokens "
     "max_user_budget mcp_tool_search model_alias_map model_cost_map_url model_fallbacks model_group_settings "
     "models_by_provider nebius_key network_mock newrelic_params nlp_cloud_key novita_api_key "
     "num_retries_per_request ollama_key openai_key openai_like_key openai_moderations_model_name "
@@ -91,16 +91,16 @@ SETTINGS = names(
     "skip_tool_message_in_guardrail snowflake_key sse_keepalive_ping_interval_seconds ssl_certificate "
     "ssl_ecdh_curve ssl_security_level ssl_verify standard_logging_payload_excluded_fields store_audit_logs "
     "strip_anthropic_total_tokens suppress_debug_info togetherai_api_key token use_client use_litellm_proxy "
-    "user_url_allowed_hosts user_url_validation validate_end_user_id_in_db vector_store_index_registry "
+    "user_url_allowed_hosts user_url_validation vector_store_index_registry "
     "vector_store_registry vector_store_search_failure_mode vercel_ai_gateway_key vertex_ai_safety_settings "
     "vertex_location vertex_project wandb_key xai_key zerobus_params"
 )
 # Read by its proxy, and not in its list of settings.
 GENERAL |= names(
     "alert_type_config allow_client_side_credentials allow_public_health_readiness_details "
-    "always_include_stream_usage auto_redirect_ui_login_to_sso custom_key_policy custom_key_update "
+    "always_include_stream_usage auto_redirect_ui_login_to_sso "
     "custom_team_metadata_validate database_connection_pool_timeout disable_batch_input_file_rate_limiting "
-    "disable_bedrock_agent_runtime_passthrough disable_custom_api_keys disable_key_generate_for_org_admin "
+    "disable_bedrock_agent_runtime_passthrough disable_key_generate_for_org_admin "
     "drain_endpoint_token enable_drain_endpoint expose_fallback_errors_to_caller fail_closed_budget_enforcement "
     "health_check_ignore_transient_errors health_check_staleness_threshold hide_default_credentials_hint "
     "maximum_spend_logs_cleanup_cron mcp_allow_all_keys_respects_mcp_scope mcp_client_side_auth_header_name "
@@ -146,3 +146,16 @@ SETTINGS |= names(
     "scim_upsert_user suppress_startup_output toxic_confidence_threshold ui_theme_config websearch_interception_params"
 )
 PARAMS |= names("embedding_model index_name kubernetes_pod_discovery vector_bucket_name")
+# `all_litellm_params` of 1.110.2: what its proxy and its SDK hand from one function to the next, in files by mistake.
+PARAMS |= names(
+    "aembedding aimg_generation allm_passthrough_route atext_completion attempted_targets aws_workspace_id azure "
+    "azure_ad_token_provider client client_side_timeout complete_response completion_call_id cost_per_query "
+    "data_residency default_headers deployment_id disable_add_transform_inline_image_block fallback_depth "
+    "github_copilot_auth_type github_copilot_host github_copilot_user_session log_client_error_tracebacks "
+    "max_agentic_loops model_alias_map model_config model_file_id_mapping model_list newrelic_region "
+    "preset_cache_key proxy_server_request rust search_tool_name secret_fields self shared_session "
+    "signoz_ingestion_endpoint signoz_ingestion_key stream_response text_completion use_client vertex_ai_location "
+    "vertex_ai_project vertex_collection_id vertex_count_tokens_location vertex_engine_id vertex_voice_dict"
+)
+SETTINGS |= names("budget_reset_time headers organization project")
+ROUTER = names("enable_mid_stream_fallback_continuation session_affinity_repin_on_failover")

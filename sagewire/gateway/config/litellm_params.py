@@ -165,7 +165,7 @@ def _options(given: JSON, settings: JSON, document: Document, path: Path) -> lis
             raise document.error((*path, name), says + keys.cure_of(name))
         if name in _OPTIONS:
             options[name] = value
-        elif name in keys.PARAMS_NO_EFFECT or name in keys.REFUSED or "_cost" in name or keys.SECRET.search(name):
+        elif keys.is_kept_back(name):
             notes.append(str(document.error((*path, name), "has no effect in sagewire")))
         elif name == "mock_response":
             says = "a made-up answer is nothing to serve; `sagewire gateway --demo` has some"

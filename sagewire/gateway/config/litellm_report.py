@@ -15,8 +15,9 @@ from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config import readable_error
 from sagewire.gateway.config.document import ENVIRONMENT_MARK, Document, Path
 from sagewire.gateway.config.litellm_form import LiteLlmConfig
+from sagewire.gateway.config.litellm_model_info import check_served, refused_info
 from sagewire.gateway.config.litellm_providers import NotServed, check_provider, place_of, provider_of
-from sagewire.gateway.config.litellm_sections import LOGGERS, SECTIONS, check_model_info, without_effect
+from sagewire.gateway.config.litellm_sections import LOGGERS, SECTIONS, without_effect
 from sagewire.gateway.config.models import GatewayConfig
 from sagewire.gateway.config.patterns import STAR
 from sagewire.gateway.config.yaml_files import LITELLM_SECTIONS, read_text
@@ -119,16 +120,25 @@ def _effects(document: Document) -> Iterator[KeyEffect]:
             yield _effect(document, (name,), value, known)
     for number, entry in enumerate(_entries(data)):
         params = _mapping(entry.get("litellm_params"))
-        try:
-            check_model_info(_mapping(entry.get("model_info")), ("model_list", number, "model_info"), document)
-        except UsageError as error:
-            path = ("model_list", number, "model_info", "team_id")
-            yield KeyEffect(document.line(path), ".".join(map(str, path)), "refused", str(error).partition("id: ")[2])
+        yield from _info_effects(document, ("model_list", number, "model_info"), _mapping(entry.get("model_info")))
         for name, value in params.items():
             path = ("model_list", number, "litellm_params", name)
             reason = _why_not_served(document, path, params) if name == "model" else ""
             line, key = document.line(path), ".".join(map(str, path))
             yield KeyEffect(line, key, "not served", reason) if reason else _parameter(document, path, value)
+
+
+def _info_effects(document: Document, path: Path, info: Mapping[str, Any]) -> Iterator[KeyEffect]:
+    place = ".".join(map(str, path))
+    for name, reason in refused_info(info):
+        yield KeyEffect(document.line((*path, name)), f"{place}.{name}", "refused", reason)
+    try:
+        check_served(info, {}, path, document)
+    except NotServed as error:
+        name = "blocked" if info.get("blocked") else "supported_environments"
+        yield KeyEffect(document.line((*path, name)), f"{place}.{name}", "not served", error.reason)
+    except UsageError:
+        pass  # reading the whole file tells it
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -177,10 +187,9 @@ def _parameter(document: Document, path: Path, value: Any) -> KeyEffect:
     line, key = document.line(path), ".".join(map(str, path))
     if name in keys.REFUSED and value not in _OFF:
         return KeyEffect(line, key, "refused", f"{_RESTRICTS}: {keys.cure_of(name)}")
-    idle = name in keys.PARAMS_NO_EFFECT or name in keys.REFUSED or "_cost" in name or keys.SECRET.search(name)
     if name in keys.PARAMS_TAKEN or name in _OPTIONS:
         return KeyEffect(line, key, "works")
-    return KeyEffect(line, key, "no effect") if idle else KeyEffect(line, key, "works", _PASSED)
+    return KeyEffect(line, key, "no effect") if keys.is_kept_back(name) else KeyEffect(line, key, "works", _PASSED)
 
 
 def _remove_refused(data: dict[str, Any]) -> None:
@@ -188,7 +197,8 @@ def _remove_refused(data: dict[str, Any]) -> None:
     places = [data, *(_mapping(data.get(section)) for section in SECTIONS)]
     places += [_mapping(entry.get("litellm_params")) for entry in _entries(data)]
     for entry in _entries(data):
-        _mapping(entry.get("model_info")).pop("team_id", None)
+        for name in keys.INFO_REFUSED:
+            _mapping(entry.get("model_info")).pop(name, None)
     for place in places:
         for name in [name for name in place if name in keys.REFUSED]:
             del place[name]

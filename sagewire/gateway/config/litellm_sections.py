@@ -9,7 +9,7 @@ from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, as_number, nearest
 from sagewire.gateway.config.yaml_files import INCLUDE
 
-__all__ = ["LOGGERS", "SECTIONS", "check_model_info", "check_sections", "without_effect"]
+__all__ = ["LOGGERS", "SECTIONS", "check_sections", "without_effect"]
 
 # The keys of each section that are read, and those without effect.
 SECTIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
@@ -19,6 +19,9 @@ SECTIONS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
 }
 _CALLBACKS = ("callbacks", "input_callback", "success_callback")
 LOGGERS = frozenset({*_CALLBACKS, "failure_callback", "service_callback", "audit_log_callbacks"})
+# LiteLLM makes any key of the first a variable of its module, there are hundreds, and passes over those that its
+# router does not know: an unknown key is a mistake only if it looks like one that does something.
+_OPEN_SECTIONS = (("litellm_settings",), ("router_settings",))
 # The types of the settings that are read.
 _TYPES: Mapping[str, type] = {
     **dict.fromkeys(
@@ -82,10 +85,11 @@ def _without_effect(
         if name not in idle:
             if name in _MISPLACED and path != (_MISPLACED[name],):
                 raise document.error((*path, name), f"belongs in {_MISPLACED[name]}; it has no effect here")
-            hint = nearest(name, hints or {*taken, *idle})
-            if hint or path != ("litellm_settings",):
+            if path[:1] not in _OPEN_SECTIONS:
+                raise document.error((*path, name), f"unknown key{nearest(name, hints or {*taken, *idle})}")
+            hint = nearest(name, {*taken, *keys.REFUSED}, cutoff=0.8)
+            if hint:
                 raise document.error((*path, name), f"unknown key{hint}")
-            # LiteLLM makes any key of this section a variable of its module, there are hundreds.
         found.append((*path, name))
     return found
 
@@ -107,19 +111,6 @@ def without_effect(place: Path, section: Any) -> str:
     if own:
         says += f"; {', '.join(own)[:200]}, code of your own, is not run: what it would change or refuse passes"
     return says
-
-
-def check_model_info(info: Mapping[str, Any], path: Path, document: Document) -> None:
-    """Raise `UsageError` if a `model_info` keeps callers out of a model.
-
-    LiteLLM gives a model with a `team_id` to the keys of that team alone.
-    """
-    if info.get("team_id") is not None:
-        raise document.error(
-            (*path, "team_id"),
-            "sagewire has no teams, and without it everybody could use the model; list the models of each key where it "
-            "is made, at /key/generate or with `keys add`, and remove it here",
-        )
 
 
 def _check_guards(document: Document, section: str, given: Mapping[str, Any]) -> None:

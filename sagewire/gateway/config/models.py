@@ -59,6 +59,11 @@ class ModelConfig(Section):
         description="A model with the same deployment: keys that may use that one may use this one, which is not "
         "listed. A fallback to one deployment of a model names such a part.",
     )
+    hidden: bool = Field(default=False, description="Not in lists of models; callers who know its name may use it.")
+    access_groups: list[str] = Field(
+        default_factory=list,
+        description="Names of groups; a key that lists such a name may use all models in the group.",
+    )
     adapters: list[str] = Field(
         default_factory=list,
         description="LoRA adapters that callers may name in `adapter`; a key that lists models must list them, too.",
@@ -134,7 +139,7 @@ class GatewayConfig(Section):
             pattern = place[0] != "keys" and self.stars_in(wanted)
             if pattern:
                 yield place, f"{what}: '{wanted}' is a pattern; say a name that fits it"
-            elif place[0] == "keys" and wanted in self._adapters:
+            elif place[0] == "keys" and (wanted in self._adapters or wanted in self.access_groups):
                 continue
             elif wanted not in self.aliases and wanted not in self.models and self.canonical(wanted) is None:
                 yield place, f"{what}: {unknown_name(wanted, [*self.models, *self.aliases], 'model')}"
@@ -222,6 +227,11 @@ class GatewayConfig(Section):
         name = self.aliases.get(name, name)
         settings = concrete(self.models[entry], Pattern(entry).stars(name) or ())
         return None if settings is None else (name, settings)
+
+    @cached_property
+    def access_groups(self) -> frozenset[str]:
+        """The names of all groups of models."""
+        return frozenset(group for model in self.models.values() for group in model.access_groups)
 
     @cached_property
     def _adapters(self) -> set[str]:

@@ -37,9 +37,29 @@ _LIFTED = {
     "budget_duration": "budget_duration",
 }
 # Fields of LiteLLM's that change nothing here; all others that are not read are refused.
-_IDLE = frozenset({"metadata", "user_id", "team_id", "tags", "key_type", "send_invite_email", "auto_rotate", "config"})
+_IDLE = frozenset({
+    "config", "default_estimated_output_tokens", "enable_prompt_caching", "key_type", "metadata", "permissions",
+    "rpm_limit_type", "send_invite_email", "soft_budget", "tags", "team_id", "tpm_limit_type", "user_id",
+})  # fmt: skip
+# Values of fields that allow what every key may do here.
+_USUAL: Mapping[str, tuple[Any, ...]] = {
+    "key_type": ("default", "llm_api"),
+    "allowed_routes": (["llm_api_routes"],),
+    "spend": (0,),
+}
+# Fields that LiteLLM also reads in `metadata`, and that restrict a key.
+_IN_METADATA = frozenset({
+    "allowed_cache_controls", "allowed_passthrough_routes", "allowed_routes", "allowed_vector_store_indexes",
+    "denied_passthrough_routes", "enforced_batch_output_expires_after", "enforced_file_expires_after",
+    "enforced_params", "guardrails", "model_itpm_limit", "model_max_budget", "model_otpm_limit", "model_rpm_limit",
+    "model_tpm_limit", "policies", "require_trace_id", "service_account_id", "tag_rpm_limit",
+})  # fmt: skip
+# Names that stand for all models, and the length of time that never ends.
+_ALL_MODELS = frozenset({"*", "all-proxy-models"})
+_NEVER = "-1"
 
-
+# LiteLLM's words for lengths of time.
+_WORDS = {"hourly": "1h", "daily": "24h", "weekly": "7d", "monthly": "30d"}
 # Owners of keys that there are in LiteLLM and not here.
 _NOBODY = ("user_id", "team_id", "organization_id", "project_id")
 
@@ -185,14 +205,13 @@ class KeyManagement:
         changes: JSON = {}
         models = fields.items("models")
         if models is not None:
-            unknown = [one for one in models if not isinstance(one, str) or self._gateway.config.entry(one) is None]
-            if unknown:
-                raise BadRequest(f"there is no model {str(unknown[0])[:100]!r}", "models")
-            # As in LiteLLM, none named means all.
-            changes["models"] = tuple(models) or None
+            changes["models"] = self._models(models)
         for theirs in ("duration", "budget_duration"):
             duration = fields.text(theirs)
-            if duration is not None:
+            if theirs == "duration" and duration == _NEVER:
+                changes["expires"] = None
+            elif duration is not None:
+                duration = _WORDS.get(duration, duration)
                 ends = _ends(duration, theirs)
                 changes |= {"expires": ends} if theirs == "duration" else {theirs: duration}
         budget = fields.number("max_budget")
@@ -204,15 +223,21 @@ class KeyManagement:
             limit = fields.count(theirs, 1)
             if limit is not None:
                 changes[ours] = limit
-        refused = [name for name, value in fields.rest().items() if name not in _IDLE and value not in ({}, [], False)]
-        if refused:
-            raise BadRequest(
-                f"{refused[0]!r} is not supported: without it the key would allow more; leave it out", refused[0]
-            )
+        _check_rest(fields.rest(), limited=changes.get("models", key.models) is not None)
         changed = replace(key, **changes)
         if changed.budget_duration and changed.max_budget is None:
             raise BadRequest("'budget_duration' needs 'max_budget'", "budget_duration")
         return changed
+
+    def _models(self, given: list[Any]) -> tuple[str, ...] | None:
+        """Return the models that a key may use; as in LiteLLM, none named means all."""
+        config = self._gateway.config
+        if _ALL_MODELS.intersection(one for one in given if isinstance(one, str)):
+            return None
+        for one in given:
+            if not isinstance(one, str) or (config.entry(one) is None and one not in config.access_groups):
+                raise BadRequest(f"there is no model {str(one)[:100]!r}", "models")
+        return tuple(given) or None
 
 
 class ModelInfo:
@@ -248,6 +273,38 @@ class ModelInfo:
             field: max((getattr(one, field) or 0.0 for one in priced), default=None)
             for field in ("input_cost_per_token", "output_cost_per_token")
         }
+
+
+def _check_rest(rest: Mapping[str, Any], *, limited: bool) -> None:
+    """Raise `BadRequest` for a field that is not read, and without which a key would allow more.
+
+    Args:
+        rest: The fields that are not read.
+        limited: The key has a list of models.
+    """
+    for name, value in rest.items():
+        if _is_nothing(value) or value in _USUAL.get(name, ()):
+            continue
+        if name not in _IDLE or name in _USUAL:
+            raise _would_allow_more(name)
+        if name == "metadata" and isinstance(value, dict):
+            for inner in sorted(_IN_METADATA & value.keys()):
+                if not _is_nothing(value[inner]):
+                    raise _would_allow_more(f"metadata.{inner}")
+        if name == "team_id" and not limited:
+            raise BadRequest(
+                "'team_id' without 'models' means the models of the team, and there are no teams: list the models",
+                name,
+            )
+
+
+def _is_nothing(value: Any) -> bool:
+    """Return whether a field asks for nothing; a limit of 0 does."""
+    return value is None or value is False or value in ({}, [])
+
+
+def _would_allow_more(name: str) -> BadRequest:
+    return BadRequest(f"{name!r} is not supported: without it the key would allow more; leave it out", name)
 
 
 def _described(key: Key, spend: Spend, *, configured: bool = False) -> JSON:

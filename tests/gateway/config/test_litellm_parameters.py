@@ -1,10 +1,13 @@
 """LiteLLM's parameters of a model and its settings: what becomes of each."""
 
+import re
+
 import pytest
 
 from sagewire.errors import UsageError
 from sagewire.gateway.config import DeploymentConfig, GatewayConfig, parse_config
 from sagewire.gateway.routing.router import Router
+from tests.cases import each
 
 
 def loaded(params: str, more: str = "", environment: dict[str, str] | None = None) -> GatewayConfig:
@@ -76,7 +79,8 @@ def test_headers_and_comments() -> None:
     [
         "langsmith_api_key", "gcs_path_service_account", "dd_api_key", "rpd", "stream_chunk_size",
         "s3_secret_access_key", "azure_password", "client_secret", "vertex_credentials",
-        "input_cost_per_character", "my_service_api_key",
+        "input_cost_per_character", "my_service_api_key", "signoz_ingestion_key", "github_copilot_user_session",
+        "_websearch_interception_stream_options", "model_alias_map", "client", "vertex_ai_project", "aws_workspace_id",
     ],
 )  # fmt: skip
 def test_what_is_litellms_own_goes_to_no_server(name: str) -> None:
@@ -101,6 +105,13 @@ def test_what_is_not_litellms_goes_to_the_server() -> None:
         "router_settings: {enable_tag_filtering: true}",
         "policies: {p: {guardrails: {add: [g]}}}",
         "general_settings: {enforce_rbac: true}",
+        "general_settings: {custom_key_generate: hooks.generate}",
+        "general_settings: {disable_custom_api_keys: true}",
+        "general_settings: {service_account_settings: {enforced_params: [user]}}",
+        "general_settings: {fail_closed_rate_limit_enforcement: true}",
+        "litellm_settings: {validate_end_user_id_in_db: true}",
+        "litellm_settings: {max_end_user_budget_id: small}",
+        "litellm_settings: {callbacks: [prometheus, dynamic_rate_limiter_v3]}",
     ],
 )
 def test_what_keeps_something_out_is_refused(more: str) -> None:
@@ -108,6 +119,82 @@ def test_what_keeps_something_out_is_refused(more: str) -> None:
         loaded("model: sagemaker/e", more)
     with pytest.raises(UsageError, match="open to more"):
         loaded("model: sagemaker/e, guardrails: [pii]")
+
+
+ENTRIES = """
+model_list:
+  - {model_name: m, litellm_params: {model: sagemaker_chat/e}}
+  - {model_name: n, litellm_params: {model: sagemaker_chat/f}, MORE}
+"""
+
+
+@each(
+    ("more", "says"),
+    [
+        ("model_info: {access_windows: [{start: '9:00', end: '17:00', team_ids: [a]}]}", "windows: .*at some hours"),
+        ("model_info: {enable_tag_filtering: true}", "line 4: .*enable_tag_filtering: .*by tags"),
+        ("model_info: {access_groups: beta}", "line 4: .*access_groups: should be a list"),
+        ("model_info: {supported_environments: production}", "line 4: .*should be a list"),
+        ("model_inf: {team_id: a}", "line 4: .*model_inf: unknown key; did you mean 'model_info'"),
+        ("api_base: 'http://h'", "line 4: .*api_base: belongs in litellm_params"),
+    ],
+)
+def test_entries_that_cannot_be_kept(more: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        parse_config(ENTRIES.replace("MORE", more), "f", {})
+
+
+@each(
+    ("info", "environment", "reason"),
+    [
+        ("blocked: true", {}, "it is blocked"),
+        ("blocked: false, enable_tag_filtering: false", {}, None),
+        ("supported_environments: [production, staging]", {}, "LITELLM_ENVIRONMENT is not set"),
+        (
+            "supported_environments: [production]",
+            {"LITELLM_ENVIRONMENT": "staging"},
+            "for production, and .* is staging",
+        ),
+        ("supported_environments: [production]", {"LITELLM_ENVIRONMENT": "production"}, None),
+    ],
+)
+def test_deployments_that_litellm_does_not_serve_either(info: str, environment: dict[str, str], reason: str) -> None:
+    config = parse_config(ENTRIES.replace("MORE", f"model_info: {{{info}}}"), "f", environment)
+    assert (config.canonical("n") is None) == (reason is not None)
+    assert reason is None or re.search(reason, config.not_served["n"])
+
+
+def test_a_key_that_the_router_does_not_know_is_a_mistake_if_it_looks_like_one_it_does() -> None:
+    notes = loaded("model: sagemaker/e", "router_settings: {enable_some_new_thing: true}").notes
+    assert "enable_some_new_thing: has no effect" in notes[0]
+    with pytest.raises(UsageError, match="did you mean 'fallbacks'"):
+        loaded("model: sagemaker/e", "router_settings: {falbacks: []}")
+    with pytest.raises(UsageError, match="did you mean 'guardrails'"):
+        loaded("model: sagemaker/e", "litellm_settings: {guardrial: [g]}")
+    with pytest.raises(UsageError, match="unknown key"):
+        loaded("model: sagemaker/e", "general_settings: {enable_some_new_thing: true}")
+
+
+def test_groups_of_models_and_models_that_are_not_listed(start) -> None:
+    text = """
+model_list:
+  - {model_name: a, litellm_params: {model: sagemaker_chat/chat}, model_info: {access_groups: [beta]}}
+  - model_name: b
+    litellm_params: {model: sagemaker_chat/chat}
+    model_info: {access_groups: [beta], discoverable: false}
+  - {model_name: "c-*", litellm_params: {model: "sagemaker_chat/*"}, model_info: {access_groups: [beta]}}
+  - {model_name: d, litellm_params: {model: sagemaker_chat/chat}}
+general_settings: {master_key: sk-master-key}
+"""
+    gateway = start(text)
+    made = gateway.post("/key/generate", {"models": ["beta"]}, authorization="Bearer sk-master-key").json()
+    key = {"authorization": f"Bearer {made['key']}"}
+    assert [one["id"] for one in gateway.get("/v1/models", **key).json()["data"]] == ["a", "c-*"]
+    body = {"messages": [{"role": "user", "content": "Hello"}]}
+    found = [
+        gateway.post("/v1/chat/completions", body | {"model": name}, **key).status for name in ("a", "b", "c-chat", "d")
+    ]
+    assert found == [200, 200, 200, 403]
 
 
 @pytest.mark.parametrize("name", ["callbacks: [langfuse]", "drop_params: true", "telemetry: false", "http2: true"])

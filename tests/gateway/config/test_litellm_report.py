@@ -106,6 +106,10 @@ def test_what_else_is_wrong_is_said(check):
         ("router_settings: 3\n", "line 4: router_settings: should be a mapping"),
         ("litellm_settings: {callbacks: [hooks.guard]}\n", "hooks.guard, code of your own, is not run"),
         ("    model_info: {team_id: a}\n", "sagewire has no teams"),
+        ("    model_info: {enable_tag_filtering: true}\n", "deployments by tags"),
+        ("    model_info: {blocked: true}\n", "it is blocked"),
+        ("    model_info: {supported_environments: [production]}\n", "it is for production"),
+        ("    model_info: {supported_environments: production}\n", "should be a list"),
         ("litellm_settings:\n", "own form"),
     ],
 )

@@ -51,15 +51,49 @@ def test_only_the_master_key_manages_keys(start) -> None:
 def test_what_would_allow_more_than_asked_is_refused(start) -> None:
     gateway = start(LOCKED)
     for body in (
-        {"soft_budget": 5},
         {"models": ["unknown"]},
+        {"models": ["chat", 5]},
         {"duration": "soon"},
         {"rpm_limit": 0},
         {"blocked": True},
+        {"max_parallel_requests": 0},
+        {"tpd_limit": 0},
+        {"model_rpm_limit": {"chat": 1}},
+        {"aliases": {"tgi": "chat"}},
+        {"budget_limits": [{"budget_duration": "1d", "max_budget": 1}]},
+        {"key_type": "read_only"},
+        {"key_type": "management"},
+        {"allowed_routes": ["/chat/completions"]},
+        {"auto_rotate": True, "rotation_interval": "30d"},
+        {"metadata": {"model_rpm_limit": {"chat": 1}}},
+        {"metadata": {"owner": "me", "guardrails": ["pii"]}},
+        {"metadata": {"enforced_params": ["user"]}},
+        {"team_id": "t"},
+        {"team_id": "t", "models": []},
     ):
-        assert gateway.post("/key/generate", body, **MASTER).status == 400
+        made = gateway.post("/key/generate", body, **MASTER)
+        assert made.status == 400, body
+    assert gateway.get("/key/list", **MASTER).json()["total_count"] == 1
     assert gateway.post("/key/generate", {"key_alias": "a"}, **MASTER).status == 200
     assert gateway.post("/key/generate", {"key_alias": "a"}, **MASTER).status == 400
+
+
+@each(
+    ("body", "described"),
+    [
+        ({"models": ["all-proxy-models"]}, {"models": []}),
+        ({"models": ["chat", "*"]}, {"models": []}),
+        ({"duration": "-1"}, {"expires": None}),
+        ({"budget_duration": "daily", "max_budget": 1}, {"budget_duration": "24h"}),
+        ({"team_id": "t", "models": ["chat"], "user_id": "u", "tags": ["a"], "soft_budget": 5}, {"models": ["chat"]}),
+        ({"metadata": {"owner": "me", "tags": ["a"], "guardrails": []}, "spend": 0}, {"spend": 0.0}),
+        ({"key_type": "llm_api", "allowed_routes": ["llm_api_routes"], "permissions": {"pii": False}}, {}),
+    ],
+)
+def test_what_litellms_clients_send_and_nothing_here_depends_on(start, body, described) -> None:
+    made = start(LOCKED).post("/key/generate", body, **MASTER)
+    assert made.status == 200, made.json()
+    assert described.items() <= made.json().items()
 
 
 def test_limits_that_the_workers_cannot_count_are_refused_when_the_key_is_made(start) -> None:
