@@ -39,6 +39,8 @@ _log = logging.getLogger("sagewire.gateway")
 Expand = Callable[[RequestLog, dict[str, Any]], Awaitable[tuple[dict[str, Any], int, ServerConfig | None]]]
 # Seconds that whoever manages keys waits for the database.
 MANAGEMENT_SECONDS = 10.0
+# Characters of a model's name: it is compared with others, and every piece of an answer repeats it.
+MAX_NAME = 500
 # Seconds between refreshes of the keys in memory.
 KEYS_SECONDS = 60.0
 
@@ -197,7 +199,7 @@ class Gateway:
         if not isinstance(name, str) or not name:
             raise BadRequest("'model' must name a model", "model")
         router = self.router
-        if self.config.entry(name) is None:
+        if len(name) > MAX_NAME or self.config.entry(name) is None:
             raise GatewayError(404, "model_not_found", self._unknown(name, key), param="model")
         if not self.allows(key, self.config.aliases.get(name, name), name):
             raise _not_allowed(key, "model", name)
@@ -264,7 +266,7 @@ class Gateway:
             )
 
     def _check_fallback(self, key: Key, name: str) -> None:
-        if self.config.entry(name) is None:
+        if len(name) > MAX_NAME or self.config.entry(name) is None:
             raise GatewayError(404, "model_not_found", self._unknown(name, key), param="fallbacks")
         if not self.allows(key, self.config.aliases.get(name, name), name):
             raise _not_allowed(key, "model", name)
@@ -399,6 +401,7 @@ class Gateway:
     def _unknown(self, name: str, key: Key) -> str:
         import difflib
 
+        name = name[:MAX_NAME]
         reason = self.config.why_not(name)
         if reason is not None and key.may_use(name):
             return f"model {name[:100]!r} is not served here: {reason}"

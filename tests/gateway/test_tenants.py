@@ -197,6 +197,20 @@ def test_requests_are_bounded(start, vllm, body: dict[str, Any]) -> None:
     assert vllm.bodies == []
 
 
+def test_names_of_models_are_bounded(start, vllm) -> None:
+    gateway = start(f"models: {{'*': {{url: '{vllm.url}', handler: openai_chat, served_model: base}}}}")
+    long = "m" * 1_000_000
+    began = time.monotonic()
+    for body in ({"model": long}, {"model": "m", "fallbacks": [long] * 5}):
+        answer = gateway.post("/v1/chat/completions", {"messages": HELLO, **body})
+        assert (answer.status, answer.json()["error"]["code"]) == (404, "model_not_found")
+        assert len(answer.data) < 1_000
+    # To compare them with the names there are would take seconds, and stop all other requests.
+    assert time.monotonic() - began < 2
+    assert vllm.bodies == []
+    assert gateway.post("/v1/chat/completions", {"model": "m" * 500, "messages": HELLO}).status == 200
+
+
 def test_estimates() -> None:
     assert estimated_tokens("") == 0
     assert estimated_tokens("Hello there!") == 4

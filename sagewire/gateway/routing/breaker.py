@@ -9,6 +9,9 @@ from typing import Literal
 
 __all__ = ["Breaker", "Passage"]
 
+# So many callers fail because of the server, not of what they ask.
+SEVERAL = 3
+
 
 @dataclass(slots=True)
 class Passage:
@@ -26,9 +29,9 @@ class Passage:
 class Breaker:
     """The health of one deployment, as the calls to it show.
 
-    An open breaker refuses the callers whose requests failed. Any other caller may send a probe, one at a time: a
-    request that makes a server fail is thus the problem of its sender only. When `seconds` have passed, any caller may
-    send the probe.
+    An open breaker refuses the callers whose requests failed: a request that makes a server fail is the problem of its
+    sender only. Other callers are served as ever, until requests of `SEVERAL` callers have failed; then they may
+    send a probe, one at a time. When `seconds` have passed, any caller may send the probe.
 
     Args:
         failures: Failures in a row that open it.
@@ -80,7 +83,9 @@ class Breaker:
         """Return whether a caller may make a call now."""
         if not self._is_open:
             return True
-        return self._probe is None and (self._clock() >= self._until or caller not in self._callers)
+        if caller in self._callers:
+            return self._probe is None and self._clock() >= self._until
+        return self._probe is None or len(self._callers) < SEVERAL
 
     def entered(self) -> Passage:
         """Let a call through, as the probe if the breaker is open."""

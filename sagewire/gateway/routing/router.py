@@ -24,8 +24,8 @@ __all__ = ["Failed", "Model", "Router", "Served", "Wanted"]
 
 T = TypeVar("T")
 
-# Retries in a row, of all requests together, before their share of requests bounds them.
-RETRY_RESERVE = 20
+# Retries in a row, of all requests of a caller, before their share of requests bounds them; so many callers have some.
+RETRY_RESERVE, RETRYING_CALLERS = 20, 1_000
 _BACKOFF = Backoff(base=0.2, longest=2.0)
 Health = Callable[[str, str, bool], None]
 
@@ -226,7 +226,8 @@ class Router:
         self.config = config
         self._health: Health = previous._health if previous else health
         self.rates: RateLimits = rates or (previous.rates if previous else RateLimits())
-        self.budget: RetryBudget = previous.budget if previous else RetryBudget(reserve=RETRY_RESERVE)
+        # One for each caller: requests that always fail must not use up what moves others to a healthy deployment.
+        self.budgets: dict[str, RetryBudget] = previous.budgets if previous else {}
         self.models: dict[str, Model] = {}
         self.remembered: ModelCache[Model] = ModelCache()
         for name, model in config.models.items():
@@ -310,8 +311,8 @@ class Router:
         Raises:
             SagewireError: The last error, if no deployment could answer.
         """
-        self.budget.earn()
         wanted = wanted or Wanted()
+        self._budget_of(wanted.caller).earn()
         waiting, seen = [model], {model.name}
         last: SagewireError | None = None
         while waiting:
@@ -368,7 +369,7 @@ class Router:
                     await self.rates.settle(lease.reservation, 0)
                 failed(model, lease.deployment, error)
                 tried.append(lease.deployment)
-                if attempt >= attempts or not self._worth_another(model, tried, error):
+                if attempt >= attempts or not self._worth_another(model, tried, error, wanted.caller):
                     raise
                 everywhere = all(one in tried for one in model.deployments)
                 asked = getattr(error, "retry_after", None)
@@ -378,13 +379,21 @@ class Router:
                 raise
             await asyncio.sleep(delay)
 
-    def _worth_another(self, model: Model, tried: Sequence[Deployment], error: SagewireError) -> bool:
+    def _budget_of(self, caller: str) -> RetryBudget:
+        found = self.budgets.get(caller)
+        if found is None:
+            if len(self.budgets) >= RETRYING_CALLERS:
+                del self.budgets[next(iter(self.budgets))]
+            found = self.budgets[caller] = RetryBudget(reserve=RETRY_RESERVE)
+        return found
+
+    def _worth_another(self, model: Model, tried: Sequence[Deployment], error: SagewireError, caller: str) -> bool:
         if is_callers_fault(error):
             return False
-        others = any(one not in tried and one.breaker.allows() for one in model.deployments)
+        others = any(one not in tried and one.breaker.allows(caller) for one in model.deployments)
         # WireError: the answer was cut or garbled before its first piece; nothing of it has been passed on.
         again = getattr(error, "retry_safe", not isinstance(error, EndpointError | GatewayError))
-        return bool(others or again) and self.budget.take()
+        return bool(others or again) and self._budget_of(caller).take()
 
 
 def _is_nowhere(model: Model, error: SagewireError) -> bool:

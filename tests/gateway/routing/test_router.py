@@ -171,16 +171,39 @@ def test_one_probe_at_a_time_and_no_news_from_before() -> None:
     assert (breaker.state, changes) == ("closed", [False, True])
 
 
-def test_an_open_breaker_lets_others_probe() -> None:
+def test_an_open_breaker_is_closed_to_those_who_failed() -> None:
     breaker = Breaker(1, 30, clock=lambda: 0.0)
     breaker.failed(breaker.entered(), caller="bob")
     assert (breaker.allows("bob"), breaker.allows("alice")) == (False, True)
+    # Calls at the same time are no probes of each other.
     probe = breaker.entered()
-    assert not breaker.allows("carol")
+    assert (breaker.allows("alice"), breaker.allows("carol"), breaker.allows("bob")) == (True, True, False)
     breaker.failed(probe, caller="alice")
     assert (breaker.allows("alice"), breaker.allows("carol")) == (False, True)
+    breaker.failed(breaker.entered(), caller="carol")
+    # Of three callers, the server is to blame: the next one is let through alone.
+    probe = breaker.entered()
+    assert not breaker.allows("dave")
+    breaker.failed(probe, caller="dave")
+    assert breaker.allows("erin")
     breaker.succeeded(breaker.entered())
     assert breaker.allows("bob")
+
+
+async def test_failures_of_one_caller_do_not_use_up_the_retries_of_another() -> None:
+    chosen = router("models: {m: {deployments: [{endpoint: a, breaker_failures: 999}, {endpoint: b}], attempts: 2}}")
+
+    async def fail(deployment: Deployment) -> str:
+        raise ModelError("boom", status=500, retry_safe=True)
+
+    async def half(deployment: Deployment) -> str:
+        return await fail(deployment) if deployment.label == "a" else "ok"
+
+    for _ in range(60):
+        with pytest.raises(ModelError):
+            await chosen.serve(chosen.models["m"], fail, wanted=Wanted(caller="bob"))
+    found = [(await chosen.serve(chosen.models["m"], half, wanted=Wanted(caller="alice"))).result for _ in range(20)]
+    assert found == ["ok"] * 20
 
 
 async def test_attempts_of_one_request_count_once() -> None:
