@@ -68,6 +68,8 @@ E = TypeVar("E", bound=BaseException)
 
 EXCERPT_CHARACTERS = 300
 _SEARCHED = 4_000
+# The statuses of servers over HTTP that refuse a conversation for its length.
+_REFUSALS = frozenset({400, 413, 422})
 # So many known names are listed beside a suggestion.
 _LISTED = 12
 # How servers say that a conversation is too long: vLLM, SGLang and OpenAI; TGI; LMI; llama.cpp.
@@ -222,6 +224,11 @@ class EndpointError(SagewireError):
         self.fault = fault
         self.retry_safe = retry_safe
         self.retry_after = retry_after
+
+    @property
+    def context_exceeded(self) -> bool:
+        """Whether the server said that the conversation is longer than the model's context."""
+        return self.status in _REFUSALS and _TOO_LONG.search(self.message[:_SEARCHED]) is not None
 
     def __str__(self) -> str:
         return f"{self.message} (request id {self.request_id})" if self.request_id else self.message

@@ -116,7 +116,7 @@ def is_about_request(error: BaseException) -> bool:
     """
     if isinstance(error, UsageError | UnsupportedFeature | Throttled | UndetectedContainer):
         return True
-    if isinstance(error, ModelError) and error.context_exceeded:
+    if isinstance(error, EndpointError) and error.context_exceeded:
         return True
     if not isinstance(error, EndpointError) or isinstance(error, AccessDenied | EndpointNotFound):
         return False

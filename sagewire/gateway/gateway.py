@@ -251,7 +251,8 @@ class Gateway:
             seen.add(name)
             yield from (one.prices for one in model.deployments if one.prices is not None)
             if turn.settings.fallbacks is None:
-                waiting += [*(model.fallbacks or self.config.default_fallbacks), *model.context_fallbacks]
+                waiting += model.fallbacks or self.config.default_fallbacks
+                waiting += [*model.context_fallbacks, *model.content_fallbacks]
             else:
                 waiting += turn.settings.fallbacks
 

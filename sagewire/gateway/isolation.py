@@ -29,7 +29,9 @@ _ELSEWHERE = frozenset({
     "data_parallel_rank", "deployment", "deployment_id", "deployment_name", "endpoint", "endpoint_kwargs",
     "endpoint_url", "engine", "engine_id", "extra_body", "extra_headers", "extra_query", "fallback", "headers", "host",
     "inference_component", "inference_component_name", "kv_transfer_params", "litellm_metadata", "litellm_params",
-    "logits_processors", "mock_response", "provider", "proxy", "route", "router", "server", "target_variant", "url",
+    "logits_processors", "mock_delay", "mock_response", "mock_testing_content_policy_fallbacks",
+    "mock_testing_context_fallbacks", "mock_testing_fallbacks", "mock_testing_rate_limit_error", "mock_timeout",
+    "mock_tool_calls", "provider", "proxy", "route", "router", "server", "target_variant", "url",
     "user_config", "variant", "webhook", "webhook_url",
 })  # fmt: skip
 # Fields whose keys are words of the caller's or of the model's template, in which no server looks for a model.
@@ -43,7 +45,7 @@ _SCHEMA = frozenset({"properties", "patternProperties", "$defs", "definitions", 
 # see `request_settings`, but they never go to a server.
 _ROUTING = frozenset({
     "cache", "caching", "context_window_fallback_dict", "disable_fallbacks", "fallbacks", "guardrails", "max_retries",
-    "num_retries", "request_timeout", "stream_timeout", "timeout",
+    "num_retries", "policies", "request_timeout", "stream_timeout", "timeout",
 })  # fmt: skip
 # The request itself, under the name of any route or server.
 _CONTENT = frozenset({

@@ -54,15 +54,32 @@ def take_settings(body: dict[str, Any]) -> tuple[dict[str, Any], RequestSettings
     if fields.flag("disable_fallbacks"):
         fallbacks = ()
     _check_cache(fields)
-    if fields.take("guardrails"):
-        raise _refused("guardrails", "the gateway has no guardrails, and would let through what they keep out")
-    return dict(fields.rest()), RequestSettings(seconds, attempts, fallbacks)
+    for name in _GUARDS:
+        if fields.take(name):
+            raise _no_guards(name)
+    for place in ("metadata", "litellm_metadata"):
+        _check_metadata(place, body.get(place))
+    unwanted = [one for one in fields.items("additional_drop_params") or () if isinstance(one, str)]
+    left = fields.rest()
+    kept = {name: value for name, value in left.items() if name not in _OWN and name not in unwanted}
+    return left if len(kept) == len(left) else kept, RequestSettings(seconds, attempts, fallbacks)
 
 
-_SETTINGS = frozenset({
-    "cache", "caching", "disable_fallbacks", "fallbacks", "guardrails", "max_retries", "num_retries", "request_timeout",
-    "stream_timeout", "timeout",
+_GUARDS = ("guardrails", "guardrail_config", "policies")
+# LiteLLM's accounts of a request, which go to no server, and have no effect here.
+_OWN = frozenset({
+    "allowed_openai_params", "assistant_continue_message", "drop_params", "enable_tag_filtering",
+    "ensure_alternating_roles", "input_cost_per_second", "input_cost_per_token", "litellm_call_id",
+    "litellm_disabled_callbacks", "litellm_metadata", "litellm_request_debug", "litellm_session_id",
+    "litellm_trace_id", "merge_reasoning_content_in_choices", "no-log", "output_cost_per_second",
+    "output_cost_per_token", "prompt_id", "prompt_label", "prompt_variables", "prompt_version",
+    "provider_specific_header", "router_settings_override", "secret_fields", "supports_system_message", "tags",
+    "turn_off_message_logging", "user_continue_message",
 })  # fmt: skip
+_SETTINGS = _OWN.union(_GUARDS) | {
+    "additional_drop_params", "cache", "caching", "disable_fallbacks", "fallbacks", "max_retries", "metadata",
+    "num_retries", "request_timeout", "stream_timeout", "timeout",
+}  # fmt: skip
 
 
 def _seconds(fields: Fields) -> float | None:
@@ -93,6 +110,16 @@ def _check_cache(fields: Fields) -> None:
     wanted = [name for name, value in cache.items() if value and name not in _NO_CACHE]
     if wanted or fields.flag("caching"):
         raise _refused("cache", "the gateway keeps no answers; leave it out")
+
+
+def _check_metadata(place: str, given: Any) -> None:
+    for name in _GUARDS if isinstance(given, dict) else ():
+        if given.get(name):
+            raise _no_guards(f"{place}.{name}")
+
+
+def _no_guards(name: str) -> GatewayError:
+    return _refused(name, "the gateway has no guardrails, and would let through what they keep out")
 
 
 def _refused(name: str, says: str) -> GatewayError:

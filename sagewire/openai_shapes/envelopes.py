@@ -136,6 +136,8 @@ def _of_container(error: ModelError) -> tuple[int, str | None]:
 def _of_service(error: EndpointError) -> tuple[int, str | None]:
     if error.status is None:
         return 502, error.code or "connection"
+    if error.context_exceeded:
+        return 400, "context_length_exceeded"
     if 400 <= error.status < 500:
         return error.status, error.code
     return (503 if error.status == 503 else 502), error.code or "upstream_error"

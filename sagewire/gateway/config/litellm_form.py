@@ -31,7 +31,11 @@ _STRATEGIES = {
 # The others choose without a look at `rpm` and `tpm`, or take them for weights (litellm/router_strategy).
 _LIMITING = frozenset({"usage-based-routing", "usage-based-routing-v2", "latency-based-routing", "cost-based-routing"})
 _ENFORCE = "enforce_model_rate_limits"
-_FALLBACKS = ("fallbacks", "context_fallbacks")
+_FALLBACKS = {
+    "fallbacks": "fallbacks",
+    "context_fallbacks": "context_window_fallbacks",
+    "content_fallbacks": "content_policy_fallbacks",
+}
 _STICKY = frozenset({"deployment_affinity", "prompt_caching", "session_affinity"})
 
 
@@ -117,7 +121,7 @@ class _Translation:
         models = self._models()
         aliases = self._aliases(self._source.router_settings, models)
         router, settings = self._source.router_settings, self._source.litellm_settings
-        for name, field in (("fallbacks", "fallbacks"), ("context_window_fallbacks", "context_fallbacks")):
+        for field, name in _FALLBACKS.items():
             for target, others in self._fallbacks(name).items():
                 place = (self._section(name), name)
                 if target == "*":
@@ -155,9 +159,8 @@ class _Translation:
         match place:
             case ("models", name, "deployments", int(number), *rest):
                 return ("model_list", self._entries[str(name)][number], "litellm_params", *rest)
-            case ("models", _, "fallbacks" | "context_fallbacks" as field, *_):
-                name = "fallbacks" if field == "fallbacks" else "context_window_fallbacks"
-                return self._section(name), name
+            case ("models", _, str(field), *_) if field in _FALLBACKS:
+                return self._section(_FALLBACKS[field]), _FALLBACKS[field]
             case ("models", name, *_):
                 return "model_list", self._entries[str(name)][0]
             case ("aliases", alias, *_):

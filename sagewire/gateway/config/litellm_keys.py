@@ -99,7 +99,8 @@ PARAMS_NO_EFFECT = _names(
 PARAMS_NO_EFFECT |= litellm_names.PARAMS
 
 ROUTER_TAKEN = _names(
-    "allowed_fails context_window_fallbacks cooldown_time default_fallbacks default_litellm_params "
+    "allowed_fails content_policy_fallbacks context_window_fallbacks cooldown_time default_fallbacks "
+    "default_litellm_params "
     "default_max_parallel_requests disable_cooldowns enable_pre_call_checks fallbacks model_group_alias num_retries "
     "optional_pre_call_checks redis_db redis_host redis_password redis_port redis_url routing_strategy "
     "routing_strategy_args stream_timeout timeout"
@@ -107,7 +108,7 @@ ROUTER_TAKEN = _names(
 ROUTER_NO_EFFECT = litellm_names.ROUTER | _names(
     "alerting_config allowed_fails_policy assistants_config auto_router_capability_limit "
     "background_health_check_model_groups cache_kwargs cache_responses caching_groups client_ttl "
-    "content_policy_fallbacks debug_level default_priority deployment_affinity_ttl_seconds "
+    "debug_level default_priority deployment_affinity_ttl_seconds "
     "enable_health_check_routing enable_weighted_failover "
     "fallback_access_check fallback_budget_check health_check_ignore_transient_errors "
     "health_check_staleness_threshold ignore_invalid_deployments max_fallbacks model_group_affinity_config "
@@ -118,12 +119,13 @@ ROUTER_NO_EFFECT = litellm_names.ROUTER | _names(
 )
 
 SETTINGS_TAKEN = _names(
-    "allowed_fails context_window_fallbacks cooldown_time default_fallbacks drop_params fallbacks num_retries "
+    "allowed_fails content_policy_fallbacks context_window_fallbacks cooldown_time default_fallbacks drop_params "
+    "fallbacks num_retries "
     "request_timeout ssl_verify"
 )
 SETTINGS_NO_EFFECT = _names(
     "add_function_to_prompt add_user_information_to_llm_headers blog_posts_url budget_duration cache "
-    "cache_params callback_settings callbacks cold_storage_custom_logger content_policy_fallbacks "
+    "cache_params callback_settings callbacks cold_storage_custom_logger "
     "custom_prometheus_metadata_labels custom_prometheus_tags default_internal_user_params "
     "default_team_params default_team_settings "
     "disable_aiohttp_transport disable_copilot_system_to_assistant disable_end_user_cost_tracking "

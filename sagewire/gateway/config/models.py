@@ -54,6 +54,10 @@ class ModelConfig(Section):
     context_fallbacks: list[str] = Field(
         default_factory=list, description="Models that answer conversations that are too long for it."
     )
+    content_fallbacks: list[str] = Field(
+        default_factory=list,
+        description="Models that answer what its server refuses for its content (`content_policy_violation`).",
+    )
     part_of: str | None = Field(
         default=None,
         description="A model with the same deployment: keys that may use that one may use this one, which is not "
@@ -167,7 +171,7 @@ class GatewayConfig(Section):
         for number, target in enumerate(self.default_fallbacks):
             yield ("default_fallbacks", number), "default_fallbacks", target
         for name, model in self.models.items():
-            for field in ("fallbacks", "context_fallbacks"):
+            for field in ("fallbacks", "context_fallbacks", "content_fallbacks"):
                 for number, target in enumerate(getattr(model, field)):
                     yield ("models", name, field, number), f"fallbacks of '{name}'", target
         for number, key in enumerate(self.keys):

@@ -335,6 +335,8 @@ class Router:
         code = envelope_of(error)[1]["error"]["code"]
         if code == "context_length_exceeded":
             return model.config.context_fallbacks if wanted.fallbacks is None else wanted.fallbacks
+        if code in _OF_CONTENT:
+            return model.config.content_fallbacks if wanted.fallbacks is None else wanted.fallbacks
         if is_callers_fault(error):
             return ()
         if wanted.fallbacks is not None:
@@ -394,6 +396,10 @@ class Router:
         # WireError: the answer was cut or garbled before its first piece; nothing of it has been passed on.
         again = getattr(error, "retry_safe", not isinstance(error, EndpointError | GatewayError))
         return bool(others or again) and self._budget_of(caller).take()
+
+
+# How servers say that they refuse what is in a conversation: OpenAI, Azure.
+_OF_CONTENT = ("content_policy_violation", "content_filter")
 
 
 def _is_nowhere(model: Model, error: SagewireError) -> bool:

@@ -84,6 +84,8 @@ def _their_class(error: errors.SagewireError) -> type[theirs.ModelError] | None:
         stranger = error.code in _NOT_WHO_YOU_SAY or error.status == 401
         return theirs.ModelAuthenticationError if stranger else theirs.ModelPermissionDeniedError
     if isinstance(error, errors.EndpointError):
+        if error.context_exceeded:
+            return theirs.ContextOverflowError
         return theirs.ModelConnectionError if error.status is None else _of_status(error.status)
     # An answer that is not what the handler promised will not get better by asking again.
     return theirs.ModelError

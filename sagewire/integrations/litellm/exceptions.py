@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from sagewire import errors
-from sagewire.errors import AccessDenied, EndpointError, ModelError, SagewireError, UnsupportedFeature, WireError
+from sagewire.errors import AccessDenied, EndpointError, SagewireError, UnsupportedFeature, WireError
 
 __all__ = [
     "APIConnectionError",
@@ -119,7 +119,7 @@ def kind_of(error: SagewireError, status: int) -> type[Exception]:
     """
     if isinstance(error, UnsupportedFeature):
         return UnsupportedParamsError
-    if isinstance(error, ModelError) and error.context_exceeded:
+    if isinstance(error, EndpointError) and error.context_exceeded:
         return ContextWindowExceededError
     if isinstance(error, AccessDenied):
         wrong = error.status is None or any(word in (error.code or "") for word in _WRONG_KEYS)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.cases import each
+
 HELLO = [{"role": "user", "content": "Hello"}]
 CHAT = "/v1/chat/completions"
 
@@ -65,3 +67,58 @@ def test_caches_and_guardrails(ask) -> None:
                         ("num_retries", -1), ("timeout", "soon")):  # fmt: skip
         refused = ask("other", **{name: value}).json()["error"]
         assert refused["param"] in (name, "cache"), refused
+
+
+TOO_LONG = "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens."
+PROXY = """
+model_list:
+  - {{model_name: long, litellm_params: {{model: hosted_vllm/broken, api_base: "{url}/broken"}}}}
+  - {{model_name: spare, litellm_params: {{model: hosted_vllm/spare, api_base: "{url}/spare"}}}}
+  - {{model_name: other, litellm_params: {{model: hosted_vllm/other, api_base: "{url}/other"}}}}
+litellm_settings:
+  num_retries: 0
+  context_window_fallbacks: [{{long: [spare]}}]
+  content_policy_fallbacks: [{{long: [other]}}]
+"""
+
+
+@each(
+    ("error", "answers"),
+    [
+        ({"message": TOO_LONG, "code": 400}, "spare"),
+        ({"message": "the request exceeds the available context size", "type": "exceed_context_size_error"}, "spare"),
+        ({"message": "rejected", "code": "content_policy_violation"}, "other"),
+        ({"message": "filtered", "code": "content_filter"}, "other"),
+        ({"message": "top_k must be positive", "code": 400}, None),
+    ],
+)
+def test_fallbacks_for_what_a_server_refuses(start, vllm, error: dict[str, object], answers: str | None) -> None:
+    vllm.answers["broken"] = 400, {"error": error}
+    answer = start(PROXY.format(url=vllm.url)).post(CHAT, {"model": "long", "messages": HELLO})
+    assert answer.headers.get("x-sagewire-model") == answers
+    assert answer.status == (400 if answers is None else 200)
+
+
+def test_what_is_litellms_own_goes_to_no_server(ask, vllm) -> None:
+    own = {
+        "drop_params": True, "litellm_session_id": "s", "no-log": True, "tags": ["a"], "prompt_variables": {"a": "b"},
+        "litellm_metadata": {"a": "b"}, "input_cost_per_token": 0, "router_settings_override": {"num_retries": 9},
+    }  # fmt: skip
+    given = {"seed": 1, "top_k": 3, "metadata": {"guardrails": []}}
+    assert ask("other", **own, **given, additional_drop_params=["seed"]).status == 200
+    assert vllm.bodies[0].keys() == {"messages", "top_k"}
+
+
+@each(
+    "more",
+    [
+        {"policies": ["p"]},
+        {"metadata": {"guardrails": ["pii"]}},
+        {"litellm_metadata": {"policies": ["p"]}},
+        {"extra": {"policies": ["p"]}},
+        {"mock_testing_fallbacks": True},
+    ],
+)
+def test_guards_are_refused_wherever_they_stand(ask, vllm, more: dict[str, object]) -> None:
+    refused = ask("other", **more)
+    assert (refused.status, vllm.bodies) == (400, [])

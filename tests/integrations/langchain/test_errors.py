@@ -45,6 +45,7 @@ def container_error(status, message="broken"):
         (errors.EndpointTimeout("no", code="idle"), theirs.ModelTimeoutError),
         (errors.EndpointError("no", status=500), theirs.ModelAPIError),
         (errors.EndpointError("no", status=400), theirs.ModelInvalidRequestError),
+        (errors.EndpointError("maximum context length is 8", status=400), theirs.ContextOverflowError),
         (errors.EndpointError("no"), theirs.ModelConnectionError),
         (errors.StreamTruncated("no"), theirs.ModelConnectionError),
         (errors.ModelStreamError("no", "StreamBroken"), theirs.ModelAPIError),
