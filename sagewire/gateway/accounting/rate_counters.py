@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from typing import Protocol
+from typing import Any, Protocol
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import Storage
@@ -245,9 +245,8 @@ def redis_storage(url: str) -> Storage:
     from limits.storage import storage_from_string
 
     try:
-        found = storage_from_string(
-            f"async+{url}", implementation="redispy", wrap_exceptions=True, socket_timeout=1, socket_connect_timeout=1
-        )
+        settings: Any = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": _reconnect()}
+        found = storage_from_string(f"async+{url}", implementation="redispy", wrap_exceptions=True, **settings)
     except Exception as error:
         # The library raises its own, redis's and ValueError for URLs; their texts hold the URL, and so a password.
         kind = type(error).__name__
@@ -256,3 +255,15 @@ def redis_storage(url: str) -> Storage:
         ) from None
     assert isinstance(found, Storage)
     return found
+
+
+def _reconnect() -> Any:
+    """Return redis's rule for a connection that was closed while nobody used it: once more, on a new one.
+
+    A Redis that was started again has closed all of them, and is not away.
+    """
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as Disconnected
+
+    return Retry(NoBackoff(), 1, supported_errors=(Disconnected,))

@@ -52,6 +52,7 @@ class UsageWriter:
         self._number = 1
         self._flushing = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
+        self._trouble = ""
 
     def note(
         self,
@@ -114,7 +115,17 @@ class UsageWriter:
                 await self._write_batches()
                 await self._write_recent()
             except StoreError as error:
-                _log.error("usage is not written yet: %s", error)
+                self._say(str(error))
+            else:
+                self._say("")
+
+    def _say(self, trouble: str) -> None:
+        """Log what has changed, once: it is tried again every other second."""
+        if trouble and not self._trouble:
+            _log.error("usage is not written yet, and kept: %s", trouble)
+        elif self._trouble and not trouble:
+            _log.warning("usage is written again, with all that was kept")
+        self._trouble = trouble
 
     async def _write_recent(self) -> None:
         requests = self.recent.take()

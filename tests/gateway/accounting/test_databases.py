@@ -1,5 +1,6 @@
 """Keys, usage and limits in real PostgreSQL and Redis servers, which these tests start."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -119,6 +120,22 @@ async def test_limits_survive_a_redis_that_goes_away(redis: Any) -> None:
     await rates.settle(Reservation(key.quota), 60)
     with pytest.raises(GatewayError, match="50 tokens per minute"):
         await rates.admit(key)
+    await rates.close()
+
+
+async def test_a_redis_that_was_started_again_counts_at_once(redis: Any, caplog: pytest.LogCaptureFixture) -> None:
+    rates = RateLimits(redis.url)
+    key = Key("k", requests_per_minute=100)
+    await asyncio.gather(*(rates.admit(key) for _ in range(20)))
+    # Nobody asks while it is away, and all connections that are kept are dead.
+    redis.stop()
+    redis.start()
+    left = [
+        int(found[0]["x-ratelimit-remaining-requests"])
+        for found in await asyncio.gather(*(rates.admit(key) for _ in range(20)))
+    ]
+    assert min(left) == 80
+    assert "redis does not answer" not in caplog.text
     await rates.close()
 
 
