@@ -12,7 +12,7 @@ from sagewire.errors import SagewireError
 from sagewire.gateway.accounting.budgets import Budgets
 from sagewire.gateway.accounting.costs import USUAL_SECONDS, Prices, dearest, dollars
 from sagewire.gateway.accounting.database import Store
-from sagewire.gateway.accounting.metrics import Metrics
+from sagewire.gateway.accounting.metrics import Kind, Metrics
 from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.accounting.usage_writer import UsageWriter
 from sagewire.gateway.auth import Authenticator
@@ -320,7 +320,7 @@ class Gateway:
         if log.body_room:
             self.body_room.give_back(log)
         # By entry of the configuration: names that fit a pattern are without number.
-        model = self._entry(log.model)
+        model, seconds = self._entry(log.model), log.seconds
         served = model if log.served_by in ("", log.model) else self._entry(log.served_by)
         if log.key is not None:
             tokens = self._tokens_of(log)
@@ -344,22 +344,19 @@ class Gateway:
                     failed=failed,
                     unmetered=unmetered,
                     cost=log.cost,
-                    seconds=log.seconds,
+                    seconds=seconds,
                 )
-                if log.cost:
-                    self.metrics.cost.labels(served, log.key.name).inc(dollars(log.cost))
         # Only its tokens had to be estimated.
         log.body = {}
         self.usage_writer.recent.note(log, served)
-        metrics = self.metrics
-        metrics.requests.labels(log.route, model, log.status).inc()
-        metrics.seconds.labels(log.route, model).observe(log.seconds)
-        if log.first_piece is not None:
-            metrics.first_token.labels(model).observe(log.first_piece)
-        if log.usage is not None and log.key is not None:
-            counter = metrics.tokens
-            counter.labels(served, log.key.name, "prompt").inc(max(0, log.usage.prompt_tokens or 0))
-            counter.labels(served, log.key.name, "completion").inc(max(0, log.usage.completion_tokens or 0))
+        usage, key = log.usage, log.key
+        self.metrics.note(
+            Kind(log.route, model, log.status, served, None if key is None else key.name),
+            seconds,
+            first_piece=log.first_piece,
+            tokens=None if usage is None else (max(0, usage.prompt_tokens or 0), max(0, usage.completion_tokens or 0)),
+            cost=dollars(log.cost) if log.cost else 0.0,
+        )
 
     @staticmethod
     def _tokens_of(log: RequestLog) -> int:
@@ -389,6 +386,7 @@ class Gateway:
         """Write the remaining counts to the database, and close all connections."""
         for task in list(self._background):
             task.cancel()
+        self.metrics.count()
         await self.usage_writer.close()
         await self.budgets.close()
         await self.rates.close()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import random
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sagewire.errors import SagewireError
@@ -30,13 +30,17 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 def request_id_of(headers: Mapping[str, str]) -> str:
     """Return the caller's own id of a request if it is well-formed, else a fresh one."""
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else f"req-{os.urandom(12).hex()}"
+    given = headers.get("x-request-id")
+    if given is not None and _REQUEST_ID.fullmatch(given):
+        return given
+    # It tells requests apart and keeps nothing secret; random bits of the system take a call of it.
+    return f"req-{random.getrandbits(96):024x}"
 
 
-@dataclass(slots=True)
 class RequestLog:
     """One request from its first byte to its last. It holds nothing of prompts and answers.
+
+    Most facts of most requests stay as they are in the class, which costs a request nothing.
 
     Args:
         request_id: Its id, also upstream.
@@ -45,6 +49,9 @@ class RequestLog:
         client: The caller's address.
 
     Attributes:
+        started: When it began, by `time.perf_counter`.
+        arrived: When it began, by the clock.
+        headers: Further headers of the response.
         route: The route's name; what did not match any has none.
         model: The model that was asked for.
         served_by: The model that answered, which a fallback makes another one.
@@ -56,22 +63,15 @@ class RequestLog:
         cost: In nanodollars.
         body: The request's body; only to estimate tokens, never logged.
         body_room: The bytes of memory that are set aside for it.
-        answer_tokens: Tokens of the answer so far, as estimated from its text.
-        counted_tokens: Those of them that `usage` has, which may be of the first of several prompts only.
         conversation: The caller's name for the conversation it belongs to.
         characters: Of the streamed answer so far.
-        headers: Further headers of the response.
+        answer_tokens: Tokens of the answer so far, as estimated from its text.
+        counted_tokens: Those of them that `usage` has, which may be of the first of several prompts only.
         gone: The caller has hung up.
         timed_out: A time limit is over, of the request itself or of a deployment that was answering it.
         begun_tokens: Of a request with many texts that failed: those of texts that were answered or on their way.
     """
 
-    request_id: str
-    method: str
-    path: str
-    client: str = ""
-    started: float = field(default_factory=time.perf_counter)
-    arrived: datetime = field(default_factory=lambda: datetime.now(UTC))
     route: str = ""
     key: Key | None = None
     model: str = ""
@@ -83,7 +83,7 @@ class RequestLog:
     called: bool = False
     prices: Prices | None = None
     cost: int = 0
-    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    body: Mapping[str, Any] = MappingProxyType({})
     body_room: int = 0
     conversation: str = ""
     upstream_id: str | None = None
@@ -96,10 +96,18 @@ class RequestLog:
     characters: int = 0
     answer_tokens: int = 0
     counted_tokens: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
     gone: bool = False
     timed_out: bool = False
     begun_tokens: int = 0
+
+    def __init__(self, request_id: str, method: str, path: str, client: str = "") -> None:
+        self.request_id = request_id
+        self.method = method
+        self.path = path
+        self.client = client
+        self.started = time.perf_counter()
+        self.arrived = datetime.now(UTC)
+        self.headers: dict[str, str] = {}
 
     @property
     def seconds(self) -> float:
@@ -153,8 +161,7 @@ class RequestLog:
 
     def as_log(self) -> dict[str, Any]:
         """Return the access log's line, without unknown values."""
-        usage = self.usage
-        line = {
+        line: dict[str, Any] = {
             "time": self.arrived.isoformat(timespec="milliseconds"),
             "request_id": self.request_id,
             "client": self.client,
@@ -162,20 +169,39 @@ class RequestLog:
             "path": self.path,
             "status": self.status,
             "milliseconds": round(self.seconds * 1000, 1),
-            "first_piece_milliseconds": None if self.first_piece is None else round(self.first_piece * 1000, 1),
-            "key": self.key.name if self.key else None,
-            "model": self.model,
-            "served_by": self.served_by if self.served_by != self.model else None,
-            "deployment": self.deployment,
-            "upstream_request_id": self.upstream_id,
-            "attempts": self.attempts if self.attempts > 1 else None,
-            "stream": self.stream or None,
-            "prompt_tokens": usage.prompt_tokens if usage else None,
-            "completion_tokens": usage.completion_tokens if usage else None,
-            "cost": dollars(self.cost) or None,
-            "error": self.error,
         }
-        return {name: value for name, value in line.items() if value not in (None, "")}
+        if not self.client:
+            del line["client"]
+        if self.first_piece is not None:
+            line["first_piece_milliseconds"] = round(self.first_piece * 1000, 1)
+        if self.key is not None:
+            line["key"] = self.key.name
+        if self.model:
+            self._add_service(line)
+        if self.cost:
+            line["cost"] = dollars(self.cost)
+        if self.error:
+            line["error"] = self.error
+        return line
+
+    def _add_service(self, line: dict[str, Any]) -> None:
+        """Add which model was asked for, who has answered, and what that took."""
+        line["model"] = self.model
+        if self.served_by and self.served_by != self.model:
+            line["served_by"] = self.served_by
+        if self.deployment:
+            line["deployment"] = self.deployment
+        if self.upstream_id:
+            line["upstream_request_id"] = self.upstream_id
+        if self.attempts > 1:
+            line["attempts"] = self.attempts
+        if self.stream:
+            line["stream"] = True
+        usage = self.usage
+        if usage is not None and usage.prompt_tokens is not None:
+            line["prompt_tokens"] = usage.prompt_tokens
+        if usage is not None and usage.completion_tokens is not None:
+            line["completion_tokens"] = usage.completion_tokens
 
 
 def used_tokens(log: RequestLog) -> tuple[int, int]:

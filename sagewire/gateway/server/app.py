@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import threading
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-import orjson
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Route, Router
@@ -32,13 +27,13 @@ from sagewire.gateway.routes.reports import Page, Requests, UsageReport
 from sagewire.gateway.routes.responses import Responses
 from sagewire.gateway.routes.stored_responses import InputItems, StoredResponse
 from sagewire.gateway.routes.vectors import EmbeddingsRoute, Rerank
+from sagewire.gateway.server.access_log import write_access_log
 from sagewire.gateway.server.browser_guard import check_browser
 from sagewire.gateway.server.http_exchange import headers_of, respond_json
 
 __all__ = ["create_app"]
 
 _log = logging.getLogger("sagewire.gateway")
-_access_log = logging.getLogger("sagewire.gateway.access")
 CLIENT_GONE = 499
 # Probes and pages would drown the requests in the log.
 _QUIET = frozenset({"health", "metrics", "status", "page"})
@@ -172,16 +167,16 @@ class Gate:
         scope["app"] = self  # tells starlette's router to raise rather than to answer in plain text
         gateway = self._gateway
         gateway.live[id(log)] = log
-        gateway.metrics.in_flight.inc()
+        gateway.metrics.begun()
         try:
             with span_of(log, headers):
                 await self._run(scope, receive, _Sending(send, log), headers)
         finally:
             del gateway.live[id(log)]
-            gateway.metrics.in_flight.dec()
+            gateway.metrics.in_flight -= 1
             await gateway.ended(log)
-            if gateway.config.server.access_log and log.route not in _QUIET and _access_log.isEnabledFor(logging.INFO):
-                _access_log.handle(_record(log))
+            if gateway.config.server.access_log and log.route not in _QUIET:
+                write_access_log(log)
 
     async def _run(self, scope: Scope, receive: Receive, send: _Sending, headers: Mapping[str, str]) -> None:
         log = send.log
@@ -251,27 +246,6 @@ class _Sending:
             given = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in own.items()]
             message = {**message, "headers": [*message.get("headers", ()), *given]}
         await self._send(message)
-
-
-def _record(log: RequestLog) -> logging.LogRecord:
-    """Return the access log's record.
-
-    To find out who logs, as `Logger.info` does, takes longer than all the rest; and a new record takes five times as
-    long as another one with its own text and time.
-    """
-    made = _any_record(os.getpid(), threading.get_ident())
-    record = logging.LogRecord.__new__(logging.LogRecord)
-    record.__dict__.update(made.__dict__)
-    record.msg = orjson.dumps(log.as_log()).decode()
-    record.created = now = time.time()
-    record.msecs = now % 1 * 1000
-    record.relativeCreated += (now - made.created) * 1000
-    return record
-
-
-@lru_cache(maxsize=8)
-def _any_record(process: int, thread: int) -> logging.LogRecord:
-    return logging.LogRecord(_access_log.name, logging.INFO, __file__, 0, "", None, None)
 
 
 def _address(scope: Scope) -> str:

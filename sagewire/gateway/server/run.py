@@ -27,6 +27,7 @@ from sagewire.gateway.accounting.metrics import shared_registry
 from sagewire.gateway.config import GatewayConfig, load_config
 from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.rate_limits import require_shared_counts
+from sagewire.gateway.server.access_log import configure_access_log
 from sagewire.gateway.server.app import create_app
 from sagewire.gateway.server.browser_guard import is_loopback
 from sagewire.gateway.server.header_limits import limited_protocol
@@ -251,24 +252,9 @@ def _bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-class _AccessLines(logging.StreamHandler[Any]):
-    """Writes the text of each record, and nothing else; a formatter would find out much that no line says."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self.stream.write(f"{record.getMessage()}\n")
-            self.stream.flush()
-        except Exception:
-            self.handleError(record)
-
-
 def configure_logging() -> None:
     """Send the access log to standard output as JSON lines, everything else to standard error."""
-    access = logging.getLogger("sagewire.gateway.access")
-    if not access.handlers:
-        access.addHandler(_AccessLines(sys.stdout))
-        access.setLevel(logging.INFO)
-        access.propagate = False
+    configure_access_log()
     root = logging.getLogger()
     if not root.handlers:
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)

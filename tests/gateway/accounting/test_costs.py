@@ -23,10 +23,11 @@ from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key
 from sagewire.gateway.quota import estimated_answer
-from sagewire.gateway.request_log import RequestLog, used_tokens
+from sagewire.gateway.request_log import used_tokens
 from sagewire.gateway.routes.chat import _InTurn
 from sagewire.types import Reply, TextDelta, Usage, UsageDelta
 from tests.cases import each
+from tests.gateway.accounting.logs import ended
 
 NOW = datetime(2027, 1, 31, 12, tzinfo=UTC)
 DOLLAR = 10**9
@@ -140,7 +141,7 @@ keys: [{{name: bob, key: sk-bob, max_budget: 1}}, {{name: eve, key: sk-eve, max_
 
 
 def test_tokens_of_an_answer_that_is_cut_short() -> None:
-    log = RequestLog("id", "POST", "/", body={"prompt": ["aaaa", "bbbb"]}, stream=True, error="client_gone")
+    log = ended(body={"prompt": ["aaaa", "bbbb"]}, stream=True, error="client_gone")
     log.answered("x" * 40)
     assert used_tokens(log) == (2, 10)
     log.counted(Usage(7, 12))

@@ -21,7 +21,7 @@ from sagewire.gateway.config import parse_config
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key, digest_of
 from sagewire.gateway.rate_limits import RateLimits, Reservation
-from sagewire.gateway.request_log import RequestLog
+from tests.gateway.accounting.logs import ended
 
 pytestmark = pytest.mark.slow
 Until = Callable[..., Any]
@@ -63,7 +63,7 @@ def test_postgres_keeps_keys_and_adds_up_usage(database: str) -> None:
     assert (shown["total"]["requests"], {one["name"] for one in shown["keys"]}) == (180, {"a", "b", "c"})
     recent = RecentRequests(store)
     for error in (None, "broken"):
-        recent.note(RequestLog("req-1", "POST", "/", route="chat", key=Key("a"), status=200, error=error), "chat")
+        recent.note(ended(route="chat", key=Key("a"), status=200, error=error), "chat")
     recent.write(recent.take())
     assert [one["error"] for one in RecentRequests(other).newest(key_name="a", failed=True)] == ["broken"]
     spender = Key("spender", max_budget=1.0)

@@ -13,8 +13,8 @@ from sagewire.gateway.accounting.database import open_store
 from sagewire.gateway.accounting.recent_requests import RecentRequests
 from sagewire.gateway.accounting.report import percentile
 from sagewire.gateway.keys import Key
-from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routes.reports import FILES
+from tests.gateway.accounting.logs import ended
 
 HI = {"model": "chat", "messages": [{"role": "user", "content": "Hello there"}]}
 ONE = "models: {chat: {endpoint: chat, handler: openai_chat}}"
@@ -162,14 +162,12 @@ def test_usage_over_time_and_recent_requests(start, until) -> None:
 def test_recent_requests_are_bounded() -> None:
     recent = RecentRequests(open_store("sqlite://"))
     for number in range(700):
-        log = RequestLog(
-            f"req-{number}", "POST", "/", route="chat", key=Key("k"), error=None if number % 2 else "broken"
-        )
+        log = ended(f"req-{number}", route="chat", key=Key("k"), error=None if number % 2 else "broken")
         recent.note(log, "m")
         if number % 50 == 49:
             recent.write(recent.take())
     for _ in range(600):
-        recent.note(RequestLog("good", "POST", "/", route="chat", key=Key("k")), "m")
+        recent.note(ended("good", route="chat", key=Key("k")), "m")
     rows = recent.take()
     assert len(rows) == 50
     for _ in range(10):
