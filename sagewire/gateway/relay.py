@@ -15,12 +15,15 @@ import orjson
 from sagewire.client import AsyncClient
 from sagewire.client.verbatim import Verbatim
 from sagewire.content_handlers import OpenAiChatHandler
+from sagewire.content_handlers.openai.plain_replies import plain_text
 from sagewire.errors import EndpointError, SagewireError, WireError
 from sagewire.gateway.event_template import EventTemplate
 from sagewire.gateway.generation import Events
+from sagewire.gateway.plain_answers import PlainAnswer
 from sagewire.streaming.accumulate import Accumulator
 from sagewire.streaming.base import Decoder, finish, owed
 from sagewire.streaming.eventstream import EventStreamDecoder
+from sagewire.streaming.jsonlines import parse_json
 from sagewire.types import Delta, Options, Reply, ResponseInfo, TextDelta, Usage
 
 __all__ = ["ChatRelay", "EventRelay", "Notes", "RelayedStream"]
@@ -79,8 +82,10 @@ class ChatRelay:
             return None
         return cls(verbatim, {"messages": fields["messages"], **own, **fields})
 
-    async def whole(self) -> Reply | None:
-        """Return the whole answer; `None` if the call should be made anew, because more is known now.
+    async def whole(self) -> PlainAnswer | Reply | None:
+        """Return the whole answer, as a reply if it is more than text.
+
+        It is `None` if the call should be made anew, because more is known now.
 
         Raises:
             EndpointError: The service returned an error.
@@ -88,12 +93,24 @@ class ChatRelay:
         """
         try:
             body = await self._verbatim.invoke(orjson.dumps(self._fields))
+            payload = self._parsed(body.data)
+            found = plain_text(payload)
+            if found is not None:
+                return PlainAnswer(found, payload.get("system_fingerprint"), body.info)
             reply = self._verbatim.handler.transform_output(body.data)
         except (EndpointError, WireError) as error:
             if await self._verbatim.is_out_of_date(error):
                 return None
             raise
         return Reply(reply.choices, reply.usage, reply.id, reply.model, reply.extra, body.info)
+
+    @staticmethod
+    def _parsed(data: bytes) -> Any:
+        try:
+            return parse_json(data)
+        except ValueError:
+            # Perhaps events of a server that always streams, else the handler says what is wrong with it.
+            return None
 
     def stream(self, encoder: Events, notes: Notes, anew: Callable[[], Any]) -> RelayedStream:
         """Return the answer as a stream of bytes, which are events already.

@@ -118,7 +118,9 @@ def token_prompts(body: Mapping[str, Any]) -> list[list[int]] | None:
 
 def wants_stream(body: Mapping[str, Any]) -> bool:
     """Return whether the answer should be streamed."""
-    return bool(Fields(body).flag("stream"))
+    stream = body.get("stream")
+    # To look at all other fields takes longer.
+    return stream is True if stream is None or isinstance(stream, bool) else bool(Fields(body).flag("stream"))
 
 
 def wants_usage(body: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from sagewire.gateway.gateway import Expand, Gateway, Turn
 from sagewire.gateway.generation import Generation
 from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routing.deployments import Task
-from sagewire.gateway.server.http_exchange import headers_of, read_json
+from sagewire.gateway.server.http_exchange import ARRIVED, headers_of, read_json
 
 __all__ = ["ModelRoute", "log_of"]
 
@@ -46,7 +46,8 @@ class ModelRoute(ABC):
         log.key = key = await gateway.access.authenticate(headers)
         # The key comes first: a stranger's body is not even read.
         limit = gateway.config.server.max_body_bytes
-        body = await read_json(receive, headers, limit, gateway.alarms, gateway.body_room, log)
+        arrived = ARRIVED in scope
+        body = await read_json(receive, headers, limit, gateway.alarms, gateway.body_room, log, arrived=arrived)
         turn = await gateway.admit(log, key, body, self.task, self.expand)
         log.body = turn.body
         await self.answer(turn, Generation(gateway, turn, receive, send), send)

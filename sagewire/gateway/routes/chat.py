@@ -20,6 +20,7 @@ from sagewire.gateway.generation import (
     Opened,
     Stream,
 )
+from sagewire.gateway.plain_answers import PlainAnswer
 from sagewire.gateway.relay import ChatRelay, RelayedStream
 from sagewire.gateway.routes.base import ModelRoute
 from sagewire.gateway.server.http_exchange import respond_json
@@ -60,9 +61,12 @@ class Chat(ModelRoute):
             await self._stream(turn, generation, arguments, plain)
             return
 
-        reply = await whole_chat(turn, generation, arguments, plain)
-        log = turn.log
-        await respond_json(send, 200, chat_completion(reply, model=turn.name, id=f"chatcmpl-{log.request_id}"))
+        id = f"chatcmpl-{turn.log.request_id}"
+        answer = await _whole(turn, generation, arguments, plain)
+        if isinstance(answer, PlainAnswer):
+            await respond_json(send, 200, answer.body(model=turn.name, id=id))
+        else:
+            await respond_json(send, 200, chat_completion(answer, model=turn.name, id=id))
 
     async def _stream(
         self, turn: Turn, generation: Generation, arguments: Arguments, plain: dict[str, Any] | None
@@ -90,30 +94,41 @@ class Chat(ModelRoute):
         await generation.stream(call, events)
 
 
-async def whole_chat(
-    turn: Turn, generation: Generation, arguments: Arguments, plain: dict[str, Any] | None = None
-) -> Reply:
+async def whole_chat(turn: Turn, generation: Generation, arguments: Arguments) -> Reply:
     """Return the whole answer to a conversation, and note what it took.
 
     Args:
         turn: The request.
         generation: Finds a deployment that answers.
         arguments: Returns those of `AsyncClient.chat`.
-        plain: The request as an OpenAI-shaped server takes it, if it can be passed on.
     """
-
-    async def call(callee: Callee) -> Reply:
-        relay = ChatRelay.of(callee.client, plain, callee.parameters) if plain is not None else None
-        reply = await relay.whole() if relay is not None else None
-        if reply is None:
-            fitting = generation.fitting(callee, arguments())
-            reply = await callee.client.chat(**fitting, endpoint_kwargs=callee.parameters)
-        return reply
-
-    reply = await generation.whole(call)
-    turn.log.upstream_id = reply.info.request_id
-    generation.note_replies([reply])
+    reply = await _whole(turn, generation, arguments)
+    assert isinstance(reply, Reply), "nothing is relayed"
     return reply
+
+
+async def _whole(
+    turn: Turn, generation: Generation, arguments: Arguments, plain: dict[str, Any] | None = None
+) -> PlainAnswer | Reply:
+    """Return the whole answer; `plain` is the request as an OpenAI-shaped server takes it, if it can be passed on."""
+
+    async def call(callee: Callee) -> PlainAnswer | Reply:
+        if plain is not None and (relay := ChatRelay.of(callee.client, plain, callee.parameters)) is not None:
+            answer = await relay.whole()
+            if answer is not None:
+                return answer
+        fitting = generation.fitting(callee, arguments())
+        return await callee.client.chat(**fitting, endpoint_kwargs=callee.parameters)
+
+    answer = await generation.whole(call)
+    turn.log.upstream_id = answer.info.request_id
+    if isinstance(answer, PlainAnswer):
+        turn.log.answered(answer.found.text)
+        if answer.found.usage is not None:
+            turn.log.counted(answer.found.usage)
+    else:
+        generation.note_replies([answer])
+    return answer
 
 
 async def stream_chat(

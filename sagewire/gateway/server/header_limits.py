@@ -10,6 +10,7 @@ import httptools
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from sagewire.gateway.server.http_exchange import ARRIVED
 from sagewire.gateway.server.joined_writes import JoinedWrites
 from sagewire.gateway.server.upgrades import parser_of_rest
 from sagewire.openai_shapes import error_body
@@ -131,6 +132,8 @@ class LimitedProtocol(HttpToolsProtocol):
             # The parser takes it for a request without a body.
             return
         self._state, self._overhead, self._completed = "idle", 0, True
+        scope: Any = self.scope
+        scope[ARRIVED] = True
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

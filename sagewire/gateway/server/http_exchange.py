@@ -17,9 +17,20 @@ from sagewire.gateway.request_log import RequestLog
 from sagewire.http.timer_pool import Alarm, Timer, TimerPool
 from sagewire.openai_shapes import BadRequest
 
-__all__ = ["EventStream", "KeepAlive", "headers_of", "read_json", "respond", "respond_json", "while_connected"]
+__all__ = [
+    "ARRIVED",
+    "EventStream",
+    "KeepAlive",
+    "headers_of",
+    "read_json",
+    "respond",
+    "respond_json",
+    "while_connected",
+]
 
 JSON_TYPE = "application/json"
+# The key in a request's scope that says that its whole body has arrived.
+ARRIVED = "sagewire.arrived"
 # 20 MB over a slow line take that long.
 BODY_SECONDS = 120.0
 # How long a caller may leave a piece of its answer unread; it holds a place at the endpoint.
@@ -46,6 +57,8 @@ async def read_json(
     alarms: TimerPool,
     room: BodyRoom | None = None,
     log: RequestLog | None = None,
+    *,
+    arrived: bool = False,
 ) -> Any:
     """Return a request's parsed JSON body.
 
@@ -56,6 +69,7 @@ async def read_json(
         alarms: The timers of the running event loop.
         room: The room for large bodies, which `log` takes until it is given back.
         log: The request's; with `room` only.
+        arrived: All of the body has arrived.
 
     Raises:
         GatewayError: 413, it is larger than `limit` bytes; 408, it takes too long; 429 or 503, there is no room for it.
@@ -66,6 +80,12 @@ async def read_json(
     size = int(announced) if announced.isdigit() else None
     if size is not None and size > limit:
         raise _too_large(limit)
+    if arrived and size is not None and size <= SMALL_BODY:
+        # Most bodies, for which there is nothing to wait for.
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        return _parsed(message.get("body", b""))
     body = _Body(receive, limit, alarms)
     if room is None or log is None:
         await body.read(limit)
@@ -78,8 +98,12 @@ async def read_json(
         await room.take(log, size, limit)
         await body.read(limit)
         room.shrink(log, len(body.data))
+    return _parsed(body.data)
+
+
+def _parsed(body: bytes | bytearray) -> Any:
     try:
-        return orjson.loads(body.data)
+        return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"the request body is not JSON: {error}") from None
 
