@@ -226,12 +226,12 @@ class Gateway:
     async def _reserve(self, turn: Turn) -> None:
         """Set tokens and a part of the budget aside for a request, if its key has limits."""
         key, log = turn.key, turn.log
-        if not key.quota.limited and key.max_budget is None:
+        if not key.limited and key.max_budget is None:
             return
         prompt, answer = 0, 0
         if key.tokens_per_minute is not None or key.max_budget is not None:
             prompt, answer = turn.expected()
-        if key.quota.limited:
+        if key.limited:
             # One that was made with `keys add` while this process ran.
             self.check_countable(key, 503)
             headers, log.reservation = await self.rates.admit(key, requests=turn.calls, tokens=prompt + answer)
@@ -258,7 +258,7 @@ class Gateway:
 
     def check_countable(self, key: Key, status: int = 400) -> None:
         """Raise `GatewayError` if a key has rate limits, and workers that could not count them together."""
-        if key.quota.limited and self.workers > 1 and not self.rates.shared:
+        if key.limited and self.workers > 1 and not self.rates.shared:
             raise GatewayError(
                 status,
                 "limits_not_shared",

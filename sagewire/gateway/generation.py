@@ -150,7 +150,7 @@ class Generation:
             ClientGone: The caller hung up; the call upstream was given up, too.
         """
         try:
-            async with while_connected(self._receive, self._turn.log, self._gateway.short_alarms):
+            with while_connected(self._receive, self._turn.log, self._gateway.short_alarms):
                 served = await self._serve(lambda deployment: self._call(deployment, call))
         finally:
             self._leave_sessions()
@@ -178,7 +178,7 @@ class Generation:
         out = EventStream(self._send, self._gateway.alarms)
         keep_alive = KeepAlive(out, self._turn.model.config.keepalive_seconds)
         try:
-            async with while_connected(self._receive, self._turn.log, self._gateway.short_alarms):
+            with while_connected(self._receive, self._turn.log, self._gateway.short_alarms):
                 await self._stream(call, events, out, keep_alive, before_end)
         finally:
             await keep_alive.stop()

@@ -44,6 +44,11 @@ class Key:
         return self.models is None or model in self.models
 
     @property
+    def limited(self) -> bool:
+        """Whether it has limits per minute."""
+        return self.requests_per_minute is not None or self.tokens_per_minute is not None
+
+    @property
     def quota(self) -> Quota:
         """Its limits per minute."""
         return Quota(f"key {self.name}", self.requests_per_minute, self.tokens_per_minute)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 import socket
-import sys
 from contextvars import ContextVar
 from functools import cache, partial
 from typing import Any
@@ -15,6 +14,9 @@ from sagewire.http.origin import Origin, keepalive_options
 from sagewire.http.timer_pool import Timer, TimerPool
 
 __all__ = ["Progress", "connector_class", "current_progress"]
+
+# Windows has none.
+_POLL = getattr(select, "poll", None)
 
 
 class Progress(Timer):
@@ -171,9 +173,9 @@ def _quiet(protocol: Any) -> bool:
 
 
 def _readable(sock: Any) -> bool:
-    if sys.platform == "win32" or not hasattr(select, "poll"):
+    if _POLL is None:
         return bool(select.select([sock], [], [], 0)[0])
-    waiting = select.poll()
+    waiting = _POLL()
     waiting.register(sock, select.POLLIN)
     return bool(waiting.poll(0))
 

@@ -56,8 +56,11 @@ class AsyncEngine:
 
     def __init__(self, origin: Origin) -> None:
         # 0.2 s the first time: better here than inside the event loop.
-        import aiohttp  # noqa: F401
+        import aiohttp
+        from aiohttp.http import HttpProcessingError
 
+        self._framing_errors = (aiohttp.ClientResponseError, HttpProcessingError)
+        self._connection_errors = (aiohttp.ClientConnectionError, OSError)
         self._origin = origin
         # Each is taken out when its loop ends: a session refers to its loop, so weak references would be no help.
         self._owners: dict[asyncio.AbstractEventLoop, _Owner] = {}
@@ -109,24 +112,25 @@ class AsyncEngine:
                     raise unanswered(error) from lost
 
     async def _send(self, owner: _Owner, request: Request, deadlines: Deadlines, progress: Progress) -> AsyncResponse:
-        import aiohttp
-        from aiohttp.http import HttpProcessingError
-
         current = current_progress.set(progress)
         try:
             with progress:
                 response: Answer | ClientResponse
                 if self._origin.proxy is None and len(request.body) < _LARGE_BODY:
-                    response = await self._exchange(owner, request)
+                    head = request.head(self._host)
+                    connection = await owner.connector.connect(owner.template, [], owner.timeout)
+                    response = await exchange(connection, head, request.body, has_body=request.method != "HEAD")
                 else:
                     response = await self._request(owner.session, request, progress)
         except TimeoutError:
             raise deadlines.expired(progress.phase) from None
-        except (aiohttp.ClientResponseError, HttpProcessingError) as error:
+        except self._framing_errors as error:
+            import aiohttp
+
             if isinstance(error, aiohttp.ClientHttpProxyError):
                 raise proxy_refusal(error.status, error.message, self._origin.route(deadlines.where)) from error
             raise protocol_error(error.message, deadlines.where) from None
-        except (aiohttp.ClientConnectionError, OSError) as error:
+        except self._connection_errors as error:
             raise self._translated(error, deadlines) from error
         except ValueError as error:
             raise UsageError(f"a header's value cannot be sent: {error}") from None
@@ -157,11 +161,6 @@ class AsyncEngine:
         if isinstance(error.__cause__, ssl.SSLError):
             return tls_error(error.__cause__, deadlines.where)
         return _Lost()
-
-    async def _exchange(self, owner: _Owner, request: Request) -> Answer:
-        head = request.head(self._host)
-        connection = await owner.connector.connect(owner.template, [], owner.session.timeout)
-        return await exchange(connection, head, request.body, has_body=request.method != "HEAD")
 
     async def _request(self, session: ClientSession, request: Request, progress: Progress) -> ClientResponse:
         """Send a request that goes through a proxy, or that is large, with all that aiohttp does for these."""
@@ -219,9 +218,10 @@ class _Owner:
     Attributes:
         connector: The session's connections.
         template: Says where they lead.
+        timeout: aiohttp's own time limits: none.
     """
 
-    __slots__ = ("_closing", "_generator", "alarms", "connector", "finalizer", "session", "template")
+    __slots__ = ("_closing", "_generator", "alarms", "connector", "finalizer", "session", "template", "timeout")
 
     def __init__(
         self,
@@ -237,6 +237,7 @@ class _Owner:
         self.session = session
         self.connector: Any = session.connector
         self.template = aiohttp.ClientRequest("POST", _url(url), loop=alarms.loop)
+        self.timeout = session.timeout
         self.alarms = alarms
         self._closing = closing
         self.finalizer: finalize[..., AsyncEngine] | None = None

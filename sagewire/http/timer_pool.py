@@ -91,6 +91,7 @@ class Timer:
         self._seconds = seconds
         self._alarms = alarms
         self._alarm: Alarm | None = None
+        self._when: float | None = None
         self._expired = False
         self._over = False
 
@@ -99,13 +100,14 @@ class Timer:
         assert task is not None, "coroutines run in tasks"
         self._task: asyncio.Task[Any] = task
         self._outer_cancels = task.cancelling()
-        self.set(self._seconds)
+        if self._seconds is not None:
+            self.set(self._seconds)
         return self
 
     def set(self, seconds: float | None) -> None:
         """Let the block take `seconds` from now on, `None` for as long as it likes; nothing once the block is left."""
         if seconds is None or self._over:
-            self._when: float | None = None
+            self._when = None
             return
         self._when = when = self._alarms.loop.time() + seconds
         alarm = self._alarm

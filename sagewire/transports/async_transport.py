@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -67,8 +67,8 @@ class AsyncTransport(Carrier):
         timings = Timings(deadlines.elapsed(), None, attempts)
         return response, self._info(response.headers, timings, stream=True)
 
-    async def _open(self, call: Invocation, deadlines: Deadlines, *, stream: bool) -> tuple[AsyncResponse, int]:
-        return await self._policy.run_async(partial(self._attempt, call, deadlines, stream), deadlines, call)
+    def _open(self, call: Invocation, deadlines: Deadlines, *, stream: bool) -> Awaitable[tuple[AsyncResponse, int]]:
+        return self._policy.run_async(partial(self._attempt, call, deadlines, stream), deadlines, call)
 
     async def _attempt(self, call: Invocation, deadlines: Deadlines, stream: bool) -> AsyncResponse:
         # Nearly always they are there already.

@@ -9,7 +9,7 @@ import uuid
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sagewire.gateway.accounting.database import Batch, Store
 from sagewire.gateway.accounting.recent_requests import RecentRequests
@@ -29,6 +29,9 @@ MOST_TOKENS = 10**12
 MOST_IN_A_ROW = 2**62
 # Characters of names in the database.
 NAME = 200
+_HOUR = timedelta(hours=1)
+# In a row, the counts of latencies are the last ones.
+_FIRST_LATENCY = len(COUNTS) - len(LATENCIES) - 1
 
 
 class UsageWriter:
@@ -47,6 +50,7 @@ class UsageWriter:
         self._clock = clock
         self.recent = RecentRequests(store)
         self._rows: dict[tuple[datetime, str, str], list[int]] = {}
+        self._hour = datetime.min.replace(tzinfo=UTC)
         self._batches: deque[list[UsageRow]] = deque()
         self._writer = uuid.uuid4().hex
         self._number = 1
@@ -76,16 +80,22 @@ class UsageWriter:
             cost: Its cost in nanodollars.
             seconds: How long it took; counted if it did not fail.
         """
-        hour = self._clock().replace(minute=0, second=0, microsecond=0)
-        sums = self._rows.setdefault((hour, key_name[:NAME], model[:NAME]), [0] * len(COUNTS))
+        now = self._clock()
+        if not self._hour <= now < self._hour + _HOUR:
+            self._hour = now.replace(minute=0, second=0, microsecond=0)
+        place = (self._hour, key_name[:NAME], model[:NAME])
+        sums = self._rows.get(place)
+        if sums is None:
+            sums = self._rows[place] = [0] * len(COUNTS)
         sums[0] += 1
         sums[1] += failed
         sums[2] += usage is None and not failed if unmetered is None else unmetered
-        sums[3] += _count(usage.prompt_tokens if usage else None)
-        sums[4] += _count(usage.completion_tokens if usage else None)
+        if usage is not None:
+            sums[3] += _count(usage.prompt_tokens)
+            sums[4] += _count(usage.completion_tokens)
         sums[5] += cost
         if seconds is not None and not failed:
-            sums[len(COUNTS) - len(LATENCIES) - 1 + bisect_left(LATENCIES, seconds)] += 1
+            sums[_FIRST_LATENCY + bisect_left(LATENCIES, seconds)] += 1
 
     def start(self) -> None:
         """Write to the database every other second from now on."""

@@ -116,6 +116,8 @@ class Deployment:
 
     def has_room(self, places: int = 1) -> bool:
         """Return whether a call may begin now: within the concurrency limit, and behind those that wait for it."""
+        if self.config.max_concurrency is None:
+            return True
         while self._waiting and self._waiting[0].done:
             self._waiting.popleft()
         return not self._waiting and self._fits(places)

@@ -30,7 +30,7 @@ _BACKOFF = Backoff(base=0.2, longest=2.0)
 Health = Callable[[str, str, bool], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Wanted:
     """The requirements of a request on a deployment.
 

@@ -242,9 +242,10 @@ class _Sending:
             self.started = True
             log = self.log
             log.status = message["status"]
-            own: Mapping[str, str] = {"x-request-id": log.request_id, **log.headers}
-            given = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in own.items()]
-            message = {**message, "headers": [*message.get("headers", ()), *given]}
+            headers = [*message.get("headers", ()), (b"x-request-id", log.request_id.encode("latin-1"))]
+            for name, value in log.headers.items():
+                headers.append((name.encode("latin-1"), value.encode("latin-1", "replace")))
+            message = {**message, "headers": headers}
         await self._send(message)
 
 

@@ -319,7 +319,7 @@ class while_connected:
         self._alarms = alarms
         self._watcher: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> None:
+    def __enter__(self) -> None:
         task = asyncio.current_task()
         assert task is not None, "ASGI applications run in a task"
         self._task: asyncio.Task[Any] = task
@@ -328,7 +328,7 @@ class while_connected:
         self._alarm.watch = self
         self._alarm.fire_by(self._watch_from)
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._alarms.give_back(self._alarm)

@@ -7,9 +7,10 @@ from sagewire.errors import EndpointError, EndpointTimeout, ModelError
 from sagewire.gateway.accounting.budgets import SpendTable
 from sagewire.gateway.errors import is_time_limit
 from sagewire.gateway.quota import MOST_TOKENS, estimated_answer, estimated_inputs, estimated_prompt, estimated_tokens
-from sagewire.gateway.request_log import RequestLog, used_tokens
+from sagewire.gateway.request_log import used_tokens
 from sagewire.types import Usage
 from tests.cases import each
+from tests.gateway.accounting.logs import ended
 
 BOB = {"authorization": "Bearer sk-bob"}
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -88,7 +89,7 @@ def test_texts_that_were_begun_are_the_longest() -> None:
     ],
 )
 def test_counts_that_say_nothing_are_estimated(usage: Usage | None, expected: tuple[int, int]) -> None:
-    log = RequestLog("id", "POST", "/", body={"prompt": "word"}, usage=usage, answer_tokens=25)
+    log = ended(body={"prompt": "word"}, usage=usage, answer_tokens=25)
     assert used_tokens(log) == expected
 
 

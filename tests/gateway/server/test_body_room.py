@@ -12,13 +12,14 @@ from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key
 from sagewire.gateway.request_log import RequestLog
 from tests.cases import each
+from tests.gateway.accounting.logs import ended
 
 # Bytes of the largest body; there is room for ten.
 LARGEST = 100_000
 
 
 def request(key: str) -> RequestLog:
-    return RequestLog("id", "POST", "/", key=Key(key))
+    return ended(key=Key(key))
 
 
 async def taken(room: BodyRoom, *bodies: tuple[str, int]) -> list[RequestLog]:
