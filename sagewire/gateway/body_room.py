@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from typing import Any
 
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.request_log import RequestLog
 
-__all__ = ["SMALL_BODY", "BodyRoom"]
+__all__ = ["SMALL_BODY", "BodyRoom", "check_values"]
 
 # Bytes up to which a body takes no room: most have fewer, and a connection's buffers hold as many in any case.
 SMALL_BODY = 65_536
 # The largest bodies for which there is room at the same time, in this process.
 LARGEST_BODIES = 10
+# Bytes that parsed JSON takes: a value without its text, a number among numbers, and an object beside its values.
+VALUE, NUMBER, OBJECT = 60, 36, 200
 # Seconds that a request waits for room before it is refused; nothing more of its body is read meanwhile.
 WAIT_SECONDS = 30.0
+# Texts, arrays and objects of one body: those of 20 MB could take 25 times as much, and seconds to parse.
+MOST_VALUES = 300_000
+# Without going back: a text that does not end is looked through once.
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 
 class BodyRoom:
@@ -54,6 +61,27 @@ class BodyRoom:
         else:
             self._add(key, size)
         log.body_room += size
+
+    def weigh(self, log: RequestLog, body: Any, largest: int) -> None:
+        """Take the room that a large body needs when it is parsed.
+
+        Args:
+            log: The request, which has taken room for the bytes.
+            body: The parsed body.
+            largest: The bytes of the largest body that is served.
+
+        Raises:
+            GatewayError: 413 if no key has so much room, 429 if this one has not at present.
+        """
+        assert log.key is not None, "bodies of strangers are not read"
+        key, most = log.key.name, LARGEST_BODIES * largest
+        more = memory_of(body, most // 2 - log.body_room)
+        if more < 0:
+            raise _too_much_memory()
+        if more > 2 * log.body_room and not self._fits(key, more, most):
+            raise self._none_left(key)
+        self._add(key, more)
+        log.body_room += more
 
     def shrink(self, log: RequestLog, size: int) -> None:
         """Give back what a body has turned out not to need."""
@@ -103,22 +131,66 @@ class BodyRoom:
             waiter.found.cancel()
             self._wake()
             if isinstance(error, TimeoutError):
-                raise self._none_left(waiter) from None
+                raise self._none_left(waiter.key) from None
             raise
 
-    def _none_left(self, waiter: _Waiter) -> GatewayError:
+    def _none_left(self, key: str) -> GatewayError:
         headers = {"retry-after": "5", "connection": "close"}
-        taken = self._taken.get(waiter.key, 0)
+        taken = self._taken.get(key, 0)
         if not taken:
             says = "request bodies of other callers take all the memory there is for them; try again"
             return GatewayError(503, "bodies_in_flight", says, headers=headers)
         return GatewayError(
             429,
             "bodies_in_flight",
-            f"{taken:,} bytes of request bodies of key '{waiter.key}' are on their way or being answered, which is its "
+            f"{taken:,} bytes of request bodies of key '{key}' are on their way or being answered, which is its "
             "share of the memory; try again when some are answered, or send fewer at a time",
             headers=headers,
         )
+
+
+def check_values(body: bytes | bytearray) -> None:
+    """Refuse a body of more than `MOST_VALUES` texts, arrays and objects, before it is parsed.
+
+    Raises:
+        GatewayError: 413.
+    """
+    if body.count(b'"') // 2 + body.count(b"[") + body.count(b"{") <= MOST_VALUES:
+        return
+    found, end = 0, 0
+    while found <= MOST_VALUES:
+        start = body.find(b'"', end)
+        text = _TEXT.match(body, start) if start >= 0 else None
+        outside = start if text else len(body)
+        found += body.count(b"[", end, outside) + body.count(b"{", end, outside)
+        if text is None:
+            break
+        found, end = found + 1, text.end()
+    if found > MOST_VALUES:
+        raise _too_much_memory()
+
+
+def memory_of(value: Any, most: int) -> int:
+    """Return about how many bytes parsed JSON takes beside its texts, -1 if that is more than `most`."""
+    total, waiting = 0, [value] if isinstance(value, dict | list) else []
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            total += OBJECT + 2 * VALUE * len(one)
+            inner: Any = one.values()
+        else:
+            numbers = set(map(type, one)) <= {int}
+            total += VALUE + (NUMBER if numbers else VALUE) * len(one)
+            inner = () if numbers else one
+        if total > most:
+            return -1
+        waiting += [other for other in inner if isinstance(other, dict | list)]
+    return total
+
+
+def _too_much_memory() -> GatewayError:
+    says = "the request body has too many values for the memory there is: send fewer at a time"
+    return GatewayError(413, "request_too_large", says, headers={"connection": "close"})
 
 
 class _Waiter:

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from sagewire.gateway.keys import Key
 from sagewire.gateway.quota import estimated_answer, estimated_prompt, estimated_tokens, number_of_prompts
 from sagewire.gateway.rate_limits import RateLimits
 from sagewire.gateway.redaction import Redaction
+from sagewire.gateway.server import header_limits
 from sagewire.gateway.server.browser_guard import check_browser
 from tests.cases import each
 
@@ -507,6 +509,25 @@ def test_a_large_chunked_body_is_no_large_header(start, vllm) -> None:
             + b"0\r\n\r\n"
         )
         assert b"200 OK" in caller.recv(4096)
+
+
+def test_an_answer_that_is_not_read_is_given_up(start, vllm, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost, lose = threading.Event(), header_limits.LimitedProtocol.connection_lost
+    monkeypatch.setattr(header_limits, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(
+        header_limits.LimitedProtocol, "connection_lost", lambda protocol, error: (lose(protocol, error), lost.set())
+    )
+    text = "x" * 12_000_000
+    vllm.answers["chat"] = 200, {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
+    gateway = start(f"models: {{m: {{url: '{vllm.url}', handler: openai_chat}}}}")
+    body = json.dumps({"model": "m", "messages": HELLO}).encode()
+    asked = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    with connection(gateway) as caller:
+        caller.sendall(asked)
+        # Nothing is read.
+        assert lost.wait(30)
+    # One that is read is sent whole.
+    assert text in gateway.post("/v1/chat/completions", json.loads(body)).data.decode()
 
 
 def test_secrets_of_a_file_are_not_in_its_repr() -> None:

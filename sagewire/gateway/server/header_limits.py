@@ -31,6 +31,8 @@ _TOO_LARGE = _last_answer(
 _INVALID = _last_answer(400, b"Bad Request", "invalid_http", "this is not a valid HTTP request")
 # Requests that a client may send ahead of the answers; each holds memory, and OpenAI's clients send none.
 PIPELINE = 32
+# Of an answer that is waiting in memory, a caller must read so many bytes, or all that is left, in so many seconds.
+READ_BYTES, READ_SECONDS = 500_000, 120.0
 # Bytes around the data of a chunk: its size in hexadecimal and two line ends, without extensions.
 CHUNK_FRAME = 16
 
@@ -49,6 +51,8 @@ class LimitedProtocol(HttpToolsProtocol):
     # The request that has just begun offers another protocol; where the parser stopped for that.
     _offers_upgrade = False
     _stopped_at = 0
+    # Looks whether an answer is being read that was written as a whole: its bytes wait in memory until then.
+    _unread: asyncio.TimerHandle | None = None
     # The requests before the last one that are not answered yet.
     _answered_before: tuple[RequestResponseCycle, ...] = ()
 
@@ -58,6 +62,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._clear_deadline()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
         super().connection_lost(exc)
         # uvicorn tells only the last request that the caller has gone.
         for cycle in self._answered_before:
@@ -140,6 +147,19 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._state == "body":
             self._set_deadline()
+        if self.flow.write_paused and self._unread is None:
+            self._watch_reading()
+
+    def _watch_reading(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._unread = self.loop.call_later(READ_SECONDS, self._check_reading, left) if left else None
+
+    def _check_reading(self, before: int) -> None:
+        # Nothing is written meanwhile: the next answer waits until this one is read.
+        if self.transport.get_write_buffer_size() > before - min(before, READ_BYTES):
+            self.transport.abort()
+        else:
+            self._watch_reading()
 
     def _set_deadline(self) -> None:
         if self._deadline is None:
@@ -155,7 +175,8 @@ def limited_protocol(max_header_bytes: int, header_seconds: float) -> type[async
     """Return uvicorn's HTTP protocol with limits that neither it nor httptools has.
 
     Without them one connection could send headers or trailers without end, which are all kept in memory, or requests
-    without reading the answers, or a request that is never complete.
+    without reading the answers, or a request that is never complete. An answer that is not read would stay in memory
+    for as long as the caller likes.
 
     Args:
         max_header_bytes: Size of request line, headers and trailers.

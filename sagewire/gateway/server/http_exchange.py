@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from sagewire.gateway.body_room import SMALL_BODY, BodyRoom
+from sagewire.gateway.body_room import SMALL_BODY, BodyRoom, check_values
 from sagewire.gateway.errors import ClientGone, GatewayError
 from sagewire.gateway.request_log import RequestLog
 from sagewire.http.timer_pool import Alarm, Timer, TimerPool
@@ -98,6 +98,10 @@ async def read_json(
         await room.take(log, size, limit)
         await body.read(limit)
         room.shrink(log, len(body.data))
+        check_values(body.data)
+        parsed = _parsed(body.data)
+        room.weigh(log, parsed, limit)
+        return parsed
     return _parsed(body.data)
 
 

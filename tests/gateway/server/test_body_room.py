@@ -7,7 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from sagewire.gateway.body_room import BodyRoom
+from sagewire.gateway import body_room
+from sagewire.gateway.body_room import BodyRoom, check_values
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key
 from sagewire.gateway.request_log import RequestLog
@@ -94,6 +95,59 @@ async def test_who_leaves_as_room_is_found_gives_it_back() -> None:
     leaving.cancel()
     held += await asyncio.wait_for(behind, 5)
     assert (room._total, leaving.cancelled()) == (500_000, True)
+
+
+# Everything is a hundredth of what it is.
+@each(
+    ("values", "status"),
+    [
+        # A long conversation of short turns; text about JSON; token numbers.
+        ([{"role": "user", "content": [{"type": "text", "text": "a"}]}] * 100, None),
+        (['[[{"\\\\": ""}]]' * 5_000], None),
+        (list(range(10_000)), None),
+        ([[1.5, 2.5]] * 1_000, None),
+        ([[]] * 30_000, 413),
+        ([{"a": 0}] * 10_000, 413),
+        ([{str(number): number for number in range(10_000)}], 413),
+        (["aa"] * 20_000, 413),
+        (["a", 1] * 3_001, 413),
+        # Of numbers alone, too many to be kept.
+        ([[1, 2, 3, 4, 5] * 10_000], 413),
+    ],
+)
+def test_a_body_takes_as_much_room_as_its_values(monkeypatch: pytest.MonkeyPatch, values: list[object], status) -> None:
+    monkeypatch.setattr(body_room, "MOST_VALUES", 3_000)
+    asyncio.run(_weighed(values, status))
+
+
+async def _weighed(values: list[object], status: int | None) -> None:
+    room, log, largest = BodyRoom(), request("a"), 200_000
+    body = json.dumps(values, separators=(",", ":")).encode()
+    await room.take(log, len(body), largest)
+    found = None
+    try:
+        check_values(body)
+        room.weigh(log, values, largest)
+    except GatewayError as error:
+        found = error.status
+    assert found == status
+    assert (log.body_room > len(body)) is (status is None)
+    room.give_back(log)
+    assert room._total == 0
+
+
+def test_texts_that_do_not_end_are_looked_through_once() -> None:
+    # Each place where one could begin leads to the end.
+    check_values(b'\\"' * 500_000)
+
+
+async def test_values_find_no_room_beside_other_requests_of_the_key() -> None:
+    room, log = BodyRoom(), request("a")
+    await taken(room, *[("a", 90_000)] * 5)
+    await room.take(log, 1_000, LARGEST)
+    with pytest.raises(GatewayError) as refused:
+        room.weigh(log, [{}] * 1_000, LARGEST)
+    assert (refused.value.status, log.body_room) == (429, 1_000)
 
 
 def test_unfinished_bodies_of_a_key_take_no_room_from_others(start, vllm) -> None:
