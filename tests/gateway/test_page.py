@@ -34,6 +34,7 @@ models:
   reranker: {endpoint: reranker, rerank_handler: tei_rerank}
 aliases: {gpt-4o: chat}
 """
+HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
 MASTER = "\nserver: {master_key: sk-master-key}"
 
 
@@ -82,8 +83,10 @@ def test_models_chat_and_snippets(browser: Any, start) -> None:
     browser.get(gateway.url)
     until(browser, lambda: "gpt-4o" in text_of(browser, "models"))
     shown = text_of(browser, "models")
-    for words in ("not asked yet", "circuit open", "0 / 8", "ModelError"):
+    for words in ("not asked yet", "circuit open", "0 / 8", "M: ModelError"):
         assert words in shown
+    assert text_of(browser, "summary") == "6 deployments: 5 not asked yet, 1 circuit open"
+    assert not browser.find_element(By.ID, "workers").is_displayed()
     say(browser, "chat", "Hello <b>there</b> & all")
     until(browser, lambda: "tokens, first after" in text_of(browser, "counts"))
     # The echo, and nothing of it as HTML.
@@ -98,6 +101,10 @@ def test_models_chat_and_snippets(browser: Any, start) -> None:
         assert gateway.url in text_of(browser, "code")
         assert tab.get_attribute("aria-selected") == "true"
     tabs[-1].send_keys(Keys.ARROW_RIGHT)
+    assert "curl " in text_of(browser, "code")
+    tabs[0].send_keys(Keys.END)
+    assert "OpenAILike" in text_of(browser, "code")
+    tabs[-1].send_keys(Keys.HOME)
     assert "curl " in text_of(browser, "code")
     keep(browser, "light")
     severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
@@ -249,6 +256,7 @@ def test_it_can_be_read(browser: Any, start, scheme: str) -> None:
         shown = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
         poor = browser.execute_script(CONTRAST)
         assert shown[0] <= shown[1]
+        assert browser.execute_script(WIDE) == []
         assert poor == [], f"too little contrast in {scheme} mode"
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     # Every control has a name for those who cannot see it.
@@ -295,6 +303,65 @@ return poor;
 """
 
 
+# Tables of which a part is out of sight at the side.
+WIDE = """return [...document.querySelectorAll(".scroll")].filter(one => one.offsetParent &&
+  one.scrollWidth > one.clientWidth + 1).map(one => one.firstElementChild.id)"""
+
+
+def test_many_models_and_a_phone(browser: Any, start) -> None:
+    many = "".join(f"  m{number:02}: {{endpoint: chat, handler: openai_chat}}\n" for number in range(40))
+    broken = "  z-broken: {endpoint: chat--container-error-500, handler: openai_chat, attempts: 1}\n"
+    gateway = start("models:\n" + many + broken, workers=3)
+    gateway.post("/v1/chat/completions", HELLO | {"model": "z-broken"})
+    gateway.post("/v1/chat/completions", HELLO | {"model": "m07"})
+    phone = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    browser.get(gateway.url)
+    until(browser, lambda: "41 deployments: 39 not asked yet, 1 healthy, 1 failing" in text_of(browser, "summary"))
+    assert "one of 3" in text_of(browser, "workers")
+    # The one in trouble comes first; its card has the names of the columns.
+    first = browser.find_element(By.CSS_SELECTOR, "#models tbody tr")
+    assert first.text.startswith("z-broken")
+    label = "return getComputedStyle(arguments[0].cells[1], '::before').content"
+    assert browser.execute_script(label, first) == '"State"'
+    assert browser.execute_script(WIDE) == []
+    tree = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    roles = [node["role"]["value"] for node in tree]
+    assert roles.count("columnheader") >= 5
+    assert roles.count("row") > 41
+    browser.find_element(By.ID, "find").send_keys("HEALTHY")
+    until(browser, lambda: len(browser.find_elements(By.CSS_SELECTOR, "#models tbody tr")) == 1)
+    assert "m07" in text_of(browser, "models")
+    browser.find_element(By.ID, "find").clear()
+    browser.find_element(By.ID, "find").send_keys("nowhere")
+    until(browser, lambda: "None of this name" in text_of(browser, "models"))
+    keep(browser, "phone")
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+COUNT_CALLS = "const real = fetch; window.asked = 0; window.fetch = (...a) => { window.asked++; return real(...a); }"
+
+
+def test_what_is_selected_stays_and_updates_can_be_paused(browser: Any, start) -> None:
+    gateway = start(CONFIG)
+    gateway.post("/v1/chat/completions", HELLO | {"model": "chat"})
+    until(browser, lambda: len(gateway.get("/status/requests").json()["requests"]) == 1)
+    browser.get(gateway.url)
+    until(browser, lambda: "200" in text_of(browser, "recent"))
+    place = browser.find_element(By.CSS_SELECTOR, "#models tbody td")
+    browser.execute_script("getSelection().selectAllChildren(arguments[0])", place)
+    browser.execute_script(COUNT_CALLS)
+    until(browser, lambda: browser.execute_script("return window.asked") >= 2)
+    assert browser.execute_script("return String(getSelection())").startswith("chat")
+    pause = browser.find_element(By.ID, "pause")
+    pause.click()
+    assert pause.get_attribute("aria-pressed") == "true"
+    gateway.post("/v1/chat/completions", HELLO | {"model": "broken"})
+    assert "circuit open" not in text_of(browser, "models")
+    pause.click()
+    until(browser, lambda: "circuit open" in text_of(browser, "models"))
+
+
 def test_names_of_any_kind(browser: Any, start, upstream) -> None:
     names = ['it\'s "one" <b>x</b>', "\u202egpj.exe", "long" * 50]
     text = json.dumps({
@@ -312,8 +379,7 @@ def test_names_of_any_kind(browser: Any, start, upstream) -> None:
         assert names[0] in shown
         assert "\\u202egpj.exe" in shown
         assert browser.execute_script(f"return document.querySelectorAll('#{table} td b').length") == 0
-        wide = f"const box = document.querySelector('#{table}').parentElement; return box.scrollWidth - box.clientWidth"
-        assert browser.execute_script(wide) <= 0
+    assert browser.execute_script(WIDE) == []
     offered = [one.get_attribute("value") for one in browser.find_elements(By.CSS_SELECTOR, "#model option")]
     chooser = Select(browser.find_element(By.ID, "model"))
     chooser.select_by_index(offered.index(names[0]))

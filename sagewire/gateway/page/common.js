@@ -16,14 +16,57 @@ export function element(name, text, className) {
   return made;
 }
 
-export function cells(row, values) {
+// A row of a table. On phones it is a card, in which each cell has the column's name; the roles keep it a table there.
+export function addRow(body, values) {
+  const row = body.insertRow(), names = body.parentElement.tHead.rows[0].cells;
+  row.setAttribute("role", "row");
   for (const [text, name] of values) {
-    const cell = row.insertCell();
+    const cell = addCell(row);
     cell.textContent = visible(text ?? "");
     if (name) cell.className = name;
     // One long name must not push the other columns out of sight.
     if (cell.textContent.length > 30) cell.classList.add("long");
+    // Words in place of all columns.
+    if (values.length === 1) cell.colSpan = names.length;
   }
+  return row;
+}
+
+export function addCell(row) {
+  const cell = row.insertCell();
+  cell.setAttribute("role", "cell");
+  cell.dataset.label = row.closest("table").tHead.rows[0].cells[cell.cellIndex].textContent;
+  return cell;
+}
+
+// A table of more rows scrolls in a box of its own, and has a field to find some by.
+export const FEW = 10;
+
+export const box = table => table.parentElement.classList.toggle("tall", table.tBodies[0].rows.length > FEW);
+
+const drawn = new WeakMap();
+
+// Whether something else is to be shown than before. What stays the same is not drawn anew: it may be selected.
+export function changed(place, content) {
+  const text = JSON.stringify(content);
+  if (drawn.get(place) === text) return false;
+  drawn.set(place, text);
+  return true;
+}
+
+export function setRoles(table) {
+  for (const [selector, role] of [["thead, tbody", "rowgroup"], ["thead tr", "row"], ["th", "columnheader"]])
+    for (const one of table.querySelectorAll(selector)) one.setAttribute("role", role);
+  table.setAttribute("role", "table");
+}
+
+for (const table of document.querySelectorAll("table")) setRoles(table);
+
+// The time of today, else with its day.
+export function moment(iso) {
+  const then = new Date(iso), today = then.toDateString() === new Date().toDateString();
+  return today ? then.toLocaleTimeString()
+    : then.toLocaleString([], { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
 }
 
 async function answer(path, request) {

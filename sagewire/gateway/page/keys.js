@@ -1,7 +1,7 @@
 // Keys, for the master key: make, limit, revoke.
 
-import { at, cells, copy, element, get, post, visible } from "./common.js";
-import { dollars } from "./usage.js";
+import { addCell, addRow, at, box, changed, copy, element, get, post, visible } from "./common.js";
+import { dollars, exact } from "./usage.js";
 
 let edited = null;
 
@@ -15,17 +15,17 @@ export async function showKeys() {
   }
   at("keys").hidden = false;
   const body = at("key-table").tBodies[0], focused = document.activeElement?.dataset?.for;
+  if (!changed(body, found)) return;
   body.replaceChildren();
   for (const key of found) {
-    const row = body.insertRow();
     const budget = key.max_budget === null ? "" : ` of ${dollars(key.max_budget)}` +
       (key.budget_duration ? ` per ${key.budget_duration}` : "");
     const over = key.expires !== null && new Date(key.expires) <= new Date();
-    cells(row, [[key.key_alias], [key.models.join(", ") || "all"],
+    const row = addRow(body, [[key.key_alias], [key.models.join(", ") || "all"],
       [key.expires === null ? "never" : new Date(key.expires).toLocaleDateString() + (over ? ", expired" : ""), over ? "error" : ""],
-      [key.rpm_limit ?? "–", "number"], [key.tpm_limit ?? "–", "number"],
+      [limit(key.rpm_limit), "number"], [limit(key.tpm_limit), "number"],
       [dollars(key.spend) + budget, key.max_budget !== null && key.spend >= key.max_budget ? "number error" : "number"]]);
-    const actions = row.insertCell();
+    const actions = addCell(row);
     if (key.in_configuration_file) {
       actions.textContent = "in the configuration file";
       actions.className = "soft";
@@ -41,8 +41,11 @@ export async function showKeys() {
       if (focused === button.dataset.for) button.focus();
     }
   }
-  if (!found.length) cells(body.insertRow(), [["None yet.", "soft"]]);
+  if (!found.length) addRow(body, [["None yet.", "soft"]]);
+  box(at("key-table"));
 }
+
+const limit = number => number === null ? "–" : exact.format(number);
 
 function say(message) {
   at("keys-notice").textContent = message;
@@ -109,6 +112,8 @@ at("revoke-dialog").addEventListener("close", async () => {
     say(error.message);
   }
   await showKeys();
+  // The button that had it is gone.
+  at("new-key").focus();
 });
 at("new-key").addEventListener("click", () => open(null));
 at("key-cancel").addEventListener("click", () => at("key-dialog").close());

@@ -1,6 +1,6 @@
 // The page: models and requests in flight every two seconds, usage and recent requests every ten.
 
-import { at, cells, get } from "./common.js";
+import { addRow, at, box, changed, FEW, get, moment } from "./common.js";
 import { showKeys } from "./keys.js";
 import { offer } from "./playground.js";
 import { showUsage } from "./usage.js";
@@ -8,7 +8,7 @@ import { showUsage } from "./usage.js";
 const words = { not_asked: "not asked yet", healthy: "healthy", failing: "failing", circuit_open: "circuit open",
   probing: "probing" };
 // The one whose parts of the page are shown.
-let caller = null;
+let caller = null, paused = false;
 
 async function refresh() {
   let status;
@@ -23,6 +23,9 @@ async function refresh() {
   }
   at("version").textContent = status.version;
   at("notice").hidden = true;
+  at("workers").hidden = status.workers < 2;
+  at("workers").textContent = `States and requests in flight are those of the worker that answers this page, one of ` +
+    `${status.workers}; usage, recent requests and keys are of all.`;
   showModels(status.models, status.not_served);
   showRequests(status);
   if (caller !== status.key) {
@@ -40,29 +43,49 @@ function showSlow() {
 }
 
 function showModels(models, notServed) {
-  const body = at("models").tBodies[0];
-  body.replaceChildren();
   // A pattern runs nowhere itself; names that fit it have rows of their own once they have been asked for.
-  const runs = models.filter(model => model.deployments.length);
-  for (const model of models) if (!runs.includes(model)) cells(body.insertRow(), [[model.name], ["any name that fits", "soft"],
-    [""], [""], [""]]);
+  const runs = models.filter(model => model.deployments.length), rows = [];
+  for (const model of models) if (!runs.includes(model)) rows.push([[model.name], ["any name that fits", "soft"], [""], [""], [""]]);
   for (const model of runs) model.deployments.forEach((one, number) => {
     const limit = one.max_concurrency ? " / " + one.max_concurrency : "";
     const also = model.aliases.length ? " (" + model.aliases.join(", ") + ")" : "";
-    cells(body.insertRow(), [[model.name + (number ? "" : also)], [words[one.state], "state " + one.state],
-      [one.in_flight + limit, "number"], [one.name], [one.last_error, "soft"]]);
+    rows.push([[model.name + (number ? "" : also)], [words[one.state], "state " + one.state], [one.in_flight + limit, "number"],
+      [one.name], [one.last_error && `${moment(one.last_error_at)}: ${one.last_error}`, "soft whole"]]);
   });
-  for (const [name, reason] of Object.entries(notServed)) cells(body.insertRow(), [[name], ["not served", "soft"], [""],
-    [""], [reason, "soft"]]);
+  for (const [name, reason] of Object.entries(notServed)) rows.push([[name], ["not served", "soft"], [""], [""], [reason, "soft whole"]]);
   at("models").hidden = false;
+  at("find-models").hidden = rows.length <= FEW;
+  // Among many, those that need somebody come first.
+  if (rows.length > FEW) rows.sort((one, other) => trouble(other) - trouble(one));
+  const wanted = at("find-models").hidden ? "" : at("find").value.trim().toLowerCase();
+  const found = rows.filter(row => row.some(([text]) => String(text).toLowerCase().includes(wanted)));
+  const body = at("models").tBodies[0];
+  if (changed(body, found)) {
+    body.replaceChildren();
+    for (const row of found) addRow(body, row);
+    if (!found.length) addRow(body, [["None of this name or state.", "soft"]]);
+    box(at("models"));
+  }
+  at("summary").hidden = rows.length < 2;
+  at("summary").textContent = summary(runs);
+  at("no-models").hidden = !!runs.length;
   offer(runs);
+}
+
+const trouble = row => /failing|circuit_open|probing/.test(row[1][1]);
+
+function summary(runs) {
+  const states = runs.flatMap(model => model.deployments.map(one => one.state));
+  const counted = Object.keys(words).map(state => [states.filter(one => one === state).length, words[state]]);
+  return `${states.length} ${states.length === 1 ? "deployment" : "deployments"}: ` +
+    counted.filter(([count]) => count).map(([count, word]) => `${count} ${word}`).join(", ");
 }
 
 function showRequests(status) {
   at("live").textContent = status.live;
   const body = at("requests").tBodies[0];
   body.replaceChildren();
-  for (const one of status.requests) cells(body.insertRow(), [[one.request_id], [one.model + " " + one.route],
+  for (const one of status.requests) addRow(body, [[one.request_id], [one.model + " " + one.route],
     [one.key], [one.seconds.toFixed(1), "number"], [one.characters, "number"]]);
   at("requests").hidden = !status.requests.length;
 }
@@ -77,6 +100,12 @@ function login() {
 at("key").value = sessionStorage.getItem("sagewire-key") || "";
 at("key").addEventListener("change", login);
 at("login").addEventListener("submit", event => { event.preventDefault(); login(); });
+at("find").addEventListener("input", refresh);
+at("pause").addEventListener("click", () => {
+  paused = !paused;
+  at("pause").setAttribute("aria-pressed", paused);
+  if (!paused) { refresh(); showSlow(); }
+});
 refresh();
-setInterval(() => { if (!document.hidden) refresh(); }, 2000);
-setInterval(() => { if (!document.hidden) showSlow(); }, 10000);
+setInterval(() => { if (!document.hidden && !paused) refresh(); }, 2000);
+setInterval(() => { if (!document.hidden && !paused) showSlow(); }, 10000);

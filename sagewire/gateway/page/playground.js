@@ -142,10 +142,10 @@ export function offer(models) {
 }
 
 document.querySelector("[role=tablist]").addEventListener("keydown", event => {
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-  if (!step) return;
-  const tabs = [...event.currentTarget.children];
-  const next = (tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length;
+  const tabs = [...event.currentTarget.children], now = tabs.indexOf(document.activeElement), last = tabs.length - 1;
+  const next = { ArrowRight: now === last ? 0 : now + 1, ArrowLeft: now ? now - 1 : last, Home: 0, End: last }[event.key];
+  if (next === undefined) return;
+  event.preventDefault();
   tabs[next].click();
   tabs[next].focus();
 });

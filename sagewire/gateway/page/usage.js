@@ -1,10 +1,10 @@
 // Usage over time, by model and by key, and the newest requests.
 
 import { chart } from "./charts.js";
-import { at, cells, element, get, visible } from "./common.js";
+import { addRow, at, box, changed, element, get, moment, setRoles, visible } from "./common.js";
 
 const number = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const exact = new Intl.NumberFormat("en");
+export const exact = new Intl.NumberFormat("en");
 export const dollars = value => value === 0 ? "$0" : value < .01 ? "$" + value.toPrecision(2) : "$" + value.toFixed(2);
 const seconds = value => value === null ? "–" : value < 1 ? Math.round(value * 1000) + " ms" : value.toFixed(1) + " s";
 
@@ -63,13 +63,15 @@ function drawSums(id, title, rows) {
     names.append(cell);
   }
   head.append(names);
+  table.replaceChildren(caption, head, body);
+  setRoles(table);
   for (const one of rows) {
     const [requests, errors, prompt, answer, ...rest] = sums(one);
     const tokens = [number.format(one.prompt_tokens + one.completion_tokens), "number"];
-    cells(body.insertRow(), [[one.name], requests, errors, tokens, ...rest]);
+    addRow(body, [[one.name], requests, errors, tokens, ...rest]);
   }
-  if (!rows.length) cells(body.insertRow(), [["Nothing yet.", "soft"]]);
-  table.replaceChildren(caption, head, body);
+  if (!rows.length) addRow(body, [["Nothing yet.", "soft"]]);
+  box(table);
 }
 
 let latest = 0;
@@ -88,6 +90,9 @@ export async function showUsage() {
   // An answer to an earlier choice may arrive later.
   if (asked !== latest) return;
   at("usage-notice").hidden = true;
+  at("usage").hidden = false;
+  showRecent(recent.requests);
+  if (!changed(at("usage"), found)) return;
   drawCharts(found, hours);
   drawSums("by-model", "By model", found.models);
   drawSums("by-key", "By key", found.keys);
@@ -95,26 +100,26 @@ export async function showUsage() {
   pick("only-key", found.keys.map(one => one.name), "All keys");
   const body = at("series").tBodies[0];
   body.replaceChildren();
-  for (const step of found.series) if (step.requests) cells(body.insertRow(), [[label(step.at, hours)], ...sums(step)]);
-  if (!body.rows.length) cells(body.insertRow(), [["Nothing yet.", "soft"]]);
-  at("usage").hidden = false;
-  showRecent(recent.requests);
+  for (const step of found.series) if (step.requests) addRow(body, [[label(step.at, hours)], ...sums(step)]);
+  if (!body.rows.length) addRow(body, [["Nothing yet.", "soft"]]);
 }
 
 function showRecent(requests) {
   const body = at("recent").tBodies[0];
+  at("recent").hidden = !requests.length;
+  at("no-recent").hidden = !!requests.length;
+  if (!changed(body, requests)) return;
   body.replaceChildren();
-  for (const one of requests) cells(body.insertRow(), [
-    [new Date(one.time).toLocaleTimeString()],
+  for (const one of requests) addRow(body, [
+    [moment(one.time)],
     [one.error ? `${one.status} ${one.error}` : String(one.status), one.error ? "error" : ""],
     [`${one.model || "–"} ${one.route}`], [one.key],
     [(one.milliseconds / 1000).toFixed(2), "number"],
     [one.first_piece_milliseconds === null ? "" : (one.first_piece_milliseconds / 1000).toFixed(2), "number"],
     [one.prompt_tokens === null && one.completion_tokens === null ? ""
       : `${one.prompt_tokens ?? 0} + ${one.completion_tokens ?? 0}`, "number"],
-    [one.cost ? dollars(one.cost) : "", "number"], [one.request_id, "soft"]]);
-  at("recent").hidden = !requests.length;
-  at("no-recent").hidden = !!requests.length;
+    [one.cost ? dollars(one.cost) : "", "number"], [one.request_id, "soft whole"]]);
+  box(at("recent"));
 }
 
 for (const id of ["hours", "only-model", "only-key", "only-failed"]) at(id).addEventListener("change", showUsage);

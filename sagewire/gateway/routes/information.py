@@ -152,6 +152,7 @@ class Status(InformationRoute):
                         "in_flight": one.in_flight,
                         "max_concurrency": one.config.max_concurrency,
                         "last_error": one.last_error if sees_all else "",
+                        "last_error_at": one.last_error_at and one.last_error_at.isoformat(timespec="seconds"),
                     }
                     for number, one in enumerate(model.deployments, 1)
                 ],
@@ -180,6 +181,8 @@ class Status(InformationRoute):
                 "models": models,
                 # Why, and that there are such names, is for operators.
                 "not_served": gateway.config.not_served if sees_all else {},
+                # Each worker knows of its own calls only.
+                "workers": gateway.workers,
                 "live": len(live),
                 "requests": requests,
                 "key": key.name,

@@ -8,6 +8,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Literal
 
 from sagewire.client import AsyncClient
@@ -50,6 +51,7 @@ class Deployment:
         quota: How many requests and tokens it may use in a minute.
         sessions: Open sticky sessions.
         last_error: The last failure, for the status page; never holds a body or a secret.
+        last_error_at: When that was.
         redaction: Removes the deployment's secrets from texts.
     """
 
@@ -71,6 +73,7 @@ class Deployment:
         self.breaker = Breaker(config.breaker_failures, config.breaker_seconds, changed=health)
         self.in_flight = 0
         self.last_error = ""
+        self.last_error_at: datetime | None = None
         # How the last call ended that says something about the deployment; None before the first.
         self.last_ok: bool | None = None
         self.redaction = Redaction.of(config)
@@ -245,6 +248,7 @@ class Deployment:
     def note_error(self, error: SagewireError) -> None:
         """Remember for operators that it did not answer."""
         self.last_ok = False
+        self.last_error_at = datetime.now(UTC)
         self.last_error = " ".join(self.redaction.text(f"{type(error).__name__}: {error}").split())[:300]
 
     def lacks(self, task: Task, error: SagewireError) -> bool:
