@@ -176,7 +176,7 @@ class Generation:
         """
         self._turn.log.stream = True
         out = EventStream(self._send, self._gateway.alarms)
-        keep_alive = KeepAlive(out, self._turn.model.config.keepalive_seconds)
+        keep_alive = KeepAlive(out, self._turn.model.config.keepalive_seconds, self._gateway.alarms)
         try:
             with while_connected(self._receive, self._turn.log, self._gateway.short_alarms):
                 await self._stream(call, events, out, keep_alive, before_end)
@@ -220,6 +220,8 @@ class Generation:
             stream = call(callee)
             deltas = aiter(stream)
             limit = callee.config.timeouts.stream_first_byte
+            if limit is None:
+                return Opened(stream, deltas, await anext(deltas, None), callee.client)
             try:
                 async with asyncio.timeout(limit):
                     first = await anext(deltas, None)

@@ -198,7 +198,6 @@ class RelayedStream:
                 async for piece in answer:
                     for events in relay.feed(piece):
                         yield events
-                self._info = answer.info
                 for events in relay.close():
                     yield events
             return
@@ -303,13 +302,17 @@ class EventRelay:
         self._held = b""
         at = 0
         while (end := data.find(_END, at)) >= 0:
-            event, at = data[at : end + 2], end + 2
             template = self._template
-            copied = template.fill(event) if template is not None else None
-            if copied is None:
+            if template is None:
+                event, at = data[at : end + 2], end + 2
                 yield from self._read(event, whole=True)
-                continue
-            yield from self._copy(*copied)
+            elif (copied := template.fill(data[at : end + 2])) is not None:
+                at = end + 2
+                yield from self._copy(*copied)
+            else:
+                # Most likely the end of the answer: all that is there at once.
+                event, at = data[at : data.rfind(_END) + 2], data.rfind(_END) + 2
+                yield from self._read(event)
         rest = data[at:]
         if self._template is not None and len(rest) < MAX_HELD and self._template.begins(rest):
             self._held = rest

@@ -133,10 +133,16 @@ class AsyncStream:
         self._call = call
         self._response: AsyncResponse | None = None
         self._info = ResponseInfo()
+        # Seconds until the body was read.
+        self._total: float | None = None
 
     @property
     def info(self) -> ResponseInfo:
         """What the service said ahead of the body; complete timings once the body was read."""
+        if self._total is not None:
+            timings = self._info.timings
+            self._info = replace(self._info, timings=Timings(timings.first_byte, self._total, timings.attempts))
+            self._total = None
         return self._info
 
     async def __aenter__(self) -> Self:
@@ -156,8 +162,7 @@ class AsyncStream:
         return self._response.chunks(limit, self._note_end)
 
     def _note_end(self) -> None:
-        first_byte, attempts = self._info.timings.first_byte, self._info.timings.attempts
-        self._info = replace(self._info, timings=Timings(first_byte, self._deadlines.elapsed(), attempts))
+        self._total = self._deadlines.elapsed()
 
     def interrupt(self) -> None:
         """End a read that another task is waiting in."""

@@ -271,21 +271,36 @@ class KeepAlive:
     Args:
         out: The stream; its headers go out with the first comment if they have not yet.
         seconds: How long the stream may be silent.
+        alarms: The timers of the running event loop.
     """
 
-    def __init__(self, out: EventStream, seconds: float) -> None:
+    def __init__(self, out: EventStream, seconds: float, alarms: TimerPool) -> None:
         self._out = out
         self._seconds = seconds
+        self._alarms = alarms
+        self._alarm: Alarm | None = None
+        self._look_at = 0.0
         self._writing: asyncio.Task[None] | None = None
         # A server that refuses a request at once still gives its HTTP status.
-        self._timer = asyncio.get_running_loop().call_later(min(FIRST_COMMENT, seconds), self._look)
+        self._look_in(min(FIRST_COMMENT, seconds))
 
-    def _look(self) -> None:
-        silent = self._out.silence
-        if not self._out.begun or silent >= self._seconds:
-            self._writing = asyncio.create_task(self._write())
-            silent = 0.0
-        self._timer = asyncio.get_running_loop().call_later(self._seconds - silent, self._look)
+    def _look_in(self, seconds: float) -> None:
+        if self._alarm is None:
+            self._alarm = self._alarms.take()
+            self._alarm.watch = self
+        self._look_at = self._alarms.loop.time() + seconds
+        self._alarm.fire_by(self._look_at)
+
+    def alarmed(self) -> None:
+        """Send a comment if the stream has been silent for too long."""
+        left = self._look_at - self._alarms.loop.time()
+        if left <= 0:
+            silent = self._out.silence
+            if not self._out.begun or silent >= self._seconds:
+                self._writing = self._alarms.loop.create_task(self._write())
+                silent = 0.0
+            left = self._seconds - silent
+        self._look_in(left)
 
     async def _write(self) -> None:
         if not self._out.begun:
@@ -294,11 +309,13 @@ class KeepAlive:
 
     def resume(self) -> None:
         """Send comments again after `stop`."""
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._look)
+        self._look_in(self._seconds)
 
     async def stop(self) -> None:
         """Send no more comments; one that is being sent is sent to its end."""
-        self._timer.cancel()
+        if self._alarm is not None:
+            self._alarms.give_back(self._alarm)
+            self._alarm = None
         if self._writing is not None:
             await asyncio.shield(self._writing)
 
