@@ -12,7 +12,7 @@ from starlette.types import Receive, Send
 
 from sagewire.client import AsyncClient
 from sagewire.content_handlers import JsonHandler
-from sagewire.errors import EndpointTimeout, SagewireError
+from sagewire.errors import EndpointTimeout, SagewireError, excerpt
 from sagewire.gateway.config import DeploymentConfig
 from sagewire.gateway.errors import GatewayError, envelope_of
 from sagewire.gateway.gateway import Gateway, Turn
@@ -394,7 +394,8 @@ class Generation:
         headers = self._turn.log.headers
         headers.pop("x-sagewire-dropped", None)
         if options or self.skipped:
-            headers["x-sagewire-dropped"] = ", ".join([*self.skipped, *options])
+            # Types of tools are words of the caller's, which may be of any length and hold line ends.
+            headers["x-sagewire-dropped"] = excerpt(", ".join([*options, *self.skipped]))
 
     def note_replies(self, replies: list[Reply]) -> None:
         """Note the texts of whole answers, for servers that do not count tokens, and what those count that do."""

@@ -371,6 +371,21 @@ def test_the_database_file_is_private(tmp_path) -> None:
                 "localhost\t",
             )
         ),
+        *(
+            ({"host": host}, "foreign_host")
+            for host in ("[::1].evil.example", "[::1]evil.example:4000", "localhost..", ".localhost", "localhost:80:80")
+        ),
+        ({"host": "[::ffff:127.0.0.1]:4000"}, None),
+        ({"host": "localhost.:4000"}, None),
+        *(
+            ({"host": "localhost", "origin": origin}, "foreign_origin")
+            for origin in (
+                "http://evil.example\\@localhost",
+                "//localhost",
+                "http://\tlocalhost",
+                "javascript://localhost/%0a",
+            )
+        ),
         ({"host": "127.0.0.1.evil.example"}, "foreign_host"),
         ({"host": "10.0.0.1"}, "foreign_host"),
         ({"host": "127.0.0.1", "origin": "https://evil.example"}, "foreign_origin"),

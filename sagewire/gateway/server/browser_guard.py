@@ -9,14 +9,15 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Mapping
-from urllib.parse import urlsplit
 
 from sagewire.gateway.errors import GatewayError
 
 __all__ = ["check_browser", "is_loopback"]
 
-# A name or an address, and a port; in a URL more could stand there, with the host behind it.
-_HOST = re.compile(r"[A-Za-z0-9._\-:\[\]]+")
+# A name or an address, and a port: nothing that could be read as another host.
+_NAME = r"([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
+_HOST = re.compile(_NAME)
+_ORIGIN = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*://{_NAME}/?")
 _CURE = "configure a key (`keys` or `server.master_key`) to serve it"
 
 
@@ -32,14 +33,14 @@ def check_browser(method: str, headers: Mapping[str, str], origins: Collection[s
         GatewayError: 403 for a foreign host or origin, 415 for a body that is not declared as JSON.
     """
     host = headers.get("host", "")
-    if not _HOST.fullmatch(host) or not _is_local(f"http://{host}"):
+    if not _is_local(_HOST, host):
         raise GatewayError(
             403,
             "foreign_host",
             f"host {host[:100]!r} is not this machine; without keys, only this machine is served: {_CURE}",
         )
     origin = headers.get("origin")
-    allowed = origin is None or "*" in origins or origin in origins or _is_local(origin)
+    allowed = origin is None or "*" in origins or origin in origins or _is_local(_ORIGIN, origin)
     if not allowed or (
         headers.get("sec-fetch-site") == "cross-site" and origin is None and method in ("POST", "DELETE")
     ):
@@ -54,20 +55,20 @@ def check_browser(method: str, headers: Mapping[str, str], origins: Collection[s
         raise GatewayError(415, "json_only", "send the body with the header 'Content-Type: application/json'")
 
 
-def _is_local(origin: str) -> bool:
-    try:
-        name = urlsplit(origin).hostname
-    except ValueError:
-        return False
-    return name is not None and is_loopback(name)
+def _is_local(pattern: re.Pattern[str], given: str) -> bool:
+    found = pattern.fullmatch(given)
+    return found is not None and is_loopback(found[1])
 
 
 def is_loopback(host: str) -> bool:
     """Return whether a host name or address is this machine's own."""
-    host = host.lower().rstrip(".")
+    host = host.lower().removesuffix(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
+    # Version 6 can write all addresses of version 4.
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback

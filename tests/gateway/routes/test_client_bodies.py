@@ -108,6 +108,14 @@ def test_hosted_tools_are_left_out_where_that_is_allowed(start, vllm, tool: dict
     assert strict.status == 400
 
 
+def test_types_of_tools_make_no_headers(start, vllm) -> None:
+    gateway = gateway_of(start, vllm, handler="openai_chat", drop_unsupported=True)
+    for kind in ("web\r\nx-evil: 1", "\0", "search\n", "x" * 100_000, "検索"):
+        answer = gateway.post("/v1/responses", {"model": "m", "input": "Hi", "tools": [{"type": kind}]})
+        assert (answer.status, "x-evil" in answer.headers) == (200, False)
+        assert len(answer.headers["x-sagewire-dropped"]) < 400
+
+
 @pytest.mark.parametrize(("endpoint", "ends"), [("slow", b"[DONE]"), ("chat--container-error-500", b"event: error")])
 def test_a_stream_is_alive_while_the_model_thinks(start, monkeypatch, endpoint: str, ends: bytes) -> None:
     monkeypatch.setattr(http_exchange, "FIRST_COMMENT", 0.0)
