@@ -53,10 +53,13 @@ def chat_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
     messages = fields.items("messages")
     if not messages:
         raise BadRequest("'messages' must be an array with at least one message", "messages")
+    tools, choice = fields.items("tools") or [], fields.take("tool_choice")
+    if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
+        tools, choice = _allowed_tools(tools, choice)
     arguments = {
         "messages": _read("messages", as_messages, messages),
-        "tools": _read("tools", as_tools, fields.items("tools") or ()) or None,
-        "tool_choice": _tool_choice(fields.take("tool_choice")),
+        "tools": _read("tools", as_tools, tools) or None,
+        "tool_choice": _tool_choice(choice),
         "parallel_tool_calls": fields.flag("parallel_tool_calls"),
         "max_tokens": _max_tokens(fields),
         **_sampling(fields),
@@ -195,6 +198,29 @@ def _max_tokens(fields: Fields) -> int | None:
     if older is not None and newer is not None and older != newer:
         raise BadRequest("'max_tokens' and 'max_completion_tokens' contradict; give one", "max_tokens")
     return older if newer is None else newer
+
+
+def _allowed_tools(tools: list[Any], choice: Mapping[str, Any]) -> tuple[list[Any], Any]:
+    """Return the tools that a choice allows, and its mode; the Responses API has both without a level between."""
+    inner = choice.get("allowed_tools", choice)
+    listed = inner.get("tools") if isinstance(inner, Mapping) else None
+    if not isinstance(listed, list) or inner.get("mode") not in ("auto", "required"):
+        raise BadRequest("'tool_choice' of the type 'allowed_tools' needs a 'mode' and 'tools'", "tool_choice")
+    wanted = {name for name in map(_name_of_tool, listed) if name is not None}
+    missing = sorted(wanted - {_name_of_tool(tool) for tool in tools})
+    if missing or not wanted:
+        raise BadRequest(
+            f"'tool_choice' allows tools that are not in 'tools': {missing or listed}"[:300], "tool_choice"
+        )
+    return [tool for tool in tools if _name_of_tool(tool) in wanted], inner["mode"]
+
+
+def _name_of_tool(tool: Any) -> str | None:
+    if not isinstance(tool, Mapping):
+        return None
+    function = tool.get("function")
+    name = function.get("name") if isinstance(function, Mapping) else tool.get("name")
+    return name if isinstance(name, str) else None
 
 
 def _tool_choice(value: Any) -> str | None:

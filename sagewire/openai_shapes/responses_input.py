@@ -70,6 +70,10 @@ def response_arguments(body: Mapping[str, Any], skipped: list[str] | None = None
     return chat_arguments({**fields.rest(), **{name: value for name, value in chat.items() if value is not None}})
 
 
+# Choices that may be kept if some tools are left out.
+_CHOICES = ("function", "allowed_tools")
+
+
 def _served(fields: Fields, skipped: list[str] | None) -> list[Any]:
     """Return the tools that can be served; leave out the others, and a choice of one of them, if that is allowed."""
     tools = fields.items("tools") or []
@@ -79,7 +83,7 @@ def _served(fields: Fields, skipped: list[str] | None) -> list[Any]:
     skipped += sorted({kind for kind in kinds if isinstance(kind, str) and kind != "function"})
     served = [tool for tool, kind in zip(tools, kinds, strict=True) if kind == "function" or not isinstance(kind, str)]
     choice = fields.rest().get("tool_choice")
-    if skipped and (not served or (isinstance(choice, Mapping) and choice.get("type") != "function")):
+    if skipped and (not served or (isinstance(choice, Mapping) and choice.get("type") not in _CHOICES)):
         fields.take("tool_choice")
     return served
 

@@ -94,6 +94,9 @@ def test_every_field_finds_its_place() -> None:
         ({"stop": 3}, "stop", "array of strings"),
         ({"tool_choice": {"type": "custom"}}, "tool_choice", "tool_choice"),
         ({"tool_choice": "sometimes"}, "tool_choice", "auto"),
+        ({"tool_choice": {"type": "allowed_tools", "allowed_tools": 3}}, "tool_choice", "needs a 'mode' and 'tools'"),
+        ({"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"name": "a"}]}}, "tool_choice", "not in"),
+        ({"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []}}, "tool_choice", "not in"),
         ({"tools": {}}, "tools", "must be an array, not an object"),
         ({"functions": [{}]}, "functions", "use 'tools'"),
         ({"modalities": ["text", "audio"]}, "modalities", "text"),
@@ -107,6 +110,18 @@ def test_what_is_wrong_is_named(change: dict, param: str, says: str) -> None:
     assert caught.value.param == param
     assert isinstance(caught.value, UsageError)
     assert pickle.loads(pickle.dumps(caught.value)).param == param
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_a_choice_of_some_tools(nested: bool, mode: str) -> None:
+    tools = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in ("a", "b", "c")]
+    allowed = [tools[0], tools[2]] if nested else [{"type": "function", "name": "a"}, {"type": "function", "name": "c"}]
+    inner = {"mode": mode, "tools": allowed}
+    choice = {"type": "allowed_tools", **({"allowed_tools": inner} if nested else inner)}
+    arguments = chat_arguments({"model": "m", "messages": HI, "tools": tools, "tool_choice": choice})
+    assert [tool.name for tool in arguments["tools"]] == ["a", "c"]
+    assert arguments["tool_choice"] == mode
 
 
 @pytest.mark.parametrize("body", [None, [], "x", 3])

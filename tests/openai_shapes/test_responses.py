@@ -149,6 +149,20 @@ def test_a_whole_conversation_as_input() -> None:
     assert (arguments["reasoning_effort"], arguments["tool_choice"], arguments["top_k"]) == ("low", "add", 3)
 
 
+def test_a_choice_of_some_tools_beside_tools_of_openais_platform() -> None:
+    tools = [{"type": "function", "name": name, "parameters": {}} for name in ("a", "b")]
+    choice = {
+        "type": "allowed_tools",
+        "mode": "required",
+        "tools": [{"type": "function", "name": "b"}, {"type": "web_search"}],
+    }
+    body = {"model": "m", "input": "Hi", "tools": [*tools, {"type": "web_search"}], "tool_choice": choice}
+    skipped: list[str] = []
+    arguments = response_arguments(body, skipped)
+    assert [tool.name for tool in arguments["tools"]] == ["b"]
+    assert (arguments["tool_choice"], skipped) == ("required", ["web_search"])
+
+
 def test_items_of_openais_platform_and_free_text_tools_are_read_in_a_history() -> None:
     arguments = response_arguments(
         {

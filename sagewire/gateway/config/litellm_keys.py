@@ -73,7 +73,7 @@ PARAMS_TAKEN = _names(
     "aws_sts_endpoint aws_web_identity_token base_url bos_token cooldown_time custom_llm_provider drop_params "
     "eos_token extra_body final_prompt_value hf_model_name initial_prompt_value litellm_credential_name "
     "max_completion_tokens max_parallel_requests max_retries model model_id num_retries region_name request_timeout "
-    "extra_headers headers keepalive_seconds "
+    "extra_headers headers keepalive_seconds organization "
     "roles rpm sagemaker_base_url ssl_verify stream_timeout timeout tpm weight"
 )
 PRICES = _names("input_cost_per_token output_cost_per_token input_cost_per_second output_cost_per_second")
@@ -90,7 +90,7 @@ PARAMS_NO_EFFECT = _names(
     "langfuse_host langfuse_public_key langfuse_secret langfuse_secret_key litellm_call_id "
     "litellm_disabled_callbacks litellm_metadata litellm_request_debug litellm_session_id litellm_system_prompt "
     "litellm_trace_id logger_fn max_fallbacks max_file_size_mb merge_reasoning_content_in_choices "
-    "metadata mock_testing_fallbacks mock_timeout model_info no-log order organization otpm output_vector_size "
+    "metadata mock_testing_fallbacks mock_timeout model_info no-log order otpm output_vector_size "
     "prompt_environment prompt_id prompt_label prompt_variables prompt_version provider_specific_header "
     "retry_policy retry_strategy routing_strategy silent_model stream supports_system_message "
     "tag_regex tags tiered_pricing ttl turn_off_message_logging use_chat_completions_api use_in_pass_through "

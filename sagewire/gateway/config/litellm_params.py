@@ -187,8 +187,9 @@ def _options(given: JSON, settings: JSON, document: Document, path: Path) -> lis
 def _headers(given: JSON, settings: JSON, document: Document, path: Path) -> list[str]:
     """Put further headers into their field; calls of SageMaker cannot have any."""
     notes: list[str] = []
-    for name in ("headers", "extra_headers"):
-        headers = given.get(name)
+    organization = {"OpenAI-Organization": given["organization"]} if given.get("organization") else None
+    for name in ("organization", "headers", "extra_headers"):
+        headers = organization if name == "organization" else given.get(name)
         if not headers:
             continue
         if not isinstance(headers, dict):

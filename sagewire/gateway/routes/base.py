@@ -14,6 +14,8 @@ from sagewire.gateway.server.http_exchange import ARRIVED, headers_of, read_json
 
 __all__ = ["ModelRoute", "log_of"]
 
+_NOTHING: dict[str, str] = {}
+
 
 def log_of(scope: Scope) -> RequestLog:
     """Return the log of a request."""
@@ -48,6 +50,9 @@ class ModelRoute(ABC):
         limit = gateway.config.server.max_body_bytes
         arrived = ARRIVED in scope
         body = await read_json(receive, headers, limit, gateway.alarms, gateway.body_room, log, arrived=arrived)
+        named = scope.get("path_params", _NOTHING).get("model")
+        if named and isinstance(body, dict) and not body.get("model"):
+            body["model"] = named
         turn = await gateway.admit(log, key, body, self.task, self.expand)
         log.body = turn.body
         await self.answer(turn, Generation(gateway, turn, receive, send), send)

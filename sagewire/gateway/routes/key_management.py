@@ -24,7 +24,7 @@ from sagewire.gateway.routes.base import log_of
 from sagewire.gateway.server.http_exchange import headers_of, read_json, respond_json
 from sagewire.openai_shapes.fields import BadRequest, Fields
 
-__all__ = ["KeyManagement", "ModelInfo"]
+__all__ = ["KeyManagement"]
 
 JSON = dict[str, Any]
 P = ParamSpec("P")
@@ -54,6 +54,7 @@ _IN_METADATA = frozenset({
     "enforced_params", "guardrails", "model_itpm_limit", "model_max_budget", "model_otpm_limit", "model_rpm_limit",
     "model_tpm_limit", "policies", "require_trace_id", "service_account_id", "tag_rpm_limit",
 })  # fmt: skip
+_MOST_KEYS = 100
 # Names that stand for all models, and the length of time that never ends.
 _ALL_MODELS = frozenset({"*", "all-proxy-models"})
 _NEVER = "-1"
@@ -65,11 +66,11 @@ _NOBODY = ("user_id", "team_id", "organization_id", "project_id")
 
 
 class KeyManagement:
-    """One of `/key/generate`, `/key/info`, `/key/list`, `/key/update` and `/key/delete`.
+    """One of the routes that manage keys, such as `/key/generate`.
 
     Args:
         gateway: The gateway.
-        action: The last part of the path.
+        action: What it does: `generate`, `info`, `infos`, `list`, `aliases`, `update` or `delete`.
     """
 
     def __init__(self, gateway: Gateway, action: str) -> None:
@@ -125,6 +126,19 @@ class KeyManagement:
     async def _info(self, body: Any) -> JSON:
         key = await self._found(body.get("key"), configured=True)
         return {"key": key.digest, "info": await self._described(key)}
+
+    async def _infos(self, body: Any) -> JSON:
+        wanted = Fields(body).items("keys") or []
+        if len(wanted) > _MOST_KEYS:
+            raise BadRequest(f"'keys' has {len(wanted)} entries; at most {_MOST_KEYS} are looked up at once", "keys")
+        keys = [await self._found(one, configured=True) for one in wanted]
+        return {"key": wanted, "info": [await self._described(key) for key in keys]}
+
+    async def _aliases(self, body: Any) -> JSON:
+        listed = await self._list(body)
+        return {"aliases": [one["key_alias"] for one in listed["keys"]]} | {
+            name: listed[name] for name in ("total_count", "current_page", "total_pages")
+        }
 
     async def _list(self, body: Any) -> JSON:
         spends = SpendTable(self._gateway.store)
@@ -238,41 +252,6 @@ class KeyManagement:
             if not isinstance(one, str) or (config.entry(one) is None and one not in config.access_groups):
                 raise BadRequest(f"there is no model {str(one)[:100]!r}", "models")
         return tuple(given) or None
-
-
-class ModelInfo:
-    """`/model/info`: the models that the caller may use, as LiteLLM's clients read them.
-
-    Args:
-        gateway: The gateway.
-    """
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        gateway, log = self._gateway, log_of(scope)
-        log.route = "models"
-        log.key = key = await gateway.access.authenticate(headers_of(scope))
-        found: list[Mapping[str, Any]] = [
-            {
-                "model_name": name,
-                "litellm_params": {"model": name},
-                "model_info": {"id": name, "db_model": False, **self._prices(name)},
-            }
-            for name in gateway.names_for(key)
-        ]
-        await respond_json(send, 200, {"data": found})
-
-    def _prices(self, name: str) -> JSON:
-        entry = self._gateway.config.entry(name)
-        deployments = self._gateway.config.models[entry].deployments if entry else []
-        priced = [one for one in deployments if one.prices is not None]
-        return {
-            field: max((getattr(one, field) or 0.0 for one in priced), default=None)
-            for field in ("input_cost_per_token", "output_cost_per_token")
-        }
 
 
 def _check_rest(rest: Mapping[str, Any], *, limited: bool) -> None:

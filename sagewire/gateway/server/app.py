@@ -22,7 +22,8 @@ from sagewire.gateway.rate_limits import LIMIT_HEADERS
 from sagewire.gateway.request_log import RequestLog, request_id_of
 from sagewire.gateway.routes.chat import Chat, Completions
 from sagewire.gateway.routes.information import Live, MetricsText, Models, Ready, Status
-from sagewire.gateway.routes.key_management import KeyManagement, ModelInfo
+from sagewire.gateway.routes.key_management import KeyManagement
+from sagewire.gateway.routes.model_info import ModelGroups, ModelInfo
 from sagewire.gateway.routes.reports import Page, Requests, UsageReport
 from sagewire.gateway.routes.responses import Responses
 from sagewire.gateway.routes.stored_responses import InputItems, StoredResponse
@@ -70,15 +71,26 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
             Route(f"{prefix}/models", Models(gateway), methods=["GET"]),
             Route(f"{prefix}/models/{{name:path}}", Models(gateway), methods=["GET"]),
         ]
+    routes.append(Route("/v2/rerank", Rerank(gateway), methods=["POST"]))
+    # Azure's clients name the deployment in the path.
+    for prefix in ("/openai/deployments/{model:path}", "/engines/{model:path}"):
+        routes += [
+            Route(f"{prefix}/chat/completions", Chat(gateway), methods=["POST"]),
+            Route(f"{prefix}/completions", Completions(gateway), methods=["POST"]),
+            Route(f"{prefix}/embeddings", EmbeddingsRoute(gateway), methods=["POST"]),
+        ]
     # Kubernetes manifests written for LiteLLM ask for the longer names.
     for health, names in ((Live, ("live", "liveness", "liveliness")), (Ready, ("ready", "readiness"))):
         routes += [Route(f"/health/{name}", health(gateway), methods=["GET"]) for name in names]
     for action, method in (
-        ("generate", "POST"), ("info", "GET"), ("list", "GET"), ("update", "POST"), ("delete", "POST")
+        ("generate", "POST"), ("info", "GET"), ("list", "GET"), ("update", "POST"), ("delete", "POST"),
+        ("aliases", "GET"),
     ):  # fmt: skip
         routes.append(Route(f"/key/{action}", KeyManagement(gateway, action), methods=[method]))
-    for path in ("/model/info", "/v1/model/info"):
+    routes.append(Route("/v2/key/info", KeyManagement(gateway, "infos"), methods=["POST"]))
+    for path in ("/model/info", "/v1/model/info", "/v2/model/info"):
         routes.append(Route(path, ModelInfo(gateway), methods=["GET"]))
+    routes.append(Route("/model_group/info", ModelGroups(gateway), methods=["GET"]))
     routes += [
         Route("/metrics", MetricsText(gateway), methods=["GET"]),
         Route("/status", Status(gateway), methods=["GET"]),
@@ -105,11 +117,11 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
 _KNOWN = "/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, /v1/responses, /v1/models"
 # Known paths to name in the answer to an unknown one, by its beginning.
 _NEAR = {
-    "/key": "/key/generate, /key/info, /key/list, /key/update, /key/delete",
+    "/key": "/key/generate, /key/info, /key/list, /key/aliases, /key/update, /key/delete",
     "/health": "/health/live, /health/ready",
     "/spend": "/status/usage, /status/requests, and `spend` in /key/info and /key/list",
     "/global/spend": "/status/usage, /status/requests, and `spend` in /key/info and /key/list",
-    "/model": "/model/info, /v1/models; models are changed in the configuration file",
+    "/model": "/model/info, /model_group/info, /v1/models; models are changed in the configuration file",
 }
 
 

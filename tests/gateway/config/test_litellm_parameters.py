@@ -72,6 +72,12 @@ def test_headers_and_comments() -> None:
     assert config.models["m"].keepalive_seconds == 3
     assert config.models["m"].deployments[0].headers["X-Key"].get_secret_value() == "abc"
     assert "signed" in loaded("model: sagemaker/e, extra_headers: {a: b}").notes[0]
+    one = deployment(
+        "model: openai/q, api_base: 'http://h', organization: org-1, stream_options: {include_usage: true}"
+    )
+    assert one.headers["OpenAI-Organization"].get_secret_value() == "org-1"
+    # Servers refuse it of requests that are not streams, and every stream is asked for its usage anyway.
+    assert one.options == {}
 
 
 @pytest.mark.parametrize(

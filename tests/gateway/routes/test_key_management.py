@@ -108,6 +108,20 @@ def test_limits_that_the_workers_cannot_count_are_refused_when_the_key_is_made(s
     assert ask(gateway, made["key"]) == 200
 
 
+def test_paths_of_azures_clients_and_of_coheres(start, upstream) -> None:
+    gateway = start(LOCKED)
+    team = {"api-key": "sk-team"}
+    body = {"messages": HELLO}
+    for path in ("/openai/deployments/chat/chat/completions?api-version=2025-01-01", "/engines/chat/chat/completions"):
+        assert gateway.post(path, body, **team).json()["model"] == "chat"
+        # The SDK has it in both places.
+        assert gateway.post(path, body | {"model": "chat"}, **team).status == 200
+    assert gateway.post("/openai/deployments/chat/completions", {"prompt": "Hello"}, **team).status == 200
+    assert gateway.post("/openai/deployments/none/chat/completions", body, **team).status == 404
+    assert gateway.post("/openai/deployments/chat/chat/completions", body).status == 401
+    assert gateway.post("/v2/rerank", {"model": "none", "query": "q", "documents": ["a"]}, **team).status == 404
+
+
 def test_models_as_litellms_clients_read_them(start) -> None:
     found = start(LOCKED).get("/model/info", authorization="Bearer sk-team").json()["data"]
     assert [one["model_name"] for one in found] == ["chat", "tgi"]
@@ -140,6 +154,18 @@ def gateway_of_four(start):
     for name in ("one", "two", "three"):
         assert gateway.post("/key/generate", {"key_alias": name, "key": f"sk-{name}"}, **MASTER).status == 200
     return gateway
+
+
+def test_several_keys_at_once_and_their_names(gateway_of_four) -> None:
+    named = gateway_of_four.get("/key/aliases", **MASTER).json()
+    assert (named["aliases"], named["total_count"]) == (["file", "one", "three", "two"], 4)
+    found = gateway_of_four.post("/v2/key/info", {"keys": ["sk-one", "file"]}, **MASTER).json()
+    assert [one["key_alias"] for one in found["info"]] == ["one", "file"]
+    assert gateway_of_four.post("/v2/key/info", {"keys": ["sk-other"]}, **MASTER).status == 404
+    assert gateway_of_four.post("/v2/key/info", {"keys": ["x"] * 101}, **MASTER).status == 400
+    stranger = {"authorization": "Bearer sk-one"}
+    assert gateway_of_four.post("/v2/key/info", {"keys": ["sk-two"]}, **stranger).status == 403
+    assert gateway_of_four.get("/key/aliases", **stranger).status == 403
 
 
 @each("query", ["page=0", "page=x", "size=0", "size=-1", "page=1.5"])
