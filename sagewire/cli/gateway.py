@@ -371,9 +371,11 @@ def _moment(text: str) -> datetime | None:
     # As in the file: a key with a date is good through that day.
     from sagewire.gateway.config.server import as_moment
 
-    moment = as_moment(text)
-    if not isinstance(moment, datetime):
-        raise UsageError(f"--expires {text!r} should be like 90d, 12h, or a date such as 2027-01-31")
+    try:
+        moment = as_moment(text)
+    except ValueError:
+        raise UsageError(f"--expires {text!r} should be like 90d, 12h, or a date such as 2027-01-31") from None
+    assert isinstance(moment, datetime)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

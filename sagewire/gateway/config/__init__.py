@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,22 @@ _PLAIN = {
     "list_type": "should be a list, each entry on a line that begins with '- '",
     "dict_type": "should be a mapping, each line with a name, a colon and a value",
     "model_type": "should be a mapping, each line with a name, a colon and a value",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+}
+# Kinds of value by the names that pydantic puts behind the path of a field that takes several.
+_KINDS = {
+    "str": "a text",
+    "bool": "true, false",
+    "int": "a number",
+    "float": "a number",
+    "dict": "a mapping",
+    "list": "a list",
 }
 
 
@@ -129,15 +145,36 @@ def readable_error(error: ValidationError, document: Document, model: type[BaseM
     found = error.errors(include_url=False, include_context=False, include_input=False)
     # A misspelt key mostly explains the others: the right one is missing.
     unknown = [item for item in found if item["type"] == "extra_forbidden"]
+    if unknown:
+        places = {
+            item["loc"]: f"unknown key{nearest(str(item['loc'][-1]), _keys_at(item['loc'][:-1], model))}"
+            for item in unknown
+        }
+    else:
+        places = _sentences([(item["loc"], item["type"], item["msg"]) for item in found])
     lines = []
-    for item in unknown or found:
-        path = item["loc"]
-        if item["type"] == "extra_forbidden":
-            message = f"unknown key{nearest(str(path[-1]), _keys_at(path[:-1], model))}"
-        else:
-            message = _PLAIN.get(item["type"], item["msg"].removeprefix("Value error, "))
-        lines.append(str(document.error(path, message)))
+    for path, says in places.items():
+        # What is wrong about several settings begins with one of them, whose line says more than the beginning of all.
+        named = says.partition(" ")[0].strip("`':")
+        lines.append(str(document.error(path, " ".join(says.split()), at=(*path, named))))
     return UsageError("\n".join(lines))
+
+
+def _sentences(found: Sequence[tuple[tuple[str | int, ...], str, str]]) -> dict[tuple[str | int, ...], str]:
+    """Return one sentence for each place that has a mistake; a field of several kinds has one for each of them."""
+    places: dict[tuple[str | int, ...], str] = {}
+    kinds: dict[tuple[str | int, ...], list[str]] = {}
+    for path, _, _ in found:
+        kind = str(path[-1]).partition("[")[0] if path else ""
+        if kind in _KINDS:
+            kinds.setdefault(path[:-1], []).append(_KINDS[kind])
+    for path, type, message in found:
+        if len(kinds.get(path[:-1], ())) > 1:
+            places[path[:-1]] = "should be " + " or ".join(dict.fromkeys(kinds[path[:-1]]))
+        else:
+            says = message.removeprefix("Value error, ").removeprefix("Input ")
+            places.setdefault(path, _PLAIN.get(type, says))
+    return places
 
 
 def _keys_at(path: tuple[str | int, ...], model: Any) -> set[str]:

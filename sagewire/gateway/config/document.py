@@ -51,10 +51,10 @@ class Document:
         """Return the line of the value at a path, or of the closest thing above it that is in its file."""
         return int(self._mark(path).line) + 1
 
-    def error(self, path: Sequence[str | int], message: str) -> UsageError:
-        """Return the error for something wrong at a path."""
+    def error(self, path: Sequence[str | int], message: str, *, at: Sequence[str | int] | None = None) -> UsageError:
+        """Return the error for something wrong at a path; in the line of another path, if that is given."""
         place = ".".join(map(str, path))
-        return UsageError(f"{where(self._mark(path))}: {f'{place}: ' if place else ''}{message}")
+        return UsageError(f"{where(self._mark(at or path))}: {f'{place}: ' if place else ''}{message}")
 
     def resolve(self, environment: Mapping[str, str]) -> list[tuple[Path, str]]:
         """Put the values of environment variables in place of `os.environ/NAME`.

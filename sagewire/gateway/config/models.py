@@ -17,7 +17,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from sagewire.errors import unknown_name
 from sagewire.gateway.config.deployment import DeploymentConfig
 from sagewire.gateway.config.patterns import STAR, Pattern, concrete, has_star, mistakes, sorted_patterns
-from sagewire.gateway.config.server import KeyConfig, Seconds, Section, ServerConfig
+from sagewire.gateway.config.server import MAX_SECONDS, KeyConfig, Seconds, Section, ServerConfig
 
 __all__ = ["GatewayConfig", "ModelConfig"]
 
@@ -43,7 +43,9 @@ class ModelConfig(Section):
         "session of SageMaker for it, so that it stays on one instance, too.",
     )
     attempts: int = Field(default=3, ge=1, description="Calls in all for one request, before the first byte.")
-    queue_seconds: float = Field(default=0.0, ge=0, description="How long a request waits if all deployments are full.")
+    queue_seconds: float = Field(
+        default=0.0, ge=0, le=MAX_SECONDS, description="How long a request waits if all deployments are full."
+    )
     keepalive_seconds: Seconds = Field(
         default=15.0,
         description="How often a stream gets a comment while the model is silent, so that proxies keep it open.",

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from multiprocessing.context import get_spawning_popen
-from typing import Annotated, Any, Self, SupportsIndex
+from typing import Annotated, Any, Self, SupportsIndex, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from sagewire.errors import UsageError
 from sagewire.gateway.durations import after
@@ -16,13 +26,28 @@ __all__ = ["MAX_BUDGET", "KeyConfig", "Seconds", "Section", "ServerConfig", "as_
 
 # Dollars; in nanodollars it has 63 bits.
 MAX_BUDGET = 1e9
-Seconds = Annotated[float, Field(gt=0)]
+# No timer takes more; that is 30 years.
+MAX_SECONDS = 1e9
+Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
 
 
 class Section(BaseModel):
     """The base of all sections: no unknown keys, no changes after loading, no secrets in messages."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, populate_by_name=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse `true` for a number: it would be 1."""
+        if isinstance(value, bool):
+            annotation = cls.model_fields[info.field_name or ""].annotation
+            kinds = {(get_args(kind) or (kind,))[0] for kind in get_args(annotation) or (annotation,)}
+            if kinds & {int, float} and bool not in kinds:
+                raise ValueError("should be a number")
+        return value
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """The keys that the file has; validators fill in many more."""
@@ -50,13 +75,17 @@ def as_moment(value: Any) -> Any:
     """Return the moment at which a key expires; a date means the end of that day, UTC.
 
     Args:
-        value: A date or datetime, as such or as text in ISO 8601; anything else is returned as it is.
+        value: A date or datetime, as such or as text in ISO 8601, or `None`.
+
+    Raises:
+        ValueError: It is something else: a number could be seconds, days or a year.
     """
-    if isinstance(value, str):
-        try:
-            value = date.fromisoformat(value) if len(value) == len("2027-01-31") else datetime.fromisoformat(value)
-        except ValueError:
-            return value
+    for read in (date.fromisoformat, datetime.fromisoformat) if isinstance(value, str) else ():
+        with contextlib.suppress(ValueError):
+            value = read(value)
+            break
+    if value is not None and not isinstance(value, date):
+        raise ValueError("should be a date or a moment, for example 2027-01-31 or 2027-01-31T12:00:00Z")
     if isinstance(value, date) and not isinstance(value, datetime):
         return datetime.combine(value, time.max, UTC)
     return value
@@ -129,7 +158,9 @@ class ServerConfig(Section):
     header_seconds: Seconds = Field(
         default=30.0, description="How long a client may take to send its request's headers."
     )
-    drain_seconds: float = Field(default=60.0, ge=0, description="How long open requests may go on after SIGTERM.")
+    drain_seconds: float = Field(
+        default=60.0, ge=0, le=MAX_SECONDS, description="How long open requests may go on after SIGTERM."
+    )
     store_responses: str | None = Field(
         default=None,
         description="How long answers of `/v1/responses`, with what was asked, are stored in the database for "
@@ -148,6 +179,15 @@ class ServerConfig(Section):
     )
     metrics_host: str = Field(default="127.0.0.1", description="The address of `metrics_port`.")
     access_log: bool = Field(default=True, description="Write a line of JSON for every request.")
+
+    @field_validator("database_url", "redis_url", "metrics_host")
+    @classmethod
+    def _not_blank(cls, given: SecretStr | str | None) -> SecretStr | str | None:
+        text = given.get_secret_value() if isinstance(given, SecretStr) else given
+        if text is not None and not text.strip():
+            # Of a variable that is set to nothing: gateways on several machines would not share what they should.
+            raise ValueError("is empty; give a value, or leave the key out for the default")
+        return given
 
     @field_validator("store_responses")
     @classmethod

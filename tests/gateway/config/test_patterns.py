@@ -163,15 +163,15 @@ def test_no_other_names_reach_a_url(name: str) -> None:
         ),
         (
             "models:\n  'a-*-*':\n    endpoint: '*'",
-            "line 2: .*`endpoint` .* has 1 stars, and the model's name 2",
+            "line 3: .*`endpoint` .* has 1 stars, and the model's name 2",
         ),
         (
             "models:\n  'a-*':\n    endpoint: '*-*'",
-            "line 2: .*`endpoint` .* has 2 stars, and the model's name 1",
+            "line 3: .*`endpoint` .* has 2 stars, and the model's name 1",
         ),
-        ("models:\n  'a-*':\n    endpoint: '*/x'", "line 2: .*cannot become a valid name"),
-        ("models:\n  'a-*':\n    url: 'http://h'\n    served_model: '../*'", "line 2: .*cannot become a valid name"),
-        ("models:\n  'a-*':\n    url: 'http://*.example.com'", "line 2: .*`url` cannot have a star.*served_model"),
+        ("models:\n  'a-*':\n    endpoint: '*/x'", "line 3: .*cannot become a valid name"),
+        ("models:\n  'a-*':\n    url: 'http://h'\n    served_model: '../*'", "line 4: .*cannot become a valid name"),
+        ("models:\n  'a-*':\n    url: 'http://*.example.com'", "line 3: .*`url` cannot have a star.*served_model"),
         (
             "models:\n  'a-*':\n    deployments:\n      - endpoint: '*'\n      - endpoint: b",
             "line 5: .*either all have a star or none",
