@@ -153,6 +153,9 @@ keys:
         ({"poison": (400, {"error": "x"})}, "/v1/chat/completions", POISON),
         ({"poison": (422, {"error": "x"})}, "/v1/chat/completions", POISON),
         ({"poison": (429, {"error": "x"})}, "/v1/chat/completions", POISON),
+        # As from a server without the route: an adapter that is not loaded, an answer that cannot be read.
+        ({"poison": (404, {"error": "x"})}, "/v1/chat/completions", POISON),
+        ({"poison": (200, ["x"])}, "/v1/chat/completions", POISON),
     ],
 )  # fmt: skip
 def test_requests_of_one_key_take_no_model_from_another(start, vllm, answers, path, body) -> None:

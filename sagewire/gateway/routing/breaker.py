@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Breaker", "Passage"]
+__all__ = ["SEVERAL", "Breaker", "Passage"]
 
 # So many callers fail because of the server, not of what they ask.
 SEVERAL = 3

@@ -18,7 +18,7 @@ from sagewire.gateway.errors import UndetectedContainer, is_about_request, is_mi
 from sagewire.gateway.quota import Quota
 from sagewire.gateway.rate_limits import Reservation
 from sagewire.gateway.redaction import Redaction
-from sagewire.gateway.routing.breaker import Breaker
+from sagewire.gateway.routing.breaker import SEVERAL, Breaker
 from sagewire.gateway.routing.deployment_clients import DeploymentClients
 from sagewire.gateway.routing.latency_tracker import LatencyTracker
 from sagewire.gateway.routing.sticky_sessions import Sessions
@@ -82,7 +82,8 @@ class Deployment:
         self._clients = DeploymentClients(config)
         self._waiting: deque[Waiter] = deque()
         self._answered: set[Task] = set()
-        self._missing: dict[Task, float] = {}
+        # By task: the callers that were told so, and until when that holds.
+        self._missing: dict[Task, dict[str, float]] = {}
         self._discoveries: dict[Task, asyncio.Task[None]] = {}
         health(True)
 
@@ -113,9 +114,16 @@ class Deployment:
             return "rerank"
         return "embed" if re.search(r"embed|\bbge\b|\bgte\b|\be5\b|minilm", name) else "chat"
 
-    def offers(self, task: Task) -> bool:
-        """Return whether its server has the route of a task, as far as is known."""
-        return task not in self._missing or self._missing[task] <= time.monotonic()
+    def offers(self, task: Task, caller: str = "") -> bool:
+        """Return whether its server has the route of a task, as far as a caller or `SEVERAL` others have found out.
+
+        A single caller may have asked for something else that does not exist, or got an answer that nobody can read.
+        """
+        if task not in self._missing:
+            return True
+        now = time.monotonic()
+        told = [one for one, until in self._missing[task].items() if until > now]
+        return caller not in told and len(told) < SEVERAL
 
     def has_room(self, places: int = 1) -> bool:
         """Return whether a call may begin now: within the concurrency limit, and behind those that wait for it."""
@@ -251,11 +259,11 @@ class Deployment:
         self.last_error_at = datetime.now(UTC)
         self.last_error = " ".join(self.redaction.text(f"{type(error).__name__}: {error}").split())[:300]
 
-    def lacks(self, task: Task, error: SagewireError) -> bool:
+    def lacks(self, task: Task, error: SagewireError, caller: str = "") -> bool:
         """Return whether an error shows that the server does not have the route of a task, and remember it."""
         if task in self._answered or not is_missing_route(error, of_service=self.config.endpoint is not None):
             return False
-        self._missing[task] = time.monotonic() + MISSING
+        self._missing.setdefault(task, {})[caller] = time.monotonic() + MISSING
         return True
 
 
@@ -360,7 +368,11 @@ class Lease:
         if isinstance(error, EndpointTimeout):
             for stream in (True, False):
                 deployment.latency.took(time.perf_counter() - self._began, stream=stream)
-        if not isinstance(error, SagewireError) or deployment.lacks(self._task, error) or is_about_request(error):
+        if (
+            not isinstance(error, SagewireError)
+            or deployment.lacks(self._task, error, self._caller)
+            or is_about_request(error)
+        ):
             breaker.left(self._passage)
         else:
             deployment.note_error(error)

@@ -117,7 +117,7 @@ class Model:
         while True:
             offered, healthy = False, []
             for one in self.deployments:
-                if one.offers(wanted.task):
+                if one.offers(wanted.task, wanted.caller):
                     offered = True
                     if one.breaker.allows(wanted.caller):
                         healthy.append(one)
