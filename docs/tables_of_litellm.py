@@ -91,7 +91,7 @@ def _with_own_models(config: dict[str, Any]) -> dict[str, Any]:
             params["model"] = "sagemaker/x"
         try:
             provider, name = provider_of(params["model"], params, document, ())
-            check_provider(provider, document, ())
+            check_provider(provider, document, (), has_base=bool(params.get("api_base") or params.get("base_url")))
             place_of(provider, name, params, {}, document, ())
         except NotServed:
             entry["litellm_params"] = {**params, "model": "sagemaker/" + ("-".join("*" * name.count("*")) or "x")}

@@ -218,14 +218,17 @@ class VllmRerankHandler(JsonRerankHandler):
 
     Args:
         route: For containers that take `route=/v1/...` as a custom attribute (vLLM images): the route.
+        path: The path on servers behind a URL; default: `/v1/rerank`.
     """
 
     name = "vllm_rerank"
     takes_extra = True
     path = "/v1/rerank"
 
-    def __init__(self, *, route: str | None = None) -> None:
+    def __init__(self, *, route: str | None = None, path: str | None = None) -> None:
         self.route = route
+        if path is not None:
+            self.path = path
 
     def payload(
         self, query: str, documents: Sequence[str], top_n: int | None, extra: Mapping[str, Any], /

@@ -24,6 +24,7 @@ class OpenAiEmbeddingsHandler(JsonEmbeddingHandler):
         encoding_format: `base64` asks for raw float32 values, a quarter of the bytes and a fraction of the work;
             answers in either form are read in any case. `None` sends nothing.
         route: For containers that take `route=/v1/...` as a custom attribute (vLLM images): the route.
+        path: The path on servers behind a URL; default: `/v1/embeddings`.
     """
 
     name = "openai_embeddings"
@@ -32,9 +33,17 @@ class OpenAiEmbeddingsHandler(JsonEmbeddingHandler):
     max_texts = 128
     option_names: Mapping[str, str] = {"dimensions": "dimensions", "model": "model"}
 
-    def __init__(self, *, encoding_format: Literal["float", "base64"] | None = None, route: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        encoding_format: Literal["float", "base64"] | None = None,
+        route: str | None = None,
+        path: str | None = None,
+    ) -> None:
         self.encoding_format = encoding_format
         self.route = route
+        if path is not None:
+            self.path = path
 
     def payload(self, texts: Sequence[str], options: EmbedOptions, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GENERAL", "PARAMS", "PROVIDERS", "ROUTER", "SETTINGS", "names"]
+__all__ = ["COMPATIBLE", "GENERAL", "PARAMS", "PROVIDERS", "ROUTER", "SETTINGS", "names"]
 
 
 def names(text: str) -> frozenset[str]:
@@ -133,6 +133,17 @@ PROVIDERS = names(
     "text-completion-openai together_ai topaz transcribe triton typesafe v0 valkey veniceai vercel_ai_gateway "
     "vertex_ai vertex_ai_beta vllm volcengine voyage wally wandb watsonx watsonx_text xai xiaomi_mimo xinference "
     "zai zerogpu"
+)
+# Providers that LiteLLM calls with OpenAI's API and a bearer token at whatever `api_base` a file gives.
+COMPATIBLE = names(
+    "abliteration ai21 ai21_chat aiand aihubmix aiml apertis baseten cerebras charity_engine chutes codestral "
+    "cognition cometapi compactifai coralbricks cortecs crusoe darkbloom dashscope deepinfra deepseek edenai "
+    "empiriolabs empower featherless_ai friendliai galadriel gmi groq hostinger_router hyperbolic inception "
+    "inferenceapis kyma libertai llamagate maritalk meta meta_llama minimax mistral modelscope moonshot morph nadir "
+    "nano-gpt nebius neosantara novita nscale opencode_go openinfer openrouter ovhcloud parasail pinstripes poe "
+    "prism publicai qwen_ai_platform qwencloud reka sail sambanova sarvam scaleway scx-ai streamlake synthetic "
+    "tencent tensormesh together_ai v0 veniceai vercel_ai_gateway volcengine wally wandb xai xiaomi_mimo zai "
+    "zerogpu"
 )
 # In snippets of its documentation, some of them in a section that does not read them; or read, and in no list.
 GENERAL |= names(

@@ -113,10 +113,18 @@ def deployment_settings(
 
 def _check_provider(given: JSON, defaults: Defaults, document: Document, path: Path) -> None:
     model = given.get("model")
-    if isinstance(model, str) and ("custom_llm_provider" in given or "litellm_credential_name" not in given):
-        check_provider(provider_of(model, given, document, path)[0], document, path, defaults.custom_providers)
-    elif isinstance(model, str) and "/" in model:
-        check_provider(model.partition("/")[0], document, path, defaults.custom_providers)
+    if not isinstance(model, str):
+        return
+    named = given.get("litellm_credential_name")
+    values = given if named is None else {**defaults.credentials.get(str(named), {}), **given}
+    has_base = bool(values.get("api_base") or values.get("base_url"))
+    if "custom_llm_provider" in given or named is None:
+        provider = provider_of(model, given, document, path)[0]
+    elif "/" in model:
+        provider = model.partition("/")[0]
+    else:
+        return
+    check_provider(provider, document, path, defaults.custom_providers, has_base=has_base)
 
 
 def _account(given: JSON, settings: JSON, document: Document, path: Path) -> list[str]:

@@ -95,7 +95,9 @@ def provider_of(model: str, given: Mapping[str, Any], document: Document, path: 
     raise document.error(path, f"{model!r} names no provider, for example sagemaker/{model}")
 
 
-def check_provider(provider: str, document: Document, path: Path, custom: Collection[str] = ()) -> None:
+def check_provider(
+    provider: str, document: Document, path: Path, custom: Collection[str] = (), *, has_base: bool = False
+) -> None:
     """Raise `NotServed` for a provider that LiteLLM knows, and sagewire does not.
 
     Args:
@@ -103,10 +105,15 @@ def check_provider(provider: str, document: Document, path: Path, custom: Collec
         document: The file.
         path: The place of `model` in it.
         custom: The names of the file's own providers, which are Python code for LiteLLM.
+        has_base: The model has an `api_base`, at which many providers have OpenAI's API.
     """
-    if provider not in _PROVIDERS and (provider in litellm_names.PROVIDERS or provider in custom):
+    if provider in _PROVIDERS or (has_base and provider in litellm_names.COMPATIBLE):
+        return
+    if provider in litellm_names.PROVIDERS or provider in custom:
         says = f"sagewire serves SageMaker, Hugging Face and servers of your own, not {provider!r}"
-        raise NotServed(str(document.error(path, says)), f"its provider is {provider!r}; {says.partition(', not')[0]}")
+        cure = " without an `api_base`" if provider in litellm_names.COMPATIBLE else ""
+        reason = f"its provider is {provider!r}{cure}; {says.partition(', not')[0]}"
+        raise NotServed(str(document.error(path, says + cure)), reason, needs_base=bool(cure))
 
 
 def place_of(provider: str, name: str, given: JSON, info: Mapping[str, Any], document: Document, path: Path) -> JSON:
@@ -128,7 +135,7 @@ def place_of(provider: str, name: str, given: JSON, info: Mapping[str, Any], doc
     embeds = info.get("mode") == "embedding"
     if provider in ("sagemaker", "sagemaker_chat", "sagemaker_nova"):
         return _sagemaker(provider, name, given)
-    if provider not in _PROVIDERS:
+    if provider not in _PROVIDERS and not (base and provider in litellm_names.COMPATIBLE):
         raise document.error(
             path,
             f"sagewire serves SageMaker, Hugging Face and servers of your own, not {provider!r}"
@@ -149,7 +156,15 @@ def place_of(provider: str, name: str, given: JSON, info: Mapping[str, Any], doc
             )
         raise document.error(path, says)
     handler = "openai_completions" if provider in _TEXT_SERVERS else "openai_chat"
-    return {"url": base, "handler": handler, "embedding_handler": "openai_embeddings", "served_model": name} | token
+    settings: JSON = {"url": base, "handler": handler, "served_model": name} | token
+    if provider == "infinity":
+        # Its routes are at the root, unless it is told to put something in front.
+        paths = {
+            "embedding_handler": ("openai_embeddings", "/embeddings"),
+            "rerank_handler": ("vllm_rerank", "/rerank"),
+        }
+        return settings | {field: {"name": kind, "path": there} for field, (kind, there) in paths.items()}
+    return settings | {"embedding_handler": "openai_embeddings"}
 
 
 def _sagemaker(provider: str, name: str, given: JSON) -> JSON:

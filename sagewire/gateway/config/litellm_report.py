@@ -172,7 +172,7 @@ def _why_not_served(document: Document, path: Path, params: Mapping[str, Any]) -
         return ""
     try:
         provider, name = provider_of(model, params, document, path)
-        check_provider(provider, document, path)
+        check_provider(provider, document, path, has_base=bool(params.get("api_base") or params.get("base_url")))
         place_of(provider, name, dict(params), {}, document, path)
     except NotServed as error:
         return error.reason

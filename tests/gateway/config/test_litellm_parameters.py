@@ -32,6 +32,38 @@ def test_servers_of_ones_own(provider: str) -> None:
     assert (one.url, one.served_model, one.handler) == ("http://h:1", "org/q", "openai_chat")
 
 
+@each("provider", ["deepseek", "mistral", "groq", "together_ai", "openrouter", "friendliai", "nebius"])
+def test_services_are_served_at_an_api_base_of_ones_own(provider: str) -> None:
+    one = deployment(f"model: {provider}/q, api_base: 'http://h:1/v1', api_key: key")
+    assert (one.url, one.served_model, one.handler) == ("http://h:1/v1", "q", "openai_chat")
+    by_name = deployment(
+        f"model: {provider}/q, litellm_credential_name: c",
+        "credential_list: [{credential_name: c, credential_values: {api_base: 'http://h:1/v1'}}]",
+    )
+    assert by_name.url == "http://h:1/v1"
+    with pytest.raises(UsageError, match=f"not '{provider}' without an `api_base`"):
+        loaded(f"model: {provider}/q")
+    left_out = parse_config(
+        ENTRIES.replace("sagemaker_chat/f", f"{provider}/q").replace(", MORE", ""), "f", {}
+    ).not_served
+    assert "without an `api_base`" in left_out["n"]
+
+
+@pytest.mark.parametrize("base", ["", "/v1"])
+def test_infinitys_routes_are_at_its_base(start, vllm, base: str) -> None:
+    vllm.answers[f"{base}/embeddings"] = (
+        200,
+        {"data": [{"index": 0, "embedding": [1.0]}], "usage": {"prompt_tokens": 1}},
+    )
+    vllm.answers[f"{base}/rerank"] = 200, {"results": [{"index": 0, "relevance_score": 0.5}], "usage": {}}
+    for path in ("/v1/embeddings", "/v1/rerank") if not base else ():
+        vllm.answers = {path: (404, {"error": "Not Found"}), **vllm.answers}
+    entry = f"model_list: [{{model_name: m, litellm_params: {{model: infinity/q, api_base: '{vllm.url}{base}'}}}}]"
+    gateway = start(entry)
+    assert gateway.post("/v1/embeddings", {"model": "m", "input": "a"}).status == 200
+    assert gateway.post("/v1/rerank", {"model": "m", "query": "q", "documents": ["a"]}).status == 200
+
+
 def test_what_litellm_reads_from_variables() -> None:
     environment = {
         "HOSTED_VLLM_API_BASE": "http://h/v1",
