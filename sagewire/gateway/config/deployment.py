@@ -137,7 +137,9 @@ class DeploymentConfig(Section):
     weight: float = Field(
         default=1.0, ge=0, description="Its share of the requests; 0 gets requests only as a last resort."
     )
-    max_concurrency: int | None = Field(default=None, ge=1, description="Maximum number of requests in flight.")
+    max_concurrency: int | None = Field(
+        default=None, ge=1, description="Maximum number of requests in flight, of each worker."
+    )
     requests_per_minute: int | None = Field(default=None, ge=1, description="Maximum requests per minute.")
     tokens_per_minute: int | None = Field(
         default=None, ge=1, description="Maximum tokens per minute, of prompts and answers."
