@@ -128,6 +128,8 @@ def wants_stream(body: Mapping[str, Any]) -> bool:
 
 def wants_usage(body: Mapping[str, Any]) -> bool:
     """Return whether a streamed answer should end with token counts (`stream_options.include_usage`)."""
+    if body.get("stream_options") is None:
+        return False
     options = Fields(body).object("stream_options")
     return bool(options and Fields(options).flag("include_usage"))
 
