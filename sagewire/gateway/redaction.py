@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from sagewire.gateway.config import DeploymentConfig
+from sagewire.http.origin import login_header
 from sagewire.transports.secrets import Redactor
 
 __all__ = ["Redaction"]
@@ -39,6 +40,7 @@ class Redaction:
         found = [secret.get_secret_value() for secret in secrets if secret is not None]
         parts = urlsplit(config.url or "")
         found += [unquote(part) for part in (parts.password, parts.username, parts.query) if part]
+        found.append((login_header(config.url or "") or "").removeprefix("Basic "))
         return cls([*found, *(pair.partition("=")[2] for pair in parts.query.split("&"))], config.url or "")
 
     def text(self, text: str) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "encoded_path",
     "host_header",
     "keepalive_options",
+    "login_header",
     "proxy_for",
     "split_url",
     "tls_context",
@@ -76,7 +77,7 @@ class Origin:
                     "name a host (SOCKS proxies are not supported); it comes from HTTP_PROXY, HTTPS_PROXY, ALL_PROXY "
                     "or Config(proxies=...). NO_PROXY names the hosts that are reached directly"
                 )
-            object.__setattr__(self, "login", hide(_proxy_login(self.proxy)))
+            object.__setattr__(self, "login", hide(login_header(self.proxy)))
             object.__setattr__(self, "proxy", without_login(self.proxy))
 
     @property
@@ -278,8 +279,8 @@ def _is_in(host: str, entry: str) -> bool:
         return False
 
 
-def _proxy_login(url: str) -> str | None:
-    """Return the header value for the user name and password in a proxy's URL, `None` if it has none."""
+def login_header(url: str) -> str | None:
+    """Return the header value for the user name and password in a URL, `None` if it has none."""
     parts = urlsplit(url)
     if parts.username is None:
         return None

@@ -318,6 +318,23 @@ def test_callers_do_not_learn_where_a_server_is(start, vllm, status: int) -> Non
         assert message == f"the model's server answered {status}: as the model's server says"
 
 
+def test_a_login_in_a_url_is_sent_as_such_and_to_nobody_else(start, vllm, caplog: pytest.LogCaptureFixture) -> None:
+    sent: list[str] = []
+
+    def refused(headers: dict[str, str]) -> tuple[int, Any]:
+        sent.append(headers["Authorization"])
+        return 400, {"error": {"message": f"invalid request: {headers}"}}
+
+    vllm.answers["poison"] = refused
+    url = vllm.url.replace("://", "://svc:P4ss%21word@")
+    gateway = start(f"models: {{m: {{url: '{url}', token: tok-secret, handler: openai_chat}}}}")
+    gateway.loop_call(gateway.gateway.warm_up)
+    answer = gateway.post("/v1/chat/completions", {"model": "m", **POISON})
+    said = answer.data.decode() + caplog.text
+    assert (answer.status, sent) == (400, ["Basic c3ZjOlA0c3Mhd29yZA=="])
+    assert not any(secret in said for secret in ("c3ZjOlA0c3Mhd29yZA", "P4ss!word", "P4ss%21word"))
+
+
 def test_redaction_reaches_all_of_an_error() -> None:
     redaction = Redaction.of(
         DeploymentConfig(url="http://me:pass-word@host/v1?api_key=query-secret", token="tok-secret")

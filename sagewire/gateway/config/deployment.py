@@ -75,7 +75,9 @@ class DeploymentConfig(Section):
         "`inference_component` and `served_model`: what the caller wrote in its place.",
     )
     url: str | None = Field(default=None, description="The base URL of an HTTP server; this or `endpoint`.")
-    token: SecretStr | None = Field(default=None, description="The bearer token for `url`.")
+    token: SecretStr | None = Field(
+        default=None, description="The bearer token for `url`; a user name and password in that are sent in its place."
+    )
     headers: dict[str, SecretStr] = Field(default_factory=dict, description="Further headers of each request to `url`.")
     ssl_verify: bool | str | None = Field(
         default=None,

@@ -11,6 +11,7 @@ from sagewire.errors import SagewireError
 from sagewire.gateway.config import DeploymentConfig
 from sagewire.gateway.config.handlers import make_handler
 from sagewire.http.deadlines import Timeouts
+from sagewire.http.origin import login_header, without_login
 from sagewire.prompt_formats.drop_in.litellm import LITELLM_BUILDERS
 from sagewire.types import make_options
 
@@ -125,7 +126,12 @@ def _server(config: DeploymentConfig) -> Http | None:
     if config.url is None:
         return None
     headers = {name: value.get_secret_value() for name, value in config.headers.items()}
-    return Http(config.url, _plain(config.token), headers, config.ssl_verify)
+    token = _plain(config.token)
+    if login := login_header(config.url):
+        # In place of a token, as in LiteLLM, whose clients need one in any case.
+        headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+        headers["Authorization"], token = login, None
+    return Http(without_login(config.url), token, headers, config.ssl_verify)
 
 
 def _plain(secret: Any) -> str | None:
