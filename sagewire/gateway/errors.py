@@ -10,9 +10,14 @@ from sagewire.errors import (
     EndpointError,
     EndpointNotFound,
     EndpointTimeout,
+    FrameError,
     ModelError,
+    ModelStreamError,
+    ResponseTooLarge,
     SagewireError,
+    StreamTruncated,
     Throttled,
+    ToolCallMissing,
     UnsupportedFeature,
     UsageError,
     WireError,
@@ -30,6 +35,8 @@ __all__ = [
     "is_time_limit",
 ]
 
+# Answers in the right shape that were damaged, too long, cut, or without what was asked for.
+_OF_ONE_ANSWER = (FrameError, ModelStreamError, ResponseTooLarge, StreamTruncated, ToolCallMissing)
 # Errors that every other deployment would answer with, too. 404 and 403 concern a deployment, not the request.
 _CALLERS = frozenset({400, 413, 422})
 
@@ -124,18 +131,20 @@ def is_about_request(error: BaseException) -> bool:
     return status is not None and ((400 <= status < 500 and status not in (401, 403, 408, 424)) or status == 501)
 
 
-def is_missing_route(error: BaseException, *, of_service: bool) -> bool:
+def is_missing_route(error: BaseException, *, of_service: bool, main: bool) -> bool:
     """Return whether a server answered a first request as one that does not have the route.
 
     Args:
         error: The error that ended the request.
         of_service: The server is behind a service, SageMaker, whose own 404 is about the endpoint.
+        main: The route is the one that the server is for: an answer in another shape, or a 501, is about the request.
     """
     if isinstance(error, WireError):
-        return True
+        return not main and not isinstance(error, _OF_ONE_ANSWER)
     if isinstance(error, EndpointNotFound):
         return not of_service
-    return isinstance(error, EndpointError) and _container_status(error) in (404, 405, 501)
+    missing = (404, 405) if main else (404, 405, 501)
+    return isinstance(error, EndpointError) and _container_status(error) in missing
 
 
 def is_time_limit(error: BaseException) -> bool:

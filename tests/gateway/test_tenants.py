@@ -185,6 +185,37 @@ def test_a_route_that_a_server_lacks_is_remembered(start, vllm) -> None:
 
 
 @pytest.mark.parametrize(
+    "first",
+    [
+        (501, {"detail": "logprobs are not built in"}),
+        (200, {"choices": []}),
+        (200, ["another shape"]),
+        (
+            200,
+            {
+                "choices": [
+                    {"index": 0, "message": {"role": "assistant", "content": "no call"}, "finish_reason": "stop"}
+                ]
+            },
+        ),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_first_request_of_all_says_nothing_about_the_route(start, vllm, first, stream: bool) -> None:
+    vllm.answers = {"poison": first}
+    gateway = start(
+        f"models: {{m: {{url: '{vllm.url}', handler: openai_chat, attempts: 1}}}}\nkeys: [{{name: bob, key: sk-bob}}]"
+    )
+    tool = {"type": "function", "function": {"name": "poison", "parameters": {"type": "object", "properties": {}}}}
+    must = {"tools": [tool], "tool_choice": "required", "stream": stream}
+    answer = gateway.post("/v1/chat/completions", {"model": "m", "messages": HELLO, **must}, **bearer("sk-bob"))
+    assert answer.status != 404
+    # Its own next request, too.
+    answer = gateway.post("/v1/chat/completions", {"model": "m", "messages": HELLO}, **bearer("sk-bob"))
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
     "body",
     [
         {"stop": [f"s{number}" for number in range(1000)]},

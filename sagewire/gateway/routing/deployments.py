@@ -261,7 +261,9 @@ class Deployment:
 
     def lacks(self, task: Task, error: SagewireError, caller: str = "") -> bool:
         """Return whether an error shows that the server does not have the route of a task, and remember it."""
-        if task in self._answered or not is_missing_route(error, of_service=self.config.endpoint is not None):
+        main = task == self.main_task or (task == "complete" and self.main_task == "chat")
+        of_service = self.config.endpoint is not None
+        if task in self._answered or not is_missing_route(error, of_service=of_service, main=main):
             return False
         self._missing.setdefault(task, {})[caller] = time.monotonic() + MISSING
         return True
