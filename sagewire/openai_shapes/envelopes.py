@@ -86,7 +86,9 @@ def error_envelope(error: BaseException, *, behind_gateway: bool = False) -> tup
 
 def _is_unreachable(error: BaseException) -> bool:
     """Return whether no answer came at all, in which case the error's text names hosts and ports."""
-    return isinstance(error, EndpointError) and error.status is None and not isinstance(error, EndpointTimeout)
+    # A model's error without a status is one that an answer with 200 had in it.
+    answered = isinstance(error, EndpointTimeout | ModelError)
+    return isinstance(error, EndpointError) and error.status is None and not answered
 
 
 def _status_and_code(error: BaseException) -> tuple[int, str | None]:

@@ -62,6 +62,12 @@ def test_callers_do_not_learn_where_a_server_is(start) -> None:
     assert str(port) in gateway.gateway.router.models["m"].deployments[0].last_error
 
 
+def test_an_error_inside_an_answer_is_told_in_the_servers_words(start, vllm) -> None:
+    vllm.answers = {"completions": (200, {"error": {"message": "the prompt has 9000 tokens", "code": 400}})}
+    answer = start(f"models: {{m: {{url: '{vllm.url}', handler: openai_chat}}}}").post("/v1/chat/completions", HI)
+    assert (answer.status, answer.json()["error"]["message"]) == (400, "the prompt has 9000 tokens")
+
+
 def test_a_stream_that_breaks_off_says_so(start) -> None:
     gateway = start("models: {m: {endpoint: chat--reset-mid-stream, handler: openai_chat}}")
     answer = gateway.post("/v1/chat/completions", HI | {"stream": True})
