@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sagewire.errors import UsageError
 from sagewire.gateway.config import litellm_keys as keys
 from sagewire.gateway.config.document import Document, Path, nearest
+from sagewire.gateway.config.litellm_fallbacks import own_model
 from sagewire.gateway.config.litellm_model_info import add_groups, check_entry, check_served, is_listed
 from sagewire.gateway.config.litellm_params import Defaults, deployment_settings, from_environment
 from sagewire.gateway.config.litellm_providers import CATCH_ALL, NotServed
@@ -126,10 +127,13 @@ class _Translation:
                 place = (self._section(name), name)
                 if target == "*":
                     continue
-                if self._why_not(target, models) is not None:
+                served = self._served(others, models, place)
+                if target in aliases and aliases[target] in models:
+                    self._of_alias(target, aliases[target], models, field, served, place)
+                elif self._why_not(target, models) is not None:
                     self._note(place, f"fallbacks of {target!r} have no effect: it is not served")
                 else:
-                    self._known(target, models, name)[field] = self._served(others, models, place)
+                    self._known(target, models, name)[field] = served
         default_fallbacks = (
             router.get("default_fallbacks")
             or settings.get("default_fallbacks")
@@ -379,7 +383,22 @@ class _Translation:
                 found.update({str(model): [str(other) for other in others] for model, others in entry.items()})
         return found
 
+    def _of_alias(
+        self, alias: str, name: str, models: dict[str, dict[str, Any]], field: str, others: list[Any], place: Path
+    ) -> None:
+        """Make the fallbacks of an alias those of its model, if that has none of its own."""
+        own = self._fallbacks(_FALLBACKS[field])
+        if name in own or models[name].get(field, others) != others:
+            self._note(place, f"fallbacks of the alias {alias!r} have no effect: {name!r} has others")
+        else:
+            models[name][field] = others
+            self._note(place, f"fallbacks of the alias {alias!r} hold for {name!r}, whatever it is called")
+
     def _known(self, target: str, models: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
+        found = None if target in models else own_model(target, models)
+        if found is not None:
+            self._entries[target] = self._entries[found[0]]
+            models[target] = found[1]
         if target not in models:
             raise self._document.error(
                 (self._section(name), name), f"there is no model {target!r}{nearest(target, models)}"

@@ -22,6 +22,8 @@ LOGGERS = frozenset({*_CALLBACKS, "failure_callback", "service_callback", "audit
 # LiteLLM makes any key of the first a variable of its module, there are hundreds, and passes over those that its
 # router does not know: an unknown key is a mistake only if it looks like one that does something.
 _OPEN_SECTIONS = (("litellm_settings",), ("router_settings",))
+# Keys that the newest LiteLLM lists, and does not read.
+_IDLE_THERE = tuple(("general_settings", name) for name in ("global_max_parallel_requests", "max_parallel_requests"))
 # The types of the settings that are read.
 _TYPES: Mapping[str, type] = {
     **dict.fromkeys(
@@ -104,6 +106,11 @@ def without_effect(place: Path, section: Any) -> str:
     name = place[-1]
     given = section.get(name) if name in LOGGERS and isinstance(section, Mapping) else None
     callbacks = [str(one) for one in (given if isinstance(given, list) else [given]) if one]
+    if place in _IDLE_THERE:
+        return (
+            "has no effect in sagewire, nor in LiteLLM 1.110 with its usual limiter: `max_parallel_requests` in the "
+            "litellm_params of a deployment has"
+        )
     if not callbacks:
         return "has no effect in sagewire"
     says = f"{', '.join(callbacks)[:200]}: no callback has an effect in sagewire"

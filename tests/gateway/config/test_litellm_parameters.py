@@ -274,6 +274,46 @@ litellm_settings: {fallbacks: [{n: [second]}], default_fallbacks: [first]}
         parse_config(text.replace("[second]", "[thrid]"), environment={})
 
 
+FALLBACKS = """
+model_list:
+  - {model_name: m, litellm_params: {model: sagemaker_chat/chat--container-error-500}}
+  - {model_name: "p-*", litellm_params: {model: "sagemaker_chat/*"}}
+  - {model_name: spare, litellm_params: {model: sagemaker_chat/facts}}
+router_settings:
+  num_retries: 0
+  model_group_alias: {gpt-4: m}
+  fallbacks: [{gpt-4: [spare]}, {p-chat--container-error-500: [spare]}]
+general_settings: {master_key: sk-master-key}
+"""
+
+
+def test_fallbacks_of_an_alias_and_of_a_name_that_fits_a_pattern(start) -> None:
+    gateway = start(FALLBACKS)
+    made = gateway.post("/key/generate", {"models": ["m", "p-*", "spare"]}, authorization="Bearer sk-master-key").json()
+    key = {"authorization": f"Bearer {made['key']}"}
+    answers = {}
+    for name in ("gpt-4", "p-chat--container-error-500", "p-chat"):
+        body = {"model": name, "messages": [{"role": "user", "content": "Hello"}]}
+        answers[name] = gateway.post("/v1/chat/completions", body, **key)
+    assert [one.status for one in answers.values()] == [200, 200, 200]
+    assert [one.headers.get("x-sagewire-model") for one in answers.values()] == ["spare", "spare", None]
+
+
+def test_fallbacks_of_an_alias_are_those_of_its_model() -> None:
+    config = parse_config(FALLBACKS, environment={})
+    assert any("'gpt-4' hold for 'm'" in note for note in config.notes)
+    both = parse_config(FALLBACKS.replace("{gpt-4: [spare]}", "{gpt-4: [spare]}, {m: [p-a]}"), environment={})
+    assert both.models["m"].fallbacks == ["p-a"]
+    assert any("'gpt-4' have no effect: 'm' has others" in note for note in both.notes)
+    with pytest.raises(UsageError, match="no model 'q-chat'"):
+        parse_config(FALLBACKS.replace("p-chat--", "q-chat: [spare]}, {p-chat--"), environment={})
+
+
+def test_limits_that_litellm_lists_and_does_not_read() -> None:
+    told = loaded("model: sagemaker/e", "general_settings: {max_parallel_requests: 5}").notes[0]
+    assert "nor in LiteLLM" in told
+
+
 def test_a_part_is_not_listed_and_needs_the_key_of_the_whole(start, upstream) -> None:
     text = """
 model_list:
