@@ -307,6 +307,7 @@ class Generation:
             settings.attempts,
             settings.fallbacks,
             lambda: sum(turn.expected()),
+            turn.calls,
         )
         serving = turn.router.serve(
             turn.model, work, wanted=wanted, allowed=lambda name: gateway.allows(turn.key, name), failed=failed

@@ -107,10 +107,18 @@ class RateLimits:
             Response headers with the remaining quota, under OpenAI's names, and the reservation, to be settled.
 
         Raises:
-            GatewayError: 429 if a limit is reached, 503 if the database has too much to do; `retry-after` says when to
-                come back.
+            GatewayError: 400 for more prompts than the key may make requests; 429 if a limit is reached, 503 if the
+                database has too much to do; `retry-after` says when to come back.
         """
         quota = key.quota
+        if quota.requests is not None and requests > quota.requests:
+            raise GatewayError(
+                400,
+                "too_many_prompts",
+                f"the request has {requests} prompts, each of which counts as a request, and key '{key.name}' may make "
+                f"{quota.requests} requests per minute: send at most so many prompts at a time",
+                param="prompt",
+            )
         headers: dict[str, str] = {}
         found = await self._take(quota, requests, tokens)
         if quota.tokens is not None and found.tokens is not None:
@@ -123,17 +131,18 @@ class RateLimits:
                 raise _too_many(key, "requests", quota.requests, found.requests.reset, headers)
         return headers, _reservation(quota, found)
 
-    async def take(self, quota: Quota, *, tokens: int = 1) -> Reservation | float:
+    async def take(self, quota: Quota, *, requests: int = 1, tokens: int = 1) -> Reservation | float:
         """Count a request of a deployment, and reserve its tokens.
 
         Args:
             quota: The deployment's limits.
+            requests: As how many requests it counts; one that counts as more than the limit takes all of it.
             tokens: Tokens it will use at most, as far as can be told; what is left if that is less.
 
         Returns:
             The reservation, to be settled; or the seconds until there are more requests or tokens if none is left.
         """
-        found = await self._take(quota, 1, tokens)
+        found = await self._take(quota, requests, tokens)
         for counted in (found.tokens, found.requests):
             if counted is not None and not counted.taken:
                 return max(0.0, counted.reset - time.time())
@@ -160,7 +169,7 @@ class RateLimits:
         asked = Take(
             quota.name,
             None if quota.tokens is None else (quota.tokens, tokens),
-            # One that counts as more requests than there may be at all would never be served.
+            # One of a deployment that counts as more requests than there may be at all would never be served.
             None if quota.requests is None else (quota.requests, min(requests, quota.requests)),
         )
         if not asked.counters():

@@ -20,8 +20,8 @@ from sagewire.gateway.config import DeploymentConfig, parse_config
 from sagewire.gateway.config.public_url import public_url
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key
-from sagewire.gateway.quota import estimated_answer, estimated_prompt, estimated_tokens, number_of_prompts
-from sagewire.gateway.rate_limits import RateLimits
+from sagewire.gateway.quota import Quota, estimated_answer, estimated_prompt, estimated_tokens, number_of_prompts
+from sagewire.gateway.rate_limits import RateLimits, Reservation
 from sagewire.gateway.redaction import Redaction
 from sagewire.gateway.server import header_limits
 from sagewire.gateway.server.browser_guard import check_browser
@@ -291,6 +291,13 @@ async def test_each_prompt_is_a_request() -> None:
     await rates.admit(key, requests=8)
     with pytest.raises(GatewayError, match="10 requests per minute"):
         await rates.admit(key, requests=8)
+    # More than ever are allowed would be served never, or beyond the limit.
+    with pytest.raises(GatewayError, match="at most so many prompts") as refused:
+        await rates.admit(Key("new", requests_per_minute=10), requests=11)
+    assert refused.value.status == 400
+    quota = Quota("deployment d", requests=10)
+    assert isinstance(await rates.take(quota, requests=4), Reservation)
+    assert isinstance(await rates.take(quota, requests=8), float)
 
 
 def test_quotas_bind_where_nothing_is_counted(start, upstream) -> None:

@@ -43,6 +43,7 @@ class Wanted:
         attempts: Maximum calls for it, if fewer than configured.
         fallbacks: Models that answer instead of the configured fallbacks.
         tokens: Returns the tokens it will use at most, as far as can be told.
+        calls: How many calls it makes in all.
     """
 
     task: Task = "chat"
@@ -53,6 +54,7 @@ class Wanted:
     attempts: int | None = None
     fallbacks: Sequence[str] | None = None
     tokens: Callable[[], int] = lambda: 1
+    calls: int = 1
 
 
 @dataclass(slots=True)
@@ -161,10 +163,11 @@ class Model:
         return await waiter.lease(left)
 
     async def _limited(self, lease: Lease, wanted: Wanted) -> float | None:
-        """Count one request of a deployment; if none is left, give the lease back and return the seconds to wait."""
+        """Count a request of a deployment; if none is left, give the lease back and return the seconds to wait."""
         quota = lease.deployment.quota
         try:
-            found = await self.rates.take(quota, tokens=1 if quota.tokens is None else wanted.tokens())
+            tokens = 1 if quota.tokens is None else wanted.tokens()
+            found = await self.rates.take(quota, requests=wanted.calls, tokens=tokens)
         except BaseException:
             lease.given_up()
             raise
