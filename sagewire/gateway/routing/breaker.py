@@ -126,6 +126,10 @@ class Breaker:
             self._until = self._clock() + self._seconds
             self._changed(False)
 
+    def detach(self) -> None:
+        """Tell nobody about changes any more."""
+        self._changed = lambda closed: None
+
     def left(self, passage: Passage | None = None) -> None:
         """Note that a call ended without saying anything about the deployment."""
         if passage is None or self._probe is passage:

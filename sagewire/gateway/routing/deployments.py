@@ -85,6 +85,7 @@ class Deployment:
         # By task: the callers that were told so, and until when that holds.
         self._missing: dict[Task, dict[str, float]] = {}
         self._discoveries: dict[Task, asyncio.Task[None]] = {}
+        self._health = health
         health(True)
 
     def __repr__(self) -> str:
@@ -225,6 +226,9 @@ class Deployment:
     def retire(self) -> None:
         """Close it when no call is in flight on it; requests that are on their way are served first."""
         self._retired = True
+        # What happens here from now on is nobody's health: one of the same name may have taken its place, or none has.
+        self._health(True)
+        self.breaker.detach()
         self.left()
 
     def left(self) -> None:

@@ -458,6 +458,26 @@ async def test_reloading_keeps_what_did_not_change() -> None:
     assert lease.deployment.in_flight == 0
 
 
+async def test_a_deployment_that_has_gone_is_not_reported_as_unhealthy() -> None:
+    text = "models: {a: {endpoint: e, breaker_failures: 1}, b: {endpoint: f, breaker_failures: 1}}"
+    gauge: dict[tuple[str, str], bool] = {}
+    before = Router(
+        parse_config(text), health=lambda model, deployment, closed: gauge.update({(model, deployment): closed})
+    )
+    late = await before.models["a"].lease()
+    (await before.models["b"].lease()).failed(ModelError("down"))
+    assert gauge == {("a", "e"): True, ("b", "f"): False}
+    # Another setting makes another deployment of `a`; `b` is gone.
+    after = Router(parse_config("models: {a: {endpoint: e, breaker_failures: 2}}"), before)
+    before.retire(after)
+    late.failed(ModelError("of the one before"))
+    assert gauge == {("a", "e"): True, ("b", "f"): True}
+    for _ in range(2):
+        (await after.models["a"].lease()).failed(ModelError("down"))
+    assert not gauge["a", "e"]
+    await asyncio.sleep(0)
+
+
 def test_reload_without_dropping_a_stream(start, until, upstream) -> None:
     import openai
 
