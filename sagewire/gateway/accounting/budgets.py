@@ -20,7 +20,7 @@ from sagewire.gateway.accounting.costs import nanodollars
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.database_calls import DatabaseCalls
 from sagewire.gateway.accounting.store_errors import StoreError
-from sagewire.gateway.accounting.tables import MOST, RESERVED, SPEND, USAGE, as_utc, bounded_sum
+from sagewire.gateway.accounting.tables import KEYS, MOST, RESERVED, SPEND, USAGE, as_utc, bounded_sum
 from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key
@@ -107,10 +107,19 @@ class SpendTable:
             now_named = sa.func.coalesce(sa.select(RESERVED.c.key_name).where(here).scalar_subquery(), key.name)
             name, before = self._locked(connection, key, now_named)
             kept = connection.execute(sa.delete(RESERVED).where(here).returning(RESERVED.c.id)).first() is not None
+            if not kept and key.digest and self._has_another(connection, name, key.digest):
+                # Made under the name of a key that was revoked while it answered.
+                return
             # Reservations of a period that is over no longer count, nor those given back after a while.
             current = kept and before.resets_at == reservation.spend.resets_at
             spent = before.nanodollars - (reservation.nanodollars if current else 0)
             self._write(connection, name, Spend(min(MOST, max(0, spent) + cost), before.resets_at))
+
+    @staticmethod
+    def _has_another(connection: sa.Connection, name: str, digest: str) -> bool:
+        """Return whether a name belongs to another key by now."""
+        found = connection.execute(sa.select(KEYS.c.digest).where(KEYS.c.name == name)).scalar()
+        return found is not None and found != digest
 
     def of(self, key: Key) -> Spend:
         """Return what a key has spent: of its budget, or in all if it has none.

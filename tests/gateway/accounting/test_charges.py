@@ -3,9 +3,14 @@
 import threading
 from typing import Any
 
+import sqlalchemy as sa
+
 from sagewire.errors import EndpointError, EndpointTimeout, ModelError
 from sagewire.gateway.accounting.budgets import SpendTable
+from sagewire.gateway.accounting.database import open_store
+from sagewire.gateway.accounting.tables import RESERVED
 from sagewire.gateway.errors import is_time_limit
+from sagewire.gateway.keys import Key
 from sagewire.gateway.quota import MOST_TOKENS, estimated_answer, estimated_inputs, estimated_prompt, estimated_tokens
 from sagewire.gateway.request_log import used_tokens
 from sagewire.types import Usage
@@ -110,6 +115,25 @@ def test_limits_that_end_work(error: EndpointError, is_limit: bool) -> None:
     gave_up = ModelError("", status=424)
     gave_up.original_status = 0
     assert is_time_limit(gave_up)
+
+
+def test_a_key_does_not_pay_for_one_that_had_its_name() -> None:
+    store = open_store("sqlite://")
+    table = SpendTable(store)
+    old, new = (Key("bob", digest * 64, max_budget=1.0, budget_duration="1d") for digest in "ab")
+    store.add_key(old)
+    running = table.reserve(old, 500)
+    store.remove_key("bob")
+    store.add_key(new)
+    table.settle(table.reserve(new, 300), 200)
+    table.settle(running, 500)
+    assert table.of(new).nanodollars == 200
+    # One that was given back meanwhile is still paid by its own key.
+    late = table.reserve(new, 300)
+    with store.transaction("test") as connection:
+        connection.execute(sa.delete(RESERVED))
+    table.settle(late, 100)
+    assert table.of(new).nanodollars == 600
 
 
 def config(url: str) -> str:
