@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sagewire.errors import UsageError
 from sagewire.gateway.config import litellm_keys as keys
@@ -49,6 +49,12 @@ class _Entry(BaseModel):
     rpm: float | None = None
     tpm: float | None = None
 
+    @field_validator("model_info", mode="before")
+    @classmethod
+    def _without_keys(cls, value: Any) -> Any:
+        # All of its keys are commented out.
+        return {} if value is None else value
+
 
 class _Credential(BaseModel):
     model_config = ConfigDict(hide_input_in_errors=True)
@@ -72,8 +78,17 @@ class LiteLlmConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_empty_sections(cls, value: Any) -> Any:
-        """Leave out sections whose keys are all commented out, as LiteLLM does."""
-        return {name: item for name, item in value.items() if item is not None} if isinstance(value, dict) else value
+        """Leave out sections whose keys are all commented out, as LiteLLM does, and settings without a value.
+
+        A `master_key` without one stays: the gateway would be open.
+        """
+        if not isinstance(value, dict):
+            return value
+        given = {name: item for name, item in value.items() if item is not None}
+        for section in {"litellm_settings", "router_settings"} & given.keys():
+            if isinstance(given[section], dict):
+                given[section] = {name: item for name, item in given[section].items() if item is not None}
+        return given
 
     def translated(
         self, document: Document, missing: Sequence[tuple[Path, str]], environment: Mapping[str, str]

@@ -158,11 +158,27 @@ def test_what_is_refused_says_what_to_write(text: str, says: str) -> None:
         parse_config(text, "proxy.yaml", {})
 
 
+def test_a_setting_without_a_value_leaves_that_of_the_other_section() -> None:
+    text = ENTRY + "router_settings: {num_retries: null, timeout: null}\n"
+    config = parse_config(text + "litellm_settings: {num_retries: 6, request_timeout: 9}\n", "proxy.yaml", {})
+    assert (config.models["m"].attempts, config.models["m"].deployments[0].timeouts.first_byte) == (7, 9)
+
+
 @each(
     ("text", "notes"),
     [
         # All of their keys are commented out.
         ("litellm_settings:\nrouter_settings:\ngeneral_settings:\nenvironment_variables:\ncredential_list:\n", []),
+        ("    model_info:\n", []),
+        (
+            "    model_info: {id: null, team_id: null, blocked: null, access_groups: null}\n",
+            [],
+        ),
+        (
+            "litellm_settings: {callbacks: null, guardrails: null, fallbacks: null, content_policy_fallbacks: null}\n",
+            [],
+        ),
+        ("router_settings: {routing_strategy: null, optional_pre_call_checks: null, model_group_alias: null}\n", []),
         ("x-common: &c {a: os.environ/NOT_THERE}\nx-other: *c\n", []),
         ("litellm_settings: {success_callback: [langfuse, s3]}\n", ["langfuse, s3: no callback has an effect"]),
         ("litellm_settings: {callbacks: hooks.guard}\n", ["hooks.guard, code of your own, is not run"]),
