@@ -51,7 +51,8 @@ class ModelRoute(ABC):
         arrived = ARRIVED in scope
         body = await read_json(receive, headers, limit, gateway.alarms, gateway.body_room, log, arrived=arrived)
         named = scope.get("path_params", _NOTHING).get("model")
-        if named and isinstance(body, dict) and not body.get("model"):
+        if named and isinstance(body, dict):
+            # As for Azure, the deployment in the path counts.
             body["model"] = named
         turn = await gateway.admit(log, key, body, self.task, self.expand)
         log.body = turn.body

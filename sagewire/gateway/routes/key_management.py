@@ -161,6 +161,8 @@ class KeyManagement:
 
     async def _update(self, body: Any) -> JSON:
         fields = Fields(body)
+        if fields.take("spend") is not None:
+            raise BadRequest("'spend' cannot be set: it is the sum of what the key has spent", "spend")
         key = await self._found(fields.text("key"))
         name = fields.text("key_alias") or key.name
         # As in LiteLLM, an explicit null takes a limit away.
