@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -16,6 +15,7 @@ from sagewire.gateway.config.litellm_model_info import add_groups, check_entry, 
 from sagewire.gateway.config.litellm_params import Defaults, deployment_settings, from_environment
 from sagewire.gateway.config.litellm_providers import CATCH_ALL, NotServed
 from sagewire.gateway.config.litellm_sections import SECTIONS, check_sections, without_effect
+from sagewire.gateway.config.litellm_server import server_settings
 from sagewire.gateway.config.models import GatewayConfig
 from sagewire.gateway.config.patterns import STAR, sorted_patterns
 
@@ -164,7 +164,7 @@ class _Translation:
             "hidden_aliases": self._hidden(router),
             "default_fallbacks": default_fallbacks,
             "not_served": self._not_served,
-            "server": self._server(),
+            "server": server_settings(self._source.general_settings, router, self._environment),
             "environment": {name: str(value) for name, value in self._source.environment_variables.items()},
         }
         try:
@@ -440,23 +440,3 @@ class _Translation:
         given = (router.get("model_group_alias") or {}).items()
         hidden = (str(alias) for alias, target in given if isinstance(target, dict) and target.get("hidden"))
         return [alias for alias in hidden if alias not in self._not_served]
-
-    def _server(self) -> dict[str, Any]:
-        general, router = self._source.general_settings, self._source.router_settings
-        server: dict[str, Any] = {}
-        if self._environment.get("LITELLM_MASTER_KEY"):
-            server["master_key"] = self._environment["LITELLM_MASTER_KEY"]
-        if "master_key" in general:
-            # An empty one is an error, not an open gateway.
-            server["master_key"] = str(general["master_key"] or "")
-        if general.get("database_url"):
-            server["database_url"] = general["database_url"]
-        if general.get("max_request_size_mb"):
-            server["max_body_bytes"] = int(float(general["max_request_size_mb"]) * 1_000_000)
-        if router.get("redis_url"):
-            server["redis_url"] = router["redis_url"]
-        elif router.get("redis_host"):
-            password = f":{quote(str(router['redis_password']), safe='')}@" if router.get("redis_password") else ""
-            place = f"{router['redis_host']}:{router.get('redis_port') or 6379}/{router.get('redis_db') or 0}"
-            server["redis_url"] = f"redis://{password}{place}"
-        return server
