@@ -599,7 +599,8 @@ def test_an_answer_that_is_not_read_is_given_up(start, vllm, monkeypatch: pytest
         caller.sendall(asked)
         # Nothing is read.
         assert lost.wait(30)
-    # One that is read is sent whole.
+    # One that is read is sent whole, also to a slow reader.
+    monkeypatch.setattr(header_limits, "READ_SECONDS", 60.0)
     assert text in gateway.post("/v1/chat/completions", json.loads(body)).data.decode()
 
 
