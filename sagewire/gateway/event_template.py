@@ -20,7 +20,7 @@ _WRITTEN_ALIKE = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 class EventTemplate:
     """An event whose text is left open, as it is read and as it is written."""
 
-    __slots__ = ("_after", "_before", "_end", "_head", "_joint", "_least", "_start", "_tail")
+    __slots__ = ("_after", "_before", "_between", "_end", "_head", "_joint", "_least", "_start", "_tail")
 
     def __init__(self, before: bytes, after: bytes, head: bytes, tail: bytes) -> None:
         self._before = before
@@ -29,8 +29,9 @@ class EventTemplate:
         # Up to the text and from behind it, with its quotes.
         self._head = head + b'"'
         self._tail = b'"' + tail
-        # Between the texts of two events.
+        # Between the texts of two events, as they are read and as they are written.
         self._joint = after + before
+        self._between = self._tail + self._head
 
     @classmethod
     def of(cls, event: bytes, text: str, encoder: Events) -> EventTemplate | None:
@@ -58,10 +59,16 @@ class EventTemplate:
         """Return the texts of one or more events and the events to write; `None` if any of them needs a closer look."""
         if len(events) < self._least or not events.startswith(self._before) or not events.endswith(self._after):
             return None
-        texts = events[self._start : self._end].split(self._joint)
-        if b"" in texts or _WRITTEN_ALIKE(b"".join(texts)) is None:
+        inside = events[self._start : self._end]
+        texts = inside.split(self._joint)
+        if len(texts) == 1:
+            if not inside or _WRITTEN_ALIKE(inside) is None:
+                return None
+        elif b"" in texts or _WRITTEN_ALIKE(b"".join(texts)) is None:
             return None
-        return texts, self._head + (self._tail + self._head).join(texts) + self._tail
+        else:
+            inside = self._between.join(texts)
+        return texts, self._head + inside + self._tail
 
     def begins(self, data: bytes) -> bool:
         """Return whether these bytes may be the beginning of an event that fits."""

@@ -255,7 +255,8 @@ class Generation:
             if opened.first is not None:
                 await out.write(self._encoded(opened.first, events))
                 async for delta in opened.deltas:
-                    if data := self._encoded(delta, events):
+                    data = delta if type(delta) is bytes else self._encoded(delta, events)
+                    if data:
                         await out.write(data)
             if before_end is not None:
                 await before_end()

@@ -127,10 +127,16 @@ class AsyncResponse:
             if content.total_bytes > self._bytes_taken or content.at_eof():
                 # What is there already needs no timer.
                 piece = content.read_nowait()
-            elif (seconds := self._patience()) is None:
-                piece = await content.readany()
             else:
-                piece = await self._receive(seconds)
+                alarm = self._set_alarm()
+                try:
+                    piece = await content.readany()
+                finally:
+                    if alarm is not None:
+                        alarm.watch = None
+        except _TooLate:
+            self.close()
+            raise self._deadlines.expired("idle") from None
         except BaseException as error:
             self.close()
             if _broke_off(error):
@@ -141,21 +147,19 @@ class AsyncResponse:
             self._give_back()
         return piece
 
-    async def _receive(self, seconds: float) -> bytes:
-        content = self._response.content
+    def _set_alarm(self) -> Alarm | None:
+        """Let `alarmed` end the wait for the next piece, unless it may take as long as it likes."""
+        seconds = self._patience()
+        if seconds is None:
+            return None
         alarm = self._alarm
         if alarm is None:
             alarm = self._alarm = self._alarms.take()
-        self._next_by, self._bytes_before = self._alarms.loop.time() + seconds, content.total_bytes
+        self._next_by, self._bytes_before = self._alarms.loop.time() + seconds, self._response.content.total_bytes
         # Only now: a timer that runs on refers to nothing that could be dropped meanwhile.
         alarm.watch = self
         alarm.fire_by(self._next_by)
-        try:
-            return await content.readany()
-        except _TooLate:
-            raise self._deadlines.expired("idle") from None
-        finally:
-            alarm.watch = None
+        return alarm
 
     def alarmed(self) -> None:
         """End the wait for the next piece, if it is time."""

@@ -68,9 +68,9 @@ class Chat(ModelRoute):
         else:
             await respond_json(send, 200, chat_completion(answer, model=turn.name, id=id))
 
-    async def _stream(
+    def _stream(
         self, turn: Turn, generation: Generation, arguments: Arguments, plain: dict[str, Any] | None
-    ) -> None:
+    ) -> Awaitable[None]:
         include_usage = wants_usage(turn.body)
 
         def chunks(*, calls_are_final: bool = True) -> ChunkEvents:
@@ -91,7 +91,7 @@ class Chat(ModelRoute):
             relay = ChatRelay.of(callee.client, plain, callee.parameters) if plain is not None else None
             return full() if relay is None else relay.stream(chunks(), generation, full)
 
-        await generation.stream(call, events)
+        return generation.stream(call, events)
 
 
 async def whole_chat(turn: Turn, generation: Generation, arguments: Arguments) -> Reply:

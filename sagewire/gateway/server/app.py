@@ -150,10 +150,10 @@ class _ByPath:
             for method in route.methods or ()
         }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass a request, or the server's life span, on."""
         app = self._routes.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
-        await (app or self._router)(scope, receive, send)
+        return (app or self._router)(scope, receive, send)
 
 
 class Gate:
@@ -249,7 +249,7 @@ class _Sending:
         self.log = log
         self.started = False
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self.started = True
             log = self.log
@@ -258,7 +258,8 @@ class _Sending:
             for name, value in log.headers.items():
                 headers.append((name.encode("latin-1"), value.encode("latin-1", "replace")))
             message = {**message, "headers": headers}
-        await self._send(message)
+        # Not a coroutine of its own, for each piece of each stream comes here.
+        return self._send(message)
 
 
 def _address(scope: Scope) -> str:
