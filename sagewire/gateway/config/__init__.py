@@ -23,6 +23,7 @@ from sagewire.errors import UsageError
 from sagewire.gateway.config.deployment import DeploymentConfig, TimeLimits
 from sagewire.gateway.config.document import ENVIRONMENT_MARK, Document, nearest
 from sagewire.gateway.config.litellm_form import LiteLlmConfig
+from sagewire.gateway.config.litellm_translation import translated
 from sagewire.gateway.config.models import GatewayConfig, ModelConfig
 from sagewire.gateway.config.server import KeyConfig, ServerConfig
 from sagewire.gateway.config.yaml_files import INCLUDE, LITELLM_SECTIONS, read_text
@@ -87,7 +88,7 @@ def _parsed(document: Document, environment: Mapping[str, str]) -> GatewayConfig
     litellm = any(section in document.data for section in LITELLM_SECTIONS)
     try:
         if litellm:
-            return LiteLlmConfig.model_validate(document.data).translated(document, missing, variables)
+            return translated(LiteLlmConfig.model_validate(document.data), document, missing, variables)
         for path, variable in missing:
             raise document.error(path, f"the environment variable {variable} is not set")
         return GatewayConfig.model_validate(document.data)

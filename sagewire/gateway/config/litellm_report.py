@@ -18,6 +18,7 @@ from sagewire.gateway.config.litellm_form import LiteLlmConfig
 from sagewire.gateway.config.litellm_model_info import check_served, refused_info
 from sagewire.gateway.config.litellm_providers import NotServed, check_provider, place_of, provider_of
 from sagewire.gateway.config.litellm_sections import LOGGERS, SECTIONS, without_effect
+from sagewire.gateway.config.litellm_translation import translated
 from sagewire.gateway.config.models import GatewayConfig
 from sagewire.gateway.config.patterns import STAR
 from sagewire.gateway.config.yaml_files import LITELLM_SECTIONS, read_text
@@ -87,7 +88,7 @@ def explain_litellm(path: FilePath) -> LiteLlmReport:
     _remove_refused(document.data)
     document.resolve(_Marks())
     try:
-        config = LiteLlmConfig.model_validate(document.data).translated(document, (), _Nothing())
+        config = translated(LiteLlmConfig.model_validate(document.data), document, (), _Nothing())
         return LiteLlmReport(tuple(found), _own_form(config))
     except ValidationError as error:
         return LiteLlmReport(tuple(found), None, str(readable_error(error, document, LiteLlmConfig)))
