@@ -6,7 +6,7 @@ import re
 
 import orjson
 
-from sagewire.gateway.generation import Events
+from sagewire.gateway.stream_events import Events
 from sagewire.types import TextDelta
 
 __all__ = ["EventTemplate"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from sagewire.errors import SagewireError
@@ -21,18 +20,20 @@ from sagewire.gateway.config import GatewayConfig, ServerConfig
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.isolation import check_body, check_sizes
 from sagewire.gateway.keys import Key
-from sagewire.gateway.quota import estimated_answer, estimated_prompt, number_of_prompts
+from sagewire.gateway.quota import number_of_prompts
 from sagewire.gateway.rate_limits import RateLimits, require_shared_counts
 from sagewire.gateway.request_log import RequestLog, used_tokens
-from sagewire.gateway.request_settings import NO_SETTINGS, RequestSettings, take_settings
+from sagewire.gateway.request_settings import take_settings
 from sagewire.gateway.routing.deployments import Deployment, Task
-from sagewire.gateway.routing.router import Model, Router
+from sagewire.gateway.routing.model import Model
+from sagewire.gateway.routing.router import Router
 from sagewire.gateway.stored_responses import StoredResponses
 from sagewire.gateway.threads import BlockingCalls
+from sagewire.gateway.turn import Turn
 from sagewire.http.timer_pool import TimerPool
 from sagewire.openai_shapes import BadRequest
 
-__all__ = ["Expand", "Gateway", "Turn"]
+__all__ = ["Expand", "Gateway"]
 
 _log = logging.getLogger("sagewire.gateway")
 # Returns a body with what it refers to, how many entries of its `input` come from there, and `Turn.storing`.
@@ -43,39 +44,6 @@ MANAGEMENT_SECONDS = 10.0
 MAX_NAME = 500
 # Seconds between refreshes of the keys in memory.
 KEYS_SECONDS = 60.0
-
-
-@dataclass(slots=True)
-class Turn:
-    """One admitted request for a model.
-
-    Attributes:
-        name: The model as the caller named it; answers repeat it.
-        task: The kind of request.
-        calls: How many calls it takes: one for each prompt.
-        settings: Its settings for the router.
-        earlier: How many entries of its `input` were stored before.
-        storing: The settings by which its answer is stored; `None` if responses were not stored when it came.
-    """
-
-    log: RequestLog
-    key: Key
-    body: dict[str, Any]
-    model: Model
-    router: Router
-    name: str
-    task: Task = "chat"
-    calls: int = 1
-    settings: RequestSettings = NO_SETTINGS
-    earlier: int = 0
-    storing: ServerConfig | None = None
-    _expected: tuple[int, int] | None = None
-
-    def expected(self) -> tuple[int, int]:
-        """Return the tokens that its prompt and its answer will have at most, as far as can be told."""
-        if self._expected is None:
-            self._expected = estimated_prompt(self.body), estimated_answer(self.body)
-        return self._expected
 
 
 class Gateway:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-import orjson
 from starlette.types import Receive, Send
 
 from sagewire.client import AsyncClient
@@ -15,77 +14,24 @@ from sagewire.content_handlers import JsonHandler
 from sagewire.errors import EndpointTimeout, SagewireError, excerpt
 from sagewire.gateway.config import DeploymentConfig
 from sagewire.gateway.errors import GatewayError, envelope_of
-from sagewire.gateway.gateway import Gateway, Turn
+from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routing.affinity import conversation_id, prefix_id
 from sagewire.gateway.routing.deployments import Deployment
-from sagewire.gateway.routing.router import Model, Served, Wanted
+from sagewire.gateway.routing.model import Model, Served, Wanted
 from sagewire.gateway.routing.sticky_sessions import session_is_gone
 from sagewire.gateway.server.http_exchange import EventStream, KeepAlive, while_connected
+from sagewire.gateway.stream_events import Events, Stream
+from sagewire.gateway.turn import Turn
 from sagewire.openai_shapes.answers import add_usage
 from sagewire.types import Delta, OptionArguments, Reply, TextDelta, ThinkingDelta, ToolCallDelta, UsageDelta
 
-__all__ = ["PROMPTS_IN_FLIGHT", "Callee", "ChunkEvents", "Events", "Generation", "Opened"]
+__all__ = ["PROMPTS_IN_FLIGHT", "Callee", "Generation", "Opened"]
 
 T = TypeVar("T")
 # Prompts of one request that are answered at once.
 PROMPTS_IN_FLIGHT = 8
 _OPTIONS = frozenset(OptionArguments.__annotations__) - {"model", "extra", "stop"}
-
-
-class Stream(Protocol):
-    """A reply stream of `AsyncClient.stream` or `stream_complete`, or one of events that are written already."""
-
-    def __aiter__(self) -> AsyncIterator[Any]: ...
-
-    @property
-    def reply(self) -> Reply: ...
-
-    async def close(self) -> None: ...
-
-
-class Events(Protocol):
-    """The writer of deltas as the bytes of server-sent events."""
-
-    def feed(self, delta: Delta) -> bytes:
-        """Return the events for one more delta."""
-        ...
-
-    def end(self) -> bytes:
-        """Return the last events."""
-        ...
-
-    def error(self, body: dict[str, Any]) -> bytes:
-        """Return the event for an error in the middle of an answer."""
-        ...
-
-
-class _Chunks(Protocol):
-    def encode(self, delta: Delta, /) -> list[dict[str, Any]]: ...
-
-    def close(self) -> list[dict[str, Any]]: ...
-
-
-class ChunkEvents:
-    """OpenAI's older streams: unnamed events with a chunk each, then `[DONE]`."""
-
-    def __init__(self, chunks: _Chunks) -> None:
-        self._chunks = chunks
-
-    def feed(self, delta: Delta) -> bytes:
-        """Return the events for one more delta."""
-        return b"".join([b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in self._chunks.encode(delta)])
-
-    def end(self) -> bytes:
-        """Return the last events."""
-        return (
-            b"".join([b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in self._chunks.close()])
-            + b"data: [DONE]\n\n"
-        )
-
-    def error(self, body: dict[str, Any]) -> bytes:
-        """Return the event for an error; OpenAI's clients raise on an `error` field whatever the event's name."""
-        return b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
 
 
 @dataclass(slots=True)

@@ -18,8 +18,8 @@ from sagewire.content_handlers import OpenAiChatHandler
 from sagewire.content_handlers.openai.plain_replies import plain_text
 from sagewire.errors import EndpointError, SagewireError, WireError
 from sagewire.gateway.event_template import EventTemplate
-from sagewire.gateway.generation import Events
 from sagewire.gateway.plain_answers import PlainAnswer
+from sagewire.gateway.stream_events import Events
 from sagewire.streaming.accumulate import Accumulator
 from sagewire.streaming.base import Decoder, finish, owed
 from sagewire.streaming.eventstream import EventStreamDecoder

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sagewire.client.prepared_call import ResponseReader
 from sagewire.content_handlers import OpenAiChatHandler
 from sagewire.errors import SagewireError
-from sagewire.gateway.generation import ChunkEvents
 from sagewire.gateway.relay import EventRelay
+from sagewire.gateway.stream_events import ChunkEvents
 from sagewire.openai_shapes import BadRequest, ChatChunks, chat_arguments
 from sagewire.openai_shapes.plain import plain_chat
 from sagewire.streaming import EventStreamDecoder, Pipeline, encode_exception, encode_payload_part

@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 
 from starlette.types import Receive, Scope, Send
 
-from sagewire.gateway.gateway import Expand, Gateway, Turn
+from sagewire.gateway.gateway import Expand, Gateway
 from sagewire.gateway.generation import Generation
 from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routing.deployments import Task
 from sagewire.gateway.server.http_exchange import ARRIVED, headers_of, read_json
+from sagewire.gateway.turn import Turn
 
 __all__ = ["ModelRoute", "log_of"]
 

@@ -10,20 +10,13 @@ from typing import Any
 from starlette.types import Send
 
 from sagewire.content_handlers import OpenAiCompletionsHandler
-from sagewire.gateway.gateway import Turn
-from sagewire.gateway.generation import (
-    PROMPTS_IN_FLIGHT,
-    Callee,
-    ChunkEvents,
-    Events,
-    Generation,
-    Opened,
-    Stream,
-)
+from sagewire.gateway.generation import PROMPTS_IN_FLIGHT, Callee, Generation, Opened
 from sagewire.gateway.plain_answers import PlainAnswer
 from sagewire.gateway.relay import ChatRelay, RelayedStream
 from sagewire.gateway.routes.base import ModelRoute
 from sagewire.gateway.server.http_exchange import respond_json
+from sagewire.gateway.stream_events import ChunkEvents, Events, Stream
+from sagewire.gateway.turn import Turn
 from sagewire.openai_shapes import (
     BadRequest,
     ChatChunks,

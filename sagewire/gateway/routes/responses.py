@@ -8,13 +8,14 @@ import orjson
 from starlette.types import Send
 
 from sagewire.gateway.config import ServerConfig
-from sagewire.gateway.gateway import Gateway, Turn
+from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.generation import Generation, Opened
 from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routes.base import ModelRoute
 from sagewire.gateway.routes.chat import stream_chat, whole_chat
 from sagewire.gateway.server.http_exchange import respond_json
 from sagewire.gateway.stored_responses import fresh_id
+from sagewire.gateway.turn import Turn
 from sagewire.openai_shapes import ResponseEvents, response_arguments, response_object, wants_stream
 from sagewire.openai_shapes.fields import Fields
 from sagewire.types import Delta

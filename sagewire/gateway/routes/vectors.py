@@ -6,10 +6,10 @@ from collections.abc import Awaitable
 
 from starlette.types import Send
 
-from sagewire.gateway.gateway import Turn
 from sagewire.gateway.generation import Callee, Generation
 from sagewire.gateway.routes.base import ModelRoute
 from sagewire.gateway.server.http_exchange import respond_json
+from sagewire.gateway.turn import Turn
 from sagewire.openai_shapes import embedding_arguments, embedding_list, rerank_arguments, rerank_list
 from sagewire.openai_shapes.vectors import encoding_format
 from sagewire.types import Embeddings, Ranking

@@ -7,7 +7,7 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -24,7 +24,7 @@ from sagewire.gateway.routing.latency_tracker import LatencyTracker
 from sagewire.gateway.routing.sticky_sessions import Sessions
 from sagewire.gateway.threads import in_thread
 
-__all__ = ["Deployment", "Lease", "Task", "Waiter", "unique_labels"]
+__all__ = ["Deployment", "Lease", "Task", "Waiter"]
 
 _log = logging.getLogger("sagewire.gateway")
 # The event loop itself would forget them.
@@ -397,22 +397,3 @@ class Lease:
     def _give_back(self) -> None:
         self._open = False
         self.deployment.release(self._places)
-
-
-def unique_labels(deployments: Sequence[DeploymentConfig]) -> list[str]:
-    """Return the deployments' labels, with the region or a number behind those that several have.
-
-    Example:
-        An endpoint of one name in two regions is `llama@us-east-1` and `llama@eu-west-1`.
-    """
-    labels = [one.label for one in deployments]
-    found: list[str] = []
-    for one, label in zip(deployments, labels, strict=True):
-        if labels.count(label) > 1 and one.region:
-            label = f"{label}@{one.region}"
-        unique, number = label, 1
-        while unique in found:
-            number += 1
-            unique = f"{label}#{number}"
-        found.append(unique)
-    return found

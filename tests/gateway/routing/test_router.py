@@ -12,7 +12,8 @@ from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.routing.affinity import prefix_id
 from sagewire.gateway.routing.breaker import Breaker
 from sagewire.gateway.routing.deployments import Deployment, Lease
-from sagewire.gateway.routing.router import Router, Wanted
+from sagewire.gateway.routing.model import Wanted
+from sagewire.gateway.routing.router import Router
 from sagewire.transports.retrying import RetryBudget
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}]}
