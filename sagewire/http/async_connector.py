@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import sys
 from contextvars import ContextVar
 from functools import cache, partial
 from typing import Any
@@ -15,8 +16,7 @@ from sagewire.http.timer_pool import Timer, TimerPool
 
 __all__ = ["Progress", "connector_class", "current_progress"]
 
-# Windows has none.
-_POLL = getattr(select, "poll", None)
+_HAS_POLL = hasattr(select, "poll")
 
 
 class Progress(Timer):
@@ -173,9 +173,9 @@ def _quiet(protocol: Any) -> bool:
 
 
 def _readable(sock: Any) -> bool:
-    if _POLL is None:
+    if sys.platform == "win32" or not _HAS_POLL:
         return bool(select.select([sock], [], [], 0)[0])
-    waiting = _POLL()
+    waiting = select.poll()
     waiting.register(sock, select.POLLIN)
     return bool(waiting.poll(0))
 

@@ -26,6 +26,8 @@ YOUNG = 5.0
 MAX_FAILED_STARTS = 3
 # Seconds until a worker takes the place of one that died young, and of the next ones, doubled each time.
 PAUSE, LONGEST_PAUSE = 0.5, 30.0
+# The exit code that stands for SIGKILL.
+KILLED = -9
 NOT_ON_WINDOWS = "several workers cannot share a socket on Windows; run one, or use WSL or a container"
 # The exit code after Ctrl-C: 128 and the signal's number, as shells and other commands have it.
 INTERRUPTED = 130
@@ -125,7 +127,7 @@ class Supervisor:
                 pause = min(LONGEST_PAUSE, PAUSE * 2**self._died_young) if self._died_young else 0.0
                 self._died_young += 1
                 # One that was killed, for want of memory for example, might have started well.
-                self._failed_starts += worker.exitcode != -signal.SIGKILL
+                self._failed_starts += worker.exitcode != KILLED
             self._due.append(now + pause)
         if self._failed_starts >= MAX_FAILED_STARTS and not any(now - started > YOUNG for started in alive):
             _log.error("workers do not start; giving up")
