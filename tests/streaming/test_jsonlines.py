@@ -165,3 +165,10 @@ def test_large_streams_take_linear_work(stream: bytes, count: int, piece: int) -
     # Parsing, or copying, what was read so far for each piece or document would take many minutes.
     pieces = (stream[i : i + piece] for i in range(0, len(stream), piece))
     assert sum(1 for _ in decode(JsonDocumentsDecoder(), pieces)) == count
+
+
+def test_integers_of_any_size_are_found_wherever_they_lie_in_a_large_answer() -> None:
+    for offset in range(60):
+        text, number = "x" * (20_000 + offset), 10**18 + offset
+        body = {"text": text, "arguments": {"account": number * 10**offset}}
+        assert list(decode(JsonDocumentsDecoder(), [json.dumps(body).encode()])) == [body]
