@@ -252,7 +252,19 @@ class JsonHandler(ContentHandler):
         if body[:6].lstrip().startswith(b"data:"):
             # Triton deployed for generate_stream always streams (triton src/sagemaker_server.cc).
             return fold(decode(self.stream_decoder(""), [body]))
-        payload = parse_json(body, self.name)
+        return self.reply_of(parse_json(body, self.name), body)
+
+    def reply_of(self, payload: Any, body: bytes, /) -> Reply:
+        """Return the reply in a parsed body.
+
+        Args:
+            payload: The parsed body.
+            body: Its bytes, which an error quotes.
+
+        Raises:
+            ModelError: It is an error.
+            WireError: It cannot be understood.
+        """
         plain = self.plain_reply(payload)
         if plain is not None:
             return plain

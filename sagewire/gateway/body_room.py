@@ -44,7 +44,7 @@ class BodyRoom:
         self._waiting: dict[str, deque[_Waiter]] = {}
 
     async def take(self, log: RequestLog, size: int, largest: int) -> None:
-        """Take room for a body until `give_back`; wait for it if there is none.
+        """Take room for a body until `give_back`; wait while all of it is taken.
 
         Args:
             log: The request, whose key is known.

@@ -70,11 +70,11 @@ class Gateway:
         self.workers = workers
         self.local_only = local_only
         self.store = store
-        self.metrics = Metrics()
+        self.live: dict[int, RequestLog] = {}
+        self.metrics = Metrics(lambda: len(self.live))
         self.usage_writer = UsageWriter(store)
         # Apart from the look-ups of keys, so that neither keeps the other waiting.
         self.management = BlockingCalls(1, MANAGEMENT_SECONDS)
-        self.live: dict[int, RequestLog] = {}
         self.draining = False
         self.access = Authenticator(config, store, required=require_keys or bool(store.all_keys()))
         self.budgets = Budgets(store)

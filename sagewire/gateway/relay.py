@@ -97,7 +97,9 @@ class ChatRelay:
             found = plain_text(payload)
             if found is not None:
                 return PlainAnswer(found, payload.get("system_fingerprint"), body.info)
-            reply = self._verbatim.handler.transform_output(body.data)
+            handler = self._verbatim.handler
+            assert isinstance(handler, OpenAiChatHandler), "nothing else is relayed"
+            reply = handler.transform_output(body.data) if payload is None else handler.reply_of(payload, body.data)
         except (EndpointError, WireError) as error:
             if await self._verbatim.is_out_of_date(error):
                 return None
@@ -311,8 +313,8 @@ class EventRelay:
                 yield from self._copy(*copied)
             else:
                 # Most likely the end of the answer: all that is there at once.
-                event, at = data[at : data.rfind(_END) + 2], data.rfind(_END) + 2
-                yield from self._read(event)
+                events, at = data[at : (end := data.rfind(_END) + 2)], end
+                yield from self._read(events)
         rest = data[at:]
         if self._template is not None and len(rest) < MAX_HELD and self._template.begins(rest):
             self._held = rest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -76,12 +77,12 @@ class Metrics:
     Requests are summed up for a moment before they are counted: a counter of the client library takes a lock and four
     calls each time.
 
-    Attributes:
-        in_flight: The requests in flight.
+    Args:
+        in_flight: Returns how many requests are in flight.
     """
 
-    def __init__(self) -> None:
-        self.in_flight = 0
+    def __init__(self, in_flight: Callable[[], int]) -> None:
+        self._requests_in_flight = in_flight
         self._sums: dict[Kind, _Sums] = {}
         self._counting: asyncio.TimerHandle | None = None
         self._registry = registry = CollectorRegistry()
@@ -158,11 +159,6 @@ class Metrics:
             Counter("sagewire_gateway_refused", "Requests the gateway itself refused.", ["code"], registry=registry)
         )
 
-    def begun(self) -> None:
-        """Note that a request has begun; whoever calls this takes it from `in_flight` when it is over."""
-        self.in_flight += 1
-        self._count_soon()
-
     def note(
         self, kind: Kind, seconds: float, *, first_piece: float | None, tokens: tuple[int, int] | None, cost: float
     ) -> None:
@@ -187,9 +183,10 @@ class Metrics:
             sums.prompt_tokens += tokens[0]
             sums.completion_tokens += tokens[1]
         sums.dollars += cost
-        self._count_soon()
+        self.count_soon()
 
-    def _count_soon(self) -> None:
+    def count_soon(self) -> None:
+        """Count a tenth of a second from now what has happened, and how many requests are in flight then."""
         if self._counting is None:
             self._counting = asyncio.get_running_loop().call_later(_DELAY, self.count)
 
@@ -198,7 +195,7 @@ class Metrics:
         if self._counting is not None:
             self._counting.cancel()
             self._counting = None
-        self._in_flight.set(self.in_flight)
+        self._in_flight.set(self._requests_in_flight())
         waiting, self._sums = self._sums, {}
         for kind, sums in waiting.items():
             self._requests.labels(kind.route, kind.model, kind.status).inc(sums.requests)

@@ -179,13 +179,12 @@ class Gate:
         scope["app"] = self  # tells starlette's router to raise rather than to answer in plain text
         gateway = self._gateway
         gateway.live[id(log)] = log
-        gateway.metrics.begun()
+        gateway.metrics.count_soon()
         try:
             with span_of(log, headers):
                 await self._run(scope, receive, _Sending(send, log), headers)
         finally:
             del gateway.live[id(log)]
-            gateway.metrics.in_flight -= 1
             await gateway.ended(log)
             if gateway.config.server.access_log and log.route not in _QUIET:
                 write_access_log(log)

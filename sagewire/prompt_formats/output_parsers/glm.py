@@ -1,7 +1,7 @@
 """Calls as a name, then keys and values in tags: GLM-4.5 and later, IQuest Q1, Tencent Hy3 and Hy4; and GLM-4-0414.
 
-The templates write strings as they are and everything else as JSON; the schema says which is which, and where there
-is none, what is JSON is read as JSON. Hy3 and Hy4 end their tags with a suffix that each checkpoint has for itself,
+The templates write strings as they are and everything else as JSON; the schema says which is which. Without
+a schema, what is JSON is read as JSON. Hy3 and Hy4 end their tags with a suffix that each checkpoint has for itself,
 `<tool_call:opensource>`; Hy4 has no `<tool_sep>` behind the name. GLM-4-0414 writes a name before JSON (vLLM
 glm4_moe_tool_parser.py, hy_v3_tool_parser.py, hy_v4_tool_parser.py; SGLang iquest_q1_detector.py; the models' chat
 templates).

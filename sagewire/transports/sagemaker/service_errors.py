@@ -91,7 +91,7 @@ _BUSY_CONTAINER = frozenset({429, 503})
 
 @dataclass(frozen=True, slots=True)
 class ServiceError:
-    """What a service said when it said no, wherever it was read from.
+    """The words with which a service refused a call, wherever they were read from.
 
     Args:
         code: The service's error code.

@@ -127,7 +127,7 @@ def escape_quotes(text: str) -> str:
 
 
 def parse_literal(text: str, otherwise: Any = None) -> Any:
-    """Return the value of a literal, or `otherwise` if the text is none."""
+    """Return the value of a literal, or `otherwise` if the text is something else."""
     try:
         return _Parser(text).literal()
     except (NotACall, RecursionError):

@@ -121,7 +121,7 @@ class Source:
         self.release()
 
     def more(self) -> Wait[bool]:
-        """Wait for more text; return `False` if there is none."""
+        """Wait for more text; return `False` at its end."""
         if self.ended:
             return False
         if self._kept_size > MAX_BLOCK_CHARACTERS:
