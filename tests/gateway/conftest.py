@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ import urllib3
 import uvicorn
 
 from sagewire.emulator import Emulator, EndpointSpec
+from sagewire.gateway.accounting import rate_counters
 from sagewire.gateway.accounting.database import Store, open_store
+from sagewire.gateway.accounting.rate_table import RateMemory, RateTable
 from sagewire.gateway.config import parse_config
 from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.server.app import create_app
@@ -49,6 +52,24 @@ def _closed_stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for store in opened:
         store.close()
+
+
+@pytest.fixture(autouse=True)
+def _one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a minute of rate limits begin with the test: in two of them callers may use twice as many tokens.
+
+    PostgreSQL and Redis keep their own clocks.
+    """
+    ahead = 60 - time.time() % 60
+
+    def clock() -> float:
+        return time.time() + ahead
+
+    def table(store: Store) -> RateTable:
+        return RateTable(store, None if store.on_network else clock)
+
+    monkeypatch.setattr(rate_counters, "RateMemory", lambda: RateMemory(clock))
+    monkeypatch.setattr(rate_counters, "RateTable", table)
 
 
 @dataclass
