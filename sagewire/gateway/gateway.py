@@ -30,6 +30,7 @@ from sagewire.gateway.routing.router import Router
 from sagewire.gateway.stored_responses import StoredResponses
 from sagewire.gateway.threads import BlockingCalls
 from sagewire.gateway.turn import Turn
+from sagewire.gateway.worker_states import WorkerStates
 from sagewire.http.timer_pool import TimerPool
 from sagewire.openai_shapes import BadRequest
 
@@ -84,6 +85,7 @@ class Gateway:
         shared = store if store.on_network or (workers > 1 and not store.in_memory) else None
         self.rates = RateLimits(_plain(config.server.redis_url), shared)
         self.router = Router(config, rates=self.rates, health=self.metrics.report_health)
+        self.states = WorkerStates(lambda: self.router, self.live)
         self._background: set[asyncio.Task[None]] = set()
         self._alarms: TimerPool | None = None
         self._short_alarms: TimerPool | None = None

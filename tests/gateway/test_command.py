@@ -24,6 +24,7 @@ from sagewire.gateway.config import parse_config
 from sagewire.gateway.server.run import Plan, check_address, check_limits, is_loopback
 
 Until = Callable[..., Any]
+BROKEN = "  broken: {endpoint: chat--container-error-500, handler: openai_chat, breaker_failures: 1, attempts: 1}\n"
 HI = [{"role": "user", "content": "Hello there"}]
 CHAT = "models:\n  chat: {endpoint: chat, handler: openai_chat}\n  slow: {endpoint: slow, handler: openai_chat}\n"
 
@@ -125,7 +126,7 @@ def test_reloading_and_draining(launch: Callable[..., Process], until: Until, tm
 @pytest.mark.slow
 def test_several_workers(launch: Callable[..., Process], until: Until, tmp_path: Path) -> None:
     path = tmp_path / "gateway.yaml"
-    path.write_text(CHAT)
+    path.write_text(CHAT + BROKEN)
     gateway = launch("--config", str(path), "--workers", "2")
     with gateway.client() as client:
         for _ in range(6):
@@ -137,6 +138,25 @@ def test_several_workers(launch: Callable[..., Process], until: Until, tmp_path:
 
     # Whichever worker answers, the numbers are those of both.
     until(lambda: all(counted in metrics() for _ in range(4)))
+
+    def status() -> dict[str, Any]:
+        # A connection each, so that both workers answer.
+        headers = {"connection": "close"}
+        return urllib3.request("GET", f"{gateway.url}/status", headers=headers, timeout=60).json()
+
+    def state() -> str:
+        return {model["name"]: model["deployments"][0]["state"] for model in status()["models"]}["broken"]
+
+    body = {"model": "broken", "messages": HI}
+    urllib3.request("POST", f"{gateway.url}/v1/chat/completions", json=body, retries=False, timeout=60)
+    until(lambda: all(state() == "circuit_open" for _ in range(8)))
+    with gateway.client() as client:
+        stream = client.chat.completions.create(
+            model="slow", messages=[{"role": "user", "content": "word " * 600}], stream=True
+        )
+        until(lambda: all(status()["live"] == 1 for _ in range(8)))
+        stream.close()
+    assert status()["workers_known"] == 2
     path.write_text(CHAT.replace("chat:", "renamed:", 1))
     gateway.process.send_signal(signal.SIGHUP)
     until(lambda: all(gateway.models() == ["renamed", "slow"] for _ in range(6)))

@@ -1,6 +1,6 @@
 // The page: models and requests in flight every two seconds, usage and recent requests every ten.
 
-import { addRow, at, box, changed, FEW, get, moment } from "./common.js";
+import { addRow, at, box, changed, FEW, get, moment, visible } from "./common.js";
 import { showKeys } from "./keys.js";
 import { offer } from "./playground.js";
 import { showUsage } from "./usage.js";
@@ -23,10 +23,9 @@ async function refresh() {
   }
   at("version").textContent = status.version;
   at("notice").hidden = true;
-  at("workers").hidden = status.workers < 2;
-  at("workers").textContent = `States and requests in flight are those of the worker that answers this page, one of ` +
-    `${status.workers}; usage, recent requests and keys are of all.`;
-  showModels(status.models, status.not_served);
+  at("workers").textContent = scope(status);
+  at("workers").hidden = !at("workers").textContent;
+  showModels(status);
   showRequests(status);
   if (caller !== status.key) {
     caller = status.key;
@@ -42,14 +41,23 @@ function showSlow() {
   if (!at("keys").hidden && !document.querySelector("dialog[open]")) showKeys();
 }
 
-function showModels(models, notServed) {
+// Whose states and requests in flight are shown, if not those of all there is.
+function scope({ workers, workers_known: known, machine }) {
+  const found = [];
+  if (known < workers) found.push(`${known} of ${workers} workers have reported their states.`);
+  if (machine) found.push(`States and requests in flight are those of the gateway on ${visible(machine)}. Usage, recent ` +
+    "requests and keys are those of all gateways with the same database.");
+  return found.join(" ");
+}
+
+function showModels({ models, not_served: notServed, workers_known: known }) {
   // A pattern runs nowhere itself; names that fit it have rows of their own once they have been asked for.
   const runs = models.filter(model => model.deployments.length), rows = [];
   for (const model of models) if (!runs.includes(model)) rows.push([[model.name], ["any name that fits", "soft"], [""], [""], [""]]);
   for (const model of runs) model.deployments.forEach((one, number) => {
     const limit = one.max_concurrency ? " / " + one.max_concurrency : "";
     const also = model.aliases.length ? " (" + model.aliases.join(", ") + ")" : "";
-    rows.push([[model.name + (number ? "" : also)], [words[one.state], "state " + one.state], [one.in_flight + limit, "number"],
+    rows.push([[model.name + (number ? "" : also)], [words[one.state] + (one.workers < known ? ` (${one.workers} of ${known} workers)` : ""), "state " + one.state], [one.in_flight + limit, "number"],
       [one.name], [one.last_error && `${moment(one.last_error_at)}: ${one.last_error}`, "soft whole"]]);
   });
   for (const [name, reason] of Object.entries(notServed)) rows.push([[name], ["not served", "soft"], [""], [""], [reason, "soft whole"]]);

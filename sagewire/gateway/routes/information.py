@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -18,6 +19,10 @@ from sagewire.gateway.routes.base import log_of
 from sagewire.gateway.server.http_exchange import headers_of, respond, respond_json
 
 __all__ = ["InformationRoute", "Live", "MetricsText", "Models", "Ready", "Status"]
+
+
+# Requests in flight that are listed; all are counted.
+MOST_LIVE = 100
 
 
 class InformationRoute(ABC):
@@ -131,48 +136,35 @@ class Status(InformationRoute):
     name = "status"
 
     async def answer(self, scope: Scope, send: Send) -> None:
-        """Answer with models, deployments and this worker's calls in flight."""
+        """Answer with models, deployments and requests in flight, of all workers."""
         gateway, log = self.gateway, log_of(scope)
         log.key = key = await gateway.access.authenticate(headers_of(scope))
         sees_all = key is MASTER or key is OPEN
-        hidden = gateway.config.hidden_aliases
-        aliases = {alias: target for alias, target in gateway.config.aliases.items() if alias not in hidden}
-        live = [one for one in gateway.live.values() if one.model and (sees_all or one.key == key)]
-        models = [
-            {
-                "name": model.name,
-                "task": model.deployments[0].main_task if model.deployments else "chat",
-                "fallbacks": model.config.fallbacks,
-                "aliases": [alias for alias, target in aliases.items() if target == model.name],
+        config = gateway.config
+        aliases = {alias: target for alias, target in config.aliases.items() if alias not in config.hidden_aliases}
+        found = gateway.states.all()
+        models = []
+        for model in found.models():
+            name = model["name"]
+            # A pattern has settings, too, though it runs nowhere itself.
+            settings = config.models.get(name) or (config.settings(name) or (name, None))[1]
+            # Another worker may have read a newer file, or not yet this one's.
+            if settings is None or not gateway.allows(key, name):
+                continue
+            models.append({
+                "name": name,
+                "task": model["task"],
+                "fallbacks": settings.fallbacks,
+                "aliases": [alias for alias, target in aliases.items() if target == name],
                 "deployments": [
-                    {
-                        # The place of a deployment is shown to operators only.
-                        "name": one.label if sees_all else f"deployment {number}",
-                        "state": one.health,
-                        "in_flight": one.in_flight,
-                        "max_concurrency": one.config.max_concurrency,
-                        "last_error": one.last_error if sees_all else "",
-                        "last_error_at": one.last_error_at and one.last_error_at.isoformat(timespec="seconds"),
-                    }
-                    for number, one in enumerate(model.deployments, 1)
+                    # The place of a deployment is shown to operators only.
+                    {**one, **({} if sees_all else {"name": f"deployment {number}", "last_error": ""})}
+                    for number, one in enumerate(model["deployments"], 1)
                 ],
-            }
-            # Behind a pattern there is no deployment, behind each name that fits it there are.
-            for model in (*gateway.router.models.values(), *gateway.router.remembered)
-            if gateway.allows(key, model.name) and model.config.part_of is None
-        ]
-        requests = [
-            {
-                "request_id": one.request_id,
-                "model": one.model,
-                "key": one.key.name if one.key else "",
-                "route": one.route,
-                "stream": one.stream,
-                "seconds": round(one.seconds, 1),
-                "characters": one.characters,
-            }
-            for one in live[:100]
-        ]
+            })  # fmt: skip
+        # Gateways on other machines may share its keys and counts, and have states of their own.
+        one_of_several = gateway.store.on_network or config.server.redis_url is not None
+        only = None if sees_all else key.digest
         await respond_json(
             send,
             200,
@@ -180,11 +172,13 @@ class Status(InformationRoute):
                 "version": __version__,
                 "models": models,
                 # Why, and that there are such names, is for operators.
-                "not_served": gateway.config.not_served if sees_all else {},
-                # Each worker knows of its own calls only.
+                "not_served": config.not_served if sees_all else {},
                 "workers": gateway.workers,
-                "live": len(live),
-                "requests": requests,
+                # Those whose states these are; one that has just started is not among them.
+                "workers_known": found.workers,
+                "machine": socket.gethostname() if sees_all and one_of_several else None,
+                "live": found.live(only),
+                "requests": found.requests(only, MOST_LIVE),
                 "key": key.name,
                 "sees_all": sees_all,
                 "manages_keys": key is MASTER,

@@ -128,6 +128,9 @@ def run_worker(plan: Plan, with_keys: bool, listening: socket.socket) -> int:
         await gateway.remember_keys()
         gateway.warm_up()
         gateway.in_background(gateway.responses.purge())
+        if plan.workers > 1:
+            gateway.states.join(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+            gateway.in_background(gateway.states.keep_written())
         # Present objects stay: looking through all of them again and again would stop every stream for a moment.
         gc.collect()
         gc.freeze()

@@ -17,6 +17,7 @@ from typing import Any
 from prometheus_client.multiprocess import mark_process_dead
 
 from sagewire.errors import UsageError
+from sagewire.gateway.worker_states import forget_states
 
 __all__ = ["INTERRUPTED", "NOT_ON_WINDOWS", "Supervisor"]
 
@@ -122,6 +123,7 @@ class Supervisor:
             _log.error("worker %s ended with exit code %s", worker.pid, worker.exitcode)
             # Its gauges would be counted for ever.
             mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+            forget_states(os.environ.get("PROMETHEUS_MULTIPROC_DIR"), worker.pid)
             pause = 0.0
             if now - started < YOUNG:
                 pause = min(LONGEST_PAUSE, PAUSE * 2**self._died_young) if self._died_young else 0.0
