@@ -10,14 +10,20 @@ The installed distributions are searched once per process, and again when a name
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING, Any
 
 from sagewire.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = [
     "CONTENT_HANDLERS",
@@ -108,11 +114,37 @@ def load_import_path(path: str) -> Any:
 
 @cache
 def _installed(group: str) -> Mapping[str, tuple[EntryPoint, ...]]:
+    if not _any_names(group):
+        return {}
+    from importlib.metadata import entry_points
+
     found: dict[str, dict[tuple[str, str], EntryPoint]] = {}
     for point in entry_points(group=group):
         # A distribution may lie on the path twice.
         found.setdefault(point.name, {})[(_source(point), point.value)] = point
     return {name: tuple(points.values()) for name, points in found.items()}
+
+
+def _any_names(group: str) -> bool:
+    """Return whether a distribution may have names for a group.
+
+    Parsing what all of them offer takes as long as a small call, and nearly always none of it is for sagewire.
+    """
+    # Distributions that are elsewhere than in a folder: in a zip file, or where a finder of another package looks.
+    if any(hasattr(finder, "find_distributions") for finder in sys.meta_path if finder is not PathFinder):
+        return True
+    if any(os.path.isfile(place) for place in sys.path):
+        return True
+    return any(group.encode() in declared for place in sys.path for declared in _declarations(place or os.curdir))
+
+
+def _declarations(place: str) -> Iterator[bytes]:
+    """Yield what distributions in a folder declare as entry points."""
+    with suppress(OSError), os.scandir(place) as entries:
+        for entry in entries:
+            if entry.name.lower().endswith(("dist-info", "egg-info")):
+                with suppress(OSError), open(os.path.join(entry.path, "entry_points.txt"), "rb") as file:
+                    yield file.read()
 
 
 def _source(point: EntryPoint) -> str:

@@ -6,12 +6,13 @@ Spans and metrics follow OpenTelemetry's semantic conventions for generative AI 
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from sagewire._names import explains_arguments, missing
@@ -135,10 +136,7 @@ def watch(
     """
     if not is_watched(hooks):
         return nullcontext(Outcome())
-    telemetry = _telemetry()
-    if telemetry is not None and not telemetry.is_set_up:
-        telemetry = None
-    return _watched(hooks or Hooks(), telemetry, begin(), answer, mask)
+    return _watched(hooks or Hooks(), _set_up(), begin(), answer, mask)
 
 
 def is_watched(hooks: Hooks | None) -> bool:
@@ -149,8 +147,7 @@ def is_watched(hooks: Hooks | None) -> bool:
     """
     if hooks is not None and (hooks.on_request or hooks.on_response):
         return True
-    telemetry = _telemetry()
-    return telemetry is not None and telemetry.is_set_up
+    return _set_up() is not None
 
 
 @contextmanager
@@ -213,6 +210,8 @@ _OPTIONS = {
     "top_p": "gen_ai.request.top_p",
 }
 
+# The variables that let OpenTelemetry's API load an SDK by itself.
+_PROVIDERS = ("OTEL_PYTHON_TRACER_PROVIDER", "OTEL_PYTHON_METER_PROVIDER")
 _PLACEHOLDERS = frozenset({"ProxyTracerProvider", "_ProxyMeterProvider", "NoOpTracerProvider", "NoOpMeterProvider"})
 
 
@@ -279,10 +278,16 @@ class _Telemetry:
         span.end()
 
 
+def _set_up() -> _Telemetry | None:
+    # Whoever sets up an SDK has imported it, or names it in a variable. Others do not wait until its API is loaded.
+    if "opentelemetry" not in sys.modules and not any(name in os.environ for name in _PROVIDERS):
+        return None
+    telemetry = _telemetry()
+    return telemetry if telemetry is not None and telemetry.is_set_up else None
+
+
 @cache
 def _telemetry() -> _Telemetry | None:
-    if find_spec("opentelemetry") is None:
-        return None
     try:
         from opentelemetry import metrics, trace
     except ImportError:

@@ -57,6 +57,8 @@ def process_rows(url: str) -> list[Row]:
     """Return the rows; `url` is the server's."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= {name.upper(): value for name, value in KEYS.items()}
+    # All but the first start of a program find its modules compiled.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment |= {"AWS_ENDPOINT_URL": url, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION}
 
     def fresh(code: str) -> Callable[[], float]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from sagewire.aws.credential_cache import CredentialSource
 from sagewire.aws.credentials import Credentials
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from sagewire.http.async_engine import AsyncEngine, AsyncResponse
 
 __all__ = ["AsyncStream", "AsyncTransport"]
+
+T = TypeVar("T")
 
 
 class AsyncTransport(Carrier):
@@ -90,20 +91,12 @@ class AsyncTransport(Carrier):
     async def _credentials(self, deadlines: Deadlines) -> Credentials | None:
         if self._source is None:
             return None
-        try:
-            async with asyncio.timeout(deadlines.left()):
-                return await self._source.get_async()
-        except TimeoutError:
-            raise deadlines.expired("total") from None
+        return await _within(deadlines, self._source.get_async())
 
     async def _renew(self, error: AccessDenied, used: Credentials | None, deadlines: Deadlines) -> bool:
         if self._source is None or used is None or not isinstance(error, CredentialsExpired):
             return False
-        try:
-            async with asyncio.timeout(deadlines.left()):
-                renewed = await self._source.invalidate_async(used)
-        except TimeoutError:
-            raise deadlines.expired("total") from None
+        renewed = await _within(deadlines, self._source.invalidate_async(used))
         if renewed:
             self._note_renewal()
         return renewed
@@ -173,3 +166,14 @@ class AsyncStream:
         """Close the connection, unless the answer was read to its end."""
         if self._response is not None:
             self._response.close()
+
+
+async def _within(deadlines: Deadlines, work: Awaitable[T]) -> T:
+    # Sync callers, who import this file too, do not wait until asyncio is loaded.
+    import asyncio
+
+    try:
+        async with asyncio.timeout(deadlines.left()):
+            return await work
+    except TimeoutError:
+        raise deadlines.expired("total") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import html
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -275,6 +274,9 @@ def _spellings(char: str) -> tuple[str, ...]:
     """Return how JSON, URLs and HTML write a character, in small letters, the longest first."""
     if char in _PLAIN:
         return (char,)
+    # Needed for errors alone.
+    import html
+
     code = ord(char)
     url = "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "surrogateescape"))
     found = {char, f"u{code:04x}", f"&#{code};", f"&#x{code:x};", html.escape(char)}
