@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack
 
@@ -12,7 +12,7 @@ from sagewire._names import refuse
 from sagewire.client import sticky_sessions as sessions
 from sagewire.client.base import ClientBase, MessagesLike, ToolChoice, ToolsLike
 from sagewire.client.batch_run import BatchRun, Progress
-from sagewire.client.batching import Batch, BatchJob, as_texts
+from sagewire.client.batching import Batch, BatchJob, as_inputs, as_texts
 from sagewire.client.finding import Finding
 from sagewire.client.misplaced import (
     EMBED_ARGUMENTS,
@@ -122,7 +122,7 @@ class AsyncClient(ClientBase):
     @explains_missing
     async def embed(
         self,
-        texts: Iterable[str],
+        texts: Iterable[str | Sequence[int]],
         *_misplaced: Misplaced,
         input_type: InputType | None = None,
         dimensions: int | None = None,
@@ -137,12 +137,12 @@ class AsyncClient(ClientBase):
     ) -> Embeddings:
         """Turn texts into vectors, several batches at a time; see `Client.embed`."""
         refuse_misplaced("embed", {"texts": texts}, _misplaced, _unknown, EMBED_ARGUMENTS)
-        texts = as_texts(texts, "texts")
-        if not texts:
+        inputs = as_inputs(texts)
+        if not inputs:
             return Embeddings()
         options = EmbedOptions(input_type, dimensions, truncate, normalize, model, {} if extra is None else extra)
         return await self._work(
-            lambda finding: self._embedding(texts, options, endpoint_kwargs, finding),
+            lambda finding: self._embedding(inputs, options, endpoint_kwargs, finding),
             endpoint_kwargs,
             max_concurrency,
             progress,

@@ -296,7 +296,7 @@ class ClientBase(NamesHelp):
 
     def _embedding(
         self,
-        texts: Sequence[str],
+        texts: Sequence[Any],
         options: EmbedOptions,
         endpoint_kwargs: Mapping[str, Any] | None,
         finding: Finding | None = None,

@@ -123,6 +123,7 @@ class BatchRun(Generic[T]):
         self._refusals += 1
         alone = self._most == 1 or (self._in_flight == 0 and self._limit <= 1)
         if not isinstance(error, Throttled) or alone or self._refusals >= _MAX_REFUSALS * self._most:
+            self.work.explain(batch, error)
             raise self._with_counts(error)
         self._limit = max(self._limit / 2, 1.0)
         pause = error.retry_after or min(0.1 * 2.0 ** min(self._refusals, 30), _LONGEST_PAUSE)

@@ -7,18 +7,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 from sagewire.client.enforcement import enforce_embedding, enforce_rerank
-from sagewire.content_handlers.embeddings import EmbeddingHandler, join_embeddings
+from sagewire.content_handlers.embeddings import SEND_TEXT, EmbeddingHandler, join_embeddings
 from sagewire.content_handlers.rerank import RerankHandler, join_rankings
 from sagewire.errors import EndpointError, ModelError, PayloadTooLarge, UsageError
 from sagewire.transports.base import Body
 from sagewire.types import Embeddings, EmbedOptions, Invocation, Ranking
 from sagewire.types.option_checks import check_option
 
-__all__ = ["BatchJob", "Embedding", "Reranking", "as_texts", "split_batch"]
+__all__ = ["BatchJob", "Embedding", "Reranking", "as_inputs", "as_texts", "split_batch"]
 
 T = TypeVar("T")
-Batch = tuple[int, Sequence[str]]
+Batch = tuple[int, Sequence[Any]]
 """The number of a batch's first text, and the texts."""
+# Statuses that say that a server does not take a request as it is.
+_NOT_TAKEN = (400, 415, 422, 500, 501)
 
 
 class BatchJob(Protocol[T]):
@@ -50,13 +52,17 @@ class BatchJob(Protocol[T]):
         """Return the answer to all batches; the parts come in the order of the texts."""
         ...
 
+    def explain(self, batch: Batch, error: EndpointError) -> None:
+        """Add the cure to the refusal of a batch, if it is known."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """Texts to be embedded."""
+    """Texts to be embedded: strings, or lists of token numbers."""
 
     handler: EmbeddingHandler
-    texts: Sequence[str]
+    texts: Sequence[Any]
     options: EmbedOptions
     parameters: Mapping[str, str] = field(default_factory=dict)
 
@@ -84,6 +90,16 @@ class Embedding:
     def join(self, parts: Iterable[tuple[Batch, Embeddings]]) -> Embeddings:
         """Return the vectors of all batches."""
         return join_embeddings([part for _, part in parts], self.handler.name)
+
+    def explain(self, batch: Batch, error: EndpointError) -> None:
+        """Say that token numbers may be the reason."""
+        status = error.original_status if isinstance(error, ModelError) else error.status
+        if isinstance(batch[1][0], list) and status in _NOT_TAKEN:
+            error.message += (
+                ". The texts were sent as token numbers, which not every server takes, and which must be those of the "
+                f"model's own tokenizer. {SEND_TEXT}"
+            )
+            error.args = (error.message,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +147,9 @@ class Reranking:
             return parts[0][1]
         return join_rankings([(batch[0], ranking) for batch, ranking in parts], self.top_n)
 
+    def explain(self, batch: Batch, error: EndpointError) -> None:
+        """Add nothing."""
+
 
 def as_texts(value: Iterable[str], what: str) -> Sequence[str]:
     """Return texts as a sequence.
@@ -144,6 +163,30 @@ def as_texts(value: Iterable[str], what: str) -> Sequence[str]:
     if not isinstance(value, Iterable) or isinstance(value, Mapping | Set):
         raise UsageError(f"{what} must be a list of strings, not {type(value).__name__}")
     return value if isinstance(value, Sequence) else list(value)
+
+
+def as_inputs(value: Iterable[str | Sequence[int]]) -> Sequence[Any]:
+    """Return texts to be embedded as a sequence of strings, or of lists of token numbers.
+
+    Raises:
+        UsageError: As `as_texts`, or token numbers are not whole numbers from 0 on.
+    """
+    texts: Sequence[Any] = as_texts(value, "texts")  # type: ignore[arg-type]  # Its entries are looked at below.
+    if len(texts) == 0 or isinstance(texts[0], str):
+        return texts
+    return list(map(_as_tokens, texts))
+
+
+def _as_tokens(value: Any) -> list[int]:
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Set):
+        # Arrays of numpy have a list of Python's own numbers.
+        tokens = value.tolist() if hasattr(value, "tolist") else list(value)
+        if isinstance(tokens, list) and tokens and set(map(type, tokens)) == {int} and min(tokens) >= 0:
+            return tokens
+    raise UsageError(
+        "texts must be a list of strings, or of lists of token numbers; for one text write [text], for the numbers of "
+        f"one text [[1, 2, 3]], not {value!r:.60}"
+    )
 
 
 def split_batch(batch: Batch, error: EndpointError) -> tuple[Batch, Batch] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextvars
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
@@ -16,7 +16,7 @@ from sagewire._names import refuse
 from sagewire.client import sticky_sessions as sessions
 from sagewire.client.base import ClientBase, MessagesLike, ToolChoice, ToolsLike
 from sagewire.client.batch_run import BatchRun, Progress
-from sagewire.client.batching import Batch, BatchJob, as_texts
+from sagewire.client.batching import Batch, BatchJob, as_inputs, as_texts
 from sagewire.client.finding import Finding
 from sagewire.client.misplaced import (
     EMBED_ARGUMENTS,
@@ -197,7 +197,7 @@ class Client(ClientBase):
     @explains_missing
     def embed(
         self,
-        texts: Iterable[str],
+        texts: Iterable[str | Sequence[int]],
         *_misplaced: Misplaced,
         input_type: InputType | None = None,
         dimensions: int | None = None,
@@ -216,7 +216,9 @@ class Client(ClientBase):
         halved. A server that has too many calls gets fewer.
 
         Args:
-            texts: The texts, in any iterable; an empty one gives an empty answer without a call.
+            texts: The texts, in any iterable; an empty one gives an empty answer without a call. A text may also be a
+                list of the numbers of its tokens, if the request format has that (OpenAI's, vLLM's, TEI's): the
+                model's own tokenizer must have made them.
             input_type: The purpose of the texts, if the request format has a field for it (Cohere).
             dimensions: Ask for shorter vectors, of models trained for that.
             truncate: Cut texts that are too long, or refuse them.
@@ -229,17 +231,18 @@ class Client(ClientBase):
                 many texts are done, and how many there are.
 
         Raises:
-            UnsupportedFeature: The container does not make embeddings, or its request format lacks an option.
+            UnsupportedFeature: The container does not make embeddings, or its request format lacks an option or token
+                numbers.
             EndpointError: The service returned an error.
             WireError: Vectors are missing, of different lengths, or not finite.
         """
         refuse_misplaced("embed", {"texts": texts}, _misplaced, _unknown, EMBED_ARGUMENTS)
-        texts = as_texts(texts, "texts")
-        if not texts:
+        inputs = as_inputs(texts)
+        if not inputs:
             return Embeddings()
         options = EmbedOptions(input_type, dimensions, truncate, normalize, model, {} if extra is None else extra)
         return self._work(
-            lambda finding: self._embedding(texts, options, endpoint_kwargs, finding),
+            lambda finding: self._embedding(inputs, options, endpoint_kwargs, finding),
             endpoint_kwargs,
             max_concurrency,
             progress,

@@ -35,21 +35,23 @@ class Vocabulary:
             [('Hi', False), ('<|eot_id|>', True)]
         """
         position = 0
-        for match in self.special.finditer(text) if self.special is not None else ():
+        numbered = isinstance(text, tokens.TokenPrompt)
+        for match in self.special.finditer(text) if self.special is not None and not numbered else ():
             yield from ((piece, False) for piece in tokens.pieces(text[position : match.start()]))
             yield match[0], True
             position = match.end()
-        yield from ((piece, False) for piece in tokens.pieces(text[position:]))
+        yield from ((piece, False) for piece in tokens.pieces(text if numbered else text[position:]))
 
     def count_prompt(self, text: str) -> int:
-        """Return how many tokens a server counts for a prompt: with the one it adds, whether or not one is there.
+        """Return how many tokens a server counts for a prompt: with the one it adds to text, even if it is there.
 
         Example:
             >>> mistral = vocabulary_of("mistralai/Mistral-7B-Instruct-v0.3")
             >>> mistral.count_prompt("Hello"), mistral.count_prompt("<s>Hello")
             (2, 3)
         """
-        return sum(1 for _ in self.pieces(text)) + bool(self.bos)
+        added = bool(self.bos) and not isinstance(text, tokens.TokenPrompt)
+        return sum(1 for _ in self.pieces(text)) + added
 
 
 NO_SPECIAL_TOKENS = Vocabulary()

@@ -77,7 +77,7 @@ def estimated_prompt(body: Mapping[str, Any]) -> int:
 def estimated_inputs(body: Mapping[str, Any], count: int) -> int:
     """Return about how many tokens `count` texts to be embedded or ranked have at most, whichever of them they are."""
     inputs = body.get("input", body.get("documents"))
-    if not isinstance(inputs, list):
+    if not isinstance(inputs, list) or _are_tokens(inputs):
         return _estimate(inputs) if count else 0
     query = _estimate(body.get("query"))
     return sum(sorted(map(_estimate, inputs), reverse=True)[:count]) + query * min(count, len(inputs))
@@ -91,7 +91,7 @@ def _estimate(value: Any) -> int:
         if isinstance(one, str):
             total += estimated_tokens(one)
         elif isinstance(one, list):
-            if one and isinstance(one[0], int) and set(map(type, one)) <= {int, bool}:
+            if _are_tokens(one):
                 total += len(one)
             else:
                 waiting += one
@@ -101,6 +101,11 @@ def _estimate(value: Any) -> int:
             else:
                 waiting += one.values()
     return total
+
+
+def _are_tokens(value: list[Any]) -> bool:
+    """Return whether an array is one text as token numbers."""
+    return bool(value) and isinstance(value[0], int) and set(map(type, value)) <= {int, bool}
 
 
 def number_of_prompts(body: Mapping[str, Any]) -> int:

@@ -40,6 +40,7 @@ class Voyage(OpenAiEmbeddingsHandler):
     """Voyage's models from AWS Marketplace: OpenAI's wire, with its own name for the number of dimensions."""
 
     name = "voyage"
+    takes_tokens = False
     option_names: Mapping[str, str] = {"dimensions": "output_dimension", "input_type": "input_type"}
 
 

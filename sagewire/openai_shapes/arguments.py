@@ -10,7 +10,15 @@ from sagewire.errors import UsageError
 from sagewire.openai_shapes.fields import BadRequest, Fields
 from sagewire.types import as_messages, as_tools
 
-__all__ = ["BadRequest", "chat_arguments", "completion_arguments", "token_prompts", "wants_stream", "wants_usage"]
+__all__ = [
+    "BadRequest",
+    "chat_arguments",
+    "completion_arguments",
+    "token_lists",
+    "token_prompts",
+    "wants_stream",
+    "wants_usage",
+]
 
 T = TypeVar("T")
 _NUMBERS = ("temperature", "top_p", "min_p", "typical_p", "frequency_penalty", "presence_penalty", "repetition_penalty")
@@ -110,13 +118,21 @@ def token_prompts(body: Mapping[str, Any]) -> list[list[int]] | None:
         >>> token_prompts({"prompt": [1, 2]}), token_prompts({"prompt": [[1], [2]]}), token_prompts({"prompt": "Hi"})
         ([[1, 2]], [[1], [2]], None)
     """
-    given = body.get("prompt")
-    prompts = [given] if isinstance(given, list) and given and isinstance(given[0], int) else given
-    if not isinstance(prompts, list) or not prompts or not all(isinstance(prompt, list) for prompt in prompts):
+    return token_lists(body.get("prompt"), "prompt")
+
+
+def token_lists(given: Any, name: str) -> list[list[int]] | None:
+    """Return texts that are given as token numbers, one list or several of them, `None` if they are something else.
+
+    Raises:
+        BadRequest: What is in the lists are not token numbers.
+    """
+    lists = [given] if isinstance(given, list) and given and isinstance(given[0], int) else given
+    if not isinstance(lists, list) or not lists or not all(isinstance(one, list) for one in lists):
         return None
-    if not all(type(number) is int and number >= 0 for prompt in prompts for number in prompt):
-        raise BadRequest("'prompt' must hold texts, or arrays of token numbers", "prompt")
-    return prompts
+    if not all(one and set(map(type, one)) == {int} and min(one) >= 0 for one in lists):
+        raise BadRequest(f"{name!r} must hold texts, or arrays of token numbers, none of them empty", name)
+    return lists
 
 
 def wants_stream(body: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from sagewire.openai_shapes.answers import new_id
-from sagewire.openai_shapes.arguments import texts
+from sagewire.openai_shapes.arguments import texts, token_lists
 from sagewire.openai_shapes.fields import BadRequest, Fields
 from sagewire.types import Embeddings, Ranking
 
@@ -31,11 +31,13 @@ def embedding_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keyword arguments of `Client.embed` for a body of `/v1/embeddings`; `model` is left to the caller.
 
     Raises:
-        BadRequest: A field has the wrong type, or the input is given as token numbers.
+        BadRequest: A field has the wrong type.
 
     Example:
         >>> embedding_arguments({"model": "m", "input": "Hi", "encoding_format": "base64"})
         {'texts': ['Hi']}
+        >>> embedding_arguments({"model": "m", "input": [1, 2, 3]})
+        {'texts': [[1, 2, 3]]}
     """
     fields = Fields(body)
     for name in ("model", "user"):
@@ -46,7 +48,7 @@ def embedding_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
     if input_type is not None and input_type not in _INPUT_TYPES:
         raise BadRequest(f"'input_type' must be one of {', '.join(_INPUT_TYPES)}", "input_type")
     arguments = {
-        "texts": texts(fields.take("input"), "input"),
+        "texts": _inputs(fields.take("input")),
         "dimensions": fields.count("dimensions", 1),
         "input_type": _INPUT_TYPES[input_type] if input_type else None,
         "truncate": fields.flag("truncate"),
@@ -54,6 +56,11 @@ def embedding_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
         "extra": fields.rest() or None,
     }
     return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _inputs(given: Any) -> list[str] | list[list[int]]:
+    tokens = token_lists(given, "input")
+    return texts(given, "input") if tokens is None else tokens
 
 
 def encoding_format(body: Mapping[str, Any]) -> Literal["float", "base64"]:

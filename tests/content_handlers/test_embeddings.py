@@ -19,8 +19,9 @@ from sagewire.content_handlers.embeddings import (
     get_embedding_handler,
     join_embeddings,
 )
-from sagewire.errors import ModelError, UsageError, WireError
+from sagewire.errors import ModelError, UnsupportedFeature, UsageError, WireError
 from sagewire.types import Embeddings, EmbedOptions, Usage
+from tests.cases import each
 
 ROOT = Path(__file__).parents[1] / "vectors" / "containers"
 CASES = {
@@ -29,6 +30,7 @@ CASES = {
     if path.parent.name in EMBEDDING_HANDLERS
 }
 TEXTS = ["a", "b"]
+TAKE_TOKENS = ("openai_embeddings", "tei", "vllm_pooling")
 
 
 def make_handler(name, case):
@@ -49,6 +51,38 @@ def test_sample_bytes(name):
     assert embeddings.vectors == case["reply"]["vectors"]
     assert embeddings.as_numpy().tolist() == case["reply"]["vectors"]
     assert (embeddings.usage.prompt_tokens if embeddings.usage else None) == case["reply"].get("tokens")
+
+
+@each(
+    ("name", "field"),
+    [
+        ("openai_embeddings", "input"),
+        ("vllm_pooling", "input"),
+        ("tei", "inputs"),
+        *((name, None) for name in sorted(EMBEDDING_HANDLERS) if name not in TAKE_TOKENS),
+    ],
+)
+def test_token_numbers(name, field):
+    handler = EMBEDDING_HANDLERS[name]()
+    assert handler.takes_tokens is (name in TAKE_TOKENS)
+    if field is None:
+        for use in (lambda: list(handler.batches([[1, 2]])), lambda: handler.transform_input([[1]], EmbedOptions())):
+            with pytest.raises(UnsupportedFeature, match=rf"{name}.*token numbers.*check_embedding_ctx_length=False"):
+                use()
+        return
+    handler.max_texts = 2
+    batches = list(handler.batches([[1, 2], [3], [4, 5, 6]]))
+    assert batches == [[[1, 2], [3]], [[4, 5, 6]]]
+    assert json.loads(handler.transform_input(batches[0], EmbedOptions()))[field] == [[1, 2], [3]]
+    handler.max_texts, handler.max_bytes = 100, 15
+    assert [len(batch) for batch in handler.batches([[1, 2, 3], [4, 5], [600000, 700000]])] == [2, 1]
+
+
+@pytest.mark.parametrize("texts", [["a", [1]], [1, 2], [None], [{"text": "a"}]])
+def test_what_is_neither_text_nor_token_numbers(texts):
+    for handler in (OpenAiEmbeddingsHandler(), get_embedding_handler("cohere_embed")):
+        with pytest.raises(UsageError, match="list of strings"):
+            list(handler.batches(texts))
 
 
 def test_raw_values_equal_written_ones():

@@ -50,6 +50,26 @@ def test_every_server_gives_the_same_rows(dialect, body, rows):
     assert rows(answer.json) == [pytest.approx(vectors.embed(text, 16)) for text in TEXTS]
 
 
+@each(
+    ("dialect", "path", "field", "rows"),
+    [
+        ("tei", "/embed", "inputs", lambda d: d),
+        ("tei", "/v1/embeddings", "input", lambda d: [item["embedding"] for item in d["data"]]),
+        ("vllm_pooling", "/v1/embeddings", "input", lambda d: [item["embedding"] for item in d["data"]]),
+    ],
+)
+def test_token_numbers(dialect, path, field, rows):
+    server = Container(dialect, dimensions=16)
+    answer = server.ask({field: [[7, 8, 9], [10]]}, path)
+    one = server.ask({field: [7, 8, 9]}, path)
+    assert rows(answer.json)[0] == rows(one.json)[0] != rows(answer.json)[1]
+    assert len(rows(one.json)) == 1
+    if path != "/embed":
+        assert answer.json["usage"]["prompt_tokens"] == 4
+    for wrong in ([1, "a"], [[1], []], [-1], [[["a"]]], [True]):
+        assert 400 <= server.ask({field: wrong}, path).status < 500
+
+
 def test_one_text_is_answered_in_different_shapes():
     one = vectors.embed("hi", 8)
     assert Container("tei", dimensions=8).ask({"inputs": "hi"}).json == [one]

@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sagewire.content_handlers.embeddings.base import EmbeddingHandler, JsonEmbeddingHandler, join_embeddings, verified
+from sagewire.content_handlers.embeddings.base import (
+    SEND_TEXT,
+    EmbeddingHandler,
+    JsonEmbeddingHandler,
+    join_embeddings,
+    verified,
+)
 from sagewire.content_handlers.embeddings.cohere import CohereEmbedHandler
 from sagewire.content_handlers.embeddings.custom import AdaptedEmbeddingHandler
 from sagewire.content_handlers.embeddings.feature_extraction import HfFeatureExtractionHandler
@@ -22,6 +28,7 @@ from sagewire.content_handlers.registry import pick, register
 
 __all__ = [
     "EMBEDDING_HANDLERS",
+    "SEND_TEXT",
     "AdaptedEmbeddingHandler",
     "CohereEmbedHandler",
     "EmbeddingHandler",

@@ -17,7 +17,9 @@ from sagewire.content_handlers.error_bodies import ErrorBody, find_fault
 from sagewire.errors import SagewireError, UnsupportedFeature, UsageError, WireError
 from sagewire.types import Embeddings, EmbedOptions, Usage
 
-__all__ = ["EmbeddingHandler", "JsonEmbeddingHandler", "join_embeddings", "verified"]
+__all__ = ["SEND_TEXT", "EmbeddingHandler", "JsonEmbeddingHandler", "join_embeddings", "verified"]
+
+SEND_TEXT = "Send text (LangChain's OpenAIEmbeddings: check_embedding_ctx_length=False)."
 
 # Below SageMaker's request limit (6 291 456 bytes) with room for the JSON around the texts.
 _DEFAULT_MAX_BYTES = 5_000_000
@@ -34,6 +36,8 @@ class EmbeddingHandler(ABC):
         option_names: Which of `dimensions`, `truncate`, `normalize` and `model` the wire has, and its names for them.
             A call that gives another is refused before the handler is called; `model` is left out.
         takes_extra: Settings in `EmbedOptions.extra` are passed to the server under their own names.
+        takes_tokens: A text may also be a list of the numbers of its tokens; without it, these are refused before the
+            handler is called.
         max_texts: The most texts in one call.
         max_bytes: The most bytes of texts in one call, JSON escapes included.
     """
@@ -44,15 +48,16 @@ class EmbeddingHandler(ABC):
     path: str = ""
     option_names: Mapping[str, str] = {}
     takes_extra: bool = False
+    takes_tokens: bool = False
     max_texts: int = 32
     max_bytes: int = _DEFAULT_MAX_BYTES
 
     @abstractmethod
-    def transform_input(self, texts: Sequence[str], options: EmbedOptions, /) -> bytes:
+    def transform_input(self, texts: Sequence[Any], options: EmbedOptions, /) -> bytes:
         """Return the request body.
 
         Args:
-            texts: The texts of one call.
+            texts: The texts of one call: strings, or lists of token numbers if the handler has `takes_tokens`.
             options: The settings of the call; only those that the handler declares.
         """
 
@@ -83,10 +88,15 @@ class EmbeddingHandler(ABC):
         """Return InvokeEndpoint parameters this wire needs; empty by default."""
         return {}
 
-    def batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
-        """Yield the texts in batches that keep both limits, in order; a text over `max_bytes` goes alone."""
-        _check_texts(texts)
-        batch: list[str] = []
+    def batches(self, texts: Sequence[Any]) -> Iterator[list[Any]]:
+        """Yield the texts in batches that keep both limits, in order; a text over `max_bytes` goes alone.
+
+        Raises:
+            UnsupportedFeature: They are token numbers, which the wire does not take.
+            UsageError: They are neither strings nor lists of token numbers, or some of both.
+        """
+        _check_texts(texts, self)
+        batch: list[Any] = []
         size = 0
         for text in texts:
             length = len(_dumps(text, self.name)) + 1
@@ -109,16 +119,16 @@ class JsonEmbeddingHandler(EmbeddingHandler):
     """
 
     @abstractmethod
-    def payload(self, texts: Sequence[str], options: EmbedOptions, /) -> Mapping[str, Any]:
-        """Return the request as a JSON object."""
+    def payload(self, texts: Sequence[Any], options: EmbedOptions, /) -> Mapping[str, Any]:
+        """Return the request as a JSON object; see `transform_input`."""
 
     @abstractmethod
     def read(self, payload: Any, count: int, /) -> Embeddings:
         """Return the vectors in a parsed response, in the order of the texts; they are verified afterwards."""
 
-    def transform_input(self, texts: Sequence[str], options: EmbedOptions, /) -> bytes:
+    def transform_input(self, texts: Sequence[Any], options: EmbedOptions, /) -> bytes:
         """Return `payload` as JSON."""
-        _check_texts(texts)
+        _check_texts(texts, self)
         return _dumps(self.payload(texts, options), self.name)
 
     def transform_output(self, body: bytes, /, count: int) -> Embeddings:
@@ -180,10 +190,16 @@ def join_embeddings(parts: Iterable[Embeddings], handler: str) -> Embeddings:
     return replace(last, rows=rows, usage=usage)
 
 
-def _check_texts(texts: Sequence[str]) -> None:
+def _check_texts(texts: Sequence[Any], handler: EmbeddingHandler) -> None:
     # The letters of a string would be embedded one by one.
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+    if isinstance(texts, str):
         raise UsageError("texts must be a list of strings; for one text write [text]")
+    if all(isinstance(text, str) for text in texts):
+        return
+    if not all(isinstance(text, list) for text in texts):
+        raise UsageError("texts must be a list of strings, or of lists of token numbers; for one text write [text]")
+    if not handler.takes_tokens:
+        raise UnsupportedFeature("texts as token numbers", f"embedding handler '{handler.name}'", SEND_TEXT)
 
 
 def _is_finite(row: Sequence[float]) -> bool:

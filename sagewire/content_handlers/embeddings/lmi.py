@@ -19,6 +19,7 @@ class LmiEmbeddingHandler(TeiHandler):
 
     name = "lmi_embedding"
     path = "/invocations"
+    takes_tokens = False
     max_bytes = 5_000_000
     option_names: Mapping[str, str] = {}
 

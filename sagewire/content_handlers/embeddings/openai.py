@@ -20,6 +20,8 @@ __all__ = ["OpenAiEmbeddingsHandler", "VllmPoolingHandler", "decode_float32"]
 class OpenAiEmbeddingsHandler(JsonEmbeddingHandler):
     """OpenAI embeddings.
 
+    Texts may be token numbers: vLLM, SGLang, TEI and llama.cpp take them, Infinity and Ollama do not.
+
     Args:
         encoding_format: `base64` asks for raw float32 values, a quarter of the bytes and a fraction of the work;
             answers in either form are read in any case. `None` sends nothing.
@@ -29,6 +31,7 @@ class OpenAiEmbeddingsHandler(JsonEmbeddingHandler):
 
     name = "openai_embeddings"
     takes_extra = True
+    takes_tokens = True
     path = "/v1/embeddings"
     max_texts = 128
     option_names: Mapping[str, str] = {"dimensions": "dimensions", "model": "model"}
@@ -45,7 +48,7 @@ class OpenAiEmbeddingsHandler(JsonEmbeddingHandler):
         if path is not None:
             self.path = path
 
-    def payload(self, texts: Sequence[str], options: EmbedOptions, /) -> Mapping[str, Any]:
+    def payload(self, texts: Sequence[Any], options: EmbedOptions, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
         payload: dict[str, Any] = {"input": list(texts)}
         if self.encoding_format is not None:

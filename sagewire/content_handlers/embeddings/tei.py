@@ -20,12 +20,13 @@ class TeiHandler(JsonEmbeddingHandler):
 
     name = "tei"
     takes_extra = True
+    takes_tokens = True
     path = "/embed"
     max_texts = 32
     max_bytes = 1_900_000
     option_names: Mapping[str, str] = {"dimensions": "dimensions", "truncate": "truncate", "normalize": "normalize"}
 
-    def payload(self, texts: Sequence[str], options: EmbedOptions, /) -> Mapping[str, Any]:
+    def payload(self, texts: Sequence[Any], options: EmbedOptions, /) -> Mapping[str, Any]:
         """Return the request as a JSON object."""
         return {"inputs": list(texts), **self.named_options(options)}
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sagewire.emulator.engines.base import TokenPrompt, Turn, sampling_of
+from sagewire.emulator import tokens
+from sagewire.emulator.engines.base import Turn, sampling_of
 from sagewire.types import ImagePart, MediaPart, Message, Part, Role, TextPart, Tool, ToolCall
 
 __all__ = ["BadRequest", "CompletionBody", "Settings", "read_chat", "read_completion", "read_messages", "read_tools"]
@@ -274,26 +275,18 @@ def read_completion(body: Any, default_max_tokens: int | None = 16) -> Completio
             keep_special=body.get("skip_special_tokens") is False,
             echo=bool(body.get("echo")),
         )
-        for text in _prompts(prompt)
+        for text in texts_of(prompt, "prompt")
     ]
     return CompletionBody(tuple(settings), body.get("model") or "", body)
 
 
-def _prompts(prompt: str | list[Any]) -> Iterator[str]:
-    if isinstance(prompt, str):
-        yield prompt
-    elif all(isinstance(item, str) for item in prompt) and prompt:
-        yield from prompt
-    elif all(isinstance(item, int) for item in prompt) and prompt:
-        # Token ids: the emulator's vocabulary has no way back to text.
-        yield TokenPrompt("".join(f" <{number}>" for number in prompt))
-    elif prompt and all(isinstance(item, list) for item in prompt):
-        for item in prompt:
-            yield from _prompts(item)
-    else:
-        raise BadRequest(
-            "prompt must be a string, array of strings, array of tokens, or array of token arrays", "prompt"
-        )
+def texts_of(given: Any, name: str) -> list[str]:
+    """Return the texts of a field that takes strings and token numbers; raise `BadRequest` if it has others."""
+    try:
+        return list(tokens.texts_of(given))
+    except ValueError:
+        says = f"{name} must be a string, array of strings, array of tokens, or array of token arrays"
+        raise BadRequest(says, name) from None
 
 
 def read_messages(messages: Any) -> tuple[Message, ...]:

@@ -9,7 +9,7 @@ import orjson
 
 from sagewire.emulator import tokens, vectors
 from sagewire.emulator.dialects.base import Container, Dialect, Refusal, Route, best, json_body, new_id
-from sagewire.emulator.dialects.openai_request import BadRequest, read_messages
+from sagewire.emulator.dialects.openai_request import BadRequest, read_messages, texts_of
 from sagewire.emulator.dialects.vllm import Vllm
 from sagewire.emulator.engines.base import EngineFailure, text_of
 from sagewire.emulator.http_values import Request, Response, json_response
@@ -124,19 +124,13 @@ def _inputs(body: Any) -> list[str]:
         raise BadRequest("Field required", "input")
     if "messages" in body:
         return ["\n".join(text_of(message) for message in read_messages(body["messages"]))]
-    given = body.get("input")
-    texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, list) or not texts:
+    if not body.get("input"):
         raise BadRequest("Field required", "input")
-    if all(isinstance(item, int) for item in texts):
-        return [" ".join(map(str, texts))]
-    if not all(isinstance(item, str) for item in texts):
-        raise BadRequest("Input should be a valid string", "input")
-    return texts
+    return texts_of(body["input"], "input")
 
 
 def _usage(texts: list[Any]) -> JSON:
-    number = sum(tokens.count(str(text)) for text in texts)
+    number = sum(tokens.count(text if isinstance(text, str) else str(text)) for text in texts)
     return {"prompt_tokens": number, "total_tokens": number, "completion_tokens": 0, "prompt_tokens_details": None}
 
 

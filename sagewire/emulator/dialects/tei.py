@@ -89,8 +89,8 @@ class Tei(Dialect):
 
     def inputs(self, given: Any, container: Container, truncate: Any) -> list[str]:
         """Return the texts of a request, checked."""
-        texts = [given] if isinstance(given, str) else given
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        texts = _texts(given)
+        if texts is None:
             raise _plain("Failed to deserialize the JSON body into the target type: missing field `inputs`")
         self.check_batch(texts, container)
         for text in texts:
@@ -150,9 +150,8 @@ class Tei(Dialect):
     def openai(self, request: Request, container: Container) -> Response:
         """Answer `/v1/embeddings`."""
         body = self.body(request)
-        given = body.get("input")
-        texts = [given] if isinstance(given, str) else given
-        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        texts = _texts(body.get("input"))
+        if not texts:
             return json_response(422, {"message": "input cannot be empty", "code": 422, "type": "validation"})
         most = container.number("MAX_CLIENT_BATCH_SIZE", 32)
         if len(texts) > most:
@@ -239,6 +238,16 @@ class TeiClassify(Tei):
         if not all(isinstance(item, list) and all(isinstance(text, str) for text in item) for item in given):
             raise _plain("Failed to deserialize the JSON body into the target type: inputs: invalid type")
         return json_response(200, [_labels(" ".join(item)) for item in given])
+
+
+def _texts(given: Any) -> list[str] | None:
+    """Return texts, also those that are given as token numbers; `None` if it is neither."""
+    if given == []:
+        return []
+    try:
+        return list(tokens.texts_of(given))
+    except ValueError:
+        return None
 
 
 def _labels(text: str) -> list[dict[str, Any]]:

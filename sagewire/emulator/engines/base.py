@@ -19,7 +19,6 @@ __all__ = [
     "Stop",
     "Text",
     "Thinking",
-    "TokenPrompt",
     "Turn",
     "VectorEngine",
     "sampling_of",
@@ -152,12 +151,6 @@ class Raw:
 
 
 Piece: TypeAlias = Text | Thinking | Call | Counts | Stop | Raw
-
-
-class TokenPrompt(str):
-    """A prompt that was given as token numbers, for which the emulator has stand-ins only."""
-
-    __slots__ = ()
 
 
 class EngineFailure(Exception):

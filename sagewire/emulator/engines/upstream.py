@@ -19,9 +19,9 @@ from sagewire.emulator.engines.base import (
     Stop,
     Text,
     Thinking,
-    TokenPrompt,
     Turn,
 )
+from sagewire.emulator.tokens import TokenPrompt
 from sagewire.errors import UsageError, WireError, excerpt
 from sagewire.streaming.base import Decoder
 from sagewire.streaming.jsonlines import JsonDocumentsDecoder
@@ -51,6 +51,7 @@ _VLLM_SAMPLING = {
         "include_reasoning",
     )
 } | {"truncate": "truncate_prompt_tokens"}
+_NUMBERED = "texts that are token numbers cannot be passed on to an upstream model; send text"
 # Servers without this switch have no other way than the one that is asked for by default.
 _HINTS = frozenset({"skip_special_tokens"})
 # Server -> the settings it knows, and what it calls them.
@@ -101,7 +102,7 @@ class Upstream:
         if turn.logprobs:
             raise EngineFailure("log probabilities of an upstream model cannot be passed on; leave them out", 400)
         if isinstance(turn.prompt, TokenPrompt):
-            raise EngineFailure("a prompt of token numbers cannot be passed on to an upstream model; send text", 400)
+            raise EngineFailure(_NUMBERED, 400)
         if turn.choices or turn.pattern:
             raise EngineFailure("an upstream server cannot be held to choices or a pattern; use a JSON schema", 400)
         server = self._server()
@@ -118,6 +119,8 @@ class Upstream:
 
     def embed(self, texts: Sequence[str], size: int | None, /) -> list[list[float]]:
         """Return the server's vectors."""
+        if any(isinstance(text, TokenPrompt) for text in texts):
+            raise EngineFailure(_NUMBERED, 400)
         self._server()
         body: JSON = {"model": self._model, "input": list(texts)} | ({"dimensions": size} if size else {})
         found = self._whole("/embeddings", body, "embeddings")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable
 
 from starlette.types import Send
 
+from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.generation import Callee, Generation
 from sagewire.gateway.routes.base import ModelRoute
 from sagewire.gateway.server.http_exchange import respond_json
@@ -16,6 +18,8 @@ from sagewire.types import Embeddings, Ranking
 
 __all__ = ["EmbeddingsRoute", "Rerank"]
 
+_log = logging.getLogger("sagewire.gateway")
+
 
 class EmbeddingsRoute(ModelRoute):
     """Texts as vectors."""
@@ -23,9 +27,22 @@ class EmbeddingsRoute(ModelRoute):
     name = "embeddings"
     task = "embed"
 
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(gateway)
+        # The models for which that has been said.
+        self._numbered: set[str] = set()
+
     async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
         """Answer with one vector per text."""
         arguments = embedding_arguments(turn.body)
+        if isinstance(arguments["texts"][0], list) and turn.model.entry not in self._numbered:
+            self._numbered.add(turn.model.entry)
+            _log.warning(
+                "%s: texts come as token numbers, which must be those of the model's own tokenizer; others give "
+                "vectors of other texts. LangChain's OpenAIEmbeddings sends OpenAI's numbers, and text with "
+                "check_embedding_ctx_length=False",
+                turn.model.entry,
+            )
         wanted = encoding_format(turn.body)
 
         def call(callee: Callee) -> Awaitable[Embeddings]:

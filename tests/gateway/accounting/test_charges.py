@@ -80,6 +80,9 @@ def test_texts_that_were_begun_are_the_longest() -> None:
     assert [estimated_inputs(body, count) for count in (0, 1, 2, 99)] == [0, 100, 101, 109]
     ranked = {"query": "a" * 40, "documents": ["a" * 4] * 9}
     assert (estimated_inputs(ranked, 3), estimated_inputs({"input": "a" * 4}, 1)) == (33, 1)
+    # Token numbers: one text, or several.
+    assert [estimated_inputs({"input": [7, 8, 9]}, count) for count in (0, 1)] == [0, 3]
+    assert [estimated_inputs({"input": [[7], [8, 9]]}, count) for count in (0, 1, 2)] == [0, 2, 3]
 
 
 @each(

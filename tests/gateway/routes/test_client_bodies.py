@@ -1,7 +1,9 @@
 """What clients send beside the plain case: raw prompts, tokens, scores, reasoning, hosted tools, long waits."""
 
+import base64
 import json
 import socket
+import struct
 import time
 
 import pytest
@@ -63,6 +65,46 @@ def test_prompts_of_token_numbers(start, vllm, stream: bool) -> None:
 def test_prompts_of_token_numbers_need_a_server_that_takes_them(start) -> None:
     answer = start("models: {m: {endpoint: tgi, handler: tgi}}").post("/v1/completions", {"model": "m", "prompt": [1]})
     assert (answer.status, answer.json()["error"]["param"]) == (400, "prompt")
+
+
+def test_embeddings_of_token_numbers(start, vllm, caplog) -> None:
+    def answer(headers):
+        texts = vllm.bodies[-1]["input"]
+        data = [{"index": number, "embedding": [float(text[0]), 0.5]} for number, text in enumerate(texts)]
+        return 200, {"data": data, "usage": {"prompt_tokens": sum(map(len, texts)), "total_tokens": 0}}
+
+    vllm.answers = {"/embeddings": answer}
+    gateway = gateway_of(start, vllm, embedding_handler={"name": "openai_embeddings"})
+    one = gateway.post("/v1/embeddings", {"model": "m", "input": [7, 8, 9], "dimensions": 2}).json()
+    assert vllm.bodies[-1] == {"input": [[7, 8, 9]], "model": "served", "dimensions": 2}
+    assert (one["data"][0]["embedding"], one["usage"]["prompt_tokens"]) == ([7.0, 0.5], 3)
+    # More than a batch of the server's.
+    many = {"model": "m", "input": [[number, 1] for number in range(200)], "encoding_format": "base64"}
+    answered = gateway.post("/v1/embeddings", many).json()
+    rows = [struct.unpack("<2f", base64.b64decode(item["embedding"])) for item in answered["data"]]
+    assert rows == [(float(number), 0.5) for number in range(200)]
+    assert (answered["usage"]["prompt_tokens"], len(vllm.bodies)) == (400, 3)
+    # Said once: OpenAI's numbers, which LangChain sends, give vectors of other texts.
+    assert len([record for record in caplog.records if "check_embedding_ctx_length" in record.getMessage()]) == 1
+
+
+@pytest.mark.parametrize("given", [[1, "a"], [[]], [[1], [2, -1]], [["a"]], [True], [1.5], [[1], "a"], []])
+def test_inputs_that_are_neither_text_nor_token_numbers(everything, upstream, given) -> None:
+    answer = everything.post("/v1/embeddings", {"model": "embedding", "input": given})
+    assert (answer.status, answer.json()["error"]["param"]) == (400, "input")
+
+
+def test_servers_without_token_numbers(start, vllm) -> None:
+    vllm.answers = {"/embeddings": (422, {"detail": [{"msg": "Input should be a valid string"}]})}
+    gateway = gateway_of(start, vllm, embedding_handler="cohere_embed")
+    asked = {"model": "m", "input": [[1, 2]]}
+    refused = gateway.post("/v1/embeddings", asked)
+    assert (refused.status, vllm.bodies) == (400, [])
+    gateway = gateway_of(start, vllm, embedding_handler="openai_embeddings")
+    theirs = gateway.post("/v1/embeddings", asked)
+    assert theirs.status == 422
+    for answer in (refused, theirs):
+        assert "check_embedding_ctx_length=False" in answer.json()["error"]["message"]
 
 
 def test_reasoning_goes_back_to_the_model(start, vllm) -> None:

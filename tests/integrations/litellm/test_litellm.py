@@ -243,7 +243,9 @@ def test_embeddings(emulator):
     assert struct.unpack("<64f", base64.b64decode(packed)) == pytest.approx(answer.data[0].embedding)
     litellm.embedding("sagemaker/tei", "x", truncate=True)
     assert sent(emulator)["truncate"] is True
-    for wrong in ([], [1, 2], None):
+    litellm.embedding("sagemaker/tei", [1, 2])
+    assert sent(emulator)["inputs"] == [[1, 2]]
+    for wrong in ([], [1, "a"], None):
         with pytest.raises(UsageError) as error:
             litellm.embedding("sagemaker/tei", wrong)
         assert error.value.status_code == 400

@@ -204,8 +204,10 @@ def test_embeddings_and_rankings(emulator):
         plain = client.embeddings.create(model="", input="one", encoding_format="float")
         assert packed.data[0].embedding == pytest.approx(plain.data[0].embedding)
         assert len(packed.data) == 2
+        numbered = client.embeddings.create(model="", input=[[1, 2], [3]])
+        assert len({tuple(one.embedding) for one in numbered.data}) == 2
         with pytest.raises(openai.BadRequestError, match="token numbers"):
-            client.embeddings.create(model="", input=[[1, 2]])
+            client.embeddings.create(model="", input=[[1, 2], []])
         with pytest.raises(openai.BadRequestError, match="'chat'"):
             client.chat.completions.create(model="", messages=HELLO)
     with openai_client("ranker") as client:
