@@ -92,6 +92,12 @@ def proxy_refusal(status: int, reason: str, where: str) -> EndpointError:
 
 
 def _text(error: BaseException | str) -> str:
+    # aiohttp's own words repeat the address, and that there is no connection.
+    cause = getattr(error, "os_error", None)
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(cause, OSError):
+        return cause.strerror or str(cause)
     return str(error) or type(error).__name__
 
 

@@ -35,6 +35,7 @@ models:
 aliases: {gpt-4o: chat}
 """
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
+COUNT_CALLS = "const real = fetch; window.asked = 0; window.fetch = (...a) => { window.asked++; return real(...a); }"
 MASTER = "\nserver: {master_key: sk-master-key}"
 
 
@@ -130,6 +131,7 @@ def test_a_running_stream_is_shown_and_can_be_stopped(browser: Any, start) -> No
     say(browser, "slow", "word " * 300)
     until(browser, lambda: text_of(browser, "live") == "1")
     assert "slow chat" in text_of(browser, "requests")
+    until(browser, lambda: "slow healthy" in text_of(browser, "models"))
     (deployment,) = gateway.gateway.router.models["slow"].deployments
     assert deployment.in_flight == 1
     browser.find_element(By.ID, "stop").click()
@@ -141,12 +143,24 @@ def test_a_running_stream_is_shown_and_can_be_stopped(browser: Any, start) -> No
 def test_errors_and_keys(browser: Any, start) -> None:
     gateway = start(CONFIG + MASTER)
     browser.get(gateway.url)
-    until(browser, lambda: "no API key" in text_of(browser, "notice"))
+    until(browser, lambda: "needs an API key" in text_of(browser, "notice"))
+    # Nothing that looks like "no requests".
+    assert not browser.find_element(By.ID, "play").is_displayed()
+    assert not browser.find_element(By.ID, "live").is_displayed()
     field = browser.find_element(By.ID, "key")
-    field.send_keys("sk-master-key", Keys.ENTER)
+    field.send_keys("sk-wrong", Keys.ENTER)
+    until(browser, lambda: "refuses this key" in text_of(browser, "notice"))
+    assert field.get_attribute("aria-invalid") == "true"
+    field.clear()
+    field.send_keys("sk-master-key")
+    browser.find_element(By.CSS_SELECTOR, "#login button").click()
     until(browser, lambda: "not asked yet" in text_of(browser, "models"))
+    assert field.get_attribute("aria-invalid") is None
+    assert text_of(browser, "no-usage") == "No requests in this period."
     say(browser, "broken", "Hi")
     until(browser, lambda: "the container answered 500" in text_of(browser, "talk"))
+    # To be sent again.
+    assert browser.find_element(By.ID, "prompt").get_attribute("value") == "Hi"
     assert browser.execute_script("return localStorage.length") == 0
 
 
@@ -159,8 +173,12 @@ def test_embeddings_and_reranking(browser: Any, start) -> None:
     assert "/v1/embeddings" in text_of(browser, "code")
     assert not browser.find_element(By.ID, "tokens").is_displayed()
     Select(browser.find_element(By.ID, "model")).select_by_visible_text("reranker")
-    browser.find_element(By.ID, "documents").send_keys("Grass is green.\nThe sky is blue.")
     browser.find_element(By.ID, "prompt").send_keys("What is blue?", Keys.CONTROL, Keys.ENTER)
+    # Nothing to rank yet.
+    assert browser.switch_to.active_element.get_attribute("id") == "documents"
+    assert text_of(browser, "talk") == ""
+    browser.find_element(By.ID, "documents").send_keys("Grass is green.\nThe sky is blue.")
+    browser.find_element(By.ID, "prompt").send_keys(Keys.CONTROL, Keys.ENTER)
     until(browser, lambda: "2 documents" in text_of(browser, "counts"))
     assert text_of(browser, "talk").count("The sky is blue.") == 1
     for tab in browser.find_elements(By.CSS_SELECTOR, "[role=tab]"):
@@ -176,7 +194,7 @@ def test_usage_and_recent_requests(browser: Any, start) -> None:
         )
     until(browser, lambda: gateway.get("/status/usage").json()["total"]["requests"] == 3)
     browser.get(gateway.url)
-    until(browser, lambda: "3, 1 errors" in text_of(browser, "charts"))
+    until(browser, lambda: "3, 1 error" in text_of(browser, "charts"))
     assert len(browser.find_elements(By.CSS_SELECTOR, "#charts svg[role=img][aria-label]")) == 4
     assert "broken 1 1" in text_of(browser, "by-model")
     assert "open 3 1" in text_of(browser, "by-key")
@@ -209,7 +227,7 @@ def test_keys_are_made_limited_and_revoked(browser: Any, start) -> None:
     until(browser, lambda: "<i>alice</i> chat, tgi" in text_of(browser, "key-table"))
     secret = text_of(browser, "secret-text")
     assert gateway.get("/v1/models", authorization=f"Bearer {secret}").status == 200
-    action(browser, "Limits")
+    action(browser, "Edit")
     until(browser, lambda: browser.find_element(By.ID, "key-rpm").get_attribute("value") == "50")
     browser.find_element(By.ID, "key-rpm").clear()
     browser.find_element(By.ID, "key-budget").send_keys("5")
@@ -337,9 +355,6 @@ def test_many_models_and_a_phone(browser: Any, start) -> None:
     until(browser, lambda: "None of this name" in text_of(browser, "models"))
     keep(browser, "phone")
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-
-
-COUNT_CALLS = "const real = fetch; window.asked = 0; window.fetch = (...a) => { window.asked++; return real(...a); }"
 
 
 def test_what_is_selected_stays_and_updates_can_be_paused(browser: Any, start) -> None:

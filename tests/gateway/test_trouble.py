@@ -59,7 +59,9 @@ def test_callers_do_not_learn_where_a_server_is(start) -> None:
     answer = gateway.post("/v1/chat/completions", HI)
     assert (answer.status, "cannot be reached" in answer.json()["error"]["message"]) == (502, True)
     assert str(port) not in answer.data.decode()
-    assert str(port) in gateway.gateway.router.models["m"].deployments[0].last_error
+    (deployment,) = gateway.gateway.router.models["m"].deployments
+    assert str(port) in deployment.label
+    assert deployment.last_error == "EndpointError: cannot connect to the model's server: connection refused"
 
 
 def test_an_error_inside_an_answer_is_told_in_the_servers_words(start, vllm) -> None:

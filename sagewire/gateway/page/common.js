@@ -77,7 +77,7 @@ async function answer(path, request) {
     throw error.name === "AbortError" ? error : new Error("The gateway does not answer.");
   }
   if (response.ok) return response;
-  throw new Error((await response.json()).error.message);
+  throw Object.assign(new Error((await response.json()).error.message), { status: response.status });
 }
 
 export const get = async path => (await answer(path, { headers: headers() })).json();

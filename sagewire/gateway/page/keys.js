@@ -31,11 +31,11 @@ export async function showKeys() {
       actions.className = "soft";
       continue;
     }
-    for (const [text, act] of [["Limits", () => open(key)], ["Revoke", () => revoke(key)]]) {
+    for (const [text, act] of [["Edit", () => open(key)], ["Revoke", () => revoke(key)]]) {
       const button = element("button", text, "plain");
       button.type = "button";
       button.dataset.for = text + key.token;
-      button.setAttribute("aria-label", `${text} of ${key.key_alias}`);
+      button.setAttribute("aria-label", `${text} key ${key.key_alias}`);
       button.addEventListener("click", act);
       actions.append(button);
       if (focused === button.dataset.for) button.focus();
@@ -55,8 +55,8 @@ function say(message) {
 
 function open(key) {
   edited = key;
-  at("dialog-title").textContent = key ? `Limits of ${visible(key.key_alias)}` : "New key";
-  at("key-save").textContent = key ? "Save" : "Make key";
+  at("dialog-title").textContent = key ? `Edit key ${visible(key.key_alias)}` : "New key";
+  at("key-save").textContent = key ? "Save" : "Create key";
   at("key-name").value = key?.key_alias ?? "";
   at("key-models").value = key?.models.join(", ") ?? "";
   at("key-rpm").value = key?.rpm_limit ?? "";
@@ -64,7 +64,7 @@ function open(key) {
   at("key-budget").value = key?.max_budget ?? "";
   at("key-period").value = key?.budget_duration ?? "";
   at("key-expires").value = "";
-  at("key-expires-label").textContent = key ? "Valid from now for; empty leaves it as it is" : "Valid for";
+  at("key-expires-label").textContent = key ? "Valid from now for (empty: no change)" : "Valid for";
   at("dialog-error").hidden = true;
   at("key-dialog").showModal();
 }
@@ -118,4 +118,9 @@ at("revoke-dialog").addEventListener("close", async () => {
 at("new-key").addEventListener("click", () => open(null));
 at("key-cancel").addEventListener("click", () => at("key-dialog").close());
 at("key-form").addEventListener("submit", save);
+at("secret-hide").addEventListener("click", () => {
+  at("secret").hidden = true;
+  at("secret-text").textContent = "";
+  at("new-key").focus();
+});
 at("secret-copy").addEventListener("click", () => copy(at("secret-text")));

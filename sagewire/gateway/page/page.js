@@ -8,19 +8,26 @@ import { showUsage } from "./usage.js";
 const words = { not_asked: "not asked yet", healthy: "healthy", failing: "failing", circuit_open: "circuit open",
   probing: "probing" };
 // The one whose parts of the page are shown.
-let caller = null, paused = false;
+let caller = null, paused = false, refused = false;
 
 async function refresh() {
   let status;
   try {
     status = await get("/status");
   } catch (error) {
-    at("notice").textContent = error.message;
+    // Asking again would not help until there is another key.
+    refused = error.status === 401;
+    at("notice").textContent = !refused ? error.message : at("key").value ? `The gateway refuses this key: ${error.message}.`
+      : "This gateway needs an API key: enter it above. The master key shows everything.";
     at("notice").className = "error"; at("notice").hidden = false;
-    for (const id of ["models", "usage", "keys", "recent", "requests"]) at(id).hidden = true;
+    if (refused) { document.body.classList.add("locked"); at("key").placeholder = "required"; }
+    at("key").setAttribute("aria-invalid", refused);
+    for (const id of ["models", "summary", "find-models", "workers", "usage", "keys", "recent", "requests"]) at(id).hidden = true;
     caller = null;
     return;
   }
+  document.body.classList.remove("locked");
+  at("key").removeAttribute("aria-invalid");
   at("version").textContent = status.version;
   at("notice").hidden = true;
   at("workers").textContent = scope(status);
@@ -30,6 +37,8 @@ async function refresh() {
   if (caller !== status.key) {
     caller = status.key;
     at("keys").hidden = !status.manages_keys;
+    // A key sees only its own requests.
+    for (const part of document.querySelectorAll("[data-all]")) part.hidden = !status.sees_all;
     showSlow();
     if (status.manages_keys) showKeys();
   }
@@ -56,9 +65,10 @@ function showModels({ models, not_served: notServed, workers_known: known }) {
   for (const model of models) if (!runs.includes(model)) rows.push([[model.name], ["any name that fits", "soft"], [""], [""], [""]]);
   for (const model of runs) model.deployments.forEach((one, number) => {
     const limit = one.max_concurrency ? " / " + one.max_concurrency : "";
+    const state = one.state === "not_asked" && one.in_flight ? "waiting for the first answer" : words[one.state];
     const also = model.aliases.length ? " (" + model.aliases.join(", ") + ")" : "";
-    rows.push([[model.name + (number ? "" : also)], [words[one.state] + (one.workers < known ? ` (${one.workers} of ${known} workers)` : ""), "state " + one.state], [one.in_flight + limit, "number"],
-      [one.name], [one.last_error && `${moment(one.last_error_at)}: ${one.last_error}`, "soft whole"]]);
+    rows.push([[model.name + (number ? "" : also)], [state + (one.workers < known ? ` (${one.workers} of ${known} workers)` : ""), "state " + one.state], [one.in_flight + limit, "number"],
+      [one.name, "place"], [one.last_error && `${moment(one.last_error_at)}: ${one.last_error}`, "soft whole"]]);
   });
   for (const [name, reason] of Object.entries(notServed)) rows.push([[name], ["not served", "soft"], [""], [""], [reason, "soft whole"]]);
   at("models").hidden = false;
@@ -71,7 +81,7 @@ function showModels({ models, not_served: notServed, workers_known: known }) {
   if (changed(body, found)) {
     body.replaceChildren();
     for (const row of found) addRow(body, row);
-    if (!found.length) addRow(body, [["None of this name or state.", "soft"]]);
+    if (!found.length) addRow(body, [[rows.length ? "None of this name or state." : "This key may use no model.", "soft"]]);
     box(at("models"));
   }
   at("summary").hidden = rows.length < 2;
@@ -91,9 +101,11 @@ function summary(runs) {
 
 function showRequests(status) {
   at("live").textContent = status.live;
+  at("more-live").hidden = status.live <= status.requests.length;
+  at("more-live").textContent = `The oldest ${status.requests.length} are listed.`;
   const body = at("requests").tBodies[0];
   body.replaceChildren();
-  for (const one of status.requests) addRow(body, [[one.request_id], [one.model + " " + one.route],
+  for (const one of status.requests) addRow(body, [[one.request_id], [one.model], [one.route],
     [one.key], [one.seconds.toFixed(1), "number"], [one.characters, "number"]]);
   at("requests").hidden = !status.requests.length;
 }
@@ -101,6 +113,7 @@ function showRequests(status) {
 function login() {
   sessionStorage.setItem("sagewire-key", at("key").value);
   caller = null;
+  at("secret").hidden = true;
   refresh();
 }
 
@@ -115,5 +128,5 @@ at("pause").addEventListener("click", () => {
   if (!paused) { refresh(); showSlow(); }
 });
 refresh();
-setInterval(() => { if (!document.hidden && !paused) refresh(); }, 2000);
+setInterval(() => { if (!document.hidden && !paused && !refused) refresh(); }, 2000);
 setInterval(() => { if (!document.hidden && !paused) showSlow(); }, 10000);

@@ -62,14 +62,14 @@ async function embed(model, text, signal) {
 async function rerank(model, text, signal) {
   const started = performance.now();
   const documents = at("documents").value.split("\n").filter(line => line.trim());
-  if (!documents.length) throw new Error("Give at least one document.");
+  if (!documents.length) throw new Error("Enter at least one document.");
   const found = await post("/v1/rerank", { model, query: text, documents }, signal);
   say(model).textContent = found.results.map(one => `${one.relevance_score.toFixed(4)}  ${documents[one.index]}`).join("\n");
   at("counts").textContent = `${documents.length} documents, after ${Math.round(performance.now() - started)} ms`;
 }
 
 async function ask() {
-  const model = at("model").value, text = at("prompt").value;
+  const model = at("model").value, text = at("prompt").value, before = messages.length;
   say("You").textContent = text;
   at("prompt").value = "";
   running = new AbortController();
@@ -78,7 +78,11 @@ async function ask() {
   try {
     await { chat, embed, rerank }[at("task").value](model, text, running.signal);
   } catch (error) {
-    if (error.name !== "AbortError") say("Error", "error").textContent = error.message;
+    if (error.name !== "AbortError") {
+      say("Error", "error").textContent = error.message;
+      // To be sent again without typing it again.
+      if (messages.length === before) at("prompt").value ||= text;
+    }
   }
   running = null;
   at("send").disabled = false; at("stop").disabled = true;
@@ -95,6 +99,7 @@ function startOver() {
 function showTask() {
   const task = at("task").value;
   for (const part of document.querySelectorAll("[data-task]")) part.hidden = part.dataset.task !== task;
+  at("documents").required = task === "rerank";
   at("prompt-label").textContent = { chat: "Message", embed: "Text", rerank: "Query" }[task];
   const names = Object.keys(snippets[task]);
   if (!names.includes(client)) client = names[0];

@@ -33,7 +33,7 @@ function drawCharts(found, hours) {
   const labels = found.series.map(step => label(step.at, hours)), total = found.total;
   const of = name => found.series.map(step => step[name]);
   at("charts").replaceChildren(
-    chart({ title: "Requests", total: `${exact.format(total.requests)}, ${exact.format(total.failures)} errors`, labels,
+    chart({ title: "Requests", total: `${exact.format(total.requests)}, ${exact.format(total.failures)} ${total.failures === 1 ? "error" : "errors"}`, labels,
       show: number.format, series: [
         { name: "answered", values: found.series.map(step => step.requests - step.failures), className: "one" },
         { name: "errors", values: of("failures"), className: "three" }] }),
@@ -57,7 +57,7 @@ function drawSums(id, title, rows) {
   const table = at(id), caption = element("caption", title);
   const head = element("thead"), body = element("tbody"), names = element("tr");
   for (const [text, name] of [[title.replace("By ", ""), ""], ["Requests", "number"], ["Errors", "number"],
-    ["Tokens", "number"], ["Cost", "number"], ["Median", "number"], ["95 %", "number"]]) {
+    ["Tokens", "number"], ["Cost", "number"], ["Median", "number"], ["p95", "number"]]) {
     const cell = element("th", text[0].toUpperCase() + text.slice(1), name);
     cell.scope = "col";
     names.append(cell);
@@ -93,6 +93,8 @@ export async function showUsage() {
   at("usage").hidden = false;
   showRecent(recent.requests);
   if (!changed(at("usage"), found)) return;
+  at("used").hidden = !found.total.requests;
+  at("no-usage").hidden = !!found.total.requests;
   drawCharts(found, hours);
   drawSums("by-model", "By model", found.models);
   drawSums("by-key", "By key", found.keys);
@@ -113,12 +115,12 @@ function showRecent(requests) {
   for (const one of requests) addRow(body, [
     [moment(one.time)],
     [one.error ? `${one.status} ${one.error}` : String(one.status), one.error ? "error" : ""],
-    [`${one.model || "–"} ${one.route}`], [one.key],
+    [one.model || "–"], [one.route], [one.key],
     [(one.milliseconds / 1000).toFixed(2), "number"],
     [one.first_piece_milliseconds === null ? "" : (one.first_piece_milliseconds / 1000).toFixed(2), "number"],
     [one.prompt_tokens === null && one.completion_tokens === null ? ""
       : `${one.prompt_tokens ?? 0} + ${one.completion_tokens ?? 0}`, "number"],
-    [one.cost ? dollars(one.cost) : "", "number"], [one.request_id, "soft whole"]]);
+    [one.cost ? dollars(one.cost) : "", "number"], [one.request_id, "soft whole id"]]);
   box(at("recent"));
 }
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from sagewire.client import AsyncClient
-from sagewire.errors import EndpointError, EndpointTimeout, NotReady, SagewireError
+from sagewire.errors import EndpointError, EndpointTimeout, NotReady, SagewireError, Throttled
 from sagewire.gateway.config import DeploymentConfig
 from sagewire.gateway.errors import UndetectedContainer, is_about_request, is_missing_route
 from sagewire.gateway.quota import Quota
@@ -249,7 +249,8 @@ class Deployment:
         if self.breaker.state != "closed":
             return "circuit_open" if self.breaker.state == "open" else "probing"
         if self.last_ok is None:
-            return "not_asked"
+            # A server that has only ever throttled has been asked.
+            return "failing" if self.last_error else "not_asked"
         return "healthy" if self.last_ok else "failing"
 
     def note_answer(self, task: Task) -> None:
@@ -257,9 +258,15 @@ class Deployment:
         self._answered.add(task)
         self._missing.pop(task, None)
 
-    def note_error(self, error: SagewireError) -> None:
-        """Remember for operators that it did not answer."""
-        self.last_ok = False
+    def note_error(self, error: SagewireError, *, failing: bool = True) -> None:
+        """Remember for operators that it did not answer.
+
+        Args:
+            error: The reason.
+            failing: It would not have answered other requests either.
+        """
+        if failing:
+            self.last_ok = False
         self.last_error_at = datetime.now(UTC)
         self.last_error = " ".join(self.redaction.text(f"{type(error).__name__}: {error}").split())[:300]
 
@@ -344,6 +351,7 @@ class Lease:
     def answered(self) -> None:
         """Note that the answer, or the first piece of a stream, is there."""
         self.deployment.note_answer(self._task)
+        self.deployment.last_ok = True
         self.seconds = time.perf_counter() - self._began
 
     def ended(self, tokens: int, completion_tokens: int | None, *, stream: bool) -> None:
@@ -380,6 +388,8 @@ class Lease:
             or is_about_request(error)
         ):
             breaker.left(self._passage)
+            if isinstance(error, Throttled | UndetectedContainer):
+                deployment.note_error(error, failing=False)
         else:
             deployment.note_error(error)
             if self.again:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from sagewire.errors import EndpointTimeout, ModelError, Throttled, UsageError
-from sagewire.gateway.config import parse_config
+from sagewire.gateway.config import DeploymentConfig, parse_config
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.routing.affinity import prefix_id
 from sagewire.gateway.routing.breaker import Breaker
@@ -15,6 +15,7 @@ from sagewire.gateway.routing.deployments import Deployment, Lease
 from sagewire.gateway.routing.model import Wanted
 from sagewire.gateway.routing.router import Router
 from sagewire.transports.retrying import RetryBudget
+from tests.cases import each
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "Hello there"}]}
 
@@ -394,6 +395,34 @@ def test_an_unhealthy_deployment_is_left_alone(start, upstream) -> None:
     state = gateway.get("/status").json()["models"][0]["deployments"][0]
     assert state["state"] == "circuit_open"
     assert "container" in state["last_error"]
+
+
+@each(
+    ("failures", "state"),
+    [
+        ("", "not_asked"),
+        # Throttled is not healthy, if there was nothing else, and says nothing about its health otherwise.
+        ("throttled", "failing"),
+        ("ok throttled", "healthy"),
+        ("broken throttled", "failing"),
+        ("broken ok", "healthy"),
+        # An answer of which the first piece is there.
+        ("begun", "healthy"),
+        ("begun broken", "failing"),
+    ],
+)
+def test_states_for_operators(failures: str, state: str) -> None:
+    deployment = Deployment(DeploymentConfig(endpoint="m"))
+    for kind in failures.split():
+        lease = Lease(deployment)
+        if kind == "begun":
+            lease.answered()
+        elif kind == "ok":
+            lease.succeeded()
+        else:
+            lease.failed(Throttled("slow down") if kind == "throttled" else ModelError("broken", status=500))
+    assert deployment.health == state
+    assert ("slow down" in deployment.last_error) is failures.endswith("throttled")
 
 
 def test_throttling_is_retried_and_then_passed_on(start, upstream) -> None:
