@@ -13,7 +13,7 @@ from sagewire.client import AsyncClient
 from sagewire.content_handlers import JsonHandler
 from sagewire.errors import EndpointTimeout, SagewireError, excerpt
 from sagewire.gateway.config import DeploymentConfig
-from sagewire.gateway.errors import GatewayError, envelope_of
+from sagewire.gateway.errors import GatewayError, envelope_of, is_time_limit
 from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routing.affinity import conversation_id, prefix_id
@@ -158,6 +158,7 @@ class Generation:
 
     def _failed(self, error: SagewireError) -> dict[str, Any]:
         _, body, _ = envelope_of(error)
+        self._turn.log.timed_out = self._turn.log.timed_out or is_time_limit(error)
         self._turn.log.error = body["error"]["code"] or type(error).__name__
         return body
 

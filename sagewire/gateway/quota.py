@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Quota", "estimated_answer", "estimated_inputs", "estimated_prompt", "estimated_tokens", "number_of_prompts"]
+__all__ = [
+    "Quota",
+    "estimated_answer",
+    "estimated_inputs",
+    "estimated_prompt",
+    "estimated_prompts",
+    "estimated_tokens",
+    "number_of_prompts",
+]
 
 # Tokens of an image, an audio clip or a file, whatever its size in bytes.
 ATTACHMENT = 500
@@ -66,12 +74,26 @@ def estimated_tokens(text: str) -> int:
 def estimated_prompt(body: Mapping[str, Any]) -> int:
     """Return about how many tokens the texts of a request have."""
     query, documents = body.get("query"), body.get("documents")
+    prompts = number_of_prompts(body)
     if isinstance(query, str) and isinstance(documents, list):
         # The model reads the query anew with each document.
         more = estimated_tokens(query) * max(0, len(documents) - 1)
     else:
-        more = 0
+        more = 0 if prompts == 1 else _beside_prompts(body) * (prompts - 1)
     return min(more + sum(_estimate(body[name]) for name in _TEXTS if name in body), MOST_TOKENS)
+
+
+def estimated_prompts(body: Mapping[str, Any], first: int, end: int) -> int:
+    """Return about how many tokens the prompts of a request from one number to before another have."""
+    if number_of_prompts(body) == 1:
+        return estimated_prompt(body) if first < end else 0
+    prompts = body["prompt"][first:end]
+    return min(_estimate(prompts) + _beside_prompts(body) * len(prompts), MOST_TOKENS)
+
+
+def _beside_prompts(body: Mapping[str, Any]) -> int:
+    """Return the tokens of the texts that go along with each prompt."""
+    return sum(_estimate(body[name]) for name in _TEXTS if name in body and name != "prompt")
 
 
 def estimated_inputs(body: Mapping[str, Any], count: int) -> int:

@@ -14,7 +14,13 @@ from sagewire.errors import SagewireError
 from sagewire.gateway.accounting.costs import Prices, dollars
 from sagewire.gateway.errors import is_callers_fault, is_time_limit
 from sagewire.gateway.keys import Key
-from sagewire.gateway.quota import estimated_inputs, estimated_prompt, estimated_tokens, number_of_prompts
+from sagewire.gateway.quota import (
+    estimated_inputs,
+    estimated_prompt,
+    estimated_prompts,
+    estimated_tokens,
+    number_of_prompts,
+)
 from sagewire.types import Usage
 
 if TYPE_CHECKING:
@@ -70,6 +76,8 @@ class RequestLog:
         gone: The caller has hung up.
         timed_out: A time limit is over, of the request itself or of a deployment that was answering it.
         begun_tokens: Of a request with many texts that failed: those of texts that were answered or on their way.
+        begun_prompts: Of a stream for several prompts, one after the other: how many were sent; 0 for all of a request.
+        counted_prompts: Those of them whose tokens `usage` has.
     """
 
     route: str = ""
@@ -99,6 +107,8 @@ class RequestLog:
     gone: bool = False
     timed_out: bool = False
     begun_tokens: int = 0
+    begun_prompts: int = 0
+    counted_prompts: int = 0
 
     def __init__(self, request_id: str, method: str, path: str, client: str = "") -> None:
         self.request_id = request_id
@@ -217,15 +227,19 @@ def used_tokens(log: RequestLog) -> tuple[int, int]:
         prompt = max(0, counted)
     elif log.begun_tokens and log.error is not None and not (log.gone or log.timed_out):
         prompt = log.begun_tokens
+    elif log.begun_prompts:
+        prompt = estimated_prompts(log.body, 0, log.begun_prompts)
     else:
         prompt = estimated_prompt(log.body)
     if usage is None or usage.completion_tokens is None:
         return prompt, log.answer_tokens
     completion = max(0, usage.completion_tokens)
     more = log.answer_tokens - log.counted_tokens if log.error is not None else 0
-    if more > 0:
+    if counted is not None and log.error is not None and (more > 0 or log.gone or log.timed_out):
         # Of a further prompt, whose counts have not come.
         prompts = number_of_prompts(log.body)
-        prompt += estimated_prompt(log.body) // prompts if prompts > 1 else 0
-        completion += more
-    return prompt, completion
+        if log.begun_prompts:
+            prompt += estimated_prompts(log.body, log.counted_prompts, log.begun_prompts)
+        elif more > 0 and prompts > 1:
+            prompt += estimated_prompt(log.body) // prompts
+    return prompt, completion + max(0, more)

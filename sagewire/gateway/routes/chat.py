@@ -13,6 +13,7 @@ from sagewire.content_handlers import OpenAiCompletionsHandler
 from sagewire.gateway.generation import PROMPTS_IN_FLIGHT, Callee, Generation, Opened
 from sagewire.gateway.plain_answers import PlainAnswer
 from sagewire.gateway.relay import ChatRelay, RelayedStream
+from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.routes.base import ModelRoute
 from sagewire.gateway.server.http_exchange import respond_json
 from sagewire.gateway.stream_events import ChunkEvents, Events, Stream
@@ -190,7 +191,7 @@ class Completions(ModelRoute):
                 return callee.client.stream_complete(text, **options, endpoint_kwargs=callee.parameters)
 
             count = len(prompts.texts)
-            return complete(0) if count == 1 else _InTurn([complete(number) for number in range(count)])
+            return complete(0) if count == 1 else _InTurn([complete(number) for number in range(count)], turn.log)
 
         def events(opened: Opened | None) -> ChunkEvents:
             return ChunkEvents(_Numbered(turn, opened.stream if opened else None, prompts))
@@ -254,25 +255,32 @@ async def _side_by_side(calls: list[Callable[[], Awaitable[Reply]]], at_once: in
 
 
 class _InTurn:
-    """The streams of several prompts, one after the other.
+    """The streams of several prompts, one after the other: each is sent when the one before has been answered.
+
+    Args:
+        streams: The streams.
+        log: Told how many prompts were sent, and how many are counted.
 
     Attributes:
         at: The number of the prompt whose answer is being read.
     """
 
-    def __init__(self, streams: list[Any]) -> None:
+    def __init__(self, streams: list[Any], log: RequestLog) -> None:
         self._streams = streams
+        self._log = log
         self.at = 0
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
         before: list[Usage | None] = []
         for number, stream in enumerate(self._streams):
             self.at = number
+            self._log.begun_prompts = number + 1
             async for delta in stream:
                 if isinstance(delta, UsageDelta):
                     # Of all prompts so far, like the answer that has been noted.
                     usage = add_usage([*before, delta.usage])
                     if usage is not None:
+                        self._log.counted_prompts = number + 1
                         yield UsageDelta(usage)
                 else:
                     yield delta

@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import sqlalchemy as sa
+import urllib3
 
 from sagewire.errors import EndpointError, EndpointTimeout, ModelError
 from sagewire.gateway.accounting.budgets import SpendTable
@@ -118,6 +119,54 @@ def test_limits_that_end_work(error: EndpointError, is_limit: bool) -> None:
     gave_up = ModelError("", status=424)
     gave_up.original_status = 0
     assert is_time_limit(gave_up)
+
+
+FOUR = {"prompt": ["a" * 400, "b" * 40, "c" * 4, "d" * 4000], "suffix": "word"}
+
+
+@each(
+    ("facts", "expected"),
+    [
+        # Nothing has come yet; the suffix goes along with each prompt.
+        ({"gone": True, "begun_prompts": 1}, (101, 0)),
+        ({"gone": True, "begun_prompts": 2, "answer_tokens": 9}, (112, 9)),
+        # The first is counted. The second was sent, which costs even without a word of its answer.
+        ({"gone": True, "begun_prompts": 2, "counted_prompts": 1, "usage": Usage(90, 7)}, (101, 7)),
+        ({"timed_out": True, "begun_prompts": 2, "counted_prompts": 1, "usage": Usage(90, 7)}, (101, 7)),
+        (
+            {"gone": True, "begun_prompts": 2, "counted_prompts": 1, "usage": Usage(90, 7), "answer_tokens": 11,
+             "counted_tokens": 8},
+            (101, 10),
+        ),
+        # One that fails before its answer begins costs nothing.
+        ({"begun_prompts": 2, "counted_prompts": 1, "usage": Usage(90, 7)}, (90, 7)),
+        ({"begun_prompts": 2, "counted_prompts": 1, "usage": Usage(90, 7), "answer_tokens": 5}, (101, 12)),
+        # Servers may count on the way.
+        ({"gone": True, "begun_prompts": 1, "counted_prompts": 1, "usage": Usage(90, 3), "answer_tokens": 5,
+          "counted_tokens": 4}, (90, 4)),
+        # Not a stream: any of them may be on their way.
+        ({"gone": True}, (1115, 0)),
+    ],
+)  # fmt: skip
+def test_of_several_prompts_those_are_charged_that_were_sent(facts: dict[str, Any], expected: tuple[int, int]) -> None:
+    assert used_tokens(ended(body=FOUR, error="client_gone", **facts)) == expected
+
+
+def test_a_stream_of_many_prompts_that_is_dropped_costs_what_was_sent(start, upstream, until) -> None:
+    gateway = start("""
+models: {m: {endpoint: tgi--slow-tokens, handler: tgi, format: chatml, input_cost_per_token: 0.001}}
+keys: [{name: bob, key: sk-bob, max_budget: 100, tokens_per_minute: 1000000}]
+""")
+    key = next(iter(gateway.gateway.access._configured.values()))
+    body = {"model": "m", "stream": True, "max_tokens": 100, "prompt": ["word " * 80] * 20}
+    answer = urllib3.request(
+        "POST", f"{gateway.url}/v1/completions", json=body, headers=BOB, retries=False, preload_content=False
+    )
+    assert answer.status == 200
+    assert b"text" in next(answer.stream(64))
+    answer.close()
+    # A prompt is 100 tokens of $0.001; the others were not sent.
+    until(lambda: 0 < SpendTable(gateway.gateway.store).of(key).nanodollars < 500_000_000)
 
 
 def test_a_key_does_not_pay_for_one_that_had_its_name() -> None:

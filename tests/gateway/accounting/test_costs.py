@@ -161,7 +161,12 @@ async def test_counts_of_several_streams_are_summed_up_on_the_way() -> None:
             yield TextDelta("a")
             yield UsageDelta(Usage(5, 6))
 
-    found = [delta async for delta in _InTurn([One(), One()])]
+    log = ended(body={"prompt": ["aaaa", "bbbb"]})
+    found, sent = [], []
+    async for delta in _InTurn([One(), One()], log):
+        found.append(delta)
+        sent.append((log.begun_prompts, log.counted_prompts))
+    assert sent == [(1, 0), (1, 1), (2, 1), (2, 2)]
     assert [delta.usage for delta in found if isinstance(delta, UsageDelta)] == [Usage(5, 6), Usage(10, 12)]
 
 
