@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
+
+import orjson
 
 from sagewire.openai_shapes.answers import new_id
 from sagewire.openai_shapes.arguments import texts, token_lists
 from sagewire.openai_shapes.fields import BadRequest, Fields
 from sagewire.types import Embeddings, Ranking
 
-__all__ = ["embedding_arguments", "embedding_list", "rerank_arguments", "rerank_list"]
+__all__ = ["embedding_arguments", "embedding_list", "embedding_pieces", "rerank_arguments", "rerank_list"]
 
 JSON = dict[str, Any]
 # Cohere's `input_type` words, and the neutral ones.
@@ -83,8 +85,6 @@ def embedding_list(
         model: The name under which they were asked for.
         encoding_format: `base64` writes each vector as little-endian float32 values.
     """
-    usage = embeddings.usage
-    tokens = (usage.prompt_tokens if usage else None) or 0
     write = _base64 if encoding_format == "base64" else list
     return {
         "object": "list",
@@ -93,8 +93,36 @@ def embedding_list(
             for number, row in enumerate(embeddings.rows)
         ],
         "model": model,
-        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        "usage": _usage(embeddings),
     }
+
+
+def embedding_pieces(
+    embeddings: Embeddings, *, model: str, encoding_format: Literal["float", "base64"] = "float"
+) -> Iterator[bytes]:
+    """Yield the JSON of `embedding_list`, one vector at a time.
+
+    Args:
+        embeddings: The vectors.
+        model: The name under which they were asked for.
+        encoding_format: As for `embedding_list`.
+
+    Example:
+        >>> b"".join(embedding_pieces(Embeddings([[0.5], [1.0]]), model="m"))[:70]
+        b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":['
+    """
+    write = _base64 if encoding_format == "base64" else list
+    before = b'{"object":"list","data":['
+    for number, row in enumerate(embeddings.rows):
+        yield b'%b{"object":"embedding","index":%d,"embedding":%b}' % (before, number, orjson.dumps(write(row)))
+        before = b","
+    rest = orjson.dumps({"model": model, "usage": _usage(embeddings)})
+    yield (b"" if len(embeddings) else before) + b"]," + rest[1:]
+
+
+def _usage(embeddings: Embeddings) -> JSON:
+    tokens = (embeddings.usage.prompt_tokens if embeddings.usage else None) or 0
+    return {"prompt_tokens": tokens, "total_tokens": tokens}
 
 
 def rerank_arguments(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 import base64
 from array import array
 
+import orjson
 import pytest
 from openai.types import Completion, CreateEmbeddingResponse
 from openai.types.chat import ChatCompletion
 
 from sagewire.openai_shapes import chat_completion, embedding_list, rerank_list, text_completion, usage_of
+from sagewire.openai_shapes.vectors import embedding_pieces
 from sagewire.types import (
     Choice,
     Embeddings,
@@ -18,6 +20,7 @@ from sagewire.types import (
     ToolCall,
     Usage,
 )
+from tests.cases import each
 
 LOGPROBS = (TokenLogprob("Hé", -0.5, (("Hé", -0.5), ("Ho", -2.0))), TokenLogprob("llo", -0.1))
 
@@ -97,3 +100,14 @@ def test_rankings() -> None:
     body = rerank_list(ranking, model="m", documents=["a", "b"], id="r")
     assert body["results"][0] == {"index": 1, "relevance_score": 0.9, "document": {"text": "b"}}
     assert "document" not in rerank_list(ranking, model="m")["results"][0]
+
+
+@each("encoding", ["float", "base64"])
+def test_vectors_in_pieces_are_the_same_answer(encoding) -> None:
+    rows = [[0.1, -2.5e-7, 1e22], array("d", [0.1, 1 / 3, -0.0]), array("f", [0.1, 1.0, 2.0]), [1, -3, 127]]
+    for many in (rows, rows[:1], []):
+        vectors = Embeddings(many, Usage(prompt_tokens=7) if many else None)
+        pieces = list(embedding_pieces(vectors, model='a "model" é', encoding_format=encoding))
+        whole = embedding_list(vectors, model='a "model" é', encoding_format=encoding)
+        assert b"".join(pieces) == orjson.dumps(whole)
+        assert len(pieces) == len(many) + 1

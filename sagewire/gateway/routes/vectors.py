@@ -7,18 +7,22 @@ from collections.abc import Awaitable
 
 from starlette.types import Send
 
+from sagewire.client.packed_vectors import embed_packed
 from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.generation import Callee, Generation
 from sagewire.gateway.routes.base import ModelRoute
 from sagewire.gateway.server.http_exchange import respond_json
+from sagewire.gateway.server.large_answers import respond_in_pieces
 from sagewire.gateway.turn import Turn
 from sagewire.openai_shapes import embedding_arguments, embedding_list, rerank_arguments, rerank_list
-from sagewire.openai_shapes.vectors import encoding_format
+from sagewire.openai_shapes.vectors import embedding_pieces, encoding_format
 from sagewire.types import Embeddings, Ranking
 
 __all__ = ["EmbeddingsRoute", "Rerank"]
 
 _log = logging.getLogger("sagewire.gateway")
+# Numbers of an answer that is written in one piece: a batch of most servers, or a megabyte or two.
+NUMBERS_AT_ONCE = 1 << 17
 
 
 class EmbeddingsRoute(ModelRoute):
@@ -47,11 +51,15 @@ class EmbeddingsRoute(ModelRoute):
 
         def call(callee: Callee) -> Awaitable[Embeddings]:
             configured = callee.config.vector_options(arguments.get("extra"))
-            return callee.client.embed(**{**arguments, **configured}, endpoint_kwargs=callee.parameters)
+            return embed_packed(callee.client, **{**arguments, **configured}, endpoint_kwargs=callee.parameters)
 
         embeddings = await generation.whole(call)
         turn.log.usage = embeddings.usage
-        await respond_json(send, 200, embedding_list(embeddings, model=turn.name, encoding_format=wanted))
+        if len(embeddings) * embeddings.dimensions <= NUMBERS_AT_ONCE:
+            await respond_json(send, 200, embedding_list(embeddings, model=turn.name, encoding_format=wanted))
+        else:
+            pieces = embedding_pieces(embeddings, model=turn.name, encoding_format=wanted)
+            await respond_in_pieces(send, pieces, self.gateway.alarms)
 
 
 class Rerank(ModelRoute):

@@ -68,12 +68,12 @@ def test_prompts_of_token_numbers_need_a_server_that_takes_them(start) -> None:
 
 
 def test_embeddings_of_token_numbers(start, vllm, caplog) -> None:
-    def answer(headers):
-        texts = vllm.bodies[-1]["input"]
+    def answer(path, body, headers):
+        texts = body["input"]
         data = [{"index": number, "embedding": [float(text[0]), 0.5]} for number, text in enumerate(texts)]
         return 200, {"data": data, "usage": {"prompt_tokens": sum(map(len, texts)), "total_tokens": 0}}
 
-    vllm.answers = {"/embeddings": answer}
+    vllm.answer = answer
     gateway = gateway_of(start, vllm, embedding_handler={"name": "openai_embeddings"})
     one = gateway.post("/v1/embeddings", {"model": "m", "input": [7, 8, 9], "dimensions": 2}).json()
     assert vllm.bodies[-1] == {"input": [[7, 8, 9]], "model": "served", "dimensions": 2}

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,17 +55,23 @@ class Server:
 
 @pytest.fixture
 def server(upstream, tmp_path: Path) -> Iterator[Server]:
+    with serving(tmp_path, CONFIG) as one:
+        # The first request of each kind loads what all others use.
+        hello = {"model": "chat", "messages": [{"role": "user", "content": "Hi"}]}
+        assert one.post(json.dumps(hello).encode()) == (200, b"")
+        yield one
+
+
+@contextmanager
+def serving(tmp_path: Path, config: str) -> Iterator[Server]:
     path = tmp_path / "gateway.yaml"
-    path.write_text(CONFIG + SETTINGS)
+    path.write_text(config + SETTINGS)
     command = [sys.executable, "-m", "sagewire", "gateway", "--config", str(path), "--port", "0"]
     errors = (tmp_path / "errors").open("w")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
     found = next(filter(None, (re.search(r"base_url=http://[^:]+:(\d+)/", line) for line in process.stdout)))
     one = Server(process.pid, int(found[1]))
     try:
-        # The first request of each kind loads what all others use.
-        hello = {"model": "chat", "messages": [{"role": "user", "content": "Hi"}]}
-        assert one.post(json.dumps(hello).encode()) == (200, b"")
         yield one
     finally:
         process.kill()
@@ -156,3 +162,33 @@ def test_the_largest_lists_of_callers(server: Server) -> None:
         # So many messages have passed the gateway, and are more than the model can read.
         assert all(status == 200 or b"context_length_exceeded" in words for status, words in answers), answers
         assert grown < allowed, f"{grown:.0f} MB for {at_once} requests of {len(data) / 1e6:.1f} MB"
+
+
+def test_vectors_of_the_largest_request(vllm, tmp_path: Path) -> None:
+    count, dimensions = 4096, 1024
+    row = [((number * 7919) % 100_003) / 100_003 for number in range(dimensions)]
+
+    def answer(path: str, body: dict[str, list[str]], headers: dict[str, str]) -> tuple[int, object]:
+        return 200, {"data": [{"index": index, "embedding": row} for index in range(len(body["input"]))]}
+
+    vllm.answer = answer
+    config = f"models: {{m: {{url: '{vllm.url}/v1', embedding_handler: openai_embeddings}}}}\n"
+    with serving(tmp_path, config) as one:
+
+        def embed(texts: list[str]) -> int:
+            body = json.dumps({"model": "m", "input": texts}).encode()
+            url = f"http://127.0.0.1:{one.port}/v1/embeddings"
+            headers = {"content-type": "application/json"}
+            answered = urllib3.request("POST", url, body=body, headers=headers, timeout=120, preload_content=False)
+            assert answered.status == 200
+            return sum(len(piece) for piece in answered.stream(1 << 16))
+
+        embed(["Hi"])
+        before = one.megabytes()
+        Path(f"/proc/{one.pid}/clear_refs").write_text("5")
+        sent = embed([f"text {number}" for number in range(count)]) / 1e6
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{one.pid}/status").read_text())
+        assert found is not None
+        grown = int(found[1]) * 1024 / 1e6 - before
+    # As Python floats, whose text is put together as a whole, they took 450 MB.
+    assert grown < 180, f"{grown:.0f} MB for an answer of {sent:.0f} MB"

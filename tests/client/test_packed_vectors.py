@@ -1,0 +1,51 @@
+"""Vectors of many batches in little memory."""
+
+import json
+from array import array
+
+import pytest
+
+from sagewire import AsyncClient
+from sagewire.client.packed_vectors import embed_packed
+from sagewire.errors import UnsupportedFeature, UsageError
+from sagewire.transports.base import Body
+from sagewire.types import Embeddings, ResponseInfo
+
+ROWS = [[0.1, 1 / 3, -2.5e-308], [1e300, -0.0, 5e-324], [1, -3, 127], [0.5, 1, 2.0]]
+
+
+class Server:
+    """An asynchronous transport to a server in the manner of TEI."""
+
+    def __init__(self):
+        self.sizes = []
+
+    async def invoke(self, call):
+        texts = json.loads(call.body)["inputs"]
+        self.sizes.append(len(texts))
+        return Body(json.dumps([ROWS[int(text) % 4] for text in texts]).encode(), ResponseInfo())
+
+
+def client():
+    return AsyncClient(transport=Server(), handler="tei")
+
+
+async def test_no_digit_is_lost():
+    texts = list(map(str, range(70)))
+    packed = await embed_packed(client(), texts, endpoint_kwargs={})
+    assert packed.vectors == (await client().embed(texts)).vectors
+    assert repr(packed.vectors[:4]) == repr(ROWS)
+    assert [type(row) for row in packed.rows[:4]] == [array, array, list, list]
+    assert {row.typecode for row in packed.rows if isinstance(row, array)} == {"d"}
+
+
+async def test_what_is_one_batch_is_read_as_usual():
+    assert (await embed_packed(client(), ["0", "1"])).rows == ROWS[:2]
+    assert await embed_packed(client(), []) == Embeddings()
+
+
+async def test_options_are_those_of_embed():
+    with pytest.raises(UnsupportedFeature, match="dimensions"):
+        await embed_packed(AsyncClient(transport=Server(), handler="lmi_embedding"), ["1"], dimensions=3)
+    with pytest.raises(UsageError, match="token numbers"):
+        await embed_packed(client(), [1, 2])
