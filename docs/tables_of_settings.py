@@ -16,6 +16,7 @@ from sagewire.gateway.config import (
     GatewayConfig,
     KeyConfig,
     ModelConfig,
+    ModelLimits,
     ServerConfig,
     TimeLimits,
 )
@@ -28,6 +29,7 @@ SECTIONS = {
     DeploymentConfig: "A deployment",
     TimeLimits: "Time limits",
     KeyConfig: "A key",
+    ModelLimits: "Limits of a key for one model",
     ServerConfig: "The server",
 }
 WORDS = {bool: "yes or no", str: "text", int: "whole number", float: "number", datetime: "moment", SecretStr: "secret"}

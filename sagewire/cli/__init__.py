@@ -9,7 +9,8 @@ from sagewire.cli.bulk import bulk
 from sagewire.cli.catalogue import formats, handlers, render
 from sagewire.cli.conversation import ask, chat
 from sagewire.cli.endpoints import doctor, inspect
-from sagewire.cli.gateway import check_litellm, gateway, keys
+from sagewire.cli.gateway import check_litellm, gateway
+from sagewire.cli.keys import keys
 from sagewire.cli.migrate import migrate
 from sagewire.cli.servers import demo, emulator
 from sagewire.cli.vectors import embed, rerank

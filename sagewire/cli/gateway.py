@@ -1,4 +1,4 @@
-"""`sagewire gateway` and `sagewire keys`: an OpenAI server in front of endpoints, and who may use it."""
+"""`sagewire gateway`: an OpenAI server in front of endpoints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 import signal
 import sys
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -17,20 +16,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from sagewire._extras import require
 from sagewire.cli._app import console, errors, friendly, show_table
 from sagewire.cli._options import AsJson, ModelOptions, is_url
+from sagewire.cli.keys import ConfigFile, require_gateway
 from sagewire.errors import UsageError
 
 if TYPE_CHECKING:
-    from sagewire.gateway.accounting.database import Store
     from sagewire.gateway.config import GatewayConfig
     from sagewire.gateway.server.run import Plan
-
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="A configuration file, sagewire's or LiteLLM's.")
-]
-keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke the gateway's API keys; show what they used.")
 
 
 @friendly
@@ -55,7 +48,7 @@ def gateway(
     """
     if context.invoked_subcommand is not None:
         return
-    _require_extra()
+    require_gateway()
     from sagewire.gateway.config import GatewayConfig
     from sagewire.gateway.server.run import Plan, load_plan
 
@@ -100,7 +93,7 @@ def check_litellm(
 
     Example: sagewire gateway check litellm.yaml
     """
-    _require_extra()
+    require_gateway()
     from sagewire.gateway.config.litellm_report import explain_litellm
 
     report = explain_litellm(file)
@@ -222,171 +215,3 @@ def _announce(url: str, config: GatewayConfig) -> None:
     console.print(f"OpenAI clients: base_url={url}/v1, api_key={key}", markup=False)
     console.print(f"In a browser: {url}", markup=False)
     sys.stdout.flush()
-
-
-@keys.command("add")
-@friendly
-def add(
-    name: Annotated[str, typer.Argument(help="Name of the key, in logs and accounts.")],
-    config: ConfigFile = None,
-    models: Annotated[str, typer.Option(help="Models it may use, separated by commas. Default: all.")] = "",
-    expires: Annotated[
-        str, typer.Option(help="How long it is valid: 90d, 12h; or to the end of a date, 2027-01-31.")
-    ] = "",
-    requests_per_minute: Annotated[
-        int | None, typer.Option("--rpm", min=1, help="Maximum requests per minute.")
-    ] = None,
-    tokens_per_minute: Annotated[int | None, typer.Option("--tpm", min=1, help="Maximum tokens per minute.")] = None,
-    max_budget: Annotated[float | None, typer.Option(min=0, max=1e9, help="Maximum cost in dollars.")] = None,
-    budget_duration: Annotated[str, typer.Option(help="When the budget starts anew: 30d, 1mo. Default: never.")] = "",
-) -> None:
-    """Make a key. It is shown once; the database keeps its hash.
-
-    Example: sagewire keys add bob --max-budget 20 --expires 90d
-    """
-    store, settings = _open(config)
-    from sagewire.gateway.durations import after
-    from sagewire.gateway.keys import Key, digest_of, new_secret
-
-    if budget_duration:
-        after(budget_duration)
-        if max_budget is None:
-            raise UsageError("--budget-duration needs --max-budget: the amount it is for")
-
-    chosen = tuple(model.strip() for model in models.split(",") if model.strip()) or None
-    if settings is not None:
-        for model in chosen or ():
-            if model not in settings.models and settings.canonical(model) is None:
-                reason = settings.why_not(model)
-                if reason is not None:
-                    raise UsageError(f"model {model!r} is not served: {reason}")
-                raise UsageError(f"there is no model {model!r}; known: {', '.join(settings.models)}")
-    secret = new_secret()
-    limits = (requests_per_minute, tokens_per_minute, max_budget, budget_duration or None)
-    store.add_key(Key(name, digest_of(secret), chosen, _moment(expires), *limits))
-    console.print(secret, markup=False, highlight=False, soft_wrap=True)
-    errors.print(f"{name} is in {store.place}; running gateways with this database accept it at once.", markup=False)
-    if (requests_per_minute or tokens_per_minute) and (settings is None or settings.server.redis_url is None):
-        errors.print(
-            "Several machines count its limits each for itself; set `server.redis_url` to count them together."
-        )
-
-
-@keys.command("list")
-@friendly
-def list_keys(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """List the keys in the database, with what they have spent.
-
-    Example: sagewire keys list --config gateway.yaml
-    """
-    store, _ = _open(config)
-    from sagewire.gateway.accounting.budgets import SpendTable
-    from sagewire.gateway.accounting.costs import dollars
-
-    spend = SpendTable(store)
-    rows = [
-        {
-            "name": key.name,
-            "models": list(key.models) if key.models is not None else None,
-            "expires": key.expires.isoformat() if key.expires else None,
-            "expired": key.expired(),
-            "requests_per_minute": key.requests_per_minute,
-            "tokens_per_minute": key.tokens_per_minute,
-            "max_budget": key.max_budget,
-            "budget_duration": key.budget_duration,
-            "spend": dollars(spend.of(key).nanodollars),
-        }
-        for key in store.all_keys()
-    ]
-    _show(rows, as_json)
-
-
-@keys.command("revoke")
-@friendly
-def revoke(name: Annotated[str, typer.Argument(help="The key's name.")], config: ConfigFile = None) -> None:
-    """Revoke a key; running gateways notice within 15 seconds.
-
-    Example: sagewire keys revoke bob
-    """
-    store, _ = _open(config)
-    if not store.remove_key(name):
-        raise UsageError(
-            f"there is no key named {name!r}; known: {', '.join(key.name for key in store.all_keys()) or 'none'}"
-        )
-    console.print(f"{name} is revoked.", markup=False)
-
-
-@keys.command("usage")
-@friendly
-def usage(
-    config: ConfigFile = None,
-    key: Annotated[str | None, typer.Option(help="Only the usage of this key.")] = None,
-    days: Annotated[int, typer.Option(min=1, help="Number of days to look back.")] = 30,
-    as_json: AsJson = False,
-) -> None:
-    """Show requests, tokens and dollars by key and model.
-
-    Example: sagewire keys usage
-    """
-    store, _ = _open(config)
-    from sagewire.gateway.accounting.costs import dollars
-
-    sums: dict[tuple[str, str], dict[str, Any]] = {}
-    counts = ("requests", "failures", "unmetered", "prompt_tokens", "completion_tokens", "nanodollars")
-    for row in store.usage(datetime.now(UTC) - timedelta(days=days), key):
-        total = sums.setdefault(
-            (row.key_name, row.model), {"key": row.key_name, "model": row.model, **dict.fromkeys(counts, 0)}
-        )
-        for name in counts:
-            total[name] += getattr(row, name)
-    for total in sums.values():
-        total["cost"] = dollars(total.pop("nanodollars"))
-    _show([sums[key] for key in sorted(sums)], as_json)
-
-
-def _require_extra() -> None:
-    for module in ("starlette", "uvicorn", "pydantic", "yaml", "prometheus_client", "limits", "sqlalchemy"):
-        require(module, "gateway")
-
-
-def _open(config: Path | None) -> tuple[Store, GatewayConfig | None]:
-    _require_extra()
-    from sagewire.gateway.accounting.database import open_store
-    from sagewire.gateway.config import load_config
-
-    if config is None:
-        return open_store(), None
-    settings = load_config(config)
-    url = settings.server.database_url
-    return open_store(url.get_secret_value() if url else None), settings
-
-
-def _moment(text: str) -> datetime | None:
-    if not text:
-        return None
-    span = re.fullmatch(r"(\d+)([dhm])", text)
-    if span:
-        unit = {"d": "days", "h": "hours", "m": "minutes"}[span[2]]
-        return datetime.now(UTC) + timedelta(**{unit: int(span[1])})
-    # As in the file: a key with a date is good through that day.
-    from sagewire.gateway.config.server import as_moment
-
-    try:
-        moment = as_moment(text)
-    except ValueError:
-        raise UsageError(f"--expires {text!r} should be like 90d, 12h, or a date such as 2027-01-31") from None
-    assert isinstance(moment, datetime)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        console.out(orjson.dumps(rows).decode(), highlight=False)
-        return
-    if not rows:
-        console.print("Nothing yet.")
-        return
-    table = Table(*[name.replace("_", " ") for name in rows[0]], box=None, header_style="bold")
-    for row in rows:
-        table.add_row(*["" if value is None else str(value) for value in row.values()])
-    show_table(table)

@@ -69,7 +69,7 @@ class Authenticator:
                 `api-key` Azure's, `x-api-key` that of others.
 
         Raises:
-            GatewayError: 401 for no key, or one that is unknown or expired.
+            GatewayError: 401 for no key, or one that is unknown, blocked or expired.
         """
         if not self.required:
             return OPEN
@@ -84,9 +84,15 @@ class Authenticator:
             key = await self._look_up(digest, self._database)
         if key is None or not same(digest, key.digest):
             raise _stranger("this API key is not known")
+        if key.blocked:
+            raise _stranger(f"the API key '{key.name}' is blocked", "key_blocked")
         if key.expired():
             raise _stranger(f"the API key '{key.name}' has expired")
         return key
+
+    def holds(self, digest: str) -> bool:
+        """Return whether a key is the master key, or one of the configuration."""
+        return digest == self._master or digest in self._configured
 
     def forget(self, digest: str) -> None:
         """Look a key up again at its next use, because it has changed."""
@@ -177,5 +183,5 @@ def _shown(headers: Mapping[str, str]) -> str:
     return (headers.get("api-key") or headers.get("x-api-key") or "").strip()
 
 
-def _stranger(message: str) -> GatewayError:
-    return GatewayError(401, "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
+def _stranger(message: str, code: str = "invalid_api_key") -> GatewayError:
+    return GatewayError(401, code, message, headers={"www-authenticate": "Bearer"})

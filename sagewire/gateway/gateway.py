@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from sagewire.errors import SagewireError
 from sagewire.gateway.accounting.budgets import Budgets
-from sagewire.gateway.accounting.costs import USUAL_SECONDS, Prices, dearest, dollars
+from sagewire.gateway.accounting.costs import dollars
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.metrics import Kind, Metrics
 from sagewire.gateway.accounting.store_errors import StoreError
@@ -19,10 +19,11 @@ from sagewire.gateway.body_room import BodyRoom
 from sagewire.gateway.config import GatewayConfig, ServerConfig
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.isolation import check_body, check_sizes
+from sagewire.gateway.key_limits import KeyLimits
 from sagewire.gateway.keys import Key
 from sagewire.gateway.quota import number_of_prompts
 from sagewire.gateway.rate_limits import RateLimits, require_shared_counts
-from sagewire.gateway.request_log import RequestLog, used_tokens
+from sagewire.gateway.request_log import RequestLog
 from sagewire.gateway.request_settings import take_settings
 from sagewire.gateway.routing.deployments import Deployment, Task
 from sagewire.gateway.routing.model import Model
@@ -77,13 +78,14 @@ class Gateway:
         # Apart from the look-ups of keys, so that neither keeps the other waiting.
         self.management = BlockingCalls(1, MANAGEMENT_SECONDS)
         self.draining = False
-        self.access = Authenticator(config, store, required=require_keys or bool(store.all_keys()))
+        self.access = Authenticator(config, store, required=require_keys or bool(store.all_keys(1, notes=False)))
         self.budgets = Budgets(store)
         self.body_room = BodyRoom()
         self.responses = StoredResponses(store)
         # One worker counts in the database, too, if gateways on other machines may do so.
         shared = store if store.on_network or (workers > 1 and not store.in_memory) else None
         self.rates = RateLimits(_plain(config.server.redis_url), shared)
+        self.limits = KeyLimits(self.rates, self.budgets, workers, alone=workers == 1 and not store.on_network)
         self.router = Router(config, rates=self.rates, health=self.metrics.report_health)
         self.states = WorkerStates(lambda: self.router, self.live)
         self._background: set[asyncio.Task[None]] = set()
@@ -110,9 +112,9 @@ class Gateway:
         What belongs to the process as a whole (database, Redis, address) stays as it was until a restart.
 
         Raises:
-            UsageError: It has rate limits, which several workers without a database cannot count.
+            UsageError: It has limits that the workers cannot count together.
         """
-        require_shared_counts(config, self.workers, shared=self.rates.shared)
+        require_shared_counts(config, self.workers, shared=self.rates.shared, alone=self.limits.alone)
         before = self.router
         self.router = Router(config, before)
         # Keys may come and go, but a gateway that asked for them never stops asking.
@@ -190,51 +192,9 @@ class Gateway:
             body, earlier, storing = await expand(log, body)
             check_sizes(body)
         turn = Turn(log, key, body, model, router, name, task, number_of_prompts(body), settings, earlier, storing)
-        await self._reserve(turn)
+        if not key.unlimited:
+            await self.limits.reserve(turn, self.config, self.allows)
         return turn
-
-    async def _reserve(self, turn: Turn) -> None:
-        """Set tokens and a part of the budget aside for a request, if its key has limits."""
-        key, log = turn.key, turn.log
-        if not key.limited and key.max_budget is None:
-            return
-        prompt, answer = 0, 0
-        if key.tokens_per_minute is not None or key.max_budget is not None:
-            prompt, answer = turn.expected()
-        if key.limited:
-            # One that was made with `keys add` while this process ran.
-            self.check_countable(key, 503)
-            headers, log.reservation = await self.rates.admit(key, requests=turn.calls, tokens=prompt + answer)
-            log.headers |= headers
-        if key.max_budget is not None:
-            prices = dearest(self._prices(turn))
-            log.budget = await self.budgets.reserve(key, prices.cost(prompt, answer, USUAL_SECONDS))
-
-    def _prices(self, turn: Turn) -> Iterator[Prices]:
-        """Yield the prices of all deployments that may answer: those of fallbacks, too, may be the highest."""
-        waiting, seen = [turn.model.name], set[str]()
-        while waiting:
-            found = self.config.settings(waiting.pop())
-            if found is None or found[0] in seen or (seen and not self.allows(turn.key, found[0])):
-                continue
-            name, model = found
-            seen.add(name)
-            yield from (one.prices for one in model.deployments if one.prices is not None)
-            if turn.settings.fallbacks is None:
-                waiting += model.fallbacks or self.config.default_fallbacks
-                waiting += [*model.context_fallbacks, *model.content_fallbacks]
-            else:
-                waiting += turn.settings.fallbacks
-
-    def check_countable(self, key: Key, status: int = 400) -> None:
-        """Raise `GatewayError` if a key has rate limits, and workers that could not count them together."""
-        if key.limited and self.workers > 1 and not self.rates.shared:
-            raise GatewayError(
-                status,
-                "limits_not_shared",
-                f"key '{key.name}' has rate limits, which {self.workers} workers can only count together in Redis: "
-                "set `server.redis_url`, or run one worker; a budget (`max_budget`) holds without",
-            )
 
     def _check_fallback(self, key: Key, name: str) -> None:
         if len(name) > MAX_NAME or self.config.entry(name) is None:
@@ -293,17 +253,7 @@ class Gateway:
         model, seconds = self._entry(log.model), log.seconds
         served = model if log.served_by in ("", log.model) else self._entry(log.served_by)
         if log.key is not None:
-            tokens = self._tokens_of(log)
-            if log.reservation is not None:
-                await self.rates.settle(log.reservation, tokens)
-            log.cost = self._cost_of(log)
-            if log.budget is not None:
-                await self.budgets.settle(log.budget, log.cost)
-            if log.lease is not None:
-                completion = (log.usage and log.usage.completion_tokens) or log.answer_tokens
-                log.lease.ended(tokens, completion, stream=log.stream)
-                if log.lease.reservation is not None:
-                    await self.rates.settle(log.lease.reservation, tokens)
+            await self.limits.settle(log)
             if log.model:
                 failed = log.error is not None
                 unmetered = log.usage is None and log.called and (not failed or log.gone or log.timed_out)
@@ -315,6 +265,7 @@ class Gateway:
                     unmetered=unmetered,
                     cost=log.cost,
                     seconds=seconds,
+                    account=log.key.account if log.key.digest else "",
                 )
         # Only its tokens had to be estimated.
         log.body = {}
@@ -327,23 +278,6 @@ class Gateway:
             tokens=None if usage is None else (max(0, usage.prompt_tokens or 0), max(0, usage.completion_tokens or 0)),
             cost=dollars(log.cost) if log.cost else 0.0,
         )
-
-    @staticmethod
-    def _tokens_of(log: RequestLog) -> int:
-        """Return the tokens to charge to the limits of the key and the deployment."""
-        if log.key is None or not (log.lease or log.reservation) or not log.is_charged:
-            return 0
-        if log.is_cut_short and log.reservation is not None:
-            return max(log.reservation.tokens, sum(used_tokens(log)))
-        return sum(used_tokens(log))
-
-    @staticmethod
-    def _cost_of(log: RequestLog) -> int:
-        """Return the nanodollars of a request, by the same rules as its tokens."""
-        if log.prices is None or not log.is_charged:
-            return 0
-        cost = log.prices.cost(*used_tokens(log), log.seconds)
-        return max(log.budget.nanodollars, cost) if log.is_cut_short and log.budget is not None else cost
 
     def attempt_failed(self, model: Model, deployment: Deployment, error: SagewireError) -> None:
         """Count a failed call of a deployment, whether or not another one makes it good."""

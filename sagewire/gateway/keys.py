@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
 
 from sagewire.gateway.config import KeyConfig
 from sagewire.gateway.quota import Quota
 
-__all__ = ["MASTER", "OPEN", "Key", "digest_of", "from_config", "new_secret", "same"]
+__all__ = ["MASTER", "OPEN", "Key", "digest_of", "from_config", "new_key", "new_secret", "same"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,12 @@ class Key:
         tokens_per_minute: Maximum tokens per minute, of prompts and answers.
         max_budget: Maximum cost in dollars.
         budget_duration: After how long the budget is whole again, such as `30d`; `None` for never.
+        max_parallel_requests: Maximum requests at a time.
+        model_limits: Maximum requests and tokens per minute of single models.
+        blocked: It may use nothing until it is unblocked.
+        owned: What its spending and its minutes are counted under, if not its name: another key may get that.
+        notes: What those who manage keys have written to it; empty where it is only looked up.
+        created: When it was made; `None` for one of a configuration file.
     """
 
     name: str
@@ -38,6 +47,17 @@ class Key:
     tokens_per_minute: int | None = None
     max_budget: float | None = None
     budget_duration: str | None = None
+    max_parallel_requests: int | None = None
+    model_limits: Mapping[str, tuple[int | None, int | None]] = field(default_factory=dict, hash=False)
+    blocked: bool = False
+    owned: str | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    created: datetime | None = field(default=None, compare=False)
+
+    @property
+    def account(self) -> str:
+        """What its spending and its minutes are counted under."""
+        return self.owned or self.name
 
     def may_use(self, model: str) -> bool:
         """Return whether it is good for a model."""
@@ -45,13 +65,22 @@ class Key:
 
     @property
     def limited(self) -> bool:
-        """Whether it has limits per minute."""
-        return self.requests_per_minute is not None or self.tokens_per_minute is not None
+        """Whether it has limits per minute, for all models or for some."""
+        return self.requests_per_minute is not None or self.tokens_per_minute is not None or bool(self.model_limits)
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether nothing of what it does need be counted before a request is served."""
+        return not self.limited and self.max_budget is None and self.max_parallel_requests is None
 
     @property
     def quota(self) -> Quota:
         """Its limits per minute."""
-        return Quota(f"key {self.name}", self.requests_per_minute, self.tokens_per_minute)
+        return Quota(f"key {self.account}", self.requests_per_minute, self.tokens_per_minute)
+
+    def quota_of(self, model: str) -> Quota:
+        """Its limits per minute for one of the models in `model_limits`."""
+        return Quota(f"key {self.account}/{model}", *self.model_limits[model])
 
     def expired(self, now: datetime | None = None) -> bool:
         """Return whether its time is over."""
@@ -78,6 +107,11 @@ def new_secret() -> str:
     return f"sk-sagewire-{secrets.token_urlsafe(32)}"
 
 
+def new_key(name: str, secret: str) -> Key:
+    """Return a key that may do everything, and owes nothing whatever key had its name before."""
+    return Key(name, digest_of(secret), owned=uuid4().hex, created=datetime.now(UTC))
+
+
 def from_config(config: KeyConfig) -> Key:
     """Return the key in a configuration file."""
     digest = config.sha256 or digest_of(config.key.get_secret_value() if config.key else "")
@@ -90,4 +124,8 @@ def from_config(config: KeyConfig) -> Key:
         config.tokens_per_minute,
         config.max_budget,
         config.budget_duration,
+        config.max_parallel_requests,
+        {name: (one.requests_per_minute, one.tokens_per_minute) for name, one in config.model_limits.items()},
+        config.blocked,
+        notes={"metadata": config.metadata} if config.metadata else {},
     )

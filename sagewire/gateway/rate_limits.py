@@ -93,7 +93,9 @@ class RateLimits:
         """Whether other workers see the same counts."""
         return self._shared is not None
 
-    async def admit(self, key: Key, *, requests: int = 1, tokens: int = 1) -> tuple[dict[str, str], Reservation]:
+    async def admit(
+        self, key: Key, *, requests: int = 1, tokens: int = 1, model: str = ""
+    ) -> tuple[dict[str, str], Reservation]:
         """Count a request of a key, and reserve its tokens.
 
         A request that alone needs more tokens than are left is served once: what is left is reserved for it.
@@ -102,6 +104,7 @@ class RateLimits:
             key: Whose request it is.
             requests: As how many requests it counts.
             tokens: Tokens it will use at most, as far as can be told.
+            model: Counts towards the key's limits for this model; empty for its limits for all.
 
         Returns:
             Response headers with the remaining quota, under OpenAI's names, and the reservation, to be settled.
@@ -110,13 +113,13 @@ class RateLimits:
             GatewayError: 400 for more prompts than the key may make requests; 429 if a limit is reached, 503 if the
                 database has too much to do; `retry-after` says when to come back.
         """
-        quota = key.quota
+        quota, of_model = (key.quota_of(model), f" of model '{model[:100]}'") if model else (key.quota, "")
         if quota.requests is not None and requests > quota.requests:
             raise GatewayError(
                 400,
                 "too_many_prompts",
                 f"the request has {requests} prompts, each of which counts as a request, and key '{key.name}' may make "
-                f"{quota.requests} requests per minute: send at most so many prompts at a time",
+                f"{quota.requests} requests{of_model} per minute: send at most so many prompts at a time",
                 param="prompt",
             )
         headers: dict[str, str] = {}
@@ -124,11 +127,11 @@ class RateLimits:
         if quota.tokens is not None and found.tokens is not None:
             headers |= _headers("tokens", quota.tokens, found.tokens.left, found.tokens.reset)
             if not found.tokens.taken:
-                raise _too_many(key, "tokens", quota.tokens, found.tokens.reset, headers)
+                raise _too_many(key, f"tokens{of_model}", quota.tokens, found.tokens.reset, headers)
         if quota.requests is not None and found.requests is not None:
             headers |= _headers("requests", quota.requests, found.requests.left, found.requests.reset)
             if not found.requests.taken:
-                raise _too_many(key, "requests", quota.requests, found.requests.reset, headers)
+                raise _too_many(key, f"requests{of_model}", quota.requests, found.requests.reset, headers)
         return headers, _reservation(quota, found)
 
     async def take(self, quota: Quota, *, requests: int = 1, tokens: int = 1) -> Reservation | float:
@@ -236,22 +239,30 @@ def _seconds_until(moment: float) -> int:
 
 
 def require_shared_counts(
-    config: GatewayConfig, workers: int, keys: Iterable[Key] = (), *, shared: bool = False
+    config: GatewayConfig, workers: int, keys: Iterable[Key] = (), *, shared: bool = False, alone: bool = True
 ) -> None:
-    """Check that rate limits would hold: each of several workers would count for itself.
+    """Check that limits would hold: each of several workers would count for itself.
 
     Args:
         config: The configuration.
         workers: Worker processes.
         keys: Further keys, from the database.
         shared: They have a database that all of them see.
+        alone: No other process can serve requests of the same keys, as far as can be told.
 
     Raises:
         UsageError: There are limits, several workers, and nowhere to count together.
     """
+    keys = [*map(from_config, config.keys), *keys]
+    parallel = [key.name for key in keys if key.max_parallel_requests is not None]
+    if parallel and not (alone and workers == 1):
+        raise UsageError(
+            f"{', '.join(parallel)} have `max_parallel_requests`, which is counted in one process: run one worker, "
+            "without PostgreSQL, or limit requests per minute instead"
+        )
     if workers == 1 or shared or config.server.redis_url is not None:
         return
-    limited = [key.name for key in (*map(from_config, config.keys), *keys) if key.quota.limited]
+    limited = [key.name for key in keys if key.limited]
     limited += [
         one.label
         for model in config.models.values()

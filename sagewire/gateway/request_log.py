@@ -63,6 +63,8 @@ class RequestLog:
         served_by: The model that answered, which a fallback makes another one.
         lease: The place at the deployment that answered it.
         reservation: The tokens of the key's quota that are set aside for it.
+        model_reservations: Those of the key's quotas for single models.
+        parallel: As how many of the key's requests at a time it counts.
         budget: The part of the key's budget that is set aside for it.
         called: A deployment has been called for it.
         prices: Those of the deployment that was called last.
@@ -87,6 +89,8 @@ class RequestLog:
     deployment: str = ""
     lease: Lease | None = None
     reservation: Reservation | None = None
+    model_reservations: tuple[Reservation, ...] = ()
+    parallel: int = 0
     budget: BudgetReservation | None = None
     called: bool = False
     prices: Prices | None = None

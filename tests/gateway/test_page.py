@@ -237,6 +237,12 @@ def test_keys_are_made_limited_and_revoked(browser: Any, start) -> None:
     (key,) = gateway.gateway.store.all_keys()
     assert (key.requests_per_minute, key.max_budget, key.models) == (None, 5.0, ("chat", "tgi"))
     assert key.expires is not None
+    action(browser, "Block")
+    until(browser, lambda: ", blocked" in text_of(browser, "key-table"))
+    assert gateway.get("/v1/models", authorization=f"Bearer {secret}").status == 401
+    action(browser, "Unblock")
+    until(browser, lambda: ", blocked" not in text_of(browser, "key-table"))
+    assert gateway.get("/v1/models", authorization=f"Bearer {secret}").status == 200
     action(browser, "Revoke")
     browser.find_element(By.CSS_SELECTOR, "#revoke-dialog [value=revoke]").click()
     until(browser, lambda: "alice" not in text_of(browser, "key-table"))

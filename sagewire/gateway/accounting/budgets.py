@@ -20,7 +20,7 @@ from sagewire.gateway.accounting.costs import nanodollars
 from sagewire.gateway.accounting.database import Store
 from sagewire.gateway.accounting.database_calls import DatabaseCalls
 from sagewire.gateway.accounting.store_errors import StoreError
-from sagewire.gateway.accounting.tables import KEYS, MOST, RESERVED, SPEND, USAGE, as_utc, bounded_sum
+from sagewire.gateway.accounting.tables import COSTS, KEYS, MOST, RESERVED, SPEND, as_utc
 from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.keys import Key
@@ -88,9 +88,9 @@ class SpendTable:
                 before = self._without_old(connection, key, before)
             taken = max(0, min(wanted, most - before.nanodollars))
             found = BudgetReservation(key, taken, Spend(before.nanodollars + taken, before.resets_at), uuid4().hex)
-            self._write(connection, key.name, found.spend)
+            self._write(connection, key.account, found.spend)
             if taken:
-                row = {"id": found.id, "key_name": key.name, "nanodollars": taken, "resets_at": before.resets_at}
+                row = {"id": found.id, "key_name": key.account, "nanodollars": taken, "resets_at": before.resets_at}
                 connection.execute(sa.insert(RESERVED).values(**row, until=self._now() + _LONGEST))
         return found
 
@@ -104,10 +104,10 @@ class SpendTable:
         with self._store.transaction("settle a budget in") as connection:
             here = RESERVED.c.id == reservation.id
             # The row of the key first, as everywhere; the key may have another name by now.
-            now_named = sa.func.coalesce(sa.select(RESERVED.c.key_name).where(here).scalar_subquery(), key.name)
+            now_named = sa.func.coalesce(sa.select(RESERVED.c.key_name).where(here).scalar_subquery(), key.account)
             name, before = self._locked(connection, key, now_named)
             kept = connection.execute(sa.delete(RESERVED).where(here).returning(RESERVED.c.id)).first() is not None
-            if not kept and key.digest and self._has_another(connection, name, key.digest):
+            if not kept and key.digest and key.owned is None and self._has_another(connection, name, key.digest):
                 # Made under the name of a key that was revoked while it answered.
                 return
             # Reservations of a period that is over no longer count, nor those given back after a while.
@@ -129,13 +129,13 @@ class SpendTable:
         """
         with self._store.transaction("read a budget from") as connection:
             if key.max_budget is None:
-                return Spend(int(connection.execute(sa.select(_used_by(key))).scalar() or 0))
+                return Spend(int(connection.execute(sa.select(_costs_of(key))).scalar() or 0))
             _, spend = self._locked(connection, key, make=True)
             return spend
 
     def _without_old(self, connection: sa.Connection, key: Key, spend: Spend) -> Spend:
         """Give back what is set aside for requests that must have ended: their processes were killed."""
-        old = sa.delete(RESERVED).where(RESERVED.c.key_name == key.name, RESERVED.c.until <= self._now())
+        old = sa.delete(RESERVED).where(RESERVED.c.key_name == key.account, RESERVED.c.until <= self._now())
         rows = connection.execute(old.returning(RESERVED.c.nanodollars, RESERVED.c.resets_at)).all()
         given_back = sum(
             int(amount) for amount, period in rows if (None if period is None else as_utc(period)) == spend.resets_at
@@ -145,23 +145,23 @@ class SpendTable:
     def _locked(
         self, connection: sa.Connection, key: Key, name: Any = None, *, make: bool = False
     ) -> tuple[str, Spend]:
-        """Return the key's name and its spend of the current period; the row stays locked until the transaction ends.
+        """Return the key's account and its spend of this period; the row stays locked until the transaction ends.
 
         Args:
             connection: In a transaction.
             key: The key.
-            name: An expression for its name, if that may have changed.
+            name: An expression for its account, if that may have changed: it is the name of older keys.
             make: Make the row if it is missing.
         """
         same = {"nanodollars": SPEND.c.nanodollars}
-        here = SPEND.c.key_name == (key.name if name is None else name)
+        here = SPEND.c.key_name == (key.account if name is None else name)
         row = connection.execute(sa.update(SPEND).where(here).values(same).returning(SPEND)).mappings().first()
         if row is None and make:
-            first = self._store.insert(SPEND).values(key_name=key.name, nanodollars=_before(key), resets_at=None)
+            first = self._store.insert(SPEND).values(key_name=key.account, nanodollars=_before(key), resets_at=None)
             again = first.on_conflict_do_update(index_elements=["key_name"], set_=same)
             row = connection.execute(again.returning(SPEND)).mappings().first()
         if row is None:
-            return key.name, Spend(0)
+            return key.account, Spend(0)
         resets_at = None if row["resets_at"] is None else as_utc(row["resets_at"])
         now = self._now()
         if resets_at is not None and resets_at <= now:
@@ -184,13 +184,14 @@ def _reset(key: Key, known: datetime | None, now: datetime) -> datetime | None:
     return latest if known is None or latest is None else min(known, latest)
 
 
-def _used_by(key: Key) -> sa.ScalarSelect[int]:
-    return sa.select(bounded_sum(USAGE.c.nanodollars)).where(USAGE.c.key_name == key.name).scalar_subquery()
+def _costs_of(key: Key) -> sa.ColumnElement[int]:
+    costs = sa.select(COSTS.c.nanodollars).where(COSTS.c.account == key.account).scalar_subquery()
+    return sa.func.coalesce(costs, 0)
 
 
 def _before(key: Key) -> sa.ColumnElement[int]:
-    """Return what counts as spent when a budget begins: all so far if it never starts anew."""
-    return sa.literal(0) if key.budget_duration else _used_by(key)
+    """Return what counts as spent when a budget begins: all since the key was made if it never starts anew."""
+    return sa.literal(0) if key.budget_duration else _costs_of(key)
 
 
 class Budgets:

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,16 +21,17 @@ from sqlalchemy.pool import StaticPool
 
 from sagewire._extras import install_command
 from sagewire.errors import UsageError
+from sagewire.gateway.accounting.key_rows import LOOKED_UP, as_key, forget_budget, move_account, values_of
 from sagewire.gateway.accounting.schema import check_schema, update_schema
 from sagewire.gateway.accounting.store_errors import StoreError, as_store_error
 from sagewire.gateway.accounting.tables import (
     BATCHES,
+    COSTS,
     COUNTS,
     KEYS,
-    RESERVED,
+    MOST,
     RESPONSE_ITEMS,
     RESPONSES,
-    SPEND,
     USAGE,
     UsageRow,
     as_utc,
@@ -108,51 +109,65 @@ class Store:
         return url.database or "memory" if url.get_backend_name() == "sqlite" else url.render_as_string()
 
     def key(self, digest: str) -> Key | None:
-        """Return the key of a digest, or `None`."""
-        rows = self.rows(sa.select(KEYS).where(KEYS.c.digest == digest), "look up a key in")
-        return _as_key(rows[0]) if rows else None
+        """Return the key of a digest, without its notes, or `None`."""
+        rows = self.rows(sa.select(*LOOKED_UP).where(KEYS.c.digest == digest), "look up a key in")
+        return as_key(rows[0]) if rows else None
 
-    def all_keys(self, limit: int | None = None) -> list[Key]:
-        """Return all keys, or so many, by name."""
-        query = sa.select(KEYS).order_by(KEYS.c.name).limit(limit)
-        return [_as_key(row) for row in self.rows(query, "list the keys in")]
+    def all_keys(self, limit: int | None = None, *, notes: bool = True) -> list[Key]:
+        """Return all keys, or so many, by name; with their notes, which may be long, or without."""
+        query = sa.select(*(KEYS.c if notes else LOOKED_UP)).order_by(KEYS.c.name).limit(limit)
+        return [as_key(row) for row in self.rows(query, "list the keys in")]
 
     def add_key(self, key: Key) -> None:
         """Keep a key.
 
         Raises:
-            UsageError: There is a key of that name.
+            UsageError: There is a key of that name, or this very key.
         """
-        row = {"digest": key.digest, **_values_of(key), "created": datetime.now(UTC)}
+        row = {"digest": key.digest, **values_of(key), "account": key.owned}
+        row["created"] = key.created or datetime.now(UTC)
         try:
             with self.transaction("add a key to") as connection:
                 connection.execute(sa.insert(KEYS).values(**row))
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):
+                if self.key(key.digest) is not None:
+                    raise UsageError("this key is kept already, under another or the same name") from None
                 raise UsageError(f"there is a key named {key.name!r} already; revoke it first") from None
             raise
 
-    def update_key(self, key: Key) -> None:
-        """Change the key of a digest: its name, models, expiry and limits. Its spending stays with it.
+    def update_key(self, key: Key, before: Key | None = None) -> bool:
+        """Change the key of a digest; return whether there is one. Its spending stays with it.
+
+        Args:
+            key: Its name, models, expiry, limits and notes.
+            before: As it was; only what differs is written, beside changes that others make.
 
         Raises:
             UsageError: Another key has that name.
         """
+        values, old = values_of(key), {} if before is None else values_of(before)
+        values = {name: value for name, value in values.items() if name not in old or old[name] != value}
         try:
             with self.transaction("change a key in") as connection:
                 here = KEYS.c.digest == key.digest
-                before = connection.execute(sa.select(KEYS.c.name).where(here)).scalar()
-                connection.execute(sa.update(KEYS).where(here).values(**_values_of(key)))
-                if before is not None and before != key.name:
-                    connection.execute(sa.delete(SPEND).where(SPEND.c.key_name == key.name))
-                    spent = sa.update(SPEND).where(SPEND.c.key_name == before)
-                    connection.execute(spent.values(key_name=key.name))
-                    reserved = sa.update(RESERVED).where(RESERVED.c.key_name == before)
-                    connection.execute(reserved.values(key_name=key.name))
+                # The row is locked from here on, also if nothing changes.
+                named = connection.execute(sa.update(KEYS).where(here).values(digest=key.digest).returning(KEYS.c.name))
+                found = named.scalar()
+                if found is None:
+                    return False
+                if values:
+                    connection.execute(sa.update(KEYS).where(here).values(**values))
+                if key.owned is None and "name" in values and found != key.name:
+                    move_account(connection, found, key.name)
+                if "max_budget" in values and key.max_budget is None:
+                    # What it spends from now on is in its costs only, with which a later budget begins.
+                    forget_budget(connection, key.account)
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):
                 raise UsageError(f"there is a key named {key.name!r} already; choose another name") from None
             raise
+        return True
 
     def remove_key(self, name: str, *, responses: bool = True) -> bool:
         """Delete a key; return whether there was one. Its usage stays.
@@ -162,10 +177,11 @@ class Store:
             responses: Delete its stored responses, too. If that fails the key is gone all the same, and they expire.
         """
         with self.transaction("remove a key from") as connection:
-            owner = connection.execute(sa.select(KEYS.c.digest).where(KEYS.c.name == name)).scalar()
-            connection.execute(sa.delete(SPEND).where(SPEND.c.key_name == name))
-            connection.execute(sa.delete(RESERVED).where(RESERVED.c.key_name == name))
-            connection.execute(sa.delete(KEYS).where(KEYS.c.name == name))
+            gone = sa.delete(KEYS).where(KEYS.c.name == name).returning(KEYS.c.digest, KEYS.c.account)
+            owner, account = connection.execute(gone).first() or (None, None)
+            if owner is not None:
+                forget_budget(connection, account or name)
+                connection.execute(sa.delete(COSTS).where(COSTS.c.account == (account or name)))
         # Not in that transaction: they may be many, and what takes too long is undone as a whole.
         if owner is not None and responses:
             try:
@@ -185,7 +201,7 @@ class Store:
             connection.execute(sa.delete(RESPONSE_ITEMS).where(RESPONSE_ITEMS.c.response.in_(numbers)))
             connection.execute(sa.delete(RESPONSES).where(RESPONSES.c.number.in_(numbers)))
 
-    def add_usage(self, rows: Iterable[UsageRow], batch: Batch | None = None) -> None:
+    def add_usage(self, rows: Sequence[UsageRow], batch: Batch | None = None) -> None:
         """Add to the counts; each row is added to the one of its hour, key and model.
 
         Args:
@@ -202,6 +218,16 @@ class Store:
                 insert = self.insert(USAGE).values(**values, **counts)
                 added = {name: _bounded(USAGE.c[name], insert.excluded[name]) for name in COUNTS}
                 connection.execute(insert.on_conflict_do_update(index_elements=list(values), set_=added))
+            costs: dict[str, int] = {}
+            for row in rows:
+                if row.account and row.nanodollars:
+                    costs[row.account] = costs.get(row.account, 0) + row.nanodollars
+            for account, cost in sorted(costs.items()):
+                insert = self.insert(COSTS).values(account=account, nanodollars=min(cost, MOST))
+                total = _bounded(COSTS.c.nanodollars, insert.excluded.nanodollars, MOST)
+                connection.execute(
+                    insert.on_conflict_do_update(index_elements=["account"], set_={"nanodollars": total})
+                )
 
     def _begin(self, connection: sa.Connection, batch: Batch) -> bool:
         """Note a batch as written; return `False` if it has been."""
@@ -342,32 +368,6 @@ def _make_private(path: Path) -> None:
         path.chmod(0o600)
 
 
-def _bounded(before: Any, more: Any) -> Any:
+def _bounded(before: Any, more: Any, most: int = 2**63 - 1) -> Any:
     """Return a sum that stays within 64 bits."""
-    most = 2**63 - 1
     return sa.case((before > most - more, most), else_=before + more)
-
-
-def _as_key(row: Any) -> Key:
-    return Key(
-        row["name"],
-        row["digest"],
-        None if row["models"] is None else tuple(row["models"]),
-        None if row["expires"] is None else as_utc(row["expires"]),
-        row["requests_per_minute"],
-        row["tokens_per_minute"],
-        row["max_budget"],
-        row["budget_duration"],
-    )
-
-
-def _values_of(key: Key) -> dict[str, Any]:
-    return {
-        "name": key.name,
-        "models": None if key.models is None else list(key.models),
-        "expires": key.expires,
-        "requests_per_minute": key.requests_per_minute,
-        "tokens_per_minute": key.tokens_per_minute,
-        "max_budget": key.max_budget,
-        "budget_duration": key.budget_duration,
-    }

@@ -65,13 +65,13 @@ class DatabaseCalls:
         return await self.run(self._store.key, digest)
 
     async def keys(self, limit: int) -> list[Key]:
-        """Return all keys, or so many. No request waits for them.
+        """Return all keys, or so many, without their notes. No request waits for them.
 
         Raises:
             StoreError: The database does not answer.
         """
         try:
-            return await self._unhurried.run(self._store.all_keys, limit)
+            return await self._unhurried.run(self._store.all_keys, limit, notes=False)
         except TimeoutError:
             raise StoreError(f"the database did not list its keys within {UNHURRIED:g} s") from None
 

@@ -12,6 +12,7 @@ from sqlalchemy.sql.functions import GenericFunction
 
 __all__ = [
     "BATCHES",
+    "COSTS",
     "COUNTS",
     "KEYS",
     "LATENCIES",
@@ -69,6 +70,7 @@ class UsageRow:
         completion_tokens: As the server counted.
         nanodollars: The cost, see `accounting.costs`.
         latencies: How many successful requests took how long, by the classes of `LATENCIES`.
+        account: What the cost is counted under, see `Key.account`; empty for none. Not of rows that were read.
     """
 
     hour: datetime
@@ -81,6 +83,7 @@ class UsageRow:
     completion_tokens: int = 0
     nanodollars: int = 0
     latencies: tuple[int, ...] = (0,) * (len(LATENCIES) + 1)
+    account: str = ""
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -88,13 +91,13 @@ class UsageRow:
         return (*(getattr(self, name) for name in _SINGLE), *self.latencies)
 
     @classmethod
-    def of(cls, hour: datetime, key_name: str, model: str, counts: tuple[int, ...]) -> UsageRow:
+    def of(cls, hour: datetime, key_name: str, model: str, counts: tuple[int, ...], account: str = "") -> UsageRow:
         """Return the row with the counts, in the order of `COUNTS`."""
         single = dict(zip(_SINGLE, counts, strict=False))
-        return cls(hour, key_name, model, latencies=counts[len(_SINGLE) :], **single)
+        return cls(hour, key_name, model, latencies=counts[len(_SINGLE) :], account=account, **single)
 
 
-_SINGLE = tuple(field.name for field in fields(UsageRow))[3:-1]
+_SINGLE = tuple(field.name for field in fields(UsageRow))[3:-2]
 # Their columns.
 COUNTS = (*_SINGLE, *(f"latency_{number}" for number in range(len(LATENCIES) + 1)))
 
@@ -110,6 +113,13 @@ KEYS = sa.Table(
     sa.Column("max_budget", sa.Float, nullable=True),
     sa.Column("budget_duration", sa.String(10), nullable=True),
     sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+    # What it spends and uses is counted under; of keys from before there was this column, their names.
+    sa.Column("account", sa.String(200), nullable=True),
+    sa.Column("blocked", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("max_parallel_requests", sa.Integer, nullable=True),
+    sa.Column("model_limits", sa.JSON(none_as_null=True), nullable=True),
+    # For those who manage keys: metadata, and whose it is.
+    sa.Column("notes", sa.JSON(none_as_null=True), nullable=True),
 )
 USAGE = sa.Table(
     "sagewire_usage",
@@ -119,7 +129,15 @@ USAGE = sa.Table(
     sa.Column("model", sa.String(200), primary_key=True),
     *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in COUNTS),
 )
-# The dollars that keys with a budget have spent, reservations included.
+# What all requests of each key have cost, by its account.
+COSTS = sa.Table(
+    "sagewire_key_costs",
+    TABLES,
+    sa.Column("account", sa.String(200), primary_key=True),
+    sa.Column("nanodollars", sa.BigInteger, nullable=False),
+)
+# The dollars that keys with a budget have spent, reservations included. `key_name` is the key's account, which for
+# releases before 1.6 was its name; also below.
 SPEND = sa.Table(
     "sagewire_spend",
     TABLES,

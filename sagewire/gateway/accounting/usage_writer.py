@@ -49,7 +49,7 @@ class UsageWriter:
         self._store = store
         self._clock = clock
         self.recent = RecentRequests(store)
-        self._rows: dict[tuple[datetime, str, str], list[int]] = {}
+        self._rows: dict[tuple[datetime, str, str, str], list[int]] = {}
         self._hour = datetime.min.replace(tzinfo=UTC)
         self._batches: deque[list[UsageRow]] = deque()
         self._writer = uuid.uuid4().hex
@@ -68,6 +68,7 @@ class UsageWriter:
         unmetered: bool | None = None,
         cost: int = 0,
         seconds: float | None = None,
+        account: str = "",
     ) -> None:
         """Count one request that has ended.
 
@@ -79,11 +80,12 @@ class UsageWriter:
             unmetered: It used tokens that were not counted; default: if there are neither counts nor an error.
             cost: Its cost in nanodollars.
             seconds: How long it took; counted if it did not fail.
+            account: The key's account, to which the cost is added.
         """
         now = self._clock()
         if not self._hour <= now < self._hour + _HOUR:
             self._hour = now.replace(minute=0, second=0, microsecond=0)
-        place = (self._hour, key_name[:NAME], model[:NAME])
+        place = (self._hour, key_name[:NAME], model[:NAME], account)
         sums = self._rows.get(place)
         if sums is None:
             sums = self._rows[place] = [0] * len(COUNTS)
@@ -149,7 +151,10 @@ class UsageWriter:
     def _take(self) -> None:
         """Make a batch of what was counted since the last one."""
         counted, self._rows = self._rows, {}
-        rows = [UsageRow.of(*place, tuple(min(MOST_IN_A_ROW, sum) for sum in sums)) for place, sums in counted.items()]
+        rows = [
+            UsageRow.of(hour, name, model, tuple(min(MOST_IN_A_ROW, sum) for sum in sums), account)
+            for (hour, name, model, account), sums in counted.items()
+        ]
         if rows:
             self._batches.append(rows)
 

@@ -145,7 +145,7 @@ class GatewayConfig(Section):
             pattern = place[0] != "keys" and self.stars_in(wanted)
             if pattern:
                 yield place, f"{what}: '{wanted}' is a pattern; say a name that fits it"
-            elif place[0] == "keys" and (wanted in self._adapters or wanted in self.access_groups):
+            elif "models" in place[2:] and (wanted in self._adapters or wanted in self.access_groups):
                 continue
             elif wanted not in self.aliases and wanted not in self.models and self.canonical(wanted) is None:
                 yield place, f"{what}: {unknown_name(wanted, [*self.models, *self.aliases], 'model')}"
@@ -179,6 +179,8 @@ class GatewayConfig(Section):
         for number, key in enumerate(self.keys):
             for at, target in enumerate(key.models or ()):
                 yield ("keys", number, "models", at), f"models of the key '{key.name}'", target
+            for target in key.model_limits:
+                yield ("keys", number, "model_limits", target), f"model_limits of the key '{key.name}'", target
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from pydantic import (
 from sagewire.errors import UsageError
 from sagewire.gateway.durations import after
 
-__all__ = ["MAX_BUDGET", "KeyConfig", "Seconds", "Section", "ServerConfig", "as_moment"]
+__all__ = ["MAX_BUDGET", "KeyConfig", "ModelLimits", "Seconds", "Section", "ServerConfig", "as_moment"]
 
 # Dollars; in nanodollars it has 63 bits.
 MAX_BUDGET = 1e9
@@ -91,6 +91,15 @@ def as_moment(value: Any) -> Any:
     return value
 
 
+class ModelLimits(Section):
+    """Limits of a key for one model."""
+
+    requests_per_minute: int | None = Field(default=None, ge=1, description="Maximum requests per minute.")
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="Maximum tokens per minute, read and written."
+    )
+
+
 class KeyConfig(Section):
     """An API key out of the configuration file; further ones are kept in the database."""
 
@@ -118,6 +127,14 @@ class KeyConfig(Section):
     budget_duration: str | None = Field(
         default=None, description="When the budget starts anew, for example `30d` or `1mo`. Default: never."
     )
+    max_parallel_requests: int | None = Field(
+        default=None, ge=1, description="Maximum requests at a time; needs one worker, and no PostgreSQL."
+    )
+    model_limits: dict[str, ModelLimits] = Field(
+        default_factory=dict, description="Further limits per minute for single models, by the models' names."
+    )
+    blocked: bool = Field(default=False, description="Refuse the key, and keep it.")
+    metadata: dict[str, Any] = Field(default_factory=dict, description="Anything; shown by `/key/info`.")
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:

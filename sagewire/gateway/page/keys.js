@@ -1,4 +1,4 @@
-// Keys, for the master key: make, limit, revoke.
+// Keys, for the master key: make, limit, block, revoke.
 
 import { addCell, addRow, at, box, changed, copy, element, get, post, visible } from "./common.js";
 import { dollars, exact } from "./usage.js";
@@ -22,7 +22,7 @@ export async function showKeys() {
       (key.budget_duration ? ` per ${key.budget_duration}` : "");
     const over = key.expires !== null && new Date(key.expires) <= new Date();
     const row = addRow(body, [[key.key_alias], [key.models.join(", ") || "all"],
-      [key.expires === null ? "never" : new Date(key.expires).toLocaleDateString() + (over ? ", expired" : ""), over ? "error" : ""],
+      [key.expires === null ? "never" : new Date(key.expires).toLocaleDateString() + (over ? ", expired" : "") + (key.blocked ? ", blocked" : ""), over || key.blocked ? "error" : ""],
       [limit(key.rpm_limit), "number"], [limit(key.tpm_limit), "number"],
       [dollars(key.spend) + budget, key.max_budget !== null && key.spend >= key.max_budget ? "number error" : "number"]]);
     const actions = addCell(row);
@@ -31,7 +31,7 @@ export async function showKeys() {
       actions.className = "soft";
       continue;
     }
-    for (const [text, act] of [["Edit", () => open(key)], ["Revoke", () => revoke(key)]]) {
+    for (const [text, act] of [["Edit", () => open(key)], [key.blocked ? "Unblock" : "Block", () => block(key)], ["Revoke", () => revoke(key)]]) {
       const button = element("button", text, "plain");
       button.type = "button";
       button.dataset.for = text + key.token;
@@ -94,6 +94,16 @@ async function save(event) {
     at("dialog-error").textContent = error.message;
     at("dialog-error").hidden = false;
   }
+}
+
+async function block(key) {
+  try {
+    await post(key.blocked ? "/key/unblock" : "/key/block", { key: key.token });
+    say("");
+  } catch (error) {
+    say(error.message);
+  }
+  await showKeys();
 }
 
 function revoke(key) {

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import parse_qs
 
@@ -15,12 +13,12 @@ from sagewire.errors import UsageError
 from sagewire.gateway.accounting.budgets import Spend, SpendTable
 from sagewire.gateway.accounting.costs import dollars
 from sagewire.gateway.accounting.store_errors import StoreError
-from sagewire.gateway.config.server import MAX_BUDGET
-from sagewire.gateway.durations import after
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.gateway import Gateway
-from sagewire.gateway.keys import MASTER, OPEN, Key, digest_of, from_config, new_secret
+from sagewire.gateway.keys import MASTER, OPEN, Key, digest_of, from_config, new_key, new_secret
 from sagewire.gateway.routes.base import log_of
+from sagewire.gateway.routes.key_fields import KEPT, changed_key, checked_secret, name_of
+from sagewire.gateway.routes.key_list import flag, page_of
 from sagewire.gateway.server.http_exchange import headers_of, read_json, respond_json
 from sagewire.openai_shapes.fields import BadRequest, Fields
 
@@ -29,40 +27,7 @@ __all__ = ["KeyManagement"]
 JSON = dict[str, Any]
 P = ParamSpec("P")
 T = TypeVar("T")
-_LIFTED = {
-    "duration": "expires",
-    "rpm_limit": "requests_per_minute",
-    "tpm_limit": "tokens_per_minute",
-    "max_budget": "max_budget",
-    "budget_duration": "budget_duration",
-}
-# Fields of LiteLLM's that change nothing here; all others that are not read are refused.
-_IDLE = frozenset({
-    "config", "default_estimated_output_tokens", "enable_prompt_caching", "key_type", "metadata", "permissions",
-    "rpm_limit_type", "send_invite_email", "soft_budget", "tags", "team_id", "tpm_limit_type", "user_id",
-})  # fmt: skip
-# Values of fields that allow what every key may do here.
-_USUAL: Mapping[str, tuple[Any, ...]] = {
-    "key_type": ("default", "llm_api"),
-    "allowed_routes": (["llm_api_routes"],),
-    "spend": (0,),
-}
-# Fields that LiteLLM also reads in `metadata`, and that restrict a key.
-_IN_METADATA = frozenset({
-    "allowed_cache_controls", "allowed_passthrough_routes", "allowed_routes", "allowed_vector_store_indexes",
-    "denied_passthrough_routes", "enforced_batch_output_expires_after", "enforced_file_expires_after",
-    "enforced_params", "guardrails", "model_itpm_limit", "model_max_budget", "model_otpm_limit", "model_rpm_limit",
-    "model_tpm_limit", "policies", "require_trace_id", "service_account_id", "tag_rpm_limit",
-})  # fmt: skip
 _MOST_KEYS = 100
-# Names that stand for all models, and the length of time that never ends.
-_ALL_MODELS = frozenset({"*", "all-proxy-models"})
-_NEVER = "-1"
-
-# LiteLLM's words for lengths of time.
-_WORDS = {"hourly": "1h", "daily": "24h", "weekly": "7d", "monthly": "30d"}
-# Owners of keys that there are in LiteLLM and not here.
-_NOBODY = ("user_id", "team_id", "organization_id", "project_id")
 
 
 class KeyManagement:
@@ -70,7 +35,7 @@ class KeyManagement:
 
     Args:
         gateway: The gateway.
-        action: What it does: `generate`, `info`, `infos`, `list`, `aliases`, `update` or `delete`.
+        action: What it does: `generate`, `info`, `infos`, `list`, `aliases`, `update`, `block`, `unblock` or `delete`.
     """
 
     def __init__(self, gateway: Gateway, action: str) -> None:
@@ -96,20 +61,20 @@ class KeyManagement:
         await respond_json(send, 200, await answer(body), {"cache-control": "no-store"})
 
     async def _generate(self, body: Any) -> JSON:
-        fields = Fields(body)
-        secret = fields.text("key") or new_secret()
-        name = fields.text("key_alias") or f"key-{digest_of(secret)[:12]}"
-        if any(name == one.name for one in self._configured()):
-            # They would share their limits and what they have spent.
-            raise BadRequest(f"there is a key '{name}' in the configuration file: choose another name", "key_alias")
-        key = self._changed(Key(name, digest_of(secret)), fields)
-        self._gateway.check_countable(key)
+        fields, gateway = Fields(body), self._gateway
+        secret = checked_secret(fields.text("key") or new_secret())
+        if gateway.access.holds(digest_of(secret)):
+            raise BadRequest("this key is in the configuration file already: choose another one", "key")
+        name = name_of(fields, gateway.config) or f"key-{digest_of(secret)[:12]}"
+        key, ignored = changed_key(new_key(name, secret), fields, body, gateway.config)
+        gateway.limits.check_countable(key)
         try:
-            await self._stored(self._gateway.store.add_key, key)
+            await self._stored(gateway.store.add_key, key)
         except UsageError as error:
             raise BadRequest(str(error), "key_alias") from None
-        self._gateway.access.required = True
-        return {"key": secret, **await self._described(key)}
+        gateway.access.forget(key.digest)
+        gateway.access.required = True
+        return {"key": secret, **await self._described(key), **_noted(ignored)}
 
     async def _stored(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Return the result of a call of the database."""
@@ -135,43 +100,64 @@ class KeyManagement:
         return {"key": wanted, "info": [await self._described(key) for key in keys]}
 
     async def _aliases(self, body: Any) -> JSON:
-        listed = await self._list(body)
-        return {"aliases": [one["key_alias"] for one in listed["keys"]]} | {
-            name: listed[name] for name in ("total_count", "current_page", "total_pages")
-        }
+        keys = [*self._configured(), *await self._stored(self._gateway.store.all_keys)]
+        page = page_of([_described(key) for key in keys], body)
+        return {"aliases": [one["key_alias"] for one in page.pop("keys")], **page}
 
     async def _list(self, body: Any) -> JSON:
-        spends = SpendTable(self._gateway.store)
+        store, spends = self._gateway.store, SpendTable(self._gateway.store)
 
-        def read() -> list[JSON]:
-            kept = self._gateway.store.all_keys()
-            own = [_described(key, spends.of(key), configured=True) for key in self._configured()]
-            return own + [_described(key, spends.of(key)) for key in kept]
+        def read() -> JSON:
+            described = [(key, _described(key, configured=True)) for key in self._configured()]
+            described += [(key, _described(key)) for key in store.all_keys()]
+            of_digest = {key.digest: key for key, _ in described}
+            if body.get("sort_by") == "spend":
+                for key, one in described:
+                    one |= _spent(spends.of(key))
+            page = page_of([one for _, one in described], body)
+            # Of those that are shown only: each is a question to the database.
+            for one in page["keys"]:
+                if "spend" not in one:
+                    one |= _spent(spends.of(of_digest[one["token"]]))
+            return page
 
-        pages = Fields({name: _whole(value) for name, value in body.items() if name in ("page", "size")})
-        page, size = pages.count("page", 1) or 1, pages.count("size", 1)
-        found = [key for key in await self._stored(read) if _is_asked_for(key, body)]
-        size = size or max(1, len(found))
-        return {
-            "keys": found[(page - 1) * size : page * size],
-            "total_count": len(found),
-            "current_page": page,
-            "total_pages": max(1, math.ceil(len(found) / size)),
-        }
+        # Unlike LiteLLM's, whole keys unless they are not wanted.
+        whole = flag(body, "return_full_object", default=True) or "expand" in body
+        page = await self._stored(read)
+        return page if whole else {**page, "keys": [one["token"] for one in page["keys"]]}
 
     async def _update(self, body: Any) -> JSON:
         fields = Fields(body)
         if fields.take("spend") is not None:
             raise BadRequest("'spend' cannot be set: it is the sum of what the key has spent", "spend")
-        key = await self._found(fields.text("key"))
-        name = fields.text("key_alias") or key.name
-        # As in LiteLLM, an explicit null takes a limit away.
-        lifted: JSON = {ours: None for theirs, ours in _LIFTED.items() if body.get(theirs, "") is None}
-        changed = self._changed(replace(key, name=name, **lifted), fields)
-        self._gateway.check_countable(changed)
-        await self._stored(self._gateway.store.update_key, changed)
-        self._gateway.access.forget(key.digest)
-        return {"key": key.digest, **await self._described(changed)}
+        # As in LiteLLM, the name alone names it.
+        key = await self._found(fields.text("key") or body.get("key_alias"))
+        name = name_of(fields, self._gateway.config, key) or key.name
+        changed, ignored = changed_key(replace(key, name=name), fields, body, self._gateway.config)
+        self._gateway.limits.check_countable(changed)
+        await self._change(changed, key)
+        return {"key": key.digest, **await self._described(changed), **_noted(ignored)}
+
+    async def _change(self, changed: Key, before: Key) -> None:
+        try:
+            found = await self._stored(self._gateway.store.update_key, changed, before)
+        except UsageError as error:
+            raise BadRequest(str(error), "key_alias") from None
+        self._gateway.access.forget(before.digest)
+        if not found:
+            raise _no_such_key()
+
+    async def _block(self, body: Any) -> JSON:
+        return await self._set_blocked(body, blocked=True)
+
+    async def _unblock(self, body: Any) -> JSON:
+        return await self._set_blocked(body, blocked=False)
+
+    async def _set_blocked(self, body: Any, *, blocked: bool) -> JSON:
+        key = await self._found(Fields(body).text("key"))
+        changed = replace(key, blocked=blocked)
+        await self._change(changed, key)
+        return await self._described(changed)
 
     async def _delete(self, body: Any) -> JSON:
         fields = Fields(body)
@@ -199,129 +185,61 @@ class KeyManagement:
         """
         if not isinstance(given, str) or not given:
             raise BadRequest("'key' must be a key, its hash or its alias", "key")
-        for key in await self._stored(self._gateway.store.all_keys):
-            if _names(given, key):
-                return key
-        for key in self._configured():
-            if _names(given, key):
-                if configured:
-                    return key
-                raise BadRequest(f"key '{key.name}' is in the configuration file: change it there", "key")
-        raise GatewayError(404, "key_not_found", "there is no such key", param="key")
+        keys = await self._stored(self._gateway.store.all_keys)
+        key = _naming(given, [*keys, *self._configured()])
+        if key is None:
+            raise _no_such_key()
+        if configured or not self._gateway.access.holds(key.digest):
+            return key
+        raise BadRequest(f"key '{key.name}' is in the configuration file: change it there", "key")
 
     def _configured(self) -> list[Key]:
         return [from_config(key) for key in self._gateway.config.keys]
 
     async def _described(self, key: Key) -> JSON:
-        configured = any(key.digest == one.digest for one in self._configured())
+        configured = self._gateway.access.holds(key.digest)
         spend = await self._stored(SpendTable(self._gateway.store).of, key)
-        return _described(key, spend, configured=configured)
-
-    def _changed(self, key: Key, fields: Fields) -> Key:
-        changes: JSON = {}
-        models = fields.items("models")
-        if models is not None:
-            changes["models"] = self._models(models)
-        for theirs in ("duration", "budget_duration"):
-            duration = fields.text(theirs)
-            if theirs == "duration" and duration == _NEVER:
-                changes["expires"] = None
-            elif duration is not None:
-                duration = _WORDS.get(duration, duration)
-                ends = _ends(duration, theirs)
-                changes |= {"expires": ends} if theirs == "duration" else {theirs: duration}
-        budget = fields.number("max_budget")
-        if budget is not None:
-            if not 0 <= budget <= MAX_BUDGET:
-                raise BadRequest(f"'max_budget' must be between 0 and {MAX_BUDGET:g} dollars", "max_budget")
-            changes["max_budget"] = float(budget)
-        for theirs, ours in (("rpm_limit", "requests_per_minute"), ("tpm_limit", "tokens_per_minute")):
-            limit = fields.count(theirs, 1)
-            if limit is not None:
-                changes[ours] = limit
-        _check_rest(fields.rest(), limited=changes.get("models", key.models) is not None)
-        changed = replace(key, **changes)
-        if changed.budget_duration and changed.max_budget is None:
-            raise BadRequest("'budget_duration' needs 'max_budget'", "budget_duration")
-        return changed
-
-    def _models(self, given: list[Any]) -> tuple[str, ...] | None:
-        """Return the models that a key may use; as in LiteLLM, none named means all."""
-        config = self._gateway.config
-        if _ALL_MODELS.intersection(one for one in given if isinstance(one, str)):
-            return None
-        for one in given:
-            if not isinstance(one, str) or (config.entry(one) is None and one not in config.access_groups):
-                raise BadRequest(f"there is no model {str(one)[:100]!r}", "models")
-        return tuple(given) or None
+        return {**_described(key, configured=configured), **_spent(spend)}
 
 
-def _check_rest(rest: Mapping[str, Any], *, limited: bool) -> None:
-    """Raise `BadRequest` for a field that is not read, and without which a key would allow more.
-
-    Args:
-        rest: The fields that are not read.
-        limited: The key has a list of models.
-    """
-    for name, value in rest.items():
-        if _is_nothing(value) or value in _USUAL.get(name, ()):
-            continue
-        if name not in _IDLE or name in _USUAL:
-            raise _would_allow_more(name)
-        if name == "metadata" and isinstance(value, dict):
-            for inner in sorted(_IN_METADATA & value.keys()):
-                if not _is_nothing(value[inner]):
-                    raise _would_allow_more(f"metadata.{inner}")
-        if name == "team_id" and not limited:
-            raise BadRequest(
-                "'team_id' without 'models' means the models of the team, and there are no teams: list the models",
-                name,
-            )
-
-
-def _is_nothing(value: Any) -> bool:
-    """Return whether a field asks for nothing; a limit of 0 does."""
-    return value is None or value is False or value in ({}, [])
-
-
-def _would_allow_more(name: str) -> BadRequest:
-    return BadRequest(f"{name!r} is not supported: without it the key would allow more; leave it out", name)
-
-
-def _described(key: Key, spend: Spend, *, configured: bool = False) -> JSON:
+def _described(key: Key, *, configured: bool = False) -> JSON:
+    notes = dict(key.notes)
     return {
         "token": key.digest,
         "key_alias": key.name,
         "in_configuration_file": configured,
+        "blocked": key.blocked,
         "models": list(key.models or ()),
         "expires": key.expires.isoformat() if key.expires else None,
         "rpm_limit": key.requests_per_minute,
         "tpm_limit": key.tokens_per_minute,
+        "max_parallel_requests": key.max_parallel_requests,
+        "model_rpm_limit": {name: limits[0] for name, limits in key.model_limits.items() if limits[0] is not None},
+        "model_tpm_limit": {name: limits[1] for name, limits in key.model_limits.items() if limits[1] is not None},
         "max_budget": key.max_budget,
         "budget_duration": key.budget_duration,
-        "budget_reset_at": spend.resets_at.isoformat() if spend.resets_at else None,
-        "spend": dollars(spend.nanodollars),
+        "created_at": key.created.isoformat() if key.created else None,
+        "metadata": notes.pop("metadata", {}),
+        **{name: notes.get(name) for name in KEPT if name != "metadata"},
     }
 
 
-def _is_asked_for(key: JSON, query: JSON) -> bool:
-    """Return whether `/key/list` lists a key: a script may delete what it gets."""
-    if any(query.get(name) for name in _NOBODY):
-        return False
-    wanted = {"key_alias": query.get("key_alias"), "token": query.get("key_hash")}
-    return all(not value or key[name] == value for name, value in wanted.items())
+def _spent(spend: Spend) -> JSON:
+    resets_at = spend.resets_at.isoformat() if spend.resets_at else None
+    return {"budget_reset_at": resets_at, "spend": dollars(spend.nanodollars)}
 
 
-def _whole(text: str) -> int | str:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
+def _noted(ignored: list[str]) -> JSON:
+    """Return the part of an answer about fields that have no effect."""
+    return {"fields_without_effect": ignored} if ignored else {}
 
 
-def _names(given: str, key: Key) -> bool:
-    return given in (key.digest, key.name) or digest_of(given) == key.digest
+def _no_such_key() -> GatewayError:
+    return GatewayError(404, "key_not_found", "there is no such key", param="key")
 
 
-def _ends(duration: str, field: str) -> datetime:
-    try:
-        return after(duration)
-    except UsageError as error:
-        raise BadRequest(f"{field!r}: {error}", field) from None
+def _naming(given: str, keys: list[Key]) -> Key | None:
+    """Return the key that a text is, or the hash of; else the one with this name, which may look like another key."""
+    digest = digest_of(given)
+    exact = (key for key in keys if key.digest in (given, digest))
+    return next(exact, None) or next((key for key in keys if key.name == given), None)

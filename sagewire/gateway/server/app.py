@@ -84,7 +84,7 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
         routes += [Route(f"/health/{name}", health(gateway), methods=["GET"]) for name in names]
     for action, method in (
         ("generate", "POST"), ("info", "GET"), ("list", "GET"), ("update", "POST"), ("delete", "POST"),
-        ("aliases", "GET"),
+        ("aliases", "GET"), ("block", "POST"), ("unblock", "POST"),
     ):  # fmt: skip
         routes.append(Route(f"/key/{action}", KeyManagement(gateway, action), methods=[method]))
     routes.append(Route("/v2/key/info", KeyManagement(gateway, "infos"), methods=["POST"]))
@@ -117,7 +117,7 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
 _KNOWN = "/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, /v1/responses, /v1/models"
 # Known paths to name in the answer to an unknown one, by its beginning.
 _NEAR = {
-    "/key": "/key/generate, /key/info, /key/list, /key/aliases, /key/update, /key/delete",
+    "/key": "/key/generate, /key/info, /key/list, /key/aliases, /key/update, /key/block, /key/unblock, /key/delete",
     "/health": "/health/live, /health/ready",
     "/spend": "/status/usage, /status/requests, and `spend` in /key/info and /key/list",
     "/global/spend": "/status/usage, /status/requests, and `spend` in /key/info and /key/list",

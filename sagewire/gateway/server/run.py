@@ -235,8 +235,10 @@ def check_address(plan: Plan, *, with_keys: bool) -> None:
 
 
 def check_limits(plan: Plan, store: Store) -> None:
-    """Raise `UsageError` if rate limits would not hold: each worker would count for itself."""
-    require_shared_counts(plan.config, plan.workers, store.all_keys(), shared=not store.in_memory)
+    """Raise `UsageError` if limits would not hold: each worker would count for itself."""
+    keys = store.all_keys(notes=False)
+    shared, alone = not store.in_memory, not store.on_network
+    require_shared_counts(plan.config, plan.workers, keys, shared=shared, alone=alone)
 
 
 def _bind(host: str, port: int) -> socket.socket:

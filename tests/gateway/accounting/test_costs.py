@@ -245,7 +245,7 @@ async def test_a_server_that_counts_far_too_much_harms_nobody_else(tmp_path: Pat
         await budgets.settle(reservation, 2**62)
     for model in "abc":
         for _ in range(3):
-            writer.note("one", model, Usage(2**50, 2**50), failed=False, cost=2**62)
+            writer.note("one", model, Usage(2**50, 2**50), failed=False, cost=2**62, account="one")
         await writer.flush()
     assert (await budgets.reserve(other, 7)).nanodollars == 7
     with pytest.raises(GatewayError, match="has spent its budget"):

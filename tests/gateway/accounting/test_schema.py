@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from sagewire.gateway.accounting import schema
+from sagewire.gateway.accounting.budgets import SpendTable
 from sagewire.gateway.accounting.database import Store, open_store
 from sagewire.gateway.accounting.store_errors import SchemaMismatch
 from sagewire.gateway.accounting.tables import TABLES, UsageRow
@@ -72,7 +73,9 @@ def test_an_older_database_is_updated_while_older_processes_use_it(
             connection.exec_driver_sql(f"DROP TABLE {schema.VERSION_TABLE}")
         before.reflect(connection)
         connection.execute(sa.insert(before.tables["sagewire_keys"]).values(OLD_KEY))
-        connection.execute(sa.insert(before.tables["sagewire_usage"]).values(OLD_USAGE))
+        usage = before.tables["sagewire_usage"]
+        spent = {"nanodollars": 700} if "nanodollars" in usage.c else {}
+        connection.execute(sa.insert(usage).values(OLD_USAGE | spent))
     store = open_store(url)
     # The process of the release before knows the columns that there were.
     with engine.begin() as connection:
@@ -82,8 +85,13 @@ def test_an_older_database_is_updated_while_older_processes_use_it(
         assert len(connection.execute(sa.select(before.tables["sagewire_keys"])).all()) == 2
     assert store.all_keys() == [Key("later", "b" * 64), Key("old", "a" * 64)]
     store.add_usage([UsageRow(HOUR, "old", "m", requests=1)])
-    assert store.usage() == [UsageRow(HOUR, "old", "m", requests=4)]
+    (row,) = store.usage()
+    assert row == UsageRow(HOUR, "old", "m", requests=4, nanodollars=row.nanodollars)
     store.ping()
+    # What was spent before is not forgotten, also of keys of the file.
+    nanodollars = 700 if version in REVISIONS[1:-1] else 0
+    assert SpendTable(store).of(Key("old", "a" * 64)).nanodollars == nanodollars
+    assert not store.all_keys()[0].blocked
     store.close()
     open_store(url).close()
 

@@ -56,10 +56,31 @@ def test_what_would_allow_more_than_asked_is_refused(start) -> None:
         {"models": ["chat", 5]},
         {"duration": "soon"},
         {"rpm_limit": 0},
-        {"blocked": True},
+        {"blocked": "yes"},
         {"max_parallel_requests": 0},
+        {"max_parallel_requests": True},
+        {"rpm_limit": 2**31},
+        {"rpm_limit": ""},
+        {"tpm_limit": "many"},
+        {"tpm_limit": "nan"},
+        {"tpm_limit": 1.5},
+        {"model_tpm_limit": {"unknown": 1}},
+        {"model_rpm_limit": {"chat": 0}},
+        {"model_rpm_limit": ["chat"]},
+        {"model_itpm_limit": {"chat": 1}},
+        {"metadata": ["a"]},
+        {"metadata": {"a": "b" * 20_000}},
+        {"metadata": {"max_iterations": 3}},
+        {"user_id": 5},
+        {"soft_budget": "x"},
+        {"tags": "a"},
+        {"key_alias": "a" * 201},
+        {"key_alias": "a\nb"},
+        {"key": "sk two"},
+        {"key": "sk-schlüssel"},
+        {"key": "sk-master-key"},
+        {"key": "sk-team"},
         {"tpd_limit": 0},
-        {"model_rpm_limit": {"chat": 1}},
         {"aliases": {"tgi": "chat"}},
         {"budget_limits": [{"budget_duration": "1d", "max_budget": 1}]},
         {"key_type": "read_only"},
@@ -88,6 +109,15 @@ def test_what_would_allow_more_than_asked_is_refused(start) -> None:
         ({"budget_duration": "daily", "max_budget": 1}, {"budget_duration": "24h"}),
         ({"team_id": "t", "models": ["chat"], "user_id": "u", "tags": ["a"], "soft_budget": 5}, {"models": ["chat"]}),
         ({"metadata": {"owner": "me", "tags": ["a"], "guardrails": []}, "spend": 0}, {"spend": 0.0}),
+        ({"metadata": {"a": [{"b": None}]}, "tags": ["t"]}, {"metadata": {"a": [{"b": None}], "tags": ["t"]}}),
+        ({"user_id": "u", "send_invite_email": True}, {"user_id": "u", "fields_without_effect": ["send_invite_email"]}),
+        ({"permissions": {"a": True}}, {"permissions": {"a": True}, "fields_without_effect": ["permissions"]}),
+        (
+            {"rpm_limit": "5", "tpm_limit": 7.0, "max_budget": "0.5"},
+            {"rpm_limit": 5, "tpm_limit": 7, "max_budget": 0.5},
+        ),
+        ({"max_budget": "", "metadata": None, "blocked": None}, {"max_budget": None, "metadata": {}, "blocked": False}),
+        ({"model_rpm_limit": {"chat": 3}}, {"model_rpm_limit": {"chat": 3}, "model_tpm_limit": {}}),
         ({"key_type": "llm_api", "allowed_routes": ["llm_api_routes"], "permissions": {"pii": False}}, {}),
     ],
 )
@@ -139,6 +169,12 @@ def test_models_as_litellms_clients_read_them(start) -> None:
         ("page=2&size=3", ["two"], 2),
         ("page=9&size=3", [], 2),
         ("page=2", [], 1),
+        ("search=ON", ["one"], 1),
+        ("status=active&sort_by=key_alias", ["two", "three", "one", "file"], 1),
+        ("status=revoked", [], 1),
+        ("expires=expired", [], 1),
+        ("key_alias=T&substring_matching=true&sort_by=created_at&sort_order=asc", ["two", "three"], 1),
+        ("sort_by=spend&size=1&expand=user", ["file"], 4),
     ],
 )
 def test_a_list_has_what_was_asked_for(gateway_of_four, query: str, names: list[str], pages: int) -> None:
@@ -157,6 +193,47 @@ def gateway_of_four(start):
     return gateway
 
 
+def test_a_list_of_hashes(gateway_of_four) -> None:
+    found = gateway_of_four.get("/key/list?return_full_object=false&key_alias=one", **MASTER).json()
+    assert found["keys"] == [digest_of("sk-one")]
+    assert gateway_of_four.get("/key/aliases?return_full_object=false&search=one", **MASTER).json()["aliases"] == [
+        "one"
+    ]
+
+
+def test_a_key_is_found_by_itself_before_one_with_its_text_as_a_name(gateway_of_four) -> None:
+    made = gateway_of_four.post("/key/generate", {"key_alias": "sk-two", "key": "sk-a"}, **MASTER)
+    assert made.status == 200
+    assert gateway_of_four.get("/key/info?key=sk-two", **MASTER).json()["info"]["key_alias"] == "two"
+    named = {"key_alias": "file", "key": "sk-one"}
+    assert gateway_of_four.post("/key/update", named, **MASTER).status == 400
+    taken = gateway_of_four.post("/key/update", {"key_alias": "three", "key": "sk-one"}, **MASTER)
+    assert (taken.status, "already" in taken.json()["error"]["message"]) == (400, True)
+    again = gateway_of_four.post("/key/generate", {"key_alias": "new", "key": "sk-one"}, **MASTER)
+    assert (again.status, "kept already" in again.json()["error"]["message"]) == (400, True)
+
+
+def test_a_blocked_key(start) -> None:
+    gateway = start(LOCKED)
+    secret = gateway.post("/key/generate", {"key_alias": "a", "metadata": {"b": 1}}, **MASTER).json()["key"]
+    assert ask(gateway, secret) == 200
+    assert gateway.post("/key/block", {"key": secret}, **MASTER).json()["blocked"] is True
+    refused = gateway.get("/v1/models", authorization=f"Bearer {secret}")
+    assert (refused.status, refused.json()["error"]["code"]) == (401, "key_blocked")
+    # Other changes leave it blocked.
+    changed = gateway.post("/key/update", {"key_alias": "a", "rpm_limit": 5}, **MASTER).json()
+    assert (changed["blocked"], changed["rpm_limit"], changed["metadata"]) == (True, 5, {"b": 1})
+    assert ask(gateway, secret) == 401
+    gateway.post("/key/unblock", {"key": changed["token"]}, **MASTER)
+    assert ask(gateway, secret) == 200
+    gateway.post("/key/update", {"key": secret, "blocked": True, "metadata": None}, **MASTER)
+    info = gateway.get(f"/key/info?key={secret}", **MASTER).json()["info"]
+    assert (info["blocked"], info["metadata"]) == (True, {})
+    for body, status in (({"key": "team"}, 400), ({"key": "sk-nobody"}, 404), ({}, 400), ([], 400)):
+        assert gateway.post("/key/block", body, **MASTER).status == status
+    assert gateway.post("/key/block", {"key": secret}, authorization="Bearer sk-team").status == 403
+
+
 def test_several_keys_at_once_and_their_names(gateway_of_four) -> None:
     named = gateway_of_four.get("/key/aliases", **MASTER).json()
     assert (named["aliases"], named["total_count"]) == (["file", "one", "three", "two"], 4)
@@ -169,7 +246,10 @@ def test_several_keys_at_once_and_their_names(gateway_of_four) -> None:
     assert gateway_of_four.get("/key/aliases", **stranger).status == 403
 
 
-@each("query", ["page=0", "page=x", "size=0", "size=-1", "page=1.5"])
+@each(
+    "query",
+    ["page=0", "page=x", "size=0", "size=-1", "page=1.5", "status=x", "sort_by=x", "owner=me", "return_full_object=x"],
+)
 def test_pages_that_are_none(gateway_of_four, query: str) -> None:
     assert gateway_of_four.get(f"/key/list?{query}", **MASTER).status == 400
 
