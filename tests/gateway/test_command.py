@@ -260,6 +260,15 @@ def test_keys(tmp_path: Path, start, until: Until, monkeypatch: pytest.MonkeyPat
     with stranger, pytest.raises(openai.AuthenticationError):
         stranger.models.list()
     until(lambda: '"key":"team","model":"chat","requests":1' in command("keys", "usage", "--json").stdout)
+    assert command("keys", "block", "team").stdout == "team is blocked.\n"
+    (listed,) = json.loads(command("keys", "list", "--json").stdout)
+    assert (listed["blocked"], listed["requests_per_minute"]) == (True, 50)
+    assert command("keys", "unblock", "team").exit_code == 0
+    assert not json.loads(command("keys", "list", "--json").stdout)[0]["blocked"]
+    assert command("keys", "block", "nobody").exit_code == 2
+    path.write_text(path.read_text() + "keys: [{name: x, key: sk-x}]\n")
+    assert command("keys", "add", "x", "-c", str(path)).exit_code == 2
+    assert command("keys", "add", "few", "--max-parallel", "3").exit_code == 0
     assert command("keys", "revoke", "team").exit_code == 0
     assert command("keys", "revoke", "team").exit_code == 2
     stored = (tmp_path / "state/sagewire/gateway.db").read_bytes()
