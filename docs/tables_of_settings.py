@@ -16,10 +16,10 @@ from sagewire.gateway.config import (
     GatewayConfig,
     KeyConfig,
     ModelConfig,
-    ModelLimits,
     ServerConfig,
     TimeLimits,
 )
+from sagewire.gateway.config.server import ModelLimits
 
 __all__ = ["settings"]
 

@@ -25,7 +25,7 @@ from sagewire.gateway.config.document import ENVIRONMENT_MARK, Document, nearest
 from sagewire.gateway.config.litellm_form import LiteLlmConfig
 from sagewire.gateway.config.litellm_translation import translated
 from sagewire.gateway.config.models import GatewayConfig, ModelConfig
-from sagewire.gateway.config.server import KeyConfig, ModelLimits, ServerConfig
+from sagewire.gateway.config.server import KeyConfig, ServerConfig
 from sagewire.gateway.config.yaml_files import INCLUDE, LITELLM_SECTIONS, read_text
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "GatewayConfig",
     "KeyConfig",
     "ModelConfig",
-    "ModelLimits",
     "ServerConfig",
     "TimeLimits",
     "load_config",

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time
 from multiprocessing.context import get_spawning_popen
 from typing import Annotated, Any, Self, SupportsIndex, get_args
 
+import orjson
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -148,6 +149,15 @@ class KeyConfig(Section):
     @classmethod
     def _known_duration(cls, duration: str | None) -> str | None:
         return _checked_duration(duration)
+
+    @field_validator("metadata")
+    @classmethod
+    def _as_json(cls, metadata: dict[str, Any]) -> dict[str, Any]:
+        try:
+            orjson.dumps(metadata)
+        except TypeError:
+            raise ValueError("should be texts, numbers, lists, and mappings with texts as keys") from None
+        return metadata
 
     @field_validator("expires")
     @classmethod

@@ -20,7 +20,7 @@ PLACES = [
     ("models:\n  m:\n    url: http://a\n    format: chatml\n    ", DeploymentConfig, {"url", "format", "options"}),
     ("models:\n  m:\n    endpoint: e\n    timeouts:\n      ", TimeLimits, set()),
     ("models: {m: {endpoint: e}}\nserver:\n  ", ServerConfig, set()),
-    ("models: {m: {endpoint: e}}\nkeys:\n- name: a\n  key: b\n  ", KeyConfig, {"name", "key"}),
+    ("models: {m: {endpoint: e}}\nkeys:\n- name: a\n  key: b\n  ", KeyConfig, {"name", "key", "metadata"}),
 ]  # fmt: skip
 
 
@@ -49,6 +49,7 @@ def test_a_mapping_in_place_of_a_value(above: str, field: str) -> None:
         ("keys: [{name: a, key: b, requests_per_minute: 1.5}]", "line 2: .*: should be a whole number"),
         ("keys: [{name: a, key: b, expires: 90}]", "line 2: keys.0.expires: should be a date or a moment"),
         ("keys: [{name: a, key: b, expires: '90'}]", "line 2: keys.0.expires: should be a date or a moment"),
+        ("keys:\n- name: a\n  key: b\n  metadata: {a: {1: b}}", "line 5: keys.0.metadata: should be texts, numbers"),
         ("x-1: {}\n\nkeys:\n- {name: a,\n   key: b,\n   expires: soon}", "line 7: keys.0.expires: should be a date"),
     ],
 )
