@@ -33,6 +33,16 @@ class EventTemplate:
         self._joint = after + before
         self._between = self._tail + self._head
 
+    @property
+    def before(self) -> bytes:
+        """The event up to the text, as it is read."""
+        return self._before
+
+    @property
+    def after(self) -> bytes:
+        """The event from behind the text, as it is read."""
+        return self._after
+
     @classmethod
     def of(cls, event: bytes, text: str, encoder: Events) -> EventTemplate | None:
         """Return the template of an event that was read as text, `None` if that cannot be told apart in it."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
+
+from sagewire.errors import UsageError
+from sagewire.types.option_checks import check_option
 
 __all__ = ["plain_chat"]
 
 _ROLES = frozenset({"system", "user", "assistant"})
 _MESSAGE = {"role", "content"}
 _NUMBERS = frozenset({"temperature", "top_p", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty"})
-# Whole numbers, and the least that each may be.
-_COUNTS = {"max_tokens": 1, "max_completion_tokens": 1, "top_k": -1, "seed": -(2**63)}
+_COUNTS = frozenset({"max_tokens", "top_k", "seed"})
 # What the caller reads by itself, and the book-keeping of OpenAI's platform, which changes no answer.
 _LEFT_OUT = frozenset({
     "model", "stream",
@@ -49,16 +50,19 @@ def plain_chat(body: Mapping[str, Any]) -> dict[str, Any] | None:
             continue
         if name == "stream_options" and type(value) is dict:
             continue
-        if not _is_plain(name, value):
-            return None
         name = "max_tokens" if name == "max_completion_tokens" else name
-        if name in fields:
+        if name in fields or not _is_plain(name, value):
             return None
         fields[name] = value
     return fields
 
 
 def _is_plain(name: str, value: Any) -> bool:
-    if name in _COUNTS:
-        return type(value) is int and value >= _COUNTS[name]
-    return name in _NUMBERS and (type(value) is int or (type(value) is float and math.isfinite(value)))
+    kinds = (int,) if name in _COUNTS else (int, float) if name in _NUMBERS else ()
+    if type(value) not in kinds:
+        return False
+    try:
+        check_option(name, value)
+    except UsageError:
+        return False
+    return True

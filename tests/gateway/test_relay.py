@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from sagewire.client.prepared_call import ResponseReader
 from sagewire.content_handlers import OpenAiChatHandler
 from sagewire.errors import SagewireError
-from sagewire.gateway.relay import EventRelay
+from sagewire.gateway.event_relay import EventRelay
 from sagewire.gateway.stream_events import ChunkEvents
+from sagewire.gateway.stream_opening import OpeningMemory
 from sagewire.openai_shapes import BadRequest, ChatChunks, chat_arguments
 from sagewire.openai_shapes.plain import plain_chat
 from sagewire.streaming import EventStreamDecoder, Pipeline, encode_exception, encode_payload_part
@@ -72,9 +73,9 @@ def in_full(pieces: list[bytes], *, framed: bool = False) -> tuple[Any, ...]:
     return out, error, account.words, reader.reply.usage, events.end()
 
 
-def relayed(pieces: list[bytes], *, framed: bool = False) -> tuple[Any, ...]:
+def relayed(pieces: list[bytes], *, framed: bool = False, openings: OpeningMemory | None = None) -> tuple[Any, ...]:
     account, events = Account(), encoder()
-    relay = EventRelay(HANDLER.stream_decoder(""), events, account, framed=framed)
+    relay = EventRelay(HANDLER.stream_decoder(""), events, account, framed=framed, openings=openings)
     out, error = b"", None
     try:
         for piece in pieces:
@@ -171,6 +172,68 @@ def test_sagemakers_frames_wherever_events_and_frames_are_cut(
         assert relayed(pieces, framed=True) == in_full(pieces, framed=True)
 
 
+# How servers begin, and what comes instead now and then.
+FIRST = [
+    {"role": "assistant", "content": ""}, {"role": "assistant"}, {"role": "assistant", "content": None},
+    {"role": "assistant", "content": "Hi"}, {"role": "assistant", "tool_calls": [CALL]},
+]  # fmt: skip
+IDS = st.sampled_from(["chatcmpl-1", "chatcmpl-2", "chatcmpl-234567", "x", 'a "b"', "chatcmpl-?", 7, None, ""])
+
+
+@st.composite
+def streams_of_one_server(draw: st.DrawFn) -> list[bytes]:
+    """What one server sends in several streams, which mostly begin alike."""
+    first, more = (
+        draw(st.sampled_from(FIRST)),
+        draw(st.sampled_from([{}, {"system_fingerprint": "fp"}, {"usage": None}])),
+    )
+    out = []
+    for _ in range(draw(st.integers(2, 5))):
+        facts = {"id": draw(IDS), "created": draw(st.sampled_from([1, 17, 17, None, "now"]))}
+        events = [chunk(first if draw(st.integers(0, 5)) else draw(st.sampled_from(FIRST)), **more)]
+        events += [chunk({"content": draw(TEXTS)}, **more) for _ in range(draw(st.integers(0, 3)))]
+        written = [event | facts for event in events] + draw(st.lists(EVENTS, max_size=4))
+        data = [b"data: " + orjson.dumps(event) + draw(ENDS) for event in written]
+        out.append(b"".join(data) + draw(LAST))
+    return out
+
+
+@given(streams_of_one_server(), st.lists(st.integers(0, 900), max_size=4), st.booleans())
+def test_streams_that_begin_alike(streams: list[bytes], cuts: list[int], framed: bool) -> None:
+    memory = OpeningMemory()
+    for data in streams:
+        for pieces in (cut(data, cuts), data.replace(b"\n\n", b"\n\n\x01").split(b"\x01")):
+            sent = [*map(encode_payload_part, pieces)] if framed else pieces
+            assert relayed(sent, framed=framed, openings=memory) == in_full(sent, framed=framed)
+
+
+def test_the_beginning_of_a_stream_is_recognised() -> None:
+    memory, decoders = OpeningMemory(), []
+
+    def stream(id: str, *texts: str) -> bytes:
+        deltas = [{"role": "assistant", "content": ""}, *({"content": text} for text in texts)]
+        return b"".join(b"data: " + orjson.dumps(chunk(delta) | {"id": id}) + b"\n\n" for delta in deltas)
+
+    def read_of(data: bytes) -> bytes:
+        """Return what the decoder was given."""
+        decoder: Any = HANDLER.stream_decoder("")
+        given, feed = [], decoder.feed
+        decoder.feed = lambda piece: [given.append(piece), feed(piece)][1]
+        relay = EventRelay(decoder, encoder(), Account(), openings=memory)
+        assert b"".join(relay.feed(data)).count(b"data: ") == data.count(b"data: ")
+        decoders.append(decoder)
+        return b"".join(given)
+
+    assert read_of(stream("chatcmpl-1", "Hi", "!")).count(b"data: ") == 2
+    assert read_of(stream("chatcmpl-22", "Hello", "!")) == b""
+    assert read_of(stream("chatcmpl-333", "no", " end")) == b""
+    # A server whose streams all begin differently is left alone after a while.
+    for number in range(20):
+        other = stream(f"chatcmpl-{number}", "a").replace(b'"created"', b'"n%d":1,"created"' % number)
+        assert read_of(other).count(b"data: ") == 2
+    assert memory.opening is None
+
+
 def test_the_first_event_of_a_burst_is_handed_on_alone_and_the_rest_together() -> None:
     relay = EventRelay(HANDLER.stream_decoder(""), encoder(), Account())
     burst = b"".join(b"data: " + orjson.dumps(chunk({"content": str(number)})) + b"\n\n" for number in range(9))
@@ -216,3 +279,10 @@ def test_what_is_wrong_is_not_plain(wrong: dict[str, Any]) -> None:
     assert plain_chat(body) is None
     with pytest.raises(BadRequest):
         chat_arguments(body)
+
+
+def test_numbers_that_no_server_takes_are_not_plain() -> None:
+    messages = [{"role": "user", "content": "Hi"}]
+    for wrong in ({"temperature": -1}, {"top_p": 1.5}, {"min_p": -0.1}, {"repetition_penalty": -1.0}, {"top_k": -2}):
+        assert plain_chat({"messages": messages, **wrong}) is None, wrong
+        assert plain_chat({"messages": messages, **dict.fromkeys(wrong, 1)}) is not None
