@@ -116,10 +116,16 @@ def test_a_pattern_and_the_names_that_fit_it(browser: Any, start) -> None:
     gateway = start("models: {'any-*': {endpoint: '*', handler: openai_chat}}")
     browser.get(gateway.url)
     until(browser, lambda: "any-* any name that fits" in text_of(browser, "models"))
-    gateway.post("/v1/chat/completions", {"model": "any-chat", "messages": [{"role": "user", "content": "x"}]})
-    browser.refresh()
+    # Nobody has asked for a name yet.
+    assert not browser.find_element(By.ID, "model").is_displayed()
+    browser.find_element(By.ID, "name").send_keys("any-chat")
+    assert '"model": "any-chat"' in text_of(browser, "code")
+    browser.find_element(By.ID, "prompt").send_keys("Hello there", Keys.CONTROL, Keys.ENTER)
+    until(browser, lambda: "tokens, first after" in text_of(browser, "counts"))
     until(browser, lambda: "any-chat healthy" in text_of(browser, "models"))
-    say(browser, "any-chat", "Hello there")
+    browser.find_element(By.ID, "clear").click()
+    browser.find_element(By.ID, "name").clear()
+    say(browser, "any-chat", "Hello again")
     until(browser, lambda: "tokens, first after" in text_of(browser, "counts"))
     assert [option.text for option in Select(browser.find_element(By.ID, "model")).options] == ["any-chat"]
 
@@ -156,9 +162,12 @@ def test_errors_and_keys(browser: Any, start) -> None:
     browser.find_element(By.CSS_SELECTOR, "#login button").click()
     until(browser, lambda: "not asked yet" in text_of(browser, "models"))
     assert field.get_attribute("aria-invalid") is None
-    assert text_of(browser, "no-usage") == "No requests in this period."
+    until(browser, lambda: text_of(browser, "no-usage") == "No requests in this period.")
     say(browser, "broken", "Hi")
     until(browser, lambda: "the container answered 500" in text_of(browser, "talk"))
+    # What happens from now on is shown.
+    gateway.post("/v1/chat/completions", HELLO | {"model": "chat"}, authorization="Bearer sk-master-key")
+    until(browser, lambda: "chat (gpt-4o) healthy" in text_of(browser, "models"))
     # To be sent again.
     assert browser.find_element(By.ID, "prompt").get_attribute("value") == "Hi"
     assert browser.execute_script("return localStorage.length") == 0
@@ -289,6 +298,8 @@ def test_it_can_be_read(browser: Any, start, scheme: str) -> None:
     controls = [node for node in tree if node["role"]["value"] in roles]
     assert len(controls) >= 15
     assert all(node["name"]["value"] for node in controls)
+    regions = [node["name"]["value"] for node in tree if node["role"]["value"] == "region"]
+    assert len(set(regions)) == len(regions) >= 5
     severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     # The answers that are errors are logged, too.
     assert [entry for entry in severe if "Failed to load resource" not in entry["message"]] == []

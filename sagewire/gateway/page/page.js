@@ -8,13 +8,18 @@ import { showUsage } from "./usage.js";
 const words = { not_asked: "not asked yet", healthy: "healthy", failing: "failing", circuit_open: "circuit open",
   probing: "probing" };
 // The one whose parts of the page are shown.
-let caller = null, paused = false, refused = false;
+let caller = null, paused = false, refused = false, asked = 0, shown = 0;
 
 async function refresh() {
+  const mine = ++asked;
   let status;
   try {
     status = await get("/status");
+    // A later question may have been answered before.
+    if (mine < shown) return;
   } catch (error) {
+    if (mine < shown) return;
+    shown = mine;
     // Asking again would not help until there is another key.
     refused = error.status === 401;
     at("notice").textContent = !refused ? error.message : at("key").value ? `The gateway refuses this key: ${error.message}.`
@@ -22,10 +27,12 @@ async function refresh() {
     at("notice").className = "error"; at("notice").hidden = false;
     if (refused) { document.body.classList.add("locked"); at("key").placeholder = "required"; }
     at("key").setAttribute("aria-invalid", refused);
-    for (const id of ["models", "summary", "find-models", "workers", "usage", "keys", "recent", "requests"]) at(id).hidden = true;
+    for (const id of ["models", "summary", "find-models", "workers", "usage", "work", "keys", "recent", "requests"]) at(id).hidden = true;
     caller = null;
     return;
   }
+  shown = mine;
+  refused = at("work").hidden = false;
   document.body.classList.remove("locked");
   at("key").removeAttribute("aria-invalid");
   at("version").textContent = status.version;
@@ -86,8 +93,9 @@ function showModels({ models, not_served: notServed, workers_known: known }) {
   }
   at("summary").hidden = rows.length < 2;
   at("summary").textContent = summary(runs);
-  at("no-models").hidden = !!runs.length;
-  offer(runs);
+  at("no-models").hidden = !!models.length;
+  at("play").hidden = !models.length;
+  offer(runs, models.length > runs.length);
 }
 
 const trouble = row => /failing|circuit_open|probing/.test(row[1][1]);
@@ -119,7 +127,6 @@ function login() {
 
 // The key lives as long as this tab.
 at("key").value = sessionStorage.getItem("sagewire-key") || "";
-at("key").addEventListener("change", login);
 at("login").addEventListener("submit", event => { event.preventDefault(); login(); });
 at("find").addEventListener("input", refresh);
 at("pause").addEventListener("click", () => {

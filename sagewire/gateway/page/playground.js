@@ -69,7 +69,7 @@ async function rerank(model, text, signal) {
 }
 
 async function ask() {
-  const model = at("model").value, text = at("prompt").value, before = messages.length;
+  const model = chosen(), text = at("prompt").value, before = messages.length;
   say("You").textContent = text;
   at("prompt").value = "";
   running = new AbortController();
@@ -118,7 +118,7 @@ function tab(name) {
 
 function showSnippet() {
   // JSON's escapes are those of Python and JavaScript, too.
-  const model = visible(JSON.stringify(at("model").value || "MODEL").slice(1, -1));
+  const model = visible(JSON.stringify(chosen() || "MODEL").slice(1, -1));
   at("code").firstElementChild.textContent = snippets[at("task").value][client](model);
   for (const one of document.querySelectorAll("[role=tab]")) {
     one.setAttribute("aria-selected", one.textContent === client);
@@ -127,13 +127,21 @@ function showSnippet() {
   at("copied").textContent = "";
 }
 
+// A pattern offers names that nobody has asked for yet.
+const chosen = () => at("name").value.trim() || at("model").value;
+
 function showModel() {
   at("task").value = tasks[at("model").value] ?? "chat";
   showTask();
 }
 
-// Models with the task of each; a choice stays as long as its model is there.
-export function offer(models) {
+// Models with the task of each; a choice stays as long as its model is there. With patterns, others can be named.
+export function offer(models, patterns) {
+  at("other").hidden = !patterns;
+  at("model").parentElement.hidden = !models.length;
+  at("name").labels[0].textContent = models.length ? "Or a name that fits a pattern" : "Model: a name that fits a pattern";
+  at("name").required = patterns && !models.length;
+  if (!patterns) at("name").value = "";
   const before = at("model").value, names = models.map(model => model.name);
   const known = tasks[before];
   tasks = Object.fromEntries(models.map(model => [model.name, model.task === "complete" ? "chat" : model.task]));
@@ -160,7 +168,9 @@ for (const id of ["prompt", "documents"]) at(id).addEventListener("keydown", eve
 });
 at("stop").addEventListener("click", () => running?.abort());
 at("clear").addEventListener("click", startOver);
+at("name").addEventListener("input", showSnippet);
 at("model").addEventListener("change", () => {
+  at("name").value = "";
   // A conversation may go on with another model.
   if (tasks[at("model").value] !== at("task").value) startOver();
   showModel();

@@ -56,9 +56,9 @@ function sums(one) {
 function drawSums(id, title, rows) {
   const table = at(id), caption = element("caption", title);
   const head = element("thead"), body = element("tbody"), names = element("tr");
-  for (const [text, name] of [[title.replace("By ", ""), ""], ["Requests", "number"], ["Errors", "number"],
+  for (const [text, name] of [[id === "by-key" ? "Key" : "Model", ""], ["Requests", "number"], ["Errors", "number"],
     ["Tokens", "number"], ["Cost", "number"], ["Median", "number"], ["p95", "number"]]) {
-    const cell = element("th", text[0].toUpperCase() + text.slice(1), name);
+    const cell = element("th", text, name);
     cell.scope = "col";
     names.append(cell);
   }
