@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 from sagewire.errors import UsageError
 from sagewire.openai_shapes.fields import BadRequest, Fields
 from sagewire.types import as_messages, as_tools
+from sagewire.types.openai_shape import is_function
 
 __all__ = [
     "BadRequest",
     "chat_arguments",
     "completion_arguments",
+    "served_tools",
     "token_lists",
     "token_prompts",
     "wants_stream",
@@ -42,12 +44,16 @@ _IMPOSSIBLE = {
 }
 
 
-def chat_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
+def chat_arguments(body: Mapping[str, Any], skipped: list[str] | None = None) -> dict[str, Any]:
     """Return the keyword arguments of `Client.chat` for a body of `/v1/chat/completions`.
 
     `model`, `stream` and `stream_options` are left to the caller. Fields that OpenAI's API does not have (`top_k`,
     `min_p`, ...) are understood if sagewire has an option of that name; all others go into `extra`, which the
     content handler passes to the server unchanged.
+
+    Args:
+        body: The body.
+        skipped: Gets the types of tools that are not functions, which are then left out; without it they are an error.
 
     Raises:
         BadRequest: A field has the wrong type, or asks for what only OpenAI's platform has.
@@ -61,7 +67,7 @@ def chat_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
     messages = fields.items("messages")
     if not messages:
         raise BadRequest("'messages' must be an array with at least one message", "messages")
-    tools, choice = fields.items("tools") or [], fields.take("tool_choice")
+    tools, choice = served_tools(fields.items("tools") or [], fields.take("tool_choice"), skipped)
     if isinstance(choice, Mapping) and choice.get("type") == "allowed_tools":
         tools, choice = _allowed_tools(tools, choice)
     arguments = {
@@ -216,6 +222,36 @@ def _max_tokens(fields: Fields) -> int | None:
     if older is not None and newer is not None and older != newer:
         raise BadRequest("'max_tokens' and 'max_completion_tokens' contradict; give one", "max_tokens")
     return older if newer is None else newer
+
+
+def served_tools(tools: list[Any], choice: Any, skipped: list[str] | None) -> tuple[list[Any], Any]:
+    """Return the tools that are functions, and the choice unless it is of one that is left out.
+
+    Args:
+        tools: The tools of a request.
+        choice: Its `tool_choice`.
+        skipped: Gets the types of those that are left out; `None` if none may be.
+    """
+    if skipped is None:
+        return tools, choice
+    others = [tool for tool in tools if isinstance(tool, Mapping) and not is_function(tool)]
+    if not others:
+        return tools, choice
+    skipped += sorted({str(tool["type"]) for tool in others})
+    served = [tool for tool in tools if tool not in others]
+    kind = choice.get("type") if isinstance(choice, Mapping) else None
+    if not served or kind not in (None, "function", "allowed_tools"):
+        return served, None
+    if kind == "allowed_tools":
+        inner = choice.get("allowed_tools", choice)
+        listed = inner.get("tools") if isinstance(inner, Mapping) else None
+        if isinstance(listed, list):
+            kept = [one for one in listed if not isinstance(one, Mapping) or is_function(one)]
+            choice = {"type": kind, "mode": inner.get("mode"), "tools": kept}
+            if listed and not kept:
+                # None of those that are left may be called.
+                return [], None
+    return served, choice
 
 
 def _allowed_tools(tools: list[Any], choice: Mapping[str, Any]) -> tuple[list[Any], Any]:

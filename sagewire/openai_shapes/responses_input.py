@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sagewire.openai_shapes.arguments import chat_arguments
+from sagewire.openai_shapes.arguments import chat_arguments, served_tools
 from sagewire.openai_shapes.fields import BadRequest, Fields
 from sagewire.types.content.left_out import say_left_out
+from sagewire.types.openai_shape import not_a_function
 
 __all__ = ["response_arguments"]
 
@@ -39,8 +40,7 @@ def response_arguments(body: Mapping[str, Any], skipped: list[str] | None = None
 
     Args:
         body: The body.
-        skipped: Gets the types of tools that run on OpenAI's side, which are then left out; without it they are an
-            error.
+        skipped: Gets the types of tools that are not functions, which are then left out; without it they are an error.
 
     Raises:
         BadRequest: A field has the wrong type, or asks for what only OpenAI's platform has.
@@ -56,36 +56,20 @@ def response_arguments(body: Mapping[str, Any], skipped: list[str] | None = None
     for name in _BOOKKEEPING:
         fields.take(name)
     instructions = fields.text("instructions")
+    tools, choice = served_tools(fields.items("tools") or [], fields.take("tool_choice"), skipped)
     chat: JSON = {
         "messages": [
             *([{"role": "system", "content": instructions}] if instructions else []),
             *_messages(fields.take("input")),
         ],
         "max_tokens": fields.take("max_output_tokens"),
-        "tools": [_tool(tool) for tool in _served(fields, skipped)],
+        "tools": [_tool(tool) for tool in tools],
+        "tool_choice": choice,
         "response_format": _response_format(fields.object("text")),
         "reasoning_effort": (fields.object("reasoning") or {}).get("effort"),
         "logprobs": _wants_logprobs(fields),
     }
     return chat_arguments({**fields.rest(), **{name: value for name, value in chat.items() if value is not None}})
-
-
-# Choices that may be kept if some tools are left out.
-_CHOICES = ("function", "allowed_tools")
-
-
-def _served(fields: Fields, skipped: list[str] | None) -> list[Any]:
-    """Return the tools that can be served; leave out the others, and a choice of one of them, if that is allowed."""
-    tools = fields.items("tools") or []
-    if skipped is None:
-        return tools
-    kinds = [tool.get("type") if isinstance(tool, Mapping) else None for tool in tools]
-    skipped += sorted({kind for kind in kinds if isinstance(kind, str) and kind != "function"})
-    served = [tool for tool, kind in zip(tools, kinds, strict=True) if kind == "function" or not isinstance(kind, str)]
-    choice = fields.rest().get("tool_choice")
-    if skipped and (not served or (isinstance(choice, Mapping) and choice.get("type") not in _CHOICES)):
-        fields.take("tool_choice")
-    return served
 
 
 def _messages(value: Any) -> list[JSON]:
@@ -184,8 +168,10 @@ def _part(part: Any) -> JSON:
 
 def _tool(tool: Any) -> JSON:
     kind = tool.get("type") if isinstance(tool, Mapping) else None
-    if kind != "function" or not isinstance(tool.get("name"), str):
-        raise BadRequest(f"tools of type {kind!r} run on OpenAI's side; only 'function' tools are supported", "tools")
+    if kind != "function":
+        raise BadRequest(not_a_function(tool) if isinstance(tool, Mapping) else "a tool must be an object", "tools")
+    if not isinstance(tool.get("name"), str):
+        raise BadRequest("a tool of type 'function' needs a 'name' (beside 'type', not in 'function')", "tools")
     return {"type": "function", "function": {key: value for key, value in tool.items() if key != "type"}}
 
 

@@ -25,7 +25,17 @@ from sagewire.types.wrong_values import (
     wrong_content,
 )
 
-__all__ = ["as_message", "as_messages", "as_tool", "as_tool_choice", "as_tools", "function_id", "function_name"]
+__all__ = [
+    "as_message",
+    "as_messages",
+    "as_tool",
+    "as_tool_choice",
+    "as_tools",
+    "function_id",
+    "function_name",
+    "is_function",
+    "not_a_function",
+]
 
 MessageLike = Message | Mapping[str, Any]
 ToolLike = Tool | Mapping[str, Any]
@@ -240,7 +250,7 @@ def as_tool(value: ToolLike) -> Tool:
     Tools as MCP (`inputSchema`) and Anthropic (`input_schema`) describe them are read, too.
 
     Raises:
-        UsageError: It has no name, or runs at a provider (`web_search`, ...).
+        UsageError: It has no name, takes free text (OpenAI's `custom`), or runs at a provider (`web_search`, ...).
     """
     if isinstance(value, Tool):
         check_tool(value)
@@ -251,17 +261,14 @@ def as_tool(value: ToolLike) -> Tool:
     function = value.get("function", value) if isinstance(value, Mapping) else None
     if not isinstance(value, Mapping):
         raise UsageError(f"a tool is a Tool or {A_TOOL}, not {shown_tool(value)}")
+    if not is_function(value):
+        raise UsageError(not_a_function(value))
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
         raise UsageError(f"a tool needs a name: {A_TOOL}, got {value!r:.200}")
     parameters = next((schema for key in _SCHEMA_KEYS if (schema := function.get(key))), None)
     if parameters is None:
         for key in _SCHEMA_OF_OTHERS & function.keys():
             raise UsageError(f"unknown key {key!r} in the tool {function['name']!r}; did you mean 'parameters'?")
-    if value.get("type") not in (None, "function") and (parameters is None or value["type"] != "custom"):
-        raise UsageError(
-            f"the tool {function['name']!r} of type {value['type']!r} runs at a provider; a model on your own server "
-            "has function tools only: describe it as {'type': 'function', 'function': {...}}"
-        )
     if parameters is not None and not isinstance(parameters, Mapping):
         raise UsageError(f"the parameters of tool {function['name']!r} must be a JSON schema, not {parameters!r:.100}")
     return Tool(
@@ -269,6 +276,29 @@ def as_tool(value: ToolLike) -> Tool:
         description=function.get("description") or "",
         parameters=parameters or {"type": "object", "properties": {}},
         strict=function.get("strict"),
+    )
+
+
+def is_function(tool: Mapping[str, Any]) -> bool:
+    """Return whether a tool is a function by its type; Anthropic's are of type `custom` and have a schema."""
+    kind = tool.get("type")
+    return kind in (None, "function") or (kind == "custom" and any(tool.get(key) for key in _SCHEMA_KEYS))
+
+
+def not_a_function(tool: Mapping[str, Any]) -> str:
+    """Return what is wrong with a tool that is none, and what to write instead."""
+    kind, inner = tool.get("type"), tool.get("custom")
+    name = (inner if isinstance(inner, Mapping) else tool).get("name")
+    called = f"the tool {name!r}" if isinstance(name, str) and name else "a tool"
+    if kind == "custom":
+        return (
+            f"{called} is of type 'custom', which takes free text and exists in OpenAI's own models only: describe it "
+            "as a function with one text, {'type': 'function', 'function': {'name': ..., 'parameters': {'type': "
+            "'object', 'properties': {'input': {'type': 'string'}}, 'required': ['input']}}}"
+        )
+    return (
+        f"{called} of type {kind!r:.60} runs at a provider (OpenAI's side); a model on your own server has function "
+        "tools only: leave it out, or describe it as {'type': 'function', 'function': {...}}"
     )
 
 

@@ -182,7 +182,7 @@ def test_tools_of_mcp_and_anthropic_keep_their_schema():
     [{"type": "web_search_20250305", "name": "web_search"}, {"type": "custom", "name": "sql"}, {"type": "web_search"}],
 )
 def test_tools_that_run_at_a_provider_are_refused(tool):
-    with pytest.raises(UsageError, match=r"runs at a provider|needs a name"):
+    with pytest.raises(UsageError, match=r"runs at a provider|takes free text"):
         as_tool(tool)
 
 

@@ -177,11 +177,25 @@ class TestVllm:
     def test_completions_echo_and_take_several_prompts(self):
         answer = Container("openai_completions").ask({"prompt": ["a b", "c"], "echo": True, "logprobs": 1}).json
         assert [choice["text"] for choice in answer["choices"]] == ["a ba b", "cc"]
-        assert answer["choices"][0]["logprobs"]["tokens"] == ["a", " b"]
+        assert answer["choices"][0]["logprobs"]["tokens"] == ["a", " b", "a", " b"]
+        assert [score is None for score in answer["choices"][0]["logprobs"]["token_logprobs"]] == [True] + [False] * 3
+        assert answer["choices"][0]["logprobs"]["text_offset"] == [0, 1, 3, 4]
         assert "chat template" in Container("openai_completions").ask(CHAT).json["error"]["message"]
         assert (
             Container("openai_completions").ask({"prompt": "a " * 99}).json["choices"][0]["finish_reason"] == "length"
         )
+
+    def test_a_prompt_is_scored_without_an_answer(self):
+        asked = {"prompt": [[7, 8, 9], [10]], "echo": True, "logprobs": 1, "max_tokens": 0}
+        for stream in (False, True):
+            answer = Container("openai_completions").ask(asked | {"stream": stream})
+            choices = [choice for one in answer.documents for choice in one["choices"]]
+            scored = [choice["logprobs"]["tokens"] for choice in choices if choice["logprobs"]]
+            assert scored == [[" <7>", " <8>", " <9>"], [" <10>"]]
+            assert "".join(choice["text"] for choice in choices) == " <7> <8> <9> <10>"
+            assert {choice["finish_reason"] for choice in choices} == ({"length", None} if stream else {"length"})
+        for wrong in ({"echo": False}, {"max_tokens": -1}):
+            assert Container("openai_completions").ask(asked | wrong).status == 400
 
 
 class TestOtherOpenAiServers:

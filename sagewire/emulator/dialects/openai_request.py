@@ -57,6 +57,7 @@ class Settings:
         keep_special: Special tokens stay in the text.
         named_tool: `tool_choice` names a function.
         echo: The prompt is part of a completion's text.
+        only_echo: It is all of the text: `max_tokens` is 0.
     """
 
     turn: Turn
@@ -70,6 +71,7 @@ class Settings:
     keep_special: bool = False
     named_tool: bool = False
     echo: bool = False
+    only_echo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +249,10 @@ def read_completion(body: Any, default_max_tokens: int | None = 16) -> Completio
     prompt = body.get("prompt") if isinstance(body, dict) else None
     if not isinstance(prompt, str | list):
         raise BadRequest("Field required", "prompt")
-    _check_numbers({name: value for name, value in body.items() if name != "logprobs"})
+    # How evaluation harnesses score a text: nothing is to be generated.
+    only_echo = bool(body.get("echo")) and body.get("max_tokens") == 0
+    unchecked = ("logprobs", "max_tokens") if only_echo else ("logprobs",)
+    _check_numbers({name: value for name, value in body.items() if name not in unchecked})
     stream, include_usage, continuous = _stream(body)
     top = body.get("logprobs")
     settings = [
@@ -256,7 +261,7 @@ def read_completion(body: Any, default_max_tokens: int | None = 16) -> Completio
                 prompt=text,
                 json_schema=_schema(body),
                 schema_fields=_schema_fields(body),
-                max_tokens=_whole(body.get("max_tokens")) or default_max_tokens,
+                max_tokens=1 if only_echo else _whole(body.get("max_tokens")) or default_max_tokens,
                 stop=_stops(body),
                 seed=body.get("seed"),
                 temperature=body.get("temperature"),
@@ -274,6 +279,7 @@ def read_completion(body: Any, default_max_tokens: int | None = 16) -> Completio
             keep_stop=bool(body.get("include_stop_str_in_output")),
             keep_special=body.get("skip_special_tokens") is False,
             echo=bool(body.get("echo")),
+            only_echo=only_echo,
         )
         for text in texts_of(prompt, "prompt")
     ]

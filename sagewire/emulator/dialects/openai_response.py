@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from sagewire.emulator import tokens
 from sagewire.emulator.dialects.base import Container, begin, new_id
 from sagewire.emulator.dialects.openai_request import Settings
 from sagewire.emulator.generation import Answer, CallStart, CallToken, Event, Generation, Token
@@ -238,26 +239,34 @@ def completion_document(runs: Sequence[tuple[Settings, Generation]], style: Styl
 
 
 def _text_choice(number: int, settings: Settings, answer: Answer, style: Style) -> JSON:
-    prompt = settings.turn.prompt or ""
+    before, said = _echoed(settings), () if settings.only_echo else answer.tokens
     choice: JSON = {
         "index": number,
-        "text": (prompt if settings.echo else "") + answer.text,
-        "logprobs": _text_logprobs(answer.tokens, settings.top_logprobs) if settings.logprobs else None,
-        "finish_reason": answer.finish,
+        "text": (settings.turn.prompt or "" if settings.echo else "") + ("" if settings.only_echo else answer.text),
+        "logprobs": _text_logprobs([*before, *said], settings) if settings.logprobs else None,
+        "finish_reason": "length" if settings.only_echo else answer.finish,
     }
     return choice | ({style.stop_field: answer.stop} if style.stop_field else {})
 
 
-def _text_logprobs(answer: Sequence[Token], top: int, offset: int = 0) -> JSON:
-    offsets = []
-    for token in answer:
+def _echoed(settings: Settings) -> list[Token]:
+    """Return the tokens of the prompt, if it is part of the text."""
+    return [Token(piece) for piece in tokens.pieces(settings.turn.prompt or "")] if settings.echo else []
+
+
+def _text_logprobs(text: Sequence[Token], settings: Settings, offset: int = 0) -> JSON:
+    """Return the log probabilities of a text; the first token of a prompt follows nothing, and has none."""
+    start, offsets = offset, []
+    for token in text:
         offsets.append(offset)
         offset += len(token.text)
+    scored = [None if settings.echo and not start and not number else token for number, token in enumerate(text)]
+    top = settings.top_logprobs
     return {
         "text_offset": offsets,
-        "token_logprobs": [token.logprob for token in answer],
-        "tokens": [token.text for token in answer],
-        "top_logprobs": [{token.text: token.logprob} if top else None for token in answer],
+        "token_logprobs": [token and token.logprob for token in scored],
+        "tokens": [token.text for token in text],
+        "top_logprobs": [{token.text: token.logprob} if top and token else None for token in scored],
     }
 
 
@@ -280,13 +289,17 @@ def _completion_chunks(started: Sequence[tuple[Settings, Generation, Iterator[Ev
     for number, (settings, run, events) in enumerate(started):
         offset = 0
         if settings.echo:
-            yield chunk([{"index": number, "text": settings.turn.prompt, "logprobs": None, "finish_reason": None}])
+            text = settings.turn.prompt or ""
+            logprobs = _text_logprobs(_echoed(settings), settings) if settings.logprobs else None
+            offset = len(text)
+            yield chunk([{"index": number, "text": text, "logprobs": logprobs, "finish_reason": None}])
         for event in events:
-            if isinstance(event, Token):
-                logprobs = _text_logprobs([event], settings.top_logprobs, offset) if settings.logprobs else None
+            if isinstance(event, Token) and not settings.only_echo:
+                logprobs = _text_logprobs([event], settings, offset) if settings.logprobs else None
                 offset += len(event.text)
                 yield chunk([{"index": number, "text": event.text, "logprobs": logprobs, "finish_reason": None}])
-        last: JSON = {"index": number, "text": "", "logprobs": None, "finish_reason": run.finish}
+        finish = "length" if settings.only_echo else run.finish
+        last: JSON = {"index": number, "text": "", "logprobs": None, "finish_reason": finish}
         yield chunk([last | ({style.stop_field: run.stop} if style.stop_field else {})])
     if started and started[0][0].include_usage:
         runs = [run for _, run, _ in started]

@@ -47,7 +47,8 @@ class Chat(ModelRoute):
     async def answer(self, turn: Turn, generation: Generation, send: Send) -> None:
         """Answer whole, or as a stream of chunks."""
         plain = plain_chat(turn.body)
-        arguments: Arguments = partial(chat_arguments, turn.body)
+        skip = "tools" in turn.body and any(one.config.drop_unsupported for one in turn.model.deployments)
+        arguments: Arguments = partial(chat_arguments, turn.body, generation.skipped if skip else None)
         if plain is None:
             # What may be wrong is read at once; what is plain, if a deployment's server is not.
             arguments = partial(dict, arguments())

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import socket
 import struct
 import time
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from sagewire.gateway.server import http_exchange
+from tests.cases import each
 
 HELLO = [{"role": "user", "content": "Hello there"}]
 
@@ -105,6 +107,58 @@ def test_servers_without_token_numbers(start, vllm) -> None:
     assert theirs.status == 422
     for answer in (refused, theirs):
         assert "check_embedding_ctx_length=False" in answer.json()["error"]["message"]
+
+
+FREE = {"type": "custom", "custom": {"name": "run_sql", "description": "Run it", "format": {"type": "text"}}}
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+SEARCH = {"type": "web_search"}
+
+
+@each(
+    ("tools", "says"),
+    [
+        ([FREE], r"'run_sql' is of type 'custom', .*describe it as a function with one text"),
+        ([WEATHER, FREE], "'run_sql' is of type 'custom'"),
+        ([SEARCH], "of type 'web_search' runs at a provider.*leave it out"),
+        ([{"type": ["function"]}], "function tools only"),
+    ],
+)
+def test_tools_that_are_no_functions_are_refused_in_chats(everything, upstream, tools, says) -> None:
+    answer = everything.post("/v1/chat/completions", {"model": "chat", "messages": HELLO, "tools": tools})
+    assert answer.status == 400
+    error = answer.json()["error"]
+    assert error["param"] == "tools"
+    assert re.search(says, error["message"])
+
+
+def allowed(mode: str, *tools: dict) -> dict:
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": list(tools)}}
+
+
+NAMED = {"type": "function", "function": {"name": "weather"}}
+NAMED_FREE = {"type": "custom", "custom": {"name": "run_sql"}}
+
+
+def test_tools_that_are_no_functions_are_left_out_of_chats(start, vllm) -> None:
+    gateway = gateway_of(start, vllm, handler="openai_chat", drop_unsupported=True)
+    for tools, choice, names, sent_choice in [
+        ([FREE], None, None, None),
+        ([FREE], "required", None, None),
+        ([WEATHER, FREE], None, ["weather"], None),
+        ([WEATHER, FREE, SEARCH], "required", ["weather"], "required"),
+        ([WEATHER, FREE], NAMED, ["weather"], NAMED),
+        ([WEATHER, FREE], NAMED_FREE, ["weather"], None),
+        ([WEATHER, FREE], allowed("required", NAMED, NAMED_FREE), ["weather"], "required"),
+        ([WEATHER, FREE], allowed("required", NAMED_FREE), None, None),
+    ]:
+        asked = {"model": "m", "messages": HELLO, "tools": tools} | ({"tool_choice": choice} if choice else {})
+        answer = gateway.post("/v1/chat/completions", asked)
+        assert answer.status == 200, answer.data
+        left_out = "custom, web_search" if SEARCH in tools else "custom"
+        assert answer.headers["x-sagewire-dropped"] == left_out
+        sent = vllm.bodies[-1].get("tools")
+        assert (sent and [tool["function"]["name"] for tool in sent]) == names
+        assert vllm.bodies[-1].get("tool_choice") == sent_choice
 
 
 def test_reasoning_goes_back_to_the_model(start, vllm) -> None:
