@@ -133,6 +133,25 @@ class SpendTable:
             _, spend = self._locked(connection, key, make=True)
             return spend
 
+    def reset(self, key: Key, spent: int) -> None:
+        """Let a key have spent an amount; what is set aside for requests in flight comes on top.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        with self._store.transaction("reset a budget in") as connection:
+            if key.max_budget is not None:
+                _, before = self._locked(connection, key, make=True)
+                held = sa.select(RESERVED.c.nanodollars, RESERVED.c.resets_at).where(RESERVED.c.key_name == key.account)
+                open_now = sum(
+                    int(amount)
+                    for amount, period in connection.execute(held)
+                    if (None if period is None else as_utc(period)) == before.resets_at
+                )
+                self._write(connection, key.account, Spend(min(MOST, spent + open_now), before.resets_at))
+            first = self._store.insert(COSTS).values(account=key.account, nanodollars=spent)
+            connection.execute(first.on_conflict_do_update(index_elements=["account"], set_={"nanodollars": spent}))
+
     def _without_old(self, connection: sa.Connection, key: Key, spend: Spend) -> Spend:
         """Give back what is set aside for requests that must have ended: their processes were killed."""
         old = sa.delete(RESERVED).where(RESERVED.c.key_name == key.account, RESERVED.c.until <= self._now())

@@ -141,7 +141,7 @@ class Store:
 
         Args:
             key: Its name, models, expiry, limits and notes.
-            before: As it was; only what differs is written, beside changes that others make.
+            before: As it was, perhaps with another digest; only what differs is written, beside changes by others.
 
         Raises:
             UsageError: Another key has that name.
@@ -150,10 +150,14 @@ class Store:
         values = {name: value for name, value in values.items() if name not in old or old[name] != value}
         try:
             with self.transaction("change a key in") as connection:
-                here = KEYS.c.digest == key.digest
                 # The row is locked from here on, also if nothing changes.
-                named = connection.execute(sa.update(KEYS).where(here).values(digest=key.digest).returning(KEYS.c.name))
-                found = named.scalar()
+                found = connection.execute(
+                    sa.update(KEYS)
+                    .where(KEYS.c.digest == (before or key).digest)
+                    .values(digest=key.digest)
+                    .returning(KEYS.c.name)
+                ).scalar()
+                here = KEYS.c.digest == key.digest
                 if found is None:
                     return False
                 if values:
@@ -194,6 +198,12 @@ class Store:
         query = sa.select(RESPONSES.c.number).where(RESPONSES.c.owner == owner).limit(_RESPONSES_AT_ONCE)
         while found := [row["number"] for row in self.rows(query, "find responses in")]:
             self.remove_responses(found)
+
+    def move_responses(self, owner: str, new_owner: str) -> None:
+        """Let stored responses belong to another key."""
+        with self.transaction("change the owner of responses in") as connection:
+            for table in (RESPONSES, RESPONSE_ITEMS):
+                connection.execute(sa.update(table).where(table.c.owner == owner).values(owner=new_owner))
 
     def remove_responses(self, numbers: Sequence[int]) -> None:
         """Delete stored responses by their numbers, in one transaction."""

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from sagewire.gateway.keys import Key
 from sagewire.openai_shapes.fields import BadRequest, Fields
 
-__all__ = ["flag", "page_of"]
+__all__ = ["flag", "page_of", "status_of"]
 
 JSON = dict[str, Any]
 _EXACT = {"key_alias": "key_alias", "key_hash": "token", "user_id": "user_id", "team_id": "team_id"}
@@ -91,8 +92,12 @@ def _is_asked_for(key: JSON, query: Mapping[str, str], now: datetime, parts: boo
     expired = key["expires"] is not None and datetime.fromisoformat(key["expires"]) <= now
     if "expires" in query and (query["expires"] == "expired") != expired:
         return False
-    status = "revoked" if key["blocked"] else "expired" if expired else "active"
-    return query.get("status", status) == status
+    return "status" not in query or bool(query["status"] == key["status"])
+
+
+def status_of(key: Key) -> str:
+    """Return LiteLLM's word for whether a key can be used."""
+    return "revoked" if key.blocked else "expired" if key.expired() else "active"
 
 
 def _whole(text: str) -> int | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
@@ -11,20 +12,21 @@ from starlette.types import Receive, Scope, Send
 
 from sagewire.errors import UsageError
 from sagewire.gateway.accounting.budgets import Spend, SpendTable
-from sagewire.gateway.accounting.costs import dollars
+from sagewire.gateway.accounting.costs import dollars, nanodollars
 from sagewire.gateway.accounting.store_errors import StoreError
 from sagewire.gateway.errors import GatewayError
 from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.keys import MASTER, OPEN, Key, digest_of, from_config, new_key, new_secret
 from sagewire.gateway.routes.base import log_of
 from sagewire.gateway.routes.key_fields import KEPT, changed_key, checked_secret, name_of
-from sagewire.gateway.routes.key_list import flag, page_of
+from sagewire.gateway.routes.key_list import flag, page_of, status_of
 from sagewire.gateway.server.http_exchange import headers_of, read_json, respond_json
 from sagewire.openai_shapes.fields import BadRequest, Fields
 
 __all__ = ["KeyManagement"]
 
 JSON = dict[str, Any]
+_log = logging.getLogger("sagewire.gateway")
 P = ParamSpec("P")
 T = TypeVar("T")
 _MOST_KEYS = 100
@@ -35,7 +37,8 @@ class KeyManagement:
 
     Args:
         gateway: The gateway.
-        action: What it does: `generate`, `info`, `infos`, `list`, `aliases`, `update`, `block`, `unblock` or `delete`.
+        action: What it does: `generate`, `info`, `infos`, `list`, `aliases`, `update`, `regenerate`,
+            `reset_spend`, `block`, `unblock` or `delete`.
     """
 
     def __init__(self, gateway: Gateway, action: str) -> None:
@@ -54,6 +57,11 @@ class KeyManagement:
             body: Any = {name: values[-1] for name, values in query.items()}
         else:
             body = await read_json(receive, headers, gateway.config.server.max_body_bytes, gateway.alarms)
+        named = scope.get("path_params", {}).get("key")
+        if named and isinstance(body, dict):
+            if body.get("key") not in (None, named):
+                raise BadRequest("'key' and the path name different keys", "key")
+            body["key"] = named
         if key is not MASTER:
             # Everybody may look at their own.
             body = {"key": key.digest}
@@ -62,9 +70,7 @@ class KeyManagement:
 
     async def _generate(self, body: Any) -> JSON:
         fields, gateway = Fields(body), self._gateway
-        secret = checked_secret(fields.text("key") or new_secret())
-        if gateway.access.holds(digest_of(secret)):
-            raise BadRequest("this key is in the configuration file already: choose another one", "key")
+        secret = self._new_secret(fields.text("key"))
         name = name_of(fields, gateway.config) or f"key-{digest_of(secret)[:12]}"
         key, ignored = changed_key(new_key(name, secret), fields, body, gateway.config)
         gateway.limits.check_countable(key)
@@ -90,7 +96,7 @@ class KeyManagement:
 
     async def _info(self, body: Any) -> JSON:
         key = await self._found(body.get("key"), configured=True)
-        return {"key": key.digest, "info": await self._described(key)}
+        return {"key": body.get("key"), "info": await self._described(key)}
 
     async def _infos(self, body: Any) -> JSON:
         wanted = Fields(body).items("keys") or []
@@ -129,14 +135,49 @@ class KeyManagement:
     async def _update(self, body: Any) -> JSON:
         fields = Fields(body)
         if fields.take("spend") is not None:
-            raise BadRequest("'spend' cannot be set: it is the sum of what the key has spent", "spend")
+            raise BadRequest("'spend' cannot be set here: POST /key/{key}/reset_spend with 'reset_to'", "spend")
         # As in LiteLLM, the name alone names it.
         key = await self._found(fields.text("key") or body.get("key_alias"))
         name = name_of(fields, self._gateway.config, key) or key.name
         changed, ignored = changed_key(replace(key, name=name), fields, body, self._gateway.config)
         self._gateway.limits.check_countable(changed)
         await self._change(changed, key)
-        return {"key": key.digest, **await self._described(changed), **_noted(ignored)}
+        return {"key": body.get("key") or key.digest, **await self._described(changed), **_noted(ignored)}
+
+    async def _regenerate(self, body: Any) -> JSON:
+        fields, gateway = Fields(body), self._gateway
+        key = await self._found(fields.text("key"))
+        if fields.text("grace_period") not in (None, "", "0s"):
+            raise BadRequest("'grace_period' is not supported: the old key ends at once; leave it out", "grace_period")
+        secret = self._new_secret(fields.text("new_key"))
+        name = name_of(fields, gateway.config, key) or key.name
+        changed, ignored = changed_key(replace(key, name=name, digest=digest_of(secret)), fields, body, gateway.config)
+        gateway.limits.check_countable(changed)
+        await self._change(changed, key)
+        try:
+            await self._stored(gateway.store.move_responses, key.digest, changed.digest)
+        except GatewayError:
+            _log.warning("stored responses of key %r are not moved to its new secret", changed.name)
+        return {"key": secret, **await self._described(changed), **_noted(ignored)}
+
+    async def _reset_spend(self, body: Any) -> JSON:
+        fields = Fields(body)
+        key, amount = await self._found(fields.text("key")), fields.number("reset_to")
+        spends = SpendTable(self._gateway.store)
+        before = dollars((await self._stored(spends.of, key)).nanodollars)
+        if amount is None or not 0 <= amount <= before:
+            raise BadRequest(f"'reset_to' must be a number of dollars from 0 to what is spent, {before:g}", "reset_to")
+        if fields.rest():
+            raise BadRequest(f"'reset_to' is all that can be set here, not {min(fields.rest())[:100]!r}")
+        await self._stored(spends.reset, key, nanodollars(amount))
+        described = await self._described(key)
+        return {"key_hash": key.digest, "previous_spend": before, **described}
+
+    def _new_secret(self, given: str | None) -> str:
+        secret = checked_secret(given or new_secret())
+        if self._gateway.access.holds(digest_of(secret)):
+            raise BadRequest("this key is in the configuration file already: choose another one", "key")
+        return secret
 
     async def _change(self, changed: Key, before: Key) -> None:
         try:
@@ -144,6 +185,7 @@ class KeyManagement:
         except UsageError as error:
             raise BadRequest(str(error), "key_alias") from None
         self._gateway.access.forget(before.digest)
+        self._gateway.access.forget(changed.digest)
         if not found:
             raise _no_such_key()
 
@@ -209,6 +251,7 @@ def _described(key: Key, *, configured: bool = False) -> JSON:
         "key_alias": key.name,
         "in_configuration_file": configured,
         "blocked": key.blocked,
+        "status": status_of(key),
         "models": list(key.models or ()),
         "expires": key.expires.isoformat() if key.expires else None,
         "rpm_limit": key.requests_per_minute,

@@ -85,8 +85,11 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
     for action, method in (
         ("generate", "POST"), ("info", "GET"), ("list", "GET"), ("update", "POST"), ("delete", "POST"),
         ("aliases", "GET"), ("block", "POST"), ("unblock", "POST"),
+        ("regenerate", "POST"),
     ):  # fmt: skip
         routes.append(Route(f"/key/{action}", KeyManagement(gateway, action), methods=[method]))
+    for action in ("regenerate", "reset_spend"):
+        routes.append(Route(f"/key/{{key:path}}/{action}", KeyManagement(gateway, action), methods=["POST"]))
     routes.append(Route("/v2/key/info", KeyManagement(gateway, "infos"), methods=["POST"]))
     for path in ("/model/info", "/v1/model/info", "/v2/model/info"):
         routes.append(Route(path, ModelInfo(gateway), methods=["GET"]))
@@ -117,7 +120,8 @@ def create_app(gateway: Gateway, *, on_start: Callable[[], Awaitable[None]] | No
 _KNOWN = "/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, /v1/responses, /v1/models"
 # Known paths to name in the answer to an unknown one, by its beginning.
 _NEAR = {
-    "/key": "/key/generate, /key/info, /key/list, /key/aliases, /key/update, /key/block, /key/unblock, /key/delete",
+    "/key": "/key/generate, /key/info, /key/list, /key/aliases, /key/update, /key/block, /key/unblock, "
+    "/key/regenerate, /key/{key}/reset_spend, /key/delete",
     "/health": "/health/live, /health/ready",
     "/spend": "/status/usage, /status/requests, and `spend` in /key/info and /key/list",
     "/global/spend": "/status/usage, /status/requests, and `spend` in /key/info and /key/list",

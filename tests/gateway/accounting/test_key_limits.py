@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from sagewire.errors import UsageError
 from sagewire.gateway.accounting.budgets import SpendTable
 from sagewire.gateway.accounting.database import Store, open_store
+from sagewire.gateway.accounting.response_table import ResponseTable, StoredResponse
 from sagewire.gateway.accounting.usage_writer import UsageWriter
 from sagewire.gateway.config import parse_config
 from sagewire.gateway.key_limits import KeyLimits
@@ -80,6 +82,43 @@ def test_what_a_key_has_spent_goes_with_it(start, vllm, until) -> None:
     changed = gateway.post("/key/update", {"key": secret, "max_budget": 0.001}, **MASTER)
     assert changed.json()["spend"] == 0.0012
     assert ask(gateway, secret).status == 429
+
+
+@each("limit", [{}, {"max_budget": 0.0015}, {"max_budget": 0.0015, "budget_duration": "1d"}])
+def test_what_is_spent_survives_a_new_secret_and_can_be_reset(start, vllm, until, limit: dict[str, Any]) -> None:
+    gateway = start(config(vllm.url))
+    secret = make(gateway, **limit)
+    name = gateway.get(f"/key/info?key={secret}", **MASTER).json()["info"]["key_alias"]
+    assert ask(gateway, secret).status == 200
+    until(lambda: spend_of(gateway, name) == 0.0006)
+    secret = gateway.post(f"/key/{secret}/regenerate", {}, **MASTER).json()["key"]
+    assert spend_of(gateway, name) == 0.0006
+    for wrong in ({"reset_to": 1}, {"reset_to": -1}, {"reset_to": True}, {}, {"reset_to": 0, "max_budget": 5}):
+        assert gateway.post(f"/key/{name}/reset_spend", wrong, **MASTER).status == 400, wrong
+    found = gateway.post(f"/key/{secret}/reset_spend", {"reset_to": 0.0001}, **MASTER).json()
+    assert (found["previous_spend"], found["spend"], spend_of(gateway, name)) == (0.0006, 0.0001, 0.0001)
+    assert ask(gateway, secret).status == 200
+    until(lambda: spend_of(gateway, name) == 0.0007)
+
+
+def test_what_is_set_aside_survives_a_reset(stores) -> None:
+    one, two = stores
+    key = replace(new_key("bob", "sk-a"), max_budget=1.0)
+    one.add_key(key)
+    running = SpendTable(one).reserve(key, 500)
+    SpendTable(two).reset(key, 70)
+    assert SpendTable(one).of(key).nanodollars == 570
+    SpendTable(one).settle(running, 30)
+    assert SpendTable(two).of(key).nanodollars == 100
+
+
+def test_stored_responses_go_to_the_new_secret(stores) -> None:
+    one, two = stores
+    table = ResponseTable(one)
+    stored = StoredResponse("resp_1", {"id": "resp_1"}, [])
+    table.add("old", stored, datetime.now(UTC) + timedelta(days=1), 10**6)
+    two.move_responses("old", "new")
+    assert (table.get("old", "resp_1"), (table.get("new", "resp_1") or {})["id"]) == (None, "resp_1")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])

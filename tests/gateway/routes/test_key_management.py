@@ -234,6 +234,32 @@ def test_a_blocked_key(start) -> None:
     assert gateway.post("/key/block", {"key": secret}, authorization="Bearer sk-team").status == 403
 
 
+def test_a_key_gets_a_new_secret(start) -> None:
+    gateway = start(LOCKED)
+    old = gateway.post("/key/generate", {"key_alias": "a", "models": ["chat"], "tags": ["b"]}, **MASTER).json()
+    made = gateway.post("/key/regenerate", {"key": old["key"], "rpm_limit": 9}, **MASTER).json()
+    assert made["key"] != old["key"]
+    assert (made["key_alias"], made["models"], made["rpm_limit"]) == ("a", ["chat"], 9)
+    assert (made["metadata"], made["created_at"]) == ({"tags": ["b"]}, old["created_at"])
+    assert (ask(gateway, old["key"]), ask(gateway, made["key"])) == (401, 200)
+    chosen = gateway.post(f"/key/{made['token']}/regenerate", {"new_key": "sk-chosen"}, **MASTER).json()
+    assert (chosen["key"], ask(gateway, "sk-chosen"), ask(gateway, made["key"])) == ("sk-chosen", 200, 401)
+    for body, status in (
+        ({"key": "a", "grace_period": "1d"}, 400),
+        ({"key": "a", "new_master_key": "sk-x"}, 400),
+        ({"key": "a", "new_key": "sk-team"}, 400),
+        ({"key": "team"}, 400),
+        ({"key": "nobody"}, 404),
+        ({}, 400),
+    ):
+        assert gateway.post("/key/regenerate", body, **MASTER).status == status, body
+    other = gateway.post("/key/generate", {"key_alias": "b", "key": "sk-b"}, **MASTER).json()
+    assert gateway.post("/key/regenerate", {"key": "a", "new_key": "sk-b"}, **MASTER).status == 400
+    assert gateway.post("/key/a/regenerate", {"key": other["key"]}, **MASTER).status == 400
+    assert gateway.post("/key/a/regenerate", {}, authorization="Bearer sk-chosen").status == 403
+    assert ask(gateway, "sk-chosen") == 200
+
+
 def test_several_keys_at_once_and_their_names(gateway_of_four) -> None:
     named = gateway_of_four.get("/key/aliases", **MASTER).json()
     assert (named["aliases"], named["total_count"]) == (["file", "one", "three", "two"], 4)
@@ -269,7 +295,7 @@ def test_a_key_sees_itself_and_not_one_of_the_same_name(gateway_of_four) -> None
     [
         ("GET", "/spend/logs", 404, "/status/usage"),
         ("GET", "/global/spend/report", 404, "/status/usage"),
-        ("POST", "/key/regenerate", 404, "/key/generate"),
+        ("POST", "/key/bulk_update", 404, "/key/regenerate"),
         ("POST", "/model/new", 404, "configuration file"),
         ("GET", "/health/services", 404, "/health/ready"),
         ("POST", "/v1/messages", 404, "/v1/chat/completions"),
