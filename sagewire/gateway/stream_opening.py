@@ -21,6 +21,8 @@ _ANY_ID = rb"(?P<id>[A-Za-z0-9_.:-]{0,200})"
 _ANY_TEXT = rb"(?P<text>[ !#-\[\]-~]+)"
 # So many openings that never came again, one after the other: each of the server's streams begins differently.
 _GIVE_UP = 8
+# Bytes of events that are worth remembering.
+_LARGEST = 4_096
 
 
 class OpeningMemory:
@@ -126,7 +128,9 @@ class _Opening:
 
     @classmethod
     def of(cls, first: bytes | None, facts: MetadataDelta, text: EventTemplate) -> _Opening | None:
-        """Return the opening of a stream, `None` if its id is not found once in each event."""
+        """Return the opening of a stream, `None` if its id is not found once in each event, or if they are large."""
+        if len(first or b"") + len(text.before) + len(text.after) > _LARGEST:
+            return None
         ids = [_ID.findall(part) for part in (text.before, text.after, *([] if first is None else [first]))]
         if [len(found) for found in ids] != [1, 0, 1][: len(ids)]:
             return None

@@ -227,6 +227,9 @@ def test_the_beginning_of_a_stream_is_recognised() -> None:
     assert read_of(stream("chatcmpl-1", "Hi", "!")).count(b"data: ") == 2
     assert read_of(stream("chatcmpl-22", "Hello", "!")) == b""
     assert read_of(stream("chatcmpl-333", "no", " end")) == b""
+    # Large events are not remembered.
+    large = stream("chatcmpl-4", "a").replace(b"served", b"s" * 5_000)
+    assert [read_of(large).count(b"data: ") for _ in range(2)] == [2, 2]
     # A server whose streams all begin differently is left alone after a while.
     for number in range(20):
         other = stream(f"chatcmpl-{number}", "a").replace(b'"created"', b'"n%d":1,"created"' % number)
