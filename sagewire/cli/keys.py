@@ -111,7 +111,7 @@ def list_keys(config: ConfigFile = None, as_json: AsJson = False) -> None:
     from sagewire.gateway.accounting.budgets import SpendTable
     from sagewire.gateway.accounting.costs import dollars
 
-    spend = SpendTable(store)
+    found = store.all_keys()
     rows = [
         {
             "name": key.name,
@@ -124,9 +124,9 @@ def list_keys(config: ConfigFile = None, as_json: AsJson = False) -> None:
             "max_parallel_requests": key.max_parallel_requests,
             "max_budget": key.max_budget,
             "budget_duration": key.budget_duration,
-            "spend": dollars(spend.of(key).nanodollars),
+            "spend": dollars(spend.nanodollars),
         }
-        for key in store.all_keys()
+        for key, spend in zip(found, SpendTable(store).of_all(found), strict=True)
     ]
     _show(rows, as_json)
 

@@ -8,7 +8,7 @@ import logging
 import math
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,6 +31,8 @@ _log = logging.getLogger("sagewire.gateway")
 Now = Callable[[], datetime]
 # After so long, what is set aside for a request is given back if another one needs it.
 _LONGEST = timedelta(minutes=15)
+# So many keys are asked for by their accounts; of more, all rows are read.
+_FEW = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +129,22 @@ class SpendTable:
         Raises:
             StoreError: The database does not answer.
         """
-        with self._store.transaction("read a budget from") as connection:
-            if key.max_budget is None:
-                return Spend(int(connection.execute(sa.select(_costs_of(key))).scalar() or 0))
-            _, spend = self._locked(connection, key, make=True)
-            return spend
+        return self.of_all([key])[0]
+
+    def of_all(self, keys: Sequence[Key]) -> list[Spend]:
+        """Return what keys have spent.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+        spend, costs = sa.select(SPEND), sa.select(COSTS)
+        if len(keys) <= _FEW:
+            accounts = [key.account for key in keys]
+            spend, costs = spend.where(SPEND.c.key_name.in_(accounts)), costs.where(COSTS.c.account.in_(accounts))
+        budgets = {row["key_name"]: row for row in self._store.rows(spend, "read budgets from")}
+        in_all = {row["account"]: int(row["nanodollars"]) for row in self._store.rows(costs, "read costs from")}
+        now = self._now()
+        return [_spend_of(key, budgets.get(key.account), in_all.get(key.account, 0), now) for key in keys]
 
     def reset(self, key: Key, spent: int) -> None:
         """Let a key have spent an amount; what is set aside for requests in flight comes on top.
@@ -181,16 +194,28 @@ class SpendTable:
             row = connection.execute(again.returning(SPEND)).mappings().first()
         if row is None:
             return key.account, Spend(0)
-        resets_at = None if row["resets_at"] is None else as_utc(row["resets_at"])
-        now = self._now()
-        if resets_at is not None and resets_at <= now:
-            return row["key_name"], Spend(0, _next_reset(key, now))
-        return row["key_name"], Spend(int(row["nanodollars"]), _reset(key, resets_at, now))
+        return row["key_name"], _in_period(key, row, self._now())
 
     @staticmethod
     def _write(connection: sa.Connection, name: str, spend: Spend) -> None:
         values = {"nanodollars": spend.nanodollars, "resets_at": spend.resets_at}
         connection.execute(sa.update(SPEND).where(SPEND.c.key_name == name).values(**values))
+
+
+def _in_period(key: Key, row: Mapping[Any, Any], now: datetime) -> Spend:
+    resets_at = None if row["resets_at"] is None else as_utc(row["resets_at"])
+    if resets_at is not None and resets_at <= now:
+        return Spend(0, _next_reset(key, now))
+    return Spend(int(row["nanodollars"]), _reset(key, resets_at, now))
+
+
+def _spend_of(key: Key, row: Mapping[Any, Any] | None, in_all: int, now: datetime) -> Spend:
+    if key.max_budget is None:
+        return Spend(in_all)
+    if row is None:
+        # As it will begin with the first request.
+        return Spend(0 if key.budget_duration else in_all, _next_reset(key, now))
+    return _in_period(key, row, now)
 
 
 def _next_reset(key: Key, now: datetime) -> datetime | None:

@@ -106,31 +106,25 @@ class KeyManagement:
         return {"key": wanted, "info": [await self._described(key) for key in keys]}
 
     async def _aliases(self, body: Any) -> JSON:
-        keys = [*self._configured(), *await self._stored(self._gateway.store.all_keys)]
-        page = page_of([_described(key) for key in keys], body)
+        page = await self._stored(self._page, body)
         return {"aliases": [one["key_alias"] for one in page.pop("keys")], **page}
 
     async def _list(self, body: Any) -> JSON:
-        store, spends = self._gateway.store, SpendTable(self._gateway.store)
-
-        def read() -> JSON:
-            described = [(key, _described(key, configured=True)) for key in self._configured()]
-            described += [(key, _described(key)) for key in store.all_keys()]
-            of_digest = {key.digest: key for key, _ in described}
-            if body.get("sort_by") == "spend":
-                for key, one in described:
-                    one |= _spent(spends.of(key))
-            page = page_of([one for _, one in described], body)
-            # Of those that are shown only: each is a question to the database.
-            for one in page["keys"]:
-                if "spend" not in one:
-                    one |= _spent(spends.of(of_digest[one["token"]]))
-            return page
-
         # Unlike LiteLLM's, whole keys unless they are not wanted.
         whole = flag(body, "return_full_object", default=True) or "expand" in body
-        page = await self._stored(read)
+        page = await self._stored(self._page, body)
         return page if whole else {**page, "keys": [one["token"] for one in page["keys"]]}
+
+    def _page(self, query: Any) -> JSON:
+        """Return the keys that a query asks for; it blocks."""
+        own, store = self._configured(), self._gateway.store
+        keys = [*own, *store.all_keys()]
+        spends = SpendTable(store).of_all(keys)
+        described = [
+            {**_described(key, configured=place < len(own)), **_spent(spend)}
+            for place, (key, spend) in enumerate(zip(keys, spends, strict=True))
+        ]
+        return page_of(described, query)
 
     async def _update(self, body: Any) -> JSON:
         fields = Fields(body)
