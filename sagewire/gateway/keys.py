@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from sagewire.errors import UsageError
 from sagewire.gateway.config import KeyConfig
 from sagewire.gateway.quota import Quota
 
-__all__ = ["MASTER", "OPEN", "Key", "digest_of", "from_config", "new_key", "new_secret", "same"]
+__all__ = ["MASTER", "OPEN", "Key", "check_name", "digest_of", "from_config", "new_key", "new_secret", "same"]
+
+NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,19 @@ def new_secret() -> str:
     return f"sk-sagewire-{secrets.token_urlsafe(32)}"
 
 
+def check_name(name: str) -> None:
+    """Raise `UsageError` for a name that not every database, log and page can hold."""
+    if not name.strip() or len(name) > NAME_CHARACTERS or not name.isprintable():
+        raise UsageError(f"a key's name has 1 to {NAME_CHARACTERS} characters, none of them a control character")
+
+
 def new_key(name: str, secret: str) -> Key:
-    """Return a key that may do everything, and owes nothing whatever key had its name before."""
+    """Return a key that may do everything, and owes nothing whatever key had its name before.
+
+    Raises:
+        UsageError: The name cannot be used.
+    """
+    check_name(name)
     return Key(name, digest_of(secret), owned=uuid4().hex, created=datetime.now(UTC))
 
 

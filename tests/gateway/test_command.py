@@ -251,6 +251,7 @@ def test_keys(tmp_path: Path, start, until: Until, monkeypatch: pytest.MonkeyPat
     assert "team" in command("keys", "list").stdout
     assert command("keys", "add", "x", "-c", str(path), "--models", "nope").exit_code == 2
     assert command("keys", "add", "x", "--expires", "soon").exit_code == 2
+    assert command("keys", "add", "a\nb").exit_code == 2
     gateway = start(CHAT, open_store())
     with openai.OpenAI(base_url=gateway.url, api_key=secret, max_retries=0) as client:
         client.chat.completions.create(model="chat", messages=HI)

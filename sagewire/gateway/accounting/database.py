@@ -173,16 +173,18 @@ class Store:
             raise
         return True
 
-    def remove_key(self, name: str, *, responses: bool = True) -> bool:
+    def remove_key(self, name: str, digest: str | None = None, *, responses: bool = True) -> bool:
         """Delete a key; return whether there was one. Its usage stays.
 
         Args:
             name: The key's name.
+            digest: Delete the key of this digest instead, whatever its name is by now.
             responses: Delete its stored responses, too. If that fails the key is gone all the same, and they expire.
         """
         with self.transaction("remove a key from") as connection:
-            gone = sa.delete(KEYS).where(KEYS.c.name == name).returning(KEYS.c.digest, KEYS.c.account)
-            owner, account = connection.execute(gone).first() or (None, None)
+            here = KEYS.c.name == name if digest is None else KEYS.c.digest == digest
+            gone = sa.delete(KEYS).where(here).returning(KEYS.c.digest, KEYS.c.account, KEYS.c.name)
+            owner, account, name = connection.execute(gone).first() or (None, None, name)
             if owner is not None:
                 forget_budget(connection, account or name)
                 connection.execute(sa.delete(COSTS).where(COSTS.c.account == (account or name)))

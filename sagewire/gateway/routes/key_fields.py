@@ -14,7 +14,7 @@ from sagewire.errors import UsageError
 from sagewire.gateway.config import GatewayConfig
 from sagewire.gateway.config.server import MAX_BUDGET
 from sagewire.gateway.durations import after
-from sagewire.gateway.keys import Key
+from sagewire.gateway.keys import Key, check_name
 from sagewire.openai_shapes.fields import BadRequest, Fields
 
 __all__ = ["KEPT", "changed_key", "checked_secret", "name_of"]
@@ -58,7 +58,7 @@ _LIMITS = {
 _LIFTED = {"duration": "expires", "max_budget": "max_budget", "budget_duration": "budget_duration", **_LIMITS}
 # Columns of limits have 32 bits.
 _MOST = 2**31 - 1
-_NAME_CHARACTERS, _NOTES_BYTES = 200, 16_384
+_NOTES_BYTES = 16_384
 _SECRET = re.compile(r"[\x21-\x7e]+")
 
 
@@ -131,11 +131,10 @@ def name_of(fields: Fields, config: GatewayConfig, before: Key | None = None) ->
     name = fields.text("key_alias")
     if not name or (before is not None and name == before.name):
         return None
-    if len(name) > _NAME_CHARACTERS or not name.isprintable() or not name.strip():
-        raise BadRequest(
-            f"'key_alias' must have at most {_NAME_CHARACTERS} characters, none of them a control character",
-            "key_alias",
-        )
+    try:
+        check_name(name)
+    except UsageError as error:
+        raise BadRequest(str(error), "key_alias") from None
     if any(name == one.name for one in config.keys):
         # They would share their limits and what they have spent.
         raise BadRequest(f"there is a key '{name}' in the configuration file: choose another name", "key_alias")

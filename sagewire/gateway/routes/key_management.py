@@ -202,7 +202,7 @@ class KeyManagement:
             raise BadRequest("'keys' or 'key_aliases' must name the keys to delete", "keys")
         keys = [await self._found(one) for one in wanted]
         for key in keys:
-            await self._stored(self._gateway.store.remove_key, key.name, responses=False)
+            await self._stored(self._gateway.store.remove_key, key.name, key.digest, responses=False)
             self._gateway.access.forget(key.digest)
             # These may take long, and the key is gone already.
             self._gateway.in_background(self._gateway.responses.forget(key))

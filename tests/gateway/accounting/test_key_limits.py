@@ -157,6 +157,10 @@ def test_changes_at_the_same_time_do_not_undo_each_other(stores) -> None:
     assert two.update_key(replace(key, requests_per_minute=5, model_limits={"m": (1, None)}), key)
     (found,) = one.all_keys()
     assert found == replace(key, blocked=True, requests_per_minute=5, model_limits={"m": (1, None)})
+    assert two.update_key(replace(found, name="eve"), found)
+    one.add_key(new_key("bob", "sk-b"))
+    assert one.remove_key("bob", key.digest)
+    assert not one.remove_key("eve")
     assert two.remove_key("bob")
     assert not one.update_key(replace(key, blocked=False), found)
     assert one.all_keys() == []
