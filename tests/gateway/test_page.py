@@ -23,6 +23,7 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 from sagewire.gateway.accounting.tables import UsageRow  # noqa: E402
+from sagewire.gateway.worker_states import WorkerStates  # noqa: E402
 
 CONFIG = """
 models:
@@ -246,6 +247,11 @@ def test_keys_are_made_limited_and_revoked(browser: Any, start) -> None:
     (key,) = gateway.gateway.store.all_keys()
     assert (key.requests_per_minute, key.max_budget, key.models) == (None, 5.0, ("chat", "tgi"))
     assert key.expires is not None
+    action(browser, "Edit")
+    browser.find_element(By.ID, "key-expires").send_keys("No end")
+    browser.find_element(By.ID, "key-save").click()
+    until(browser, lambda: "chat, tgi never" in text_of(browser, "key-table"))
+    assert gateway.gateway.store.all_keys()[0].expires is None
     action(browser, "Block")
     until(browser, lambda: ", blocked" in text_of(browser, "key-table"))
     assert gateway.get("/v1/models", authorization=f"Bearer {secret}").status == 401
@@ -341,6 +347,21 @@ return poor;
 # Tables of which a part is out of sight at the side.
 WIDE = """return [...document.querySelectorAll(".scroll")].filter(one => one.offsetParent &&
   one.scrollWidth > one.clientWidth + 1).map(one => one.firstElementChild.id)"""
+
+
+def test_states_of_several_workers(browser: Any, start, tmp_path: Path) -> None:
+    asked, other = (start(CONFIG, workers=3) for _ in range(2))
+    other.post("/v1/chat/completions", HELLO | {"model": "broken"})
+    # As if it were another process; one that is there.
+    states = WorkerStates(lambda: other.gateway.router, other.gateway.live, os.getppid())
+    for one in (asked.gateway.states, states):
+        one.join(tmp_path)
+    states.write()
+    browser.get(asked.url)
+    until(browser, lambda: "circuit open (1 of 2 workers)" in text_of(browser, "models"))
+    assert text_of(browser, "workers") == "2 of 3 workers have reported their states."
+    assert "0 / 16" in text_of(browser, "models")
+    keep(browser, "workers")
 
 
 def test_many_models_and_a_phone(browser: Any, start) -> None:

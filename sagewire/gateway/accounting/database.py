@@ -106,7 +106,10 @@ class Store:
     def place(self) -> str:
         """The database's URL, without a password."""
         url = self._engine.url
-        return url.database or "memory" if url.get_backend_name() == "sqlite" else url.render_as_string()
+        if url.get_backend_name() == "sqlite":
+            return url.database or "memory"
+        # As it is configured: without the driver.
+        return url.set(drivername=url.get_backend_name()).render_as_string()
 
     def key(self, digest: str) -> Key | None:
         """Return the key of a digest, without its notes, or `None`."""

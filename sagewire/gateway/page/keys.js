@@ -4,6 +4,7 @@ import { addCell, addRow, at, box, changed, copy, element, get, post, visible } 
 import { dollars, exact } from "./usage.js";
 
 let edited = null;
+const day = new Intl.DateTimeFormat([], { dateStyle: "medium", timeStyle: "short" });
 
 export async function showKeys() {
   let found;
@@ -21,8 +22,9 @@ export async function showKeys() {
     const budget = key.max_budget === null ? "" : ` of ${dollars(key.max_budget)}` +
       (key.budget_duration ? ` per ${key.budget_duration}` : "");
     const over = key.expires !== null && new Date(key.expires) <= new Date();
+    const ends = key.expires === null ? "never" : day.format(new Date(key.expires));
     const row = addRow(body, [[key.key_alias], [key.models.join(", ") || "all"],
-      [key.expires === null ? "never" : new Date(key.expires).toLocaleDateString() + (over ? ", expired" : "") + (key.blocked ? ", blocked" : ""), over || key.blocked ? "error" : ""],
+      [[ends, over && "expired", key.blocked && "blocked"].filter(Boolean).join(", "), over || key.blocked ? "error" : ""],
       [limit(key.rpm_limit), "number"], [limit(key.tpm_limit), "number"],
       [dollars(key.spend) + budget, key.max_budget !== null && key.spend >= key.max_budget ? "number error" : "number"]]);
     const actions = addCell(row);
@@ -31,12 +33,13 @@ export async function showKeys() {
       actions.className = "soft";
       continue;
     }
-    for (const [text, act] of [["Edit", () => open(key)], [key.blocked ? "Unblock" : "Block", () => block(key)], ["Revoke", () => revoke(key)]]) {
+    const acts = [["Edit", open], [key.blocked ? "Unblock" : "Block", block], ["Revoke", revoke]];
+    for (const [text, act] of acts) {
       const button = element("button", text, "plain");
       button.type = "button";
       button.dataset.for = text + key.token;
       button.setAttribute("aria-label", `${text} key ${key.key_alias}`);
-      button.addEventListener("click", act);
+      button.addEventListener("click", () => act(key));
       actions.append(button);
       if (focused === button.dataset.for) button.focus();
     }
@@ -64,7 +67,8 @@ function open(key) {
   at("key-budget").value = key?.max_budget ?? "";
   at("key-period").value = key?.budget_duration ?? "";
   at("key-expires").value = "";
-  at("key-expires-label").textContent = key ? "Valid from now for (empty: no change)" : "Valid for";
+  at("key-expires-label").textContent = key ? "Valid from now for" : "Valid for";
+  at("key-expires").placeholder = key ? "no change, or 90d, 12h, no end" : "no end, or 90d, 12h";
   at("dialog-error").hidden = true;
   at("key-dialog").showModal();
 }
@@ -74,8 +78,9 @@ function given() {
   const wanted = { key_alias: text("key-name"), models: (text("key-models") ?? "").split(",").map(one => one.trim()).filter(Boolean),
     rpm_limit: number("key-rpm"), tpm_limit: number("key-tpm"), max_budget: number("key-budget"),
     budget_duration: text("key-period") };
-  // Not given, an expiry stays as it is; null would take it away.
-  return text("key-expires") ? { ...wanted, duration: text("key-expires") } : wanted;
+  const lasts = text("key-expires");
+  // Not given, an expiry stays as it is; null takes it away.
+  return lasts === null ? wanted : { ...wanted, duration: lasts.toLowerCase() === "no end" ? null : lasts };
 }
 
 async function save(event) {
