@@ -220,11 +220,12 @@ def test_usage_and_recent_requests(browser: Any, start) -> None:
 
 
 def test_keys_are_made_limited_and_revoked(browser: Any, start) -> None:
-    gateway = start(CONFIG + MASTER + "\nkeys: [{name: fixed, key: sk-fixed}]")
+    gateway = start(CONFIG + MASTER + "\nkeys: [{name: fixed, key: sk-fixed}, {name: shut, key: sk-shut, models: []}]")
     browser.get(gateway.url)
     browser.find_element(By.ID, "key").clear()
     browser.find_element(By.ID, "key").send_keys("sk-master-key", Keys.ENTER)
     until(browser, lambda: "in the configuration file" in text_of(browser, "key-table"))
+    assert "shut none never" in text_of(browser, "key-table")
     browser.find_element(By.ID, "new-key").click()
     for id, text in (("key-name", "<i>alice</i>"), ("key-models", "chat, tgi"), ("key-rpm", "50")):
         browser.find_element(By.ID, id).send_keys(text)

@@ -23,7 +23,7 @@ export async function showKeys() {
       (key.budget_duration ? ` per ${key.budget_duration}` : "");
     const over = key.expires !== null && new Date(key.expires) <= new Date();
     const ends = key.expires === null ? "never" : day.format(new Date(key.expires));
-    const row = addRow(body, [[key.key_alias], [key.models.join(", ") || "all"],
+    const row = addRow(body, [[key.key_alias], [key.models[0] === "no-default-models" ? "none" : key.models.join(", ") || "all"],
       [[ends, over && "expired", key.blocked && "blocked"].filter(Boolean).join(", "), over || key.blocked ? "error" : ""],
       [limit(key.rpm_limit), "number"], [limit(key.tpm_limit), "number"],
       [dollars(key.spend) + budget, key.max_budget !== null && key.spend >= key.max_budget ? "number error" : "number"]]);

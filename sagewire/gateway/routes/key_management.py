@@ -246,7 +246,8 @@ def _described(key: Key, *, configured: bool = False) -> JSON:
         "in_configuration_file": configured,
         "blocked": key.blocked,
         "status": status_of(key),
-        "models": list(key.models or ()),
+        # In LiteLLM's words no models would be all models.
+        "models": ["no-default-models"] if key.models == () else list(key.models or ()),
         "expires": key.expires.isoformat() if key.expires else None,
         "rpm_limit": key.requests_per_minute,
         "tpm_limit": key.tokens_per_minute,

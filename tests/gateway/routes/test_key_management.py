@@ -193,6 +193,12 @@ def gateway_of_four(start):
     return gateway
 
 
+def test_a_key_that_may_use_nothing_is_not_listed_as_one_for_all(start) -> None:
+    gateway = start(LOCKED.replace("sk-team}", "sk-team}, {name: none, key: sk-none, models: []}"))
+    found = {one["key_alias"]: one["models"] for one in gateway.get("/key/list", **MASTER).json()["keys"]}
+    assert found == {"team": [], "none": ["no-default-models"]}
+
+
 def test_a_list_of_hashes(gateway_of_four) -> None:
     found = gateway_of_four.get("/key/list?return_full_object=false&key_alias=one", **MASTER).json()
     assert found["keys"] == [digest_of("sk-one")]
