@@ -180,7 +180,7 @@ def as_inputs(value: Iterable[str | Sequence[int]]) -> Sequence[Any]:
 def _as_tokens(value: Any) -> list[int]:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Set):
         # Arrays of numpy have a list of Python's own numbers.
-        tokens = value.tolist() if hasattr(value, "tolist") else list(value)
+        tokens = value if isinstance(value, list) else value.tolist() if hasattr(value, "tolist") else list(value)
         if isinstance(tokens, list) and tokens and set(map(type, tokens)) == {int} and min(tokens) >= 0:
             return tokens
     raise UsageError(

@@ -18,7 +18,7 @@ from sagewire.types import Embeddings, Ranking
 __all__ = ["embedding_arguments", "embedding_list", "embedding_pieces", "rerank_arguments", "rerank_list"]
 
 JSON = dict[str, Any]
-# Cohere's `input_type` words, and the neutral ones.
+# Cohere's `input_type` words, the neutral ones, and NVIDIA's for documents.
 _INPUT_TYPES = {
     "search_query": "query",
     "search_document": "document",
@@ -26,7 +26,10 @@ _INPUT_TYPES = {
     "clustering": "clustering",
     "query": "query",
     "document": "document",
+    "passage": "document",
 }
+# What Cohere's and NVIDIA's clients say for it.
+_TRUNCATE = {"END": True, "NONE": False}
 
 
 def embedding_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,7 +56,7 @@ def embedding_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
         "texts": _inputs(fields.take("input")),
         "dimensions": fields.count("dimensions", 1),
         "input_type": _INPUT_TYPES[input_type] if input_type else None,
-        "truncate": fields.flag("truncate"),
+        "truncate": _truncate(fields),
         "normalize": fields.flag("normalize"),
         "extra": fields.rest() or None,
     }
@@ -63,6 +66,15 @@ def embedding_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
 def _inputs(given: Any) -> list[str] | list[list[int]]:
     tokens = token_lists(given, "input")
     return texts(given, "input") if tokens is None else tokens
+
+
+def _truncate(fields: Fields) -> bool | None:
+    wanted = fields.take("truncate")
+    if wanted is None or isinstance(wanted, bool):
+        return wanted
+    if isinstance(wanted, str) and wanted.upper() in _TRUNCATE:
+        return _TRUNCATE[wanted.upper()]
+    raise BadRequest('\'truncate\' must be true (or "END"), or false ("NONE")', "truncate")
 
 
 def encoding_format(body: Mapping[str, Any]) -> Literal["float", "base64"]:
@@ -139,12 +151,17 @@ def rerank_arguments(body: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("model", "user"):
         fields.take(name)
     fields.flag("return_documents")
+    if fields.take("texts") is not None:
+        raise BadRequest("'texts' is TEI's name: send them as 'documents'", "texts")
+    documents = fields.items("documents")
+    if documents is None:
+        raise BadRequest("'documents' must be an array of texts", "documents")
     query = fields.text("query")
     if not query:
         raise BadRequest("'query' must be a string that is not empty", "query")
     arguments = {
         "query": query,
-        "documents": [_document(document) for document in fields.items("documents") or []],
+        "documents": list(map(_document, documents)),
         "top_n": fields.count("top_n", 1),
         "extra": fields.rest() or None,
     }

@@ -168,3 +168,15 @@ def test_embeddings_and_rankings() -> None:
         rerank_arguments({"documents": ["a"]})
     with pytest.raises(BadRequest, match="documents"):
         rerank_arguments({"query": "q", "documents": [1]})
+    with pytest.raises(BadRequest, match="'documents' must be an array"):
+        rerank_arguments({"query": "q"})
+    for more in ({}, {"documents": ["a"]}):
+        with pytest.raises(BadRequest, match="send them as 'documents'"):
+            rerank_arguments({"query": "q", "texts": ["a"], **more})
+    # As NVIDIA's client writes it.
+    body = {"input": ["a"], "input_type": "passage", "truncate": "NONE"}
+    assert embedding_arguments(body) == {"texts": ["a"], "input_type": "document", "truncate": False}
+    assert embedding_arguments({"input": "a", "truncate": "END"})["truncate"] is True
+    for wrong in ("START", 1, []):
+        with pytest.raises(BadRequest, match="truncate"):
+            embedding_arguments({"input": "a", "truncate": wrong})
