@@ -1,4 +1,4 @@
-"""Vectors of many batches, kept at eight bytes a number until all are there."""
+"""Vectors of many batches, kept at four or eight bytes a number until all are there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXTS_IN_FLIGHT, FEWEST = 1024, 4
 
 
 class _PackedEmbedding(Embedding):
-    """An embedding job whose vectors are arrays of doubles if there are several batches; one is read as usual."""
+    """An embedding job whose vectors are arrays if there are several batches; one is read as usual."""
 
     __slots__ = ()
 
@@ -29,14 +29,20 @@ class _PackedEmbedding(Embedding):
         found = Embedding.read(self, batch, body)
         if len(batch[1]) == len(self.texts):
             return found
-        return replace(found, rows=[_packed(row) for row in found.rows])
+        return replace(found, rows=list(map(_as_doubles, found.rows)))
 
 
-def _packed(row: Sequence[float]) -> Sequence[float]:
-    # Whole numbers stay what they are: models that answer with bytes would get a point and a zero.
-    if isinstance(row, list) and set(map(type, row)) == {float}:
-        return array("d", row)
-    return row
+class _SinglePrecision(_PackedEmbedding):
+    __slots__ = ()
+
+    def read(self, batch: Batch, body: Body) -> Embeddings:
+        found = Embedding.read(self, batch, body)
+        return replace(found, rows=[array("f", row) for row in found.rows])
+
+
+def _as_doubles(row: Sequence[float]) -> Sequence[float]:
+    # Models that answer with whole numbers keep them: as doubles they would get a point and a zero.
+    return array("d", row) if isinstance(row, list) and isinstance(row[0], float) else row
 
 
 async def embed_packed(
@@ -44,6 +50,7 @@ async def embed_packed(
     texts: Iterable[str | Sequence[int]],
     *,
     endpoint_kwargs: Mapping[str, Any] | None = None,
+    single_precision: bool = False,
     **options: Any,
 ) -> Embeddings:
     """Return what `client.embed` returns, in a fraction of the memory.
@@ -54,6 +61,7 @@ async def embed_packed(
         client: The client.
         texts: As of `AsyncClient.embed`.
         endpoint_kwargs: InvokeEndpoint parameters of the call.
+        single_precision: No more digits are wanted than float32 values have.
         options: The fields of `EmbedOptions`.
     """
     inputs = as_inputs(texts)
@@ -63,7 +71,8 @@ async def embed_packed(
 
     def job(finding: Finding) -> Embedding:
         plain = client._embedding(inputs, settings, endpoint_kwargs, finding)
-        return _PackedEmbedding(**{field.name: getattr(plain, field.name) for field in fields(plain)})
+        packed = _SinglePrecision if single_precision else _PackedEmbedding
+        return packed(**{field.name: getattr(plain, field.name) for field in fields(plain)})
 
     return await client._work(job, endpoint_kwargs, _at_once(client, endpoint_kwargs))
 

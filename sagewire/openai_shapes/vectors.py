@@ -123,13 +123,17 @@ def embedding_pieces(
         >>> b"".join(embedding_pieces(Embeddings([[0.5], [1.0]]), model="m"))[:70]
         b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":['
     """
-    write = _base64 if encoding_format == "base64" else list
+    write = _base64 if encoding_format == "base64" else _floats
     before = b'{"object":"list","data":['
     for number, row in enumerate(embeddings.rows):
         yield b'%b{"object":"embedding","index":%d,"embedding":%b}' % (before, number, orjson.dumps(write(row)))
         before = b","
     rest = orjson.dumps({"model": model, "usage": _usage(embeddings)})
     yield (b"" if len(embeddings) else before) + b"]," + rest[1:]
+
+
+def _floats(row: Sequence[float]) -> Sequence[float]:
+    return row.tolist() if isinstance(row, array) else row
 
 
 def _usage(embeddings: Embeddings) -> JSON:
@@ -195,7 +199,7 @@ def _document(value: Any) -> str:
 
 
 def _base64(row: Sequence[float]) -> str:
-    values = array("f", row)
+    values = array("f", row) if sys.byteorder == "big" or not isinstance(row, array) or row.typecode != "f" else row
     if sys.byteorder == "big":
         values.byteswap()
     return base64.b64encode(values.tobytes()).decode("ascii")

@@ -34,9 +34,21 @@ async def test_no_digit_is_lost():
     texts = list(map(str, range(70)))
     packed = await embed_packed(client(), texts, endpoint_kwargs={})
     assert packed.vectors == (await client().embed(texts)).vectors
-    assert repr(packed.vectors[:4]) == repr(ROWS)
-    assert [type(row) for row in packed.rows[:4]] == [array, array, list, list]
+    assert repr(packed.vectors[:3]) == repr(ROWS[:3])
+    assert [type(row) for row in packed.rows[:4]] == [array, array, list, array]
     assert {row.typecode for row in packed.rows if isinstance(row, array)} == {"d"}
+
+
+async def test_single_precision_is_what_base64_has():
+    class Small(Server):
+        async def invoke(self, call):
+            return Body(json.dumps([[0.1, 1 / 3, 7]] * len(json.loads(call.body)["inputs"])).encode(), ResponseInfo())
+
+    for count in (1, 70):
+        found = await embed_packed(
+            AsyncClient(transport=Small(), handler="tei"), ["a"] * count, single_precision=True, dimensions=3
+        )
+        assert found.rows == [array("f", [0.1, 1 / 3, 7])] * count
 
 
 async def test_what_is_one_batch_is_read_as_usual():

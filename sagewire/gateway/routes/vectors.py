@@ -51,7 +51,12 @@ class EmbeddingsRoute(ModelRoute):
 
         def call(callee: Callee) -> Awaitable[Embeddings]:
             configured = callee.config.vector_options(arguments.get("extra"))
-            return embed_packed(callee.client, **{**arguments, **configured}, endpoint_kwargs=callee.parameters)
+            return embed_packed(
+                callee.client,
+                **{**arguments, **configured},
+                endpoint_kwargs=callee.parameters,
+                single_precision=wanted == "base64",
+            )
 
         embeddings = await generation.whole(call)
         turn.log.usage = embeddings.usage
