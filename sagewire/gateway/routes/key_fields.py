@@ -245,7 +245,9 @@ def _check_rest(rest: Mapping[str, Any], *, limited: bool, team: Any) -> list[st
     for name, value in rest.items():
         if _is_nothing(value) or value in _USUAL.get(name, ()):
             continue
-        if name not in _IDLE or name == "key_type":
+        # Without `auto_rotate` it says nothing.
+        idle = name in _IDLE or (name == "rotation_interval" and not rest.get("auto_rotate"))
+        if not idle or name == "key_type":
             raise _would_allow_more(name)
         ignored.append(name)
     if team and not limited:
@@ -257,8 +259,10 @@ def _check_rest(rest: Mapping[str, Any], *, limited: bool, team: Any) -> list[st
 
 
 def _is_nothing(value: Any) -> bool:
-    """Return whether a field asks for nothing; a limit of 0 does."""
-    return value is None or value is False or value in ({}, [])
+    """Return whether a field asks for nothing, also inside of an object; a limit of 0 does."""
+    if isinstance(value, dict):
+        return all(inner is None or inner is False or inner in ({}, []) for inner in value.values())
+    return value is None or value is False or value == []
 
 
 def _would_allow_more(name: str) -> BadRequest:
