@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -73,7 +74,13 @@ class RecentRequests:
                 connection.execute(sa.delete(REQUESTS).where(same, REQUESTS.c.id <= oldest.scalar_subquery()))
 
     def newest(
-        self, *, key_name: str | None = None, model: str | None = None, failed: bool = False, limit: int = 100
+        self,
+        *,
+        key_name: str | None = None,
+        model: str | None = None,
+        failed: bool = False,
+        limit: int = 100,
+        since: datetime | None = None,
     ) -> list[dict[str, Any]]:
         """Return requests, newest first. It blocks.
 
@@ -82,6 +89,7 @@ class RecentRequests:
             model: Only those of this model.
             failed: Only those that failed.
             limit: At most so many.
+            since: Only those that came then or later.
 
         Raises:
             StoreError: The database does not answer.
@@ -93,6 +101,8 @@ class RecentRequests:
             query = query.where(REQUESTS.c.model == model)
         if failed:
             query = query.where(REQUESTS.c.failed)
+        if since is not None:
+            query = query.where(REQUESTS.c.time >= since)
         return [_shown(row) for row in self._store.rows(query, "read requests from")]
 
 

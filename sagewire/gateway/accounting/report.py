@@ -21,7 +21,13 @@ Counts = tuple[int, ...]
 
 
 def report(
-    store: Store, hours: int, *, key_name: str | None = None, model: str | None = None, now: datetime | None = None
+    store: Store,
+    hours: int,
+    *,
+    key_name: str | None = None,
+    model: str | None = None,
+    now: datetime | None = None,
+    since: datetime | None = None,
 ) -> dict[str, Any]:
     """Return usage in equal steps up to now, and the sums by model and by key. It blocks.
 
@@ -31,6 +37,7 @@ def report(
         key_name: Only the usage of this key.
         model: Only the usage of this model.
         now: Default: now.
+        since: Only the usage of the hours that began then or later.
 
     Raises:
         StoreError: The database does not answer.
@@ -41,6 +48,8 @@ def report(
     where = [USAGE.c.hour >= first]
     if key_name is not None:
         where.append(USAGE.c.key_name == key_name)
+    if since is not None:
+        where.append(USAGE.c.hour >= since)
     if model is not None:
         where.append(USAGE.c.model == model)
     steps: list[Counts] = [(0,) * len(COUNTS)] * (hours // HOURS[hours])

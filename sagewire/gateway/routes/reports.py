@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import cache
+from datetime import datetime
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 from urllib.parse import parse_qs
@@ -47,9 +48,12 @@ class _Report(InformationRoute):
         log.key = key = await self.gateway.access.authenticate(headers_of(scope))
         given = parse_qs(scope.get("query_string", b"").decode("latin-1"))
         query = {name: values[-1] for name, values in given.items()}
+        since = None
         if key is not MASTER and key is not OPEN:
             query["key"] = key.name
-        read = self.reader(query)
+            # What came before is of another key that had its name.
+            since = key.created
+        read = self.reader(query, since)
         try:
             found = await self._calls.run(read)
         except StoreError:
@@ -57,37 +61,42 @@ class _Report(InformationRoute):
         await respond_json(send, 200, found, {"cache-control": "no-store"})
 
     @abstractmethod
-    def reader(self, query: dict[str, str]) -> Callable[[], Any]:
+    def reader(self, query: dict[str, str], since: datetime | None) -> Callable[[], Any]:
         """Return what reads the answer.
 
         Args:
             query: The parameters of the URL; `key` is the one that the caller may see.
+            since: The caller may see nothing of before.
         """
 
 
 class UsageReport(_Report):
     """`/status/usage`: requests, tokens, cost and latency over time, by model and by key."""
 
-    def reader(self, query: dict[str, str]) -> Callable[[], Any]:
+    def reader(self, query: dict[str, str], since: datetime | None) -> Callable[[], Any]:
         """Return what reads the report."""
         hours = query.get("hours", "24")
         if hours not in map(str, HOURS):
             raise BadRequest(f"'hours' must be one of {', '.join(map(str, HOURS))}", "hours")
         store = self.gateway.store
-        return lambda: report(store, int(hours), key_name=query.get("key"), model=query.get("model"))
+        key_name, model = query.get("key"), query.get("model")
+        # Usage is counted by hour: that of the hour it was made in may be of either.
+        first = since and since.replace(minute=0, second=0, microsecond=0)
+        return lambda: report(store, int(hours), key_name=key_name, model=model, since=first)
 
 
 class Requests(_Report):
     """`/status/requests`: the newest requests, with status and reason and without content."""
 
-    def reader(self, query: dict[str, str]) -> Callable[[], Any]:
+    def reader(self, query: dict[str, str], since: datetime | None) -> Callable[[], Any]:
         """Return what reads the requests."""
         limit = query.get("limit", "100")
         if not limit.isascii() or not limit.isdigit() or not 0 < int(limit[:9]) <= MOST_REQUESTS:
             raise BadRequest(f"'limit' must be a number from 1 to {MOST_REQUESTS}", "limit")
         recent, failed = self.gateway.usage_writer.recent, query.get("failed") in ("1", "true")
         key_name, model = query.get("key"), query.get("model")
-        return lambda: {"requests": recent.newest(key_name=key_name, model=model, failed=failed, limit=int(limit))}
+        newest = partial(recent.newest, key_name=key_name, model=model, failed=failed, limit=int(limit), since=since)
+        return lambda: {"requests": newest()}
 
 
 class Page(InformationRoute):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sagewire.errors import UsageError
+from sagewire.gateway.accounting import usage_writer
 from sagewire.gateway.accounting.budgets import SpendTable
 from sagewire.gateway.accounting.database import Store, open_store
 from sagewire.gateway.accounting.response_table import ResponseTable, StoredResponse
@@ -20,6 +21,11 @@ from sagewire.types import Usage
 from tests.cases import each
 
 MASTER = {"authorization": "Bearer sk-master-key"}
+
+
+@pytest.fixture(autouse=True)
+def _written_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage_writer, "INTERVAL", 0.05)
 
 
 def config(url: str, more: str = "") -> str:
@@ -50,6 +56,11 @@ def spend_of(gateway, name: str) -> float:
     return float(gateway.get(f"/key/info?key={name}", **MASTER).json()["info"]["spend"])
 
 
+def requests_of(gateway, headers: dict[str, str], key: str = "") -> list[int]:
+    found = gateway.get(f"/status/requests?key={key}" if key else "/status/requests", **headers).json()["requests"]
+    return sorted(one["status"] for one in found if one["route"] == "chat")
+
+
 @each("limit", [{"max_budget": 0.0005}, {"max_budget": 0.0005, "budget_duration": "30d"}, {"rpm_limit": 1}])
 def test_a_new_key_with_an_old_name_starts_at_nothing(start, vllm, until, limit: dict[str, Any]) -> None:
     gateway = start(config(vllm.url))
@@ -60,6 +71,8 @@ def test_a_new_key_with_an_old_name_starts_at_nothing(start, vllm, until, limit:
     gateway.post("/key/delete", {"key_aliases": ["bob"]}, **MASTER)
     again = make(gateway, key_alias="bob", **limit)
     assert spend_of(gateway, "bob") == 0
+    until(lambda: requests_of(gateway, MASTER, "bob") == [200, 429])
+    assert requests_of(gateway, {"authorization": f"Bearer {again}"}) == []
     assert ask(gateway, again).status == 200
     assert ask(gateway, again).status == 429
     assert ask(gateway, secret).status == 401
