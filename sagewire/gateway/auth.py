@@ -58,7 +58,9 @@ class Authenticator:
         # Apart: strangers must not push out the keys that are served while the database does not answer.
         self._known: OrderedDict[str, tuple[float, Key]] = previous._known if previous else OrderedDict()
         self._unknown: OrderedDict[str, float] = previous._unknown if previous else OrderedDict()
-        self._looking: dict[str, asyncio.Task[Key | None]] = {}
+        self._looking: dict[str, asyncio.Task[Key | None]] = previous._looking if previous else {}
+        # Keys that have changed since the last reading of all of them began.
+        self._changed: set[str] = previous._changed if previous else set()
         self.required = required or config.has_keys
 
     async def authenticate(self, headers: Mapping[str, str]) -> Key:
@@ -99,6 +101,7 @@ class Authenticator:
         self._known.pop(digest, None)
         self._unknown.pop(digest, None)
         self._looking.pop(digest, None)
+        self._changed.add(digest)
 
     async def refresh(self) -> None:
         """Remember all keys, so that they are served while the database is away whoever has used them here.
@@ -109,13 +112,14 @@ class Authenticator:
         if self._database is None:
             return
         now = self._clock()
+        self._changed.clear()
         keys = {key.digest: key for key in await self._database.keys(REMEMBERED)}
         if len(keys) < REMEMBERED:
             for digest in [digest for digest, (since, _) in self._known.items() if since <= now and digest not in keys]:
                 self.forget(digest)
         for digest, key in keys.items():
             # A key that was looked up or changed meanwhile is newer.
-            if self._known.get(digest, (now,))[0] <= now:
+            if digest not in self._changed and self._known.get(digest, (now,))[0] <= now:
                 self._remember(digest, now, key)
 
     @property

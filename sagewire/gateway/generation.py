@@ -248,7 +248,7 @@ class Generation:
         settings = turn.settings
         wanted = Wanted(
             turn.task,
-            turn.key.name,
+            turn.key.account,
             self._affinity,
             log.stream,
             1 if log.stream else self.calls_at_once,
@@ -318,9 +318,9 @@ class Generation:
     def _affinity_of(self, turn: Turn) -> str | None:
         model = turn.model
         if model.config.affinity == "session":
-            return conversation_id(turn.body, turn.key.name, turn.log.conversation)
+            return conversation_id(turn.body, turn.key.account, turn.log.conversation)
         wanted = model.config.affinity != "none" or any(one.config.prefix_aware for one in model.deployments)
-        return prefix_id(turn.body, turn.key.name) if wanted else None
+        return prefix_id(turn.body, turn.key.account) if wanted else None
 
     def fitting(self, callee: Callee, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments without the options this deployment's wire cannot express, if so configured.

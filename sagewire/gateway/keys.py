@@ -40,6 +40,7 @@ class Key:
         owned: What its spending and its minutes are counted under, if not its name: another key may get that.
         notes: What those who manage keys have written to it; empty where it is only looked up.
         created: When it was made; `None` for one of a configuration file.
+        renamed: When it got its name, if not when it was made.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Key:
     owned: str | None = None
     notes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     created: datetime | None = field(default=None, compare=False)
+    renamed: datetime | None = field(default=None, compare=False)
 
     @property
     def account(self) -> str:
@@ -83,7 +85,8 @@ class Key:
 
     def quota_of(self, model: str) -> Quota:
         """Its limits per minute for one of the models in `model_limits`."""
-        return Quota(f"key {self.account}/{model}", *self.model_limits[model])
+        # Names of keys and of models may have slashes, and no two pairs may share a count.
+        return Quota(f"model of key {len(self.account)} {self.account}/{model}", *self.model_limits[model])
 
     def expired(self, now: datetime | None = None) -> bool:
         """Return whether its time is over."""
@@ -141,5 +144,7 @@ def from_config(config: KeyConfig) -> Key:
         config.max_parallel_requests,
         {name: (one.requests_per_minute, one.tokens_per_minute) for name, one in config.model_limits.items()},
         config.blocked,
+        # The database has room for so many characters.
+        owned=digest_of(config.name) if len(config.name) > NAME_CHARACTERS else None,
         notes={"metadata": config.metadata} if config.metadata else {},
     )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sagewire.gateway.rate_limits import Reservation
     from sagewire.gateway.routing.deployments import Lease
 
-__all__ = ["RequestLog", "request_id_of", "used_tokens"]
+__all__ = ["RequestLog", "request_id_of", "shown_path", "used_tokens"]
 
 # The characters that SageMaker allows in InferenceId; safe in logs, too.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -43,6 +43,19 @@ def request_id_of(headers: Mapping[str, str]) -> str:
     return f"req-{random.getrandbits(96):024x}"
 
 
+def shown_path(path: str) -> str:
+    """Return a request's path as logs and traces may show it: without the key in it.
+
+    Example:
+        >>> shown_path("/key/sk-secret/reset_spend")
+        '/key/{key}/reset_spend'
+    """
+    if not path.startswith("/key/") or (path.count("/") == 2 and not path.startswith("/key/sk-")):
+        return path
+    action = path.rpartition("/")[2]
+    return f"/key/{{key}}/{action}" if action in ("regenerate", "reset_spend") else "/key/{key}"
+
+
 class RequestLog:
     """One request from its first byte to its last. It holds nothing of prompts and answers.
 
@@ -51,7 +64,7 @@ class RequestLog:
     Args:
         request_id: Its id, also upstream.
         method: The HTTP method.
-        path: The path.
+        path: The path, as `shown_path` returns it.
         client: The caller's address.
 
     Attributes:

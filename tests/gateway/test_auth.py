@@ -3,8 +3,10 @@
 import hashlib
 import json
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -244,6 +246,24 @@ async def test_keys_are_remembered_before_they_are_used() -> None:
     with pytest.raises(GatewayError) as caught:
         await access.authenticate(bearer("revoked"))
     assert caught.value.status == 503
+
+
+async def test_a_key_that_changes_while_all_are_read_is_not_remembered_as_it_was(monkeypatch) -> None:
+    store = open_store("sqlite://")
+    store.add_key(before := Key("k", digest_of("good")))
+    access = Authenticator(parse_config("models: {m: {endpoint: e}}"), store, required=True)
+    read = store.all_keys
+
+    def block_meanwhile(*args: Any, **options: Any) -> list[Key]:
+        found = read(*args, **options)
+        assert store.update_key(replace(before, blocked=True), before)
+        access.forget(before.digest)
+        return found
+
+    monkeypatch.setattr(store, "all_keys", block_meanwhile)
+    await access.refresh()
+    with pytest.raises(GatewayError, match="blocked"):
+        await access.authenticate(bearer("good"))
 
 
 @pytest.mark.parametrize("master", [False, True])

@@ -163,6 +163,8 @@ class Store:
                 here = KEYS.c.digest == key.digest
                 if found is None:
                     return False
+                if "name" in values and found != key.name:
+                    values["named"] = datetime.now(UTC)
                 if values:
                     connection.execute(sa.update(KEYS).where(here).values(**values))
                 if key.owned is None and "name" in values and found != key.name:
@@ -172,6 +174,8 @@ class Store:
                     forget_budget(connection, key.account)
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):
+                if before is not None and before.digest != key.digest and self.key(key.digest) is not None:
+                    raise UsageError("this key is kept already, under another name") from None
                 raise UsageError(f"there is a key named {key.name!r} already; choose another name") from None
             raise
         return True

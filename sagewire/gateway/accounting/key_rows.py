@@ -46,6 +46,7 @@ def as_key(row: Any) -> Key:
         row["account"],
         row.get("notes") or {},
         as_utc(row["created"]),
+        None if row["named"] is None else as_utc(row["named"]),
     )
 
 

@@ -19,7 +19,7 @@ from sagewire.gateway.accounting.store_errors import SchemaMismatch, StoreError,
 
 __all__ = ["SCHEMA", "VERSION_TABLE", "check_schema", "update_schema"]
 
-SCHEMA = "1.6"
+SCHEMA = "1.7"
 VERSION_TABLE = "sagewire_schema"
 _log = logging.getLogger("sagewire.gateway")
 # Of several gateways that start at once, one changes the tables.

@@ -120,6 +120,8 @@ KEYS = sa.Table(
     sa.Column("model_limits", sa.JSON(none_as_null=True), nullable=True),
     # For those who manage keys: metadata, and whose it is.
     sa.Column("notes", sa.JSON(none_as_null=True), nullable=True),
+    # When it got its name, if not when it was made.
+    sa.Column("named", sa.DateTime(timezone=True), nullable=True),
 )
 USAGE = sa.Table(
     "sagewire_usage",

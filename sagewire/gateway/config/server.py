@@ -154,9 +154,10 @@ class KeyConfig(Section):
     @classmethod
     def _as_json(cls, metadata: dict[str, Any]) -> dict[str, Any]:
         try:
-            orjson.dumps(metadata)
+            # Somewhat deeper inside of the answers that show it.
+            orjson.dumps([[[[metadata]]]])
         except TypeError:
-            raise ValueError("should be texts, numbers, lists, and mappings with texts as keys") from None
+            raise ValueError("should be texts, numbers, lists, and mappings with texts as keys, not too deep") from None
         return metadata
 
     @field_validator("expires")

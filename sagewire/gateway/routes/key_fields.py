@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+import orjson
 
 from sagewire.errors import UsageError
 from sagewire.gateway.config import GatewayConfig
@@ -225,7 +226,12 @@ def _notes(key: Key, fields: Fields, body: Mapping[str, Any]) -> tuple[JSON, lis
         # As in LiteLLM they are a part of it.
         notes["metadata"] = {**metadata, "tags": tags}
     notes = {name: value for name, value in notes.items() if value not in (None, "", {})}
-    if len(json.dumps(notes)) > _NOTES_BYTES:
+    try:
+        # Somewhat deeper inside of the answers that give them back.
+        size = len(orjson.dumps([[[[notes]]]]))
+    except TypeError:
+        raise BadRequest("'metadata' and what else is kept must not be nested so deeply", "metadata") from None
+    if size > _NOTES_BYTES:
         raise BadRequest(f"'metadata' and what else is kept must have at most {_NOTES_BYTES} bytes of JSON", "metadata")
     return notes, [name for name in ("config", "permissions", "soft_budget") if name in notes and name in body]
 

@@ -52,12 +52,15 @@ class KeyManagement:
         log.key = key = await gateway.access.authenticate(headers)
         if key is OPEN or (key is not MASTER and self._action != "info"):
             raise GatewayError(403, "master_key_needed", "keys are managed with the master key (`server.master_key`)")
+        named = scope.get("path_params", {}).get("key")
         if scope["method"] == "GET":
             query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
             body: Any = {name: values[-1] for name, values in query.items()}
+        elif named and "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
+            # As in LiteLLM: the path says all.
+            body = {}
         else:
             body = await read_json(receive, headers, gateway.config.server.max_body_bytes, gateway.alarms)
-        named = scope.get("path_params", {}).get("key")
         if named and isinstance(body, dict):
             if body.get("key") not in (None, named):
                 raise BadRequest("'key' and the path name different keys", "key")
@@ -177,7 +180,7 @@ class KeyManagement:
         try:
             found = await self._stored(self._gateway.store.update_key, changed, before)
         except UsageError as error:
-            raise BadRequest(str(error), "key_alias") from None
+            raise BadRequest(str(error), "new_key" if changed.name == before.name else "key_alias") from None
         self._gateway.access.forget(before.digest)
         self._gateway.access.forget(changed.digest)
         if not found:
@@ -222,7 +225,7 @@ class KeyManagement:
         if not isinstance(given, str) or not given:
             raise BadRequest("'key' must be a key, its hash or its alias", "key")
         keys = await self._stored(self._gateway.store.all_keys)
-        key = _naming(given, [*keys, *self._configured()])
+        key = _naming(given, keys, self._configured())
         if key is None:
             raise _no_such_key()
         if configured or not self._gateway.access.holds(key.digest):
@@ -276,8 +279,9 @@ def _no_such_key() -> GatewayError:
     return GatewayError(404, "key_not_found", "there is no such key", param="key")
 
 
-def _naming(given: str, keys: list[Key]) -> Key | None:
+def _naming(given: str, stored: list[Key], configured: list[Key]) -> Key | None:
     """Return the key that a text is, or the hash of; else the one with this name, which may look like another key."""
     digest = digest_of(given)
-    exact = (key for key in keys if key.digest in (given, digest))
-    return next(exact, None) or next((key for key in keys if key.name == given), None)
+    # Of a key that is in both places, that of the file counts; by a name, the other one can be changed.
+    exact = (key for key in (*configured, *stored) if key.digest in (given, digest))
+    return next(exact, None) or next((key for key in (*stored, *configured) if key.name == given), None)

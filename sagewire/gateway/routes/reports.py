@@ -52,7 +52,7 @@ class _Report(InformationRoute):
         if key is not MASTER and key is not OPEN:
             query["key"] = key.name
             # What came before is of another key that had its name.
-            since = key.created
+            since = key.renamed or key.created
         read = self.reader(query, since)
         try:
             found = await self._calls.run(read)

@@ -19,7 +19,7 @@ from sagewire.gateway.accounting.tracing import span_of
 from sagewire.gateway.errors import ClientGone, GatewayError, envelope_of
 from sagewire.gateway.gateway import Gateway
 from sagewire.gateway.rate_limits import LIMIT_HEADERS
-from sagewire.gateway.request_log import RequestLog, request_id_of
+from sagewire.gateway.request_log import RequestLog, request_id_of, shown_path
 from sagewire.gateway.routes.chat import Chat, Completions
 from sagewire.gateway.routes.information import Live, MetricsText, Models, Ready, Status
 from sagewire.gateway.routes.key_management import KeyManagement
@@ -178,7 +178,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = headers_of(scope)
-        log = RequestLog(request_id_of(headers), scope["method"], scope["path"], _address(scope))
+        log = RequestLog(request_id_of(headers), scope["method"], shown_path(scope["path"]), _address(scope))
         scope["sagewire.log"] = log
         scope["app"] = self  # tells starlette's router to raise rather than to answer in plain text
         gateway = self._gateway

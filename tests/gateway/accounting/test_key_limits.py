@@ -41,6 +41,11 @@ server: {{master_key: sk-master-key}}
 """
 
 
+@pytest.fixture
+def gateway(start, vllm):
+    return start(config(vllm.url))
+
+
 def ask(gateway, secret: str, model: str = "m", **more: Any):
     body = {"model": model, "max_tokens": 10, "messages": [{"role": "user", "content": "Hello"}], **more}
     return gateway.post("/v1/chat/completions", body, authorization=f"Bearer {secret}")
@@ -62,16 +67,16 @@ def requests_of(gateway, headers: dict[str, str], key: str = "") -> list[int]:
 
 
 @each("limit", [{"max_budget": 0.0005}, {"max_budget": 0.0005, "budget_duration": "30d"}, {"rpm_limit": 1}])
-def test_a_new_key_with_an_old_name_starts_at_nothing(start, vllm, until, limit: dict[str, Any]) -> None:
-    gateway = start(config(vllm.url))
-    secret = make(gateway, key_alias="bob", **limit)
+def test_a_new_key_with_an_old_name_starts_at_nothing(gateway, until, limit: dict[str, Any]) -> None:
+    name = "-".join(limit)
+    secret = make(gateway, key_alias=name, **limit)
     assert ask(gateway, secret).status == 200
-    until(lambda: spend_of(gateway, "bob") == 0.0006)
+    until(lambda: spend_of(gateway, name) == 0.0006)
     assert ask(gateway, secret).status == 429
-    gateway.post("/key/delete", {"key_aliases": ["bob"]}, **MASTER)
-    again = make(gateway, key_alias="bob", **limit)
-    assert spend_of(gateway, "bob") == 0
-    until(lambda: requests_of(gateway, MASTER, "bob") == [200, 429])
+    gateway.post("/key/delete", {"key_aliases": [name]}, **MASTER)
+    again = make(gateway, key_alias=name, **limit)
+    assert spend_of(gateway, name) == 0
+    until(lambda: requests_of(gateway, MASTER, name) == [200, 429])
     assert requests_of(gateway, {"authorization": f"Bearer {again}"}) == []
     assert ask(gateway, again).status == 200
     assert ask(gateway, again).status == 429
@@ -98,8 +103,7 @@ def test_what_a_key_has_spent_goes_with_it(start, vllm, until) -> None:
 
 
 @each("limit", [{}, {"max_budget": 0.0015}, {"max_budget": 0.0015, "budget_duration": "1d"}])
-def test_what_is_spent_survives_a_new_secret_and_can_be_reset(start, vllm, until, limit: dict[str, Any]) -> None:
-    gateway = start(config(vllm.url))
+def test_what_is_spent_survives_a_new_secret_and_can_be_reset(gateway, until, limit: dict[str, Any]) -> None:
     secret = make(gateway, **limit)
     name = gateway.get(f"/key/info?key={secret}", **MASTER).json()["info"]["key_alias"]
     assert ask(gateway, secret).status == 200
@@ -234,8 +238,7 @@ def test_requests_at_a_time_are_counted_in_one_process(start, vllm) -> None:
         ({"m": 1, "other": 2}, ["other", "m", "m", "other", "other"], [200, 200, 429, 200, 429]),
     ],
 )
-def test_limits_by_model(start, vllm, limits: dict[str, int], asked: list[str], statuses: list[int]) -> None:
-    gateway = start(config(vllm.url))
+def test_limits_by_model(gateway, limits: dict[str, int], asked: list[str], statuses: list[int]) -> None:
     secret = make(gateway, model_rpm_limit=limits, rpm_limit=50)
     assert [ask(gateway, secret, model).status for model in asked] == statuses
     # A model that is asked for too often takes nothing of the others.
@@ -254,6 +257,36 @@ def test_tokens_by_model_and_the_callers_own_fallbacks(start, vllm, until) -> No
     changed = gateway.post("/key/update", {"key": secret, "model_tpm_limit": None}, **MASTER).json()
     assert changed["model_tpm_limit"] == {}
     assert ask(gateway, secret).status == 200
+
+
+def test_no_two_limits_share_a_count() -> None:
+    keys = [Key("a", model_limits={"b/c": (1, 1)}), Key("a/b", model_limits={"c": (1, 1)}), Key("a/b/c")]
+    names = [one.quota_of(model).name for one in keys for model in one.model_limits]
+    assert len({*names, *(one.quota.name for one in keys)}) == 5
+
+
+async def test_a_key_of_the_file_with_a_long_name_is_charged(stores) -> None:
+    one, two = stores
+    name = "n" * 250
+    (config,) = parse_config(f"models: {{m: {{endpoint: e}}}}\nkeys: [{{name: {name}, key: a, max_budget: 1}}]").keys
+    key = from_config(config)
+    SpendTable(one).settle(SpendTable(one).reserve(key, 500), 300)
+    writer = UsageWriter(two)
+    writer.note(key.name, "m", Usage(1, 1), failed=False, cost=300, account=key.account)
+    await writer.flush()
+    assert SpendTable(two).of(key).nanodollars == SpendTable(two).of(replace(key, max_budget=None)).nanodollars == 300
+
+
+def test_a_key_does_not_see_the_requests_of_the_key_whose_name_it_gets(start, vllm, until) -> None:
+    gateway = start(config(vllm.url))
+    bob, eve = make(gateway, key_alias="bob"), make(gateway, key_alias="eve")
+    assert ask(gateway, bob).status == 200
+    until(lambda: requests_of(gateway, MASTER, "bob") == [200])
+    gateway.post("/key/delete", {"keys": [bob]}, **MASTER)
+    assert gateway.post("/key/update", {"key": eve, "key_alias": "bob"}, **MASTER).status == 200
+    assert ask(gateway, eve).status == 200
+    until(lambda: requests_of(gateway, MASTER, "bob") == [200, 200])
+    assert requests_of(gateway, {"authorization": f"Bearer {eve}"}) == [200]
 
 
 def test_keys_of_the_file(start, vllm) -> None:

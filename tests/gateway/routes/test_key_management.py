@@ -1,9 +1,12 @@
 """Keys over HTTP, with the master key, as LiteLLM's clients manage them."""
 
+from typing import Any
+
 import pytest
 import urllib3
 
 from sagewire.gateway.keys import Key, digest_of
+from sagewire.gateway.server import app
 from tests.cases import each
 
 TEXT = "models: {chat: {endpoint: chat, handler: openai_chat}, tgi: {endpoint: tgi, handler: tgi, format: chatml}}\n"
@@ -125,8 +128,8 @@ def test_what_would_allow_more_than_asked_is_refused(start) -> None:
         ({"key_type": "llm_api", "allowed_routes": ["llm_api_routes"], "permissions": {"pii": False}}, {}),
     ],
 )
-def test_what_litellms_clients_send_and_nothing_here_depends_on(start, body, described) -> None:
-    made = start(LOCKED).post("/key/generate", body, **MASTER)
+def test_what_litellms_clients_send_and_nothing_here_depends_on(locked, body, described) -> None:
+    made = locked.post("/key/generate", body, **MASTER)
     assert made.status == 200, made.json()
     assert described.items() <= made.json().items()
 
@@ -184,6 +187,11 @@ def test_models_as_litellms_clients_read_them(start) -> None:
 def test_a_list_has_what_was_asked_for(gateway_of_four, query: str, names: list[str], pages: int) -> None:
     found = gateway_of_four.get(f"/key/list?{query}", **MASTER).json()
     assert ([one["key_alias"] for one in found["keys"]], found["total_pages"]) == (names, pages)
+
+
+@pytest.fixture
+def locked(start):
+    return start(LOCKED)
 
 
 @pytest.fixture
@@ -264,10 +272,35 @@ def test_a_key_gets_a_new_secret(start) -> None:
     ):
         assert gateway.post("/key/regenerate", body, **MASTER).status == status, body
     other = gateway.post("/key/generate", {"key_alias": "b", "key": "sk-b"}, **MASTER).json()
-    assert gateway.post("/key/regenerate", {"key": "a", "new_key": "sk-b"}, **MASTER).status == 400
+    taken = gateway.post("/key/regenerate", {"key": "a", "new_key": "sk-b"}, **MASTER)
+    assert (taken.status, taken.json()["error"]["param"]) == (400, "new_key")
+    assert "this key is kept already" in taken.json()["error"]["message"]
     assert gateway.post("/key/a/regenerate", {"key": other["key"]}, **MASTER).status == 400
     assert gateway.post("/key/a/regenerate", {}, authorization="Bearer sk-chosen").status == 403
     assert ask(gateway, "sk-chosen") == 200
+    # As in LiteLLM the body may be left out, where the path names the key.
+    bare = urllib3.request("POST", f"{gateway.url}/key/b/regenerate", headers=MASTER, retries=False)
+    assert (bare.status, ask(gateway, "sk-b"), ask(gateway, bare.json()["key"])) == (200, 401, 200)
+    assert urllib3.request("POST", f"{gateway.url}/key/regenerate", headers=MASTER, retries=False).status == 400
+
+
+def test_a_key_in_a_path_is_not_logged(locked, until, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths: list[str] = []
+    monkeypatch.setattr(app, "write_access_log", lambda log: paths.append(log.as_log()["path"]))
+    for path in ("/key/sk-a/reset_spend", "/key/sk-a/b/regenerate", "/key/sk-a/other", "/key/sk-a", "/key/block"):
+        assert "sk-a" not in locked.post(path, {}, **MASTER).data.decode()
+    until(lambda: len(paths) == 5)
+    named = [f"/key/{{key}}/{action}" for action in ("regenerate", "reset_spend")]
+    assert sorted(paths) == ["/key/block", *["/key/{key}"] * 2, *named]
+
+
+def test_metadata_that_no_answer_could_hold_is_refused(locked) -> None:
+    for depth, status in ((200, 200), (255, 400), (900, 400)):
+        deep: Any = "end"
+        for _ in range(depth):
+            deep = [deep]
+        made = locked.post("/key/generate", {"metadata": {"a": deep}}, **MASTER)
+        assert (made.status, locked.get("/key/list", **MASTER).status) == (status, 200), depth
 
 
 def test_several_keys_at_once_and_their_names(gateway_of_four) -> None:
@@ -298,6 +331,10 @@ def test_a_key_sees_itself_and_not_one_of_the_same_name(gateway_of_four) -> None
     for key, limit in (("sk-of-file", None), ("sk-other", 7)):
         info = gateway_of_four.get("/key/info", authorization=f"Bearer {key}").json()["info"]
         assert info["rpm_limit"] == limit
+    # Of a key that is in both places, what the file says counts.
+    gateway_of_four.gateway.store.add_key(Key("both", digest_of("sk-of-file"), requests_per_minute=9))
+    info = gateway_of_four.get("/key/info", authorization="Bearer sk-of-file").json()["info"]
+    assert (info["key_alias"], info["rpm_limit"]) == ("file", None)
 
 
 @each(

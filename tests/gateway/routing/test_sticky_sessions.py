@@ -43,10 +43,21 @@ def test_a_conversation_has_one_session(start, upstream: Emulator, stream: bool)
 
 
 def test_callers_do_not_share_sessions(start, upstream: Emulator) -> None:
-    gateway = start(CONFIG + "keys: [{name: a, key: sk-a}, {name: b, key: sk-b}]")
-    for key in ("sk-a", "sk-b"):
+    gateway = start(CONFIG + "keys: [{name: a, key: sk-a}, {name: b, key: sk-b}]\nserver: {master_key: sk-m}")
+    master = {"authorization": "Bearer sk-m"}
+
+    def talk(key: str) -> str | None:
         gateway.post("/v1/chat/completions", HI, x_session_id="talk", authorization=f"Bearer {key}")
-    assert len({session for _, session in sessions(upstream)}) == 2
+        return sessions(upstream)[-1][1]
+
+    assert talk("sk-a") != talk("sk-b")
+    # A new key with an old name is another caller, the same one with a new secret is not.
+    (old, again) = (gateway.post("/key/generate", {"key_alias": "c"}, **master).json()["key"], "sk-again")
+    before = talk(old)
+    gateway.post("/key/regenerate", {"key": old, "new_key": again}, **master)
+    assert talk(again) == before
+    gateway.post("/key/delete", {"keys": [again]}, **master)
+    assert talk(gateway.post("/key/generate", {"key_alias": "c"}, **master).json()["key"]) not in (before, None)
 
 
 @pytest.mark.parametrize("stream", [False, True])
