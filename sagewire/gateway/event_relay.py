@@ -41,7 +41,7 @@ class EventRelay:
     would leave both as they are, so it passes them by. Bytes are never passed by in the middle of an event.
 
     If the stream begins like another one of the server, its first events pass the decoder by, too. The decoder is given
-    the first one before anything else.
+    them before anything else.
 
     Args:
         decoder: Reads the server's bytes.
@@ -183,10 +183,10 @@ class EventRelay:
     def _decode(self, data: bytes) -> list[Delta]:
         if self._beginning.unread is None:
             return self._decoder.feed(data)
-        event, known = self._beginning.unread
+        events, known = self._beginning.unread
         self._beginning.unread = None
-        deltas = self._decoder.feed(event + data)
-        # They were written when the event was recognised.
+        deltas = self._decoder.feed(events + data)
+        # They were written when the events were recognised.
         return deltas[len(known) :] if deltas[: len(known)] == known else deltas
 
     def _template_of(self, event: bytes, deltas: list[Delta]) -> EventTemplate | None:

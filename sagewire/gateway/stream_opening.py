@@ -61,7 +61,7 @@ class Beginning:
 
     Attributes:
         over: Whatever comes next is read.
-        unread: The first event, if it was recognised, with what is in it, until it is read.
+        unread: The events that were recognised, with what is in them, until they are read.
     """
 
     def __init__(self, memory: OpeningMemory) -> None:
@@ -84,6 +84,10 @@ class Beginning:
                 self._first, self.unread = (event, facts), (event, found)
         else:
             found = opening.second(event, self._first[1])
+            if found and self.unread is not None:
+                # Its text may be what begins a choice.
+                before, facts_before = self.unread
+                self.unread = before + event, facts_before + found
         if not found:
             self._opening = None
         elif isinstance(found[-1], TextDelta):
@@ -108,7 +112,8 @@ class Beginning:
                 self._memory.learn(None, facts, template)
             return
         self.over = True
-        if self._first is not None and template is not None:
+        # New facts beside the text, such as a fingerprint that the first event did not have, have to be read.
+        if self._first is not None and template is not None and len(deltas) == 1:
             self._memory.learn(*self._first, template)
 
 

@@ -23,6 +23,7 @@ from sagewire.openai_shapes.plain import plain_chat
 from sagewire.streaming import EventStreamDecoder, Pipeline, encode_exception, encode_payload_part
 from sagewire.streaming.base import Decoder
 from sagewire.types import ChatRequest, Delta, ResponseInfo, TextDelta, ThinkingDelta, ToolCallDelta, make_options
+from tests.cases import each
 
 HANDLER = OpenAiChatHandler()
 
@@ -177,21 +178,23 @@ FIRST = [
     {"role": "assistant", "content": ""}, {"role": "assistant"}, {"role": "assistant", "content": None},
     {"role": "assistant", "content": "Hi"}, {"role": "assistant", "tool_calls": [CALL]},
 ]  # fmt: skip
+MORE = st.sampled_from([{}, {}, {"system_fingerprint": "fp"}, {"usage": None}])
 IDS = st.sampled_from(["chatcmpl-1", "chatcmpl-2", "chatcmpl-234567", "x", 'a "b"', "chatcmpl-?", 7, None, ""])
 
 
 @st.composite
 def streams_of_one_server(draw: st.DrawFn) -> list[bytes]:
     """What one server sends in several streams, which mostly begin alike."""
-    first, more = (
-        draw(st.sampled_from(FIRST)),
-        draw(st.sampled_from([{}, {"system_fingerprint": "fp"}, {"usage": None}])),
-    )
+    first = draw(st.sampled_from(FIRST))
+    more, later = draw(MORE), draw(MORE)
+    if draw(st.integers(0, 3)) == 0:
+        # Facts alone, ahead of the first choice.
+        more = {**more, "choices": []}
     out = []
     for _ in range(draw(st.integers(2, 5))):
         facts = {"id": draw(IDS), "created": draw(st.sampled_from([1, 17, 17, None, "now"]))}
-        events = [chunk(first if draw(st.integers(0, 5)) else draw(st.sampled_from(FIRST)), **more)]
-        events += [chunk({"content": draw(TEXTS)}, **more) for _ in range(draw(st.integers(0, 3)))]
+        events = [chunk(first if draw(st.integers(0, 5)) else draw(st.sampled_from(FIRST))) | more]
+        events += [chunk({"content": draw(TEXTS)}, **later) for _ in range(draw(st.integers(0, 3)))]
         written = [event | facts for event in events] + draw(st.lists(EVENTS, max_size=4))
         data = [b"data: " + orjson.dumps(event) + draw(ENDS) for event in written]
         out.append(b"".join(data) + draw(LAST))
@@ -205,6 +208,29 @@ def test_streams_that_begin_alike(streams: list[bytes], cuts: list[int], framed:
         for pieces in (cut(data, cuts), data.replace(b"\n\n", b"\n\n\x01").split(b"\x01")):
             sent = [*map(encode_payload_part, pieces)] if framed else pieces
             assert relayed(sent, framed=framed, openings=memory) == in_full(sent, framed=framed)
+
+
+ALONE = chunk({}) | {"choices": []}
+TWO = [{"index": number, "delta": {"content": ""}} for number in (0, 1)]
+
+
+@each(
+    ("what", "events"),
+    [
+        ("facts alone", [ALONE, chunk({"role": "assistant", "content": "a"}), chunk({"content": "b"})]),
+        ("a fingerprint with the text", [ALONE, *[chunk({"content": "a"}, system_fingerprint="fp")] * 3]),
+        ("a model with the text", [ALONE | {"model": ""}, *[chunk({"content": "a"})] * 3]),
+        ("two answers, one of them cut off", [ALONE, chunk({"content": "a"}), chunk({}, choice=1, finish="stop")]),
+        ("counts with the first", [ALONE | {"usage": {"prompt_tokens": 1}}, *[chunk({"content": "a"})] * 2]),
+        ("two answers at once", [ALONE | {"choices": TWO}, chunk({"content": "a"}), chunk({"content": "b"}, choice=1)]),
+    ],
+)
+def test_streams_whose_second_event_has_more_than_text(what: str, events: list[dict[str, Any]]) -> None:
+    for end in (b"", b"data: [DONE]\n\n"):
+        memory = OpeningMemory()
+        for id in ("c1", "c2", "c3"):
+            pieces = [*(b"data: " + orjson.dumps(event | {"id": id}) + b"\n\n" for event in events), end]
+            assert relayed(pieces, openings=memory) == in_full(pieces)
 
 
 def test_the_beginning_of_a_stream_is_recognised() -> None:
