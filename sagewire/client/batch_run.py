@@ -135,5 +135,9 @@ class BatchRun(Generic[T]):
         return error
 
     def result(self) -> T:
-        """Return the answer to all batches, in the order of the texts."""
-        return self.work.join(sorted(self._parts, key=lambda part: part[0][0]))
+        """Return the answer to all batches, in the order of the texts; raise `WireError` if they differ in length."""
+        try:
+            return self.work.join(sorted(self._parts, key=lambda part: part[0][0]))
+        except SagewireError as error:
+            self._with_counts(error)
+            raise

@@ -5,12 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from math import inf, isinf
 from typing import Any
 
 from sagewire.client.async_client import AsyncClient
 from sagewire.client.batch_run import MAX_CONCURRENCY
 from sagewire.client.batching import Batch, Embedding, as_inputs
 from sagewire.client.finding import Finding
+from sagewire.errors import WireError
 from sagewire.transports.base import Body
 from sagewire.types import Embeddings, EmbedOptions
 
@@ -18,6 +20,8 @@ __all__ = ["embed_packed"]
 
 # In batches on their way; but so many batches in any case.
 TEXTS_IN_FLIGHT, FEWEST = 1024, 4
+# As float32 values; to look for their bytes takes a fraction of looking at each number.
+_INFINITIES = (array("f", [inf]).tobytes(), array("f", [-inf]).tobytes())
 
 
 class _PackedEmbedding(Embedding):
@@ -37,7 +41,16 @@ class _SinglePrecision(_PackedEmbedding):
 
     def read(self, batch: Batch, body: Body) -> Embeddings:
         found = Embedding.read(self, batch, body)
-        return replace(found, rows=[array("f", row) for row in found.rows])
+        rows = [array("f", row) for row in found.rows]
+        for number, row in enumerate(rows):
+            # As they came, all were finite.
+            raw = row.tobytes()
+            if any(one in raw for one in _INFINITIES) and any(map(isinf, row)):
+                raise WireError(
+                    f"embedding handler '{self.handler.name}' got a number beyond 3.4e38 for text {batch[0] + number}, "
+                    "which base64 (float32) cannot hold"
+                )
+        return replace(found, rows=rows)
 
 
 def _as_doubles(row: Sequence[float]) -> Sequence[float]:

@@ -131,6 +131,11 @@ def test_values_that_are_not_finite(bad):
         VllmPoolingHandler().transform_output(body, 1)
 
 
+def test_a_number_beyond_every_float_is_not_understood():
+    with pytest.raises(WireError, match="does not understand"):
+        TeiHandler().transform_output(b"[[0.5, 1" + b"0" * 400 + b", NaN]]", 1)
+
+
 def test_huge_finite_values_pass():
     assert len(TeiHandler().transform_output(b"[[1e308, 1e308, 1e308]]", 1)) == 1
 

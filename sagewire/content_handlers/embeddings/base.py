@@ -142,7 +142,7 @@ class JsonEmbeddingHandler(EmbeddingHandler):
             return verified(embeddings, count, self.name)
         except SagewireError:
             raise
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise not_understood(body, self.name) from error
 
     def named_options(self, options: EmbedOptions) -> dict[str, Any]:

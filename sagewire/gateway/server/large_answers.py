@@ -35,12 +35,16 @@ async def respond_in_pieces(send: Send, pieces: Iterable[bytes], alarms: TimerPo
         held += piece
         if len(held) < AT_ONCE:
             continue
-        try:
-            with Timer(STALL_SECONDS, alarms):
-                await send({"type": "http.response.body", "body": bytes(held), "more_body": True})
-        except TimeoutError:
-            raise ClientGone from None
+        await _hand_on(send, bytes(held), alarms, more=True)
         held.clear()
         # To write that much takes milliseconds, and other requests wait.
         await asyncio.sleep(0)
-    await send({"type": "http.response.body", "body": bytes(held)})
+    await _hand_on(send, bytes(held), alarms, more=False)
+
+
+async def _hand_on(send: Send, data: bytes, alarms: TimerPool, *, more: bool) -> None:
+    try:
+        with Timer(STALL_SECONDS, alarms):
+            await send({"type": "http.response.body", "body": data, "more_body": more})
+    except TimeoutError:
+        raise ClientGone from None
