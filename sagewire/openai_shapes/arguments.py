@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sagewire.errors import UsageError
 from sagewire.openai_shapes.fields import BadRequest, Fields
 from sagewire.types import as_messages, as_tools
-from sagewire.types.openai_shape import is_function
+from sagewire.types.openai_shape import is_foreign
 
 __all__ = [
     "BadRequest",
@@ -234,11 +234,10 @@ def served_tools(tools: list[Any], choice: Any, skipped: list[str] | None) -> tu
     """
     if skipped is None:
         return tools, choice
-    others = [tool for tool in tools if isinstance(tool, Mapping) and not is_function(tool)]
-    if not others:
+    served = _without_foreign(tools)
+    if len(served) == len(tools):
         return tools, choice
-    skipped += sorted({str(tool["type"]) for tool in others})
-    served = [tool for tool in tools if tool not in others]
+    skipped += sorted({tool["type"] for tool in tools if isinstance(tool, Mapping) and is_foreign(tool)})
     kind = choice.get("type") if isinstance(choice, Mapping) else None
     if not served or kind not in (None, "function", "allowed_tools"):
         return served, None
@@ -246,12 +245,16 @@ def served_tools(tools: list[Any], choice: Any, skipped: list[str] | None) -> tu
         inner = choice.get("allowed_tools", choice)
         listed = inner.get("tools") if isinstance(inner, Mapping) else None
         if isinstance(listed, list):
-            kept = [one for one in listed if not isinstance(one, Mapping) or is_function(one)]
+            kept = _without_foreign(listed)
             choice = {"type": kind, "mode": inner.get("mode"), "tools": kept}
             if listed and not kept:
                 # None of those that are left may be called.
                 return [], None
     return served, choice
+
+
+def _without_foreign(tools: list[Any]) -> list[Any]:
+    return [tool for tool in tools if not isinstance(tool, Mapping) or not is_foreign(tool)]
 
 
 def _allowed_tools(tools: list[Any], choice: Mapping[str, Any]) -> tuple[list[Any], Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from sagewire.openai_shapes.arguments import chat_arguments, served_tools
 from sagewire.openai_shapes.fields import BadRequest, Fields
 from sagewire.types.content.left_out import say_left_out
-from sagewire.types.openai_shape import not_a_function
+from sagewire.types.openai_shape import is_function, not_a_function
 
 __all__ = ["response_arguments"]
 
@@ -167,9 +167,10 @@ def _part(part: Any) -> JSON:
 
 
 def _tool(tool: Any) -> JSON:
-    kind = tool.get("type") if isinstance(tool, Mapping) else None
-    if kind != "function":
-        raise BadRequest(not_a_function(tool) if isinstance(tool, Mapping) else "a tool must be an object", "tools")
+    if not isinstance(tool, Mapping):
+        raise BadRequest("a tool must be an object", "tools")
+    if not is_function(tool):
+        raise BadRequest(not_a_function(tool), "tools")
     if not isinstance(tool.get("name"), str):
         raise BadRequest("a tool of type 'function' needs a 'name' (beside 'type', not in 'function')", "tools")
     return {"type": "function", "function": {key: value for key, value in tool.items() if key != "type"}}

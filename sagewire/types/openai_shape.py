@@ -33,6 +33,7 @@ __all__ = [
     "as_tools",
     "function_id",
     "function_name",
+    "is_foreign",
     "is_function",
     "not_a_function",
 ]
@@ -285,11 +286,21 @@ def is_function(tool: Mapping[str, Any]) -> bool:
     return kind in (None, "function") or (kind == "custom" and any(tool.get(key) for key in _SCHEMA_KEYS))
 
 
+def is_foreign(tool: Mapping[str, Any]) -> bool:
+    """Return whether a tool is of a kind that models on one's own server lack, rather than a function written wrong."""
+    kind = tool.get("type")
+    # JSON schemas have a type, too.
+    written_wrong = not isinstance(kind, str) or kind in ("", "object") or "function" in tool
+    return not written_wrong and not is_function(tool)
+
+
 def not_a_function(tool: Mapping[str, Any]) -> str:
     """Return what is wrong with a tool that is none, and what to write instead."""
     kind, inner = tool.get("type"), tool.get("custom")
     name = (inner if isinstance(inner, Mapping) else tool).get("name")
     called = f"the tool {name!r}" if isinstance(name, str) and name else "a tool"
+    if not is_foreign(tool):
+        return f"{called} has the type {kind!r:.60}; write {A_TOOL}"
     if kind == "custom":
         return (
             f"{called} is of type 'custom', which takes free text and exists in OpenAI's own models only: describe it "
@@ -297,7 +308,7 @@ def not_a_function(tool: Mapping[str, Any]) -> str:
             "'object', 'properties': {'input': {'type': 'string'}}, 'required': ['input']}}}"
         )
     return (
-        f"{called} of type {kind!r:.60} runs at a provider (OpenAI's side); a model on your own server has function "
+        f"{called} of type {kind!r:.60} runs at a provider such as OpenAI; a model on your own server has function "
         "tools only: leave it out, or describe it as {'type': 'function', 'function': {...}}"
     )
 

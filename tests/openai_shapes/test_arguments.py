@@ -12,10 +12,12 @@ from sagewire.openai_shapes import (
     completion_arguments,
     embedding_arguments,
     rerank_arguments,
+    response_arguments,
     wants_stream,
     wants_usage,
 )
 from sagewire.types import Message, Tool
+from tests.cases import each
 
 HI = [{"role": "user", "content": "Hi"}]
 TOOL = {"type": "function", "function": {"name": "add"}}
@@ -110,6 +112,24 @@ def test_what_is_wrong_is_named(change: dict, param: str, says: str) -> None:
     assert caught.value.param == param
     assert isinstance(caught.value, UsageError)
     assert pickle.loads(pickle.dumps(caught.value)).param == param
+
+
+@each("kind", ["functions", "Function", "", "object", 5, ["function"]])
+def test_a_function_of_a_wrong_type_is_not_left_out_as_another_kind_of_tool(kind: object) -> None:
+    tool = {"type": kind, "function": {"name": "add"}} if kind in ("functions", "Function") else {"type": kind}
+    for skipped in (None, []):
+        with pytest.raises(BadRequest, match=r"a tool has the type .*write \{'type': 'function'"):
+            chat_arguments({"messages": HI, "tools": [TOOL, tool]}, skipped)
+        with pytest.raises(BadRequest, match=r"a tool has the type"):
+            response_arguments({"input": "Hi", "tools": [tool]}, skipped)
+        assert not skipped
+
+
+def test_many_tools_of_other_kinds_are_left_out_at_once() -> None:
+    free = [{"type": "custom", "custom": {"name": f"f{number}"}} for number in range(40_000)]
+    skipped: list[str] = []
+    assert chat_arguments({"messages": HI, "tools": [*free, TOOL]}, skipped)["tools"] == (Tool("add"),)
+    assert skipped == ["custom"]
 
 
 @pytest.mark.parametrize("nested", [True, False])

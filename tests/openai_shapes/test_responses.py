@@ -163,6 +163,12 @@ def test_a_choice_of_some_tools_beside_tools_of_openais_platform() -> None:
     assert (arguments["tool_choice"], skipped) == ("required", ["web_search"])
 
 
+def test_functions_are_tools_however_their_type_is_written() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    for tool in ({"name": "f", "parameters": schema}, {"type": "custom", "name": "f", "input_schema": schema}):
+        assert response_arguments({"input": "Hi", "tools": [tool]})["tools"][0].parameters == schema
+
+
 def test_items_of_openais_platform_and_free_text_tools_are_read_in_a_history() -> None:
     arguments = response_arguments(
         {

@@ -120,7 +120,7 @@ SEARCH = {"type": "web_search"}
         ([FREE], r"'run_sql' is of type 'custom', .*describe it as a function with one text"),
         ([WEATHER, FREE], "'run_sql' is of type 'custom'"),
         ([SEARCH], "of type 'web_search' runs at a provider.*leave it out"),
-        ([{"type": ["function"]}], "function tools only"),
+        ([{"type": ["function"]}], "has the type .*write {'type': 'function'"),
     ],
 )
 def test_tools_that_are_no_functions_are_refused_in_chats(everything, upstream, tools, says) -> None:
