@@ -79,7 +79,7 @@ class EventRelay:
     @property
     def usage(self) -> Usage | None:
         """The token counts, if the server has sent them."""
-        return self._read_so_far.reply().usage
+        return self._read_so_far.usage
 
     def feed(self, piece: bytes) -> Iterable[bytes]:
         """Return the events in more of the server's bytes; the first at once, the others together."""

@@ -69,6 +69,11 @@ class Accumulator:
         self._model: str | None = None
         self._extra: dict[str, Any] = {}
 
+    @property
+    def usage(self) -> Usage | None:
+        """The token counts, if the server has sent them."""
+        return self._usage
+
     def add(self, delta: Delta) -> None:
         """Take one more delta.
 
