@@ -194,7 +194,7 @@ def usage(
 
 def _set_blocked(name: str, config: Path | None, *, blocked: bool) -> None:
     store, _ = _open(config)
-    key = next((key for key in store.all_keys() if key.name == name), None)
+    key = next((key for key in store.keys_named(name) if key.name == name), None)
     if key is None or not store.update_key(replace(key, blocked=blocked), key):
         raise _no_such_key(store, name)
     console.print(f"{name} is {'blocked' if blocked else 'no longer blocked'}.", markup=False)

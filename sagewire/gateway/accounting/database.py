@@ -36,7 +36,7 @@ from sagewire.gateway.accounting.tables import (
     UsageRow,
     as_utc,
 )
-from sagewire.gateway.keys import Key
+from sagewire.gateway.keys import Key, digest_of
 
 __all__ = ["Batch", "Store", "default_url", "open_store"]
 
@@ -120,6 +120,13 @@ class Store:
         """Return all keys, or so many, by name; with their notes, which may be long, or without."""
         query = sa.select(*(KEYS.c if notes else LOOKED_UP)).order_by(KEYS.c.name).limit(limit)
         return [as_key(row) for row in self.rows(query, "list the keys in")]
+
+    def keys_named(self, text: str) -> list[Key]:
+        """Return the keys that a text is, or the hash or the name of, with their notes."""
+        if "\0" in text or any("\ud800" <= one <= "\udfff" for one in text):
+            return []  # not every database takes them
+        here = KEYS.c.digest.in_([text, digest_of(text)]) | (KEYS.c.name == text)
+        return [as_key(row) for row in self.rows(sa.select(KEYS).where(here), "look up a key in")]
 
     def add_key(self, key: Key) -> None:
         """Keep a key.

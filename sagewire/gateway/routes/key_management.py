@@ -224,7 +224,7 @@ class KeyManagement:
         """
         if not isinstance(given, str) or not given:
             raise BadRequest("'key' must be a key, its hash or its alias", "key")
-        keys = await self._stored(self._gateway.store.all_keys)
+        keys = await self._stored(self._gateway.store.keys_named, given)
         key = _naming(given, keys, self._configured())
         if key is None:
             raise _no_such_key()

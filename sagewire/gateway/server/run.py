@@ -79,7 +79,7 @@ def serve(plan: Plan, *, ready: Callable[[str], None] = lambda url: None) -> int
         raise UsageError(NOT_ON_WINDOWS)
     os.environ.update({name: value.get_secret_value() for name, value in plan.config.environment.items()})
     store = open_plan_store(plan)
-    with_keys = plan.config.has_keys or bool(store.all_keys())
+    with_keys = plan.config.has_keys or bool(store.all_keys(1, notes=False))
     check_address(plan, with_keys=with_keys)
     check_limits(plan, store)
     store.close()

@@ -173,6 +173,10 @@ def test_changes_at_the_same_time_do_not_undo_each_other(stores) -> None:
     assert one.update_key(replace(key, blocked=True), key)
     assert two.update_key(replace(key, requests_per_minute=5, model_limits={"m": (1, None)}), key)
     (found,) = one.all_keys()
+    for named in ("bob", "sk-a", key.digest):
+        assert two.keys_named(named) == [found]
+    for nobody in ("sk-b", "a\0b", "\udc00", "é"):
+        assert two.keys_named(nobody) == []
     assert found == replace(key, blocked=True, requests_per_minute=5, model_limits={"m": (1, None)})
     assert two.update_key(replace(found, name="eve"), found)
     one.add_key(new_key("bob", "sk-b"))

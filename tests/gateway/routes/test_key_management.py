@@ -294,6 +294,16 @@ def test_a_key_in_a_path_is_not_logged(locked, until, monkeypatch: pytest.Monkey
     assert sorted(paths) == ["/key/block", *["/key/{key}"] * 2, *named]
 
 
+def test_one_key_is_looked_up_without_reading_all_of_them(gateway_of_four, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_of_four.gateway.store, "all_keys", lambda *_, **__: pytest.fail("all were read"))
+    info = gateway_of_four.get("/key/info", authorization="Bearer sk-one").json()["info"]
+    for named in ("sk-one", info["token"], "one"):
+        assert gateway_of_four.get(f"/key/info?key={named}", **MASTER).json()["info"]["token"] == info["token"]
+        assert gateway_of_four.post("/key/block", {"key": named}, **MASTER).json()["blocked"] is True
+    assert gateway_of_four.get("/key/info?key=a%00b", **MASTER).status == 404
+    assert gateway_of_four.post("/key/delete", {"keys": ["one"]}, **MASTER).status == 200
+
+
 def test_metadata_that_no_answer_could_hold_is_refused(locked) -> None:
     for depth, status in ((200, 200), (255, 400), (900, 400)):
         deep: Any = "end"
