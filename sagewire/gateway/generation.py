@@ -96,12 +96,16 @@ class Generation:
             ClientGone: The caller hung up; the call upstream was given up, too.
         """
         try:
-            with while_connected(self._receive, self._turn.log, self._gateway.short_alarms):
+            with self.connected():
                 served = await self._serve(lambda deployment: self._call(deployment, call))
         finally:
             self._leave_sessions()
         served.lease.succeeded()
         return served.result
+
+    def connected(self) -> while_connected:
+        """Return the context of work that ends with `ClientGone` when the caller hangs up."""
+        return while_connected(self._receive, self._turn.log, self._gateway.short_alarms)
 
     async def stream(
         self,
@@ -124,7 +128,7 @@ class Generation:
         out = EventStream(self._send, self._gateway.alarms)
         keep_alive = KeepAlive(out, self._turn.model.config.keepalive_seconds, self._gateway.alarms)
         try:
-            with while_connected(self._receive, self._turn.log, self._gateway.short_alarms):
+            with self.connected():
                 await self._stream(call, events, out, keep_alive, before_end)
         finally:
             await keep_alive.stop()

@@ -64,7 +64,8 @@ class EmbeddingsRoute(ModelRoute):
             await respond_json(send, 200, embedding_list(embeddings, model=turn.name, encoding_format=wanted))
         else:
             pieces = embedding_pieces(embeddings, model=turn.name, encoding_format=wanted)
-            await respond_in_pieces(send, pieces, self.gateway.alarms)
+            with generation.connected():
+                await respond_in_pieces(send, pieces, self.gateway.alarms)
 
 
 class Rerank(ModelRoute):

@@ -1,6 +1,7 @@
 """Answers that are written piece by piece."""
 
 import asyncio
+import itertools
 import socket
 
 import orjson
@@ -59,12 +60,18 @@ async def test_who_does_not_read_is_given_up(monkeypatch, size, most) -> None:
     assert written == most
 
 
-def test_a_caller_that_leaves_halfway_harms_nobody(everything, upstream, monkeypatch) -> None:
-    monkeypatch.setattr(vectors, "NUMBERS_AT_ONCE", 1000)
-    body = orjson.dumps({"model": "embedding", "input": [f"text {number}" for number in range(300)]})
+def test_a_caller_that_leaves_halfway_ends_the_writing(everything, upstream, monkeypatch, until) -> None:
+    monkeypatch.setattr(vectors, "NUMBERS_AT_ONCE", 1)
+    monkeypatch.setattr(vectors, "embedding_pieces", lambda *_, **__: itertools.repeat(b"x" * 10_000))
+    body = orjson.dumps({"model": "embedding", "input": ["a", "b"]})
     host, port = everything.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), 20) as caller:
         head = f"POST /v1/embeddings HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len(body)}\r\n\r\n"
         caller.sendall(head.encode() + body)
         assert caller.recv(10).startswith(b"HTTP/1.1")
+        # An earlier request may not have been settled.
+        (log,) = until(lambda: (live := list(everything.gateway.live.values())) and len(live) == 1 and live)
+    until(lambda: not everything.gateway.live)
+    assert (log.status, log.error) == (499, "client_gone")
+    monkeypatch.setattr(vectors, "NUMBERS_AT_ONCE", 1000)
     assert everything.post("/v1/embeddings", {"model": "embedding", "input": "Hi"}).status == 200
