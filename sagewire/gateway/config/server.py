@@ -129,7 +129,7 @@ class KeyConfig(Section):
         default=None, description="When the budget starts anew, for example `30d` or `1mo`. Default: never."
     )
     max_parallel_requests: int | None = Field(
-        default=None, ge=1, description="Maximum requests at a time; needs one worker, and no PostgreSQL."
+        default=None, ge=1, description="Maximum requests at a time; needs one worker and SQLite."
     )
     model_limits: dict[str, ModelLimits] = Field(
         default_factory=dict, description="Further limits per minute for single models, by the models' names."

@@ -88,7 +88,7 @@ function showModels({ models, not_served: notServed, workers_known: known }) {
   if (changed(body, found)) {
     body.replaceChildren();
     for (const row of found) addRow(body, row);
-    if (!found.length) addRow(body, [[rows.length ? "None of this name or state." : "This key may use no model.", "soft"]]);
+    if (!found.length) addRow(body, [[rows.length ? "None of this name or state." : "No model is available to this key.", "soft"]]);
     box(at("models"));
   }
   at("summary").hidden = rows.length < 2;
