@@ -86,7 +86,7 @@ def test_structured_answers(client: openai.OpenAI) -> None:
     ("change", "says"),
     [
         ({"previous_response_id": "resp_1"}, "send the whole conversation"),
-        ({"tools": [{"type": "web_search"}]}, "OpenAI's side"),
+        ({"tools": [{"type": "web_search"}]}, "such as OpenAI"),
         ({"input": []}, "must be a text"),
         ({"input": [{"type": "item_reference", "id": "x"}]}, "store: false"),
         ({"input": [{"role": "user", "content": [{"type": "computer_screenshot", "file_id": "x"}]}]}, "unknown part"),
