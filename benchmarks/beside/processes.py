@@ -70,7 +70,7 @@ def process_rows(url: str) -> list[Row]:
 
     imports = {"sagewire": fresh(IMPORT.format("sagewire")), "boto3": fresh(IMPORT.format("boto3"))}
     cold = {name: fresh(TIMED.format(code)) for name, code in COLD.items()}
-    # Once will do: memory, unlike time, does not depend on what else the machine is doing.
+    # Once: it takes long. The value varies with how many connections happen to have full buffers at one moment.
     streams = cache(fresh(STREAMS))
     packages, megabytes = _base_install()
     return [

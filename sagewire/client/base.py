@@ -300,10 +300,11 @@ class ClientBase(NamesHelp):
         options: EmbedOptions,
         endpoint_kwargs: Mapping[str, Any] | None,
         finding: Finding | None = None,
+        kind: type[Embedding] = Embedding,
     ) -> Embedding:
         finding = finding or self._resolver.finding(endpoint_kwargs)
         parameters = {**finding.parameters, **(endpoint_kwargs or {})}
-        return Embedding(finding.embedding_handler(), texts, options, parameters)
+        return kind(finding.embedding_handler(), texts, options, parameters)
 
     def _reranking(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from math import inf, isinf
 from typing import Any
 
@@ -82,10 +82,10 @@ async def embed_packed(
         return Embeddings()
     settings = EmbedOptions(**options)
 
+    kind = _SinglePrecision if single_precision else _PackedEmbedding
+
     def job(finding: Finding) -> Embedding:
-        plain = client._embedding(inputs, settings, endpoint_kwargs, finding)
-        packed = _SinglePrecision if single_precision else _PackedEmbedding
-        return packed(**{field.name: getattr(plain, field.name) for field in fields(plain)})
+        return client._embedding(inputs, settings, endpoint_kwargs, finding, kind)
 
     return await client._work(job, endpoint_kwargs, _at_once(client, endpoint_kwargs))
 

@@ -9,12 +9,13 @@ import orjson
 from sagewire.gateway.stream_events import Events
 from sagewire.types import TextDelta
 
-__all__ = ["EventTemplate"]
+__all__ = ["WRITTEN_ALIKE", "EventTemplate"]
 
 _CONTENT = re.compile(rb'"content"[ \t]*:[ \t]*"')
 _STRING_END = re.compile(rb'(?:[^"\\]|\\.)*"')
-# Text that JSON has one way to write.
-_WRITTEN_ALIKE = re.compile(rb"[ !#-\[\]-~]*").fullmatch
+# A character that JSON has one way to write.
+WRITTEN_ALIKE = rb"[ !#-\[\]-~]"
+_is_written_alike = re.compile(WRITTEN_ALIKE + rb"*").fullmatch
 
 
 class EventTemplate:
@@ -60,7 +61,7 @@ class EventTemplate:
         if len(event) < self._least or not event.startswith(self._before) or not event.endswith(self._after):
             return None
         inside = event[self._start : self._end]
-        if _WRITTEN_ALIKE(inside) is not None:
+        if _is_written_alike(inside) is not None:
             return inside.decode("ascii"), self._head + inside + self._tail
         text = _text(inside)
         return None if text is None else (text, self._head + orjson.dumps(text)[1:-1] + self._tail)
@@ -72,9 +73,9 @@ class EventTemplate:
         inside = events[self._start : self._end]
         texts = inside.split(self._joint)
         if len(texts) == 1:
-            if not inside or _WRITTEN_ALIKE(inside) is None:
+            if not inside or _is_written_alike(inside) is None:
                 return None
-        elif b"" in texts or _WRITTEN_ALIKE(b"".join(texts)) is None:
+        elif b"" in texts or _is_written_alike(b"".join(texts)) is None:
             return None
         else:
             inside = self._between.join(texts)

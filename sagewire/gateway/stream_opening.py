@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sagewire.gateway.event_template import EventTemplate
+from sagewire.gateway.event_template import WRITTEN_ALIKE, EventTemplate
 from sagewire.types import Delta, MetadataDelta, TextDelta
 
 __all__ = ["Beginning", "OpeningMemory"]
@@ -17,8 +17,7 @@ __all__ = ["Beginning", "OpeningMemory"]
 _CREATED = re.compile(rb'"created"[ \t]*:[ \t]*([0-9]+)')
 _ID = re.compile(rb'"id"[ \t]*:[ \t]*"([A-Za-z0-9_.:-]{0,200})"')
 _ANY_ID = rb"(?P<id>[A-Za-z0-9_.:-]{0,200})"
-# Text that JSON has one way to write.
-_ANY_TEXT = rb"(?P<text>[ !#-\[\]-~]+)"
+_ANY_TEXT = b"(?P<text>" + WRITTEN_ALIKE + b"+)"
 # So many openings that never came again, one after the other: each of the server's streams begins differently.
 _GIVE_UP = 8
 # Bytes of events that are worth remembering.

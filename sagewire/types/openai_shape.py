@@ -295,7 +295,7 @@ def is_foreign(tool: Mapping[str, Any]) -> bool:
 
 
 def not_a_function(tool: Mapping[str, Any]) -> str:
-    """Return what is wrong with a tool that is none, and what to write instead."""
+    """Return why a tool is not a function that a model can call, and what to write instead."""
     kind, inner = tool.get("type"), tool.get("custom")
     name = (inner if isinstance(inner, Mapping) else tool).get("name")
     called = f"the tool {name!r}" if isinstance(name, str) and name else "a tool"

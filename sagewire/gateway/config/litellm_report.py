@@ -139,7 +139,8 @@ def _info_effects(document: Document, path: Path, info: Mapping[str, Any]) -> It
         name = "blocked" if info.get("blocked") else "supported_environments"
         yield KeyEffect(document.line((*path, name)), f"{place}.{name}", "not served", error.reason)
     except UsageError:
-        pass  # reading the whole file tells it
+        # What is wrong is reported when the whole file is read.
+        return
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -106,7 +106,7 @@ class KeyManagement:
         if len(wanted) > _MOST_KEYS:
             raise BadRequest(f"'keys' has {len(wanted)} entries; at most {_MOST_KEYS} are looked up at once", "keys")
         keys = [await self._found(one, configured=True) for one in wanted]
-        return {"key": wanted, "info": [await self._described(key) for key in keys]}
+        return {"key": wanted, "info": await self._all_described(keys)}
 
     async def _aliases(self, body: Any) -> JSON:
         page = await self._stored(self._page, body)
@@ -236,9 +236,15 @@ class KeyManagement:
         return [from_config(key) for key in self._gateway.config.keys]
 
     async def _described(self, key: Key) -> JSON:
-        configured = self._gateway.access.holds(key.digest)
-        spend = await self._stored(SpendTable(self._gateway.store).of, key)
-        return {**_described(key, configured=configured), **_spent(spend)}
+        return (await self._all_described([key]))[0]
+
+    async def _all_described(self, keys: list[Key]) -> list[JSON]:
+        spends = await self._stored(SpendTable(self._gateway.store).of_all, keys)
+        holds = self._gateway.access.holds
+        return [
+            {**_described(key, configured=holds(key.digest)), **_spent(spend)}
+            for key, spend in zip(keys, spends, strict=True)
+        ]
 
 
 def _described(key: Key, *, configured: bool = False) -> JSON:
